@@ -1,0 +1,94 @@
+"""Resizing, pooling and padding of channels-last images `[n h w c]`."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def bilinear(
+    x: Float[Array, "n h w c"],
+    size: tuple[int, int],
+    *,
+    align_corners: bool = False,
+) -> Float[Array, "n height width c"]:
+  """Bilinear interpolation to `size` rows and columns, never antialiased.
+
+  Args:
+    x: images.
+    size: rows and columns of the result.
+    align_corners: the corner pixels' centres stay where they are; otherwise the
+      corner pixels' outer corners do (half-pixel centres, edges clamped).
+  """
+  n, h, w, c = x.shape
+  shape = (n, *size, c)
+  if not align_corners:
+    return jax.image.resize(x, shape, "bilinear", antialias=False)
+  scale = jnp.array([
+      (out - 1) / (old - 1) if old > 1 else 1.0 for old, out in zip((h, w), size)
+  ])
+  return jax.image.scale_and_translate(
+      x, shape, (1, 2), scale, 0.5 - 0.5 * scale, "linear", antialias=False
+  )
+
+
+def average_pool(
+    x: Float[Array, "n h w c"], window: int
+) -> Float[Array, "n height width c"]:
+  """Mean over non-overlapping squares of `window` pixels."""
+  n, h, w, c = x.shape
+  if h % window or w % window:
+    raise ValueError(
+        f"average_pool: {h}x{w} pixels do not divide into {window}x{window} squares; "
+        "pad to a multiple first (ops.resize.PadToMultiple)."
+    )
+  return x.reshape(n, h // window, window, w // window, window, c).mean((2, 4))
+
+
+def max_pool_3x3(x: Float[Array, "n h w c"]) -> Float[Array, "n height width c"]:
+  """Max-pool of the ResNet stem: 3x3, stride 2, one pixel of padding.
+
+  Rows and columns are pooled one after the other with strided slices, which XLA
+  fuses; on CPU this is several times faster than `reduce_window`.
+  """
+  for axis in (1, 2):
+    size = x.shape[axis]
+    pad = [(0, 0)] * 4
+    pad[axis] = (1, 1)
+    padded = jnp.pad(x, pad, constant_values=-jnp.inf)
+    taps = [
+        jax.lax.slice_in_dim(padded, i, i + size, stride=2, axis=axis) for i in range(3)
+    ]
+    x = jnp.maximum(jnp.maximum(taps[0], taps[1]), taps[2])
+  return x
+
+
+class PadToMultiple:
+  """Reflects an image's borders until both sides are a multiple of a number.
+
+  Of `p` pixels that an axis lacks, `ceil(p / 2)` go in front and the rest behind.
+  """
+
+  def __init__(
+      self, size: tuple[int, int], multiple: int
+  ):
+    self.size = size
+    self._pads = tuple(
+        ((-n % multiple + 1) // 2, (-n % multiple) // 2) for n in size
+    )
+    self.padded_size = tuple(
+        n + before + after for n, (before, after) in zip(size, self._pads)
+    )
+
+  def pad(self, x: Float[Array, "n h w c"]) -> Float[Array, "n height width c"]:
+    """Pads images of `size`."""
+    return jnp.pad(x, ((0, 0), *self._pads, (0, 0)), mode="reflect")
+
+  def crop(self, x: Float[Array, "n height width c"]) -> Float[Array, "n h w c"]:
+    """Undoes `pad`."""
+    (top, _), (left, _) = self._pads
+    return x[:, top : top + self.size[0], left : left + self.size[1]]
+
+
+Interpolation = Literal["bilinear", "nearest"]
