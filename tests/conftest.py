@@ -1,0 +1,64 @@
+"""A hostile suite: what only happens to work fails here.
+
+Eight fake CPU devices, rank promotion and warnings as errors, full matrix-product
+precision. Annotated shapes are checked at run time (see `addopts` in setup.cfg).
+"""
+
+import json
+import os
+import pathlib
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+# Read when JAX starts, and inherited by the processes that tests start.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["XLA_FLAGS"] = (
+    f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
+).strip()
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_default_matmul_precision", "highest")
+
+# Later lines win. Each exception is somebody else's code, and says why.
+WARNINGS = (
+    "error",
+    # Two runs that share the cache may meet half-written entries: recompiling is right.
+    "default:Error (reading|writing) persistent compilation cache:UserWarning",
+)
+
+
+def pytest_configure(config):
+  for line in WARNINGS:
+    config.addinivalue_line("filterwarnings", line)
+
+
+@pytest.fixture(scope="session")
+def shared() -> pathlib.Path:
+  """Folder of reference data beside the repository; tests that need it skip."""
+  path = ROOT.parent / "shared"
+  if not path.is_dir():
+    pytest.skip("needs ../shared, which is not here")
+  return path
+
+
+@pytest.fixture(scope="session")
+def golden():
+  """Reads `tests/golden/<name>`: .npz as a dict of arrays, .json as its value."""
+
+  def load(name: str):
+    path = ROOT / "tests" / "golden" / name
+    if path.suffix == ".npz":
+      with np.load(path) as arrays:
+        return dict(arrays)
+    if path.suffix == ".json":
+      return json.loads(path.read_text())
+    raise ValueError(f"golden({name!r}): expected an .npz or .json file")
+
+  return load

@@ -1,0 +1,138 @@
+"""Imports point downwards only, and each layer keeps to its own third parties."""
+
+import ast
+import pathlib
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+# Unit (a folder or file directly in vosjax/) -> layer.
+LAYERS = {
+    "types": 0,
+    "ops": 1,
+    "models": 2, "losses": 2, "metrics": 2, "data": 2, "viz": 2, "checkpoints": 2,
+    "crf": 2,
+    "convert": 3, "inference": 3,
+    "train": 4,
+    "main": 5, "__main__": 5, "cli": 5, "__init__": 5,
+}
+
+# A checkpoint says by name and fields which model it belongs to, and builds it.
+SIDEWAYS = {("checkpoints", "models")}
+
+# Units that must run where no JAX is wanted: data workers and plain evaluation.
+WITHOUT_JAX = ("metrics", "data", "viz")
+
+ARRAYS = {"jax", "jaxtyping", "numpy"}
+PICTURES = {"jaxtyping", "numpy", "PIL", "scipy"}
+THIRD_PARTIES = {
+    "types": ARRAYS | {"flax"},
+    "ops": ARRAYS,
+    "models": ARRAYS | {"flax"},
+    "losses": ARRAYS | {"optax"},
+    "metrics": PICTURES,
+    "data": PICTURES | {"absl", "grain", "tensorflow_datasets", "array_record"},
+    "viz": PICTURES,
+    "checkpoints": ARRAYS | {"absl", "flax", "orbax"},
+    "crf": ARRAYS,
+    "convert": ARRAYS | {"absl", "flax"},
+    "inference": ARRAYS | {"absl", "av", "flax", "PIL", "tqdm"},
+    "train": ARRAYS | {
+        "absl", "clu", "flax", "grain", "matplotlib", "ml_collections", "optax",
+        "orbax", "PIL", "tensorboardX", "tqdm"},
+    "main": ARRAYS | {"absl", "flax", "ml_collections"},
+    "__main__": set(),
+    "cli": ARRAYS | {"absl", "flax", "PIL", "tqdm"},
+    "__init__": set(),
+}
+
+
+def imported(tree: ast.AST) -> list[tuple[int, str]]:
+  """Every (line, dotted name) that a file imports, wherever it does so."""
+  found = []
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Import):
+      found += [(node.lineno, alias.name) for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+      module = "." * node.level + (node.module or "")
+      if module == "vosjax":
+        found += [(node.lineno, f"vosjax.{alias.name}") for alias in node.names]
+      else:
+        found.append((node.lineno, module))
+  return found
+
+
+def fault(unit: str, name: str) -> str | None:
+  """Why `unit` must not import `name`, or None."""
+  if name.startswith("."):
+    return "relative import"
+  top, _, rest = name.partition(".")
+  if top == "vosjax":
+    target = rest.partition(".")[0] or "__init__"
+    if target not in LAYERS:
+      return f"vosjax.{target} is in no layer: add it to LAYERS"
+    if target == unit or (unit, target) in SIDEWAYS:
+      return None
+    if unit in WITHOUT_JAX and LAYERS[target] < 2:
+      return f"{unit}/ must load no JAX, which vosjax.{target} does"
+    if LAYERS[target] < LAYERS[unit]:
+      return None
+    return f"layer {LAYERS[unit]} imports layer {LAYERS[target]}"
+  if top in sys.stdlib_module_names or top in THIRD_PARTIES[unit]:
+    return None
+  return f"{top} is not on the list of {unit}"
+
+
+def violations(package: pathlib.Path) -> list[str]:
+  """`file:line: name: reason` for each import that breaks the rule."""
+  found = []
+  for path in sorted(package.rglob("*.py")):
+    unit = path.relative_to(package).parts[0].removesuffix(".py")
+    if unit not in LAYERS:
+      found.append(f"{path}:1: {unit} is in no layer: add it to LAYERS")
+      continue
+    for line, name in imported(ast.parse(path.read_text(), str(path))):
+      if reason := fault(unit, name):
+        found.append(f"{path}:{line}: {name}: {reason}")
+  return found
+
+
+def test_imports_point_downwards():
+  found = violations(ROOT / "vosjax")
+  assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "reason"),
+    [
+        ("ops/resize.py", "from vosjax.models import api", "layer 1 imports layer 2"),
+        ("models/agame.py", "def f():\n  import vosjax.data.sources", "layer 2"),
+        ("models/agame.py", "import optax", "optax is not on the list of models"),
+        ("metrics/region.py", "from vosjax import ops", "must load no JAX"),
+        ("data/sources.py", "import jax.numpy as jnp", "not on the list of data"),
+        ("convert/rules.py", "import vosjax.inference.engine", "layer 3"),
+        ("losses/matching.py", "from . import segmentation", "relative import"),
+        ("train/loop.py", "import datasets", "datasets is not on the list"),
+        ("train/loop.py", "import vosjax", "layer 4 imports layer 5"),
+        ("helpers/a.py", "", "in no layer"),
+    ],
+)
+def test_a_wrong_import_is_named_with_file_and_line(tmp_path, file, source, reason):
+  path = tmp_path / file
+  path.parent.mkdir()
+  path.write_text(source)
+  (found,) = violations(tmp_path)
+  assert found.startswith(f"{path}:{max(1, source.count(chr(10)) + 1)}:")
+  assert reason in found
+
+
+def test_every_unit_has_a_list_of_third_parties():
+  assert THIRD_PARTIES.keys() == LAYERS.keys()
+
+
+def test_datasets_and_configs_stay_outside_of_the_package():
+  for name in ("configs", "datasets", "tests"):
+    assert not (ROOT / "vosjax" / name).exists()
+    assert not (ROOT / name / "__init__.py").exists()
