@@ -1,0 +1,127 @@
+"""Convolution and BatchNorm as one unit, which inference folds into one kernel."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from vosjax.types import Variables
+
+Dtype = Any  # a NumPy dtype, or None for that of the input
+
+
+class BatchNorm(nn.Module):
+  """BatchNorm with PyTorch's running statistics.
+
+  The variance that normalises is the biased one, the variance that enters the
+  running average is the unbiased one. Statistics are summed in float32.
+
+  Attributes:
+    decay: of the running averages (PyTorch's momentum is 1 - decay).
+    axis_name: mapped axis over which statistics are shared; only under `pmap` or
+      `shard_map`, under `jit` they are global anyway.
+  """
+
+  decay: float = 0.9
+  epsilon: float = 1e-5
+  axis_name: str | None = None
+  dtype: Dtype = None
+
+  @nn.compact
+  def __call__(
+      self, x: Float[Array, "n h w c"], *, train: bool, steps: int = 1
+  ) -> Float[Array, "n h w c"]:
+    """Normalises; `steps` consecutive images of a clip have statistics of their own."""
+    c = x.shape[-1]
+    scale = self.param("scale", nn.initializers.ones, (c,))
+    bias = self.param("bias", nn.initializers.zeros, (c,))
+    mean = self.variable("batch_stats", "mean", jnp.zeros, (c,))
+    var = self.variable("batch_stats", "var", jnp.ones, (c,))
+    if train and not self.is_initializing():
+      return self._normalise_batch(x, scale, bias, mean, var, steps)
+    factor = scale * jax.lax.rsqrt(var.value + self.epsilon)
+    shift = bias - mean.value * factor
+    dtype = self.dtype or x.dtype
+    return x.astype(dtype) * factor.astype(dtype) + shift.astype(dtype)
+
+  def _normalise_batch(self, x, scale, bias, mean, var, steps):
+    clips = x.reshape(-1, steps, *x.shape[1:]).astype(jnp.float32)
+    axes = (0, 2, 3)
+    count = clips.size // steps // clips.shape[-1]
+    batch_mean = clips.mean(axes)
+    if self.axis_name:
+      batch_mean = jax.lax.pmean(batch_mean, self.axis_name)
+      count *= jax.lax.axis_size(self.axis_name)
+    centred = clips - batch_mean[None, :, None, None]
+    batch_var = jnp.square(centred).mean(axes)
+    if self.axis_name:
+      batch_var = jax.lax.pmean(batch_var, self.axis_name)
+    for step in range(steps):
+      mean.value = self.decay * mean.value + (1 - self.decay) * batch_mean[step]
+      unbiased = batch_var[step] * count / max(count - 1, 1)
+      var.value = self.decay * var.value + (1 - self.decay) * unbiased
+    factor = scale * jax.lax.rsqrt(batch_var + self.epsilon)
+    y = centred * factor[None, :, None, None] + bias.reshape(1, 1, 1, 1, -1)
+    return y.reshape(x.shape).astype(self.dtype or x.dtype)
+
+
+class ConvNorm(nn.Module):
+  """Convolution without bias, then BatchNorm; or, folded, a convolution with bias.
+
+  Attributes:
+    size: rows and columns of the kernel.
+    folded: the variables come from `fold_batch_norm`.
+  """
+
+  features: int
+  size: int
+  stride: int = 1
+  dilation: int = 1
+  folded: bool = False
+  axis_name: str | None = None
+  dtype: Dtype = None
+
+  @nn.compact
+  def __call__(
+      self, x: Float[Array, "n h w c"], *, train: bool, steps: int = 1
+  ) -> Float[Array, "n height width d"]:
+    reach = self.dilation * (self.size - 1) // 2
+    x = nn.Conv(
+        self.features,
+        (self.size, self.size),
+        strides=self.stride,
+        padding=((reach, reach), (reach, reach)),
+        kernel_dilation=self.dilation,
+        use_bias=self.folded,
+        kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
+        dtype=self.dtype,
+        name="conv",
+    )(x)
+    if self.folded:
+      return x
+    norm = BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name="norm")
+    return norm(x, train=train, steps=steps)
+
+
+def fold_batch_norm(variables: Variables, epsilon: float = 1e-5) -> Variables:
+  """Variables of the same model with `folded=True`: BatchNorm inside the kernels.
+
+  Every pair of `conv` and `norm` becomes one convolution with bias; all other
+  parameters stay as they are, and no batch statistics remain.
+  """
+
+  def fold(params: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[str, Any]:
+    if set(params) == {"conv", "norm"}:
+      norm, running = params["norm"], stats["norm"]
+      factor = norm["scale"] * jax.lax.rsqrt(running["var"] + epsilon)
+      bias = norm["bias"] - running["mean"] * factor
+      return {"conv": {"kernel": params["conv"]["kernel"] * factor, "bias": bias}}
+    return {
+        name: fold(child, stats.get(name, {})) if isinstance(child, Mapping) else child
+        for name, child in params.items()
+    }
+
+  return {"params": fold(variables["params"], variables.get("batch_stats", {}))}
