@@ -1,0 +1,43 @@
+"""Networks for video object segmentation, as pure functions of their variables."""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+
+from vosjax.models.agame import AGame
+from vosjax.models.modules.norm import fold_batch_norm
+from vosjax.models.unroll import Unrolled, decide, unroll
+
+MODELS: dict[str, type[nn.Module]] = {"agame": AGame}
+
+__all__ = [
+    "MODELS", "AGame", "Unrolled", "build", "decide", "field_names", "fold_batch_norm",
+    "unroll",
+]  # fmt: skip
+
+
+def field_names(name: str) -> tuple[str, ...]:
+  """Fields that `build(name, ...)` takes."""
+  fields = (field.name for field in dataclasses.fields(MODELS[name]))
+  return tuple(field for field in fields if field not in ("parent", "name"))
+
+
+def build(name: str, **fields: Any) -> nn.Module:
+  """Makes a model by name.
+
+  Args:
+    name: one of MODELS.
+    **fields: see the model's class; the defaults are those of the official weights.
+
+  Raises:
+    ValueError: the name or a field is unknown; the known ones are listed.
+  """
+  if name not in MODELS:
+    raise ValueError(f"model {name!r} is unknown; known: {sorted(MODELS)}.")
+  unknown = sorted(set(fields) - set(field_names(name)))
+  if unknown:
+    raise ValueError(
+        f"model {name!r} has no field {unknown}; known: {sorted(field_names(name))}."
+    )
+  return MODELS[name](**fields)

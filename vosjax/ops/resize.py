@@ -85,11 +85,15 @@ class PadToMultiple:
         n + before + after for n, (before, after) in zip(size, self._pads)
     )
 
-  def pad(self, x: Float[Array, "n h w c"]) -> Float[Array, "n height width c"]:
+  def frames(self, x: Float[Array, "n h w c"]) -> Float[Array, "n height width c"]:
     """Pads images of `size`."""
     return jnp.pad(x, ((0, 0), *self._pads, (0, 0)), mode="reflect")
 
-  def crop(self, x: Float[Array, "n height width c"]) -> Float[Array, "n h w c"]:
-    """Undoes `pad`."""
+  def masks(self, x: Float[Array, "b o h w"]) -> Float[Array, "b o height width"]:
+    """Pads masks of `size`."""
+    return jnp.pad(x, ((0, 0), (0, 0), *self._pads), mode="reflect")
+
+  def restore(self, x: Float[Array, "b o height width"]) -> Float[Array, "b o h w"]:
+    """Crops what was predicted for padded frames."""
     (top, _), (left, _) = self._pads
-    return x[:, top : top + self.size[0], left : left + self.size[1]]
+    return x[:, :, top : top + self.size[0], left : left + self.size[1]]

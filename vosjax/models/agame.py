@@ -1,0 +1,244 @@
+"""A-GAME: one-shot segmentation of many objects with an appearance model.
+
+Source: Johnander et al., A Generative Appearance Model for End-to-end Video Object
+Segmentation, CVPR 2019.
+"""
+
+from typing import Literal
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from vosjax.models.backbones import resnet
+from vosjax.models.modules.appearance import AppearanceModel, AppearanceState
+from vosjax.models.modules.fusion import Fusion
+from vosjax.models.modules.mask_propagation import MaskPropagation, PropagationState
+from vosjax.models.modules.norm import Dtype
+from vosjax.models.modules.refinement import Refinement
+from vosjax.models.modules.split_conv import BinaryHead
+from vosjax.ops import resize
+from vosjax.types import Active, Frames, Masks, Prediction
+
+STRIDE = 16  # of the features on which appearance and masks are modelled
+
+
+@flax.struct.dataclass
+class AGameFeatures:
+  """What all objects share of a frame.
+
+  Attributes:
+    deep: last stage of the backbone, stride 16.
+    appearance: its reduction for the Gaussians.
+    propagation: its part in the first layer of mask propagation.
+    skip8: skip connection's part of the blend at stride 8.
+    skip4: the same at stride 4.
+  """
+
+  deep: Float[Array, "b h w c"]
+  appearance: Float[Array, "b h w d"]
+  propagation: Float[Array, "b h w d"]
+  skip8: Float[Array, "b h8 w8 e"]
+  skip4: Float[Array, "b h4 w4 e"]
+
+
+@flax.struct.dataclass
+class AGameState:
+  """What is remembered of each object."""
+
+  appearance: AppearanceState
+  propagation: PropagationState
+
+
+class AGame(nn.Module):
+  """The A-GAME network; defaults are those of the released weights.
+
+  `segment` gives `aux["coarse_logits"]` [b o h w] at stride 16 and, with the
+  appearance model, `aux["scores"]` [b o h w k].
+
+  Attributes:
+    backbone: resnet18 to resnet152.
+    width: channels of its stem.
+    features: channels of appearance and mask propagation.
+    fusion_features: channels after fusion and in refinement.
+    dilations: of the branches of mask propagation.
+    frozen_stages: stages of the backbone that are not trained.
+    use_appearance: ablation "no appearance module" when False.
+    use_propagation: ablation "no mask-prop module" when False.
+    residual: four components, or two (ablation "unimodal appearance").
+    fit_variance: estimate variances, or use the learnt floor alone.
+    update_rate: lambda; 0 is the ablation "no update".
+    softmax_scores: ablation "appearance softmax".
+    end_to_end: when False, no gradient passes from the appearance model to the
+      backbone (ablation "no end-to-end").
+    reading: of the appearance model, see AppearanceModel.
+    remat: recompute blocks of the backbone in the backward pass.
+    folded: the variables come from `fold_batch_norm`.
+    axis_name: mapped axis that shares batch statistics, under `pmap` only.
+    dtype: of convolutions; statistics, Gaussians and logits stay in float32.
+  """
+
+  backbone: str = "resnet101"
+  width: int = 64
+  features: int = 512
+  fusion_features: int = 128
+  dilations: tuple[int, ...] = (1, 3, 6)
+  frozen_stages: tuple[str, ...] = ("stem", "stage1", "stage2", "stage3")
+  use_appearance: bool = True
+  use_propagation: bool = True
+  residual: bool = True
+  fit_variance: bool = True
+  update_rate: float = 0.1
+  softmax_scores: bool = False
+  end_to_end: bool = True
+  reading: Literal["release", "paper"] = "release"
+  remat: bool = False
+  folded: bool = False
+  axis_name: str | None = None
+  dtype: Dtype = None
+
+  def setup(self):
+    if not (self.use_appearance or self.use_propagation):
+      raise ValueError("agame: use_appearance and use_propagation are both False.")
+    self.resnet = resnet.ResNet(
+        self.backbone,
+        self.width,
+        STRIDE,
+        frozen=self.frozen_stages,
+        remat=self.remat,
+        folded=self.folded,
+        axis_name=self.axis_name,
+        dtype=self.dtype,
+        name="backbone",
+    )
+    num_scores = 0
+    if self.use_appearance:
+      # The Gaussians need every bit of the sums over the deep channels.
+      self.reduce = nn.Conv(
+          self.features, (1, 1), kernel_init=nn.initializers.he_uniform(), name="reduce"
+      )
+      self.appearance = AppearanceModel(
+          self.features,
+          self.residual,
+          self.fit_variance,
+          self.update_rate,
+          self.reading,
+      )
+      num_scores = self.appearance.num_components
+    if self.use_propagation:
+      channels = resnet.stage_channels(self.backbone, self.width)[-1]
+      self.propagation = MaskPropagation(
+          channels, self.features, self.dilations, self.dtype
+      )
+    self.fusion = Fusion(
+        num_scores,
+        self.features if self.use_propagation else 0,
+        self.features,
+        self.fusion_features,
+        self.dtype,
+    )
+    self.coarse_head = BinaryHead(1)
+    self.refinement = Refinement(self.fusion_features, self.dtype)
+
+  @property
+  def frozen(self) -> tuple[str, ...]:
+    """Path prefixes of parameters that training leaves alone."""
+    return tuple(f"backbone/{stage}" for stage in self.frozen_stages)
+
+  def framing(self, size: tuple[int, int]) -> resize.PadToMultiple:
+    """How frames of any size are made to fit, and undone."""
+    return resize.PadToMultiple(size, STRIDE)
+
+  def __call__(self, frames: Frames, masks: Masks) -> Prediction:
+    """One frame as its own reference; every parameter takes part."""
+    features = self.encode(frames)
+    state = self.init_state(features, masks)
+    active = jnp.ones(masks.shape[:2], bool)
+    return self.segment(state, features, active)[1]
+
+  def encode(
+      self, frames: Frames, *, steps: int = 1, train: bool = False
+  ) -> AGameFeatures:
+    """Backbone and every layer before objects part; see VosModel.encode."""
+    h, w = frames.shape[1:3]
+    if h % STRIDE or w % STRIDE:
+      raise ValueError(
+          f"encode(): frames are {h}x{w}; both sides must be multiples of {STRIDE}. "
+          "Pad them with model.framing((h, w)) or use vosjax.VideoSegmenter."
+      )
+    stages = self.resnet(resnet.normalise(frames), train=train, steps=steps)
+    deep = stages.stage4
+    skip8, skip4 = self.refinement.encode(stages.stage2, stages.stage1)
+    empty = deep[..., :0]
+    appearance = propagation = empty
+    if self.use_appearance:
+      source = deep if self.end_to_end else jax.lax.stop_gradient(deep)
+      appearance = self.reduce(source.astype(jnp.float32))
+    if self.use_propagation:
+      propagation = self.propagation.encode(deep)
+    return AGameFeatures(deep, appearance, propagation, skip8, skip4)
+
+  def init_state(self, features: AGameFeatures, masks: Masks | None) -> AGameState:
+    """Fits the appearance model to the reference frame and remembers it."""
+    if masks is None:
+      raise ValueError(
+          "init_state(): A-GAME is one-shot and needs the reference frame's masks."
+      )
+    masks = self._pool(masks, features)
+    return AGameState(
+        self.appearance.fit(features.appearance, masks)
+        if self.use_appearance
+        else None,
+        self.propagation.init_state(features.deep, masks)
+        if self.use_propagation
+        else None,
+    )
+
+  def segment(
+      self,
+      state: AGameState,
+      features: AGameFeatures,
+      active: Active,
+  ) -> tuple[AGameState, Prediction]:
+    """Scores, propagation, fusion and refinement of every object."""
+    b, o = active.shape
+    scores = propagated = None
+    aux = {}
+    if self.use_appearance:
+      scores = self.appearance.scores(state.appearance, features.appearance)
+      aux["scores"] = scores
+      scores = scores.reshape(b * o, *scores.shape[2:])
+      scores = nn.softmax(scores) if self.softmax_scores else scores
+    if self.use_propagation:
+      propagated = self.propagation(state.propagation, features.propagation)
+    fused = self.fusion(scores, propagated)
+    coarse = self.coarse_head(fused)
+    aux["coarse_logits"] = coarse.reshape(b, o, *coarse.shape[1:])
+    logits = self.refinement(fused, features.skip8, features.skip4)
+    return state, Prediction(logits.reshape(b, o, *logits.shape[1:]), aux)
+
+  def update(
+      self, state: AGameState, features: AGameFeatures, probs: Masks
+  ) -> AGameState:
+    """Takes the frame's masks into the Gaussians and as the last mask."""
+    masks = self._pool(probs, features)
+    if self.use_appearance:
+      appearance = self.appearance.update(
+          state.appearance, features.appearance, masks
+      )
+      state = state.replace(appearance=appearance)
+    if self.use_propagation:
+      propagation = state.propagation.replace(previous=masks)
+      state = state.replace(propagation=propagation)
+    return state
+
+  def _pool(self, masks, features):
+    """Masks at the size of the features, whichever size they come in."""
+    window = masks.shape[2] // features.deep.shape[1]
+    if window == 1:
+      return masks
+    b, o, h, w = masks.shape
+    pooled = resize.average_pool(masks.reshape(b * o, h, w, 1), window)
+    return pooled.reshape(b, o, *pooled.shape[1:3])

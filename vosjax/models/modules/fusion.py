@@ -1,0 +1,47 @@
+"""Fusion of appearance scores and propagated masks (A-GAME)."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from vosjax.models.modules.norm import Dtype
+from vosjax.models.modules.split_conv import SplitConv, conv
+
+
+class Fusion(nn.Module):
+  """Two convolutions over scores and propagation features, either of which may lack.
+
+  Attributes:
+    num_scores: appearance scores per position, or 0.
+    propagation_features: channels of mask propagation, or 0.
+    hidden: channels between the two convolutions.
+    features: channels of the result.
+
+  Source: Johnander et al., CVPR 2019, section 3.4.
+  """
+
+  num_scores: int
+  propagation_features: int
+  hidden: int = 512
+  features: int = 128
+  dtype: Dtype = None
+
+  def setup(self):
+    parts = (self.num_scores, self.propagation_features)
+    self.join = SplitConv(parts, self.hidden, size=3, dtype=self.dtype)
+    self.out = conv(self.features, 3, dtype=self.dtype)
+
+  def __call__(
+      self,
+      scores: Float[Array, "n h w k"] | None,
+      propagated: Float[Array, "n h w d"] | None,
+  ) -> Float[Array, "n h w c"]:
+    """Fuses one object's evidence; None for a part that the model lacks."""
+    # Scores are sums over hundreds of channels: too coarse in 16 bits.
+    first = None if scores is None else self.join(scores, 0, dtype=jnp.float32)
+    if propagated is None:
+      x = first + self.join.bias
+    else:
+      x = self.join(propagated, 1, bias=True)
+      x = x if first is None else x + first.astype(x.dtype)
+    return nn.relu(self.out(nn.relu(x)))

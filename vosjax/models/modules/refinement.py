@@ -1,0 +1,56 @@
+"""Refinement of coarse features with shallower ones (A-GAME's upsampler)."""
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from vosjax.models.modules.norm import Dtype
+from vosjax.models.modules.split_conv import BinaryHead, SplitConv, conv
+from vosjax.ops import resize
+
+_SKIP, _UPSAMPLED = range(2)
+
+
+class Refinement(nn.Module):
+  """Doubles the size twice, blending in stage2 and stage1, then predicts.
+
+  Source: Johnander et al., CVPR 2019, section 3.5, after Pinheiro et al., ECCV 2016.
+  """
+
+  features: int = 128
+  dtype: Dtype = None
+
+  def setup(self):
+    parts = (self.features, self.features)
+    self.project8 = conv(self.features, 1, dtype=self.dtype)
+    self.project4 = conv(self.features, 1, dtype=self.dtype)
+    self.blend8 = SplitConv(parts, self.features, size=3, dtype=self.dtype)
+    self.blend4 = SplitConv(parts, self.features, size=3, dtype=self.dtype)
+    self.head = BinaryHead(3)
+
+  def encode(
+      self, stage2: Float[Array, "b h8 w8 c2"], stage1: Float[Array, "b h4 w4 c1"]
+  ) -> tuple[Float[Array, "b h8 w8 d"], Float[Array, "b h4 w4 d"]]:
+    """The skip connections' part of both blends, the same for every object."""
+    return (
+        self.blend8(nn.relu(self.project8(stage2)), _SKIP, bias=True),
+        self.blend4(nn.relu(self.project4(stage1)), _SKIP, bias=True),
+    )
+
+  def __call__(
+      self,
+      fused: Float[Array, "bo h w d"],
+      skip8: Float[Array, "b h8 w8 d"],
+      skip4: Float[Array, "b h4 w4 d"],
+  ) -> Float[Array, "bo h1 w1"]:
+    """Logit of the object at each pixel of the frame."""
+    x = self._blend(self.blend8, fused, skip8)
+    x = self._blend(self.blend4, x, skip4)
+    logits = self.head(x)[..., None]
+    size = tuple(4 * n for n in logits.shape[1:3])
+    return resize.bilinear(logits, size)[..., 0]
+
+  def _blend(self, blend, x, skip):
+    b, h, w, d = skip.shape
+    x = blend(resize.bilinear(x, (h, w)), _UPSAMPLED)
+    x = x.reshape(b, -1, h, w, d) + skip[:, None]
+    return nn.relu(x).reshape(-1, h, w, d)

@@ -1,0 +1,106 @@
+"""A clip through any model: the step that inference calls, scanned."""
+
+from typing import Literal
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from vosjax.models.api import State
+from vosjax.ops.masks import soft_aggregate
+from vosjax.types import Active, Masks, Prediction, Variables
+
+Recurrence = Literal["coarse", "fine", "aggregated"]
+
+
+@flax.struct.dataclass
+class Unrolled:
+  """Result of a clip.
+
+  Attributes:
+    predictions: leaves begin with `b t`; the reference frame is not among them.
+    probs: what each frame's update was given, at the size of frame or features.
+    state: after the last frame.
+    batch_stats: running statistics after the clip; as they were unless training.
+  """
+
+  predictions: Prediction
+  probs: Float[Array, "b t o h w"]
+  state: State
+  batch_stats: Variables
+
+
+def decide(prediction: Prediction, active: Active, recurrence: Recurrence) -> Masks:
+  """Object probabilities that a state is updated with.
+
+  Args:
+    prediction: of one frame.
+    active: which slots count.
+    recurrence: "coarse": each object's own coarse prediction, as in training;
+      "fine": each object's own final prediction; "aggregated": the final
+      predictions after soft aggregation over objects.
+  """
+  if recurrence == "coarse":
+    return jax.nn.sigmoid(prediction.aux["coarse_logits"])
+  if recurrence == "fine":
+    return jax.nn.sigmoid(prediction.logits)
+  return soft_aggregate(prediction.logits, active)[:, 1:]
+
+
+def unroll(
+    model: nn.Module,
+    variables: Variables,
+    frames: Float[Array, "b t h w 3"],
+    masks: Masks | None,
+    *,
+    active: Active | None = None,
+    recurrence: Recurrence = "aggregated",
+    train: bool = False,
+    remat: bool = False,
+    unroll_steps: int = 1,
+) -> Unrolled:
+  """Segments clips whose first frame is given.
+
+  Args:
+    model: any VosModel.
+    variables: its variables.
+    frames: RGB in [0, 1].
+    masks: of the objects in the first frame.
+    active: which of their slots count; by default all.
+    recurrence: what states are updated with, see `decide`.
+    train: batch statistics in trained layers.
+    remat: recompute each step in the backward pass.
+    unroll_steps: time steps per iteration of the scan.
+  """
+  b, t = frames.shape[:2]
+  if active is None:
+    active = jnp.ones(masks.shape[:2], bool)
+  features, updated = model.apply(
+      variables,
+      frames.reshape(b * t, *frames.shape[2:]),
+      steps=t,
+      train=train,
+      method="encode",
+      mutable=["batch_stats"] if train else [],
+  )
+  features = jax.tree.map(
+      lambda x: jnp.swapaxes(x.reshape(b, t, *x.shape[1:]), 0, 1), features
+  )
+  first, rest = (jax.tree.map(lambda x, s=s: x[s], features) for s in (0, slice(1, t)))
+  state = model.apply(variables, first, masks, method="init_state")
+
+  def step(state, features):
+    state, prediction = model.apply(
+        variables, state, features, active, method="segment"
+    )
+    probs = decide(prediction, active, recurrence)
+    state = model.apply(variables, state, features, probs, method="update")
+    return state, (prediction, probs)
+
+  step = jax.checkpoint(step) if remat else step
+  state, outputs = jax.lax.scan(step, state, rest, unroll=unroll_steps)
+  predictions, probs = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), outputs)
+  stats = updated.get("batch_stats", variables.get("batch_stats", {}))
+  return Unrolled(predictions, probs, state, stats)
