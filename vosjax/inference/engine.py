@@ -1,0 +1,257 @@
+"""Segmentation of one video, frame by frame, with all state on the device."""
+
+import functools
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from vosjax.inference.slots import Slots
+from vosjax.models import decide, fold_batch_norm
+from vosjax.models.unroll import Recurrence
+from vosjax.ops.masks import soft_aggregate
+from vosjax.types import Variables
+
+VOID = 255
+_MIN_SLOTS = 1
+
+
+class FrameResult(NamedTuple):
+  """What was decided for one frame.
+
+  Attributes:
+    labels: 0 = background, otherwise object ids.
+    probs: aggregated probability of each object of `object_ids`.
+    object_ids: tracked objects, in the order of their slots.
+  """
+
+  labels: Int[np.ndarray, "h w"]
+  probs: Float[np.ndarray, "o h w"]
+  object_ids: tuple[int, ...]
+
+
+class VideoSegmenter:
+  """Runs any one-shot model through a video of any length.
+
+  Memory does not grow with the video. Each frame size is compiled once per number of
+  slots; objects that come and go while slots are free compile nothing.
+
+  Example:
+    segmenter = vosjax.VideoSegmenter(model, variables)
+    segmenter.start(frames[0], first_labels)
+    for frame in frames[1:]:
+      labels = segmenter.step(frame).labels
+
+  Args:
+    model: from `vosjax.models.build` or `vosjax.checkpoints.load`.
+    variables: its variables; BatchNorm is folded into the convolutions once, here.
+    max_objects: slots for objects. None makes as many as there are objects and more
+      when needed, at the price of a compilation; a number is never exceeded.
+    recurrence: what the model's state is updated with, see `vosjax.models.decide`.
+      "aggregated" lets objects compete; "fine" is what the official single-object
+      protocol (DAVIS 2016) does.
+  """
+
+  def __init__(
+      self,
+      model: nn.Module,
+      variables: Variables,
+      *,
+      max_objects: int | None = None,
+      recurrence: Recurrence = "aggregated",
+  ):
+    if max_objects is not None and max_objects < 1:
+      raise ValueError(f"max_objects must be at least 1, not {max_objects}.")
+    self._model = model.clone(folded=True)
+    self._variables = jax.jit(fold_batch_norm)(variables)
+    self._max_objects = max_objects
+    self._slots = Slots(max_objects or _MIN_SLOTS)
+    self._recurrence = recurrence
+    self._size: tuple[int, int] | None = None
+    self._features = self._state = None
+
+  @property
+  def object_ids(self) -> tuple[int, ...]:
+    """Ids of the objects that are tracked now."""
+    return self._slots.ids
+
+  def start(
+      self, frame: UInt8[np.ndarray, "h w 3"], labels: Int[np.ndarray, "h w"] | Any
+  ) -> FrameResult:
+    """Begins a video; what was tracked before is forgotten.
+
+    Args:
+      frame: RGB.
+      labels: objects of this frame: 0 = background, 255 = void (ignored), any other
+        values are object ids.
+    """
+    frame, labels = self._check(frame, labels, "start")
+    ids = _ids(labels)
+    if not ids:
+      raise ValueError(
+          "start(): labels hold no object (only 0 and 255). Give the first frame's "
+          "mask, with one positive id per object."
+      )
+    self._size = frame.shape[:2]
+    self._state = None
+    self._slots = Slots(self._max_objects or max(len(ids), _MIN_SLOTS))
+    self._features = self._encode(frame)
+    self._begin(labels, ids)
+    probs = np.stack([labels == i for i in self.object_ids]).astype(np.float32)
+    kept = np.where(labels == VOID, 0, labels).astype(np.int32)
+    return FrameResult(kept, probs, self.object_ids)
+
+  def step(
+      self,
+      frame: UInt8[np.ndarray, "h w 3"],
+      labels: Int[np.ndarray, "h w"] | Any = None,
+  ) -> FrameResult:
+    """Segments the next frame.
+
+    Args:
+      frame: RGB, of the size of the first one.
+      labels: new objects that appear in this frame, others 0; they are segmented in
+        this frame like all others, their mask is not pasted.
+    """
+    if self._size is None:
+      raise ValueError("step(): call start() with the first frame before.")
+    frame, labels = self._check(frame, labels, "step")
+    self._features = self._encode(frame)
+    if labels is not None:
+      self._begin(labels, _ids(labels))
+    self._state, slot_labels, probs = _advance(
+        self._model, self._size, self._recurrence, self._variables, self._state,
+        self._features, self._active(),
+    )  # fmt: skip
+    ids = np.zeros(self._slots.capacity + 1, np.int32)
+    ids[[slot + 1 for slot in self._slots.used]] = self.object_ids
+    used = np.array(self._slots.used, np.int32)
+    return FrameResult(
+        ids[np.asarray(slot_labels)], np.asarray(probs)[used], self.object_ids
+    )
+
+  def add(self, labels: Int[np.ndarray, "h w"] | Any) -> None:
+    """Adds the objects of `labels`, which belong to the frame that was given last."""
+    if self._size is None:
+      raise ValueError("add(): call start() with the first frame before.")
+    labels = _check_labels(labels, self._size, "add")
+    ids = _ids(labels)
+    if not ids:
+      raise ValueError("add(): labels hold no object (only 0 and 255).")
+    self._begin(labels, ids)
+
+  def remove(self, object_id: int) -> None:
+    """Forgets an object; its slot is free for another."""
+    self._slots.remove(object_id)
+
+  def _check(self, frame, labels, caller):
+    frame = np.asarray(frame)
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+      raise ValueError(
+          f"{caller}(): frame is {frame.dtype} {list(frame.shape)}; expected uint8 RGB "
+          "[h w 3]."
+      )
+    if caller == "step" and frame.shape[:2] != self._size:
+      raise ValueError(
+          f"step(): frame is {frame.shape[0]}x{frame.shape[1]} but the video began "
+          f"with {self._size[0]}x{self._size[1]}. Resize it, or start() anew."
+      )
+    if labels is None and caller == "start":
+      raise ValueError(
+          "start(): labels are None, but this model is one-shot and needs the first "
+          "frame's mask."
+      )
+    if labels is not None:
+      labels = _check_labels(labels, frame.shape[:2], caller)
+    return frame, labels
+
+  def _encode(self, frame):
+    return _encode(self._model, self._variables, frame)
+
+  def _begin(self, labels, ids):
+    if not ids:
+      return
+    missing = len(ids) - self._slots.num_free
+    if missing > 0 and self._max_objects is None:
+      self._grow(missing)
+    slots = self._slots.add(ids)
+    slot_labels = np.zeros(labels.shape, np.int32)
+    for object_id, slot in zip(ids, slots):
+      slot_labels[labels == object_id] = slot + 1
+    new = np.zeros((1, self._slots.capacity), bool)
+    new[0, list(slots)] = True
+    self._state = _begin(
+        self._model, self._size, self._variables, self._state, self._features,
+        slot_labels, new,
+    )  # fmt: skip
+
+  def _grow(self, missing):
+    # Doubling keeps the number of compilations small when many objects come late.
+    extra = max(missing, self._slots.capacity)
+    self._slots.capacity += extra
+    if self._state is not None:
+      self._state = jax.tree.map(
+          lambda x: jnp.pad(x, ((0, 0), (0, extra)) + ((0, 0),) * (x.ndim - 2)),
+          self._state,
+      )
+
+  def _active(self):
+    active = np.zeros((1, self._slots.capacity), bool)
+    active[0, list(self._slots.used)] = True
+    return active
+
+
+def _ids(labels) -> tuple[int, ...]:
+  return tuple(int(i) for i in np.unique(labels) if i not in (0, VOID))
+
+
+def _check_labels(labels, size, caller):
+  labels = np.asarray(labels)
+  if labels.dtype.kind not in "iub" or labels.shape != size:
+    raise ValueError(
+        f"{caller}(): labels are {labels.dtype} {list(labels.shape)}; expected "
+        f"integers of the frame's size {list(size)}."
+    )
+  if labels.min() < 0:
+    raise ValueError(f"{caller}(): labels hold {labels.min()}; ids are positive.")
+  return labels.astype(np.int32)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _encode(model, variables, frame):
+  framing = model.framing(frame.shape[:2])
+  frames = framing.frames(frame[None].astype(jnp.float32) / 255)
+  return model.apply(variables, frames, method="encode")
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)
+def _begin(model, size, variables, state, features, slot_labels, new):
+  """State in which the slots `new` are fitted to this frame, others as they were."""
+  slots = jnp.arange(1, new.shape[1] + 1)[:, None, None]
+  masks = (slot_labels == slots)[None].astype(jnp.float32)
+  masks = model.framing(size).masks(masks)
+  fresh = model.apply(variables, features, masks, method="init_state")
+  if state is None:
+    return fresh
+  return jax.tree.map(
+      lambda a, b: jnp.where(new.reshape(new.shape + (1,) * (a.ndim - 2)), a, b),
+      fresh,
+      state,
+  )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=4)
+def _advance(model, size, recurrence, variables, state, features, active):
+  """One frame: new state, label map of slots [h w], object probabilities [o h w]."""
+  state, prediction = model.apply(
+      variables, state, features, active, method="segment"
+  )
+  probs = soft_aggregate(prediction.logits, active)
+  own = recurrence != "aggregated"
+  update = decide(prediction, active, recurrence) if own else probs[:, 1:]
+  state = model.apply(variables, state, features, update, method="update")
+  probs = model.framing(size).restore(probs)[0]
+  return state, probs.argmax(0), probs[1:]

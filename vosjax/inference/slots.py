@@ -1,0 +1,62 @@
+"""Object ids of the outside world and the slots that models know."""
+
+from collections.abc import Iterable
+
+
+class Slots:
+  """Which object id sits in which slot.
+
+  Ids are any positive integers in any order; slots are positions on a model's object
+  axis. Ids keep the order in which they came.
+  """
+
+  def __init__(self, capacity: int):
+    self.capacity = capacity
+    self._slot_of: dict[int, int] = {}
+
+  @property
+  def ids(self) -> tuple[int, ...]:
+    """Tracked ids, in the order of their slots."""
+    return tuple(sorted(self._slot_of, key=self._slot_of.__getitem__))
+
+  @property
+  def used(self) -> tuple[int, ...]:
+    """Slots of `ids`."""
+    return tuple(self._slot_of[i] for i in self.ids)
+
+  @property
+  def num_free(self) -> int:
+    return self.capacity - len(self._slot_of)
+
+  def add(self, ids: Iterable[int]) -> tuple[int, ...]:
+    """Gives each new id the lowest free slot and returns the slots.
+
+    Raises:
+      ValueError: an id is tracked already, or too few slots are free.
+    """
+    ids = list(ids)
+    known = sorted(set(ids) & set(self._slot_of))
+    if known:
+      raise ValueError(
+          f"add(): objects {known} are tracked already (tracking {list(self.ids)}). "
+          "Give labels of new objects only, or remove() the old ones first."
+      )
+    if len(ids) > self.num_free:
+      raise ValueError(
+          f"add(): {len(ids)} new objects {ids} but {self.num_free} of "
+          f"{self.capacity} slots are free (tracking {list(self.ids)}). "
+          "Raise max_objects or remove() an object first."
+      )
+    taken = set(self._slot_of.values())
+    free = (slot for slot in range(self.capacity) if slot not in taken)
+    slots = tuple(slot for _, slot in zip(ids, free))
+    self._slot_of.update(zip(ids, slots))
+    return slots
+
+  def remove(self, object_id: int) -> int:
+    """Frees the slot of an id and returns it."""
+    if object_id not in self._slot_of:
+      raise ValueError(
+          f"remove(): object {object_id} is not tracked (tracking {list(self.ids)})."
+      )
+    return self._slot_of.pop(object_id)
