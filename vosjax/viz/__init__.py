@@ -1,0 +1,7 @@
+"""Pictures of frames and labels. NumPy and Pillow only."""
+
+from vosjax.viz.overlay import overlay
+from vosjax.viz.palette import bright_palette, palette
+from vosjax.viz.sheet import contact_sheet, side_by_side
+
+__all__ = ["bright_palette", "contact_sheet", "overlay", "palette", "side_by_side"]

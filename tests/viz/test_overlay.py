@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from vosjax import viz
+
+FRAME = np.full((60, 80, 3), 90, np.uint8)
+
+
+def labels_with(value, dtype=np.uint8):
+  labels = np.zeros((60, 80), dtype)
+  labels[20:40, 30:60] = value
+  return labels
+
+
+def test_background_far_from_objects_is_untouched():
+  picture = viz.overlay(FRAME, labels_with(1))
+  np.testing.assert_array_equal(picture[:15], FRAME[:15])
+  np.testing.assert_array_equal(picture[:, :25], FRAME[:, :25])
+
+
+def test_objects_take_the_tint_of_their_label():
+  for label in (1, 2, 7):
+    picture = viz.overlay(FRAME, labels_with(label), alpha=0.5)
+    expected = 0.5 * 90 + 0.5 * viz.bright_palette()[label].astype(float)
+    np.testing.assert_allclose(picture[30, 45], expected, atol=1)
+
+
+def test_void_is_tinted_half_as_much_and_has_no_outline():
+  picture = viz.overlay(FRAME, labels_with(255), alpha=0.5)
+  expected = 90 + 0.25 * (viz.bright_palette()[255].astype(float) - 90)
+  np.testing.assert_allclose(picture[30, 45], expected, atol=1)
+  np.testing.assert_allclose(picture[20, 45], picture[30, 45])
+
+
+def test_outlines_stand_out_and_can_be_left_out():
+  with_lines = viz.overlay(FRAME, labels_with(3)).astype(int)
+  without = viz.overlay(FRAME, labels_with(3), contours=False).astype(int)
+  assert with_lines[20, 45].sum() > without[20, 45].sum() + 60
+  assert with_lines[19, 45].sum() < 3 * 90  # the shade outside
+  np.testing.assert_array_equal(without[20, 45], without[30, 45])
+
+
+def test_nothing_to_draw_changes_nothing():
+  np.testing.assert_array_equal(viz.overlay(FRAME, labels_with(0)), FRAME)
+  flat = viz.overlay(FRAME, labels_with(5), alpha=0.0, contours=False)
+  np.testing.assert_array_equal(flat, FRAME)
+
+
+def test_masks_and_wide_integers_are_labels_too():
+  expected = viz.overlay(FRAME, labels_with(1))
+  for dtype in (bool, np.int32, np.int64):
+    np.testing.assert_array_equal(viz.overlay(FRAME, labels_with(1, dtype)), expected)
+
+
+@pytest.mark.parametrize(
+    ("labels", "alpha", "text"),
+    [(np.zeros((30, 40), np.uint8), 0.5, "labels are 40x30, the frame is 80x60"),
+     (labels_with(1), 1.5, r"alpha is 1.5; expected a number in \[0, 1\]"),
+     (labels_with(300, np.int32), 0.5, "labels reach 300")])
+def test_wrong_arguments_are_named(labels, alpha, text):
+  with pytest.raises(ValueError, match=text):
+    viz.overlay(FRAME, labels, alpha=alpha)

@@ -1,0 +1,86 @@
+"""Labels drawn over frames."""
+
+import numpy as np
+from jaxtyping import Bool, Integer, UInt8
+from PIL import Image, ImageFilter
+
+from vosjax.viz.palette import VOID, bright_palette
+
+HALO_ALPHA = 0.35  # darkness of the thin shade around an outline
+
+
+def overlay(
+    frame: UInt8[np.ndarray, "h w 3"],
+    labels: Integer[np.ndarray, "_ _"] | Bool[np.ndarray, "_ _"],
+    *,
+    alpha: float = 0.45,
+    contours: bool = True,
+) -> UInt8[np.ndarray, "h w 3"]:
+  """Tints each object with its colour and draws its outline.
+
+  Args:
+    frame: RGB picture.
+    labels: of the frame's size: 0 = background, 255 = void (tinted half as much), other
+      values = object ids; or a mask of one object.
+    alpha: strength of the tint, from 0 (none) to 1 (opaque).
+    contours: draw outlines, with a thin shade around them; their width follows the
+      size of the frame.
+
+  Raises:
+    ValueError: frame and labels differ in size, `labels` leave 0 to 255, or `alpha`
+      is not in [0, 1].
+  """
+  if frame.shape[:2] != labels.shape:
+    raise ValueError(
+        f"overlay(): labels are {_size(labels)}, the frame is {_size(frame)}. "
+        "Resize the labels (nearest neighbour) to the frame."
+    )
+  if not 0 <= alpha <= 1:
+    raise ValueError(f"overlay(): alpha is {alpha}; expected a number in [0, 1].")
+  if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) <= VOID:
+    raise ValueError(
+        f"overlay(): labels reach {labels.max()} and {labels.min()}; expected 0 to 255."
+    )
+  labels = labels.astype(np.uint8)
+  colors = bright_palette().astype(np.float32)[labels]
+  strength = np.select([labels == 0, labels == VOID], [0, alpha / 2], alpha)
+  picture = _mix(frame.astype(np.float32), colors, strength)
+  if contours:
+    objects = np.where(labels == VOID, 0, labels)
+    border = _borders(objects, width=max(1, round(min(labels.shape) / 240)))
+    shade = _soften(border & (objects == 0)) * HALO_ALPHA
+    line = _soften(border & (objects > 0)) * (objects > 0)
+    picture = _mix(picture, np.zeros(3, np.float32), shade)
+    picture = _mix(picture, colors + 0.25 * (255 - colors), line)
+  return picture.round().astype(np.uint8)
+
+
+def _borders(labels, width: int):
+  """Pixels within `width` of a change of label, on either side of it."""
+  border = np.zeros(labels.shape, bool)
+  down = labels[1:] != labels[:-1]
+  right = labels[:, 1:] != labels[:, :-1]
+  border[1:] |= down
+  border[:-1] |= down
+  border[:, 1:] |= right
+  border[:, :-1] |= right
+  if width > 1:
+    grown = Image.fromarray(border.astype(np.uint8) * 255)
+    border = np.asarray(grown.filter(ImageFilter.MaxFilter(2 * width - 1))) > 0
+  return border
+
+
+def _soften(mask):
+  """A mask as opacity in [0, 1] whose edges do not look like stairs."""
+  picture = Image.fromarray(mask.astype(np.uint8) * 255)
+  smooth = np.asarray(picture.filter(ImageFilter.GaussianBlur(0.7)), np.float32) / 255
+  return np.minimum(1.0, 1.35 * smooth)
+
+
+def _mix(below, above, opacity):
+  opacity = opacity[..., None].astype(np.float32)
+  return below + opacity * (above - below)
+
+
+def _size(array) -> str:
+  return f"{array.shape[1]}x{array.shape[0]}"

@@ -1,0 +1,108 @@
+"""Pictures beside and below each other, with captions."""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+PAPER = (250, 250, 248)
+INK = (38, 38, 42)
+GAP = 6  # pixels between two pictures and around the sheet
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[UInt8[np.ndarray, "_ _ 3"]]],
+    *,
+    captions: Sequence[str] = (),
+    row_captions: Sequence[str] = (),
+    cell_width: int | None = None,
+) -> UInt8[np.ndarray, "_ _ 3"]:
+  """Lays out pictures in rows.
+
+  Args:
+    rows: RGB pictures, left to right and top to bottom; rows may differ in length and
+      pictures in size.
+    captions: text above each column.
+    row_captions: text above each row's first picture, one for each row.
+    cell_width: width in pixels of every picture, which keeps its proportions; by
+      default that of the first picture.
+
+  Raises:
+    ValueError: there is no picture, or captions do not fit the rows and columns.
+  """
+  _check(rows, captions, row_captions)
+  cell_width = cell_width or rows[0][0].shape[1]
+  cells = [[_resized(picture, cell_width) for picture in row] for row in rows]
+  columns = max(len(row) for row in cells)
+  font = _font(max(11, min(22, cell_width // 16)))
+  line = int(1.6 * font.size)
+
+  heights = [max((cell.height for cell in row), default=0) for row in cells]
+  row_line = line if row_captions else 0
+  height = GAP + (line if captions else 0) + sum(row_line + h + GAP for h in heights)
+  sheet = Image.new("RGB", (GAP + columns * (cell_width + GAP), height), PAPER)
+  draw = ImageDraw.Draw(sheet)
+
+  def write(text, x, y):
+    fitted = _fitted(text, font, cell_width)
+    draw.text((x, y + line // 2), fitted, fill=INK, font=font, anchor="lm")
+
+  for column, text in enumerate(captions):
+    write(text, GAP + column * (cell_width + GAP), GAP // 2)
+  y = GAP + (line if captions else 0)
+  for index, (row, row_height) in enumerate(zip(cells, heights)):
+    if row_captions:
+      write(row_captions[index], GAP, y - GAP // 2)
+    y += row_line
+    for column, cell in enumerate(row):
+      sheet.paste(cell, (GAP + column * (cell_width + GAP), y))
+    y += row_height + GAP
+  return np.array(sheet)
+
+
+def side_by_side(
+    pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+    *,
+    captions: Sequence[str] = (),
+    cell_width: int | None = None,
+) -> UInt8[np.ndarray, "_ _ 3"]:
+  """One row of pictures, each under its caption."""
+  return contact_sheet([pictures], captions=captions, cell_width=cell_width)
+
+
+def _check(rows, captions, row_captions):
+  columns = max((len(row) for row in rows), default=0)
+  if not columns or not rows[0]:
+    raise ValueError("contact_sheet(): rows hold no picture, or the first row none.")
+  if captions and len(captions) != columns:
+    raise ValueError(
+        f"contact_sheet(): {len(captions)} captions for {columns} columns."
+    )
+  if row_captions and len(row_captions) != len(rows):
+    raise ValueError(
+        f"contact_sheet(): {len(row_captions)} row_captions for {len(rows)} rows."
+    )
+
+
+def _resized(picture, width: int) -> Image.Image:
+  image = Image.fromarray(picture)
+  if image.width == width:
+    return image
+  height = max(1, round(image.height * width / image.width))
+  return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
+@functools.cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+  return ImageFont.load_default(size)
+
+
+def _fitted(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+  """The text, cut with an ellipsis where it is wider than its picture."""
+  if font.getlength(text) <= width:
+    return text
+  while text and font.getlength(text + "…") > width:
+    text = text[:-1]
+  return text.rstrip() + "…"
