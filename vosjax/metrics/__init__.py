@@ -1,0 +1,17 @@
+"""The measures of video object segmentation, equal to the public toolkits'."""
+
+from vosjax.metrics.boundary import boundary_map, contour_accuracy
+from vosjax.metrics.labels import Scores, score_labels, score_proposals
+from vosjax.metrics.region import region_similarity
+from vosjax.metrics.summary import Summary, summarize
+
+__all__ = [
+    "Scores",
+    "Summary",
+    "boundary_map",
+    "contour_accuracy",
+    "region_similarity",
+    "score_labels",
+    "score_proposals",
+    "summarize",
+]

@@ -1,0 +1,155 @@
+"""J and F of every object of label maps at once."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer
+
+from vosjax.metrics import bits, boundary
+
+
+class Scores(NamedTuple):
+  """J and F; objects first, time last.
+
+  Attributes:
+    region: J of each object (or proposal and object) in each frame.
+    contour: F likewise.
+  """
+
+  region: Float[np.ndarray, "*o t"]
+  contour: Float[np.ndarray, "*o t"]
+
+  @classmethod
+  def stack(cls, frames: Sequence["Scores"]) -> "Scores":
+    """Joins the scores of single frames along time."""
+    return cls(*(np.concatenate(part, axis=-1) for part in zip(*frames)))
+
+
+def score_labels(
+    prediction: Integer[np.ndarray, "t h w"],
+    truth: Integer[np.ndarray, "t h w"],
+    ids: Sequence[int],
+    void: Bool[np.ndarray, "t h w"] | None = None,
+    *,
+    tolerance: float = 0.008,
+) -> Scores:
+  """J and F of objects that bear the same id in the prediction and in the truth.
+
+  Args:
+    prediction: predicted object ids.
+    truth: annotated object ids; no id is special.
+    ids: the objects to score.
+    void: pixels that do not count.
+    tolerance: see `contour_accuracy`.
+
+  Returns:
+    Scores `[o, t]`, objects in the order of `ids`.
+  """
+  radius = boundary.matching_radius(truth.shape[1:], tolerance)
+  region, contour = np.ones((2, len(ids), len(truth)))
+  for t, (predicted, annotated) in enumerate(zip(prediction, truth)):
+    hidden = None if void is None else void[t]
+    for o, i in enumerate(ids):
+      pair = bits.pack(_select((predicted, annotated), i, hidden))
+      region[o, t] = _pair_j(pair)
+      edges = bits.crop(bits.boundaries(pair, truth.shape[2]), margin=radius)
+      contour[o, t] = boundary.edges_f(edges, radius)
+  return Scores(region, contour)
+
+
+def score_proposals(
+    prediction: Integer[np.ndarray, "t h w"],
+    truth: Integer[np.ndarray, "t h w"],
+    num_proposals: int,
+    num_objects: int,
+    void: Bool[np.ndarray, "t h w"] | None = None,
+    *,
+    tolerance: float = 0.008,
+) -> Scores:
+  """J and F of every proposal against every object.
+
+  Outlines and their dilations are computed once for each mask, not for each pair.
+
+  Args:
+    prediction: proposals by their ids, 1 to `num_proposals`.
+    truth: objects by their ids, 1 to `num_objects`.
+    num_proposals: how many proposals to compare; ids that are absent are empty.
+    num_objects: how many objects to compare.
+    void: pixels that do not count.
+    tolerance: see `contour_accuracy`.
+
+  Returns:
+    Scores `[m, o, t]`: proposal, object, frame.
+  """
+  radius = boundary.matching_radius(truth.shape[1:], tolerance)
+  split = num_proposals
+  frames = []
+  for t, (predicted, annotated) in enumerate(zip(prediction, truth)):
+    hidden = None if void is None else void[t]
+    masks = np.concatenate([
+        _one_hot(predicted, num_proposals, hidden),
+        _one_hot(annotated, num_objects, hidden),
+    ])
+    packed = bits.pack(masks)
+    areas = bits.count(packed)
+    common = _common(packed[:split], packed[split:])
+    union = areas[:split, None] + areas[None, split:] - common
+    edges = bits.boundaries(packed, truth.shape[2])
+    counts = bits.count(edges)
+    edges = bits.crop(edges, margin=radius)
+    near = np.stack([bits.dilate(edge[None], radius)[0] for edge in edges])
+    contour = _f(
+        counts[:split, None],
+        counts[None, split:],
+        _common(edges[:split], near[split:]),
+        _common(near[:split], edges[split:]),
+    )
+    region = np.where(union > 0, common / np.maximum(union, 1), 1.0)
+    frames.append(Scores(region[..., None], contour[..., None]))
+  return Scores.stack(frames)
+
+
+def _select(
+    maps: Sequence[Integer[np.ndarray, "h w"]],
+    object_id: int,
+    void: Bool[np.ndarray, "h w"] | None,
+) -> Bool[np.ndarray, "n h w"]:
+  masks = np.stack([labels == object_id for labels in maps])
+  return masks if void is None else masks & ~void
+
+
+def _one_hot(
+    labels: Integer[np.ndarray, "h w"],
+    num_ids: int,
+    void: Bool[np.ndarray, "h w"] | None,
+) -> Bool[np.ndarray, "n h w"]:
+  masks = labels == np.arange(1, num_ids + 1, dtype=labels.dtype)[:, None, None]
+  return masks if void is None else masks & ~void
+
+
+def _pair_j(pair: bits.Packed) -> float:
+  common = int(bits.count(pair[0] & pair[1]))
+  union = int(bits.count(pair[0] | pair[1]))
+  return common / union if union else 1.0
+
+
+def _common(
+    left: bits.Packed, right: bits.Packed
+) -> Integer[np.ndarray, "m o"]:
+  """Number of pixels that each mask on the left shares with each on the right."""
+  return np.stack([bits.count(left & mask) for mask in right], axis=1)
+
+
+def _f(
+    predicted: Integer[np.ndarray, "m 1"],
+    annotated: Integer[np.ndarray, "1 o"],
+    predicted_matched: Integer[np.ndarray, "m o"],
+    annotated_matched: Integer[np.ndarray, "m o"],
+) -> Float[np.ndarray, "m o"]:
+  """`boundary.f_from_counts` of all pairs."""
+  counts = np.broadcast_arrays(
+      predicted, annotated, predicted_matched, annotated_matched)
+  f = [boundary.f_from_counts(*pair) for pair in
+       np.stack(counts, axis=-1).reshape(-1, 4).tolist()]
+  return np.array(f).reshape(predicted_matched.shape)
