@@ -1,0 +1,1 @@
+"""Videos in, clips out: NumPy, Pillow and grain; no JAX and no TensorFlow."""
