@@ -1,0 +1,93 @@
+"""Every key of a configuration, its unit and its default; the only place for defaults.
+
+Configurations change values of `get_config()` and add stages made by `stage()`. They
+are locked: a key that is not here does not exist.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+  """A complete configuration without stages."""
+  config = ConfigDict()
+  config.title = ""  # first line that a run prints
+  config.mode = "train"  # or "evaluate": score WORKDIR/model on `evaluation`
+  config.seed = 0  # of initial weights, batches and whatever else is random
+
+  config.model = ConfigDict()
+  config.model.name = ""  # see vosjax.models.MODELS
+  config.model.fields = ConfigDict()  # of the model's class; absent ones: its defaults
+  # Folder that `vosjax convert resnet` wrote; "": the backbone starts from noise.
+  config.backbone_checkpoint = ""
+
+  config.data = ConfigDict()
+  config.data.root = "data"  # folder of a DAVIS-layout set
+  config.data.youtube_vos = "data/youtube_vos"  # folder of the prepared set
+  config.data.year = "2017"  # ImageSets/YEAR holds the subset lists
+  config.data.resolution = "480p"  # JPEGImages/RESOLUTION, Annotations/RESOLUTION
+  config.data.train_subset = "train"
+  config.data.num_workers = 0  # decoding processes; 0: a thread of this one
+  config.data.min_object_pixels = 100  # at full size, for a frame to count as a start
+  config.data.min_chosen_pixels = 25  # at training size, to be chosen as the object
+  config.data.synthvos_videos = 100_000  # procedural videos; they cost no disk
+  config.data.synthvos_objects = 3  # at most, in a training video
+
+  config.stages = ConfigDict()  # name -> stage(); run in this order
+
+  config.checkpoint = ConfigDict()
+  config.checkpoint.every_steps = 1000
+  config.checkpoint.keep = 2  # latest ones; the best one by validation stays, too
+
+  config.log = ConfigDict()
+  config.log.every_steps = 50  # one line of metrics.jsonl; values are means
+  config.log.curves_every_steps = 1000
+
+  config.validation = ConfigDict()  # J&F on a few unseen videos, picks the best
+  config.validation.every_steps = 5000
+  config.validation.num_videos = 2
+
+  config.evaluation = ConfigDict()
+  config.evaluation.dataset = "synthvos"  # or "davis": data.root
+  config.evaluation.subset = "val"  # subset list, for "davis"
+  config.evaluation.num_videos = 8  # at most; 0: all
+  config.evaluation.size = (96, 160)  # rows, columns, for "synthvos"
+  config.evaluation.length = 24  # frames, for "synthvos"
+  config.evaluation.max_objects = 5  # in a video, for "synthvos"
+  config.evaluation.num_previews = 4  # videos shown in preview/
+  return config
+
+
+def stage(**changes: Any) -> ConfigDict:
+  """A stage of training, with `changes` to its defaults."""
+  defaults = ConfigDict()
+  defaults.size = (240, 432)  # rows, columns; multiples of 16
+  defaults.batch_size = 4  # clips, over all devices
+  defaults.clip_length = 8  # frames
+  defaults.num_steps = 1000  # updates
+  defaults.steps_per_epoch = 1000  # updates between two changes of the learning rate
+  defaults.learning_rate = 1e-4
+  defaults.lr_decay = 1.0  # factor once an epoch
+  defaults.weight_decay = 0.0  # added to the gradient
+  defaults.losses = ConfigDict({"final": 1.0, "coarse": 1.0})  # weights
+  # Share of each source among the samples: "synthvos", "davis", "youtube_vos".
+  defaults.sources = ConfigDict({"synthvos": 0.0, "davis": 0.0, "youtube_vos": 0.0})
+  defaults.flip = True  # left-right, half of the clips
+  defaults.zoom = False  # slowly into half of the clips
+  defaults.remat = False  # recompute time steps in the backward pass
+  defaults.unroll_steps = 1  # time steps per iteration of the scan
+  defaults.lock()
+  defaults.update(changes)
+  return defaults
+
+
+def choose(variants: dict[str, Any], variant: str, file: str) -> ConfigDict:
+  """The variant's configuration, locked; an unknown name lists the known ones."""
+  if variant not in variants:
+    raise ValueError(
+        f"{file}: variant {variant!r} is unknown; known: {', '.join(filter(None, variants))}."
+    )
+  config = variants[variant]()
+  config.lock()
+  return config

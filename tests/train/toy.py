@@ -1,0 +1,106 @@
+"""A run of `fit` on a toy model, in a process of its own so that it can be killed.
+
+Usage: python toy.py WORKDIR; writes final.npz there.
+"""
+
+import pathlib
+import sys
+import time
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vosjax.train import optim
+from vosjax.train.checkpointing import Checkpoints
+from vosjax.train.interrupt import Interrupt, Interrupted
+from vosjax.train.loop import Every, Stage, fit
+from vosjax.train.objectives import Outputs
+from vosjax.train.state import TrainState
+from vosjax.train.step import make_mesh, make_train_step, replicate
+from vosjax.train.writers import MetricsWriter
+
+BATCH = 8
+STEPS = (30, 30)
+
+
+def variables():
+  return {
+      "params": {"trained": {"w": jnp.ones((4, 3)) / 3}, "frozen": {"w": jnp.ones(3)}},
+      "batch_stats": {"mean": jnp.zeros(3)},
+  }
+
+
+def objective(variables, batch, key):
+  """Depends on everything that a state holds."""
+  params = variables["params"]
+  x = batch.frames.astype(jnp.float32).mean((1, 2, 3)) / 255
+  noise = 0.1 * jax.random.normal(key, x.shape)
+  y = jnp.tanh((x + noise) * params["frozen"]["w"]) @ params["trained"]["w"].T
+  loss = jnp.square(y - batch.labels.mean((1, 2, 3), dtype=jnp.float32)[:, None]).mean()
+  mean = 0.9 * variables["batch_stats"]["mean"] + 0.1 * x.mean(0)
+  return loss, Outputs({"loss": loss, "iou": -loss}, {"mean": mean})
+
+
+def batch(step):
+  rng = np.random.default_rng(step)
+  return {
+      "frames": rng.integers(0, 256, (BATCH, 2, 4, 4, 3), np.uint8),
+      "labels": rng.integers(0, 2, (BATCH, 2, 4, 4), np.uint8),
+      "names": [f"clip{step}"] * BATCH,
+  }
+
+
+def make_stages(make_batch=batch, pause=0.0):
+  mesh, start, stages = make_mesh(BATCH), 0, []
+  for i, steps in enumerate(STEPS):
+    tx = optim.make_optimizer(
+        learning_rate=1e-2 / (i + 1), lr_decay=0.5, steps_per_epoch=7,
+        weight_decay=1e-2, frozen=("frozen",),
+    )  # fmt: skip
+
+    def batches(done, start=start, steps=steps):
+      for step in range(start + done, start + steps):
+        time.sleep(pause)
+        yield make_batch(step)
+
+    step_fn = make_train_step(objective, tx, mesh)
+    stages.append(Stage(f"s{i}", start, start + steps, mesh, tx, step_fn, batches))
+    start += steps
+  return stages
+
+
+def run(workdir, *, pause=0.0, make_batch=batch):
+  stages = make_stages(make_batch, pause)
+  state = TrainState.create(variables(), stages[0].tx, seed=1)
+  state = replicate(state, stages[0].mesh)
+  checkpoints = Checkpoints(workdir / "checkpoints", keep=2)
+  resumed = checkpoints.latest() or 0
+  if resumed:
+    state = checkpoints.restore(state)
+  writer = MetricsWriter(workdir, resumed_from=resumed)
+  try:
+    with Interrupt() as interrupt:
+      return fit(
+          state, stages, checkpoints=checkpoints, interrupt=interrupt,
+          observers=[writer.write],
+          actions=[Every(4, lambda s, state: checkpoints.save(s, state, score=-s))],
+      )  # fmt: skip
+  finally:
+    checkpoints.close()
+    writer.close()
+
+
+def flat(state):
+  tree = {**state.variables, "step": state.step}
+  leaves = flax.traverse_util.flatten_dict(tree, sep="/")
+  return {name: np.asarray(value) for name, value in leaves.items()}
+
+
+if __name__ == "__main__":
+  folder = pathlib.Path(sys.argv[1])
+  try:
+    np.savez(folder / "final.npz", **flat(run(folder, pause=0.02)))
+  except Interrupted as stop:
+    sys.exit(128 + stop.signum)

@@ -1,0 +1,69 @@
+"""The optimizer of a stage."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.traverse_util
+import optax
+
+from vosjax.types import Variables
+
+TRAINED, FROZEN = "trained", "frozen"
+
+
+def make_optimizer(
+    *,
+    learning_rate: float,
+    lr_decay: float,
+    steps_per_epoch: int,
+    weight_decay: float,
+    frozen: Sequence[str] = (),
+) -> optax.GradientTransformation:
+  """Adam with coupled weight decay and a learning rate that falls once an epoch.
+
+  Args:
+    learning_rate: in the first epoch.
+    lr_decay: factor after each epoch.
+    steps_per_epoch: updates in an epoch.
+    weight_decay: added to the gradient before the moments (PyTorch's Adam, not
+      AdamW), of every trained parameter.
+    frozen: path prefixes of parameters that stay as they are; they have no moments.
+
+  Source: Johnander et al., CVPR 2019 (released program).
+  """
+  schedule = optax.exponential_decay(
+      learning_rate, steps_per_epoch, lr_decay, staircase=True
+  )
+  adam = optax.chain(
+      optax.add_decayed_weights(weight_decay),
+      optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8),
+      optax.scale_by_learning_rate(schedule),
+  )
+  return optax.partition(
+      {TRAINED: adam, FROZEN: optax.set_to_zero()},
+      lambda params: label_params(params, frozen),
+  )
+
+
+def label_params(params: Variables, frozen: Sequence[str]) -> Any:
+  """The tree of `params` with "trained" or "frozen" at each leaf.
+
+  Raises:
+    ValueError: a prefix of `frozen` fits no parameter.
+  """
+  paths = flax.traverse_util.flatten_dict(params, sep="/")
+
+  def fits(path, prefix):
+    return path == prefix or path.startswith(f"{prefix}/")
+
+  for prefix in frozen:
+    if not any(fits(path, prefix) for path in paths):
+      raise ValueError(
+          f"frozen: no parameter below {prefix!r}; known: "
+          f"{sorted({'/'.join(path.split('/')[:2]) for path in paths})}."
+      )
+  labels = {
+      path: FROZEN if any(fits(path, prefix) for prefix in frozen) else TRAINED
+      for path in paths
+  }
+  return flax.traverse_util.unflatten_dict(labels, sep="/")
