@@ -1,0 +1,5 @@
+"""SynthVOS: procedural videos of moving, deforming, occluding objects."""
+
+from vosjax.data.synthvos.source import SynthVos, Video
+
+__all__ = ["SynthVos", "Video"]

@@ -1,0 +1,112 @@
+"""Smooth bounded motion, as sums of sinusoids, and similarity transforms.
+
+Points of the plane are complex numbers x + iy, y pointing down, so that a
+rotation, scaling and shift is `turn * point + shift`.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Complex, Float
+
+Times = Float[np.ndarray, " t"]  # in frames; fractions are moments between frames
+Track = Complex[np.ndarray, " t"] | Float[np.ndarray, " t"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Path:
+  """Sum of amplitude * (sin(rate * t + phase) - sin(phase)): zero at t = 0."""
+
+  amplitude: np.ndarray  # [k], real or complex
+  rate: np.ndarray  # [k], radians per frame
+  phase: np.ndarray  # [k]
+
+  def __call__(self, t: Times) -> Track:
+    angle = self.rate * t[:, None] + self.phase
+    swing = np.sin(angle) - np.sin(self.phase)
+    return (swing * self.amplitude).sum(axis=1)
+
+  def __mul__(self, factor: complex | float) -> "Path":
+    return dataclasses.replace(self, amplitude=self.amplitude * factor)
+
+
+def wander(rng: np.random.Generator, reach: float, speed: float, waves: int = 3) -> Path:
+  """A real path that strays about `reach` and moves about `speed` a frame."""
+  share = rng.dirichlet(np.full(waves, 1.5))
+  amplitude = reach * share * rng.choice([-1.0, 1.0], waves)
+  rate = speed / max(reach, 1e-6) * rng.uniform(0.5, 2.2, waves)
+  # Phases near 0 or pi start at full speed: the first frames move too.
+  phase = rng.normal(0.0, 0.7, waves) + np.pi * rng.integers(0, 2, waves)
+  return Path(amplitude, rate, phase)
+
+
+def roam(rng: np.random.Generator, reach: complex, speed: float) -> Path:
+  """A path in the plane; reach.real across and reach.imag up and down."""
+  heading = np.exp(1j * rng.uniform(0, 2 * np.pi))
+  across = wander(rng, reach.real, speed * abs(heading.real) + 1e-3)
+  along = wander(rng, reach.imag, speed * abs(heading.imag) + 1e-3)
+  return Path(
+    np.concatenate([across.amplitude + 0j, along.amplitude * 1j]),
+    np.concatenate([across.rate, along.rate]),
+    np.concatenate([across.phase, along.phase]),
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Pose:
+  """Where a thing is at each of `t` moments: point -> turn * point + shift."""
+
+  turn: Track
+  shift: Track
+
+  def __matmul__(self, inner: "Pose") -> "Pose":
+    """The transform that applies `inner` first."""
+    return Pose(self.turn * inner.turn, self.turn * inner.shift + self.shift)
+
+
+@dataclasses.dataclass(frozen=True)
+class Motion:
+  """A similarity that changes over time.
+
+  Attributes:
+    start: place at t = 0.
+    move: displacement since then.
+    angle: rest angle, radians.
+    spin: angle added over time.
+    grow: logarithm of the scale over time.
+    entry: displacement at t = 0 that fades to nothing at `arrival`.
+    arrival: frame at which a late object has come in; 0 = there at once.
+  """
+
+  start: complex
+  move: Path
+  angle: float
+  spin: Path
+  grow: Path
+  entry: complex = 0j
+  arrival: float = 0.0
+
+  def __call__(self, t: Times) -> Pose:
+    turn = np.exp(self.grow(t) + 1j * (self.angle + self.spin(t)))
+    shift = self.start + self.move(t)
+    if self.arrival:
+      shift = shift + self.entry * np.clip(1 - t / self.arrival, 0, 1)
+    return Pose(turn, shift)
+
+
+@dataclasses.dataclass(frozen=True)
+class Camera:
+  """Pan, roll, zoom and shake around the middle of the frame."""
+
+  centre: complex
+  pan: Path
+  roll: Path
+  zoom: Path
+  followed: Path  # the path of the object that the camera tracks
+  follow: float  # how much of it, 0 to 1
+
+  def view(self, t: Times, parallax: float) -> Pose:
+    """World to screen; parallax under 1 is far away, over 1 is near."""
+    turn = np.exp(self.zoom(t) + 1j * self.roll(t))
+    look = self.pan(t) + self.follow * self.followed(t)
+    return Pose(turn, self.centre - turn * (self.centre + parallax * look))

@@ -1,0 +1,182 @@
+"""Objects as jointed parts; a part is a small picture with a signed distance."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+
+from vosjax.data.synthvos.motion import Path, Pose, Times, wander
+from vosjax.data.synthvos.textures import Palette, palette, similar, texture
+
+Distance = Float[np.ndarray, "s s"]  # pixels to the outline, positive inside
+
+STILL = Path(np.zeros(1), np.zeros(1), np.zeros(1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """One rigid piece of an object and how it hangs on it.
+
+  Attributes:
+    pixels: red, green, blue, and the signed distances of two outlines between
+      which the part changes; the middle pixel is the part's origin.
+    joint: where the origin sits on the object.
+    angle: rest angle, radians.
+    swing: angle added over time.
+    morph: share of the second outline over time, from 0 at t = 0.
+    ripple: (height, waves per pixel, radians per frame) of a travelling bend.
+    mirrored: continue outside the picture by reflection (backgrounds).
+  """
+
+  pixels: Float[np.ndarray, "h w 5"]
+  joint: complex = 0j
+  angle: float = 0.0
+  swing: Path = STILL
+  morph: Path = STILL
+  ripple: tuple[float, float, float] = (0.0, 0.0, 0.0)
+  mirrored: bool = False
+
+  def pose(self, t: Times) -> Pose:
+    turn = np.exp(1j * (self.angle + self.swing(t)))
+    return Pose(turn, np.full(len(t), self.joint, np.complex128))
+
+  @property
+  def radius(self) -> float:
+    return max(self.pixels.shape[:2]) / np.sqrt(2) + abs(self.ripple[0])
+
+
+def grid(radius: float) -> tuple[Distance, Distance]:
+  """y and x around the middle of a square that holds `radius` and a margin."""
+  half = int(np.ceil(radius)) + 3
+  y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float32)
+  return y, x
+
+
+def star(y, x, radius: float, waves: np.ndarray, phases: np.ndarray, aspect: float):
+  """Outline radius * (1 + sum of waves): concave where the waves are strong."""
+  y, x = y * np.float32(aspect), x / np.float32(aspect)
+  angle, length = np.arctan2(y, x), np.hypot(y, x)
+  orders = np.arange(2, 2 + len(waves), dtype=np.float32)
+  turns = angle[..., None] * orders + phases.astype(np.float32)
+  edge = radius * (1 + np.cos(turns) @ waves.astype(np.float32))
+  slope = radius * (np.sin(turns) * orders) @ waves.astype(np.float32)
+  steep = np.sqrt(1 + (slope / np.maximum(length, 0.3 * radius)) ** 2)
+  return (edge - length) / steep / np.float32(max(aspect, 1 / aspect))
+
+
+def box(y, x, height: float, width: float, corner: float):
+  """Rounded rectangle of the given half sizes."""
+  dy, dx = np.abs(y) - (height - corner), np.abs(x) - (width - corner)
+  outside = np.hypot(np.maximum(dy, 0), np.maximum(dx, 0))
+  return corner - outside - np.minimum(np.maximum(dy, dx), 0)
+
+
+def limb(y, x, length: float, root: float, tip: float):
+  """A tapered capsule that hangs down from the origin."""
+  along = np.clip(y / np.float32(length), 0, 1)
+  return root + (tip - root) * along - np.hypot(x, y - along * np.float32(length))
+
+
+def paint(rng: np.random.Generator, outline, changed, colours: Palette):
+  """Joins a texture with outlines; shades it as if it were round."""
+  size = outline.shape[0]
+  picture = texture(rng, size, size, colours)
+  depth = np.clip(outline / (0.5 * outline.max() + 1e-6), 0, 1)
+  roundness = np.float32(rng.uniform(0, 0.5))
+  ramp = np.linspace(-1, 1, size, dtype=np.float32)[:, None]
+  light = (1 - roundness * (1 - depth)) * (1 - np.float32(rng.uniform(0, 0.3)) * ramp)
+  stack = [picture * light[..., None], outline[..., None], changed[..., None]]
+  return np.concatenate(stack, axis=-1).astype(np.float32)
+
+
+def blob(rng, radius: float, colours: Palette, rough: float, **fields) -> Part:
+  """A star-shaped part that changes its outline over time."""
+  orders = 6
+  fall = rough / np.arange(1, orders + 1) ** rng.uniform(0.3, 1.2)
+  waves = np.clip(rng.normal(0, 1, orders), -1.6, 1.6) * fall
+  waves *= min(1, 0.6 / np.abs(waves).sum())
+  phases = rng.uniform(0, 2 * np.pi, orders)
+  aspect = np.exp(rng.normal(0, 0.22))
+  y, x = grid(1.7 * radius * max(aspect, 1 / aspect))
+  outline = star(y, x, radius, waves, phases, aspect)
+  turned = phases + rng.normal(0, 0.9, orders)
+  changed = star(y, x, radius, waves * rng.uniform(0.4, 1.3), turned, aspect)
+  ripple = (radius * rng.choice([0, 0.06, 0.14]), rng.uniform(1, 4) / radius, rng.normal(0, 0.3))
+  morph = wander(rng, 0.9, 0.12)
+  return Part(paint(rng, outline, changed, colours), morph=morph, ripple=ripple, **fields)
+
+
+def rigid(rng, outline, colours: Palette, **fields) -> Part:
+  return Part(paint(rng, outline, outline, colours), **fields)
+
+
+def hanging(rng, length: float, thick: float, colours: Palette, **fields) -> Part:
+  outline = limb(*grid(length + thick), length, thick, thick * rng.uniform(0.5, 1.0))
+  ripple = (thick * rng.choice([0, 0.7]), rng.uniform(1, 2) / length, rng.normal(0, 0.3))
+  return rigid(rng, outline, colours, ripple=ripple, **fields)
+
+
+def creature(rng, radius: float, colours: list[Palette]) -> list[Part]:
+  """A body with a head and swinging limbs: upright or on all fours."""
+  upright = rng.random() < 0.5
+  tall, wide = (0.55, 0.32) if upright else (0.33, 0.65)
+  tall, wide = radius * tall * rng.uniform(0.8, 1.2), radius * wide * rng.uniform(0.8, 1.2)
+  body = rigid(rng, box(*grid(max(tall, wide)), tall, wide, 0.95 * min(tall, wide)), colours[0])
+  head = -1j * (tall * 1.25) if upright else wide * 1.1 - 0.6j * tall
+  limbs, rate = [], rng.uniform(0.15, 0.7)
+  for k in range(int(rng.integers(2, 5))):
+    if upright and k >= 2:  # arms
+      at, rest = (-0.6j * tall + (2 * k - 5) * 0.7 * wide), (5 - 2 * k) * rng.uniform(0.2, 1.5)
+    else:
+      at, rest = 0.6j * tall + wide * ((k % 2) * 1.4 - 0.7 + 0.2 * (k // 2)), 0.0
+    swing = Path(np.array([rng.uniform(0.2, 0.8)]), np.array([rate]), np.array([k * np.pi]))
+    length = radius * rng.uniform(0.5, 0.8)
+    dress = colours[int(rng.integers(len(colours)))]
+    thick = radius * rng.uniform(0.08, 0.15)
+    limbs.append(hanging(rng, length, thick, dress, joint=at, angle=rest, swing=swing))
+  face = blob(rng, radius * rng.uniform(0.2, 0.3), colours[-1], 0.1, joint=head)
+  return [*limbs[: len(limbs) // 2], body, face, *limbs[len(limbs) // 2 :]]
+
+
+def vehicle(rng, radius: float, colours: list[Palette]) -> list[Part]:
+  """A hull with a cabin and turning wheels."""
+  wide, tall = radius * rng.uniform(0.8, 1.1), radius * rng.uniform(0.25, 0.4)
+  hull = rigid(rng, box(*grid(wide), tall, wide, 0.4 * tall), colours[0])
+  roof, top = wide * rng.uniform(0.4, 0.7), tall * rng.uniform(0.7, 1.1)
+  cabin = rigid(rng, box(*grid(max(roof, top)), top, roof, 0.3 * min(roof, top)),
+                colours[-1], joint=-1j * (tall + 0.5 * top) + rng.normal(0, 0.1) * wide)
+  turn = Path(np.array([40.0]), np.array([0.01]), np.zeros(1))
+  wheel = tall * rng.uniform(0.5, 0.8)
+  wheels = [
+    rigid(rng, box(*grid(wheel), wheel, wheel, wheel), colours[len(colours) // 2],
+          joint=side * 0.6 * wide + 1j * tall, swing=turn)
+    for side in (-1, 1)
+  ]
+  return [cabin, hull, *wheels]
+
+
+def pair(rng, radius: float, colours: list[Palette]) -> list[Part]:
+  """A rough blob with one or two others grown on it."""
+  parts = [blob(rng, 0.7 * radius, colours[0], rng.uniform(0.1, 0.7))]
+  for k in range(int(rng.integers(0, 3))):
+    at = 0.6 * radius * np.exp(1j * rng.uniform(0, 2 * np.pi))
+    swing = wander(rng, 0.6, 0.08)
+    hue = colours[(k + 1) % len(colours)]
+    size = radius * rng.uniform(0.2, 0.45)
+    parts.append(blob(rng, size, hue, 0.4, joint=at, swing=swing))
+  return parts
+
+
+def rod(rng, radius: float, colours: list[Palette]) -> list[Part]:
+  """A long bar: boards, poles, trunks."""
+  thick = radius * rng.uniform(0.12, 0.3)
+  return [rigid(rng, box(*grid(radius), radius, thick, thick * rng.uniform(0.1, 1)), colours[0])]
+
+
+def thing(rng: np.random.Generator, radius: float, near: list[Palette]) -> list[Part]:
+  """Any object, drawn back to front; some share their colours with `near`."""
+  own = [palette(rng) for _ in range(int(rng.integers(1, 4)))]
+  if rng.random() < 0.35:
+    own[0] = similar(rng, near[int(rng.integers(len(near)))])
+  make = (pair, creature, vehicle, rod)[rng.choice(4, p=[0.5, 0.32, 0.12, 0.06])]
+  return make(rng, radius, own)
