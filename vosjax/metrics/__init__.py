@@ -1,15 +1,19 @@
 """The measures of video object segmentation, equal to the public toolkits'."""
 
+from vosjax.metrics.assignment import match_proposals, pairwise_region
 from vosjax.metrics.boundary import boundary_map, contour_accuracy
 from vosjax.metrics.labels import Scores, score_labels, score_proposals
 from vosjax.metrics.region import region_similarity
-from vosjax.metrics.summary import Summary, summarize
+from vosjax.metrics.summary import Summary, nan_mean, summarize
 
 __all__ = [
     "Scores",
     "Summary",
     "boundary_map",
     "contour_accuracy",
+    "match_proposals",
+    "nan_mean",
+    "pairwise_region",
     "region_similarity",
     "score_labels",
     "score_proposals",

@@ -1,0 +1,138 @@
+"""What an evaluation found: rows, their averages, and the files made of them."""
+
+import dataclasses
+import functools
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from vosjax import metrics
+
+CSV_COLUMNS = (
+    "J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """One object, or all objects merged, over the scored frames of one sequence.
+
+  Attributes:
+    name: of the row in tables, such as `kite-surf_1`.
+    sequence: whose row it is.
+    frames: names of the scored frames.
+    region: J of each frame.
+    contour: F of each frame.
+    object_id: in the annotation; None = all objects merged.
+    predicted_id: in the prediction; None = all ids merged.
+    category: of the object, where the data set tells.
+    stability: T over the sequence; NaN where it is not measured.
+  """
+
+  name: str
+  sequence: str
+  frames: tuple[str, ...]
+  region: Float[np.ndarray, " t"]
+  contour: Float[np.ndarray, " t"]
+  object_id: int | None = None
+  predicted_id: int | None = None
+  category: str | None = None
+  stability: float = math.nan
+
+  @functools.cached_property
+  def j(self) -> metrics.Summary:
+    """Mean, recall and decay of J."""
+    return metrics.summarize(self.region)
+
+  @functools.cached_property
+  def f(self) -> metrics.Summary:
+    """Mean, recall and decay of F."""
+    return metrics.summarize(self.contour)
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+  """Scores of a set of sequences under one protocol.
+
+  Attributes:
+    protocol: its name.
+    rule: what was scored and averaged, in one sentence.
+    rows: one for each scored object or sequence.
+    summary: the protocol's own numbers by name, as fractions.
+  """
+
+  protocol: str
+  rule: str
+  rows: tuple[Row, ...]
+  summary: Mapping[str, float]
+
+  def global_csv(self) -> str:
+    """One line of averages; for DAVIS 2017 the toolkit's file, digit for digit."""
+    values = ",".join(_decimal(value) for value in self.summary.values())
+    return f"{','.join(self.summary)}\n{values}\n"
+
+  def rows_csv(self) -> str:
+    """One line for each row: the toolkit's `Sequence,J-Mean,F-Mean`."""
+    lines = ["Sequence,J-Mean,F-Mean"]
+    lines += [
+        f"{row.name},{_decimal(row.j.mean)},{_decimal(row.f.mean)}" for row in self.rows
+    ]
+    return "\n".join(lines) + "\n"
+
+  def to_json(self) -> str:
+    """Everything, full precision, values of single frames included; NaN is null."""
+    return json.dumps({
+        "protocol": self.protocol,
+        "rule": self.rule,
+        "summary": {name: _number(value) for name, value in self.summary.items()},
+        "rows": [_row_record(row) for row in self.rows],
+    }, indent=1)
+
+  def table(self) -> str:
+    """The numbers in percent, aligned for reading in a terminal."""
+    width = max(len(name) for name in ["", *(row.name for row in self.rows)])
+    width = max(width, 10)
+    heads = ("J", "recall", "decay", "F", "recall", "decay")
+    with_t = any(not math.isnan(row.stability) for row in self.rows)
+    lines = [" " * width + "".join(f"{head:>8}" for head in heads) + "       T" * with_t]
+    for row in self.rows:
+      values = [*row.j, *row.f] + [row.stability] * with_t
+      cells = "".join("       -" if math.isnan(v) else f"{100 * v:8.1f}" for v in values)
+      lines.append(f"{row.name:<{width}}{cells}")
+    lines.append("")
+    lines += [f"{name:<{width}}{100 * v:8.1f}" for name, v in self.summary.items()]
+    return "\n".join(lines)
+
+
+def average(rows: list[Row]) -> dict[str, float]:
+  """The toolkit's global numbers: plain averages over rows, and J&F of their means."""
+  columns = np.array([[*row.j, *row.f] for row in rows])
+  mean = [metrics.nan_mean(column) for column in columns.T]
+  return dict(zip(CSV_COLUMNS, [(mean[0] + mean[3]) / 2, *mean]))
+
+
+def _decimal(value: float) -> str:
+  return "" if math.isnan(value) else f"{value:.3f}"
+
+
+def _number(value: float) -> float | None:
+  return None if math.isnan(value) else float(value)
+
+
+def _row_record(row: Row) -> dict[str, Any]:
+  return {
+      "name": row.name,
+      "sequence": row.sequence,
+      "object_id": row.object_id,
+      "predicted_id": row.predicted_id,
+      "category": row.category,
+      "J": {name: _number(value) for name, value in row.j._asdict().items()},
+      "F": {name: _number(value) for name, value in row.f._asdict().items()},
+      "T": _number(row.stability),
+      "frames": list(row.frames),
+      "J_per_frame": [_number(value) for value in row.region],
+      "F_per_frame": [_number(value) for value in row.contour],
+  }
