@@ -6,14 +6,13 @@ from typing import Any
 import flax.linen as nn
 
 from vosjax.models.agame import AGame
-from vosjax.models.modules.norm import fold_batch_norm
+from vosjax.models.modules.norm import fold
 from vosjax.models.unroll import Unrolled, decide, unroll
 
 MODELS: dict[str, type[nn.Module]] = {"agame": AGame}
 
 __all__ = [
-    "MODELS", "AGame", "Unrolled", "build", "decide", "field_names", "fold_batch_norm",
-    "unroll",
+    "MODELS", "AGame", "Unrolled", "build", "decide", "field_names", "fold", "unroll",
 ]  # fmt: skip
 
 

@@ -14,11 +14,10 @@ from jaxtyping import Array, Float
 
 from vosjax.models.backbones import resnet
 from vosjax.models.modules.appearance import AppearanceModel, AppearanceState
+from vosjax.models.modules.conv import BinaryHead, Conv, Dtype
 from vosjax.models.modules.fusion import Fusion
 from vosjax.models.modules.mask_propagation import MaskPropagation, PropagationState
-from vosjax.models.modules.norm import Dtype
 from vosjax.models.modules.refinement import Refinement
-from vosjax.models.modules.split_conv import BinaryHead
 from vosjax.ops import resize
 from vosjax.types import Active, Frames, Masks, Prediction
 
@@ -75,7 +74,7 @@ class AGame(nn.Module):
       backbone (ablation "no end-to-end").
     reading: of the appearance model, see AppearanceModel.
     remat: recompute blocks of the backbone in the backward pass.
-    folded: the variables come from `fold_batch_norm`.
+    folded: the variables come from `fold`.
     axis_name: mapped axis that shares batch statistics, under `pmap` only.
     dtype: of convolutions; statistics, Gaussians and logits stay in float32.
   """
@@ -116,9 +115,7 @@ class AGame(nn.Module):
     num_scores = 0
     if self.use_appearance:
       # The Gaussians need every bit of the sums over the deep channels.
-      self.reduce = nn.Conv(
-          self.features, (1, 1), kernel_init=nn.initializers.he_uniform(), name="reduce"
-      )
+      self.reduce = Conv(self.features, 1)
       self.appearance = AppearanceModel(
           self.features,
           self.residual,

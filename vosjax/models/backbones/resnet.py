@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vosjax.models.modules.norm import ConvNorm, Dtype
+from vosjax.models.modules.conv import Dtype
+from vosjax.models.modules.norm import ConvNorm
 from vosjax.ops import resize
 
 BLOCKS = {
@@ -145,7 +146,7 @@ class ResNet(nn.Module):
     frozen: stages whose BatchNorm always uses running statistics; no gradient is
       computed for those that come before every trained stage.
     remat: recompute blocks in the backward pass instead of keeping them.
-    folded: the variables come from `fold_batch_norm`.
+    folded: the variables come from `fold`.
   """
 
   variant: str = "resnet101"

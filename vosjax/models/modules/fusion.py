@@ -4,8 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vosjax.models.modules.norm import Dtype
-from vosjax.models.modules.split_conv import SplitConv, conv
+from vosjax.models.modules.conv import Conv, Dtype, SplitConv
 
 
 class Fusion(nn.Module):
@@ -29,7 +28,7 @@ class Fusion(nn.Module):
   def setup(self):
     parts = (self.num_scores, self.propagation_features)
     self.join = SplitConv(parts, self.hidden, size=3, dtype=self.dtype)
-    self.out = conv(self.features, 3, dtype=self.dtype)
+    self.out = Conv(self.features, 3, dtype=self.dtype)
 
   def __call__(
       self,

@@ -5,8 +5,7 @@ import flax.struct
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vosjax.models.modules.norm import Dtype
-from vosjax.models.modules.split_conv import SplitConv, conv
+from vosjax.models.modules.conv import Conv, Dtype, SplitConv
 
 # Order of the concatenation that the first layer's kernel belongs to.
 _CURRENT, _REFERENCE, _PREVIOUS_MASK, _REFERENCE_MASK = range(4)
@@ -42,8 +41,10 @@ class MaskPropagation(nn.Module):
   def setup(self):
     parts = (self.input_features, self.input_features, 2, 2)
     self.join = SplitConv(parts, self.features, dtype=self.dtype)
-    self.branches = [conv(self.features, 3, d, self.dtype) for d in self.dilations]
-    self.out = conv(self.features, 3, dtype=self.dtype)
+    self.branches = [
+        Conv(self.features, 3, dilation=d, dtype=self.dtype) for d in self.dilations
+    ]
+    self.out = Conv(self.features, 3, dtype=self.dtype)
 
   def encode(self, deep: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
     """The current frame's part of the first layer."""

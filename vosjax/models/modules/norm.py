@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vosjax.models.modules.conv import MIN_CHANNELS, WINOGRAD, Conv, Dtype
+from vosjax.ops import winograd as winograd_ops
 from vosjax.types import Variables
-
-Dtype = Any  # a NumPy dtype, or None for that of the input
 
 
 class BatchNorm(nn.Module):
@@ -73,7 +73,7 @@ class ConvNorm(nn.Module):
 
   Attributes:
     size: rows and columns of the kernel.
-    folded: the variables come from `fold_batch_norm`.
+    folded: the variables come from `fold`.
   """
 
   features: int
@@ -88,13 +88,11 @@ class ConvNorm(nn.Module):
   def __call__(
       self, x: Float[Array, "n h w c"], *, train: bool, steps: int = 1
   ) -> Float[Array, "n height width d"]:
-    reach = self.dilation * (self.size - 1) // 2
-    x = nn.Conv(
+    x = Conv(
         self.features,
-        (self.size, self.size),
-        strides=self.stride,
-        padding=((reach, reach), (reach, reach)),
-        kernel_dilation=self.dilation,
+        self.size,
+        self.stride,
+        self.dilation,
         use_bias=self.folded,
         kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
         dtype=self.dtype,
@@ -106,22 +104,37 @@ class ConvNorm(nn.Module):
     return norm(x, train=train, steps=steps)
 
 
-def fold_batch_norm(variables: Variables, epsilon: float = 1e-5) -> Variables:
-  """Variables of the same model with `folded=True`: BatchNorm inside the kernels.
+def fold(
+    variables: Variables, *, winograd: bool = False, epsilon: float = 1e-5
+) -> Variables:
+  """Variables of the same model with `folded=True`, for inference.
 
-  Every pair of `conv` and `norm` becomes one convolution with bias; all other
-  parameters stay as they are, and no batch statistics remain.
+  Every pair of `conv` and `norm` becomes one convolution with bias, and no batch
+  statistics remain.
+
+  Args:
+    variables: of a model.
+    winograd: add the transformed kernels of wide 3x3 convolutions, which is faster
+      on CPU and takes 16/9 of their memory on top.
+    epsilon: of the model's BatchNorms.
   """
 
-  def fold(params: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[str, Any]:
+  def fold_tree(params: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[str, Any]:
     if set(params) == {"conv", "norm"}:
       norm, running = params["norm"], stats["norm"]
       factor = norm["scale"] * jax.lax.rsqrt(running["var"] + epsilon)
       bias = norm["bias"] - running["mean"] * factor
-      return {"conv": {"kernel": params["conv"]["kernel"] * factor, "bias": bias}}
-    return {
-        name: fold(child, stats.get(name, {})) if isinstance(child, Mapping) else child
+      params = {"conv": {"kernel": params["conv"]["kernel"] * factor, "bias": bias}}
+    params = {
+        name: fold_tree(child, stats.get(name, {}))
+        if isinstance(child, Mapping)
+        else child
         for name, child in params.items()
     }
+    kernel = params.get("kernel")
+    if winograd and kernel is not None and kernel.shape[:2] == (3, 3):
+      wide = min(kernel.shape[2:]) >= MIN_CHANNELS
+      params |= {WINOGRAD: winograd_ops.transform_kernel(kernel)} if wide else {}
+    return params
 
-  return {"params": fold(variables["params"], variables.get("batch_stats", {}))}
+  return {"params": fold_tree(variables["params"], variables.get("batch_stats", {}))}

@@ -3,8 +3,7 @@
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from vosjax.models.modules.norm import Dtype
-from vosjax.models.modules.split_conv import BinaryHead, SplitConv, conv
+from vosjax.models.modules.conv import BinaryHead, Conv, Dtype, SplitConv
 from vosjax.ops import resize
 
 _SKIP, _UPSAMPLED = range(2)
@@ -21,8 +20,8 @@ class Refinement(nn.Module):
 
   def setup(self):
     parts = (self.features, self.features)
-    self.project8 = conv(self.features, 1, dtype=self.dtype)
-    self.project4 = conv(self.features, 1, dtype=self.dtype)
+    self.project8 = Conv(self.features, 1, dtype=self.dtype)
+    self.project4 = Conv(self.features, 1, dtype=self.dtype)
     self.blend8 = SplitConv(parts, self.features, size=3, dtype=self.dtype)
     self.blend4 = SplitConv(parts, self.features, size=3, dtype=self.dtype)
     self.head = BinaryHead(3)

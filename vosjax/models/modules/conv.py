@@ -1,0 +1,125 @@
+"""Convolutions: plain, over concatenations, and the two-score head."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from vosjax.ops import winograd
+
+Dtype = Any  # a NumPy dtype, or None for that of the input
+WINOGRAD = "winograd"  # parameter that inference may add beside a kernel
+MIN_CHANNELS = 256  # narrower layers gain nothing from Winograd's form on CPU
+
+
+class Conv(nn.Module):
+  """Square convolution with zero padding, the same on all sides.
+
+  Where inference has added a transformed kernel (see `fold`), that one is used.
+
+  Attributes:
+    size: rows and columns of the kernel; odd.
+  """
+
+  features: int
+  size: int
+  stride: int = 1
+  dilation: int = 1
+  use_bias: bool = True
+  kernel_init: Callable[..., Any] = nn.initializers.he_uniform()
+  dtype: Dtype = None
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n height width d"]:
+    shape = (self.size, self.size, x.shape[-1], self.features)
+    kernel = self.param("kernel", self.kernel_init, shape)
+    if self.stride == 1 and self.has_variable("params", WINOGRAD):
+      y = winograd.convolve(x, self.get_variable("params", WINOGRAD), self.dilation)
+    else:
+      y = convolve(x, kernel, self.stride, self.dilation, self.dtype)
+    if not self.use_bias:
+      return y
+    bias = self.param("bias", nn.initializers.zeros, (self.features,))
+    return y + bias.astype(y.dtype)
+
+
+class SplitConv(nn.Module):
+  """A convolution over concatenated inputs, applied to one of them at a time.
+
+  A convolution is linear, so what all objects share, or what never changes, is
+  convolved once and the results are added; the sum over all parts plus the bias
+  equals the convolution of the concatenation.
+
+  Attributes:
+    parts: channels of each input, in the order of the concatenation.
+    features: channels of the result.
+    size: rows and columns of the kernel; odd, with zero padding.
+  """
+
+  parts: tuple[int, ...]
+  features: int
+  size: int = 1
+  dtype: Dtype = None
+
+  def setup(self):
+    shape = (self.size, self.size, sum(self.parts), self.features)
+    self.kernel = self.param("kernel", nn.initializers.he_uniform(), shape)
+    self.bias = self.param("bias", nn.initializers.zeros, (self.features,))
+
+  def __call__(
+      self,
+      x: Float[Array, "n h w c"],
+      part: int,
+      *,
+      bias: bool = False,
+      dtype: Dtype = None,
+  ) -> Float[Array, "n h w d"]:
+    """Convolves input number `part`; `bias` adds the bias to this summand."""
+    start = sum(self.parts[:part])
+    channels = slice(start, start + self.parts[part])
+    if self.parts[part] >= MIN_CHANNELS and self.has_variable("params", WINOGRAD):
+      kernel = self.get_variable("params", WINOGRAD)
+      y = winograd.convolve(x, kernel[:, channels])
+    else:
+      y = convolve(x, self.kernel[:, :, channels], dtype=dtype or self.dtype)
+    return y + self.bias.astype(y.dtype) if bias else y
+
+
+class BinaryHead(nn.Module):
+  """Two scores per pixel, object after background, given as their difference.
+
+  A softmax over two scores depends on nothing else, so half the work is enough.
+  """
+
+  size: int
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w"]:
+    shape = (self.size, self.size, x.shape[-1], 2)
+    kernel = self.param("kernel", nn.initializers.he_uniform(), shape)
+    bias = self.param("bias", nn.initializers.zeros, (2,))
+    logits = convolve(x, kernel[..., 1:] - kernel[..., :1], dtype=jnp.float32)
+    return logits[..., 0] + (bias[1] - bias[0])
+
+
+def convolve(
+    x: Float[Array, "n h w c"],
+    kernel: Float[Array, "size size c d"],
+    stride: int = 1,
+    dilation: int = 1,
+    dtype: Dtype = None,
+) -> Float[Array, "n height width d"]:
+  """Convolution with zero padding of half the kernel's reach on each side."""
+  reach = dilation * (kernel.shape[0] // 2)
+  dtype = dtype or x.dtype
+  return jax.lax.conv_general_dilated(
+      x.astype(dtype),
+      kernel.astype(dtype),
+      (stride, stride),
+      ((reach, reach), (reach, reach)),
+      rhs_dilation=(dilation, dilation),
+      dimension_numbers=("NHWC", "HWIO", "NHWC"),
+  )
