@@ -43,6 +43,10 @@ def image_size(path: str | Path) -> tuple[int, int]:
       return image.height, image.width
   except UnidentifiedImageError:
     raise ValueError(_corrupt(str(path), "no known picture format")) from None
+  except (OSError, SyntaxError) as error:  # a broken header carries no errno
+    if getattr(error, "errno", None) is not None:
+      raise
+    raise ValueError(_corrupt(str(path), str(error))) from None
 
 
 def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:

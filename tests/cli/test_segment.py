@@ -1,0 +1,368 @@
+"""`vosjax segment` from the command line, with a segmenter that only copies."""
+
+import errno
+import json
+import os
+import pathlib
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vosjax import __main__ as command_line
+from vosjax.cli import segment
+from vosjax.inference import video_files
+
+SIZE = (24, 34)
+NAMES = [f"{index:05d}" for index in range(4)]
+
+
+class CopyingSegmenter:
+  """Repeats the first mask, with new objects added; counts what it is asked."""
+
+  calls = 0
+
+  def start(self, frame, labels):
+    return self._answer(np.zeros(SIZE, np.int32) if labels is None else labels)
+
+  def step(self, frame, labels=None):
+    return self._answer(self.labels if labels is None else self.labels + labels)
+
+  def _answer(self, labels):
+    CopyingSegmenter.calls += 1
+    self.labels = labels.astype(np.int32)
+    self.object_ids = tuple(int(i) for i in np.unique(labels) if i)
+    return types.SimpleNamespace(labels=self.labels, object_ids=self.object_ids)
+
+
+@pytest.fixture(autouse=True)
+def copying(monkeypatch):
+  CopyingSegmenter.calls = 0
+  monkeypatch.setattr(
+      segment, "load_segmenter", lambda *_: (CopyingSegmenter(), "agame"))
+
+
+@pytest.fixture
+def frames(tmp_path):
+  folder = tmp_path / "video"
+  folder.mkdir()
+  rng = np.random.default_rng(0)
+  for name in NAMES:
+    pixels = rng.integers(0, 256, (*SIZE, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / f"{name}.jpg")
+  return folder
+
+
+def save_mask(path, value=1, size=SIZE, rows=slice(5, 12)):
+  labels = np.zeros(size, np.uint8)
+  labels[rows, 8:20] = value
+  image = Image.fromarray(labels)
+  image.putpalette([value for value in range(256) for _ in range(3)])
+  image.save(path)
+  return path
+
+
+@pytest.fixture
+def mask(tmp_path):
+  return save_mask(tmp_path / "first.png", 3)
+
+
+def vosjax(*arguments):
+  return command_line.main(["segment", *map(str, arguments)])
+
+
+def run(frames, mask, out, *more):
+  return vosjax(frames, "--mask", mask, "--out", out, "--checkpoint", "ours", *more)
+
+
+def refused(capsys, *texts):
+  """The one line on standard error holds every text."""
+  error = capsys.readouterr().err
+  assert error.count("\n") == 1
+  assert error.startswith("vosjax: ")
+  for text in texts:
+    assert str(text) in error
+
+
+def test_every_frame_gets_a_palette_png_and_the_overlay_plays(frames, mask, tmp_path):
+  import av
+
+  out = tmp_path / "out"
+  assert run(frames, mask, out) == 0
+  assert sorted(path.stem for path in out.glob("*.png")) == NAMES
+  for path in out.glob("*.png"):
+    image = Image.open(path)
+    assert image.mode == "P"
+    assert image.getpalette()[9:12] == [128, 128, 0]
+    np.testing.assert_array_equal(np.asarray(image), np.asarray(Image.open(mask)))
+  with av.open(str(out / "overlay.mp4")) as film:
+    pictures = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+  assert [picture.shape for picture in pictures] == [(*SIZE, 3)] * len(NAMES)
+
+
+def test_no_draft_is_left_beside_the_results(frames, mask, tmp_path):
+  run(frames, mask, tmp_path / "out")
+  expected = {*(f"{name}.png" for name in NAMES), "overlay.mp4", "segment.json"}
+  assert {path.name for path in (tmp_path / "out").iterdir()} == expected
+
+
+def test_a_video_file_gives_the_same_as_its_frames(mask, tmp_path):
+  from vosjax.inference import export
+
+  film = tmp_path / "film.mp4"
+  with export.video_writer(film, SIZE, 25.0) as write:
+    for value in (0, 80, 160, 240):
+      write(np.full((*SIZE, 3), value, np.uint8))
+  video = video_files.open_video(film)
+  assert (video.names, video.size) == (tuple(NAMES), SIZE)
+  assert video.frames_per_second == pytest.approx(25)
+  assert [int(frame.mean().round(-1)) for frame in video] == [0, 80, 160, 240]
+  assert run(film, mask, tmp_path / "out") == 0
+  assert len(list((tmp_path / "out").glob("*.png"))) == 4
+
+
+def test_odd_sizes_can_be_filmed(tmp_path):
+  from vosjax.inference import export
+
+  film = tmp_path / "film.mp4"
+  with export.video_writer(film, (25, 33), 24.0) as write:
+    write(np.zeros((25, 33, 3), np.uint8))
+  assert video_files.open_video(film).size == (26, 34)
+
+
+def test_objects_appear_with_their_masks(frames, tmp_path):
+  masks = tmp_path / "masks"
+  masks.mkdir()
+  save_mask(masks / "00001.png", 7)
+  save_mask(masks / "00002.png", 7, rows=slice(0, 3))  # tracked: not taken again
+  save_mask(masks / "00003.png", 2, rows=slice(15, 20))
+  assert run(frames, masks, tmp_path / "out") == 0
+  found = [np.unique(Image.open(tmp_path / "out" / f"{n}.png")).tolist() for n in NAMES]
+  assert found == [[0], [0, 7], [0, 7], [0, 2, 7]]
+  second = np.asarray(Image.open(tmp_path / "out" / "00002.png"))
+  assert not second[:3].any()
+
+
+def test_a_job_that_was_stopped_goes_on(frames, mask, tmp_path, monkeypatch, capsys):
+  out = tmp_path / "out"
+  step = CopyingSegmenter.step
+
+  def interrupted(self, frame, labels=None):
+    if self.calls == 2:
+      raise KeyboardInterrupt
+    return step(self, frame, labels)
+
+  monkeypatch.setattr(CopyingSegmenter, "step", interrupted)
+  assert run(frames, mask, out) == 130
+  assert sorted(path.name for path in out.iterdir()) == [
+      "00000.png", "00001.png", "segment.json"]
+  kept = (out / "00000.png").stat().st_mtime_ns
+  (out / ".00002.1.part.png").write_bytes(b"killed here")
+  capsys.readouterr()
+
+  monkeypatch.setattr(CopyingSegmenter, "step", step)
+  assert run(frames, mask, out) == 0
+  assert "resuming, 2 of 4 masks are kept" in capsys.readouterr().out
+  assert (out / "00000.png").stat().st_mtime_ns == kept
+  assert len(list(out.glob("*.png"))) == 4
+  assert not list(out.glob(".*"))
+
+
+def test_a_finished_job_is_left_alone(frames, mask, tmp_path, capsys):
+  run(frames, mask, tmp_path / "out")
+  calls = CopyingSegmenter.calls
+  capsys.readouterr()
+  assert run(frames, mask, tmp_path / "out") == 0
+  assert "finished before" in capsys.readouterr().out
+  assert CopyingSegmenter.calls == calls
+
+
+def test_an_out_that_is_not_ours_is_refused(frames, mask, tmp_path, capsys):
+  out = tmp_path / "thesis"
+  out.mkdir()
+  (out / "chapter1.tex").write_text("precious")
+  assert run(frames, mask, out) == 2
+  refused(capsys, f"--out {out}: exists and is no job of `vosjax segment`")
+  assert [path.name for path in out.iterdir()] == ["chapter1.tex"]
+  assert run(frames, mask, out / "chapter1.tex") == 2
+  refused(capsys, "exists and is no job")
+
+
+def test_an_out_of_another_job_is_refused(frames, mask, tmp_path, capsys):
+  run(frames, mask, tmp_path / "out")
+  other = save_mask(tmp_path / "other.png", 1)
+  capsys.readouterr()
+  assert run(frames, other, tmp_path / "out") == 2
+  refused(capsys, "holds another job, which differs in mask, mask_changed")
+
+
+def test_an_empty_out_is_taken(frames, mask, tmp_path):
+  (tmp_path / "out").mkdir()
+  assert run(frames, mask, tmp_path / "out") == 0
+
+
+def test_without_checkpoint_it_says_how_to_get_one(frames, tmp_path, capsys):
+  assert vosjax(frames, "--out", tmp_path / "out") == 2
+  refused(
+      capsys, "--checkpoint is missing", "vosjax.main --config=configs/agame.py",
+      "vosjax convert agame FILE.pth --out DIR")
+  assert not (tmp_path / "out").exists()
+
+
+def test_a_one_shot_model_asks_for_its_mask(frames, tmp_path, capsys):
+  code = vosjax(frames, "--out", tmp_path / "out", "--checkpoint", "ours")
+  assert code == 2
+  refused(capsys, "--mask is missing: agame")
+  assert not (tmp_path / "out").exists()
+
+
+def test_a_zero_shot_model_needs_none(frames, tmp_path, monkeypatch):
+  monkeypatch.setattr(
+      segment, "load_segmenter", lambda *_: (CopyingSegmenter(), "cosnet"))
+  code = vosjax(frames, "--out", tmp_path / "out", "--checkpoint", "ours")
+  assert code == 0
+  assert CopyingSegmenter.calls == len(NAMES)
+
+
+# Faults of input: each makes one and returns the words that must name it.
+
+
+def truncated_frame(frames, mask):
+  path = frames / "00002.jpg"
+  path.write_bytes(path.read_bytes()[:-300])
+  return "00002.jpg: not a whole picture"
+
+
+def truncated_header(frames, mask):
+  path = frames / "00002.jpg"
+  path.write_bytes(path.read_bytes()[:100])
+  return "00002.jpg: not a whole picture"
+
+
+def frame_of_text(frames, mask):
+  (frames / "00001.jpg").write_text("no picture")
+  return "00001.jpg: not a whole picture"
+
+
+def missing_frame(frames, mask):
+  (frames / "00001.jpg").unlink()
+  return "frame 00001 is missing between 00000.jpg and 00002.jpg"
+
+
+def frame_of_another_size(frames, mask):
+  Image.new("RGB", (20, 24)).save(frames / "00003.jpg")
+  return "00003.jpg: the frame is 20x24, but the video's first frame is 34x24"
+
+
+def mask_of_another_size(frames, mask):
+  save_mask(mask, size=(12, 34))
+  return "first.png: the mask is 34x12, but the video's first frame is 34x24"
+
+
+def rgb_mask(frames, mask):
+  Image.new("RGB", SIZE[::-1], (255, 0, 0)).save(mask)
+  return "first.png: a label map of RGB colours, expected object ids"
+
+
+def empty_mask(frames, mask):
+  save_mask(mask, 0)
+  return "first.png: the mask holds no object"
+
+
+def mask_of_void(frames, mask):
+  save_mask(mask, 255)
+  return "first.png: the mask holds no object"
+
+
+def no_mask(frames, mask):
+  mask.unlink()
+  return "first.png: no such mask file"
+
+
+def no_video(frames, mask):
+  frames.rename(frames.with_name("elsewhere"))
+  return "video: no such video file or folder of frames"
+
+
+def empty_folder(frames, mask):
+  for path in frames.iterdir():
+    path.unlink()
+  return "video: holds no frames"
+
+
+def two_frames_of_one_name(frames, mask):
+  Image.new("RGB", SIZE[::-1]).save(frames / "00000.png")
+  return "00000.jpg and 00000.png share a name"
+
+
+FAULTS = (
+    truncated_frame, truncated_header, frame_of_text, missing_frame,
+    frame_of_another_size, mask_of_another_size, rgb_mask, empty_mask, mask_of_void, no_mask, no_video,
+    empty_folder, two_frames_of_one_name)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_bad_input_is_named_in_one_line(fault, frames, mask, tmp_path, capsys):
+  text = fault(frames, mask)
+  out = tmp_path / "out"
+  assert run(frames, mask, out) == 2
+  error = capsys.readouterr().err.splitlines()[-1]  # below the progress bar, if any
+  assert error.startswith("vosjax: ")
+  assert text in error
+  if fault is truncated_frame:  # found out on the way: what is whole stays
+    assert {path.name for path in out.iterdir()} == {
+        "00000.png", "00001.png", "segment.json"}
+  else:
+    assert not out.exists()
+
+
+def test_a_mask_without_its_frame_is_named(frames, tmp_path, capsys):
+  masks = tmp_path / "masks"
+  masks.mkdir()
+  save_mask(masks / "00009.png")
+  assert run(frames, masks, tmp_path / "out") == 2
+  refused(capsys, "00009.png: no frame is named '00009'", "00000 to 00003")
+
+
+def test_a_file_that_is_no_video_is_named(mask, tmp_path, capsys):
+  film = tmp_path / "film.mp4"
+  film.write_text("no film")
+  assert run(film, mask, tmp_path / "out") == 2
+  refused(capsys, "film.mp4: cannot be read as a video")
+
+
+def test_a_full_disk_leaves_nothing_half_written(
+    frames, mask, tmp_path, monkeypatch, capsys):
+  write_bytes = pathlib.Path.write_bytes
+
+  def full(path, content):
+    if "00002" in path.name:
+      write_bytes(path, content[:10])
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    return write_bytes(path, content)
+
+  monkeypatch.setattr(pathlib.Path, "write_bytes", full)
+  assert run(frames, mask, tmp_path / "out") == 2
+  error = capsys.readouterr().err.splitlines()[-1]
+  assert "No space left on device. Free some space and run the command again." in error
+  left = sorted(path.name for path in (tmp_path / "out").iterdir())
+  assert left == ["00000.png", "00001.png", "segment.json"]
+
+
+def test_a_folder_that_may_not_be_written_is_named(
+    frames, mask, tmp_path, monkeypatch, capsys):
+  def forbidden(path, *_, **__):
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+  monkeypatch.setattr(pathlib.Path, "mkdir", forbidden)
+  assert run(frames, mask, tmp_path / "out") == 2
+  refused(capsys, f"{tmp_path / 'out'}: Permission denied. Choose a place")
+
+
+def test_the_job_file_says_where_results_came_from(frames, mask, tmp_path):
+  run(frames, mask, tmp_path / "out")
+  job = json.loads((tmp_path / "out" / "segment.json").read_text())
+  assert job["video"] == str(frames)
+  assert job["mask"] == str(mask)
+  assert job["frames"] == 4

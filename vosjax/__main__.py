@@ -1,0 +1,88 @@
+"""The command line: `vosjax COMMAND ...` or `python -m vosjax COMMAND ...`."""
+
+import argparse
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+# Command -> (module with `configure(parser)` and `run(args)`, what it does).
+COMMANDS = {
+    "segment": ("vosjax.cli.segment", "follow objects through your own video"),
+    "evaluate": ("vosjax.cli.evaluate", "score predictions as the benchmarks do"),
+    "convert": ("vosjax.cli.convert", "turn an official PyTorch checkpoint into ours"),
+    "benchmark": ("vosjax.cli.benchmark", "measure the speed of a model here"),
+}
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs one command and returns its exit code.
+
+  A user's mistake (ValueError, OSError) becomes one line on standard error.
+  """
+  argv = list(sys.argv[1:] if argv is None else argv)
+  try:
+    args = _parser(argv).parse_args(argv)
+    return args.run(args) or 0
+  except KeyboardInterrupt:
+    return _complain("stopped.", INTERRUPTED)
+  except BrokenPipeError:  # `vosjax ... | head`: nobody reads on, which is no fault
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+  except OSError as error:
+    return _complain(_explain(error), BAD_INPUT)
+  except ValueError as error:
+    return _complain(str(error), BAD_INPUT)
+
+
+def _parser(argv) -> argparse.ArgumentParser:
+  """Only the module of the command that `argv` names is loaded."""
+  parser = argparse.ArgumentParser(
+      prog="vosjax",
+      description="Video object segmentation in JAX.",
+      epilog=(
+          "Train and evaluate with `python -m vosjax.main --config=configs/agame.py`. "
+          "`vosjax COMMAND --help` shows an example of each command."
+      ),
+  )
+  subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+  for name, (module, summary) in COMMANDS.items():
+    command = subparsers.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if argv and argv[0] == name:
+      implementation = importlib.import_module(module)
+      implementation.configure(command)
+      command.set_defaults(run=implementation.run)
+  return parser
+
+
+def _explain(error: OSError) -> str:
+  """The system's words, with the file and what can be done."""
+  if error.errno is None:
+    return str(error)
+  file = "" if error.filename is None else f"{error.filename}:"
+  hint = {
+      "ENOSPC": "Free some space and run the command again.",
+      "EDQUOT": "Free some space and run the command again.",
+      "EACCES": "Choose a place that you may read and write.",
+      "EPERM": "Choose a place that you may read and write.",
+      "EROFS": "Choose a place that you may write.",
+  }.get(errno.errorcode.get(error.errno, ""), "")
+  return f"{file} {error.strerror}. {hint}".strip()
+
+
+def _complain(text: str, code: int) -> int:
+  print(f"vosjax: {' '.join(text.split())}", file=sys.stderr)
+  return code
+
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,0 +1,1 @@
+"""The commands of `vosjax`: each module has `configure(parser)` and `run(args)`."""
