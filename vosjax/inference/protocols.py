@@ -18,11 +18,13 @@ VOID = 255
 MAX_PROPOSALS = 20
 
 # DAVIS 2016 sequences without heavy occlusion: T means something on these alone.
-STABLE_SEQUENCES = frozenset(
-    "blackswan camel car-roundabout car-shadow cows drift-straight kite-surf "
-    "paragliding-launch scooter-black soapbox bear boat bus car-turn dance-jump "
-    "drift-turn elephant flamingo hike hockey kite-walk mallard-water "
-    "motocross-bumps rhino stroller surf train".split())
+STABLE_SEQUENCES = frozenset({
+    "blackswan", "camel", "car-roundabout", "car-shadow", "cows", "drift-straight",
+    "kite-surf", "paragliding-launch", "scooter-black", "soapbox", "bear", "boat",
+    "bus", "car-turn", "dance-jump", "drift-turn", "elephant", "flamingo", "hike",
+    "hockey", "kite-walk", "mallard-water", "motocross-bumps", "rhino", "stroller",
+    "surf", "train",
+})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,8 +154,8 @@ def davis2017_unsupervised() -> Protocol:
 
   return Protocol(
       "davis2017-unsupervised",
-      "proposals matched to objects over the whole video; all frames; mean over objects",
-      score, max_id=lambda truth: MAX_PROPOSALS)
+      "proposals matched over the whole video; all frames; mean over objects",
+      score, max_id=lambda _: MAX_PROPOSALS)
 
 
 def youtube_vos(*, seen: Collection[str], skip_first: bool = True) -> Protocol:
@@ -227,7 +229,10 @@ def youtube_objects() -> Protocol:
 
 
 def segtrack_v2() -> Protocol:
-  """SegTrack v2, semi-supervised: first frame left out, mean over objects (convention)."""
+  """SegTrack v2, semi-supervised: first frame left out, mean over objects.
+
+  A convention: no scorer is published.
+  """
 
   def score(video: Video) -> list[Row]:
     truth, void = split_void(video.truth)

@@ -93,17 +93,16 @@ class Result:
 
   def table(self) -> str:
     """The numbers in percent, aligned for reading in a terminal."""
-    width = max(len(name) for name in ["", *(row.name for row in self.rows)])
-    width = max(width, 10)
+    width = max(map(len, [*self.summary, *(row.name for row in self.rows)]))
     heads = ("J", "recall", "decay", "F", "recall", "decay")
     with_t = any(not math.isnan(row.stability) for row in self.rows)
-    lines = [" " * width + "".join(f"{head:>8}" for head in heads) + "       T" * with_t]
+    heads += ("T",) * with_t
+    lines = [" " * width + "".join(f"{head:>8}" for head in heads)]
     for row in self.rows:
       values = [*row.j, *row.f] + [row.stability] * with_t
-      cells = "".join("       -" if math.isnan(v) else f"{100 * v:8.1f}" for v in values)
-      lines.append(f"{row.name:<{width}}{cells}")
+      lines.append(f"{row.name:<{width}}{''.join(map(_percent, values))}")
     lines.append("")
-    lines += [f"{name:<{width}}{100 * v:8.1f}" for name, v in self.summary.items()]
+    lines += [f"{name:<{width}}{_percent(v)}" for name, v in self.summary.items()]
     return "\n".join(lines)
 
 
@@ -116,6 +115,10 @@ def average(rows: list[Row]) -> dict[str, float]:
 
 def _decimal(value: float) -> str:
   return "" if math.isnan(value) else f"{value:.3f}"
+
+
+def _percent(value: float) -> str:
+  return "       -" if math.isnan(value) else f"{100 * value:8.1f}"
 
 
 def _number(value: float) -> float | None:

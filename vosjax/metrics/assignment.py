@@ -30,5 +30,6 @@ def pairwise_region(
   left = proposals.reshape(len(proposals), -1).astype(np.float32)
   right = objects.reshape(len(objects), -1).astype(np.float32)
   common = (left @ right.T).astype(np.float64)  # counts below 2^24 are exact
-  union = left.sum(1, dtype=np.float64)[:, None] + right.sum(1, dtype=np.float64) - common
+  areas = left.sum(1, dtype=np.float64)[:, None] + right.sum(1, dtype=np.float64)
+  union = areas - common
   return np.where(union > 0, common / np.maximum(union, 1), 1.0)
