@@ -1,0 +1,255 @@
+"""Checkpoints of finished models: what to build, and its variables.
+
+A checkpoint is a folder of `checkpoint.json` (format, the model's name, its fields,
+a checksum for each file) and `arrays/` (orbax). A model is named as in `vosjax.models.build`;
+"resnet" is a backbone alone. orbax takes 1 to 2 s to import and only reading and
+writing need it, so it is imported there.
+"""
+
+import json
+import os
+import pathlib
+import tempfile
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import flax.core
+import flax.linen as nn
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vosjax import models
+from vosjax.models.backbones.resnet import ResNet
+from vosjax.types import Variables
+
+FORMAT = 1
+_METADATA = "checkpoint.json"
+_ARRAYS = "arrays"
+_SHOWN = 5
+_REPAIR = "copy, convert or train it again"
+Path = str | os.PathLike
+
+
+def build(name: str, fields: Mapping[str, Any]) -> nn.Module:
+  """`models.build`, and "resnet" for a backbone alone."""
+  if name != "resnet":
+    return models.build(name, **fields)
+  try:
+    return ResNet(**fields)
+  except TypeError as error:
+    raise ValueError(f"a ResNet cannot be built of {dict(fields)}: {error}.") from None
+
+
+def variable_shapes(model: nn.Module) -> dict:
+  """Shapes and types of a model's variables; nothing is computed."""
+  frames = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+  masks = jax.ShapeDtypeStruct((1, 1, 64, 64), jnp.float32)
+  inputs = (frames,) if isinstance(model, ResNet) else (frames, masks)
+  return flax.core.unfreeze(jax.eval_shape(model.init, jax.random.key(0), *inputs))
+
+
+def save(
+    directory: Path, name: str, fields: Mapping[str, Any], variables: Variables
+) -> None:
+  """Writes a checkpoint, whole or not at all; one that is there is replaced.
+
+  Args:
+    directory: new or empty, or a checkpoint.
+    name: of the model, or "resnet".
+    fields: of the model; JSON must be able to hold them (types by their name).
+    variables: of that model.
+
+  Raises:
+    ValueError: the variables are not those of the model, or the directory holds
+      something else than a checkpoint.
+    OSError: the directory cannot be written; what was there is kept.
+  """
+  import orbax.checkpoint as ocp
+
+  directory = pathlib.Path(directory).absolute()
+  check_target(directory)
+  fields = json.loads(json.dumps(dict(fields), default=_type_name))
+  variables = flax.core.unfreeze(variables)
+  shapes = variable_shapes(build(name, _hashable(fields)))
+  _compare(variables, shapes, f"the variables to save do not fit {name} {fields}")
+  directory.parent.mkdir(parents=True, exist_ok=True)
+  # Beside the target: a rename is atomic only within one file system.
+  with tempfile.TemporaryDirectory(
+      prefix=f".{directory.name}-", dir=directory.parent, ignore_cleanup_errors=True
+  ) as temporary:
+    fresh = pathlib.Path(temporary, "new")
+    with ocp.StandardCheckpointer() as checkpointer:
+      checkpointer.save(fresh / _ARRAYS, variables)
+    metadata = {
+        "format": FORMAT, "name": name, "fields": fields, "files": _checksums(fresh)
+    }  # fmt: skip
+    (fresh / _METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
+    if directory.exists():
+      directory.rename(pathlib.Path(temporary, "old"))
+    fresh.rename(directory)
+
+
+def check_target(directory: Path) -> None:
+  """Refuses a directory whose content is not a checkpoint's.
+
+  Raises:
+    ValueError: it exists, is not empty and is no checkpoint.
+  """
+  directory = pathlib.Path(directory)
+  if not directory.exists():
+    return
+  if not directory.is_dir():
+    raise ValueError(f"{directory} is a file; name a new folder for the checkpoint.")
+  if any(directory.iterdir()) and not (directory / _METADATA).is_file():
+    raise ValueError(
+        f"{directory} holds other files and is no checkpoint; name a new folder."
+    )
+
+
+def load(directory: Path) -> tuple[nn.Module, dict]:
+  """Reads a checkpoint.
+
+  Returns:
+    The model, built as it was saved, and its variables on the default device.
+
+  Raises:
+    ValueError: there is no checkpoint, it is damaged, or it does not fit its model; the
+      directory and, where variables differ, their paths are named.
+  """
+  import orbax.checkpoint as ocp
+
+  directory = pathlib.Path(directory).absolute()
+  metadata = _read_metadata(directory)
+  try:
+    model = build(metadata["name"], _hashable(metadata["fields"]))
+    shapes = variable_shapes(model)
+  except (TypeError, ValueError) as error:
+    raise ValueError(f"{directory} holds a model that is not known: {error}") from error
+  _check_files(directory, metadata["files"])
+  with ocp.StandardCheckpointer() as checkpointer:
+    held = checkpointer.metadata(directory / _ARRAYS).item_metadata.tree
+    _compare(held, shapes, f"{directory} does not fit its model {metadata['name']}")
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    target = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
+        shapes,
+    )
+    return model, checkpointer.restore(directory / _ARRAYS, target)
+
+
+def load_backbone(
+    directory: Path, variables: Variables, path: str = "backbone"
+) -> dict:
+  """Puts a converted ImageNet ResNet into a model's variables.
+
+  Args:
+    directory: a checkpoint made by `vosjax convert resnet`.
+    variables: of a model; they are not changed.
+    path: of the model's ResNet within a collection.
+
+  Returns:
+    The variables with the backbone's parameters and batch statistics replaced.
+
+  Raises:
+    ValueError: the checkpoint is of no ResNet, the model has no such backbone, or
+      their variables differ: in depth or width; the paths are named.
+  """
+  source, loaded = load(directory)
+  if not isinstance(source, ResNet):
+    raise ValueError(
+        f"{directory} holds {type(source).__name__}, not a ResNet; make one with "
+        "`vosjax convert resnet FILE.pth --out DIR`."
+    )
+  flat = flax.traverse_util.flatten_dict(flax.core.unfreeze(variables), sep="/")
+  prefixes = tuple(f"{collection}/{path}/" for collection in loaded)
+  own = {key: value for key, value in flat.items() if key.startswith(prefixes)}
+  if not own:
+    raise ValueError(
+        f"the model has no backbone at {path!r}; its parameters are "
+        f"{sorted(variables['params'])}."
+    )
+  incoming = {
+      f"{collection}/{path}/{key}": value
+      for collection, tree in loaded.items()
+      for key, value in flax.traverse_util.flatten_dict(tree, sep="/").items()
+  }
+  _compare(
+      flax.traverse_util.unflatten_dict(incoming, sep="/"),
+      flax.traverse_util.unflatten_dict(own, sep="/"),
+      f"{directory} holds a {source.variant} of width {source.width}, which does not "
+      "fit the model's backbone",
+  )
+  return flax.traverse_util.unflatten_dict(flat | incoming, sep="/")
+
+
+def _hashable(fields: Mapping[str, Any]) -> dict[str, Any]:
+  """JSON knows no tuples, and modules must be hashable."""
+
+  def freeze(value):
+    return tuple(map(freeze, value)) if isinstance(value, list) else value
+
+  return {name: freeze(value) for name, value in fields.items()}
+
+
+def _read_metadata(directory: pathlib.Path) -> dict[str, Any]:
+  path = directory / _METADATA
+  if not path.is_file():
+    what = "does not exist" if not directory.exists() else f"has no {_METADATA}"
+    raise ValueError(
+        f"{directory} is no checkpoint: it {what}. Train one, or turn an official file "
+        "into one with `vosjax convert`."
+    )
+  try:
+    metadata = json.loads(path.read_text())
+    found = metadata["format"]
+    missing = {"name", "fields", "files"} - set(metadata)
+  except (ValueError, KeyError, TypeError) as error:
+    raise ValueError(f"{path} is damaged ({error}); {_REPAIR}.") from error
+  if found != FORMAT:
+    raise ValueError(f"{path} has format {found!r}; this version reads {FORMAT}.")
+  if missing:
+    raise ValueError(f"{path} is damaged (no {sorted(missing)}); {_REPAIR}.")
+  return metadata
+
+
+def _compare(found: Variables, expected: Variables, what: str) -> None:
+  """Raises if two trees differ in their paths or shapes."""
+  flat = [flax.traverse_util.flatten_dict(dict(t), sep="/") for t in (found, expected)]
+  shapes = [{path: tuple(leaf.shape) for path, leaf in tree.items()} for tree in flat]
+  differing = [
+      f"{path} is {shapes[0].get(path, 'missing')}, expected "
+      f"{shapes[1].get(path, 'nothing')}"
+      for path in sorted(shapes[0].keys() | shapes[1].keys())
+      if shapes[0].get(path) != shapes[1].get(path)
+  ]
+  if differing:
+    more = len(differing) - _SHOWN
+    rest = f"; and {more} more" if more > 0 else ""
+    raise ValueError(f"{what}: {'; '.join(differing[:_SHOWN])}{rest}.")
+
+
+def _checksums(folder: pathlib.Path) -> dict[str, int]:
+  """CRC-32 of every file of arrays, by its path within the checkpoint."""
+  checksums = {}
+  for path in sorted((folder / _ARRAYS).rglob("*")):
+    if path.is_file():
+      checksums[path.relative_to(folder).as_posix()] = zlib.crc32(path.read_bytes())
+  return checksums
+
+
+def _check_files(directory: pathlib.Path, expected: Mapping[str, int]) -> None:
+  """Raises if a file is not as it was saved: orbax reads missing blocks as zeros."""
+  found = _checksums(directory)
+  wrong = [path for path in expected if found.get(path) != expected[path]]
+  if wrong:
+    raise ValueError(
+        f"{directory} is damaged: {wrong[:_SHOWN]} missing or changed; {_REPAIR}."
+    )
+
+
+def _type_name(value: Any) -> str:
+  """JSON has no types: those of NumPy and JAX go by their name."""
+  return np.dtype(value).name

@@ -1,0 +1,131 @@
+"""The engine that turns official tensors into our variables, by a table and no silence.
+
+A table is a tuple of rules `(pattern, path, layout)`, tried in order; the first whose
+pattern matches the whole official name wins.
+
+- `pattern` is a regular expression; `path` a template of our path (`\\1` is its first
+  group), such as `params/backbone/stem/conv/kernel`.
+- `layout` says how the tensor is turned:
+  "same"   as it is;
+  "conv"   (out, in, rows, columns) -> (rows, columns, in, out);
+  "dense"  (out, in) or (out, in, 1, 1) -> (in, out);
+  "bn"     the pattern names a BatchNorm and `path` its module without a collection:
+           weight, bias -> `params/<path>/scale, bias`; running_mean, running_var ->
+           `batch_stats/<path>/mean, var`; num_batches_tracked is dropped;
+  a function of the tensor;
+  None     with path None: the tensor is dropped on purpose.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import flax.traverse_util
+import numpy as np
+
+from vosjax.types import Variables
+
+Layout = str | Callable[[np.ndarray], np.ndarray] | None
+Rule = tuple[str, str | None, Layout]
+
+_LAYOUTS = {
+    "same": lambda tensor: tensor,
+    "conv": lambda tensor: tensor.transpose(2, 3, 1, 0),
+    "dense": lambda tensor: tensor.reshape(tensor.shape[:2]).T,
+}
+_BATCH_NORM = {
+    "weight": ("params", "scale"),
+    "bias": ("params", "bias"),
+    "running_mean": ("batch_stats", "mean"),
+    "running_var": ("batch_stats", "var"),
+}
+_SHOWN = 10
+
+
+def strip_data_parallel(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Drops the `module.` that PyTorch's DataParallel puts before every name."""
+  if not all(name.startswith("module.") for name in state_dict):
+    return dict(state_dict)
+  return {name.removeprefix("module."): value for name, value in state_dict.items()}
+
+
+def _expand(rules: Sequence[Rule]):
+  """Compiled rules, with each "bn" spelt out."""
+  for pattern, path, layout in rules:
+    if layout != "bn":
+      yield re.compile(pattern), path, layout
+      continue
+    for official, (collection, leaf) in _BATCH_NORM.items():
+      name = re.compile(rf"{pattern}\.{official}")
+      yield name, f"{collection}/{path}/{leaf}", "same"
+    yield re.compile(rf"{pattern}\.num_batches_tracked"), None, None
+
+
+def _turn(tensor: np.ndarray, layout: Layout, shape: tuple[int, ...]):
+  """The tensor in our layout, or None if it cannot have this shape."""
+  try:
+    turned = (layout if callable(layout) else _LAYOUTS[layout])(tensor)
+  except (ValueError, IndexError):  # axes that the layout needs are not there
+    return None
+  return turned if turned.shape == shape else None
+
+
+def _shown(names: Sequence[str]) -> str:
+  more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+  return f"{list(names[:_SHOWN])}{more}"
+
+
+def apply_rules(
+    name: str,
+    rules: Sequence[Rule],
+    state_dict: Mapping[str, np.ndarray],
+    shapes: Variables,
+) -> dict:
+  """Fills the tree `shapes` from a state dict.
+
+  Args:
+    name: what is converted, for the error.
+    rules: see above.
+    state_dict: official names and arrays in PyTorch's layout.
+    shapes: our variables; each leaf has a `shape` and a `dtype`.
+
+  Returns:
+    The same tree, of NumPy arrays.
+
+  Raises:
+    ValueError: any tensor has no rule, any of our variables is never filled or filled
+      twice, or any shape differs; all of them are named at once.
+  """
+  target = flax.traverse_util.flatten_dict(dict(shapes), sep="/")
+  table = tuple(_expand(rules))
+  filled: dict[str, np.ndarray] = {}
+  orphans, wrong, twice = [], [], []
+  for official, tensor in state_dict.items():
+    matches = ((rule[0].fullmatch(official), *rule[1:]) for rule in table)
+    match, path, layout = next((m for m in matches if m[0]), (None, None, None))
+    if match is None:
+      orphans.append(official)
+    elif path is not None:
+      path = match.expand(path)
+      if path not in target:
+        orphans.append(f"{official} (its rule leads to {path}, which the model lacks)")
+        continue
+      expected = target[path]
+      turned = _turn(tensor, layout, tuple(expected.shape))
+      if path in filled:
+        twice.append(path)
+      elif turned is None:
+        filled[path] = tensor
+        wrong.append(f"{official} {tensor.shape} for {path} {tuple(expected.shape)}")
+      else:
+        filled[path] = np.ascontiguousarray(turned, expected.dtype)
+  missing = sorted(set(target) - set(filled))
+  if orphans or missing or wrong or twice:
+    again = f"; filled twice {_shown(twice)}" if twice else ""
+    raise ValueError(
+        f"{name} checkpoint: no rule for {_shown(orphans)}; never filled "
+        f"{_shown(missing)}; wrong shape {_shown(wrong)}{again}. Is it the "
+        "checkpoint of another model, or of other fields?"
+    )
+  # ascontiguousarray makes a vector of a scalar: give back the shape.
+  filled = {path: value.reshape(target[path].shape) for path, value in filled.items()}
+  return flax.traverse_util.unflatten_dict(filled, sep="/")
