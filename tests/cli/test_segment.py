@@ -298,8 +298,8 @@ def two_frames_of_one_name(frames, mask):
 
 FAULTS = (
     truncated_frame, truncated_header, frame_of_text, missing_frame,
-    frame_of_another_size, mask_of_another_size, rgb_mask, empty_mask, mask_of_void, no_mask, no_video,
-    empty_folder, two_frames_of_one_name)
+    frame_of_another_size, mask_of_another_size, rgb_mask, empty_mask, mask_of_void,
+    no_mask, no_video, empty_folder, two_frames_of_one_name)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
