@@ -22,6 +22,8 @@ class Path:
   phase: np.ndarray  # [k]
 
   def __call__(self, t: Times) -> Track:
+    if not self.amplitude.any():
+      return np.zeros(len(t))
     angle = self.rate * t[:, None] + self.phase
     swing = np.sin(angle) - np.sin(self.phase)
     return (swing * self.amplitude).sum(axis=1)
@@ -30,7 +32,9 @@ class Path:
     return dataclasses.replace(self, amplitude=self.amplitude * factor)
 
 
-def wander(rng: np.random.Generator, reach: float, speed: float, waves: int = 3) -> Path:
+def wander(
+  rng: np.random.Generator, reach: float, speed: float, waves: int = 3
+) -> Path:
   """A real path that strays about `reach` and moves about `speed` a frame."""
   share = rng.dirichlet(np.full(waves, 1.5))
   amplitude = reach * share * rng.choice([-1.0, 1.0], waves)
@@ -58,6 +62,10 @@ class Pose:
 
   turn: Track
   shift: Track
+
+  def __getitem__(self, some: slice | np.ndarray) -> "Pose":
+    """The same transform at some of the moments."""
+    return Pose(self.turn[some], self.shift[some])
 
   def __matmul__(self, inner: "Pose") -> "Pose":
     """The transform that applies `inner` first."""

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, UInt8
 from vosjax.data.synthvos.motion import Camera, Pose, Times
 from vosjax.data.synthvos.shapes import Part
 
+PIXELS_AT_ONCE = 16_384  # keeps what is worked on in the cache
 MIXED = (0.1, 0.9)  # a pixel covered between these shares belongs to no one
 
 
@@ -45,34 +46,25 @@ class Canvas:
     mixed: pixels shared by things of different ids.
   """
 
-  frames: Float[np.ndarray, "t h w 3"]
+  frames: Float[np.ndarray, "3 t h w"]
   labels: UInt8[np.ndarray, "t h w"]
   mixed: Bool[np.ndarray, "t h w"]
 
   @classmethod
   def empty(cls, length: int, h: int, w: int) -> "Canvas":
     return cls(
-      np.zeros((length, h, w, 3), np.float32),
+      np.zeros((3, length, h, w), np.float32),
       np.zeros((length, h, w), np.uint8),
       np.zeros((length, h, w), bool),
     )
 
 
-def sample(part: Part, pose: Pose, t: Times, y, x, softness: float):
-  """Premultiplied colour and coverage [t y x] of a part at screen pixels.
+def column(values: np.ndarray) -> np.ndarray:
+  return values.astype(np.float32)[:, None, None]
 
-  Args:
-    part: what to sample.
-    pose: from the part to the screen.
-    t: the moments.
-    y: rows [t y 1].
-    x: columns [t 1 x].
-    softness: width of the outline, pixels.
-  """
-  def column(values):
-    return values.astype(np.float32)[:, None, None]
 
-  rows, columns = part.pixels.shape[:2]
+def locate(part: Part, pose: Pose, t: Times, y: np.ndarray, x: np.ndarray):
+  """Where in the part's picture the pixels y [t y 1] and x [t 1 x] fall."""
   back = 1 / pose.turn
   dx, dy = x - column(pose.shift.real), y - column(pose.shift.imag)
   u = column(back.real) * dx - column(back.imag) * dy
@@ -81,26 +73,77 @@ def sample(part: Part, pose: Pose, t: Times, y, x, softness: float):
   if height:
     v += np.float32(height) * np.sin(np.float32(waves) * u + column(rate * t))
     u += np.float32(height) * np.sin(np.float32(waves) * v + column(1.3 * rate * t))
-  u, v = u + np.float32(columns // 2), v + np.float32(rows // 2)
-  if part.mirrored:
-    u = np.abs((u + (columns - 1)) % (2 * columns - 2) - (columns - 1))
-    v = np.abs((v + (rows - 1)) % (2 * rows - 2) - (rows - 1))
+  u += np.float32(part.origin.real)
+  v += np.float32(part.origin.imag)
+  return u, v
+
+
+def reflect(u: np.ndarray, last: int) -> np.ndarray:
+  """Folds coordinates back into 0 to `last`."""
+  period = np.float32(2 * last)
+  return np.abs(u - period * np.round(u / period))
+
+
+def sample(part: Part, pose: Pose, t: Times, y, x, softness: float):
+  """Premultiplied colour [3 t y x] and coverage [t y x] of a part on the screen.
+
+  Args:
+    part: what to sample.
+    pose: from the part to the screen.
+    t: the moments.
+    y: rows of the wanted pixels, [t y 1].
+    x: their columns, [t 1 x].
+    softness: width of the outline, pixels.
+  """
+  channels, rows, columns = part.pixels.shape
+  u, v = locate(part, pose, t, y, x)
+  if channels == 3:
+    u, v = reflect(u, columns - 1), reflect(v, rows - 1)
   u = np.clip(u, 0, np.float32(columns - 1.01))
   v = np.clip(v, 0, np.float32(rows - 1.01))
   left, top = u.astype(np.int32), v.astype(np.int32)
-  fu, fv = (u - left)[..., None], (v - top)[..., None]
-  table = part.pixels.reshape(-1, 5)
-  corner = top * columns + left
-  upper = table.take(corner, 0)
-  upper += fu * (table.take(corner + 1, 0) - upper)
-  lower = table.take(corner + columns, 0)
-  lower += fu * (table.take(corner + columns + 1, 0) - lower)
-  upper += fv * (lower - upper)
+  u -= left
+  v -= top
+  table, corner = part.pixels.reshape(channels, -1), top * columns + left
+  lower_right = u * v
+  picture = table.take(corner, 1) * (1 - u - v + lower_right)
+  picture += table.take(corner + 1, 1) * (u - lower_right)
+  picture += table.take(corner + columns, 1) * (v - lower_right)
+  picture += table.take(corner + (columns + 1), 1) * lower_right
+  if channels == 3:
+    return picture, np.ones_like(u)
   share = column(np.clip(np.abs(part.morph(t)), 0, 1))
-  inside = upper[..., 3] + share * (upper[..., 4] - upper[..., 3])
-  scale = column(np.abs(pose.turn) / softness)
-  alpha = np.clip(np.float32(0.5) + inside * scale, 0, 1)
-  return upper[..., :3] * alpha[..., None], alpha
+  inside = picture[3] + share * (picture[4] - picture[3])
+  alpha = inside * column(np.abs(pose.turn) / softness)
+  alpha = np.clip(alpha + np.float32(0.5), 0, 1)
+  return picture[:3] * alpha, alpha
+
+
+def window(part: Part, pose: Pose, margin: float, h: int, w: int):
+  """The frames in which a part may show, and the box that holds it in each.
+
+  Returns:
+    Indices into t, first rows, first columns, and the one (rows, columns) of
+    all the boxes.
+  """
+  slack = margin + abs(part.ripple[0]) * np.abs(pose.turn)
+  points = pose.turn[:, None] * part.corners + pose.shift[:, None]
+  if part.pixels.shape[0] == 3:
+    points = np.tile(np.array([0, w + 1j * h]), (len(points), 1))
+  low = np.stack([points.imag.min(1) - slack, points.real.min(1) - slack], axis=1)
+  high = np.stack([points.imag.max(1) + slack, points.real.max(1) + slack], axis=1)
+  low, high = np.maximum(np.floor(low), 0), np.minimum(np.ceil(high), [h, w])
+  seen = np.flatnonzero((low < high).all(axis=1))
+  if not len(seen):
+    return seen, seen, seen, (0, 0)
+  low, high = low[seen].astype(int), high[seen].astype(int)
+  rows, columns = (high - low).max(axis=0).tolist()
+  return (
+    seen,
+    np.minimum(low[:, 0], h - rows),
+    np.minimum(low[:, 1], w - columns),
+    (rows, columns),
+  )
 
 
 def draw(
@@ -116,51 +159,55 @@ def draw(
     moments: offsets from each frame while the shutter is open.
   """
   h, w = canvas.labels.shape[1:]
-  thing = camera.view(t, layer.parallax) @ layer.motion(t)
+
+  times = [t + moment for moment in moments]
+  worlds = [camera.view(at, layer.parallax) @ layer.motion(at) for at in times]
   for part in layer.parts:
-    pose = thing @ part.pose(t)
-    reach = part.radius * np.abs(pose.turn) + layer.softness
-    reach = reach + 4 if len(moments) == 1 else reach * 1.15 + 6
-    seen = (pose.shift.real > -reach) & (pose.shift.real < w + reach)
-    seen &= (pose.shift.imag > -reach) & (pose.shift.imag < h + reach)
-    if not seen.any():
-      continue
-    rows = min(h, int(2 * reach[seen].max()) + 1)
-    columns = min(w, int(2 * reach[seen].max()) + 1)
-    y0 = np.clip(np.round(pose.shift.imag - rows / 2), 0, h - rows).astype(int)[seen]
-    x0 = np.clip(np.round(pose.shift.real - columns / 2), 0, w - columns).astype(int)[seen]
-    y = (y0[:, None, None] + np.arange(rows)[:, None]).astype(np.float32)
-    x = (x0[:, None, None] + np.arange(columns)).astype(np.float32)
-    colour = alpha = np.float32(0)
-    for offset in moments:
-      at = t[seen] + offset
-      now = camera.view(at, layer.parallax) @ layer.motion(at) @ part.pose(at)
-      sampled = sample(part, now, at, y, x, layer.softness)
-      colour, alpha = colour + sampled[0], alpha + sampled[1]
-    share = np.float32(1 / len(moments))
-    blend(canvas, layer, np.flatnonzero(seen), y0, x0, colour * share, alpha * share)
+    poses = [world @ part.pose(at) for world, at in zip(worlds, times)]
+    pose = poses[len(poses) // 2]
+    travel = np.abs(poses[-1].shift - poses[0].shift)
+    margin = layer.softness + 2 + travel + 3 * (len(moments) > 1)
+    index, top, left, (rows, columns) = window(part, pose, margin, h, w)
+    batch = max(1, PIXELS_AT_ONCE // max(rows * columns, 1))
+    for k in range(0, len(index), batch):
+      some, y0, x0 = (each[k : k + batch] for each in (index, top, left))
+      y = (y0[:, None, None] + np.arange(rows)[:, None]).astype(np.float32)
+      x = (x0[:, None, None] + np.arange(columns)).astype(np.float32)
+      samples = [
+        sample(part, pose[some], at[some], y, x, layer.softness)
+        for pose, at in zip(poses, times)
+      ]
+      colour, alpha = (sum(kind) / np.float32(len(moments)) for kind in zip(*samples))
+      blend(canvas, layer, some, y0, x0, colour, alpha)
 
 
 def blend(canvas: Canvas, layer: Layer, index, y0, x0, colour, alpha) -> None:
   """Lays sampled patches over the canvas at their places."""
-  h, w = canvas.labels.shape[1:]
   rows, columns = alpha.shape[1:]
-  touched, full = alpha > MIXED[0], alpha >= MIXED[1]
-  inside = alpha > 0.5
+  touched, full, inside = alpha > MIXED[0], alpha >= MIXED[1], alpha > 0.5
   if layer.shadow:
-    shade = 1 - np.float32(layer.shadow) * alpha[..., None]
-    for k, i in enumerate(index):
-      y, x = y0[k] + layer.shadow_offset[0], x0[k] + layer.shadow_offset[1]
-      top, left, bottom, right = max(y, 0), max(x, 0), min(y + rows, h), min(x + columns, w)
-      if top < bottom and left < right:
-        canvas.frames[i, top:bottom, left:right] *= shade[k, top - y : bottom - y, left - x : right - x]
-  rest = 1 - alpha[..., None]
+    cast_shadow(canvas, layer, index, y0, x0, alpha)
+  rest = 1 - alpha
   for k, i in enumerate(index):
     at = np.s_[i, y0[k] : y0[k] + rows, x0[k] : x0[k] + columns]
-    patch = canvas.frames[at]
+    patch = canvas.frames[(slice(None), *at)]
     patch *= rest[k]
-    patch += colour[k]
+    patch += colour[:, k]
     labels, mixed = canvas.labels[at], canvas.mixed[at]
     mixed |= touched[k] & (labels != layer.label)
     mixed &= ~full[k]
     labels[inside[k]] = layer.label
+
+
+def cast_shadow(canvas: Canvas, layer: Layer, index, y0, x0, alpha) -> None:
+  """Darkens what lies behind a layer, displaced by its shadow_offset."""
+  h, w = canvas.labels.shape[1:]
+  rows, columns = alpha.shape[1:]
+  light = 1 - np.float32(layer.shadow) * alpha
+  for k, i in enumerate(index):
+    y, x = y0[k] + layer.shadow_offset[0], x0[k] + layer.shadow_offset[1]
+    top, left = max(y, 0), max(x, 0)
+    bottom, right = min(y + rows, h), min(x + columns, w)
+    if top < bottom and left < right:
+      patch = canvas.frames[:, i, top:bottom, left:right]
+      patch *= light[k, top - y : bottom - y, left - x : right - x]

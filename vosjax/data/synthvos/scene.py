@@ -7,7 +7,9 @@ import io
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
+from scipy import special
 
+from vosjax.data.sources import VOID
 from vosjax.data.synthvos import render
 from vosjax.data.synthvos.motion import Camera, Motion, Path, roam, wander
 from vosjax.data.synthvos.render import Canvas, Layer
@@ -15,6 +17,7 @@ from vosjax.data.synthvos.shapes import STILL, Part, rod, thing
 from vosjax.data.synthvos.textures import Palette, palette, scenery
 
 COUNT_WEIGHTS = (0.32, 0.26, 0.2, 0.12, 0.1)  # of 1, 2, .. objects
+NORMAL = special.ndtri((np.arange(256) + 0.5) / 256).astype(np.float32)  # quantiles
 SMALLEST = 100 / (96 * 160)  # visible share of the first frame, for each object
 
 
@@ -60,7 +63,7 @@ class Scene:
     canvas = self.draw(t)
     labels = canvas.labels
     if self.void:
-      labels[canvas.mixed] = 255
+      labels[canvas.mixed] = VOID
     return self.develop(canvas.frames, t), labels
 
   def draw(self, t: Float[np.ndarray, " t"]) -> Canvas:
@@ -72,38 +75,32 @@ class Scene:
     return canvas
 
   def develop(
-    self, frames: Float[np.ndarray, "t h w 3"], t: Float[np.ndarray, " t"]
+    self, frames: Float[np.ndarray, "3 t h w"], t: Float[np.ndarray, " t"]
   ) -> UInt8[np.ndarray, "t h w 3"]:
     lens, (h, w) = self.lens, self.size
-    gain = np.exp(lens.light(t))[:, None, None, None] * lens.cast
     y, x = np.linspace(-1, 1, h)[:, None], np.linspace(-1, 1, w)
     corners = 1 - lens.vignette * (y**2 + x**2) / 2
-    frames *= gain.astype(np.float32)
-    frames *= corners.astype(np.float32)[..., None]
-    for _ in range(lens.soften):
-      for axis in (1, 2):
-        frames = smooth(frames, axis)
-    if lens.noise:
-      for k, moment in enumerate(t):
+    gain = lens.cast[:, None] * np.exp(lens.light(t))
+    out = np.empty((len(t), h, w, 3), np.uint8)
+    for k, moment in enumerate(t):
+      frame = frames[:, k] * (gain[:, k, None, None] * corners).astype(np.float32)
+      for _ in range(lens.soften):
+        frame = smooth(smooth(frame).swapaxes(1, 2)).swapaxes(1, 2)
+      if lens.noise:
         rng = np.random.default_rng([*self.key, int(moment)])
-        noise = rng.standard_normal((h, w, 3), dtype=np.float32)
-        frames[k] += np.float32(lens.noise) * noise
-    pixels = (np.clip(frames, 0, 1) * 255 + 0.5).astype(np.uint8)
-    if lens.quality:
-      pixels = np.stack([compress(picture, lens.quality) for picture in pixels])
-    return pixels
+        grain = rng.integers(0, 256, frame.shape, np.uint8)
+        frame += (np.float32(lens.noise) * NORMAL).take(grain)
+      frame = np.clip(frame, 0, 1) * np.float32(255) + np.float32(0.5)
+      out[k] = np.moveaxis(frame, 0, -1)
+      if lens.quality:
+        out[k] = compress(out[k], lens.quality)
+    return out
 
 
-def smooth(frames: Float[np.ndarray, "t h w 3"], axis: int):
-  """A 1-2-1 blur along one axis; the borders stay."""
-  middle = [slice(None)] * 4
-  before, after = list(middle), list(middle)
-  middle[axis], before[axis], after[axis] = slice(1, -1), slice(None, -2), slice(2, None)
-  out = frames.copy()
-  out[tuple(middle)] *= 2
-  out[tuple(middle)] += frames[tuple(before)]
-  out[tuple(middle)] += frames[tuple(after)]
-  out[tuple(middle)] *= np.float32(0.25)
+def smooth(frame: Float[np.ndarray, "3 y x"]) -> Float[np.ndarray, "3 y x"]:
+  """A 1-2-1 blur of the rows; the borders stay."""
+  out = frame.copy()
+  out[:, 1:-1] = (frame[:, :-2] + 2 * frame[:, 1:-1] + frame[:, 2:]) / 4
   return out
 
 
@@ -142,7 +139,9 @@ def build_scene(
 
 def keep_visible(scene: Scene) -> Scene:
   """Takes out objects hardly seen in frame 0 and numbers the others from 1."""
-  sharp = dataclasses.replace(scene, lens=dataclasses.replace(scene.lens, shutter=0.0))
+  sharp = dataclasses.replace(
+    scene, layers=scene.layers[1:], lens=dataclasses.replace(scene.lens, shutter=0.0)
+  )
   canvas = sharp.draw(np.zeros(1))
   area = np.bincount(canvas.labels[~canvas.mixed], minlength=256)
   smallest = SMALLEST * scene.size[0] * scene.size[1]
@@ -176,7 +175,9 @@ def draw_up(
   for k in range(count):
     layer = make(things[k], places[k], grounds, label=k + 1)
     if k and rng.random() < late:
-      layer = dataclasses.replace(layer, motion=arriving(rng, layer.motion, size, length))
+      layer = dataclasses.replace(
+        layer, motion=arriving(rng, layer.motion, size, length)
+      )
     objects.append(layer)
   for k in range(fakes):
     distractor = make(rng.uniform(0.08, 0.25), places[count + k], grounds, label=0)
@@ -184,7 +185,9 @@ def draw_up(
       twin = objects[int(rng.integers(count))]
       distractor = dataclasses.replace(distractor, parts=twin.parts)
     elif rng.random() < 0.5:  # part of the scenery
-      motion = dataclasses.replace(distractor.motion, move=STILL, spin=STILL, grow=STILL)
+      motion = dataclasses.replace(
+        distractor.motion, move=STILL, spin=STILL, grow=STILL
+      )
       distractor = dataclasses.replace(distractor, motion=motion)
     objects.append(distractor)
   followed = objects[0].motion.move
@@ -216,7 +219,7 @@ def moving(rng, size, radius: float, place: complex, near, *, label: int, speed:
   """A thing that roams; radius is a share of the frame."""
   h, w = size
   scale = np.sqrt(h * w)
-  pace = scale * speed * min(rng.lognormal(np.log(0.022), 0.6), 0.08)
+  pace = scale * speed * min(rng.lognormal(np.log(0.017), 0.6), 0.07)
   reach = complex(w * rng.uniform(0.15, 0.7), h * rng.uniform(0.05, 0.5))
   spins = rng.random() < 0.3
   motion = Motion(
@@ -227,7 +230,10 @@ def moving(rng, size, radius: float, place: complex, near, *, label: int, speed:
     wander(rng, rng.uniform(0.1, 0.5), 0.025 * speed),
   )
   shadow = rng.uniform(0.15, 0.5) if rng.random() < 0.4 else 0.0
-  offset = (int(0.04 * scale * rng.uniform(0, 1)), int(0.04 * scale * rng.uniform(-1, 1)))
+  offset = (
+    int(0.04 * scale * rng.uniform(0, 1)),
+    int(0.04 * scale * rng.uniform(-1, 1)),
+  )
   return Layer(
     thing(rng, radius * scale, near), motion, label, shadow=shadow, shadow_offset=offset
   )
@@ -252,11 +258,12 @@ def background(rng, size, grounds: list[Palette]) -> Layer:
     small = small.resize((int(w / factor), int(h / factor)), Image.Resampling.BILINEAR)
     small = small.resize((w, h), Image.Resampling.BICUBIC)
     picture = np.asarray(small, np.float32) / 255
-  everywhere = np.full((h, w, 2), 1e4, np.float32)
-  pixels = np.concatenate([picture, everywhere], axis=-1)
+  pixels = np.ascontiguousarray(np.moveaxis(picture, -1, 0))
   middle = complex(size[1] / 2, size[0] / 2)
   fixed = Motion(middle, STILL, 0.0, STILL, STILL)
-  return Layer([Part(pixels, mirrored=True)], fixed, parallax=rng.uniform(0.7, 1.0))
+  return Layer(
+    [Part(pixels, complex(w / 2, h / 2))], fixed, parallax=rng.uniform(0.7, 1.0)
+  )
 
 
 def occluders(rng, size, near, speed: float) -> list[Layer]:
@@ -285,7 +292,9 @@ def film(rng, size, followed: Path, speed: float) -> Camera:
   hand = rng.choice([0.0, 0.3, 1.0], p=[0.3, 0.5, 0.2])
   pace = scale * speed * rng.choice([0.0, 0.008, 0.02])
   pan = roam(rng, complex(0.3 * w, 0.1 * h), pace)
-  shake = roam(rng, scale * 0.012 * hand * (1 + 1j) + 1e-6 * (1 + 1j), 0.006 * scale * hand)
+  shake = roam(
+    rng, scale * 0.012 * hand * (1 + 1j) + 1e-6 * (1 + 1j), 0.006 * scale * hand
+  )
   both = Path(
     np.concatenate([pan.amplitude * (pace > 0), shake.amplitude]),
     np.concatenate([pan.rate, shake.rate]),
@@ -294,7 +303,12 @@ def film(rng, size, followed: Path, speed: float) -> Camera:
   follow = rng.uniform(0.4, 0.9) if rng.random() < 0.25 else 0.0
   zoom = wander(rng, rng.choice([0.02, 0.2]), 0.008 * speed)
   return Camera(
-    complex(w / 2, h / 2), both, wander(rng, 0.06 * hand + 1e-6, 0.01), zoom, followed, follow
+    complex(w / 2, h / 2),
+    both,
+    wander(rng, 0.06 * hand + 1e-6, 0.01),
+    zoom,
+    followed,
+    follow,
   )
 
 

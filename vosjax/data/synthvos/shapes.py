@@ -3,13 +3,14 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 
 from vosjax.data.synthvos.motion import Path, Pose, Times, wander
 from vosjax.data.synthvos.textures import Palette, palette, similar, texture
 
 Distance = Float[np.ndarray, "s s"]  # pixels to the outline, positive inside
 
+OUTSIDE = -16.0
 STILL = Path(np.zeros(1), np.zeros(1), np.zeros(1))
 
 
@@ -19,30 +20,33 @@ class Part:
 
   Attributes:
     pixels: red, green, blue, and the signed distances of two outlines between
-      which the part changes; the middle pixel is the part's origin.
+      which the part changes; backgrounds have colours only, and go on outside
+      the picture by reflection.
+    origin: the pixel that sits on the joint.
     joint: where the origin sits on the object.
     angle: rest angle, radians.
     swing: angle added over time.
     morph: share of the second outline over time, from 0 at t = 0.
     ripple: (height, waves per pixel, radians per frame) of a travelling bend.
-    mirrored: continue outside the picture by reflection (backgrounds).
   """
 
-  pixels: Float[np.ndarray, "h w 5"]
+  pixels: Float[np.ndarray, "c h w"]
+  origin: complex
   joint: complex = 0j
   angle: float = 0.0
   swing: Path = STILL
   morph: Path = STILL
   ripple: tuple[float, float, float] = (0.0, 0.0, 0.0)
-  mirrored: bool = False
 
   def pose(self, t: Times) -> Pose:
     turn = np.exp(1j * (self.angle + self.swing(t)))
     return Pose(turn, np.full(len(t), self.joint, np.complex128))
 
   @property
-  def radius(self) -> float:
-    return max(self.pixels.shape[:2]) / np.sqrt(2) + abs(self.ripple[0])
+  def corners(self) -> Complex[np.ndarray, " 4"]:
+    """The corners of the picture, seen from the joint."""
+    h, w = self.pixels.shape[1:]
+    return np.array([0, w, 1j * h, w + 1j * h]) - self.origin
 
 
 def grid(radius: float) -> tuple[Distance, Distance]:
@@ -77,16 +81,25 @@ def limb(y, x, length: float, root: float, tip: float):
   return root + (tip - root) * along - np.hypot(x, y - along * np.float32(length))
 
 
-def paint(rng: np.random.Generator, outline, changed, colours: Palette):
-  """Joins a texture with outlines; shades it as if it were round."""
-  size = outline.shape[0]
-  picture = texture(rng, size, size, colours)
+def paint(
+  rng, outline: Distance, changed: Distance, colours: Palette, **fields
+) -> Part:
+  """A part with a texture inside its outlines, shaded as if it were round."""
+  seen = np.maximum(outline, changed) > -3
+  rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+  tight = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+  half = outline.shape[0] // 2
+  origin = complex(half - columns[0], half - rows[0])
+  outline, changed = outline[tight].copy(), changed[tight].copy()
+  for distance in (outline, changed):  # nothing shows beyond the picture
+    distance[[0, -1]] = distance[:, [0, -1]] = OUTSIDE
+  picture = texture(rng, *outline.shape, colours)
   depth = np.clip(outline / (0.5 * outline.max() + 1e-6), 0, 1)
-  roundness = np.float32(rng.uniform(0, 0.5))
-  ramp = np.linspace(-1, 1, size, dtype=np.float32)[:, None]
-  light = (1 - roundness * (1 - depth)) * (1 - np.float32(rng.uniform(0, 0.3)) * ramp)
-  stack = [picture * light[..., None], outline[..., None], changed[..., None]]
-  return np.concatenate(stack, axis=-1).astype(np.float32)
+  roundness, tilt = np.float32(rng.uniform(0, 0.5)), np.float32(rng.uniform(0, 0.3))
+  ramp = np.linspace(-1, 1, len(outline), dtype=np.float32)[:, None]
+  picture *= ((1 - roundness * (1 - depth)) * (1 - tilt * ramp))[..., None]
+  pixels = np.stack([*np.moveaxis(picture, -1, 0), outline, changed])
+  return Part(pixels.astype(np.float32), origin, **fields)
 
 
 def blob(rng, radius: float, colours: Palette, rough: float, **fields) -> Part:
@@ -101,18 +114,26 @@ def blob(rng, radius: float, colours: Palette, rough: float, **fields) -> Part:
   outline = star(y, x, radius, waves, phases, aspect)
   turned = phases + rng.normal(0, 0.9, orders)
   changed = star(y, x, radius, waves * rng.uniform(0.4, 1.3), turned, aspect)
-  ripple = (radius * rng.choice([0, 0.06, 0.14]), rng.uniform(1, 4) / radius, rng.normal(0, 0.3))
+  ripple = (
+    radius * rng.choice([0, 0.06, 0.14]),
+    rng.uniform(1, 4) / radius,
+    rng.normal(0, 0.3),
+  )
   morph = wander(rng, 0.9, 0.12)
-  return Part(paint(rng, outline, changed, colours), morph=morph, ripple=ripple, **fields)
+  return paint(rng, outline, changed, colours, morph=morph, ripple=ripple, **fields)
 
 
 def rigid(rng, outline, colours: Palette, **fields) -> Part:
-  return Part(paint(rng, outline, outline, colours), **fields)
+  return paint(rng, outline, outline, colours, **fields)
 
 
 def hanging(rng, length: float, thick: float, colours: Palette, **fields) -> Part:
   outline = limb(*grid(length + thick), length, thick, thick * rng.uniform(0.5, 1.0))
-  ripple = (thick * rng.choice([0, 0.7]), rng.uniform(1, 2) / length, rng.normal(0, 0.3))
+  ripple = (
+    thick * rng.choice([0, 0.7]),
+    rng.uniform(1, 2) / length,
+    rng.normal(0, 0.3),
+  )
   return rigid(rng, outline, colours, ripple=ripple, **fields)
 
 
@@ -120,16 +141,26 @@ def creature(rng, radius: float, colours: list[Palette]) -> list[Part]:
   """A body with a head and swinging limbs: upright or on all fours."""
   upright = rng.random() < 0.5
   tall, wide = (0.55, 0.32) if upright else (0.33, 0.65)
-  tall, wide = radius * tall * rng.uniform(0.8, 1.2), radius * wide * rng.uniform(0.8, 1.2)
-  body = rigid(rng, box(*grid(max(tall, wide)), tall, wide, 0.95 * min(tall, wide)), colours[0])
+  tall, wide = (
+    radius * tall * rng.uniform(0.8, 1.2),
+    radius * wide * rng.uniform(0.8, 1.2),
+  )
+  body = rigid(
+    rng, box(*grid(max(tall, wide)), tall, wide, 0.95 * min(tall, wide)), colours[0]
+  )
   head = -1j * (tall * 1.25) if upright else wide * 1.1 - 0.6j * tall
   limbs, rate = [], rng.uniform(0.15, 0.7)
   for k in range(int(rng.integers(2, 5))):
     if upright and k >= 2:  # arms
-      at, rest = (-0.6j * tall + (2 * k - 5) * 0.7 * wide), (5 - 2 * k) * rng.uniform(0.2, 1.5)
+      at, rest = (
+        (-0.6j * tall + (2 * k - 5) * 0.7 * wide),
+        (5 - 2 * k) * rng.uniform(0.2, 1.5),
+      )
     else:
       at, rest = 0.6j * tall + wide * ((k % 2) * 1.4 - 0.7 + 0.2 * (k // 2)), 0.0
-    swing = Path(np.array([rng.uniform(0.2, 0.8)]), np.array([rate]), np.array([k * np.pi]))
+    swing = Path(
+      np.array([rng.uniform(0.2, 0.8)]), np.array([rate]), np.array([k * np.pi])
+    )
     length = radius * rng.uniform(0.5, 0.8)
     dress = colours[int(rng.integers(len(colours)))]
     thick = radius * rng.uniform(0.08, 0.15)
@@ -143,13 +174,22 @@ def vehicle(rng, radius: float, colours: list[Palette]) -> list[Part]:
   wide, tall = radius * rng.uniform(0.8, 1.1), radius * rng.uniform(0.25, 0.4)
   hull = rigid(rng, box(*grid(wide), tall, wide, 0.4 * tall), colours[0])
   roof, top = wide * rng.uniform(0.4, 0.7), tall * rng.uniform(0.7, 1.1)
-  cabin = rigid(rng, box(*grid(max(roof, top)), top, roof, 0.3 * min(roof, top)),
-                colours[-1], joint=-1j * (tall + 0.5 * top) + rng.normal(0, 0.1) * wide)
+  cabin = rigid(
+    rng,
+    box(*grid(max(roof, top)), top, roof, 0.3 * min(roof, top)),
+    colours[-1],
+    joint=-1j * (tall + 0.5 * top) + rng.normal(0, 0.1) * wide,
+  )
   turn = Path(np.array([40.0]), np.array([0.01]), np.zeros(1))
   wheel = tall * rng.uniform(0.5, 0.8)
   wheels = [
-    rigid(rng, box(*grid(wheel), wheel, wheel, wheel), colours[len(colours) // 2],
-          joint=side * 0.6 * wide + 1j * tall, swing=turn)
+    rigid(
+      rng,
+      box(*grid(wheel), wheel, wheel, wheel),
+      colours[len(colours) // 2],
+      joint=side * 0.6 * wide + 1j * tall,
+      swing=turn,
+    )
     for side in (-1, 1)
   ]
   return [cabin, hull, *wheels]
@@ -170,7 +210,11 @@ def pair(rng, radius: float, colours: list[Palette]) -> list[Part]:
 def rod(rng, radius: float, colours: list[Palette]) -> list[Part]:
   """A long bar: boards, poles, trunks."""
   thick = radius * rng.uniform(0.12, 0.3)
-  return [rigid(rng, box(*grid(radius), radius, thick, thick * rng.uniform(0.1, 1)), colours[0])]
+  return [
+    rigid(
+      rng, box(*grid(radius), radius, thick, thick * rng.uniform(0.1, 1)), colours[0]
+    )
+  ]
 
 
 def thing(rng: np.random.Generator, radius: float, near: list[Palette]) -> list[Part]:

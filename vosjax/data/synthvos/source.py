@@ -5,9 +5,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import UInt8
 
+from vosjax.data.sources import VOID
 from vosjax.data.synthvos.scene import Scene, build_scene
-
-VOID = 255
 
 
 @dataclasses.dataclass
@@ -92,7 +91,9 @@ class SynthVos:
 
   def __post_init__(self):
     if min(self.size) < 32:
-      raise ValueError(f"size={self.size}: SynthVOS needs at least 32 rows and columns.")
+      raise ValueError(
+        f"size={self.size}: SynthVOS needs at least 32 rows and columns."
+      )
     if not 1 <= self.max_objects < VOID:
       raise ValueError(f"max_objects={self.max_objects}: expected 1 to {VOID - 1}.")
     for name in ("num_videos", "length"):

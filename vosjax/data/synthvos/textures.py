@@ -17,8 +17,8 @@ def fractal(rng: np.random.Generator, h: int, w: int, decay: float) -> Field:
   fx = np.fft.rfftfreq(columns)[None] * columns
   power = (fx**2 + fy**2).astype(np.float32)
   power[0, 0] = np.inf
-  phase = rng.standard_normal((2, *power.shape), dtype=np.float32)
-  spectrum = (phase[0] + 1j * phase[1]) * power ** np.float32(-decay / 2)
+  parts = rng.random((2, *power.shape), dtype=np.float32) - np.float32(0.5)
+  spectrum = (parts[0] + 1j * parts[1]) * power ** np.float32(-decay / 2)
   noise = fft.irfft2(spectrum, (rows, columns))[:h, :w]
   return np.clip(0.5 + noise / (4 * noise.std() + 1e-12), 0, 1).astype(np.float32)
 
@@ -91,11 +91,13 @@ def clutter(rng: np.random.Generator, picture: Picture, pieces: int) -> Picture:
     stretch = np.exp(rng.normal(0, 0.6))
     corners = rng.choice([3, 4, 4, 6, 24])
     turn = rng.choice([0, np.pi / 4, rng.uniform(0, np.pi)])
-    angles = turn + 2 * np.pi * (np.arange(corners) + rng.normal(0, 0.12, corners)) / corners
+    angles = (
+      turn + 2 * np.pi * (np.arange(corners) + rng.normal(0, 0.12, corners)) / corners
+    )
     px, py = x + reach * stretch * np.cos(angles), y + reach / stretch * np.sin(angles)
     draw.polygon(list(zip(px.tolist(), py.tolist())), fill=fill)
   painted = np.asarray(cover, np.float32) / 255
-  alpha = painted[..., 3:] 
+  alpha = painted[..., 3:]
   rough = 0.75 + 0.5 * fractal(rng, h, w, 1.0)[..., None]
   return picture * (1 - alpha) + painted[..., :3] * alpha * rough
 
