@@ -1,14 +1,17 @@
 """Checkpoints of finished models: what to build, and its variables.
 
 A checkpoint is a folder of `checkpoint.json` (format, the model's name, its fields,
-a checksum for each file) and `arrays/` (orbax). A model is named as in `vosjax.models.build`;
+a checksum for each file) and `arrays/` (orbax). Names are those of `models.build`;
 "resnet" is a backbone alone. orbax takes 1 to 2 s to import and only reading and
 writing need it, so it is imported there.
 """
 
+import errno
 import json
 import os
 import pathlib
+import re
+import shutil
 import tempfile
 import zlib
 from collections.abc import Mapping
@@ -76,13 +79,20 @@ def save(
   shapes = variable_shapes(build(name, _hashable(fields)))
   _compare(variables, shapes, f"the variables to save do not fit {name} {fields}")
   directory.parent.mkdir(parents=True, exist_ok=True)
+  _check_space(directory, sum(leaf.nbytes for leaf in jax.tree.leaves(variables)))
   # Beside the target: a rename is atomic only within one file system.
   with tempfile.TemporaryDirectory(
       prefix=f".{directory.name}-", dir=directory.parent, ignore_cleanup_errors=True
   ) as temporary:
     fresh = pathlib.Path(temporary, "new")
-    with ocp.StandardCheckpointer() as checkpointer:
-      checkpointer.save(fresh / _ARRAYS, variables)
+    try:
+      with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(fresh / _ARRAYS, variables)
+    except ValueError as error:  # how orbax tells of a full disk, with its number
+      code = re.search(r"os_error_code='(\d+)'", str(error))
+      if code is None:
+        raise
+      raise OSError(int(code[1]), os.strerror(int(code[1])), str(directory)) from error
     metadata = {
         "format": FORMAT, "name": name, "fields": fields, "files": _checksums(fresh)
     }  # fmt: skip
@@ -229,6 +239,12 @@ def _compare(found: Variables, expected: Variables, what: str) -> None:
     more = len(differing) - _SHOWN
     rest = f"; and {more} more" if more > 0 else ""
     raise ValueError(f"{what}: {'; '.join(differing[:_SHOWN])}{rest}.")
+
+
+def _check_space(directory: pathlib.Path, needed: int) -> None:
+  """Raises if the disk is too full; orbax would find out with its threads' tracebacks."""
+  if shutil.disk_usage(directory.parent).free < needed:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
 
 
 def _checksums(folder: pathlib.Path) -> dict[str, int]:

@@ -1,0 +1,73 @@
+"""`vosjax convert`: official PyTorch checkpoints as checkpoints of ours."""
+
+import argparse
+import pathlib
+
+import jax
+
+from vosjax import checkpoints, convert
+
+EXAMPLE = """
+examples:
+  vosjax convert resnet resnet101-63fe2227.pth --out weights/resnet101
+  vosjax convert agame rn101_alpha_beta.pth.tar --out weights/agame
+  vosjax segment holiday.mp4 --mask first.png --checkpoint weights/agame --out result
+
+Both formats of PyTorch are read, without PyTorch, and nothing that a file says is run.
+A ResNet (18, 34, 50, 101 or 152, told by its names) is a backbone to start training
+from: `--config.backbone_checkpoint=weights/resnet101`.
+"""
+
+# Models whose official weights come in several files, in the order of the arguments.
+PARTS = {"rsis": ("encoder", "decoder"), "rvos": ("encoder", "decoder")}
+KINDS = (*sorted(convert.TABLES), "resnet")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+  """Adds the arguments of `vosjax convert`."""
+  parser.epilog = EXAMPLE
+  parser.add_argument("model", choices=KINDS, help="what the file holds")
+  parser.add_argument(
+      "files", type=pathlib.Path, nargs="+", metavar="FILE.pth",
+      help="official file; where there are two, encoder first")  # fmt: skip
+  parser.add_argument(
+      "--out", type=pathlib.Path, required=True, metavar="DIR",
+      help="folder to make; it must not exist")  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> None:
+  """Converts a checkpoint; a fault leaves nothing behind.
+
+  Raises:
+    ValueError: a file is no checkpoint of that model, or `--out` exists.
+    OSError: a file cannot be read or written.
+  """
+  if args.out.exists():
+    raise ValueError(f"--out {args.out} exists; name a new folder.")
+  state_dict = _read(args.model, args.files)
+  try:
+    if args.model == "resnet":
+      variant, variables = convert.convert_resnet(state_dict)
+      name, fields = "resnet", {"variant": variant}
+    else:
+      variant = name = args.model
+      fields, variables = {}, convert.convert(name, state_dict)
+  except ValueError as error:
+    raise ValueError(f"{', '.join(map(str, args.files))}: {error}") from error
+  checkpoints.save(args.out, name, fields, variables)
+  count = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+  print(f"{args.out}: {variant}, {count:,} parameters.")
+
+
+def _read(model, files):
+  """The tensors of all files in one dict, those of parts under their prefixes."""
+  parts = PARTS.get(model, ("",))
+  if len(files) != len(parts):
+    wanted = "two files, the encoder's and the decoder's" if parts[0] else "one file"
+    raise ValueError(f"{model} comes in {wanted}; {len(files)} given.")
+  state_dict = {}
+  for part, file in zip(parts, files):
+    tensors = convert.strip_data_parallel(convert.read_torch(file))
+    prefix = f"{part}." if part else ""
+    state_dict |= {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
+  return state_dict
