@@ -100,8 +100,6 @@ def read_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
       return _arrays(_state_dict(value), read)
     except _FaultError as fault:
       raise ValueError(f"{path}: {fault}") from None
-    except OSError:
-      raise
     # What hostile bytes make pickle and zipfile raise has no end.
     except Exception as error:
       raise ValueError(
