@@ -125,9 +125,10 @@ def paper_davis():
   epoch = 2600 // 4
   config.stages.alpha = base.stage(
       num_steps=80 * epoch, steps_per_epoch=epoch, lr_decay=0.95, weight_decay=1e-5,
-      zoom=True,
+      zoom=True, replacement=True, samples_per_pass=2600,
   )  # fmt: skip
   config.stages.beta = _beta(samples=118)
+  config.stages.beta.replacement = True
   for stage in config.stages.values():
     stage.sources.davis = 1.0
   return config
@@ -139,6 +140,7 @@ def _beta(samples):
   stage = base.stage(
       size=(480, 864), batch_size=2, clip_length=14, num_steps=100 * epoch,
       steps_per_epoch=epoch, learning_rate=1e-5, lr_decay=0.985, weight_decay=1e-6,
+      samples_per_pass=samples,
   )  # fmt: skip
   stage.losses.coarse = 0.0
   return stage

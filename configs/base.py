@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
 
   config.data = ConfigDict()
   config.data.root = "data"  # folder of a DAVIS-layout set
-  config.data.youtube_vos = "data/youtube_vos"  # folder of the prepared set
+  config.data.youtube_vos = "data/youtube_vos"  # folder of that set
   config.data.year = "2017"  # ImageSets/YEAR holds the subset lists
   config.data.resolution = "480p"  # JPEGImages/RESOLUTION, Annotations/RESOLUTION
   config.data.train_subset = "train"
@@ -73,6 +73,8 @@ def stage(**changes: Any) -> ConfigDict:
   defaults.losses = ConfigDict({"final": 1.0, "coarse": 1.0})  # weights
   # Share of each source among the samples: "synthvos", "davis", "youtube_vos".
   defaults.sources = ConfigDict({"synthvos": 0.0, "davis": 0.0, "youtube_vos": 0.0})
+  defaults.replacement = False  # a video may come twice within a pass over the data
+  defaults.samples_per_pass = 0  # clips; 0: until the first source runs out
   defaults.flip = True  # left-right, half of the clips
   defaults.zoom = False  # slowly into half of the clips
   defaults.remat = False  # recompute time steps in the backward pass
@@ -86,7 +88,8 @@ def choose(variants: dict[str, Any], variant: str, file: str) -> ConfigDict:
   """The variant's configuration, locked; an unknown name lists the known ones."""
   if variant not in variants:
     raise ValueError(
-        f"{file}: variant {variant!r} is unknown; known: {', '.join(filter(None, variants))}."
+        f"{file}: variant {variant!r} is unknown; known: "
+        f"{', '.join(filter(None, variants))}."
     )
   config = variants[variant]()
   config.lock()

@@ -19,7 +19,7 @@ class Interrupted(Exception):
 
 
 class Interrupt:
-  """Notes SIGTERM and SIGINT while the context lasts; a second Ctrl-C is not waited for.
+  """Notes SIGTERM and SIGINT while the context lasts; a second Ctrl-C acts at once.
 
   Attributes:
     signum: the signal that came, or None.

@@ -1,0 +1,149 @@
+"""From configuration to videos: what stages train on and models are scored on."""
+
+import functools
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from vosjax.data import pipeline, transforms
+from vosjax.data.folders import DavisFolder
+from vosjax.data.sources import Source
+from vosjax.data.synthvos import SynthVos
+
+# Evaluation draws its procedural videos from seeds that training never reaches.
+UNSEEN = 1_000_003
+_SPLITS = {"val": "validation"}  # DAVIS's names of lists, as TFDS calls them
+
+
+def training_sources(config: ConfigDict, stage: ConfigDict) -> dict[str, Source]:
+  """The stage's sources by name; those of weight 0 are not opened.
+
+  Raises:
+    ValueError: data are missing; says all that is, and how to get it.
+  """
+  makers = {
+      "synthvos": lambda: SynthVos(
+          config.seed,
+          config.data.synthvos_videos,
+          size=tuple(stage.size),
+          length=stage.clip_length,
+          max_objects=config.data.synthvos_objects,
+      ),
+      "davis": lambda: davis(config, config.data.train_subset),
+      "youtube_vos": lambda: youtube_vos(config),
+  }
+  unknown = sorted(set(stage.sources) - set(makers))
+  if unknown:
+    raise ValueError(f"stage sources: {unknown} unknown; known: {sorted(makers)}.")
+  opened, missing = {}, []
+  for name in (name for name, weight in stage.sources.items() if weight):
+    try:
+      opened[name] = makers[name]()
+    except (ValueError, OSError) as error:
+      missing.append(f"{name}: {error}")
+  if missing:
+    raise ValueError("; ".join(missing))
+  if not opened:
+    raise ValueError("stage sources: every weight is 0; give one of them a share.")
+  return opened
+
+
+def batches(
+    config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
+) -> Callable[[int], Iterator[Mapping[str, Any]]]:
+  """How to get a stage's batches, from any of its steps on."""
+  processes = jax.process_count()
+  return functools.partial(
+      _batches,
+      sources=tuple(sources.values()),
+      weights=tuple(stage.sources[name] for name in sources),
+      transforms=clip_transforms(config, stage),
+      batch_size=stage.batch_size // processes,
+      seed=config.seed,
+      num_steps=stage.num_steps,
+      num_workers=config.data.num_workers,
+      shard=(jax.process_index(), processes),
+      replacement=stage.replacement,
+      samples_per_epoch=stage.samples_per_pass or None,
+  )
+
+
+def _batches(start_step, *, sources, weights, transforms, **options):
+  return pipeline.batches(
+      sources, weights, transforms, start_step=start_step, **options
+  )
+
+
+def clip_transforms(config: ConfigDict, stage: ConfigDict) -> tuple[Any, ...]:
+  """What happens to a video on its way into a batch."""
+  steps = [
+      transforms.SampleClip(stage.clip_length, config.data.min_object_pixels),
+      transforms.Resize(tuple(stage.size)),
+      transforms.ChooseObject(config.data.min_chosen_pixels),
+  ]
+  if stage.flip:
+    steps.append(transforms.RandomFlip())
+  if stage.zoom:
+    steps.append(transforms.RandomZoom())
+  return tuple(steps)
+
+
+def evaluation_source(config: ConfigDict) -> Source:
+  """Videos that no stage trains on."""
+  options = config.evaluation
+  if options.dataset == "synthvos":
+    return SynthVos(
+        config.seed + UNSEEN,
+        options.num_videos,
+        size=tuple(options.size),
+        length=options.length,
+        max_objects=options.max_objects,
+    )
+  if options.dataset == "davis":
+    return davis(config, options.subset)
+  raise ValueError(
+      f"evaluation.dataset is {options.dataset!r}; known: ['davis', 'synthvos']."
+  )
+
+
+def davis(config: ConfigDict, subset: str) -> Source:
+  """A subset of the videos at `data.root`."""
+  return _folder(
+      "data.root",
+      config.data.root,
+      f"DAVIS {config.data.year} ({config.data.resolution}) from "
+      "https://davischallenge.org",
+      subset,
+      int(config.data.year),
+      config.data.resolution,
+  )
+
+
+def youtube_vos(config: ConfigDict) -> Source:
+  """The training videos at `data.youtube_vos`; every fifth frame is annotated."""
+  return _folder(
+      "data.youtube_vos",
+      config.data.youtube_vos,
+      "YouTube-VOS 2018 from https://youtube-vos.org",
+      "train",
+      sparse=True,
+  )
+
+
+def _folder(key, folder, origin, subset, *layout, **options):
+  """A DAVIS-layout folder, or one that `tfds build` prepared."""
+  path = pathlib.Path(folder).expanduser()
+  if not path.is_dir():
+    raise ValueError(
+        f"no folder {folder!r}. Get {origin} and pass --config.{key}=FOLDER: the "
+        "folder of JPEGImages, Annotations and ImageSets (as in DAVIS), or the version "
+        "folder that `tfds build` wrote."
+    )
+  if (path / "dataset_info.json").is_file():
+    from vosjax.data.prepared import PreparedFolder  # loads TFDS
+
+    return PreparedFolder(str(path), _SPLITS.get(subset, subset))
+  return DavisFolder(str(path), subset, *layout, **options)

@@ -1,0 +1,75 @@
+"""The folder of a run, and whether a configuration belongs to it."""
+
+import datetime
+import json
+import os
+import pathlib
+from typing import Any
+
+from ml_collections import ConfigDict
+
+CONFIG = "config.json"
+# What may differ between two starts of one run.
+_FREE = ("mode", "title", "evaluation", "data/num_workers", "data/root",
+         "data/youtube_vos", "log", "checkpoint")  # fmt: skip
+
+
+def open_workdir(config: ConfigDict, workdir: str | None) -> tuple[pathlib.Path, bool]:
+  """Makes a run's folder, or finds the run that is to go on.
+
+  Args:
+    config: of the run.
+    workdir: None makes a fresh folder below runs/.
+
+  Returns:
+    The folder, and whether it holds a run of this configuration.
+
+  Raises:
+    ValueError: the folder holds something else; says how the configurations differ.
+  """
+  if workdir is None:
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    path = pathlib.Path("runs") / f"{config.model.name}-{now}"
+  else:
+    path = pathlib.Path(workdir)
+  known = path / CONFIG
+  if not known.exists():
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+      raise ValueError(
+          f"--workdir={path} exists and holds no run; give a new or an empty folder."
+      )
+    path.mkdir(parents=True, exist_ok=True)
+    draft = path / f".{CONFIG}"
+    draft.write_text(json.dumps(plain(config), indent=2) + "\n")
+    os.replace(draft, known)
+    return path, False
+  try:
+    theirs = json.loads(known.read_text())
+  except ValueError as error:
+    raise ValueError(f"{known} is not readable JSON ({error}).") from error
+  differing = differences(theirs, plain(config))
+  if differing:
+    raise ValueError(
+        f"--workdir={path} holds a run of another configuration: "
+        f"{'; '.join(differing)}. Give another --workdir, or the same configuration "
+        "to go on with that run."
+    )
+  return path, True
+
+
+def plain(config: ConfigDict) -> dict[str, Any]:
+  """The configuration as JSON holds it."""
+  return json.loads(json.dumps(config.to_dict()))
+
+
+def differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
+  """`key: theirs there, ours here` wherever two configurations disagree."""
+  if path in _FREE or theirs == ours:
+    return []
+  if isinstance(theirs, dict) and isinstance(ours, dict):
+    found = []
+    for key in sorted(theirs.keys() | ours.keys()):
+      inner = f"{path}/{key}" if path else key
+      found += differences(theirs.get(key), ours.get(key), inner)
+    return found
+  return [f"{path.replace('/', '.')} is {theirs!r} there and {ours!r} here"]
