@@ -1,9 +1,28 @@
 """Scores of predictions, held in memory or in folders, under a benchmark's protocol."""
 
-from collections.abc import Iterable
+import concurrent.futures
+import functools
+import multiprocessing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
+from vosjax.inference import matching, protocols
+from vosjax.inference.mask_folders import MaskFiles
 from vosjax.inference.protocols import Protocol, Video
 from vosjax.inference.results import Result, Row
+
+
+class UnusablePredictionsError(ValueError):
+  """Predictions that cannot be scored as they are.
+
+  Attributes:
+    problems: all of them, one line each.
+  """
+
+  def __init__(self, problems: Sequence[str]):
+    self.problems = tuple(problems)
+    super().__init__(
+        f"nothing was scored, {len(problems)} problem(s):\n" + "\n".join(problems))
 
 
 def evaluate(protocol: Protocol, videos: Iterable[Video]) -> Result:
@@ -19,22 +38,72 @@ def evaluate(protocol: Protocol, videos: Iterable[Video]) -> Result:
   Raises:
     ValueError: there are no videos, or some cannot be scored; lists all that is wrong.
   """
-  rows: list[Row] = []
-  problems: list[str] = []
-  for video in videos:
-    found = protocol.problems(video)
-    problems += found
-    if not found:
-      rows += protocol.score(video)
-  return conclude(protocol, rows, problems)
+  return _conclude(protocol, [_score(protocol, video) for video in videos])
 
 
-def conclude(protocol: Protocol, rows: list[Row], problems: list[str]) -> Result:
-  """The result of all rows, or a ValueError that lists all problems."""
+def evaluate_files(
+    name: str,
+    sequences: Sequence[MaskFiles],
+    *,
+    options: Mapping[str, Any] | None = None,
+    match_first: bool = False,
+    workers: int = 1,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Result:
+  """Scores sequences in folders, as `mask_folders.find` pairs them.
+
+  Args:
+    name: of the protocol.
+    sequences: what to score.
+    options: of the protocol.
+    match_first: pair predicted instances with objects by the first frame of each
+      object, see `matching.match_first_frame`.
+    workers: processes to share the sequences.
+    progress: called with the name of each sequence that is done.
+
+  Raises:
+    ValueError: predictions are missing or unusable; lists every file.
+  """
+  options = dict(options or {})
+  protocol = protocols.build(name, **options)
+  task = functools.partial(_score_files, name, options, match_first)
+  found = []
+  if workers <= 1:
+    for sequence in sequences:
+      found.append(task(sequence))
+      progress(sequence.name)
+    return _conclude(protocol, found)
+  context = multiprocessing.get_context("spawn")  # JAX's threads do not survive a fork
+  with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
+    for sequence, outcome in zip(sequences, pool.map(task, sequences)):
+      found.append(outcome)
+      progress(sequence.name)
+  return _conclude(protocol, found)
+
+
+Outcome = tuple[list[Row], list[str]]  # rows, or problems
+
+
+def _score_files(
+    name: str, options: dict[str, Any], match_first: bool, files: MaskFiles
+) -> Outcome:
+  protocol = protocols.build(name, **options)
+  video, problems = files.load(slice(None) if match_first else protocol.scored)
+  if video is None:
+    return [], problems
+  return _score(protocol, matching.match_first_frame(video) if match_first else video)
+
+
+def _score(protocol: Protocol, video: Video) -> Outcome:
+  problems = protocol.problems(video)
+  return ([], problems) if problems else (protocol.score(video), [])
+
+
+def _conclude(protocol: Protocol, outcomes: Sequence[Outcome]) -> Result:
+  rows = [row for found, _ in outcomes for row in found]
+  problems = [line for _, found in outcomes for line in found]
   if problems:
-    count = f"{len(problems)} problem{'s' * (len(problems) > 1)}"
-    raise ValueError(
-        f"Nothing was scored: {count} with the predictions.\n" + "\n".join(problems))
+    raise UnusablePredictionsError(problems)
   if not rows:
     raise ValueError(f"{protocol.name}: there is nothing to score.")
   return Result(protocol.name, protocol.rule, tuple(rows), protocol.summarize(rows))

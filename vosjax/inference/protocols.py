@@ -173,7 +173,7 @@ def youtube_vos(*, seen: Collection[str], skip_first: bool = True) -> Protocol:
 
   def score(video: Video) -> list[Row]:
     truth, void = split_void(video.truth)
-    rows = []
+    rows: list[Row] = []
     for i in np.unique(truth[truth > 0]).tolist():
       start = int((truth == i).any((1, 2)).argmax()) + skip_first
       if start < len(truth):
@@ -195,7 +195,8 @@ def youtube_vos(*, seen: Collection[str], skip_first: bool = True) -> Protocol:
   return Protocol(
       "youtube-vos",
       f"annotated frames from an object's first on; {first}; mean over objects",
-      score, summarize, max_id=lambda truth: int(split_void(truth)[0].max()))
+      score, summarize, slice(int(skip_first), None),
+      max_id=lambda truth: int(split_void(truth)[0].max()))
 
 
 def fbms() -> Protocol:

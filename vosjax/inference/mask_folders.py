@@ -1,0 +1,202 @@
+"""Folders of annotations and of predictions, sequence by sequence."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vosjax.data import images
+from vosjax.inference.protocols import Video
+
+_RESOLUTION = re.compile(r"\d+p|Full-Resolution")
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskFiles:
+  """The files of one sequence.
+
+  Attributes:
+    name: of the sequence.
+    truth: one label map for each annotated frame, in temporal order.
+    prediction: where the label maps of the same frames are expected.
+    categories: see `Video`.
+  """
+
+  name: str
+  truth: tuple[Path, ...]
+  prediction: tuple[Path, ...]
+  categories: Mapping[int, str] = dataclasses.field(default_factory=dict)
+
+  @property
+  def frames(self) -> tuple[str, ...]:
+    """Names of the annotated frames."""
+    return tuple(path.stem for path in self.truth)
+
+  def load(self, needed: slice) -> tuple[Video | None, list[str]]:
+    """Reads all files; only `needed` frames must have a prediction.
+
+    Returns:
+      The video, or None and all that is wrong with its files, one line each.
+    """
+    problems: list[str] = []
+    truth = [_read(path, problems) for path in self.truth]
+    prediction = []
+    wanted = set(range(len(truth))[needed])
+    folder = self.prediction[0].parent
+    if not folder.is_dir():
+      return None, [f"{folder}: no such folder, so sequence {self.name} is missing."]
+    for t, path in enumerate(self.prediction):
+      labels = _read(path, problems) if t in wanted else np.zeros_like(truth[t])
+      prediction.append(labels)
+      if labels is not None and truth[t] is not None and (
+          labels.shape != truth[t].shape):
+        problems.append(
+            f"{path}: {_size(labels)} pixels, but the annotation has "
+            f"{_size(truth[t])}; resize with nearest neighbour.")
+    shapes = {labels.shape for labels in truth if labels is not None}
+    if len(shapes) > 1:
+      problems.append(f"{self.truth[0].parent}: annotations of several sizes {shapes}.")
+    if problems:
+      return None, problems
+    return Video(self.name, np.stack(prediction), np.stack(truth), self.frames,
+                 self.categories), []
+
+
+def find(
+    predictions: Path,
+    root: Path,
+    *,
+    annotations: Sequence[str] = ("Annotations",),
+    subset: str | None = None,
+) -> list[MaskFiles]:
+  """Pairs annotated sequences with the folders of their predictions.
+
+  Args:
+    predictions: holds one folder of PNGs a sequence, directly or below
+      `Annotations`, `480p` and the like.
+    root: of the data set: `Annotations/480p/NAME/*.png`, or without the resolution.
+      YouTube-Objects may have a folder for each category above the sequences, and
+      YouTube-VOS has `meta.json` with the categories of objects.
+    annotations: names of the annotation folder; the first that exists is taken.
+    subset: a list in `ImageSets` such as `2017/val`, or a text file of names; None
+      takes every annotated sequence.
+
+  Raises:
+    ValueError: a folder or list is not there, or nothing fits.
+  """
+  truth_root = _annotation_root(root, annotations)
+  if subset is None:
+    names = sorted({
+        path.parent.relative_to(truth_root).as_posix()
+        for path in truth_root.rglob("*.png")
+    } - {"."})
+  else:
+    names = read_subset(root, subset)
+  absent = [name for name in names if not any((truth_root / name).glob("*.png"))]
+  if absent or not names:
+    raise ValueError(
+        f"{truth_root}: no annotations (*.png) of {', '.join(absent) or 'anything'}. "
+        "Check --root and --set.")
+  predicted_root = _prediction_root(predictions, names)
+  categories = _categories(root)
+  found = []
+  for name in names:
+    truth = tuple(sorted((truth_root / name).glob("*.png")))
+    found.append(MaskFiles(
+        name, truth, tuple(predicted_root / name / path.name for path in truth),
+        categories.get(name) or {0: category_of(name)}))
+  return found
+
+
+def read_subset(root: Path, subset: str) -> list[str]:
+  """Names of the sequences of a list in `ImageSets`, or of a text file."""
+  for path in (root / "ImageSets" / f"{subset}.txt", Path(subset)):
+    if path.is_file():
+      return list(dict.fromkeys(path.read_text().split()))
+  sets = root / "ImageSets"
+  known = sorted(
+      path.relative_to(sets).with_suffix("").as_posix() for path in sets.rglob("*.txt"))
+  raise ValueError(
+      f"--set: no list {subset!r} in {sets}; there are {known}. Give one of these, or "
+      "a text file with one sequence a line.")
+
+
+def category_of(name: str) -> str:
+  """Category in a sequence's name: `cat/0001`, `cat_0001` and `cat0001` are cats."""
+  return re.split(r"[/_\-\d]", name, maxsplit=1)[0] or name
+
+
+def seen_categories(meta: Path) -> frozenset[str]:
+  """Categories of all objects in a YouTube-VOS `meta.json`."""
+  videos = _meta_videos(meta)
+  return frozenset(
+      record["category"] for video in videos.values()
+      for record in video["objects"].values())
+
+
+def _categories(root: Path) -> dict[str, dict[int, str]]:
+  path = root / "meta.json"
+  if not path.is_file():
+    return {}
+  return {
+      name: {int(i): record["category"] for i, record in video["objects"].items()}
+      for name, video in _meta_videos(path).items()
+  }
+
+
+def _meta_videos(path: Path) -> dict[str, dict]:
+  try:
+    return json.loads(path.read_text())["videos"]
+  except (KeyError, TypeError, json.JSONDecodeError) as error:
+    raise ValueError(
+        f"{path}: not a YouTube-VOS meta.json ({error!r}); it holds "
+        '{"videos": {NAME: {"objects": {ID: {"category": ...}}}}}.') from None
+
+
+def _annotation_root(root: Path, names: Sequence[str]) -> Path:
+  for name in names:
+    if (root / name).is_dir():
+      return _below_resolution(root / name)
+  raise ValueError(
+      f"{root}: holds no folder {' or '.join(names)}. Expected "
+      f"{root / names[0]}/[RESOLUTION/]SEQUENCE/FRAME.png.")
+
+
+def _below_resolution(folder: Path) -> Path:
+  """The folder of sequences; 480p is preferred where there are several sizes."""
+  sizes = [path for path in sorted(folder.iterdir())
+           if path.is_dir() and _RESOLUTION.fullmatch(path.name)]
+  if not sizes:
+    return folder
+  return next((path for path in sizes if path.name == "480p"), sizes[0])
+
+
+def _prediction_root(predictions: Path, names: Iterable[str]) -> Path:
+  if not predictions.is_dir():
+    raise ValueError(f"{predictions}: no such folder of predictions.")
+  names = list(names)
+  candidates = [predictions, predictions / "Annotations"]
+  candidates += [path / size for path in candidates for size in ("480p", "240p")]
+  for folder in candidates:
+    if any((folder / name).is_dir() for name in names):
+      return folder
+  raise ValueError(
+      f"{predictions}: holds no folder of any sequence ({', '.join(names[:5])}"
+      f"{', ...' if len(names) > 5 else ''}). Expected SEQUENCE/FRAME.png in it.")
+
+
+def _read(path: Path, problems: list[str]) -> np.ndarray | None:
+  try:
+    return images.read_labels(path)
+  except FileNotFoundError:
+    problems.append(f"{path}: missing.")
+  except (OSError, ValueError) as error:
+    problems.append(str(error))
+  return None
+
+
+def _size(labels: np.ndarray) -> str:
+  return f"{labels.shape[1]}x{labels.shape[0]}"

@@ -1,0 +1,191 @@
+"""An evaluation to look at: curves over time, and the worst and best frames."""
+
+import base64
+import html
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Integer, UInt8
+from PIL import Image
+
+from vosjax import metrics, viz
+from vosjax.data import images
+from vosjax.inference.mask_folders import MaskFiles
+from vosjax.inference.results import Result, Row
+
+MAX_PICTURED = 30  # sequences with pictures in the page, the worst ones
+_CELL_WIDTH = 420
+_FRAME_FOLDERS = ("JPEGImages",)
+_MARGIN, _WIDTH, _HEIGHT = 34, 640, 150
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 64rem;
+       padding: 0 1rem; color: #1c2733; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .4rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+td, th { padding: .15rem .7rem; text-align: right; border-bottom: 1px solid #e3e8ee; }
+td:first-child, th:first-child { text-align: left; }
+img { max-width: 100%; border-radius: 4px; } figure { margin: .6rem 0; }
+figcaption { color: #5b6b7b; font-size: .85rem; } svg { max-width: 100%; }
+"""
+
+
+def curves_svg(rows: Sequence[Row]) -> str:
+  """J over time of the objects of one sequence, as a standalone SVG picture."""
+  height, width = _HEIGHT + 2 * _MARGIN, _WIDTH + 2 * _MARGIN
+  parts = [
+      f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+      f'width="{width}" height="{height}" font-family="sans-serif" font-size="11">',
+      f'<rect width="{width}" height="{height}" fill="white"/>',
+      f'<text x="{_MARGIN}" y="18" font-size="13">'
+      f"{html.escape(rows[0].sequence)}: J over time</text>",
+  ]
+  for level in (0.0, 0.5, 1.0):
+    y = _MARGIN + _HEIGHT * (1 - level)
+    parts.append(
+        f'<line x1="{_MARGIN}" x2="{_MARGIN + _WIDTH}" y1="{y}" y2="{y}" '
+        f'stroke="#dde3ea"/><text x="{_MARGIN - 6}" y="{y + 4}" text-anchor="end">'
+        f"{level:.1f}</text>")
+  names = sorted({name for row in rows for name in row.frames})
+  position = {
+      name: _MARGIN + _WIDTH * t / max(1, len(names) - 1)
+      for t, name in enumerate(names)
+  }
+  for name, anchor in ((names[0], "start"), (names[-1], "end")):
+    parts.append(
+        f'<text x="{position[name]}" y="{_MARGIN + _HEIGHT + 18}" '
+        f'text-anchor="{anchor}">frame {html.escape(name)}</text>')
+  for row in rows:
+    parts.append(_line(row, position))
+  return "\n".join([*parts, "</svg>\n"])
+
+
+def report_html(
+    result: Result,
+    sequences: Iterable[MaskFiles],
+    *,
+    predictions: str,
+    root: Path,
+) -> str:
+  """A page that needs no other file.
+
+  Args:
+    result: what `evaluate_files` returned for the sequences.
+    sequences: where the pictures come from.
+    predictions: what was scored, as the page calls it.
+    root: of the data set; frames are looked for in its `JPEGImages`.
+  """
+  rows: dict[str, list[Row]] = {}
+  for row in result.rows:
+    rows.setdefault(row.sequence, []).append(row)
+  worst = sorted(rows, key=lambda name: _mean_j(rows[name]))[:MAX_PICTURED]
+  parts = [
+      "<!doctype html><html lang='en'><meta charset='utf-8'>",
+      f"<title>{result.protocol}</title><style>{_STYLE}</style>",
+      f"<h1>{html.escape(predictions)} on {result.protocol}</h1>",
+      f"<p>Scored: {html.escape(result.rule)}. All numbers in percent.</p>",
+      _table(["", ""], [[name, _percent(v)] for name, v in result.summary.items()]),
+      "<h2>All rows</h2>",
+      _table(
+          ["", "J", "recall", "decay", "F", "recall", "decay", "T"],
+          [[row.name, *map(_percent, (*row.j, *row.f, row.stability))]
+           for row in result.rows]),
+  ]
+  if len(rows) > MAX_PICTURED:
+    parts.append(
+        f"<p>Pictures below: the {MAX_PICTURED} sequences with the lowest J.</p>")
+  for files in sequences:
+    if files.name in worst:
+      parts.append(f"<h2>{html.escape(files.name)}</h2>")
+      parts.append(curves_svg(rows[files.name]))
+      parts += _extremes(rows[files.name], files, root, result)
+  return "\n".join(parts) + "</html>\n"
+
+
+def _extremes(
+    rows: Sequence[Row], files: MaskFiles, root: Path, result: Result
+) -> list[str]:
+  """Figures of the worst and of the best frame of a sequence."""
+  scores: dict[str, list[float]] = {}
+  for row in rows:
+    for name, j, f in zip(row.frames, row.region, row.contour):
+      scores.setdefault(name, []).append((j + f) / 2)
+  means = {name: float(np.mean(values)) for name, values in scores.items()}
+  merged = rows[0].object_id is None
+  renamed = {row.predicted_id: row.object_id for row in rows}
+  figures = []
+  for title, choose in (("Worst", min), ("Best", max)):
+    name = choose(means, key=means.__getitem__)
+    t = files.frames.index(name)
+    truth = images.read_labels(files.truth[t])
+    predicted = images.read_labels(files.prediction[t])
+    if result.protocol == "davis2017-unsupervised":
+      predicted = _rename(predicted, renamed)
+    if merged:
+      truth, predicted = np.minimum(truth, 1), np.minimum(predicted, 1)
+    frame = _frame(root, files, t, truth.shape)
+    picture = viz.side_by_side(
+        [viz.overlay(frame, predicted), viz.overlay(frame, truth)],
+        captions=["prediction", "truth"], cell_width=_CELL_WIDTH)
+    figures.append(
+        f"<figure><img alt='' src='{_data_url(picture)}'><figcaption>{title}: frame "
+        f"{html.escape(name)}, J&amp;F {_percent(means[name])}</figcaption></figure>")
+  return figures
+
+
+def _frame(
+    root: Path, files: MaskFiles, t: int, shape: tuple[int, ...]
+) -> UInt8[np.ndarray, "h w 3"]:
+  """The picture that a mask belongs to; grey where the data set has none."""
+  parts = files.truth[t].relative_to(root).parts[1:]
+  for folder in _FRAME_FOLDERS:
+    for suffix in (".jpg", ".jpeg", ".png"):
+      path = root.joinpath(folder, *parts).with_suffix(suffix)
+      if path.is_file() and images.image_size(path) == shape:
+        return images.read_image(path)
+  return np.full((*shape, 3), 90, np.uint8)
+
+
+def _rename(
+    labels: Integer[np.ndarray, "h w"], names: Mapping[int | None, int | None]
+) -> UInt8[np.ndarray, "h w"]:
+  """Matched proposals under their objects' ids; the others vanish."""
+  table = np.zeros(256, np.uint8)
+  for old, new in names.items():
+    table[old] = new
+  return table[labels]
+
+
+def _line(row: Row, position: Mapping[str, float]) -> str:
+  color = "#{:02x}{:02x}{:02x}".format(*viz.palette()[row.object_id or 1])
+  points = " ".join(
+      f"{position[name]:.1f},{_MARGIN + _HEIGHT * (1 - j):.1f}"
+      for name, j in zip(row.frames, row.region))
+  return (
+      f'<polyline fill="none" stroke="{color}" stroke-width="1.8" points="{points}">'
+      f"<title>{html.escape(row.name)}: J {_percent(row.j.mean)}</title></polyline>")
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+  head = "".join(f"<th>{name}</th>" for name in heads)
+  body = "".join(
+      f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
+      for row in rows)
+  return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _percent(value: float) -> str:
+  return "–" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def _mean_j(rows: Sequence[Row]) -> float:
+  return metrics.nan_mean(np.array([row.j.mean for row in rows]))
+
+
+def _data_url(picture: UInt8[np.ndarray, "h w 3"]) -> str:
+  buffer = io.BytesIO()
+  Image.fromarray(picture).save(buffer, "JPEG", quality=82)
+  return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
