@@ -15,6 +15,11 @@ COMMANDS = {
     "benchmark": ("vosjax.cli.benchmark", "measure the speed of a model here"),
 }
 
+EPILOG = """
+`vosjax COMMAND --help` shows an example. To train and evaluate, run
+`python -m vosjax.main --config=configs/agame.py`.
+"""
+
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -41,21 +46,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser(argv) -> argparse.ArgumentParser:
   """Only the module of the command that `argv` names is loaded."""
+  width = max(map(len, COMMANDS))
+  commands = "\n".join(f"  {n:<{width}}  {text}" for n, (_, text) in COMMANDS.items())
+  raw = argparse.RawDescriptionHelpFormatter
   parser = argparse.ArgumentParser(
       prog="vosjax",
-      description="Video object segmentation in JAX.",
-      epilog=(
-          "Train and evaluate with `python -m vosjax.main --config=configs/agame.py`. "
-          "`vosjax COMMAND --help` shows an example of each command."
-      ),
+      description=f"Video object segmentation in JAX.\n\ncommands:\n{commands}",
+      epilog=EPILOG,
+      formatter_class=raw,
   )
-  subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+  subparsers = parser.add_subparsers(
+      metavar="COMMAND", required=True, help="one of the above"
+  )
   for name, (module, summary) in COMMANDS.items():
+    description = summary[0].upper() + summary[1:] + "."
     command = subparsers.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        name, description=description, formatter_class=raw
     )
     if argv and argv[0] == name:
       implementation = importlib.import_module(module)

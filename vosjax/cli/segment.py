@@ -104,11 +104,12 @@ def load_segmenter(
   if expected is not None and expected not in models.MODELS:
     raise ValueError(f"--model {expected} is unknown; known: {sorted(models.MODELS)}.")
   model, variables = checkpoints.load(checkpoint)
-  (name,) = (key for key, kind in models.MODELS.items() if type(model) is kind)
-  if expected not in (None, name):
+  names = [name for name, kind in models.MODELS.items() if type(model) is kind]
+  name = names[0] if names else type(model).__name__
+  if not names or expected not in (None, name):
     raise ValueError(
-        f"{checkpoint}: is a checkpoint of {name}, not of {expected}. Leave --model "
-        "out, or give another checkpoint."
+        f"{checkpoint}: is a checkpoint of {name}, not of {expected or DEFAULT_MODEL}. "
+        "Give another --checkpoint" + (", or leave --model out." if names else ".")
     )
   return VideoSegmenter(model, variables), name
 
