@@ -119,7 +119,7 @@ def sample(part: Part, pose: Pose, t: Times, y, x, softness: float):
   return picture[:3] * alpha, alpha
 
 
-def window(part: Part, pose: Pose, margin: float, h: int, w: int):
+def window(part: Part, pose: Pose, margin: np.ndarray, h: int, w: int):
   """The frames in which a part may show, and the box that holds it in each.
 
   Returns:
@@ -147,7 +147,7 @@ def window(part: Part, pose: Pose, margin: float, h: int, w: int):
 
 
 def draw(
-  canvas: Canvas, layer: Layer, camera: Camera, t: Times, moments: Times
+  canvas: Canvas, layer: Layer, camera: Camera, t: Times, moments: Float[np.ndarray, " m"]
 ) -> None:
   """Puts one layer on top of the canvas.
 
