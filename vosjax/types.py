@@ -5,20 +5,33 @@ Axes: `b` batch, `t` time, `o` object slot, `h w` rows and columns, `c` channels
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, dataclass_transform, no_type_check
 
 import flax.struct
+import jax
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-Frames = Float[Array, "b h w 3"]  # RGB in [0, 1]
-Masks = Float[Array, "b o h w"]  # per object slot, in [0, 1]
-Clip = UInt8[Array, "b t h w 3"]
-Labels = Int[Array, "b t h w"] | UInt8[Array, "b t h w"]  # 255 = void
-Active = Bool[Array, "b o"]  # which object slots are in use
+AnyArray = jax.Array | np.ndarray
+Frames = Float[AnyArray, "b h w 3"]  # RGB in [0, 1]
+Masks = Float[AnyArray, "b o h w"]  # per object slot, in [0, 1]
+Clip = UInt8[AnyArray, "b t h w 3"]
+Labels = Int[AnyArray, "b t h w"] | UInt8[AnyArray, "b t h w"]  # 255 = void
+Active = Bool[AnyArray, "b o"]  # which object slots are in use
 Variables = Mapping[str, Any]
 
 
-@flax.struct.dataclass
+@dataclass_transform(field_specifiers=(flax.struct.field,))
+def record(cls: type) -> type:
+  """A flax.struct dataclass whose annotated shapes are documentation.
+
+  Scans, maps and shape evaluation rebuild records around other leaves than those that
+  the program made, so a check at construction would refuse what is right.
+  """
+  return no_type_check(flax.struct.dataclass(cls))
+
+
+@record
 class VideoBatch:
   """Clips as the data pipeline hands them over, still in bytes.
 
@@ -31,7 +44,7 @@ class VideoBatch:
   labels: Labels
 
 
-@flax.struct.dataclass
+@record
 class Prediction:
   """What a model says of one frame.
 

@@ -250,7 +250,7 @@ def _encode(model, variables, frame):
 def _begin(model, size, variables, state, features, slot_labels, new):
   """State in which the slots `new` are fitted to this frame, others as they were."""
   slots = jnp.arange(1, new.shape[1] + 1)[:, None, None]
-  masks = (slot_labels == slots)[None].astype(jnp.float32)
+  masks = (slot_labels[None] == slots)[None].astype(jnp.float32)
   masks = model.framing(size).masks(masks)
   fresh = model.apply(variables, features, masks, method="init_state")
   if state is None:

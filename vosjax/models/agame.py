@@ -7,7 +7,6 @@ Segmentation, CVPR 2019.
 from typing import Literal
 
 import flax.linen as nn
-import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -19,12 +18,12 @@ from vosjax.models.modules.fusion import Fusion
 from vosjax.models.modules.mask_propagation import MaskPropagation, PropagationState
 from vosjax.models.modules.refinement import Refinement
 from vosjax.ops import resize
-from vosjax.types import Active, Frames, Masks, Prediction
+from vosjax.types import Active, Frames, Masks, Prediction, record
 
 STRIDE = 16  # of the features on which appearance and masks are modelled
 
 
-@flax.struct.dataclass
+@record
 class AGameFeatures:
   """What all objects share of a frame.
 
@@ -43,7 +42,7 @@ class AGameFeatures:
   skip4: Float[Array, "b h4 w4 e"]
 
 
-@flax.struct.dataclass
+@record
 class AGameState:
   """What is remembered of each object."""
 

@@ -3,19 +3,18 @@
 from typing import Literal
 
 import flax.linen as nn
-import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vosjax.models.api import State
 from vosjax.ops.masks import soft_aggregate
-from vosjax.types import Active, Masks, Prediction, Variables
+from vosjax.types import Active, AnyArray, Masks, Prediction, Variables, record
 
 Recurrence = Literal["coarse", "fine", "aggregated"]
 
 
-@flax.struct.dataclass
+@record
 class Unrolled:
   """Result of a clip.
 
@@ -52,7 +51,7 @@ def decide(prediction: Prediction, active: Active, recurrence: Recurrence) -> Ma
 def unroll(
     model: nn.Module,
     variables: Variables,
-    frames: Float[Array, "b t h w 3"],
+    frames: Float[AnyArray, "b t h w 3"],
     masks: Masks | None,
     *,
     active: Active | None = None,

@@ -4,12 +4,13 @@ Both functions expand squares into matrix products, which is what makes many
 objects cheap; features are centred first so that the expansion does not cancel.
 """
 
-import flax.struct
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vosjax.types import record
 
-@flax.struct.dataclass
+
+@record
 class Gaussians:
   """Components `k` of each object `o`; variances are per channel."""
 

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vosjax.types import AnyArray
+
 
 def bilinear(
     x: Float[Array, "n h w c"],
@@ -85,11 +87,11 @@ class PadToMultiple:
         n + before + after for n, (before, after) in zip(size, self._pads)
     )
 
-  def frames(self, x: Float[Array, "n h w c"]) -> Float[Array, "n height width c"]:
+  def frames(self, x: Float[AnyArray, "n h w c"]) -> Float[Array, "n height width c"]:
     """Pads images of `size`."""
     return jnp.pad(x, ((0, 0), *self._pads, (0, 0)), mode="reflect")
 
-  def masks(self, x: Float[Array, "b o h w"]) -> Float[Array, "b o height width"]:
+  def masks(self, x: Float[AnyArray, "b o h w"]) -> Float[Array, "b o height width"]:
     """Pads masks of `size`."""
     return jnp.pad(x, ((0, 0), (0, 0), *self._pads), mode="reflect")
 

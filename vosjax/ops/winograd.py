@@ -12,19 +12,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from vosjax.types import AnyArray
+
 _KERNEL = np.array(
     [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32
 )
 
 
-def transform_kernel(kernel: Float[Array, "3 3 c d"]) -> Float[Array, "16 c d"]:
+def transform_kernel(kernel: Float[AnyArray, "3 3 c d"]) -> Float[Array, "16 c d"]:
   """A kernel in the form that `convolve` takes; done once per network."""
   full = jnp.einsum("ia,jb,abcd->ijcd", _KERNEL, _KERNEL, kernel)
   return full.reshape(16, *kernel.shape[2:])
 
 
 def convolve(
-    x: Float[Array, "n h w c"], kernel: Float[Array, "16 c d"], dilation: int = 1
+    x: Float[Array, "n h w c"], kernel: Float[AnyArray, "16 c d"], dilation: int = 1
 ) -> Float[Array, "n h w d"]:
   """Convolution of stride 1 with zero padding, equal to the direct one.
 

@@ -22,6 +22,7 @@ class Outputs(NamedTuple):
   batch_stats: Variables
 
 
+Weight = float | Float[Array, ""]
 Objective = Callable[
     [Variables, VideoBatch, Any], tuple[Float[Array, ""], Outputs]
 ]
@@ -29,7 +30,7 @@ Objective = Callable[
 
 def agame(
     model: nn.Module,
-    losses: Mapping[str, float],
+    losses: Mapping[str, Weight],
     *,
     remat: bool = False,
     unroll_steps: int = 1,

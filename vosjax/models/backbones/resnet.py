@@ -7,7 +7,6 @@ Source: He et al., CVPR 2016; the stride of a downsampling bottleneck sits on it
 from typing import Literal
 
 import flax.linen as nn
-import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -15,6 +14,7 @@ from jaxtyping import Array, Float
 from vosjax.models.modules.conv import Dtype
 from vosjax.models.modules.norm import ConvNorm
 from vosjax.ops import resize
+from vosjax.types import AnyArray, record
 
 BLOCKS = {
     "resnet18": (2, 2, 2, 2),
@@ -27,7 +27,7 @@ _BASIC = ("resnet18", "resnet34")
 STAGES = ("stem", "stage1", "stage2", "stage3", "stage4")
 
 
-@flax.struct.dataclass
+@record
 class Stages:
   """What each stage of a ResNet gives, after its last ReLU.
 
@@ -213,6 +213,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def normalise(frames: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
+def normalise(frames: Float[AnyArray, "n h w 3"]) -> Float[Array, "n h w 3"]:
   """RGB in [0, 1] to what torchvision's ImageNet weights expect."""
-  return (frames - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_STD)
+  mean, std = (
+      jnp.array(x)[None, None, None] for x in (IMAGENET_MEAN, IMAGENET_STD)
+  )
+  return (frames - mean) / std

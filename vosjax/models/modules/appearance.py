@@ -3,15 +3,15 @@
 from typing import Literal
 
 import flax.linen as nn
-import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vosjax.ops.gaussians import Gaussians, log_likelihood, weighted_moments
+from vosjax.types import record
 
 
-@flax.struct.dataclass
+@record
 class AppearanceState:
   """Running Gaussians of each object: background, object, and their residuals."""
 
@@ -105,7 +105,7 @@ class AppearanceModel(nn.Module):
     return jax.tree.map(lambda a, b: (1 - rate) * a + rate * b, old, new)
 
   def _moments(self, x, weights, components):
-    floor = nn.softplus(self.raw_floor[components])
+    floor = nn.softplus(self.raw_floor[components])[None, None]
     # Without a pseudo-count an absent component would divide by zero.
     pseudo_count = 1e-6 if self.reading == "paper" else 1.0
     moments = weighted_moments(x, weights, pseudo_count)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vosjax.ops import winograd
+from vosjax.types import AnyArray
 
 Dtype = Any  # a NumPy dtype, or None for that of the input
 WINOGRAD = "winograd"  # parameter that inference may add beside a kernel
@@ -43,7 +44,7 @@ class Conv(nn.Module):
     if not self.use_bias:
       return y
     bias = self.param("bias", nn.initializers.zeros, (self.features,))
-    return y + bias.astype(y.dtype)
+    return y + bias.astype(y.dtype)[None, None, None]
 
 
 class SplitConv(nn.Module):
@@ -85,7 +86,7 @@ class SplitConv(nn.Module):
       y = winograd.convolve(x, kernel[:, channels])
     else:
       y = convolve(x, self.kernel[:, :, channels], dtype=dtype or self.dtype)
-    return y + self.bias.astype(y.dtype) if bias else y
+    return y + self.bias.astype(y.dtype)[None, None, None] if bias else y
 
 
 class BinaryHead(nn.Module):
@@ -107,7 +108,7 @@ class BinaryHead(nn.Module):
 
 def convolve(
     x: Float[Array, "n h w c"],
-    kernel: Float[Array, "size size c d"],
+    kernel: Float[AnyArray, "size size c d"],
     stride: int = 1,
     dilation: int = 1,
     dtype: Dtype = None,

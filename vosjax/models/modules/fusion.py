@@ -39,7 +39,7 @@ class Fusion(nn.Module):
     # Scores are sums over hundreds of channels: too coarse in 16 bits.
     first = None if scores is None else self.join(scores, 0, dtype=jnp.float32)
     if propagated is None:
-      x = first + self.join.bias
+      x = first + self.join.bias[None, None, None]
     else:
       x = self.join(propagated, 1, bias=True)
       x = x if first is None else x + first.astype(x.dtype)

@@ -1,17 +1,17 @@
 """Mask propagation of A-GAME: last mask and reference frame to the current frame."""
 
 import flax.linen as nn
-import flax.struct
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vosjax.models.modules.conv import Conv, Dtype, SplitConv
+from vosjax.types import record
 
 # Order of the concatenation that the first layer's kernel belongs to.
 _CURRENT, _REFERENCE, _PREVIOUS_MASK, _REFERENCE_MASK = range(4)
 
 
-@flax.struct.dataclass
+@record
 class PropagationState:
   """Per object: the reference frame's part of the first layer, and the last mask."""
 

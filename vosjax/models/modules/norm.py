@@ -45,7 +45,8 @@ class BatchNorm(nn.Module):
     factor = scale * jax.lax.rsqrt(var.value + self.epsilon)
     shift = bias - mean.value * factor
     dtype = self.dtype or x.dtype
-    return x.astype(dtype) * factor.astype(dtype) + shift.astype(dtype)
+    factor, shift = (y.astype(dtype)[None, None, None] for y in (factor, shift))
+    return x.astype(dtype) * factor + shift
 
   def _normalise_batch(self, x, scale, bias, mean, var, steps):
     clips = x.reshape(-1, steps, *x.shape[1:]).astype(jnp.float32)
@@ -63,7 +64,7 @@ class BatchNorm(nn.Module):
       mean.value = self.decay * mean.value + (1 - self.decay) * batch_mean[step]
       unbiased = batch_var[step] * count / max(count - 1, 1)
       var.value = self.decay * var.value + (1 - self.decay) * unbiased
-    factor = scale * jax.lax.rsqrt(batch_var + self.epsilon)
+    factor = scale[None] * jax.lax.rsqrt(batch_var + self.epsilon)
     y = centred * factor[None, :, None, None] + bias.reshape(1, 1, 1, 1, -1)
     return y.reshape(x.shape).astype(self.dtype or x.dtype)
 
@@ -124,7 +125,8 @@ def fold(
       norm, running = params["norm"], stats["norm"]
       factor = norm["scale"] * jax.lax.rsqrt(running["var"] + epsilon)
       bias = norm["bias"] - running["mean"] * factor
-      params = {"conv": {"kernel": params["conv"]["kernel"] * factor, "bias": bias}}
+      kernel = params["conv"]["kernel"] * factor[None, None, None]
+      params = {"conv": {"kernel": kernel, "bias": bias}}
     params = {
         name: fold_tree(child, stats.get(name, {}))
         if isinstance(child, Mapping)
