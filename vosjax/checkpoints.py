@@ -232,7 +232,7 @@ def _compare(found: Variables, expected: Variables, what: str) -> None:
   differing = [
       f"{path} is {shapes[0].get(path, 'missing')}, expected "
       f"{shapes[1].get(path, 'nothing')}"
-      for path in sorted(shapes[0].keys() | shapes[1].keys())
+      for path in sorted(shapes[0].keys() | shapes[1].keys(), key=_params_first)
       if shapes[0].get(path) != shapes[1].get(path)
   ]
   if differing:
@@ -241,8 +241,12 @@ def _compare(found: Variables, expected: Variables, what: str) -> None:
     raise ValueError(f"{what}: {'; '.join(differing[:_SHOWN])}{rest}.")
 
 
+def _params_first(path: str) -> tuple[bool, str]:
+  return not path.startswith("params/"), path
+
+
 def _check_space(directory: pathlib.Path, needed: int) -> None:
-  """Raises if the disk is too full; orbax would find out with its threads' tracebacks."""
+  """Raises if the disk is too full; orbax would let threads print tracebacks."""
   if shutil.disk_usage(directory.parent).free < needed:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
 

@@ -18,8 +18,10 @@ pattern matches the whole official name wins.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import flax.traverse_util
+import jax.numpy as jnp
 import numpy as np
 
 from vosjax.types import Variables
@@ -89,7 +91,7 @@ def apply_rules(
     shapes: our variables; each leaf has a `shape` and a `dtype`.
 
   Returns:
-    The same tree, of NumPy arrays.
+    The same tree, of arrays.
 
   Raises:
     ValueError: any tensor has no rule, any of our variables is never filled or filled
@@ -97,7 +99,7 @@ def apply_rules(
   """
   target = flax.traverse_util.flatten_dict(dict(shapes), sep="/")
   table = tuple(_expand(rules))
-  filled: dict[str, np.ndarray] = {}
+  filled: dict[str, Any] = {}
   orphans, wrong, twice = [], [], []
   for official, tensor in state_dict.items():
     matches = ((rule[0].fullmatch(official), *rule[1:]) for rule in table)
@@ -117,7 +119,7 @@ def apply_rules(
         filled[path] = tensor
         wrong.append(f"{official} {tensor.shape} for {path} {tuple(expected.shape)}")
       else:
-        filled[path] = np.ascontiguousarray(turned, expected.dtype)
+        filled[path] = jnp.asarray(turned, expected.dtype)
   missing = sorted(set(target) - set(filled))
   if orphans or missing or wrong or twice:
     again = f"; filled twice {_shown(twice)}" if twice else ""
@@ -126,6 +128,4 @@ def apply_rules(
         f"{_shown(missing)}; wrong shape {_shown(wrong)}{again}. Is it the "
         "checkpoint of another model, or of other fields?"
     )
-  # ascontiguousarray makes a vector of a scalar: give back the shape.
-  filled = {path: value.reshape(target[path].shape) for path, value in filled.items()}
   return flax.traverse_util.unflatten_dict(filled, sep="/")

@@ -16,7 +16,7 @@ import pickle
 import pickletools
 import zipfile
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -108,7 +108,7 @@ def read_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
       ) from error
 
 
-def _open(file: BinaryIO) -> tuple[Any, _Reader]:
+def _open(file: io.BufferedIOBase) -> tuple[Any, _Reader]:
   """Unpickles a file of either format; also gives a reader of its storages."""
   head = file.read(32)
   file.seek(0)
@@ -122,7 +122,7 @@ def _open(file: BinaryIO) -> tuple[Any, _Reader]:
   raise _FaultError(f"not a PyTorch checkpoint (it begins with {head[:8]!r}).")
 
 
-def _open_zip(file: BinaryIO) -> tuple[Any, _Reader]:
+def _open_zip(file: io.BufferedIOBase) -> tuple[Any, _Reader]:
   total = file.seek(0, os.SEEK_END)
   try:
     archive = zipfile.ZipFile(file)
@@ -158,7 +158,7 @@ def _open_zip(file: BinaryIO) -> tuple[Any, _Reader]:
   return _unpickle(io.BytesIO(archive.read(roots[0])))[0], read
 
 
-def _open_legacy(file: BinaryIO) -> tuple[Any, _Reader]:
+def _open_legacy(file: io.BufferedIOBase) -> tuple[Any, _Reader]:
   total = file.seek(0, os.SEEK_END)
   file.seek(0)
   if _unpickle(file)[0] != _LEGACY_MAGIC:
@@ -224,7 +224,7 @@ class _Unpickler(pickle.Unpickler):
     return tensor
 
 
-def _unpickle(file: BinaryIO) -> tuple[Any, dict[str, _Storage]]:
+def _unpickle(file: io.BufferedIOBase) -> tuple[Any, dict[str, _Storage]]:
   """The next pickle of a file, and the storages that it refers to."""
   start = file.tell()
   for opcode, argument, position in pickletools.genops(file):
