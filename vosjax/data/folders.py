@@ -54,7 +54,7 @@ class FolderVideo:
     if path is None:
       return None
     labels = self._sized(images.read_labels(path), path)
-    return (labels > 0).astype(np.uint8) if self.binary else labels
+    return (labels > 0).view(np.uint8) if self.binary else labels
 
   def _sized(self, array: np.ndarray, path: Path) -> np.ndarray:
     if array.shape[:2] != self.size:

@@ -82,7 +82,7 @@ class PreparedVideo:
     if not self.frames[index].mask:
       return None
     labels = images.decode_labels(self.frames[index].mask, self._where(index))
-    return (labels > 0).astype(np.uint8) if self.binary else labels
+    return (labels > 0).view(np.uint8) if self.binary else labels
 
   def _where(self, index: int) -> str:
     return f"{self.origin}: {self.name}/{self.frames[index].name}"

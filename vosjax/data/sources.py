@@ -60,11 +60,12 @@ def read_clip(video: Video, start: int, length: int) -> Clip:
   if hasattr(video, "clip"):
     frames, labels = video.clip(start, length)
     return Clip(frames=frames, labels=labels, name=name)
-  steps = range(start, start + length)
-  frames = np.stack([video.frame(i) for i in steps])
+  first = video.frame(start)
+  frames = np.empty((length, *first.shape), np.uint8)
   labels = np.full(frames.shape[:3], VOID, np.uint8)
-  for t, i in enumerate(steps):
-    annotation = video.labels(i)
+  for t in range(length):
+    frames[t] = first if t == 0 else video.frame(start + t)
+    annotation = video.labels(start + t)
     if annotation is not None:
       labels[t] = annotation
   return Clip(frames=frames, labels=labels, name=name)

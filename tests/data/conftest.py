@@ -1,0 +1,51 @@
+"""A tiny data set in DAVIS layout, made afresh for each test that wants one."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SIZE = (24, 32)
+
+
+def frame_pixels(video: int, t: int) -> np.ndarray:
+  """A frame that says by its colour which one it is."""
+  return np.full((*SIZE, 3), (20 * video + 10, 5 * t, 128), np.uint8)
+
+
+def label_pixels(video: int, t: int) -> np.ndarray:
+  """Object 1 moves right, object 3 stands still, void runs along the bottom."""
+  labels = np.zeros(SIZE, np.uint8)
+  labels[2:14, t:t + 12] = 1
+  if video % 2:
+    labels[2:14, 20:32] = 3
+  labels[-1] = 255
+  return labels
+
+
+def save_labels(path, labels, bits=8):
+  """A palette PNG."""
+  image = Image.fromarray(labels)
+  image.putpalette(list(np.random.default_rng(0).integers(0, 256, 768)))
+  image.save(path, bits=bits)
+
+
+def make_davis(root, videos=4, length=6, subset="train", year="2017"):
+  """JPEG frames (lossless enough: one colour each) and palette masks."""
+  names = [f"video{v}" for v in range(videos)]
+  for v, name in enumerate(names):
+    for folder in ("JPEGImages", "Annotations"):
+      (root / folder / "480p" / name).mkdir(parents=True, exist_ok=True)
+    for t in range(length):
+      Image.fromarray(frame_pixels(v, t)).save(
+          root / f"JPEGImages/480p/{name}/{t:05}.jpg", quality=95)
+      save_labels(root / f"Annotations/480p/{name}/{t:05}.png", label_pixels(v, t))
+  lists = root / "ImageSets" / year
+  lists.mkdir(parents=True, exist_ok=True)
+  (lists / f"{subset}.txt").write_text("\n".join(names) + "\n")
+  return root
+
+
+@pytest.fixture
+def davis(tmp_path):
+  """Root of a whole, small data set: 4 videos of 6 frames."""
+  return make_davis(tmp_path / "DAVIS")

@@ -1,0 +1,161 @@
+import collections
+import dataclasses
+
+import numpy as np
+import pytest
+
+from vosjax.data import pipeline, transforms
+from vosjax.data.folders import DavisFolder
+
+CHAIN = (transforms.SampleClip(3), transforms.Resize((12, 16)),
+         transforms.ChooseObject(5), transforms.RandomZoom(), transforms.RandomFlip())
+
+
+def run(source, **options):
+  options = {"batch_size": 2, "seed": 7, "num_steps": 6} | options
+  return list(pipeline.batches([source], None, CHAIN, **options))
+
+
+def assert_same(first, second):
+  assert len(first) == len(second)
+  for a, b in zip(first, second):
+    assert a["names"] == b["names"]
+    np.testing.assert_array_equal(a["frames"], b["frames"])
+    np.testing.assert_array_equal(a["labels"], b["labels"])
+
+
+def test_a_batch_is_a_function_of_the_seed_and_the_step_alone(davis):
+  source = DavisFolder(str(davis))
+  whole = run(source)
+  assert len(whole) == 6 and whole[0]["frames"].shape == (2, 3, 12, 16, 3)
+  assert whole[0]["frames"].dtype == whole[0]["labels"].dtype == np.uint8
+  assert_same(whole[4:], run(source, start_step=4))
+  assert_same(whole[:3], run(source, num_steps=3))
+  assert run(source, start_step=6) == []
+  other = run(source, seed=8)
+  assert [b["names"] for b in whole] != [b["names"] for b in other]
+
+
+def test_worker_processes_change_nothing(davis):
+  source = DavisFolder(str(davis))
+  assert_same(run(source)[3:], run(source, num_workers=2, start_step=3))
+
+
+def test_shards_together_are_the_batches_of_one_process(davis):
+  source = DavisFolder(str(davis))
+  whole = run(source, batch_size=4, num_steps=3)
+  shards = [run(source, num_steps=3, shard=(i, 2)) for i in range(2)]
+  for step, batch in enumerate(whole):
+    for index, shard in enumerate(shards):
+      assert shard[step]["names"] == batch["names"][index::2]
+      np.testing.assert_array_equal(shard[step]["frames"], batch["frames"][index::2])
+
+
+def test_repeated_videos_are_cut_and_augmented_anew(davis):
+  names = [name for batch in run(DavisFolder(str(davis)), num_steps=20)
+           for name in batch["names"]]
+  assert len(set(names)) > 8
+
+
+def drawn(order, epoch=0):
+  start = epoch * order.epoch_length
+  return [order[k] for k in range(start, start + order.epoch_length)]
+
+
+def test_by_default_every_video_comes_once_an_epoch():
+  order = pipeline.Order((3, 5), seed=1)
+  everything = sorted([(0, i) for i in range(3)] + [(1, i) for i in range(5)])
+  assert sorted(drawn(order)) == sorted(drawn(order, 1)) == everything
+  assert drawn(order) != drawn(order, 1)
+
+
+def test_weights_without_replacement_share_an_epoch_and_repeat_nothing():
+  # A-GAME's second stage: both sets alike although one is 50 times larger.
+  order = pipeline.Order((60, 3000), weights=(1.0, 1.0), samples_per_epoch=40)
+  counts = collections.Counter()
+  for epoch in range(50):
+    samples = drawn(order, epoch)
+    assert len(set(samples)) == 40
+    counts.update(source for source, _ in samples)
+  assert 0.37 < counts[0] / 2000 < 0.5  # slightly below 1/2: the small set runs dry
+  assert pipeline.Order((60, 3000), weights=(1.0, 1.0)).epoch_length == 120
+
+
+def test_replacement_draws_more_samples_than_there_are_videos():
+  order = pipeline.Order((4, 2), weights=(1.0, 3.0), replacement=True,
+                         samples_per_epoch=3000)
+  counts = collections.Counter(drawn(order))
+  assert len(counts) == 6
+  assert abs(sum(counts[1, i] for i in range(2)) / 3000 - 0.75) < 0.03
+
+
+@dataclasses.dataclass(frozen=True)
+class Unusable:
+  name: str = "empty"
+  frame_names: tuple[str, ...] = ()
+
+  def __len__(self):
+    return 0
+
+  def frame(self, index):
+    raise IndexError(index)
+
+  labels = frame
+
+
+def test_unfit_videos_give_way_and_are_named_when_nothing_else_is_left(davis):
+  good = DavisFolder(str(davis))
+  mixed = [*good, Unusable(), Unusable()]
+  batches = list(pipeline.batches([mixed], None, CHAIN, batch_size=3, seed=0,
+                                  num_steps=4))
+  assert {name.split("/")[0] for b in batches for name in b["names"]} <= {
+      video.name for video in good}
+  with pytest.raises(ValueError, match=r"too short or show no object.*\['empty'\]"):
+    list(pipeline.batches([[Unusable()]], None, CHAIN, batch_size=1, seed=0,
+                          num_steps=1))
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_broken_file_stops_the_run_with_its_name(davis, num_workers):
+  for path in (davis / "JPEGImages/480p/video2").iterdir():
+    path.write_bytes(path.read_bytes()[:200])
+  source = DavisFolder(str(davis))
+  with pytest.raises(ValueError, match=r"video2/0000\d\.jpg: not a whole picture"):
+    run(source, num_workers=num_workers)
+
+
+def test_clips_of_different_sizes_ask_for_resize(davis, tmp_path):
+  chain = (transforms.SampleClip(2),)
+  small = [dataclasses.replace(DavisFolder(str(davis))[0])]
+
+  class Cropped:
+    name, frame_names = "small", ("0", "1")
+
+    def __len__(self):
+      return 2
+
+    def frame(self, index):
+      return small[0].frame(index)[:, :20]
+
+    def labels(self, index):
+      return small[0].labels(index)[:, :20]
+
+  with pytest.raises(ValueError, match=r"different shapes.*Add Resize"):
+    list(pipeline.batches([small, [Cropped()]], None, chain, batch_size=2, seed=0,
+                          num_steps=1))
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"shard": (2, 2)}, "shard: got"),
+    ({"batch_size": 0}, "batch_size: got 0"),
+    ({"samples_per_epoch": 9}, "samples_per_epoch: got 9 with 4 videos"),
+])
+def test_impossible_requests_are_refused(davis, options, message):
+  with pytest.raises(ValueError, match=message):
+    run(DavisFolder(str(davis)), **options)
+
+
+def test_every_source_needs_a_weight(davis):
+  source = DavisFolder(str(davis))
+  with pytest.raises(ValueError, match="weights: got .* for 1 sources"):
+    pipeline.batches([source], [1.0, 2.0], CHAIN, batch_size=1, seed=0, num_steps=1)
