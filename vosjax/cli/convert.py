@@ -2,8 +2,10 @@
 
 import argparse
 import pathlib
+from collections.abc import Sequence
 
 import jax
+import numpy as np
 
 from vosjax import checkpoints, convert
 
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
   """
   if args.out.exists():
     raise ValueError(f"--out {args.out} exists; name a new folder.")
-  state_dict = _read(args.model, args.files)
+  state_dict = read(args.model, args.files)
   try:
     if args.model == "resnet":
       variant, variables = convert.convert_resnet(state_dict)
@@ -59,8 +61,12 @@ def run(args: argparse.Namespace) -> None:
   print(f"{args.out}: {variant}, {count:,} parameters.")
 
 
-def _read(model, files):
-  """The tensors of all files in one dict, those of parts under their prefixes."""
+def read(model: str, files: Sequence[pathlib.Path]) -> dict[str, np.ndarray]:
+  """The tensors of all files in one dict, those of parts under their prefixes.
+
+  Raises:
+    ValueError: the model comes in another number of files, or one is no checkpoint.
+  """
   parts = PARTS.get(model, ("",))
   if len(files) != len(parts):
     wanted = "two files, the encoder's and the decoder's" if parts[0] else "one file"
