@@ -37,7 +37,7 @@ def objective(variables, batch, key):
   params = variables["params"]
   x = batch.frames.astype(jnp.float32).mean((1, 2, 3)) / 255
   noise = 0.1 * jax.random.normal(key, x.shape)
-  y = jnp.tanh((x + noise) * params["frozen"]["w"]) @ params["trained"]["w"].T
+  y = jnp.tanh((x + noise) * params["frozen"]["w"][None]) @ params["trained"]["w"].T
   loss = jnp.square(y - batch.labels.mean((1, 2, 3), dtype=jnp.float32)[:, None]).mean()
   mean = 0.9 * variables["batch_stats"]["mean"] + 0.1 * x.mean(0)
   return loss, Outputs({"loss": loss, "iou": -loss}, {"mean": mean})

@@ -6,7 +6,6 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int
 
 from vosjax.types import Variables
 
@@ -23,7 +22,7 @@ class TrainState:
     key: folded with `step`, so that resuming repeats the same randomness.
   """
 
-  step: Int[Array, ""]
+  step: Any  # a scalar; or what stands for it while shapes are worked out
   params: Variables
   batch_stats: Variables
   opt_state: Any

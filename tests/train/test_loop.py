@@ -1,0 +1,142 @@
+"""Stages, resuming, signals and broken losses, on the toy run."""
+
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vosjax.train.checkpointing import Checkpoints
+from vosjax.train.interrupt import Interrupted
+from vosjax.train.loop import NonFiniteError
+from vosjax.train.writers import read_metrics
+
+SCRIPT = pathlib.Path(__file__).with_name("toy.py")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(toy, tmp_path_factory):
+  folder = tmp_path_factory.mktemp("uninterrupted")
+  return toy.flat(toy.run(folder)), read_metrics(folder)
+
+
+def start(folder):
+  environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[2])}
+  return subprocess.Popen(
+      [sys.executable, str(SCRIPT), str(folder)], env=environment,
+      stderr=subprocess.PIPE,
+  )  # fmt: skip
+
+
+def wait_for_step(folder, process, step):
+  """Returns once the run has logged `step`, or is over."""
+  while process.poll() is None:
+    if any(line["step"] >= step for line in read_metrics(folder)):
+      return
+    time.sleep(0.002)
+
+
+def same(left, right):
+  assert left.keys() == right.keys()
+  for name, value in left.items():
+    np.testing.assert_array_equal(value, right[name], err_msg=name)
+
+
+def run_to_the_end_killing_at(folder, steps, signum):
+  codes = []
+  for step in steps:
+    process = start(folder)
+    wait_for_step(folder, process, step)
+    process.send_signal(signum)
+    process.communicate()
+    codes.append(process.returncode)
+  process = start(folder)
+  _, errors = process.communicate()
+  assert process.returncode == 0, errors.decode()
+  return codes
+
+
+def test_a_killed_run_ends_with_the_same_bits(tmp_path, uninterrupted):
+  codes = run_to_the_end_killing_at(tmp_path, [random.randint(5, 50)], signal.SIGKILL)
+  assert codes == [-signal.SIGKILL]
+  same(dict(np.load(tmp_path / "final.npz")), uninterrupted[0])
+  assert read_metrics(tmp_path) == uninterrupted[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_a_run_killed_many_times_ends_with_the_same_bits(tmp_path, uninterrupted, seed):
+  steps = sorted(random.Random(seed).sample(range(1, 59), 4))
+  run_to_the_end_killing_at(tmp_path, steps, signal.SIGKILL)
+  same(dict(np.load(tmp_path / "final.npz")), uninterrupted[0])
+  assert read_metrics(tmp_path) == uninterrupted[1]
+
+
+def test_sigterm_saves_the_very_step_and_the_run_goes_on(tmp_path, toy, uninterrupted):
+  def with_signal(step):
+    if step == 33:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return toy.batch(step)
+
+  with pytest.raises(Interrupted) as stop:
+    toy.run(tmp_path, make_batch=with_signal)
+  assert stop.value.signum == signal.SIGTERM
+  checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+  assert checkpoints.latest() == stop.value.step == 34
+  checkpoints.close()
+  same(toy.flat(toy.run(tmp_path)), uninterrupted[0])
+  assert read_metrics(tmp_path) == uninterrupted[1]
+
+
+def test_each_stage_starts_with_a_fresh_optimizer(toy, tmp_path, monkeypatch):
+  monkeypatch.setattr(toy, "STEPS", (3, 2))
+  state = toy.run(tmp_path)
+  counts = {int(x) for x in _leaves(state.opt_state) if x.dtype == np.int32}
+  assert counts == {2}
+  assert int(state.step) == 5
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_clips_and_checkpoint(
+    toy, tmp_path, monkeypatch
+):
+  def diverging(variables, batch, key):
+    """Not a number on the tenth batch, whose labels alone reach 3."""
+    loss, outputs = objective(variables, batch, key)
+    loss = jnp.where(batch.labels.max() > 2, jnp.nan, 1.0) * loss
+    return loss, outputs._replace(metrics={"loss": loss})
+
+  def marked(step):
+    batch = toy.batch(step)
+    return batch | {"labels": batch["labels"] + 2 * (step == 9)}
+
+  objective = toy.objective
+  monkeypatch.setattr(toy, "objective", diverging)
+  with pytest.raises(NonFiniteError) as error:
+    toy.run(tmp_path, make_batch=marked)
+  message = str(error.value)
+  assert "step 10" in message
+  assert "clip9" in message
+  assert "step 8 is kept" in message
+  checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+  assert checkpoints.latest() == 8
+  checkpoints.close()
+
+
+def test_the_best_checkpoint_stays_beside_the_latest(toy, tmp_path):
+  toy.run(tmp_path)  # scores fall, so the first is the best
+  checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+  assert checkpoints.best() == 4
+  checkpoints.close()
+  kept = sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir())
+  assert kept == [4, 56, 60]
+
+
+def _leaves(tree):
+  return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
