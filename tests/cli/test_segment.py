@@ -6,14 +6,17 @@ import os
 import pathlib
 import types
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from vosjax import __main__ as command_line
+from vosjax import checkpoints, models
 from vosjax.cli import segment
 from vosjax.inference import video_files
 
+REAL_LOAD_SEGMENTER = segment.load_segmenter  # fixtures put a fake in its place
 SIZE = (24, 34)
 NAMES = [f"{index:05d}" for index in range(4)]
 
@@ -366,3 +369,64 @@ def test_the_job_file_says_where_results_came_from(frames, mask, tmp_path):
   assert job["video"] == str(frames)
   assert job["mask"] == str(mask)
   assert job["frames"] == 4
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+  """A very small A-GAME that knows nothing."""
+  fields = {"backbone": "resnet18", "width": 4, "features": 16, "fusion_features": 8}
+  shapes = checkpoints.variable_shapes(models.build("agame", **fields))
+  variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, leaf.dtype), shapes)
+  folder = tmp_path_factory.mktemp("checkpoint") / "model"
+  checkpoints.save(folder, "agame", fields, variables)
+  return folder
+
+
+@pytest.fixture
+def real(monkeypatch):
+  monkeypatch.setattr(segment, "load_segmenter", REAL_LOAD_SEGMENTER)
+
+
+def test_a_model_segments_and_takes_late_objects(real, checkpoint, frames, tmp_path):
+  masks = tmp_path / "masks"
+  masks.mkdir()
+  save_mask(masks / "00000.png", 7)
+  save_mask(masks / "00002.png", 2, rows=slice(15, 20))
+  out = tmp_path / "out"
+  code = vosjax(
+      frames, "--mask", masks, "--out", out, "--checkpoint", checkpoint,
+      "--model", "agame")
+  assert code == 0
+  labels = [np.asarray(Image.open(out / f"{name}.png")) for name in NAMES]
+  np.testing.assert_array_equal(labels[0], np.asarray(Image.open(masks / "00000.png")))
+  assert set(np.unique(labels[1])) <= {0, 7}
+  assert set(np.unique(labels[3])) <= {0, 2, 7}
+
+
+def test_a_checkpoint_that_is_not_there_is_named(real, frames, mask, tmp_path, capsys):
+  assert run(frames, mask, tmp_path / "out") == 2
+  refused(capsys, "ours is no checkpoint: it does not exist")
+  assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_of_another_model_is_named(
+    real, checkpoint, frames, mask, tmp_path, monkeypatch, capsys):
+  monkeypatch.setitem(models.MODELS, "cosnet", object)
+  code = vosjax(
+      frames, "--mask", mask, "--out", tmp_path / "out", "--checkpoint", checkpoint,
+      "--model", "cosnet")
+  assert code == 2
+  refused(capsys, f"{checkpoint}: is a checkpoint of agame, not of cosnet")
+  assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_of_a_backbone_is_refused(
+    real, frames, mask, tmp_path, monkeypatch, capsys):
+  monkeypatch.setattr(checkpoints, "load", lambda _: (object(), {}))
+  assert run(frames, mask, tmp_path / "out") == 2
+  refused(capsys, "ours: is a checkpoint of object, not of agame")
+
+
+def test_an_unknown_model_lists_the_known(real, frames, mask, tmp_path, capsys):
+  assert run(frames, mask, tmp_path / "out", "--model", "agmae") == 2
+  refused(capsys, "--model agmae is unknown; known:", "agame")
