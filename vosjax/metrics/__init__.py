@@ -4,6 +4,7 @@ from vosjax.metrics.assignment import match_proposals, pairwise_region
 from vosjax.metrics.boundary import boundary_map, contour_accuracy
 from vosjax.metrics.labels import Scores, score_labels, score_proposals
 from vosjax.metrics.region import region_similarity
+from vosjax.metrics.stability import temporal_stability
 from vosjax.metrics.summary import Summary, nan_mean, summarize
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "score_labels",
     "score_proposals",
     "summarize",
+    "temporal_stability",
 ]
