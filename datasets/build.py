@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         file_format="array_record")
     builder.download_and_prepare(download_config=tfds.download.DownloadConfig(
         manual_dir=options.manual_dir))
-  except (AssertionError, OSError, ValueError) as error:  # tfds asserts on manual_dir
+  except (AssertionError, OSError, ValueError) as error:  # tfds asserts on folders
     sys.stderr.write(f"build.py: {error}\n")
     return 2
   sys.stderr.write(f"{builder.data_path}: {dict(builder.info.splits)}\n")

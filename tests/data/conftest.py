@@ -1,5 +1,7 @@
 """A tiny data set in DAVIS layout, made afresh for each test that wants one."""
 
+import types
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -43,6 +45,13 @@ def make_davis(root, videos=4, length=6, subset="train", year="2017"):
   lists.mkdir(parents=True, exist_ok=True)
   (lists / f"{subset}.txt").write_text("\n".join(names) + "\n")
   return root
+
+
+@pytest.fixture(scope="session")
+def tree():
+  """What the data set is made of."""
+  return types.SimpleNamespace(
+      frame_pixels=frame_pixels, label_pixels=label_pixels, save_labels=save_labels)
 
 
 @pytest.fixture

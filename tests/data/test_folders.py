@@ -1,5 +1,3 @@
-import importlib.util
-import pathlib
 import pickle
 
 import numpy as np
@@ -9,13 +7,8 @@ from PIL import Image
 from vosjax.data.folders import DavisFolder
 from vosjax.data.sources import Source, Video, read_clip
 
-_spec = importlib.util.spec_from_file_location(
-    "davis_tree", pathlib.Path(__file__).parent / "conftest.py")
-tree = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tree)
 
-
-def test_videos_read_back_what_was_written(davis):
+def test_videos_read_back_what_was_written(davis, tree):
   source = DavisFolder(str(davis))
   assert isinstance(source, Source) and isinstance(source[1], Video)
   assert [video.name for video in source] == [f"video{v}" for v in range(4)]
@@ -26,7 +19,7 @@ def test_videos_read_back_what_was_written(davis):
   assert abs(error).max() <= 2  # JPEG
 
 
-def test_2016_merges_objects_and_void(davis):
+def test_2016_merges_objects_and_void(davis, tree):
   labels = DavisFolder(str(davis), str(davis / "ImageSets/2017/train.txt"), 2016)
   np.testing.assert_array_equal(labels[1].labels(0), tree.label_pixels(1, 0) > 0)
 
@@ -50,7 +43,7 @@ def test_all_missing_files_are_listed_at_once(davis):
     assert name in str(error.value)
 
 
-def test_sparse_sets_give_void_for_frames_without_annotation(davis):
+def test_sparse_sets_give_void_for_frames_without_annotation(davis, tree):
   (davis / "Annotations/480p/video1/00001.png").unlink()
   video = DavisFolder(str(davis), sparse=True)[1]
   assert video.labels(1) is None
@@ -59,7 +52,7 @@ def test_sparse_sets_give_void_for_frames_without_annotation(davis):
   assert (labels[1] == 255).all()
 
 
-def test_a_mask_or_frame_of_another_size_is_named(davis):
+def test_a_mask_or_frame_of_another_size_is_named(davis, tree):
   mask = davis / "Annotations/480p/video1/00001.png"
   tree.save_labels(mask, np.zeros((5, 7), np.uint8))
   Image.new("RGB", (9, 8)).save(davis / "JPEGImages/480p/video1/00002.jpg")

@@ -1,0 +1,41 @@
+"""Builders, and a whole but tiny data set in DAVIS layout for them to read."""
+
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+DATASETS = pathlib.Path(__file__).resolve().parent
+
+
+@pytest.fixture(scope="session")
+def build():
+  """The module `datasets/build.py`."""
+  sys.path.insert(0, str(DATASETS))
+  import build
+
+  return build
+
+
+@pytest.fixture
+def davis_tree(tmp_path):
+  """Writes two training videos and one for validation; returns the root."""
+  root = tmp_path / "DAVIS"
+  rng = np.random.default_rng(0)
+  for annotations in ("Annotations", "Annotations_unsupervised"):
+    for name in ("swan", "bus", "camel"):
+      for folder in ("JPEGImages", annotations):
+        (root / folder / "480p" / name).mkdir(parents=True, exist_ok=True)
+      for t in range(3):
+        pixels = rng.integers(0, 256, (16, 24, 3), np.uint8)
+        Image.fromarray(pixels).save(root / f"JPEGImages/480p/{name}/{t:05}.jpg")
+        labels = Image.fromarray(rng.integers(0, 4, (16, 24), np.uint8))
+        labels.putpalette(rng.integers(0, 256, 768).tolist())
+        labels.save(root / f"{annotations}/480p/{name}/{t:05}.png")
+  for year in ("2016", "2017"):
+    (root / "ImageSets" / year).mkdir(parents=True)
+    (root / f"ImageSets/{year}/train.txt").write_text("swan\nbus\n")
+    (root / f"ImageSets/{year}/val.txt").write_text("camel\n")
+  return root
