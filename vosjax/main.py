@@ -59,7 +59,7 @@ def _parse(argv: list[str]) -> list[str]:
   except flags.UnrecognizedFlagError as error:
     reason = str(error)
   except (AttributeError, KeyError) as error:
-    reason = f"the configuration has no key {error}; configs/base.py lists all keys"
+    reason = f"the configuration has no key {error.args[0]} (all: configs/base.py)"
   except (flags.Error, ValueError, TypeError, OSError) as error:
     own = error
     while own.__context__ is not None:

@@ -80,12 +80,16 @@ def run(workdir, *, pause=0.0, make_batch=batch):
   if resumed:
     state = checkpoints.restore(state)
   writer = MetricsWriter(workdir, resumed_from=resumed)
+
+  def save(step, state):
+    checkpoints.save(step, state, score=-float(step))
+
   try:
     with Interrupt() as interrupt:
       return fit(
           state, stages, checkpoints=checkpoints, interrupt=interrupt,
           observers=[writer.write],
-          actions=[Every(4, lambda s, state: checkpoints.save(s, state, score=-s))],
+          actions=[Every(4, save)],
       )  # fmt: skip
   finally:
     checkpoints.close()

@@ -45,10 +45,6 @@ class Checkpoints:
     """Step of the newest whole checkpoint."""
     return self._manager.latest_step()
 
-  def best(self) -> int | None:
-    """Step of the checkpoint with the highest score."""
-    return self._manager.best_step()
-
   def restore(self, like: TrainState) -> TrainState:
     """The newest state, in the shapes and on the devices of `like`."""
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)

@@ -1,0 +1,47 @@
+import json
+
+import pytest
+from ml_collections import ConfigDict
+
+from vosjax.train.workdir import open_workdir
+
+
+def config(**changes):
+  data = ConfigDict({"root": "data", "year": "2017"})
+  config = ConfigDict({"model": {"name": "agame"}, "size": (96, 160), "seed": 0})
+  config.data = data
+  config.update(changes)
+  return config
+
+
+def test_a_fresh_folder_is_made_and_differs_each_time(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  first, second = (open_workdir(config(), None) for _ in range(2))
+  assert first[0] != second[0]
+  assert first[0].parent.name == "runs"
+  assert not first[1]
+  assert json.loads((first[0] / "config.json").read_text())["size"] == [96, 160]
+
+
+def test_the_same_configuration_resumes_and_may_move_its_data(tmp_path):
+  assert open_workdir(config(), str(tmp_path / "run"))[1] is False
+  moved = config(data={"root": "elsewhere", "year": "2017"})
+  assert open_workdir(moved, str(tmp_path / "run"))[1] is True
+
+
+def test_another_configuration_is_refused_and_the_difference_told(tmp_path):
+  open_workdir(config(), str(tmp_path / "run"))
+  other = config(seed=3, data={"root": "data", "year": "2016"})
+  with pytest.raises(ValueError) as error:
+    open_workdir(other, str(tmp_path / "run"))
+  assert "data.year is '2017' there and '2016' here" in str(error.value)
+  assert "seed is 0 there and 3 here" in str(error.value)
+  assert "size" not in str(error.value)
+
+
+def test_a_folder_that_holds_something_else_is_refused(tmp_path):
+  (tmp_path / "holiday.jpg").touch()
+  with pytest.raises(ValueError, match="exists and holds no run"):
+    open_workdir(config(), str(tmp_path))
+  with pytest.raises(ValueError, match="exists and holds no run"):
+    open_workdir(config(), str(tmp_path / "holiday.jpg"))
