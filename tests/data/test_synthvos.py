@@ -11,9 +11,9 @@ from scipy import ndimage
 
 from vosjax.data.sources import Source, Video
 from vosjax.data.synthvos import SynthVos
-from vosjax.data.synthvos.motion import Camera, Motion, Path
+from vosjax.data.synthvos.motion import STILL, Camera, Motion, Path
 from vosjax.data.synthvos.render import Canvas, Layer, draw
-from vosjax.data.synthvos.shapes import STILL, Part
+from vosjax.data.synthvos.shapes import Part
 
 SIZE = (96, 160)
 

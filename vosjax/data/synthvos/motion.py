@@ -31,6 +31,16 @@ class Path:
   def __mul__(self, factor: complex | float) -> "Path":
     return dataclasses.replace(self, amplitude=self.amplitude * factor)
 
+  def __add__(self, other: "Path") -> "Path":
+    return Path(
+      np.concatenate([self.amplitude, other.amplitude]),
+      np.concatenate([self.rate, other.rate]),
+      np.concatenate([self.phase, other.phase]),
+    )
+
+
+STILL = Path(np.zeros(1), np.zeros(1), np.zeros(1))
+
 
 def wander(
   rng: np.random.Generator, reach: float, speed: float, waves: int = 3
@@ -49,11 +59,7 @@ def roam(rng: np.random.Generator, reach: complex, speed: float) -> Path:
   heading = np.exp(1j * rng.uniform(0, 2 * np.pi))
   across = wander(rng, reach.real, speed * abs(heading.real) + 1e-3)
   along = wander(rng, reach.imag, speed * abs(heading.imag) + 1e-3)
-  return Path(
-    np.concatenate([across.amplitude + 0j, along.amplitude * 1j]),
-    np.concatenate([across.rate, along.rate]),
-    np.concatenate([across.phase, along.phase]),
-  )
+  return across * (1 + 0j) + along * 1j
 
 
 @dataclasses.dataclass(frozen=True)

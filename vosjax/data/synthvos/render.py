@@ -1,12 +1,12 @@
 """Draws layers over each other, many frames at a time."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from vosjax.data.synthvos.motion import Camera, Pose, Times
+from vosjax.data.synthvos.motion import Camera, Motion, Pose, Times
 from vosjax.data.synthvos.shapes import Part
 
 PIXELS_AT_ONCE = 16_384  # keeps what is worked on in the cache
@@ -28,7 +28,7 @@ class Layer:
   """
 
   parts: Sequence[Part]
-  motion: Callable[[Times], Pose]
+  motion: Motion
   label: int = 0
   parallax: float = 1.0
   softness: float = 1.0
@@ -147,7 +147,11 @@ def window(part: Part, pose: Pose, margin: np.ndarray, h: int, w: int):
 
 
 def draw(
-  canvas: Canvas, layer: Layer, camera: Camera, t: Times, moments: Float[np.ndarray, " m"]
+  canvas: Canvas,
+  layer: Layer,
+  camera: Camera,
+  t: Times,
+  moments: Float[np.ndarray, " m"],
 ) -> None:
   """Puts one layer on top of the canvas.
 

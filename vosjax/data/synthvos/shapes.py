@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 from jaxtyping import Complex, Float
 
-from vosjax.data.synthvos.motion import Path, Pose, Times, wander
+from vosjax.data.synthvos.motion import STILL, Path, Pose, Times, wander
 from vosjax.data.synthvos.textures import Palette, palette, similar, texture
 
 Distance = Float[np.ndarray, "s s"]  # pixels to the outline, positive inside
 
-OUTSIDE = -16.0
-STILL = Path(np.zeros(1), np.zeros(1), np.zeros(1))
+OUTSIDE = -16.0  # pixels beyond any softness
+DIRECTIONS = 2048  # at which an outline is tabulated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,12 +59,15 @@ def grid(radius: float) -> tuple[Distance, Distance]:
 def star(y, x, radius: float, waves: np.ndarray, phases: np.ndarray, aspect: float):
   """Outline radius * (1 + sum of waves): concave where the waves are strong."""
   y, x = y * np.float32(aspect), x / np.float32(aspect)
-  angle, length = np.arctan2(y, x), np.hypot(y, x)
-  orders = np.arange(2, 2 + len(waves), dtype=np.float32)
-  turns = angle[..., None] * orders + phases.astype(np.float32)
-  edge = radius * (1 + np.cos(turns) @ waves.astype(np.float32))
-  slope = radius * (np.sin(turns) * orders) @ waves.astype(np.float32)
-  steep = np.sqrt(1 + (slope / np.maximum(length, 0.3 * radius)) ** 2)
+  orders = np.arange(2, 2 + len(waves))
+  turns = np.linspace(0, 2 * np.pi, DIRECTIONS)[:, None] * orders + phases
+  edges = radius * (1 + np.cos(turns) @ waves)
+  slopes = radius * np.sin(turns) @ (orders * waves)
+  length = np.hypot(y, x)
+  direction = (np.arctan2(y, x) * np.float32(DIRECTIONS / (2 * np.pi))).astype(np.int32)
+  edge = edges.astype(np.float32).take(direction, mode="wrap")
+  slope = slopes.astype(np.float32).take(direction, mode="wrap")
+  steep = np.sqrt(1 + (slope / np.maximum(length, np.float32(0.3 * radius))) ** 2)
   return (edge - length) / steep / np.float32(max(aspect, 1 / aspect))
 
 

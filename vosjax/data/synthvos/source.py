@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vosjax.data.sources import VOID
-from vosjax.data.synthvos.scene import Scene, build_scene
+from vosjax.data.synthvos.scene import Recipe, Scene, build_scene
 
 
 @dataclasses.dataclass
@@ -106,13 +106,13 @@ class SynthVos:
   def __getitem__(self, index: int) -> Video:
     if not 0 <= index < self.num_videos:
       raise IndexError(f"video {index} of {self.num_videos}.")
-    scene = build_scene(
-      (self.seed, index),
+    recipe = Recipe(
       self.size,
       self.length,
-      max_objects=self.max_objects,
-      late_objects=self.late_objects,
-      void=self.void,
-      speed=self.speed,
+      self.max_objects,
+      self.late_objects,
+      self.void,
+      self.speed,
     )
+    scene = build_scene((self.seed, index), recipe)
     return Video(f"synth{self.seed}-{index:06d}", scene, self.length)

@@ -9,6 +9,8 @@ Field = Float[np.ndarray, "h w"]  # about 0 to 1
 Picture = Float[np.ndarray, "h w 3"]  # 0 to 1
 Palette = Float[np.ndarray, "256 3"]  # colours along a field
 
+EARTH_TO_SKY = (0.03, 0.07, 0.1, 0.15, 0.25, 0.3, 0.55, 0.6)  # hues, 0 to 1
+
 
 def fractal(rng: np.random.Generator, h: int, w: int, decay: float) -> Field:
   """Noise with amplitude spectrum 1 / f**decay; 1 is natural, 2 is cloudy."""
@@ -23,15 +25,25 @@ def fractal(rng: np.random.Generator, h: int, w: int, decay: float) -> Field:
   return np.clip(0.5 + noise / (4 * noise.std() + 1e-12), 0, 1).astype(np.float32)
 
 
-def palette(rng: np.random.Generator) -> Palette:
-  """Four colours, mostly one hue at several brightnesses, joined smoothly."""
-  hue = rng.uniform() + rng.normal(0, rng.choice([0.03, 0.08, 0.3]), 4)
-  saturation = np.clip(rng.beta(1.3, 2.2) + rng.normal(0, 0.08, 4), 0, 1)
-  value = np.clip(rng.uniform(0.2, 0.85) + rng.normal(0, 0.2, 4), 0.03, 1)
-  shade = np.clip(np.abs((hue[:, None] * 6 + [0, 4, 2]) % 6 - 3) - 1, 0, 1)
-  colours = value[:, None] * (1 - saturation[:, None] * (1 - shade))
-  at = np.linspace(0, 255, 4)
-  steps = np.arange(256)
+def palette(rng: np.random.Generator, natural: float = 0.4) -> Palette:
+  """Four colours, mostly one hue at several brightnesses, joined smoothly.
+
+  Args:
+    rng: source of chance.
+    natural: chance of the muted hues of earth, skin, plants, stone and sky.
+  """
+  if rng.random() < natural:
+    hue, spread = rng.choice(EARTH_TO_SKY) + rng.normal(0, 0.03), 0.03
+    saturation = rng.beta(1.5, 3.5)
+  else:
+    hue, spread = rng.random(), rng.choice([0.03, 0.08, 0.3])
+    saturation = rng.beta(1.3, 2.2)
+  hues = hue + rng.normal(0, spread, 4)[:, None]
+  tints = np.clip(saturation + rng.normal(0, 0.08, 4), 0, 1)[:, None]
+  values = np.clip(rng.uniform(0.2, 0.85) + rng.normal(0, 0.2, 4), 0.03, 1)[:, None]
+  shade = np.clip(np.abs((hues * 6 + [0, 4, 2]) % 6 - 3) - 1, 0, 1)
+  colours = values * (1 - tints * (1 - shade))
+  at, steps = np.linspace(0, 255, 4), np.arange(256)
   channels = [np.interp(steps, at, colours[:, c]) for c in range(3)]
   return np.stack(channels, axis=1).astype(np.float32)
 
@@ -48,27 +60,26 @@ def texture(rng: np.random.Generator, h: int, w: int, colours: Palette) -> Pictu
     ["noise", "stripes", "checks", "spots", "gradient"], p=[0.35, 0.2, 0.1, 0.15, 0.2]
   )
   grain = fractal(rng, h, w, rng.uniform(0.7, 1.8))
-  y, x = np.mgrid[:h, :w].astype(np.float32)
   angle = rng.uniform(0, np.pi)
-  across = np.cos(angle) * x + np.sin(angle) * y
-  along = np.cos(angle) * y - np.sin(angle) * x
-  size = np.sqrt(h * w)
-  period = size * rng.uniform(0.08, 0.3)
-  bend = (grain - 0.5) * rng.choice([0.0, 2.0, 8.0])
-  sharp = rng.uniform(1, 6)
+  sine, cosine = np.float32(np.sin(angle)), np.float32(np.cos(angle))
+  y, x = (axis.astype(np.float32) for axis in np.ogrid[:h, :w])
+  frequency = np.float32(2 * np.pi / (np.sqrt(h * w) * rng.uniform(0.08, 0.3)))
+  bend, sharp = np.float32(rng.choice([0, 2, 8])), np.float32(rng.uniform(1, 6))
   if kind == "noise":
     field = grain
-  elif kind == "stripes":
-    field = 0.5 + 0.5 * np.tanh(sharp * np.sin(2 * np.pi * across / period + bend))
-  elif kind == "checks":
-    wave = np.sin(2 * np.pi * across / period + bend)
-    wave *= np.sin(2 * np.pi * along / period)
-    field = 0.5 + 0.5 * np.tanh(2 * sharp * wave)
   elif kind == "spots":
     coarse = fractal(rng, h, w, rng.uniform(1.2, 2.0))
-    field = 0.5 + 0.5 * np.tanh(sharp * 4 * (coarse - rng.uniform(0.4, 0.6)))
-  else:
+    field = 0.5 + 0.5 * np.tanh(
+      4 * sharp * (coarse - np.float32(rng.uniform(0.4, 0.6)))
+    )
+  elif kind == "gradient":
+    across = cosine * x + sine * y
     field = (across - across.min()) / (np.ptp(across) + 1)
+  else:
+    wave = np.sin(frequency * (cosine * x + sine * y) + bend * (grain - 0.5))
+    if kind == "checks":
+      wave *= 2 * np.sin(frequency * (cosine * y - sine * x))
+    field = 0.5 + 0.5 * np.tanh(sharp * wave)
   picture = colours.take((np.clip(field, 0, 1) * 255).astype(np.int32), axis=0)
   # A second kind of variation on top: illumination, dirt, fur.
   strength = np.float32(rng.choice([0.15, 0.5, 1.0]))
@@ -78,24 +89,26 @@ def texture(rng: np.random.Generator, h: int, w: int, colours: Palette) -> Pictu
 def clutter(rng: np.random.Generator, picture: Picture, pieces: int) -> Picture:
   """Paints flat and textured things over a picture: boxes, stones, posts."""
   h, w = picture.shape[:2]
-  size = np.sqrt(h * w)
   cover = Image.new("RGBA", (w, h))
   draw = ImageDraw.Draw(cover)
-  hues = [palette(rng) for _ in range(3)]
-  for _ in range(pieces):
-    y, x = rng.uniform(0, h), rng.uniform(0, w)
-    # Sizes follow a power law, as in the dead-leaves model of natural images.
-    reach = size * min(0.02 * rng.pareto(1.5) + 0.015, 0.3)
-    colour = hues[rng.integers(3)][rng.integers(256)] * 255
-    fill = (*colour.astype(int).tolist(), int(rng.uniform(180, 255)))
-    stretch = np.exp(rng.normal(0, 0.6))
-    corners = rng.choice([3, 4, 4, 6, 24])
-    turn = rng.choice([0, np.pi / 4, rng.uniform(0, np.pi)])
-    angles = (
-      turn + 2 * np.pi * (np.arange(corners) + rng.normal(0, 0.12, corners)) / corners
+  hues = np.concatenate([palette(rng) for _ in range(3)])
+  fills = np.empty((pieces, 4), int)
+  fills[:, :3] = hues[rng.integers(len(hues), size=pieces)] * 255
+  fills[:, 3] = rng.integers(180, 256, pieces)
+  # Sizes follow a power law, as in the dead-leaves model of natural images.
+  reach = np.minimum(0.02 * rng.pareto(1.5, pieces) + 0.015, 0.3) * np.sqrt(h * w)
+  stretch = np.exp(rng.normal(0, 0.6, pieces))
+  turn = rng.choice([0, np.pi / 4, 1.0], pieces)
+  corners = rng.choice([3, 4, 4, 6, 24], pieces)
+  middle = rng.uniform(0, w, pieces) + 1j * rng.uniform(0, h, pieces)
+  for k in range(pieces):
+    steps = np.arange(corners[k]) + rng.normal(0, 0.12, corners[k])
+    around = np.exp(1j * (turn[k] + 2 * np.pi * steps / corners[k]))
+    x = middle[k].real + reach[k] * stretch[k] * around.real
+    y = middle[k].imag + reach[k] / stretch[k] * around.imag
+    draw.polygon(
+      np.stack([x, y], axis=1).ravel().tolist(), fill=tuple(fills[k].tolist())
     )
-    px, py = x + reach * stretch * np.cos(angles), y + reach / stretch * np.sin(angles)
-    draw.polygon(list(zip(px.tolist(), py.tolist())), fill=fill)
   painted = np.asarray(cover, np.float32) / 255
   alpha = painted[..., 3:]
   rough = 0.75 + 0.5 * fractal(rng, h, w, 1.0)[..., None]

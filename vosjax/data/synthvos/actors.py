@@ -1,0 +1,145 @@
+"""What plays in a scene: things that move, scenery, occluders, the camera."""
+
+import dataclasses
+
+import numpy as np
+from PIL import Image
+
+from vosjax.data.synthvos.motion import STILL, Camera, Motion, Path, roam, wander
+from vosjax.data.synthvos.render import Layer
+from vosjax.data.synthvos.shapes import Part, rod, thing
+from vosjax.data.synthvos.textures import Palette, palette, scenery
+
+Size = tuple[int, int]  # rows, columns
+
+
+def spread(rng: np.random.Generator, count: int, size: Size) -> list[complex]:
+  """Places in the frame, each the farthest of some random ones."""
+  h, w = size
+  places: list[complex] = []
+  for _ in range(count):
+    x, y = rng.uniform(0.15 * w, 0.85 * w, 8), rng.uniform(0.2 * h, 0.8 * h, 8)
+    options = x + 1j * y
+    gaps = [min([abs(option - p) for p in places], default=0) for option in options]
+    places.append(complex(options[int(np.argmax(gaps))]))
+  return places
+
+
+def moving(
+  rng: np.random.Generator,
+  size: Size,
+  radius: float,
+  place: complex,
+  near: list[Palette],
+  *,
+  label: int,
+  speed: float,
+) -> Layer:
+  """A thing that roams; radius is a share of the frame."""
+  h, w = size
+  scale = np.sqrt(h * w)
+  pace = scale * speed * min(rng.lognormal(np.log(0.017), 0.6), 0.07)
+  reach = complex(w * rng.uniform(0.15, 0.7), h * rng.uniform(0.05, 0.5))
+  spins = rng.random() < 0.3
+  move = roam(rng, reach, pace)
+  if rng.random() < 0.2:
+    move += excursion(rng, place, size, radius * scale, speed)
+  motion = Motion(
+    place,
+    move,
+    rng.normal(0, 0.3) if rng.random() < 0.7 else rng.uniform(0, 2 * np.pi),
+    wander(rng, 2.5 if spins else 0.35, (0.12 if spins else 0.04) * speed),
+    wander(rng, rng.uniform(0.1, 0.5), 0.025 * speed),
+  )
+  shadow = rng.uniform(0.15, 0.5) if rng.random() < 0.4 else 0.0
+  offset = (
+    int(0.04 * scale * rng.uniform(0, 1)),
+    int(0.04 * scale * rng.uniform(-1, 1)),
+  )
+  return Layer(
+    thing(rng, radius * scale, near), motion, label, shadow=shadow, shadow_offset=offset
+  )
+
+
+def excursion(
+  rng: np.random.Generator, place: complex, size: Size, radius: float, speed: float
+) -> Path:
+  """Out of the frame through the nearer side, and back, over and over."""
+  w = size[1]
+  gap = -place.real if place.real < w / 2 else w - place.real
+  distance = gap + np.sign(gap) * rng.uniform(0.3, 1.5) * radius
+  rate = speed * 2 * np.pi / rng.uniform(16, 48)
+  half = complex(distance / 2, distance * rng.normal(0, 0.1))
+  return Path(np.array([half]), np.array([rate]), np.array([-np.pi / 2]))
+
+
+def arriving(
+  rng: np.random.Generator, motion: Motion, size: Size, length: int
+) -> Motion:
+  """The motion of an object that is outside at t = 0 and comes in."""
+  w = size[1]
+  side = rng.choice([-1, 1])
+  distance = (w - motion.start.real if side > 0 else motion.start.real) + 0.6 * w
+  arrival = max(1.0, length * rng.uniform(0.3, 0.8))
+  return dataclasses.replace(motion, entry=complex(side * distance), arrival=arrival)
+
+
+def background(rng: np.random.Generator, size: Size, grounds: list[Palette]) -> Layer:
+  """The scenery behind everything, larger than the frame and mirrored."""
+  h, w = (int(1.5 * side) for side in size)
+  picture = scenery(rng, h, w, grounds)
+  if rng.random() < 0.4:  # out of focus
+    small = Image.fromarray((np.clip(picture, 0, 1) * 255).astype(np.uint8))
+    factor = rng.uniform(1.5, 4)
+    small = small.resize((int(w / factor), int(h / factor)), Image.Resampling.BILINEAR)
+    small = small.resize((w, h), Image.Resampling.BICUBIC)
+    picture = np.asarray(small, np.float32) / 255
+  pixels = np.ascontiguousarray(np.moveaxis(picture, -1, 0))
+  middle = complex(size[1] / 2, size[0] / 2)
+  fixed = Motion(middle, STILL, 0.0, STILL, STILL)
+  return Layer(
+    [Part(pixels, complex(w / 2, h / 2))], fixed, parallax=rng.uniform(0.7, 1.0)
+  )
+
+
+def occluders(
+  rng: np.random.Generator, size: Size, near: list[Palette], speed: float
+) -> list[Layer]:
+  """Things in front of all objects: posts, branches, passers-by."""
+  h, w = size
+  layers = []
+  for _ in range(int(rng.choice([0, 1, 2], p=[0.65, 0.25, 0.1]))):
+    place = complex(rng.uniform(0, w), rng.uniform(0, h))
+    layer = moving(rng, size, rng.uniform(0.08, 0.2), place, near, label=0, speed=speed)
+    if rng.random() < 0.5:
+      parts = rod(rng, 0.8 * h, [palette(rng)])
+      still = Motion(place, STILL, rng.normal(0, 0.15), STILL, STILL)
+      layer = dataclasses.replace(layer, parts=parts, motion=still)
+    layers.append(
+      dataclasses.replace(
+        layer, parallax=rng.uniform(1.0, 1.8), softness=rng.choice([1.0, 2.5])
+      )
+    )
+  return layers
+
+
+def film(rng: np.random.Generator, size: Size, followed: Path, speed: float) -> Camera:
+  """A camera at rest, panning, in the hand, or following the first object."""
+  h, w = size
+  scale = np.sqrt(h * w)
+  hand = rng.choice([0.0, 0.3, 1.0], p=[0.3, 0.5, 0.2])
+  pace = scale * speed * rng.choice([0.0, 0.008, 0.02])
+  pan = roam(rng, complex(0.3 * w, 0.1 * h), pace)
+  shake = roam(
+    rng, scale * 0.012 * hand * (1 + 1j) + 1e-6 * (1 + 1j), 0.006 * scale * hand
+  )
+  follow = rng.uniform(0.4, 0.9) if rng.random() < 0.25 else 0.0
+  zoom = wander(rng, rng.choice([0.02, 0.2]), 0.008 * speed)
+  return Camera(
+    complex(w / 2, h / 2),
+    pan * float(pace > 0) + shake,
+    wander(rng, 0.06 * hand + 1e-6, 0.01),
+    zoom,
+    followed,
+    follow,
+  )
