@@ -10,6 +10,7 @@ from vosjax.data.synthvos.motion import Camera, Motion, Pose, Times
 from vosjax.data.synthvos.shapes import Part
 
 PIXELS_AT_ONCE = 16_384  # keeps what is worked on in the cache
+STILL_PIXELS = 0.4  # what moves less while the shutter is open stays sharp
 MIXED = (0.1, 0.9)  # a pixel covered between these shares belongs to no one
 
 
@@ -163,26 +164,50 @@ def draw(
     moments: offsets from each frame while the shutter is open.
   """
   h, w = canvas.labels.shape[1:]
-
-  times = [t + moment for moment in moments]
+  times = [t, *(t + moment for moment in moments if len(moments) > 1)]
   worlds = [camera.view(at, layer.parallax) @ layer.motion(at) for at in times]
   for part in layer.parts:
     poses = [world @ part.pose(at) for world, at in zip(worlds, times)]
-    pose = poses[len(poses) // 2]
-    travel = np.abs(poses[-1].shift - poses[0].shift)
-    margin = layer.softness + 2 + travel + 3 * (len(moments) > 1)
-    index, top, left, (rows, columns) = window(part, pose, margin, h, w)
-    batch = max(1, PIXELS_AT_ONCE // max(rows * columns, 1))
-    for k in range(0, len(index), batch):
-      some, y0, x0 = (each[k : k + batch] for each in (index, top, left))
-      y = (y0[:, None, None] + np.arange(rows)[:, None]).astype(np.float32)
-      x = (x0[:, None, None] + np.arange(columns)).astype(np.float32)
-      samples = [
-        sample(part, pose[some], at[some], y, x, layer.softness)
-        for pose, at in zip(poses, times)
-      ]
-      colour, alpha = (sum(kind) / np.float32(len(moments)) for kind in zip(*samples))
-      blend(canvas, layer, some, y0, x0, colour, alpha)
+    travel = strays(part, poses)
+    margin = layer.softness + 2 + travel
+    index, top, left, box = window(part, poses[0], margin, h, w)
+    blurred = travel[index] > STILL_PIXELS
+    for group, looks in ((~blurred, slice(0, 1)), (blurred, slice(1, None))):
+      where = index[group], top[group], left[group]
+      paint(canvas, layer, part, poses[looks], times[looks], where, box)
+
+
+def strays(part: Part, poses: Sequence[Pose]) -> Times:
+  """How far any corner gets from its place in the first pose, pixels."""
+  corners = [pose.turn[:, None] * part.corners + pose.shift[:, None] for pose in poses]
+  return np.abs(np.stack(corners) - corners[0]).max(axis=(0, 2))
+
+
+def paint(
+  canvas: Canvas,
+  layer: Layer,
+  part: Part,
+  poses: Sequence[Pose],
+  times: Sequence[Times],
+  where: tuple[np.ndarray, np.ndarray, np.ndarray],
+  box: tuple[int, int],
+) -> None:
+  """Samples a part in a box of each frame, averages its poses, and blends it in."""
+  rows, columns = box
+  batch = max(1, PIXELS_AT_ONCE // max(rows * columns, 1))
+  for k in range(0, len(where[0]), batch):
+    index, top, left = (each[k : k + batch] for each in where)
+    y = (top[:, None, None] + np.arange(rows)[:, None]).astype(np.float32)
+    x = (left[:, None, None] + np.arange(columns)).astype(np.float32)
+    colour, alpha = sample(part, poses[0][index], times[0][index], y, x, layer.softness)
+    for pose, at in zip(poses[1:], times[1:]):
+      more = sample(part, pose[index], at[index], y, x, layer.softness)
+      colour += more[0]
+      alpha += more[1]
+    if len(poses) > 1:
+      colour /= np.float32(len(poses))
+      alpha /= np.float32(len(poses))
+    blend(canvas, layer, index, top, left, colour, alpha)
 
 
 def blend(canvas: Canvas, layer: Layer, index, y0, x0, colour, alpha) -> None:

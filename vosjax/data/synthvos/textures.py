@@ -1,5 +1,7 @@
 """Textures with the statistics of natural images: 1/f spectra, few hues, edges."""
 
+import functools
+
 import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageDraw
@@ -15,14 +17,21 @@ EARTH_TO_SKY = (0.03, 0.07, 0.1, 0.15, 0.25, 0.3, 0.55, 0.6)  # hues, 0 to 1
 def fractal(rng: np.random.Generator, h: int, w: int, decay: float) -> Field:
   """Noise with amplitude spectrum 1 / f**decay; 1 is natural, 2 is cloudy."""
   rows, columns = fft.next_fast_len(h, True), fft.next_fast_len(w, True)
-  fy = np.fft.fftfreq(rows)[:, None] * rows
-  fx = np.fft.rfftfreq(columns)[None] * columns
-  power = (fx**2 + fy**2).astype(np.float32)
-  power[0, 0] = np.inf
-  parts = rng.random((2, *power.shape), dtype=np.float32) - np.float32(0.5)
-  spectrum = (parts[0] + 1j * parts[1]) * power ** np.float32(-decay / 2)
+  octaves = log_frequency(rows, columns)
+  parts = rng.random((2, *octaves.shape), dtype=np.float32) - np.float32(0.5)
+  spectrum = (parts[0] + 1j * parts[1]) * np.exp(np.float32(-decay) * octaves)
   noise = fft.irfft2(spectrum, (rows, columns))[:h, :w]
   return np.clip(0.5 + noise / (4 * noise.std() + 1e-12), 0, 1).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=256)
+def log_frequency(rows: int, columns: int) -> Field:
+  """Logarithm of the frequency at each place of a real spectrum."""
+  y = np.fft.fftfreq(rows)[:, None] * rows
+  x = np.fft.rfftfreq(columns) * columns
+  frequency = np.hypot(y, x).astype(np.float32)
+  frequency[0, 0] = 1e30  # no mean
+  return np.log(frequency)
 
 
 def palette(rng: np.random.Generator, natural: float = 0.4) -> Palette:
