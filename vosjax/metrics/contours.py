@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Int64
 
-Polygon = Int64[np.ndarray, "n 2"]  # (x, y) of pixel corners; the first one is repeated
+Polygon = Int64[np.ndarray, "_ 2"]  # (x, y) of pixel corners; the first one is repeated
 _TOLERANCES = (0.1, 3.0)  # of simplification, in half pixels
 
 

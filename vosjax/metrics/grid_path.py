@@ -5,7 +5,7 @@ import math
 import numpy as np
 from jaxtyping import Float64, Int64
 
-Path = Int64[np.ndarray, "n 2"]  # (row, column) of each cell
+Path = Int64[np.ndarray, "_ 2"]  # (row, column) of each cell
 
 
 def cheapest_path(costs: Float64[np.ndarray, "n m"]) -> Path:
@@ -51,7 +51,7 @@ def _unique_path(distances, n: int, m: int) -> list[tuple[int, int]] | None:
     best = min(above, left, both)
     if sum((above == best, left == best, both == best)) > 1:
       return None
-    i, j = i - (left != best), j - (above != best)
+    i, j = i - int(left != best), j - int(above != best)
     path.append((i, j))
   return path[::-1]
 
@@ -66,56 +66,42 @@ def _path_by_heap(costs) -> list[tuple[int, int]]:
   place = [-1] * (n * m)  # in the heap; -1 = never been there
   heap = [0]
   distance[0], place[0] = 0.0, 0
-  while heap[0] != target:
-    cell = heap[0]
-    _move_last_to_root(heap, distance, place)
-    not_last_column, not_last_row = (cell + 1) % m, cell < target - m + 1
-    neighbours = [cell + 1] if not_last_column else []
-    if not_last_row:
-      neighbours.append(cell + m)
-      if not_last_column:
-        neighbours.append(cell + m + 1)
-    for neighbour in neighbours:
+  while (cell := heap[0]) != target:
+    # The last cell takes the root and sinks below strictly nearer children.
+    sinking, size, i = heap.pop(), len(heap), 0
+    while (first := 4 * i + 1) < size:
+      nearest, least = first, distance[heap[first]]
+      for child in range(first + 1, min(first + 4, size)):
+        if (value := distance[heap[child]]) < least:
+          nearest, least = child, value
+      if not least < distance[sinking]:
+        break
+      heap[i], place[heap[nearest]] = heap[nearest], i
+      i = nearest
+    if size:
+      heap[i], place[sinking] = sinking, i
+
+    right, below = (cell + 1) % m != 0, cell + m <= target
+    for step, possible in ((1, right), (m, below), (m + 1, right and below)):
+      if not possible:
+        continue
+      neighbour = cell + step
       reached = distance[cell] + entering[neighbour]
-      if reached < distance[neighbour]:
-        distance[neighbour], before[neighbour] = reached, cell
-        if place[neighbour] < 0:
-          place[neighbour] = len(heap)
-          heap.append(neighbour)
-        _move_up(neighbour, reached, heap, distance, place)
+      if not reached < distance[neighbour]:
+        continue
+      distance[neighbour], before[neighbour] = reached, cell
+      i = place[neighbour]
+      if i < 0:
+        i = len(heap)
+        heap.append(neighbour)
+      # It rises over its parents while it is strictly nearer.
+      while i and reached < distance[heap[(i - 1) >> 2]]:
+        parent = (i - 1) >> 2
+        heap[i], place[heap[parent]] = heap[parent], i
+        i = parent
+      heap[i], place[neighbour] = neighbour, i
   path = []
   while target >= 0:
     path.append(divmod(target, m))
     target = before[target]
   return path[::-1]
-
-
-def _move_up(cell: int, reached: float, heap, distance, place) -> None:
-  """Lifts a cell over its parents while it is strictly nearer."""
-  i = place[cell]
-  while i:
-    parent = (i - 1) >> 2
-    other = heap[parent]
-    if not reached < distance[other]:
-      break
-    heap[i], place[other] = other, i
-    i = parent
-  heap[i], place[cell] = cell, i
-
-
-def _move_last_to_root(heap, distance, place) -> None:
-  """Removes the root; the last cell sinks below strictly nearer children."""
-  cell = heap.pop()
-  if not heap:
-    return
-  own, size, i = distance[cell], len(heap), 0
-  while (first := 4 * i + 1) < size:
-    nearest, least = first, distance[heap[first]]
-    for child in range(first + 1, min(first + 4, size)):
-      if (value := distance[heap[child]]) < least:
-        nearest, least = child, value
-    if not least < own:
-      break
-    heap[i], place[heap[nearest]] = heap[nearest], i
-    i = nearest
-  heap[i], place[cell] = cell, i

@@ -1,0 +1,111 @@
+"""T equals the DAVIS 2016 toolkit's, ties of its shortest paths included."""
+
+import numpy as np
+import pytest
+
+from vosjax import metrics
+from vosjax.metrics import grid_path, shape_context, stability
+
+SEQUENCES = [f"{s}/{k}" for s in ("blob-one", "blob-two", "blob-three")
+             for k in ("gt", "pert")]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_series_equal_the_toolkit(name, golden):
+  sequence, kind = name.split("/")
+  masks = golden(f"metrics/inputs_{sequence}.npz")[kind][1:-1]
+  expected = golden("metrics/golden_tstab.npz")[f"{name}/T_raw"][1:-1]
+  found = stability.stability_series(masks)
+  np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+  mean = golden("metrics/golden_tstab.json")[name]["T_mean"]
+  assert metrics.temporal_stability(masks) == pytest.approx(mean, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "frames"),
+    [
+        # Each range holds pairs whose value hangs on the order of the toolkit's heap.
+        ("kite-surf/pert", range(24, 28)),
+        ("kite-surf/gt", range(25, 28)),
+        ("car-shadow/gt", range(14, 17)),
+        ("blackswan/pert", range(4, 6)),
+    ],
+)
+def test_real_series_equal_the_toolkit(name, frames, shared_metrics):
+  sequence, kind = name.split("/")
+  masks = shared_metrics(f"inputs_{sequence}.npz")[kind][1:-1]
+  expected = shared_metrics("golden_tstab.npz")[f"{name}/T_raw"][1:-1]
+  found = stability.stability_series(masks[frames.start : frames.stop])
+  np.testing.assert_allclose(
+      found, expected[frames.start : frames.stop - 1], rtol=0, atol=1e-9
+  )
+
+
+@pytest.mark.parametrize("name", ["kite-surf/pert/25", "car-shadow/pert/24"])
+def test_histograms_costs_and_paths_equal_the_toolkit(name, shared_metrics):
+  arrays = shared_metrics("golden_tstab_detail.npz")
+  case = {k.removeprefix(f"{name}/"): v for k, v in arrays.items() if name in k}
+  descriptors = []
+  for frame in "ab":
+    points = case[f"samples_{frame}"]
+    counts = shape_context.count_contexts(points)
+    np.testing.assert_array_equal(counts, case[f"hist_{frame}"])
+    descriptors.append(shape_context.shape_contexts(points))
+  costs = shape_context.matching_costs(*descriptors)
+  np.testing.assert_array_equal(costs, case["cost"])
+  first = grid_path.cheapest_path(costs)
+  np.testing.assert_array_equal(first[::-1], case["path1"])
+  turned = np.roll(costs, -(case["anchor"] + 1), (0, 1))
+  np.testing.assert_array_equal(
+      grid_path.cheapest_path(turned)[::-1], case["path2"]
+  )
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 6), (6, 1), (2, 2), (5, 8), (9, 4)])
+def test_both_ways_to_the_cheapest_path_agree(shape):
+  rng = np.random.default_rng(0)
+  for _ in range(20):
+    costs = rng.random(shape)  # no ties
+    path = grid_path.cheapest_path(costs)
+    assert np.array_equal(grid_path._path_by_heap(costs), path)
+    assert path[0].tolist() == [0, 0] and tuple(path[-1] + 1) == shape
+    # Steps of at most one row and column, at the least total over all paths.
+    steps = map(tuple, np.diff(path, axis=0).tolist())
+    assert set(steps) <= {(0, 1), (1, 0), (1, 1)}
+    total = costs[tuple(path.T)].sum() - costs[0, 0]
+    assert total == pytest.approx(least_total(costs))
+
+
+def least_total(costs):
+  """Cost of the cheapest path by the definition, cell after cell."""
+  total = np.full(np.add(costs.shape, 1), np.inf)
+  for i, j in np.ndindex(costs.shape):
+    before = min(total[i, j], total[i, j + 1], total[i + 1, j])
+    total[i + 1, j + 1] = costs[i, j] + before if i or j else 0.0
+  return total[-1, -1]
+
+
+def test_a_moving_shape_is_stable_and_a_changing_one_is_not():
+  masks = np.zeros((5, 60, 90), np.uint8)
+  for t in range(5):
+    masks[t, 10 : 30, 10 + 8 * t : 40 + 8 * t] = 3
+  assert metrics.temporal_stability(masks) == pytest.approx(0, abs=1e-12)
+  masks[::2, 20:30, 20:70] = 0
+  assert metrics.temporal_stability(masks) > 0.1
+
+
+def test_pairs_without_two_contours_are_left_out():
+  masks = np.zeros((4, 40, 40), bool)
+  masks[:2, 5:25, 5:30] = True
+  assert np.isnan(stability.stability_series(masks)).tolist() == [False, True, True]
+  assert metrics.temporal_stability(masks) == pytest.approx(0, abs=1e-12)
+  assert np.isnan(metrics.temporal_stability(masks[2:]))
+  assert np.isnan(metrics.temporal_stability(masks[:1]))
+
+
+@pytest.mark.parametrize(
+    "masks", [np.zeros((4, 5), bool), np.zeros((2, 4, 5), np.float32)]
+)
+def test_what_is_no_masks_is_refused(masks):
+  with pytest.raises(ValueError, match=r"masks are (bool|float32) \["):
+    metrics.temporal_stability(masks)
