@@ -41,8 +41,8 @@ class Video:
   """
 
   name: str
-  prediction: Integer[np.ndarray, "t h w"]
-  truth: Integer[np.ndarray, "t h w"]
+  prediction: Integer[np.ndarray, "_t _h _w"]
+  truth: Integer[np.ndarray, "_t _h _w"]
   frames: tuple[str, ...] = ()
   categories: Mapping[int, str] = dataclasses.field(default_factory=dict)
 

@@ -31,7 +31,7 @@ def unpack(packed: Packed, width: int) -> Bool[np.ndarray, "n h {width}"]:
   return np.unpackbits(octets, axis=-1, count=width, bitorder="little").view(bool)
 
 
-def count(packed: UInt64[np.ndarray, "*n h words"]) -> Int[np.ndarray, "*n"]:
+def count(packed: Packed) -> Int[np.ndarray, " n"]:
   """Number of set bits of each mask."""
   return np.bitwise_count(packed).sum((-2, -1), dtype=np.int64)
 
@@ -54,7 +54,7 @@ def boundaries(packed: Packed, width: int) -> Packed:
   return edges
 
 
-def crop(packed: Packed, *, margin: int) -> Packed:
+def crop(packed: Packed, *, margin: int) -> UInt64[np.ndarray, "n rows columns"]:
   """The rows and words that hold any set bit, with a new margin behind each row."""
   occupied = np.bitwise_or.reduce(packed, axis=0)
   rows = np.flatnonzero(occupied.any(1))

@@ -14,7 +14,7 @@ def contour_accuracy(
     truth: Mask,
     void: Mask | None = None,
     *,
-    tolerance: float = 0.008,
+    tolerance: float | int = 0.008,
 ) -> float:
   """Contour accuracy F: how well two mask outlines agree.
 
@@ -52,7 +52,7 @@ def boundary_map(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
   return bits.unpack(bits.boundaries(bits.pack(mask[None]), width), width)[0]
 
 
-def matching_radius(shape: tuple[int, ...], tolerance: float = 0.008) -> int:
+def matching_radius(shape: tuple[int, ...], tolerance: float | int = 0.008) -> int:
   """Matching distance in pixels for images of a shape (h, w)."""
   if tolerance <= 0 or (tolerance > 1 and tolerance % 1):
     raise ValueError(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float, Integer, UInt64
 
 from vosjax.metrics import bits, boundary
 
@@ -32,7 +32,7 @@ def score_labels(
     ids: Sequence[int],
     void: Bool[np.ndarray, "t h w"] | None = None,
     *,
-    tolerance: float = 0.008,
+    tolerance: float | int = 0.008,
 ) -> Scores:
   """J and F of objects that bear the same id in the prediction and in the truth.
 
@@ -65,7 +65,7 @@ def score_proposals(
     num_objects: int,
     void: Bool[np.ndarray, "t h w"] | None = None,
     *,
-    tolerance: float = 0.008,
+    tolerance: float | int = 0.008,
 ) -> Scores:
   """J and F of every proposal against every object.
 
@@ -129,13 +129,13 @@ def _one_hot(
 
 
 def _pair_j(pair: bits.Packed) -> float:
-  common = int(bits.count(pair[0] & pair[1]))
-  union = int(bits.count(pair[0] | pair[1]))
+  common = int(bits.count(pair[:1] & pair[1:])[0])
+  union = int(bits.count(pair).sum()) - common
   return common / union if union else 1.0
 
 
 def _common(
-    left: bits.Packed, right: bits.Packed
+    left: UInt64[np.ndarray, "m h words"], right: UInt64[np.ndarray, "o h words"]
 ) -> Integer[np.ndarray, "m o"]:
   """Number of pixels that each mask on the left shares with each on the right."""
   return np.stack([bits.count(left & mask) for mask in right], axis=1)

@@ -1,0 +1,199 @@
+"""`vosjax evaluate` on folders: the official files, or every problem by its name."""
+
+import json
+import re
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vosjax import __main__ as command
+from vosjax.inference import mask_folders
+
+SEQUENCES = ("blob-one", "blob-two", "blob-three")
+
+
+def write_masks(folder, volume, *, first=0, bits=8):
+  folder.mkdir(parents=True)
+  for t, labels in enumerate(volume):
+    image = Image.fromarray(labels).convert("P")
+    image.putpalette(bytes(range(48)))
+    image.save(folder / f"{first + t:05d}.png", bits=bits)
+
+
+@pytest.fixture(scope="session")
+def original(golden, tmp_path_factory):
+  """A data set in DAVIS layout, and predictions."""
+  root = tmp_path_factory.mktemp("davis")
+  sets = root / "ImageSets" / "2017"
+  sets.mkdir(parents=True)
+  (sets / "val.txt").write_text("\n".join(SEQUENCES))
+  for name in SEQUENCES:
+    masks = golden(f"metrics/inputs_{name}.npz")
+    for folder in ("Annotations", "Annotations_unsupervised"):
+      write_masks(root / folder / "480p" / name, masks["gt"])
+    write_masks(root / "pert" / name, masks["pert"], bits=4)
+    write_masks(root / "few" / name, masks["few"])
+  return root
+
+
+@pytest.fixture
+def davis(original, tmp_path):
+  return shutil.copytree(original, tmp_path / "davis")
+
+
+def evaluate(*args):
+  return command.main(["evaluate", *map(str, args)])
+
+
+@pytest.mark.parametrize("dataset, predictions, configuration, workers", [
+    ("davis2017", "pert", "semi", 1),
+    ("davis2017-unsupervised", "few", "unsup_few", 2),
+])
+def test_files_equal_the_toolkit(
+    original, tmp_path, golden, capsys, dataset, predictions, configuration, workers):
+  expected = golden("metrics/golden_sequences.json")[configuration]
+  assert evaluate(
+      original / predictions, "--dataset", dataset, "--root", original, "--out",
+      tmp_path / "out", "--workers", workers) == 0
+  for name, text in expected["csv"].items():
+    assert (tmp_path / "out" / name).read_text() == text
+  results = json.loads((tmp_path / "out" / "results.json").read_text())
+  assert results["summary"] == expected["global_"]
+  page = (tmp_path / "out" / "report.html").read_text()
+  assert page.count("<img") == page.count("data:image/jpeg") == 2 * len(SEQUENCES)
+  assert "http://" not in page.replace('xmlns="http://www.w3.org/2000/svg"', "")
+  for name in SEQUENCES:
+    svg = (tmp_path / "out" / "curves" / f"{name}.svg").read_text()
+    rows = [row for row in expected["rows"] if row["row"].startswith(f"{name}_")]
+    assert svg.count("<polyline") == len(rows)
+  assert f"{100 * expected['global_']['J&F-Mean']:.1f}" in capsys.readouterr().out
+
+
+def test_all_problems_are_listed_and_nothing_is_scored(davis, tmp_path, capsys):
+  broken = davis / "pert"
+  (broken / "blob-one" / "00003.png").unlink()
+  Image.new("P", (5, 7)).save(broken / "blob-one" / "00004.png")
+  Image.new("RGB", (160, 120), (9, 0, 0)).save(broken / "blob-two" / "00005.png")
+  Image.fromarray(np.full((120, 160), 9, np.uint8)).convert("P").save(
+      broken / "blob-two" / "00006.png")
+  (broken / "blob-two" / "00000.png").unlink()  # the first frame is not scored
+  shutil.rmtree(broken / "blob-three")
+  out = tmp_path / "out"
+  assert evaluate(
+      broken, "--dataset", "davis2017", "--root", davis, "--out", out,
+      "--workers", "1") == 2
+  assert not out.exists()
+  lines = capsys.readouterr().err.splitlines()
+  for wanted in (
+      "blob-one/00003.png: missing",
+      "blob-one/00004.png: 5x7 pixels, but the annotation has 160x120",
+      "blob-two/00005.png: a label map of RGB colours",
+      "pert/blob-three: no such folder"):
+    assert any(wanted in line for line in lines), wanted
+  assert not any("blob-two/00000.png" in line for line in lines)
+  assert "4 problem(s)" in lines[-1]
+  (broken / "blob-two" / "00005.png").unlink()
+  shutil.copy(broken / "blob-two" / "00004.png", broken / "blob-two" / "00005.png")
+  evaluate(broken, "--dataset", "davis2017", "--root", davis, "--workers", "1")
+  assert "blob-two/00006.png: holds object id 9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments, text", [
+    (["nowhere"], "nowhere: no such folder"),
+    (["Annotations/480p/blob-one"], "holds no folder of any sequence"),
+    (["pert", "--set", "2016/train"], "no list '2016/train'.*2017/val"),
+    (["pert", "--workers", "0"], "--workers is 0"),
+    (["pert", "--root", "pert"], "holds no folder Annotations"),
+])
+def test_wrong_arguments_are_one_line(original, monkeypatch, capsys, arguments, text):
+  monkeypatch.chdir(original)
+  assert evaluate("--dataset", "davis2017", "--root", ".", *arguments) == 2
+  lines = capsys.readouterr().err.splitlines()
+  assert len(lines) == 1
+  assert re.search(text, lines[0])
+
+
+def youtube_vos(tmp_path):
+  labels = np.zeros((3, 8, 8), np.uint8)
+  labels[:, 1:4, 1:4], labels[1:, 5:7, 5:7] = 1, 2
+  root = tmp_path / "valid"
+  write_masks(root / "Annotations" / "0ab", labels)
+  objects = {"1": {"category": "cat"}, "2": {"category": "yak"}}
+  meta = {"videos": {"0ab": {"objects": objects}}}
+  (root / "meta.json").write_text(json.dumps(meta))
+  write_masks(tmp_path / "submission" / "Annotations" / "0ab", labels)
+  return root, tmp_path / "submission"
+
+
+def test_youtube_vos_learns_from_the_training_set_what_is_seen(tmp_path, capsys):
+  root, submission = youtube_vos(tmp_path)
+  arguments = [submission, "--dataset", "youtube-vos", "--root", root, "--workers", "1"]
+  assert evaluate(*arguments) == 2
+  assert "--train-meta FILE" in capsys.readouterr().err
+  meta = {"videos": {"x": {"objects": {"1": {"category": "cat"}}}}}
+  (tmp_path / "train").mkdir()
+  (tmp_path / "train" / "meta.json").write_text(json.dumps(meta))
+  (submission / "Annotations" / "0ab" / "00000.png").unlink()  # given, not predicted
+  assert evaluate(*arguments) == 0
+  assert re.search(r"^G +100\.0$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_first_frame_matching_needs_no_equal_ids(original, tmp_path, golden, capsys):
+  for name in SEQUENCES:
+    truth = golden(f"metrics/inputs_{name}.npz")["gt"]
+    renamed = np.where(truth > 0, 9 - truth, 0).astype(np.uint8)
+    write_masks(tmp_path / "zero-shot" / name, renamed)
+  assert evaluate(
+      tmp_path / "zero-shot", "--dataset", "davis2017", "--root", original,
+      "--match", "first-frame", "--workers", "1") == 0
+  assert re.search(r"^J&F-Mean +100\.0$", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name, category", [
+    ("cat/0001", "cat"), ("dog_0002", "dog"), ("horse0003", "horse"), ("boat", "boat")])
+def test_categories_come_from_names(name, category):
+  assert mask_folders.category_of(name) == category
+
+
+SCORES = {  # of the pack's own README
+    "osvos_semi_supervised": {
+        "blackswan": (94.3, 97.4), "car-shadow": (92.8, 91.7),
+        "libby": (62.3, 75.1), "bmx-trees": (54.1, 76.6)},
+    "rvos_zero_shot": {
+        "blackswan": (92.1, 94.3), "car-shadow": (92.0, 95.7),
+        "libby": (62.6, 77.9), "bmx-trees": (49.5, 69.2)},
+}
+
+
+@pytest.mark.parametrize("method, dataset", [
+    ("osvos_semi_supervised", "davis2016"),
+    ("rvos_zero_shot", "davis2017-unsupervised"),
+])
+def test_published_predictions_get_their_scores(shared, tmp_path, method, dataset):
+  root = shared / "data" / "davis_mini"
+  options = ["--no-stability"] if dataset == "davis2016" else []
+  assert evaluate(
+      root / "ReferencePredictions" / method, "--dataset", dataset, "--root", root,
+      "--set", "2016/val", "--out", tmp_path, "--workers", "1", *options) == 0
+  rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+  means = {
+      row["sequence"]: tuple(round(100 * row[name]["mean"], 1) for name in "JF")
+      for row in rows
+  }
+  assert means == SCORES[method]
+
+
+@pytest.mark.slow
+def test_real_folders_give_the_official_files(shared, tmp_path):
+  archive = shared / "reference" / "metrics" / "davis_layout.zip"
+  with zipfile.ZipFile(archive) as files:
+    files.extractall(tmp_path)
+  assert evaluate(
+      tmp_path / "results" / "pert", "--dataset", "davis2017", "--root",
+      tmp_path / "davis", "--out", tmp_path / "out", "--workers", "2") == 0
+  expected = tmp_path / "expected_csv" / "semi"
+  for path in expected.iterdir():
+    assert (tmp_path / "out" / path.name).read_text() == path.read_text()

@@ -1,0 +1,32 @@
+"""Mean, recall and decay equal the official toolkit's bit for bit."""
+
+import numpy as np
+import pytest
+
+from vosjax import metrics
+from vosjax.metrics import summary
+
+
+def test_statistics_equal_the_toolkit(golden):
+  cases = golden("metrics/golden_statistics.npz")
+  lengths = {name.partition("/")[0] for name in cases}
+  assert len(lengths) == 50
+  for n in lengths:
+    np.testing.assert_array_equal(summary.bin_edges(int(n)), cases[f"{n}/bin_edges"])
+    np.testing.assert_array_equal(
+        metrics.summarize(cases[f"{n}/values"]), cases[f"{n}/mean_recall_decay"])
+
+
+def test_decay_is_right_beyond_255_frames():
+  values = np.linspace(1.0, 0.0, 401)  # a quarter falls by a quarter
+  assert metrics.summarize(values).decay == pytest.approx(0.75)
+  assert summary.bin_edges(401).tolist() == [0, 100, 200, 300, 400]
+
+
+def test_one_half_is_a_miss_and_so_is_nan():
+  assert metrics.summarize(np.array([0.5, np.nan, 0.6, 0.7])).recall == 0.5
+
+
+def test_a_sequence_without_values_is_refused():
+  with pytest.raises(ValueError, match=r"shape \[0\]"):
+    metrics.summarize(np.zeros(0))
