@@ -66,7 +66,7 @@ def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
       raise ValueError(
           f"{name}: a partly transparent picture, expected opaque RGB. Flatten it "
           "onto a background and save it without alpha.")
-  return np.asarray(image.convert("RGB"))
+  return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def decode_labels(data: bytes, name: str) -> UInt8[np.ndarray, "h w"]:
