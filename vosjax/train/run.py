@@ -2,6 +2,7 @@
 
 import logging
 import pathlib
+import sys
 import time
 
 import flax.linen as nn
@@ -14,7 +15,7 @@ from vosjax import checkpoints as model_files
 from vosjax import models
 from vosjax.train import feeds, writers
 from vosjax.train.checkpointing import Checkpoints
-from vosjax.train.interrupt import Interrupt
+from vosjax.train.interrupt import Interrupt, Interrupted
 from vosjax.train.loop import Every, Stage, fit
 from vosjax.train.objectives import OBJECTIVES
 from vosjax.train.observers import Logger, Progress
@@ -26,6 +27,8 @@ from vosjax.train.workdir import open_workdir
 from vosjax.types import Variables
 
 LOG = logging.getLogger("vosjax")
+
+__all__ = ["Interrupted", "run"]
 
 
 def run(config: ConfigDict, workdir: str | None) -> None:
@@ -39,6 +42,7 @@ def run(config: ConfigDict, workdir: str | None) -> None:
     ValueError: configuration, data or folder do not fit; says what to do.
     Interrupted: a signal came; the run can be resumed.
   """
+  _speak()
   LOG.info(config.title)
   if config.mode not in ("train", "evaluate"):
     raise ValueError(f"mode is {config.mode!r}; known: ['evaluate', 'train'].")
@@ -47,6 +51,13 @@ def run(config: ConfigDict, workdir: str | None) -> None:
       raise ValueError("mode evaluate needs --workdir=DIR, a folder of a finished run.")
     return evaluate(config, pathlib.Path(workdir))
   return train(config, workdir)
+
+
+def _speak() -> None:
+  """Sends what a run reports to stdout, and none of it through absl a second time."""
+  LOG.setLevel(logging.INFO)
+  LOG.propagate = False
+  LOG.handlers = [logging.StreamHandler(sys.stdout)]
 
 
 def train(config: ConfigDict, workdir: str | None) -> None:
