@@ -5,7 +5,7 @@ import pytest
 
 from vosjax.inference import matching, protocols
 from vosjax.inference.evaluate import UnusablePredictionsError, evaluate
-from vosjax.inference.protocols import Video
+from vosjax.inference.scoring import Video
 
 COLUMNS = ("J_mean", "J_recall", "J_decay", "F_mean", "F_recall", "F_decay")
 PROTOCOL = {

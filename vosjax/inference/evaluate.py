@@ -8,8 +8,8 @@ from typing import Any
 
 from vosjax.inference import matching, protocols
 from vosjax.inference.mask_folders import MaskFiles
-from vosjax.inference.protocols import Protocol, Video
 from vosjax.inference.results import Result, Row
+from vosjax.inference.scoring import Protocol, Video
 
 
 class UnusablePredictionsError(ValueError):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vosjax.data import images
-from vosjax.inference.protocols import Video
+from vosjax.inference.scoring import Video
 
 _RESOLUTION = re.compile(r"\d+p|Full-Resolution")
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 
 from vosjax import metrics
-from vosjax.inference.protocols import Video, split_void
+from vosjax.inference.scoring import Video, split_void
 
 
 def match_first_frame(

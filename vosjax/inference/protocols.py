@@ -9,12 +9,19 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Integer
+from jaxtyping import Integer
 
 from vosjax import metrics
 from vosjax.inference.results import Row, average
+from vosjax.inference.scoring import (
+    VOID,
+    Protocol,
+    Video,
+    merged_row,
+    object_rows,
+    split_void,
+)
 
-VOID = 255
 MAX_PROPOSALS = 20
 
 # DAVIS 2016 sequences without heavy occlusion: T means something on these alone.
@@ -27,72 +34,6 @@ STABLE_SEQUENCES = frozenset({
 })
 
 
-@dataclasses.dataclass(frozen=True)
-class Video:
-  """One sequence as protocols take it: annotated frames, and what was predicted.
-
-  Attributes:
-    name: of the sequence.
-    prediction: object ids, 0 = background. Frames that a protocol does not score
-      may hold anything.
-    truth: object ids as stored, 255 = void.
-    frames: names of the frames; counted from 00000 by default.
-    categories: of the objects by id, or of the sequence under id 0.
-  """
-
-  name: str
-  prediction: Integer[np.ndarray, "_t _h _w"]
-  truth: Integer[np.ndarray, "_t _h _w"]
-  frames: tuple[str, ...] = ()
-  categories: Mapping[int, str] = dataclasses.field(default_factory=dict)
-
-  def __post_init__(self):
-    if self.prediction.shape != self.truth.shape:
-      raise ValueError(
-          f"{self.name}: the prediction is {list(self.prediction.shape)} and the truth "
-          f"{list(self.truth.shape)} (frames, rows, columns): they must be equal.")
-    if not self.frames:
-      names = tuple(f"{t:05d}" for t in range(len(self.truth)))
-      object.__setattr__(self, "frames", names)
-
-
-@dataclasses.dataclass(frozen=True)
-class Protocol:
-  """A benchmark's rule.
-
-  Attributes:
-    name: as on the command line.
-    rule: in one sentence.
-    score: the rows of one video.
-    summarize: the data set's numbers from all rows.
-    scored: which of the annotated frames need a prediction.
-    max_id: largest id that a prediction may hold, from the truth; None = any.
-  """
-
-  name: str
-  rule: str
-  score: Callable[[Video], list[Row]]
-  summarize: Callable[[list[Row]], dict[str, float]] = average
-  scored: slice = dataclasses.field(default_factory=lambda: slice(None))
-  max_id: Callable[[Integer[np.ndarray, "t h w"]], int] | None = None
-
-  def problems(self, video: Video) -> list[str]:
-    """What keeps a video from being scored, one line each."""
-    count = len(video.truth)
-    if not len(range(count)[self.scored]):
-      return [f"{video.name}: {count} annotated frames; {self.name} needs more."]
-    if self.max_id is None:
-      return []
-    limit = self.max_id(video.truth)
-    return [
-        f"{video.name}/{name}.png: holds object id {labels.max()}, but {self.name} "
-        f"allows ids up to {limit} here."
-        for name, labels in zip(
-            video.frames[self.scored], video.prediction[self.scored])
-        if labels.max() > limit
-    ]
-
-
 def davis2016(*, stability: bool = True) -> Protocol:
   """DAVIS 2016: objects merged, first and last frame left out, plain mean over videos.
 
@@ -102,7 +43,7 @@ def davis2016(*, stability: bool = True) -> Protocol:
 
   def score(video: Video) -> list[Row]:
     inner = slice(1, -1)
-    row = _merged_row(video, video.truth > 0, None, inner)
+    row = merged_row(video, video.truth > 0, None, inner)
     if stability and video.name in STABLE_SEQUENCES:
       t = metrics.temporal_stability(video.prediction[inner] > 0)
       row = dataclasses.replace(row, stability=t)
@@ -126,7 +67,7 @@ def davis2017() -> Protocol:
   def score(video: Video) -> list[Row]:
     truth, _ = split_void(video.truth)
     ids = range(1, int(truth[0].max()) + 1)
-    return _object_rows(video, truth, ids, slice(1, -1))
+    return object_rows(video, truth, ids, slice(1, -1))
 
   return Protocol(
       "davis2017", "same ids; first and last frame left out; mean over objects",
@@ -177,7 +118,7 @@ def youtube_vos(*, seen: Collection[str], skip_first: bool = True) -> Protocol:
     for i in np.unique(truth[truth > 0]).tolist():
       start = int((truth == i).any((1, 2)).argmax()) + skip_first
       if start < len(truth):
-        rows += _object_rows(video, truth, [i], slice(start, None), void)
+        rows += object_rows(video, truth, [i], slice(start, None), void)
     return rows
 
   def summarize(rows: list[Row]) -> dict[str, float]:
@@ -238,7 +179,7 @@ def segtrack_v2() -> Protocol:
   def score(video: Video) -> list[Row]:
     truth, void = split_void(video.truth)
     ids = range(1, int(truth.max()) + 1)
-    return _object_rows(video, truth, ids, slice(1, None), void)
+    return object_rows(video, truth, ids, slice(1, None), void)
 
   return Protocol(
       "segtrack-v2", "same ids; first frame left out; mean over objects",
@@ -275,14 +216,6 @@ def build(name: str, **options: Any) -> Protocol:
   return PROTOCOLS[name](**options)
 
 
-def split_void(
-    truth: Integer[np.ndarray, "t h w"],
-) -> tuple[Integer[np.ndarray, "t h w"], Bool[np.ndarray, "t h w"]]:
-  """Object ids with void set to 0, and where void is."""
-  void = truth == VOID
-  return np.where(void, 0, truth), void
-
-
 def first_frame_objects(truth: Integer[np.ndarray, "t h w"]) -> int:
   """The toolkit's number of objects: the largest id of the first frame."""
   return int(np.where(truth[0] == VOID, 0, truth[0]).max())
@@ -292,36 +225,5 @@ def _score_foreground(video: Video) -> list[Row]:
   """All frames, objects merged. Void counts only where a video has ids besides it."""
   truth, void = split_void(video.truth)
   if not truth.any():  # a binary mask stored as 0 and 255
-    return [_merged_row(video, void, None, slice(None))]
-  return [_merged_row(video, truth > 0, void, slice(None))]
-
-
-def _merged_row(
-    video: Video,
-    truth: Bool[np.ndarray, "t h w"],
-    void: Bool[np.ndarray, "t h w"] | None,
-    scored: slice,
-) -> Row:
-  scores = metrics.score_labels(
-      (video.prediction[scored] > 0).view(np.uint8), truth[scored].view(np.uint8), [1],
-      None if void is None else void[scored])
-  return Row(
-      video.name, video.name, video.frames[scored],
-      scores.region[0], scores.contour[0], category=video.categories.get(0))
-
-
-def _object_rows(
-    video: Video,
-    truth: Integer[np.ndarray, "t h w"],
-    ids: Collection[int],
-    scored: slice,
-    void: Bool[np.ndarray, "t h w"] | None = None,
-) -> list[Row]:
-  scores = metrics.score_labels(
-      video.prediction[scored], truth[scored], list(ids),
-      None if void is None else void[scored])
-  return [
-      Row(f"{video.name}_{i}", video.name, video.frames[scored], region, contour,
-          i, i, video.categories.get(i))
-      for i, region, contour in zip(ids, scores.region, scores.contour)
-  ]
+    return [merged_row(video, void, None, slice(None))]
+  return [merged_row(video, truth > 0, void, slice(None))]
