@@ -171,7 +171,23 @@ def test_a_compressed_bomb_is_refused(tmp_path):
 
 def test_a_memo_slot_without_end_is_refused(tmp_path):
   hostile = b"\x80\x02}r" + struct.pack("<I", 2**32 - 1) + b"."
-  fault(write_zip(tmp_path / "a.pth", hostile))
+  assert "memo has gaps" in fault(write_zip(tmp_path / "a.pth", hostile))
+
+
+def test_a_file_of_a_big_endian_machine_is_refused(tmp_path):
+  path = write_zip(tmp_path / "a.pth", {"w": tensor()}, [bytes(16)])
+  with zipfile.ZipFile(path, "a") as archive:
+    archive.writestr("archive/byteorder", "big")
+  assert "big-endian" in fault(path)
+
+
+def test_a_legacy_storage_must_have_the_size_that_its_tensors_name(tmp_path):
+  data = (FILES / "plain_legacy.pth").read_bytes()
+  sizes = struct.pack("<Q", 216)  # of the first storage, right before its numbers
+  assert data.count(sizes) == 1
+  path = tmp_path / "a.pth"
+  path.write_bytes(data.replace(sizes, struct.pack("<Q", 215)))
+  assert "not as its tensors say" in fault(path)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,6 @@ _LEGACY_PROTOCOL = 1001
 _OTHER_FILES = {  # how files begin that end up under a checkpoint's name
     b"": "an empty file",
     b"<": "a web page, saved in place of the file",
-    b"{": "a JSON text",
     b"\x1f\x8b": "a gzip archive: unpack it first",
     b"\x89HDF": "an HDF5 file",
     b"version https://git-lfs": "a Git LFS pointer, not the file that it points to",
@@ -161,10 +160,8 @@ def _open_zip(file: io.BufferedIOBase) -> tuple[Any, _Reader]:
 def _open_legacy(file: io.BufferedIOBase) -> tuple[Any, _Reader]:
   total = file.seek(0, os.SEEK_END)
   file.seek(0)
-  if _unpickle(file)[0] != _LEGACY_MAGIC:
-    raise _FaultError("a pickle, but not a PyTorch checkpoint.")
-  if _unpickle(file)[0] != _LEGACY_PROTOCOL:
-    raise _FaultError(f"a legacy checkpoint of no known version ({_LEGACY_PROTOCOL}).")
+  if _unpickle(file)[0] != _LEGACY_MAGIC or _unpickle(file)[0] != _LEGACY_PROTOCOL:
+    raise _FaultError("a pickle, but not a PyTorch checkpoint of a known version.")
   _unpickle(file)  # byte order and type sizes of the writer; the data is little-endian
   value, storages = _unpickle(file)
   places = {}
@@ -174,7 +171,10 @@ def _open_legacy(file: io.BufferedIOBase) -> tuple[Any, _Reader]:
       raise _FaultError(f"damaged: storage {key!r:.40} is not as its tensors say.")
     places[key] = file.tell()
     if file.seek(storages[key].num_bytes, os.SEEK_CUR) > total:
-      raise _FaultError(f"cut short within storage {key!r:.40}. Download it again.")
+      raise _FaultError(
+          f"a PyTorch checkpoint that is cut short, within storage {key!r:.40}. "
+          "Download it again."
+      )
 
   def read(storage: _Storage) -> bytes:
     file.seek(places[storage.key])
