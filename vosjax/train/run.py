@@ -4,6 +4,7 @@ import logging
 import pathlib
 import sys
 import time
+from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -13,6 +14,7 @@ from ml_collections import ConfigDict
 
 from vosjax import checkpoints as model_files
 from vosjax import models
+from vosjax.data.sources import Source
 from vosjax.train import feeds, writers
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupt, Interrupted
@@ -68,54 +70,57 @@ def train(config: ConfigDict, workdir: str | None) -> None:
   unseen = feeds.evaluation_source(config)
   path, resumed = open_workdir(config, workdir)
   LOG.info("workdir   %s", path)
-  initial = init(model, config)
-  state = TrainState.create(initial, stages[0].tx, config.seed)
-  state = replicate(state, stages[0].mesh)
-  initial = jax.device_get(initial)  # the state's buffers are given away
+  initial = jax.device_get(init(model, config))
+  describe(config, model, initial, sources, stages)
   checkpoints = Checkpoints(path / "checkpoints", keep=config.checkpoint.keep)
   done = checkpoints.latest() or 0
-  if done:
-    state = checkpoints.restore(state)
-  if resumed:
-    LOG.info("resuming  at step %d", done)
-  describe(config, model, initial, sources, stages)
   writer = writers.MetricsWriter(path, resumed_from=done)
   try:
+    state = replicate(
+        TrainState.create(initial, stages[0].tx, config.seed), stages[0].mesh
+    )
+    if done:
+      state = checkpoints.restore(state)
+    if resumed:
+      LOG.info("resuming  at step %d of %d", done, stages[-1].stop)
+    validation = Validation(config, model, unseen, writer, path)
+    log = Logger(writer, config.log.every_steps, stages[-1].stop)
     with Interrupt() as interrupt, Progress(config, stages, done) as progress:
-      validation = Validation(config, model, unseen, writer, path)
       state = fit(
           state,
           stages,
           checkpoints=checkpoints,
           interrupt=interrupt,
-          observers=[progress, Logger(writer, config.log.every_steps, stages[-1].stop)],
-          actions=[
-              Every(config.validation.every_steps, validation),
-              Every(
-                  config.checkpoint.every_steps,
-                  lambda step, state: checkpoints.save(
-                      step, state, score=validation.score_of(step)
-                  ),
-              ),
-              Every(
-                  config.log.curves_every_steps, lambda *_: writers.draw_curves(path)
-              ),
-          ],
+          observers=[progress, log],
+          actions=_periodic(config, validation, checkpoints, path),
       )
   finally:
     checkpoints.close()
     writer.close()
-  writers.draw_curves(path)
-  model_files.save(
-      path / "model",
-      config.model.name,
-      config.model.fields.to_dict(),
-      jax.device_get(state.variables),
-  )
-  finish(config, model, state.variables, unseen, path, untrained=initial)
+  variables = jax.device_get(state.variables)
+  fields = config.model.fields.to_dict()
+  model_files.save(path / "model", config.model.name, fields, variables)
+  finish(config, model, variables, unseen, path, untrained=initial)
   LOG.info("done in %.0f s; everything is in %s", time.monotonic() - began, path)
   LOG.info("next      vosjax segment VIDEO --mask FIRST.png --checkpoint %s/model "
            "--out DIR", path)  # fmt: skip
+
+
+def _periodic(config, validation, checkpoints, path) -> list[Every]:
+  """Validation comes before the checkpoint that bears its score."""
+
+  def save(step, state):
+    checkpoints.save(step, state, score=validation.score_of(step))
+
+  def draw(step, state):
+    del step, state  # curves are made of what was written
+    writers.draw_curves(path)
+
+  return [
+      Every(config.validation.every_steps, validation),
+      Every(config.checkpoint.every_steps, save),
+      Every(config.log.curves_every_steps, draw),
+  ]
 
 
 def evaluate(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -146,7 +151,9 @@ def init(model: nn.Module, config: ConfigDict) -> Variables:
   return variables
 
 
-def make_stages(config: ConfigDict, model: nn.Module) -> tuple[list[Stage], dict]:
+def make_stages(
+    config: ConfigDict, model: nn.Module
+) -> tuple[list[Stage], dict[str, dict[str, Source]]]:
   """The configured stages, and each one's sources by name.
 
   Raises:
@@ -192,7 +199,13 @@ def make_stages(config: ConfigDict, model: nn.Module) -> tuple[list[Stage], dict
   return stages, sources
 
 
-def describe(config, model, variables, sources, stages) -> None:
+def describe(
+    config: ConfigDict,
+    model: nn.Module,
+    variables: Variables,
+    sources: Mapping[str, Mapping[str, Source]],
+    stages: Sequence[Stage],
+) -> None:
   """Logs device, data and the table of parameters."""
   devices = jax.devices()
   LOG.info("devices   %d x %s (%s)", len(devices), devices[0].device_kind,

@@ -92,13 +92,13 @@ def draw_curves(workdir: pathlib.Path) -> None:
 def _draw(axes, lines: Sequence[Mapping[str, Any]], name: str):
   steps = [line["step"] for line in lines]
   values = np.array([line[name] for line in lines], float)
-  (drawn,) = axes.plot(steps, values, alpha=0.3 if len(values) > 20 else 1.0)
-  if len(values) > 20:  # the trend, over a twentieth of the run
+  many = len(values) > 20
+  style = {"alpha": 0.3} if many else {"marker": ".", "label": name}
+  (drawn,) = axes.plot(steps, values, **style)
+  if many:  # the trend, over a twentieth of the run
     width = len(values) // 20 + 1
     smooth = np.convolve(values, np.ones(width) / width, "valid")
     axes.plot(steps[width - 1 :], smooth, color=drawn.get_color(), label=name)
-  else:
-    drawn.set_label(name)
 
 
 def _replace(path: pathlib.Path, text: str):
