@@ -154,10 +154,15 @@ def test_ids_beyond_the_allowed_are_all_named(protocol, labels, text):
   assert {line.partition("/")[0] for line in error.value.problems} == {"v", "w"}
 
 
-def test_too_short_videos_and_unknown_protocols_are_named():
+def test_videos_without_anything_to_score_are_named():
   short = moving([1], 2)
   with pytest.raises(ValueError, match="v: 2 annotated frames"):
     evaluate(protocols.davis2017(), [Video("v", short, short)])
+  empty = np.zeros((4, 8, 8), np.uint8)
+  with pytest.raises(ValueError, match="v: the annotation shows no object"):
+    evaluate(protocols.davis2017_unsupervised(), [Video("v", empty, empty)])
+  with pytest.raises(ValueError, match="v: object 1 has no category.*meta.json"):
+    evaluate(protocols.youtube_vos(seen=()), [Video("v", short, short)])
   with pytest.raises(ValueError, match="'davis2018'.*davis2016, davis2017"):
     protocols.build("davis2018")
   with pytest.raises(ValueError, match="nothing to score"):

@@ -85,3 +85,11 @@ def test_meaningless_tolerances_are_refused(tolerance):
   mask = np.zeros((4, 5), bool)
   with pytest.raises(ValueError, match=f"tolerance is {tolerance}"):
     metrics.contour_accuracy(mask, mask, tolerance=tolerance)
+
+
+def test_probabilities_are_refused():
+  mask = np.zeros((4, 5), bool)
+  with pytest.raises(ValueError, match="prediction is float64.*Threshold"):
+    metrics.region_similarity(np.zeros((4, 5)), mask)
+  with pytest.raises(ValueError, match=r"truth is bool \[1, 4, 5\]"):
+    metrics.contour_accuracy(mask, mask[None])

@@ -14,7 +14,6 @@ from jaxtyping import Integer
 from vosjax import metrics
 from vosjax.inference.results import Row, average
 from vosjax.inference.scoring import (
-    VOID,
     Protocol,
     Video,
     merged_row,
@@ -66,12 +65,12 @@ def davis2017() -> Protocol:
 
   def score(video: Video) -> list[Row]:
     truth, _ = split_void(video.truth)
-    ids = range(1, int(truth[0].max()) + 1)
+    ids = range(1, first_frame_objects(truth) + 1)
     return object_rows(video, truth, ids, slice(1, -1))
 
   return Protocol(
       "davis2017", "same ids; first and last frame left out; mean over objects",
-      score, scored=slice(1, -1), max_id=first_frame_objects)
+      score, scored=slice(1, -1), num_objects=first_frame_objects)
 
 
 def davis2017_unsupervised() -> Protocol:
@@ -82,7 +81,7 @@ def davis2017_unsupervised() -> Protocol:
 
   def score(video: Video) -> list[Row]:
     truth, void = split_void(video.truth)
-    num_objects = int(truth[0].max())
+    num_objects = first_frame_objects(truth)
     num_proposals = max(int(video.prediction.max()), num_objects)
     scores = metrics.score_proposals(
         video.prediction, truth, num_proposals, num_objects, void)
@@ -96,7 +95,7 @@ def davis2017_unsupervised() -> Protocol:
   return Protocol(
       "davis2017-unsupervised",
       "proposals matched over the whole video; all frames; mean over objects",
-      score, max_id=lambda _: MAX_PROPOSALS)
+      score, num_objects=first_frame_objects, max_id=MAX_PROPOSALS)
 
 
 def youtube_vos(*, seen: Collection[str], skip_first: bool = True) -> Protocol:
@@ -116,6 +115,10 @@ def youtube_vos(*, seen: Collection[str], skip_first: bool = True) -> Protocol:
     truth, void = split_void(video.truth)
     rows: list[Row] = []
     for i in np.unique(truth[truth > 0]).tolist():
+      if i not in video.categories:
+        raise ValueError(
+            f"{video.name}: object {i} has no category. It comes from meta.json in the "
+            "folder of the data set.")
       start = int((truth == i).any((1, 2)).argmax()) + skip_first
       if start < len(truth):
         rows += object_rows(video, truth, [i], slice(start, None), void)
@@ -137,7 +140,7 @@ def youtube_vos(*, seen: Collection[str], skip_first: bool = True) -> Protocol:
       "youtube-vos",
       f"annotated frames from an object's first on; {first}; mean over objects",
       score, summarize, slice(int(skip_first), None),
-      max_id=lambda truth: int(split_void(truth)[0].max()))
+      num_objects=largest_id)
 
 
 def fbms() -> Protocol:
@@ -178,13 +181,13 @@ def segtrack_v2() -> Protocol:
 
   def score(video: Video) -> list[Row]:
     truth, void = split_void(video.truth)
-    ids = range(1, int(truth.max()) + 1)
+    ids = range(1, largest_id(truth) + 1)
     return object_rows(video, truth, ids, slice(1, None), void)
 
   return Protocol(
       "segtrack-v2", "same ids; first frame left out; mean over objects",
       score, scored=slice(1, None),
-      max_id=lambda truth: int(split_void(truth)[0].max()))
+      num_objects=largest_id)
 
 
 def segtrack_v2_unsupervised() -> Protocol:
@@ -216,9 +219,14 @@ def build(name: str, **options: Any) -> Protocol:
   return PROTOCOLS[name](**options)
 
 
+def largest_id(truth: Integer[np.ndarray, "t h w"]) -> int:
+  """The largest object id of a sequence."""
+  return int(split_void(truth)[0].max())
+
+
 def first_frame_objects(truth: Integer[np.ndarray, "t h w"]) -> int:
   """The toolkit's number of objects: the largest id of the first frame."""
-  return int(np.where(truth[0] == VOID, 0, truth[0]).max())
+  return largest_id(truth[:1])
 
 
 def _score_foreground(video: Video) -> list[Row]:

@@ -51,7 +51,8 @@ class Protocol:
     score: the rows of one video.
     summarize: the data set's numbers from all rows.
     scored: which of the annotated frames need a prediction.
-    max_id: largest id that a prediction may hold, from the truth; None = any.
+    num_objects: how many objects the truth says there are, where ids are kept apart.
+    max_id: largest id that a prediction may hold; by default the number of objects.
   """
 
   name: str
@@ -59,16 +60,20 @@ class Protocol:
   score: Callable[[Video], list[Row]]
   summarize: Callable[[list[Row]], dict[str, float]] = average
   scored: slice = dataclasses.field(default_factory=lambda: slice(None))
-  max_id: Callable[[Integer[np.ndarray, "t h w"]], int] | None = None
+  num_objects: Callable[[Integer[np.ndarray, "t h w"]], int] | None = None
+  max_id: int | None = None
 
   def problems(self, video: Video) -> list[str]:
     """What keeps a video from being scored, one line each."""
     count = len(video.truth)
     if not len(range(count)[self.scored]):
       return [f"{video.name}: {count} annotated frames; {self.name} needs more."]
-    if self.max_id is None:
+    if self.num_objects is None:
       return []
-    limit = self.max_id(video.truth)
+    num_objects = self.num_objects(video.truth)
+    if not num_objects:
+      return [f"{video.name}: the annotation shows no object that {self.name} scores."]
+    limit = self.max_id or num_objects
     return [
         f"{video.name}/{name}.png: holds object id {labels.max()}, but {self.name} "
         f"allows ids up to {limit} here."

@@ -48,10 +48,14 @@ def score_labels(
   """
   radius = boundary.matching_radius(truth.shape[1:], tolerance)
   region, contour = np.ones((2, len(ids), len(truth)))
+  masks = np.empty((2, *truth.shape[1:]), bool)  # new memory costs more than the work
   for t, (predicted, annotated) in enumerate(zip(prediction, truth)):
-    hidden = None if void is None else void[t]
     for o, i in enumerate(ids):
-      pair = bits.pack(_select((predicted, annotated), i, hidden))
+      np.equal(predicted, i, out=masks[0])
+      np.equal(annotated, i, out=masks[1])
+      if void is not None:
+        masks &= ~void[t]
+      pair = bits.pack(masks)
       region[o, t] = _pair_j(pair)
       edges = bits.crop(bits.boundaries(pair, truth.shape[2]), margin=radius)
       contour[o, t] = boundary.edges_f(edges, radius)
@@ -85,12 +89,13 @@ def score_proposals(
   radius = boundary.matching_radius(truth.shape[1:], tolerance)
   split = num_proposals
   frames = []
+  masks = np.empty((num_proposals + num_objects, *truth.shape[1:]), bool)
   for t, (predicted, annotated) in enumerate(zip(prediction, truth)):
-    hidden = None if void is None else void[t]
-    masks = np.concatenate([
-        _one_hot(predicted, num_proposals, hidden),
-        _one_hot(annotated, num_objects, hidden),
-    ])
+    for labels, selected in ((predicted, masks[:split]), (annotated, masks[split:])):
+      for i, mask in enumerate(selected, 1):
+        np.equal(labels, i, out=mask)
+    if void is not None:
+      masks &= ~void[t]
     packed = bits.pack(masks)
     areas = bits.count(packed)
     common = _common(packed[:split], packed[split:])
@@ -108,24 +113,6 @@ def score_proposals(
     region = np.where(union > 0, common / np.maximum(union, 1), 1.0)
     frames.append(Scores(region[..., None], contour[..., None]))
   return Scores.stack(frames)
-
-
-def _select(
-    maps: Sequence[Integer[np.ndarray, "h w"]],
-    object_id: int,
-    void: Bool[np.ndarray, "h w"] | None,
-) -> Bool[np.ndarray, "n h w"]:
-  masks = np.stack([labels == object_id for labels in maps])
-  return masks if void is None else masks & ~void
-
-
-def _one_hot(
-    labels: Integer[np.ndarray, "h w"],
-    num_ids: int,
-    void: Bool[np.ndarray, "h w"] | None,
-) -> Bool[np.ndarray, "n h w"]:
-  masks = labels == np.arange(1, num_ids + 1, dtype=labels.dtype)[:, None, None]
-  return masks if void is None else masks & ~void
 
 
 def _pair_j(pair: bits.Packed) -> float:

@@ -3,11 +3,11 @@
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Integer
+from jaxtyping import Bool, Shaped
 
-# Bool, or whole numbers of which all but 0 are foreground. The sizes of two masks
-# are compared by `check_masks`, whose message names them.
-Mask = Bool[Any, "_h _w"] | Integer[Any, "_h _w"]
+# Bool, or whole numbers of which all but 0 are foreground. What masks are, and their
+# sizes, is checked by `check_masks`, whose messages name them.
+Mask = Shaped[Any, "..."]
 
 
 def region_similarity(
@@ -24,7 +24,7 @@ def region_similarity(
     J in [0, 1]; 1.0 when both masks are empty outside of void.
 
   Raises:
-    ValueError: the masks differ in size.
+    ValueError: the masks differ in size, or are no masks.
 
   Source: Perazzi et al., CVPR 2016 (measure J); equals the 2017 toolkit bit for bit.
   """
@@ -38,19 +38,29 @@ def check_masks(
     prediction: Mask, truth: Mask, void: Mask | None
 ) -> tuple[Bool[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
   """Both masks as booleans without void, or a ValueError naming what differs."""
-  prediction, truth = np.asarray(prediction) != 0, np.asarray(truth) != 0
+  prediction = _as_bool("prediction", prediction)
+  truth = _as_bool("truth", truth)
   if prediction.shape != truth.shape:
     raise ValueError(
         f"prediction is {_size(prediction)} and truth is {_size(truth)} pixels: "
         "resize the prediction (nearest neighbour) to the size of the truth.")
   if void is None:
     return prediction, truth
-  scored = np.asarray(void) == 0
+  scored = ~_as_bool("void", void)
   if scored.shape != truth.shape:
     raise ValueError(
         f"void is {_size(scored)} and truth is {_size(truth)} pixels: "
         "take both from the same annotation.")
   return prediction & scored, truth & scored
+
+
+def _as_bool(name: str, mask: Mask) -> Bool[np.ndarray, "h w"]:
+  mask = np.asarray(mask)
+  if mask.ndim != 2 or mask.dtype.kind not in "biu":
+    raise ValueError(
+        f"{name} is {mask.dtype} {list(mask.shape)}; give one mask [h w] of bool or "
+        "integers. Threshold probabilities first, for example at 0.5.")
+  return mask if mask.dtype == bool else mask != 0
 
 
 def _size(mask: np.ndarray) -> str:
