@@ -107,6 +107,7 @@ def test_all_problems_are_listed_and_nothing_is_scored(davis, tmp_path, capsys):
     (["pert", "--set", "2016/train"], "no list '2016/train'.*2017/val"),
     (["pert", "--workers", "0"], "--workers is 0"),
     (["pert", "--root", "pert"], "holds no folder Annotations"),
+    (["pert", "--out", "ImageSets/2017/val.txt/x"], "val.txt is no folder that you"),
 ])
 def test_wrong_arguments_are_one_line(original, monkeypatch, capsys, arguments, text):
   monkeypatch.chdir(original)
@@ -148,7 +149,9 @@ def test_first_frame_matching_needs_no_equal_ids(original, tmp_path, golden, cap
     write_masks(tmp_path / "zero-shot" / name, renamed)
   assert evaluate(
       tmp_path / "zero-shot", "--dataset", "davis2017", "--root", original,
-      "--match", "first-frame", "--workers", "1") == 0
+      "--match", "first-frame", "--workers", "1", "--out", tmp_path / "out") == 0
+  page = (tmp_path / "out" / "report.html").read_text()
+  assert page.count("<img") == 2 * len(SEQUENCES)
   assert re.search(r"^J&F-Mean +100\.0$", capsys.readouterr().out, re.MULTILINE)
 
 

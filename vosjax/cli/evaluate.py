@@ -76,6 +76,8 @@ def run(args: argparse.Namespace) -> None:
   """
   if args.workers < 1:
     raise ValueError(f"--workers is {args.workers}; it must be 1 or more.")
+  if args.out is not None:
+    _check_writable(args.out)
   unsupervised = args.dataset.endswith("unsupervised")
   subset = args.subset or DEFAULT_SETS.get(args.dataset)
   sequences = mask_folders.find(
@@ -114,7 +116,8 @@ def write(
 ) -> None:
   """Writes tables, curves and the report, each file whole or not at all."""
   page = report.report_html(
-      result, sequences, predictions=args.predictions.name, root=args.root)
+      result, sequences, predictions=args.predictions.name, root=args.root,
+      match_first=args.match is not None)
   files = {
       f"global_results-{name}.csv": result.global_csv(),
       f"per-sequence_results-{name}.csv": result.rows_csv(),
@@ -128,6 +131,14 @@ def write(
   for file, text in files.items():
     (out / file).parent.mkdir(parents=True, exist_ok=True)
     export.write_bytes(out / file, text.encode())
+
+
+def _check_writable(out: pathlib.Path) -> None:
+  """Refuses a folder that could not be made, before hours of work and not after."""
+  existing = next(path for path in (out, *out.absolute().parents) if path.exists())
+  if not existing.is_dir() or not os.access(existing, os.W_OK):
+    raise ValueError(
+        f"--out {out}: {existing} is no folder that you may write to. Choose another.")
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import concurrent.futures
 import functools
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -73,11 +74,19 @@ def evaluate_files(
       found.append(task(sequence))
       progress(sequence.name)
     return _conclude(protocol, found)
-  context = multiprocessing.get_context("spawn")  # JAX's threads do not survive a fork
-  with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-    for sequence, outcome in zip(sequences, pool.map(task, sequences)):
-      found.append(outcome)
-      progress(sequence.name)
+  with concurrent.futures.ProcessPoolExecutor(
+      workers,
+      mp_context=multiprocessing.get_context("spawn"),  # JAX does not survive a fork
+      initializer=signal.signal,  # Ctrl-C is for this process alone
+      initargs=(signal.SIGINT, signal.SIG_IGN),
+  ) as pool:
+    try:
+      for sequence, outcome in zip(sequences, pool.map(task, sequences)):
+        found.append(outcome)
+        progress(sequence.name)
+    except BaseException:
+      pool.shutdown(wait=False, cancel_futures=True)
+      raise
   return _conclude(protocol, found)
 
 

@@ -4,15 +4,16 @@ import base64
 import html
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import UInt8
 from PIL import Image
 
 from vosjax import metrics, viz
 from vosjax.data import images
+from vosjax.inference import matching
 from vosjax.inference.mask_folders import MaskFiles
 from vosjax.inference.results import Result, Row
 
@@ -69,6 +70,7 @@ def report_html(
     *,
     predictions: str,
     root: Path,
+    match_first: bool = False,
 ) -> str:
   """A page that needs no other file.
 
@@ -77,6 +79,7 @@ def report_html(
     sequences: where the pictures come from.
     predictions: what was scored, as the page calls it.
     root: of the data set; frames are looked for in its `JPEGImages`.
+    match_first: as it was for `evaluate_files`.
   """
   rows: dict[str, list[Row]] = {}
   for row in result.rows:
@@ -101,12 +104,31 @@ def report_html(
     if files.name in worst:
       parts.append(f"<h2>{html.escape(files.name)}</h2>")
       parts.append(curves_svg(rows[files.name]))
-      parts += _extremes(rows[files.name], files, root, result)
+      predicted = _predictions(files, rows[files.name], match_first)
+      parts += _extremes(rows[files.name], files, root, predicted)
   return "\n".join(parts) + "</html>\n"
 
 
+def _predictions(
+    files: MaskFiles, rows: Sequence[Row], match_first: bool
+) -> Callable[[int], UInt8[np.ndarray, "h w"]]:
+  """Reads the prediction of a frame, with the ids of the objects it stands for."""
+  if match_first:
+    video, _ = files.load(slice(None))
+    return matching.match_first_frame(video).prediction.__getitem__
+  table = np.arange(256, dtype=np.uint8)
+  if any(row.predicted_id != row.object_id for row in rows):
+    table[:] = 0  # proposals without an object vanish
+    for row in rows:
+      table[row.predicted_id] = row.object_id
+  return lambda t: table[images.read_labels(files.prediction[t])]
+
+
 def _extremes(
-    rows: Sequence[Row], files: MaskFiles, root: Path, result: Result
+    rows: Sequence[Row],
+    files: MaskFiles,
+    root: Path,
+    prediction: Callable[[int], UInt8[np.ndarray, "h w"]],
 ) -> list[str]:
   """Figures of the worst and of the best frame of a sequence."""
   scores: dict[str, list[float]] = {}
@@ -115,15 +137,12 @@ def _extremes(
       scores.setdefault(name, []).append((j + f) / 2)
   means = {name: float(np.mean(values)) for name, values in scores.items()}
   merged = rows[0].object_id is None
-  renamed = {row.predicted_id: row.object_id for row in rows}
   figures = []
   for title, choose in (("Worst", min), ("Best", max)):
     name = choose(means, key=means.__getitem__)
     t = files.frames.index(name)
     truth = images.read_labels(files.truth[t])
-    predicted = images.read_labels(files.prediction[t])
-    if result.protocol == "davis2017-unsupervised":
-      predicted = _rename(predicted, renamed)
+    predicted = prediction(t)
     if merged:
       truth, predicted = np.minimum(truth, 1), np.minimum(predicted, 1)
     frame = _frame(root, files, t, truth.shape)
@@ -147,16 +166,6 @@ def _frame(
       if path.is_file() and images.image_size(path) == shape:
         return images.read_image(path)
   return np.full((*shape, 3), 90, np.uint8)
-
-
-def _rename(
-    labels: Integer[np.ndarray, "h w"], names: Mapping[int | None, int | None]
-) -> UInt8[np.ndarray, "h w"]:
-  """Matched proposals under their objects' ids; the others vanish."""
-  table = np.zeros(256, np.uint8)
-  for old, new in names.items():
-    table[old] = new
-  return table[labels]
 
 
 def _line(row: Row, position: Mapping[str, float]) -> str:
