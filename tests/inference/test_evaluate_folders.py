@@ -103,7 +103,9 @@ def test_all_problems_are_listed_and_nothing_is_scored(davis, tmp_path, capsys):
 
 @pytest.mark.parametrize("arguments, text", [
     (["nowhere"], "nowhere: no such folder"),
-    (["Annotations/480p/blob-one"], "holds no folder of any sequence"),
+    (["Annotations/480p/blob-one"], "holds no folder of any sequence.*no folder at"),
+    (["ImageSets"], "blob-one, blob-two, blob-three.*but 2017"),
+    (["."], "holds the annotations themselves"),
     (["pert", "--set", "2016/train"], "no list '2016/train'.*2017/val"),
     (["pert", "--workers", "0"], "--workers is 0"),
     (["pert", "--root", "pert"], "holds no folder Annotations"),

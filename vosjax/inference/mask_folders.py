@@ -101,6 +101,10 @@ def find(
         f"{truth_root}: no annotations (*.png) of {', '.join(absent) or 'anything'}. "
         "Check --root and --set.")
   predicted_root = _prediction_root(predictions, names)
+  if predicted_root.samefile(truth_root) and not predictions.samefile(truth_root):
+    raise ValueError(
+        f"{predictions}: holds the annotations themselves. Give the folder of the "
+        f"predictions, or {truth_root} to compare the annotations with themselves.")
   categories = _categories(root)
   found = []
   for name in names:
@@ -183,9 +187,10 @@ def _prediction_root(predictions: Path, names: Iterable[str]) -> Path:
   for folder in candidates:
     if any((folder / name).is_dir() for name in names):
       return folder
+  inside = sorted(path.name for path in predictions.iterdir() if path.is_dir())
   raise ValueError(
-      f"{predictions}: holds no folder of any sequence ({', '.join(names[:5])}"
-      f"{', ...' if len(names) > 5 else ''}). Expected SEQUENCE/FRAME.png in it.")
+      f"{predictions}: holds no folder of any sequence ({_few(names)}) but "
+      f"{_few(inside) or 'no folder at all'}. Expected SEQUENCE/FRAME.png in it.")
 
 
 def _read(path: Path, problems: list[str]) -> np.ndarray | None:
@@ -196,6 +201,10 @@ def _read(path: Path, problems: list[str]) -> np.ndarray | None:
   except (OSError, ValueError) as error:
     problems.append(str(error))
   return None
+
+
+def _few(names: Sequence[str]) -> str:
+  return ", ".join([*names[:5], "..."] if len(names) > 5 else names)
 
 
 def _size(labels: np.ndarray) -> str:

@@ -118,7 +118,9 @@ def _decimal(value: float) -> str:
 
 
 def _percent(value: float) -> str:
-  return "       -" if math.isnan(value) else f"{100 * value:8.1f}"
+  if math.isnan(value):
+    return "       -"
+  return f"{round(100 * value, 1) + 0.0:8.1f}"  # no minus before 0.0
 
 
 def _number(value: float) -> float | None:
