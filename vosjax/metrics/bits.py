@@ -1,8 +1,8 @@
 """Binary masks packed into 64-bit words: boundaries, disk dilation, counts.
 
 A packed mask is `[n, h, words]` uint64; bit i of word k in a row is column
-64 k + i. Rows end in a margin of zero bits, so that all rows of a stack can be
-shifted as one flat run of words without touching each other.
+64 k + i, and bits beyond the last column are 0. Windows cut out by `crop` have free
+words behind each row, so that all rows can be shifted as one flat run.
 """
 
 import functools
@@ -11,17 +11,17 @@ import math
 import numpy as np
 from jaxtyping import Bool, Int, UInt64
 
-Packed = UInt64[np.ndarray, "n h words"]
+Packed = UInt64[np.ndarray, "_ _ _"]
 
 _WORD = 64
 
 
-def pack(masks: Bool[np.ndarray, "n h w"], *, margin: int = 1) -> Packed:
-  """Packs the rows of masks, with at least `margin` zero bits behind each row."""
-  n, h, w = masks.shape
-  words = -(-(w + margin) // _WORD)
-  packed = np.zeros((n, h, words * 8), np.uint8)
-  packed[..., : -(-w // 8)] = np.packbits(masks, axis=-1, bitorder="little")
+def pack(masks: Bool[np.ndarray, "n h w"] | list[Bool[np.ndarray, "h w"]]) -> Packed:
+  """Packs the rows of masks."""
+  h, w = masks[0].shape
+  packed = np.zeros((len(masks), h, -(-w // _WORD) * 8), np.uint8)
+  for mask, row_bytes in zip(masks, packed):
+    row_bytes[:, : -(-w // 8)] = np.packbits(mask, axis=-1, bitorder="little")
   return packed.view("<u8").astype(np.uint64, copy=False)
 
 
@@ -31,9 +31,40 @@ def unpack(packed: Packed, width: int) -> Bool[np.ndarray, "n h {width}"]:
   return np.unpackbits(octets, axis=-1, count=width, bitorder="little").view(bool)
 
 
-def count(packed: Packed) -> Int[np.ndarray, " n"]:
+def count(packed: UInt64[np.ndarray, "*n h words"]) -> Int[np.ndarray, "*n"]:
   """Number of set bits of each mask."""
   return np.bitwise_count(packed).sum((-2, -1), dtype=np.int64)
+
+
+def crop(packed: Packed, width: int, *, margin: int) -> tuple[Packed, int]:
+  """The window that holds all set bits, and one pixel more where the image goes on.
+
+  Boundaries are the same in the window as in the image.
+
+  Args:
+    packed: masks.
+    width: columns of the image.
+    margin: zero bits to keep behind each row.
+
+  Returns:
+    The window of all masks, and its columns. It is one word where nothing is set.
+  """
+  occupied = np.bitwise_or.reduce(packed, axis=0)
+  columns = np.bitwise_or.reduce(occupied, axis=0)
+  rows = np.flatnonzero(np.bitwise_or.reduce(occupied, axis=1))
+  words = np.flatnonzero(columns)
+  if not rows.size:
+    rows = words = np.zeros(1, np.int64)
+  top, bottom = max(rows[0] - 1, 0), rows[-1] + 2
+  left, right = words[0], words[-1] + 1
+  if left and columns[left] & 1:
+    left -= 1
+  if right < len(columns) and columns[right - 1] >> (_WORD - 1):
+    right += 1
+  inside = packed[:, top:bottom, left:right]
+  window = np.zeros((*inside.shape[:2], right - left + -(-margin // _WORD)), np.uint64)
+  window[..., : right - left] = inside
+  return window, int(min(right * _WORD, width) - left * _WORD)
 
 
 def boundaries(packed: Packed, width: int) -> Packed:
@@ -42,32 +73,19 @@ def boundaries(packed: Packed, width: int) -> Packed:
   The last row and column are repeated beyond the border, so that a mask has no
   boundary along the border of the image.
   """
+  n, _, words = packed.shape
   right = packed >> 1
-  right[..., :-1] |= packed[..., 1:] << 63
+  right.reshape(-1)[:-1] |= packed.reshape(-1)[1:] << (_WORD - 1)
+  # The last column repeats; what came over from the next row is none of this one's.
   word, bit = divmod(width - 1, _WORD)
-  last = np.uint64(1 << bit)
-  right[..., word] |= packed[..., word] & last
+  last = 1 << bit
+  right[..., word] = right[..., word] & (last - 1) | packed[..., word] & last
+  right[..., word + 1 :] = 0
   edges = packed ^ right
-  below = slice(1, None), slice(None, -1)  # a row, and the row above it
-  edges[:, below[1]] |= packed[:, below[1]] ^ packed[:, below[0]]
-  edges[:, below[1]] |= packed[:, below[1]] ^ right[:, below[0]]
+  here, upper = packed.reshape(n, -1)[:, :-words], edges.reshape(n, -1)[:, :-words]
+  upper |= here ^ packed.reshape(n, -1)[:, words:]
+  upper |= here ^ right.reshape(n, -1)[:, words:]
   return edges
-
-
-def crop(packed: Packed, *, margin: int) -> UInt64[np.ndarray, "n rows columns"]:
-  """The rows and words that hold any set bit, with a new margin behind each row."""
-  occupied = np.bitwise_or.reduce(packed, axis=0)
-  rows = np.flatnonzero(occupied.any(1))
-  words = np.flatnonzero(occupied.any(0))
-  if not rows.size:
-    return packed[:, :0]
-  height = rows[-1] - rows[0] + 1
-  width = words[-1] - words[0] + 1
-  cropped = np.zeros((len(packed), height, width + -(-margin // _WORD)), np.uint64)
-  cropped[..., :width] = packed[
-      :, rows[0] : rows[-1] + 1, words[0] : words[-1] + 1
-  ]
-  return cropped
 
 
 def dilate(packed: Packed, radius: int) -> Packed:
@@ -83,21 +101,22 @@ def dilate(packed: Packed, radius: int) -> Packed:
   Returns:
     The dilated masks. Bits in the margin mean nothing.
   """
-  segments = packed.copy()
-  result = np.zeros_like(packed)
+  n, height, words = packed.shape
+  segments = packed.reshape(n, -1).copy()
+  result = np.zeros_like(segments)
   length = 0
   for half_width, rows in _disk(radius):
     while length < half_width:
-      step = min(half_width - length, 2 * length + 1)
-      _widen(segments, step)
+      step = min(half_width - length, 2 * length + 1, _WORD - 1)
+      _widen(segments.reshape(-1), step)
       length += step
     for dy in rows:
       if dy == 0:
         result |= segments
-      elif dy < packed.shape[1]:
-        result[:, dy:] |= segments[:, :-dy]
-        result[:, :-dy] |= segments[:, dy:]
-  return result
+      elif dy < height:
+        result[:, dy * words :] |= segments[:, : -dy * words]
+        result[:, : -dy * words] |= segments[:, dy * words :]
+  return result.reshape(packed.shape)
 
 
 @functools.cache
@@ -109,14 +128,10 @@ def _disk(radius: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
   return tuple((half_width, tuple(dys)) for half_width, dys in rows.items())
 
 
-def _widen(packed: Packed, step: int) -> None:
+def _widen(flat: UInt64[np.ndarray, " words"], step: int) -> None:
   """Sets, in place, the bits `step` columns left and right of the set ones."""
-  flat = packed.reshape(-1)
-  words, bits = divmod(step, _WORD)
-  source = flat.copy()
-  n = len(flat) - words
-  flat[words:] |= source[:n] << bits
-  flat[:n] |= source[words:] >> bits
-  if bits:
-    flat[words + 1 :] |= source[: n - 1] >> (_WORD - bits)
-    flat[: n - 1] |= source[words + 1 :] << (_WORD - bits)
+  later, earlier = flat << step, flat >> step
+  later[1:] |= flat[:-1] >> (_WORD - step)
+  earlier[:-1] |= flat[1:] << (_WORD - step)
+  flat |= later
+  flat |= earlier

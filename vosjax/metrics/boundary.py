@@ -41,15 +41,15 @@ def contour_accuracy(
   """
   prediction, truth = check_masks(prediction, truth, void)
   radius = matching_radius(truth.shape, tolerance)
-  pair = bits.pack(np.stack([prediction, truth]))
-  edges = bits.crop(bits.boundaries(pair, truth.shape[1]), margin=radius)
-  return edges_f(edges, radius)
+  pair, width = bits.crop(
+      bits.pack([prediction, truth]), truth.shape[1], margin=radius)
+  return edges_f(bits.boundaries(pair, width), radius)
 
 
 def boundary_map(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
   """Pixels that differ from their right, lower or lower-right neighbour."""
   width = mask.shape[1]
-  return bits.unpack(bits.boundaries(bits.pack(mask[None]), width), width)[0]
+  return bits.unpack(bits.boundaries(bits.pack([mask]), width), width)[0]
 
 
 def matching_radius(shape: tuple[int, ...], tolerance: float | int = 0.008) -> int:

@@ -55,10 +55,9 @@ def score_labels(
       np.equal(annotated, i, out=masks[1])
       if void is not None:
         masks &= ~void[t]
-      pair = bits.pack(masks)
+      pair, width = bits.crop(bits.pack(masks), truth.shape[2], margin=radius)
       region[o, t] = _pair_j(pair)
-      edges = bits.crop(bits.boundaries(pair, truth.shape[2]), margin=radius)
-      contour[o, t] = boundary.edges_f(edges, radius)
+      contour[o, t] = boundary.edges_f(bits.boundaries(pair, width), radius)
   return Scores(region, contour)
 
 
@@ -96,14 +95,15 @@ def score_proposals(
         np.equal(labels, i, out=mask)
     if void is not None:
       masks &= ~void[t]
-    packed = bits.pack(masks)
+    packed, width = bits.crop(bits.pack(masks), truth.shape[2], margin=radius)
     areas = bits.count(packed)
     common = _common(packed[:split], packed[split:])
     union = areas[:split, None] + areas[None, split:] - common
-    edges = bits.boundaries(packed, truth.shape[2])
+    edges = bits.boundaries(packed, width)
     counts = bits.count(edges)
-    edges = bits.crop(edges, margin=radius)
-    near = np.stack([bits.dilate(edge[None], radius)[0] for edge in edges])
+    near = np.zeros_like(edges)
+    for m in np.flatnonzero(counts):  # one by one, to stay in cache
+      near[m] = bits.dilate(edges[m : m + 1], radius)[0]
     contour = _f(
         counts[:split, None],
         counts[None, split:],
