@@ -46,11 +46,13 @@ def embedded():
   )
   config.model.name = "agame"
   config.model.fields.update(
-      backbone="resnet18", width=16, features=64, fusion_features=32, frozen_stages=()
-  )
+      backbone="resnet18", width=16, features=64, fusion_features=32, frozen_stages=(),
+      balanced_init=True,
+  )  # fmt: skip
+  config.data.update(synthvos_videos=1000, synthvos_in_memory=True)
   config.stages.main = base.stage(
-      size=(96, 160), batch_size=4, clip_length=4, num_steps=600, steps_per_epoch=60,
-      learning_rate=1e-3, lr_decay=0.75, weight_decay=1e-5,
+      size=(128, 224), batch_size=2, clip_length=4, num_steps=2000, steps_per_epoch=200,
+      learning_rate=2e-3, lr_decay=0.7, weight_decay=1e-5, unroll_steps=4,
   )  # fmt: skip
   config.stages.main.sources.synthvos = 1.0
   config.checkpoint.every_steps = 200

@@ -33,6 +33,7 @@ def get_config() -> ConfigDict:
   config.data.min_chosen_pixels = 25  # at training size, to be chosen as the object
   config.data.synthvos_videos = 100_000  # procedural videos; they cost no disk
   config.data.synthvos_objects = 3  # at most, in a training video
+  config.data.synthvos_in_memory = False  # draw each video once and keep it
 
   config.stages = ConfigDict()  # name -> stage(); run in this order
 
@@ -52,7 +53,7 @@ def get_config() -> ConfigDict:
   config.evaluation.dataset = "synthvos"  # or "davis": data.root
   config.evaluation.subset = "val"  # subset list, for "davis"
   config.evaluation.num_videos = 8  # at most; 0: all
-  config.evaluation.size = (96, 160)  # rows, columns, for "synthvos"
+  config.evaluation.size = (128, 224)  # rows, columns, for "synthvos"
   config.evaluation.length = 24  # frames, for "synthvos"
   config.evaluation.max_objects = 5  # in a video, for "synthvos"
   config.evaluation.num_previews = 4  # videos shown in preview/

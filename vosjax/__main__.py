@@ -12,6 +12,7 @@ COMMANDS = {
     "segment": ("vosjax.cli.segment", "follow objects through your own video"),
     "evaluate": ("vosjax.cli.evaluate", "score predictions as the benchmarks do"),
     "convert": ("vosjax.cli.convert", "turn an official PyTorch checkpoint into ours"),
+    "benchmark": ("vosjax.cli.benchmark", "measure the speed of a model here"),
 }
 
 EPILOG = """

@@ -1,6 +1,5 @@
 """Segmentation of one video, frame by frame, with all state on the device."""
 
-import functools
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -9,14 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from vosjax.inference import programs
 from vosjax.inference.slots import Slots
-from vosjax.models import decide, fold
 from vosjax.models.unroll import Recurrence
-from vosjax.ops.masks import soft_aggregate
 from vosjax.types import Variables
 
 VOID = 255
-_MIN_SLOTS = 1
 
 
 class FrameResult(NamedTuple):
@@ -65,13 +62,9 @@ class VideoSegmenter:
   ):
     if max_objects is not None and max_objects < 1:
       raise ValueError(f"max_objects must be at least 1, not {max_objects}.")
-    self._model = model.clone(folded=True)
-    winograd = jax.default_backend() == "cpu"
-    self._variables = jax.jit(fold, static_argnames="winograd")(
-        variables, winograd=winograd
-    )
+    self._model, self._variables = programs.prepare(model, variables)
     self._max_objects = max_objects
-    self._slots = Slots(max_objects or _MIN_SLOTS)
+    self._slots = Slots(max_objects or 1)
     self._recurrence = recurrence
     self._size: tuple[int, int] | None = None
     self._features = self._state = None
@@ -100,7 +93,7 @@ class VideoSegmenter:
       )
     self._size = frame.shape[:2]
     self._state = None
-    self._slots = Slots(self._max_objects or max(len(ids), _MIN_SLOTS))
+    self._slots = Slots(self._max_objects or len(ids))
     self._features = self._encode(frame)
     self._begin(labels, ids)
     probs = np.stack([labels == i for i in self.object_ids]).astype(np.float32)
@@ -125,7 +118,7 @@ class VideoSegmenter:
     self._features = self._encode(frame)
     if labels is not None:
       self._begin(labels, _ids(labels))
-    self._state, slot_labels, probs = _advance(
+    self._state, slot_labels, probs = programs.advance(
         self._model, self._size, self._recurrence, self._variables, self._state,
         self._features, self._active(),
     )  # fmt: skip
@@ -133,7 +126,7 @@ class VideoSegmenter:
     ids[[slot + 1 for slot in self._slots.used]] = self.object_ids
     used = np.array(self._slots.used, np.int32)
     return FrameResult(
-        ids[np.asarray(slot_labels)], np.asarray(probs)[used], self.object_ids
+        ids[np.asarray(slot_labels[0])], np.asarray(probs[0])[used], self.object_ids
     )
 
   def add(self, labels: Int[np.ndarray, "h w"] | Any) -> None:
@@ -172,7 +165,7 @@ class VideoSegmenter:
     return frame, labels
 
   def _encode(self, frame):
-    return _encode(self._model, self._variables, frame)
+    return programs.encode(self._model, self._variables, frame[None])
 
   def _begin(self, labels, ids):
     if not ids:
@@ -186,9 +179,9 @@ class VideoSegmenter:
       slot_labels[labels == object_id] = slot + 1
     new = np.zeros((1, self._slots.capacity), bool)
     new[0, list(slots)] = True
-    self._state = _begin(
+    self._state = programs.begin(
         self._model, self._size, self._variables, self._state, self._features,
-        slot_labels, new,
+        slot_labels[None], new,
     )  # fmt: skip
 
   def _grow(self, missing):
@@ -221,56 +214,3 @@ def _check_labels(labels, size, caller):
   if labels.min() < 0:
     raise ValueError(f"{caller}(): labels hold {labels.min()}; ids are positive.")
   return labels.astype(np.int32)
-
-
-def _jit(**options):
-  """`jax.jit` with the compiler options of the backend that is in use at the call."""
-
-  def wrap(function):
-    @functools.cache
-    def compiled(backend):
-      # XLA's fused CPU kernels are about 15 % slower here than its plain ones.
-      fusion = {"xla_cpu_experimental_ynn_fusion_type": ""}
-      extra = {"compiler_options": fusion} if backend == "cpu" else {}
-      return jax.jit(function, **options, **extra)
-
-    return lambda *args: compiled(jax.default_backend())(*args)
-
-  return wrap
-
-
-@_jit(static_argnums=0)
-def _encode(model, variables, frame):
-  framing = model.framing(frame.shape[:2])
-  frames = framing.frames(frame[None].astype(jnp.float32) / 255)
-  return model.apply(variables, frames, method="encode")
-
-
-@_jit(static_argnums=(0, 1), donate_argnums=3)
-def _begin(model, size, variables, state, features, slot_labels, new):
-  """State in which the slots `new` are fitted to this frame, others as they were."""
-  slots = jnp.arange(1, new.shape[1] + 1)[:, None, None]
-  masks = (slot_labels[None] == slots)[None].astype(jnp.float32)
-  masks = model.framing(size).masks(masks)
-  fresh = model.apply(variables, features, masks, method="init_state")
-  if state is None:
-    return fresh
-  return jax.tree.map(
-      lambda a, b: jnp.where(new.reshape(new.shape + (1,) * (a.ndim - 2)), a, b),
-      fresh,
-      state,
-  )
-
-
-@_jit(static_argnums=(0, 1, 2), donate_argnums=4)
-def _advance(model, size, recurrence, variables, state, features, active):
-  """One frame: new state, label map of slots [h w], object probabilities [o h w]."""
-  state, prediction = model.apply(
-      variables, state, features, active, method="segment"
-  )
-  probs = soft_aggregate(prediction.logits, active)
-  own = recurrence != "aggregated"
-  update = decide(prediction, active, recurrence) if own else probs[:, 1:]
-  state = model.apply(variables, state, features, update, method="update")
-  probs = model.framing(size).restore(probs)[0]
-  return state, probs.argmax(0), probs[1:]

@@ -72,6 +72,9 @@ class AGame(nn.Module):
     end_to_end: when False, no gradient passes from the appearance model to the
       backbone (ablation "no end-to-end").
     reading: of the appearance model, see AppearanceModel.
+    balanced_init: let two masks weigh as much as hundreds of features in the first
+      layer, and scores no more than a mean over channels. Training from noise needs
+      it; the released recipe starts from ImageNet weights without.
     remat: recompute blocks of the backbone in the backward pass.
     folded: the variables come from `fold`.
     axis_name: mapped axis that shares batch statistics, under `pmap` only.
@@ -92,6 +95,7 @@ class AGame(nn.Module):
   softmax_scores: bool = False
   end_to_end: bool = True
   reading: Literal["release", "paper"] = "release"
+  balanced_init: bool = False
   remat: bool = False
   folded: bool = False
   axis_name: str | None = None
@@ -126,14 +130,19 @@ class AGame(nn.Module):
     if self.use_propagation:
       channels = resnet.stage_channels(self.backbone, self.width)[-1]
       self.propagation = MaskPropagation(
-          channels, self.features, self.dilations, self.dtype
+          channels,
+          self.features,
+          self.dilations,
+          mask_gain=30.0 if self.balanced_init else 1.0,
+          dtype=self.dtype,
       )
     self.fusion = Fusion(
         num_scores,
         self.features if self.use_propagation else 0,
         self.features,
         self.fusion_features,
-        self.dtype,
+        score_gain=2 / self.features if self.balanced_init else 1.0,
+        dtype=self.dtype,
     )
     self.coarse_head = BinaryHead(1)
     self.refinement = Refinement(self.fusion_features, self.dtype)

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from vosjax.data import pipeline, transforms
 from vosjax.data.folders import DavisFolder
+from vosjax.data.memory import InMemory
 from vosjax.data.sources import Source
 from vosjax.data.synthvos import SynthVos
 
@@ -25,13 +26,7 @@ def training_sources(config: ConfigDict, stage: ConfigDict) -> dict[str, Source]
     ValueError: data are missing; says all that is, and how to get it.
   """
   makers = {
-      "synthvos": lambda: SynthVos(
-          config.seed,
-          config.data.synthvos_videos,
-          size=tuple(stage.size),
-          length=stage.clip_length,
-          max_objects=config.data.synthvos_objects,
-      ),
+      "synthvos": lambda: synthvos(config, stage),
       "davis": lambda: davis(config, config.data.train_subset),
       "youtube_vos": lambda: youtube_vos(config),
   }
@@ -49,6 +44,18 @@ def training_sources(config: ConfigDict, stage: ConfigDict) -> dict[str, Source]
   if not opened:
     raise ValueError("stage sources: every weight is 0; give one of them a share.")
   return opened
+
+
+def synthvos(config: ConfigDict, stage: ConfigDict) -> Source:
+  """Procedural videos of exactly one clip each."""
+  source = SynthVos(
+      config.seed,
+      config.data.synthvos_videos,
+      size=tuple(stage.size),
+      length=stage.clip_length,
+      max_objects=config.data.synthvos_objects,
+  )
+  return InMemory(source) if config.data.synthvos_in_memory else source
 
 
 def batches(

@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from vosjax.ops import winograd
@@ -58,17 +59,26 @@ class SplitConv(nn.Module):
     parts: channels of each input, in the order of the concatenation.
     features: channels of the result.
     size: rows and columns of the kernel; odd, with zero padding.
+    gains: factor on each part's initial kernel; all 1 if empty.
   """
 
   parts: tuple[int, ...]
   features: int
   size: int = 1
+  gains: tuple[float, ...] = ()
   dtype: Dtype = None
 
   def setup(self):
     shape = (self.size, self.size, sum(self.parts), self.features)
-    self.kernel = self.param("kernel", nn.initializers.he_uniform(), shape)
+    self.kernel = self.param("kernel", self._init, shape)
     self.bias = self.param("bias", nn.initializers.zeros, (self.features,))
+
+  def _init(self, key, shape):
+    kernel = nn.initializers.he_uniform()(key, shape)
+    if not self.gains:
+      return kernel
+    factors = np.repeat(np.array(self.gains, np.float32), self.parts)
+    return kernel * factors[None, None, :, None]
 
   def __call__(
       self,

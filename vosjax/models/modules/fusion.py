@@ -15,6 +15,7 @@ class Fusion(nn.Module):
     propagation_features: channels of mask propagation, or 0.
     hidden: channels between the two convolutions.
     features: channels of the result.
+    score_gain: factor on the initial kernel of the scores.
 
   Source: Johnander et al., CVPR 2019, section 3.4.
   """
@@ -23,11 +24,13 @@ class Fusion(nn.Module):
   propagation_features: int
   hidden: int = 512
   features: int = 128
+  score_gain: float = 1.0
   dtype: Dtype = None
 
   def setup(self):
     parts = (self.num_scores, self.propagation_features)
-    self.join = SplitConv(parts, self.hidden, size=3, dtype=self.dtype)
+    gains = (self.score_gain, 1.0)
+    self.join = SplitConv(parts, self.hidden, 3, gains, self.dtype)
     self.out = Conv(self.features, 3, dtype=self.dtype)
 
   def __call__(

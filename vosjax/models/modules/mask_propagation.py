@@ -26,6 +26,7 @@ class MaskPropagation(nn.Module):
   for all objects, the reference frame's once for the whole video.
 
   Attributes:
+    mask_gain: factor on the initial kernel of both masks.
     input_features: channels of the backbone's last stage.
     features: channels of every branch.
     dilations: of the parallel 3x3 convolutions in the middle.
@@ -36,11 +37,13 @@ class MaskPropagation(nn.Module):
   input_features: int
   features: int = 512
   dilations: tuple[int, ...] = (1, 3, 6)
+  mask_gain: float = 1.0
   dtype: Dtype = None
 
   def setup(self):
     parts = (self.input_features, self.input_features, 2, 2)
-    self.join = SplitConv(parts, self.features, dtype=self.dtype)
+    gains = (1.0, 1.0, self.mask_gain, self.mask_gain)
+    self.join = SplitConv(parts, self.features, gains=gains, dtype=self.dtype)
     self.branches = [
         Conv(self.features, 3, dilation=d, dtype=self.dtype) for d in self.dilations
     ]

@@ -1,0 +1,109 @@
+"""`vosjax benchmark`: the speed of a model on this machine."""
+
+import argparse
+import json
+import pathlib
+import re
+import sys
+
+from vosjax import models
+from vosjax.inference import benchmark, export
+
+EXAMPLE = """
+examples:
+  vosjax benchmark agame
+  vosjax benchmark agame --size 480x864 --objects 5 --json agame5.json
+  vosjax benchmark agame --dtype bfloat16 --batch 8       on a GPU or TPU
+
+Weights are random, which changes no speed. The peak is that of a matrix product
+measured in the same run; FLOP are those of the network's direct form.
+"""
+
+ROWS = (
+    ("ms_per_frame", "time of a frame", "{:.1f} ms"),
+    ("frames_per_second", "frames per second", "{:.2f}"),
+    ("compile_seconds", "compilation", "{:.1f} s"),
+    ("gflop_per_frame", "work of a frame", "{:.1f} GFLOP"),
+    ("peak_gflop_per_second", "matrix product", "{:.0f} GFLOP/s"),
+    ("fraction_of_peak", "fraction of that peak", "{:.2f}"),
+    ("peak_memory_bytes", "memory, at most", "{:,} bytes"),
+    ("plain_ms_per_frame", "plain form", "{:.1f} ms"),
+    ("speedup_over_plain", "faster than plain", "{:.2f} x"),
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+  """Adds the arguments of `vosjax benchmark`."""
+  parser.epilog = EXAMPLE
+  parser.add_argument("model", choices=sorted(models.MODELS), help="which network")
+  parser.add_argument(
+      "--size", type=_size, default=(480, 864), metavar="HxW",
+      help="rows x columns of the frames (default 480x864)")  # fmt: skip
+  parser.add_argument(
+      "--objects", type=_count, default=1, metavar="N", help="in each video (1)"
+  )
+  parser.add_argument(
+      "--batch", type=_count, default=1, metavar="N", help="videos side by side (1)"
+  )
+  parser.add_argument(
+      "--dtype", choices=("float32", "bfloat16"), default="float32",
+      help="of the convolutions (float32)")  # fmt: skip
+  parser.add_argument(
+      "--frames", type=_count, default=10, metavar="N", help="frames to time (10)"
+  )
+  parser.add_argument(
+      "--backbone", metavar="NAME", help="instead of the published one, e.g. resnet18"
+  )
+  parser.add_argument(
+      "--no-plain", action="store_true", help="leave out the comparison"
+  )
+  parser.add_argument(
+      "--json", type=pathlib.Path, metavar="FILE", help="write the figures there, too"
+  )
+
+
+def run(args: argparse.Namespace) -> None:
+  """Measures, prints a table and writes the figures if asked.
+
+  Raises:
+    ValueError: the folder of `--json` does not exist.
+  """
+  if args.json and not args.json.parent.is_dir():
+    raise ValueError(f"--json {args.json}: there is no folder {args.json.parent}.")
+  fields = {"backbone": args.backbone} if args.backbone else {}
+  result = benchmark.measure(
+      args.model,
+      size=args.size,
+      objects=args.objects,
+      batch=args.batch,
+      dtype=args.dtype,
+      frames=args.frames,
+      compare=not args.no_plain,
+      progress=lambda text: print(f"measuring {text} ...", file=sys.stderr),
+      **fields,
+  )
+  print(
+      f"{args.model}, {args.size[0]}x{args.size[1]}, {args.objects} object(s), batch "
+      f"{args.batch}, {args.dtype}, on {result['platform']} ({result['device']})"
+  )
+  for key, text, form in ROWS:
+    if key in result:
+      print(f"  {text:<22}{form.format(result[key]):>18}")
+  if args.json:
+    text = json.dumps(result, indent=2) + "\n"
+    export.write_bytes(args.json, text.encode())
+
+
+def _size(text):
+  match = re.fullmatch(r"(\d+)x(\d+)", text)
+  if not match or min(map(int, match.groups())) < 16:
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is no size; expected ROWSxCOLUMNS of at least 16, such as 480x864"
+    )
+  return tuple(map(int, match.groups()))
+
+
+def _count(text):
+  if not text.isdigit() or int(text) < 1:
+    raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+  return int(text)
