@@ -84,7 +84,9 @@ def smooth(frame: Float[np.ndarray, "3 y x"]) -> Float[np.ndarray, "3 y x"]:
   return out
 
 
-def compress(picture: UInt8[np.ndarray, "h w 3"], quality: int):
+def compress(
+  picture: UInt8[np.ndarray, "h w 3"], quality: int
+) -> UInt8[np.ndarray, "h w 3"]:
   """A round trip through JPEG."""
   file = io.BytesIO()
   Image.fromarray(picture).save(file, "JPEG", quality=quality)

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from vosjax.data.synthvos.motion import Camera, Motion, Pose, Times
 from vosjax.data.synthvos.shapes import Part
@@ -12,6 +12,11 @@ from vosjax.data.synthvos.shapes import Part
 PIXELS_AT_ONCE = 16_384  # keeps what is worked on in the cache
 STILL_PIXELS = 0.4  # what moves less while the shutter is open stays sharp
 MIXED = (0.1, 0.9)  # a pixel covered between these shares belongs to no one
+
+Indices = Int[np.ndarray, " _"]
+Rows = Float[np.ndarray, "_ _ 1"]
+Columns = Float[np.ndarray, "_ 1 _"]
+Patches = Float[np.ndarray, "t y x"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +65,15 @@ class Canvas:
     )
 
 
-def column(values: np.ndarray) -> np.ndarray:
+def column(values: np.ndarray) -> Rows:
+  """A number for each frame, ready to meet its pixels."""
   return values.astype(np.float32)[:, None, None]
 
 
-def locate(part: Part, pose: Pose, t: Times, y: np.ndarray, x: np.ndarray):
-  """Where in the part's picture the pixels y [t y 1] and x [t 1 x] fall."""
+def locate(
+  part: Part, pose: Pose, t: Times, y: Rows, x: Columns
+) -> tuple[Patches, Patches]:
+  """Where in the part's picture, across and down, pixels of the screen fall."""
   back = 1 / pose.turn
   dx, dy = x - column(pose.shift.real), y - column(pose.shift.imag)
   u = column(back.real) * dx - column(back.imag) * dy
@@ -85,15 +93,17 @@ def reflect(u: np.ndarray, last: int) -> np.ndarray:
   return np.abs(u - period * np.round(u / period))
 
 
-def sample(part: Part, pose: Pose, t: Times, y, x, softness: float):
-  """Premultiplied colour [3 t y x] and coverage [t y x] of a part on the screen.
+def sample(
+  part: Part, pose: Pose, t: Times, y: Rows, x: Columns, softness: float
+) -> tuple[Float[np.ndarray, "3 t y x"], Patches]:
+  """Premultiplied colour and coverage of a part on the screen.
 
   Args:
     part: what to sample.
     pose: from the part to the screen.
     t: the moments.
-    y: rows of the wanted pixels, [t y 1].
-    x: their columns, [t 1 x].
+    y: rows of the wanted pixels.
+    x: their columns.
     softness: width of the outline, pixels.
   """
   channels, rows, columns = part.pixels.shape
@@ -120,7 +130,9 @@ def sample(part: Part, pose: Pose, t: Times, y, x, softness: float):
   return picture[:3] * alpha, alpha
 
 
-def window(part: Part, pose: Pose, margin: np.ndarray, h: int, w: int):
+def window(
+  part: Part, pose: Pose, margin: np.ndarray, h: int, w: int
+) -> tuple[Indices, Indices, Indices, tuple[int, int]]:
   """The frames in which a part may show, and the box that holds it in each.
 
   Returns:
@@ -189,7 +201,7 @@ def paint(
   part: Part,
   poses: Sequence[Pose],
   times: Sequence[Times],
-  where: tuple[np.ndarray, np.ndarray, np.ndarray],
+  where: tuple[Indices, Indices, Indices],
   box: tuple[int, int],
 ) -> None:
   """Samples a part in a box of each frame, averages its poses, and blends it in."""
@@ -210,7 +222,15 @@ def paint(
     blend(canvas, layer, index, top, left, colour, alpha)
 
 
-def blend(canvas: Canvas, layer: Layer, index, y0, x0, colour, alpha) -> None:
+def blend(
+  canvas: Canvas,
+  layer: Layer,
+  index: Indices,
+  y0: Indices,
+  x0: Indices,
+  colour: Float[np.ndarray, "3 t y x"],
+  alpha: Patches,
+) -> None:
   """Lays sampled patches over the canvas at their places."""
   rows, columns = alpha.shape[1:]
   touched, full, inside = alpha > MIXED[0], alpha >= MIXED[1], alpha > 0.5
@@ -228,7 +248,14 @@ def blend(canvas: Canvas, layer: Layer, index, y0, x0, colour, alpha) -> None:
     labels[inside[k]] = layer.label
 
 
-def cast_shadow(canvas: Canvas, layer: Layer, index, y0, x0, alpha) -> None:
+def cast_shadow(
+  canvas: Canvas,
+  layer: Layer,
+  index: Indices,
+  y0: Indices,
+  x0: Indices,
+  alpha: Patches,
+) -> None:
   """Darkens what lies behind a layer, displaced by its shadow_offset."""
   h, w = canvas.labels.shape[1:]
   rows, columns = alpha.shape[1:]

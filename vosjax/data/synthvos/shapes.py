@@ -1,6 +1,7 @@
 """Objects as jointed parts; a part is a small picture with a signed distance."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from jaxtyping import Complex, Float
@@ -56,7 +57,14 @@ def grid(radius: float) -> tuple[Distance, Distance]:
   return y, x
 
 
-def star(y, x, radius: float, waves: np.ndarray, phases: np.ndarray, aspect: float):
+def star(
+  y: Distance,
+  x: Distance,
+  radius: float,
+  waves: Float[np.ndarray, " k"],
+  phases: Float[np.ndarray, " k"],
+  aspect: float,
+) -> Distance:
   """Outline radius * (1 + sum of waves): concave where the waves are strong."""
   y, x = y * np.float32(aspect), x / np.float32(aspect)
   orders = np.arange(2, 2 + len(waves))
@@ -71,21 +79,27 @@ def star(y, x, radius: float, waves: np.ndarray, phases: np.ndarray, aspect: flo
   return (edge - length) / steep / np.float32(max(aspect, 1 / aspect))
 
 
-def box(y, x, height: float, width: float, corner: float):
+def box(
+  y: Distance, x: Distance, height: float, width: float, corner: float
+) -> Distance:
   """Rounded rectangle of the given half sizes."""
   dy, dx = np.abs(y) - (height - corner), np.abs(x) - (width - corner)
   outside = np.hypot(np.maximum(dy, 0), np.maximum(dx, 0))
   return corner - outside - np.minimum(np.maximum(dy, dx), 0)
 
 
-def limb(y, x, length: float, root: float, tip: float):
+def limb(y: Distance, x: Distance, length: float, root: float, tip: float) -> Distance:
   """A tapered capsule that hangs down from the origin."""
   along = np.clip(y / np.float32(length), 0, 1)
   return root + (tip - root) * along - np.hypot(x, y - along * np.float32(length))
 
 
 def paint(
-  rng, outline: Distance, changed: Distance, colours: Palette, **fields
+  rng: np.random.Generator,
+  outline: Distance,
+  changed: Distance,
+  colours: Palette,
+  **fields: Any,
 ) -> Part:
   """A part with a texture inside its outlines, shaded as if it were round."""
   seen = np.maximum(outline, changed) > -3
@@ -105,7 +119,13 @@ def paint(
   return Part(pixels.astype(np.float32), origin, **fields)
 
 
-def blob(rng, radius: float, colours: Palette, rough: float, **fields) -> Part:
+def blob(
+  rng: np.random.Generator,
+  radius: float,
+  colours: Palette,
+  rough: float,
+  **fields: Any,
+) -> Part:
   """A star-shaped part that changes its outline over time."""
   orders = 6
   fall = rough / np.arange(1, orders + 1) ** rng.uniform(0.3, 1.2)
@@ -126,11 +146,21 @@ def blob(rng, radius: float, colours: Palette, rough: float, **fields) -> Part:
   return paint(rng, outline, changed, colours, morph=morph, ripple=ripple, **fields)
 
 
-def rigid(rng, outline, colours: Palette, **fields) -> Part:
+def rigid(
+  rng: np.random.Generator, outline: Distance, colours: Palette, **fields: Any
+) -> Part:
+  """A part that keeps its outline."""
   return paint(rng, outline, outline, colours, **fields)
 
 
-def hanging(rng, length: float, thick: float, colours: Palette, **fields) -> Part:
+def hanging(
+  rng: np.random.Generator,
+  length: float,
+  thick: float,
+  colours: Palette,
+  **fields: Any,
+) -> Part:
+  """A limb below its joint, which may bend as it swings."""
   outline = limb(*grid(length + thick), length, thick, thick * rng.uniform(0.5, 1.0))
   ripple = (
     thick * rng.choice([0, 0.7]),
@@ -140,7 +170,9 @@ def hanging(rng, length: float, thick: float, colours: Palette, **fields) -> Par
   return rigid(rng, outline, colours, ripple=ripple, **fields)
 
 
-def creature(rng, radius: float, colours: list[Palette]) -> list[Part]:
+def creature(
+  rng: np.random.Generator, radius: float, colours: list[Palette]
+) -> list[Part]:
   """A body with a head and swinging limbs: upright or on all fours."""
   upright = rng.random() < 0.5
   tall, wide = (0.55, 0.32) if upright else (0.33, 0.65)
@@ -172,7 +204,9 @@ def creature(rng, radius: float, colours: list[Palette]) -> list[Part]:
   return [*limbs[: len(limbs) // 2], body, face, *limbs[len(limbs) // 2 :]]
 
 
-def vehicle(rng, radius: float, colours: list[Palette]) -> list[Part]:
+def vehicle(
+  rng: np.random.Generator, radius: float, colours: list[Palette]
+) -> list[Part]:
   """A hull with a cabin and turning wheels."""
   wide, tall = radius * rng.uniform(0.8, 1.1), radius * rng.uniform(0.25, 0.4)
   hull = rigid(rng, box(*grid(wide), tall, wide, 0.4 * tall), colours[0])
@@ -198,7 +232,9 @@ def vehicle(rng, radius: float, colours: list[Palette]) -> list[Part]:
   return [cabin, hull, *wheels]
 
 
-def pair(rng, radius: float, colours: list[Palette]) -> list[Part]:
+def pair(
+  rng: np.random.Generator, radius: float, colours: list[Palette]
+) -> list[Part]:
   """A rough blob with one or two others grown on it."""
   parts = [blob(rng, 0.7 * radius, colours[0], rng.uniform(0.1, 0.7))]
   for k in range(int(rng.integers(0, 3))):
@@ -210,7 +246,9 @@ def pair(rng, radius: float, colours: list[Palette]) -> list[Part]:
   return parts
 
 
-def rod(rng, radius: float, colours: list[Palette]) -> list[Part]:
+def rod(
+  rng: np.random.Generator, radius: float, colours: list[Palette]
+) -> list[Part]:
   """A long bar: boards, poles, trunks."""
   thick = radius * rng.uniform(0.12, 0.3)
   return [
