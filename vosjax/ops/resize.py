@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from vosjax.types import AnyArray
@@ -25,12 +26,17 @@ def bilinear(
   shape = (n, *size, c)
   if not align_corners:
     return jax.image.resize(x, shape, "bilinear", antialias=False)
-  scale = jnp.array([
-      (out - 1) / (old - 1) if old > 1 else 1.0 for old, out in zip((h, w), size)
-  ])
-  return jax.image.scale_and_translate(
-      x, shape, (1, 2), scale, 0.5 - 0.5 * scale, "linear", antialias=False
+  rows, columns = (
+      jnp.asarray(_corner_weights(old, out), x.dtype) for old, out in zip((h, w), size)
   )
+  x = jnp.einsum("nhwc,Hh->nHwc", x, rows)
+  return jnp.einsum("nhwc,Ww->nhWc", x, columns)
+
+
+def _corner_weights(old: int, out: int) -> np.ndarray:
+  """Share of each of `old` samples in each of `out`, first and last being kept."""
+  position = np.linspace(0, old - 1, out)
+  return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(old)[None]))
 
 
 def average_pool(
@@ -70,6 +76,14 @@ def max_pool_3x3(
     ]
     x = jnp.maximum(jnp.maximum(taps[0], taps[1]), taps[2])
   return x
+
+
+def max_pool_2x2(x: Float[Array, "n h w c"]) -> Float[Array, "n height width c"]:
+  """Max of non-overlapping squares; sizes round up, the last square may be cut."""
+  n, h, w, c = x.shape
+  pad = ((0, 0), (0, h % 2), (0, w % 2), (0, 0))
+  x = jnp.pad(x, pad, constant_values=-jnp.inf)
+  return x.reshape(n, (h + 1) // 2, 2, (w + 1) // 2, 2, c).max((2, 4))
 
 
 class PadToMultiple:

@@ -70,11 +70,13 @@ class BatchNorm(nn.Module):
 
 
 class ConvNorm(nn.Module):
-  """Convolution without bias, then BatchNorm; or, folded, a convolution with bias.
+  """Convolution, then BatchNorm; or, folded, a convolution with bias.
 
   Attributes:
     size: rows and columns of the kernel.
     folded: the variables come from `fold`.
+    use_bias: of the convolution before BatchNorm; it changes nothing that BatchNorm
+      does not undo, but some released weights have it.
   """
 
   features: int
@@ -84,6 +86,7 @@ class ConvNorm(nn.Module):
   folded: bool = False
   axis_name: str | None = None
   dtype: Dtype = None
+  use_bias: bool = False
 
   @nn.compact
   def __call__(
@@ -94,7 +97,7 @@ class ConvNorm(nn.Module):
         self.size,
         self.stride,
         self.dilation,
-        use_bias=self.folded,
+        use_bias=self.folded or self.use_bias,
         kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
         dtype=self.dtype,
         name="conv",
@@ -124,7 +127,8 @@ def fold(
     if set(params) == {"conv", "norm"}:
       norm, running = params["norm"], stats["norm"]
       factor = norm["scale"] * jax.lax.rsqrt(running["var"] + epsilon)
-      bias = norm["bias"] - running["mean"] * factor
+      offset = running["mean"] - params["conv"].get("bias", 0.0)
+      bias = norm["bias"] - offset * factor
       kernel = params["conv"]["kernel"] * factor[None, None, None]
       params = {"conv": {"kernel": kernel, "bias": bias}}
     params = {

@@ -1,0 +1,68 @@
+"""A ConvLSTM cell whose gates are computed one input at a time."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from vosjax.models.modules.conv import Dtype, SplitConv
+from vosjax.types import record
+
+
+@record
+class ConvLSTMState:
+  """What a cell hands on."""
+
+  hidden: Float[Array, "n h w c"]
+  cell: Float[Array, "n h w c"]
+
+
+class ConvLSTMCell(nn.Module):
+  """LSTM with one 3x3 convolution for all gates, over a concatenation of inputs.
+
+  The convolution is linear: what several steps share is read once (`read`), and
+  the cell takes the sum of all that was read. Its channels are, in quarters, input
+  gate, forget gate, output gate and candidate.
+
+  Attributes:
+    inputs: name and channels of each input, previous hidden maps included, in the
+      order of the concatenation.
+    features: channels of the hidden map and of the cell.
+
+  Source: Shi et al., NeurIPS 2015, without peepholes.
+  """
+
+  inputs: tuple[tuple[str, int], ...]
+  features: int
+  dtype: Dtype = None
+
+  def setup(self):
+    parts = tuple(channels for _, channels in self.inputs)
+    # PyTorch's default is U(-1, 1) / sqrt(fan_in), He's is sqrt(6) times as wide.
+    gains = (6**-0.5,) * len(parts)
+    self.gates = SplitConv(parts, 4 * self.features, 3, gains, self.dtype)
+
+  @property
+  def bias(self) -> Float[Array, " g"]:
+    """Of the gates."""
+    return self.gates.bias
+
+  def read(
+      self, name: str, x: Float[Array, "n h w c"], *, bias: bool = False
+  ) -> Float[Array, "n h w g"]:
+    """The part that one input has in the gates; `bias` adds the bias to it."""
+    index = [known for known, _ in self.inputs].index(name)
+    return self.gates(x, index, bias=bias)
+
+  def __call__(
+      self, gates: Float[Array, "n h w g"], cell: Float[Array, "n h w c"]
+  ) -> ConvLSTMState:
+    """One step, from the sum of what was read; sums are kept in float32."""
+    gates = gates.astype(jnp.float32)
+    i, f, o, candidate = jnp.split(gates, 4, axis=-1)
+    cell = nn.sigmoid(f) * cell + nn.sigmoid(i) * jnp.tanh(candidate)
+    return ConvLSTMState(nn.sigmoid(o) * jnp.tanh(cell), cell)
+
+  def initial_state(self, n: int, h: int, w: int) -> ConvLSTMState:
+    """Zeros."""
+    zeros = jnp.zeros((n, h, w, self.features))
+    return ConvLSTMState(zeros, zeros)

@@ -1,0 +1,157 @@
+"""The ConvLSTM pyramid that decodes one object after another (RVOS and RSIS)."""
+
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from vosjax.models.modules.conv import Conv, Dtype
+from vosjax.models.modules.conv_lstm import ConvLSTMCell, ConvLSTMState
+from vosjax.ops import resize
+from vosjax.types import record
+
+SkipMode = Literal["concat", "sum", "multiply", "none"]
+Maps = tuple[Float[Array, "..."], ...]  # one per level, coarse to fine
+
+# PyTorch's default, U(-1, 1) / sqrt(fan_in).
+torch_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+@record
+class LevelFeatures:
+  """What all objects share at one level.
+
+  Attributes:
+    gates: the part of the gates that no object has a share in, bias included.
+    factor: multiplies the upsampled hidden map; only in skip mode "multiply".
+  """
+
+  gates: Float[Array, "b h w g"]
+  factor: Float[Array, "b h w c"] | None
+
+
+class RecurrentDecoder(nn.Module):
+  """A ladder of ConvLSTM cells, each at twice the size of the one before.
+
+  The cells' states pass from object to object. What all objects share is read into
+  the gates once per frame (`encode`) and what objects bring along for all of them at
+  once (`own_gates`); only the rest waits for the object before. Inputs of a cell are
+  named "upsampled" (hidden map of the coarser level), "skip", "mask" (the object's
+  previous mask), "spatial" (hidden map of the previous object) and "temporal" (the
+  object's hidden map in the previous frame).
+
+  Attributes:
+    skips: channels of the skip connections, coarse to fine.
+    features: channels of the hidden maps.
+    mask: cells have the input "mask".
+    temporal: cells have the input "temporal".
+    skip_mode: how a skip connection meets the upsampled hidden map.
+
+  Source: Ventura et al., CVPR 2019, section 3; Salvador et al., arXiv 1712.00617.
+  """
+
+  skips: tuple[int, ...] = (128, 128, 64, 32)
+  features: tuple[int, ...] = (128, 64, 32, 16)
+  mask: bool = False
+  temporal: bool = True
+  skip_mode: SkipMode = "concat"
+  dtype: Dtype = None
+
+  def setup(self):
+    self.cells = [
+        ConvLSTMCell(self._inputs(level), features, self.dtype)
+        for level, features in enumerate(self.features)
+    ]
+    self.head = Conv(1, 3, kernel_init=torch_init)
+
+  def _inputs(self, level):
+    """Names and channels in the order of the official concatenation."""
+    concat = level == 0 or self.skip_mode == "concat"
+    present = {
+        "upsampled": level > 0 and self.features[level - 1],
+        "skip": concat and self.skips[level],
+        "mask": int(self.mask),
+        "spatial": self.features[level],
+        "temporal": self.temporal and self.features[level],
+    }
+    return tuple((name, channels) for name, channels in present.items() if channels)
+
+  def encode(self, skips: Maps) -> tuple[LevelFeatures, ...]:
+    """What all objects share, computed once per frame."""
+    levels = []
+    for cell, skip in zip(self.cells, skips):
+      names = [name for name, _ in cell.inputs]
+      if "skip" in names:
+        gates = cell.read("skip", skip, bias=True)
+      elif self.skip_mode == "sum":
+        gates = cell.read("upsampled", skip, bias=True)
+      else:
+        shape = (*skip.shape[:3], 4 * cell.features)
+        gates = jnp.broadcast_to(cell.bias[None, None, None], shape)
+      multiply = self.skip_mode == "multiply" and "skip" not in names
+      levels.append(LevelFeatures(gates, skip if multiply else None))
+    return tuple(levels)
+
+  def own_gates(self, name: Literal["mask", "temporal"], maps: Maps) -> Maps:
+    """The part of the gates that objects bring along; maps are [b o h w (c)]."""
+
+    def read(cell, x):
+      b, o, h, w = x.shape[:4]
+      gates = cell.read(name, x.reshape(b * o, h, w, -1))
+      return gates.reshape(b, o, h, w, -1)
+
+    return tuple(read(cell, x) for cell, x in zip(self.cells, maps))
+
+  def __call__(
+      self,
+      shared: tuple[LevelFeatures, ...],
+      own: Maps,
+      alone: Bool[Array, "b o"],
+  ) -> Maps:
+    """Hidden maps [b o h w c] of all objects.
+
+    Args:
+      shared: from `encode`.
+      own: sum of `own_gates` at every level, or () if objects bring nothing.
+      alone: objects that see zeros in place of the previous object's state.
+    """
+    states = tuple(
+        cell.initial_state(*level.gates.shape[:3])
+        for cell, level in zip(self.cells, shared)
+    )
+    scan = nn.scan(
+        RecurrentDecoder._decode_object,
+        variable_broadcast="params",
+        split_rngs={"params": False},
+        in_axes=(1, 1, nn.broadcast),
+        out_axes=1,
+    )
+    return scan(self, states, own, alone, shared)[1]
+
+  def _decode_object(self, states, own, alone, shared):
+    keep = 1.0 - alone[:, None, None, None]
+    after: list[ConvLSTMState] = []
+    for level, (cell, state) in enumerate(zip(self.cells, states)):
+      state = jax.tree.map(lambda x: x * keep, state)
+      gates = shared[level].gates + cell.read("spatial", state.hidden)
+      if own:
+        gates = gates + own[level]
+      if level:
+        x = resize.bilinear(after[-1].hidden, gates.shape[1:3], align_corners=True)
+        factor = shared[level].factor
+        gates = gates + cell.read("upsampled", x if factor is None else x * factor)
+      after.append(cell(gates, state.cell))
+    return tuple(after), tuple(state.hidden for state in after)
+
+  def logits(
+      self, hidden: Float[Array, "b o h w c"], size: tuple[int, int]
+  ) -> Float[Array, "b o height width"]:
+    """Mask logits at `size`, from the finest hidden maps."""
+    b, o, h, w, c = hidden.shape
+    x = hidden.reshape(b * o, h, w, c)
+    x = self.head(resize.bilinear(x, (2 * h, 2 * w), align_corners=True))
+    if size != (2 * h, 2 * w):
+      x = resize.bilinear(x, size, align_corners=True)
+    return x.reshape(b, o, *size)

@@ -1,0 +1,63 @@
+"""ResNet with a narrow skip connection from each stage (RVOS and RSIS)."""
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from vosjax.models.backbones import resnet
+from vosjax.models.modules.conv import Dtype
+from vosjax.models.modules.norm import ConvNorm
+from vosjax.types import AnyArray
+
+_DIVISORS = (1, 1, 2, 4, 8)  # of the channels of each skip connection
+
+
+class SkipEncoder(nn.Module):
+  """Skip connections, coarse to fine; without activation, as published.
+
+  Attributes:
+    backbone: resnet18 to resnet152.
+    width: channels of its stem.
+    features: channels of the coarsest skip connection.
+    num_skips: 4 begins with stage4 and ends with stage1, 5 takes the stem too.
+    frozen: stages of the backbone that are not trained.
+  """
+
+  backbone: str = "resnet101"
+  width: int = 64
+  features: int = 128
+  num_skips: int = 4
+  frozen: tuple[str, ...] = ()
+  remat: bool = False
+  folded: bool = False
+  axis_name: str | None = None
+  dtype: Dtype = None
+
+  def setup(self):
+    common = {"folded": self.folded, "axis_name": self.axis_name, "dtype": self.dtype}
+    self.resnet = resnet.ResNet(
+        self.backbone,
+        self.width,
+        output_stride=32,
+        frozen=self.frozen,
+        remat=self.remat,
+        name="backbone",
+        **common,
+    )
+    self.skips = [
+        ConvNorm(channels, 3, use_bias=True, **common) for channels in self.channels
+    ]
+
+  @property
+  def channels(self) -> tuple[int, ...]:
+    """Of the skip connections."""
+    return tuple(self.features // n for n in _DIVISORS[: self.num_skips])
+
+  def __call__(
+      self, frames: Float[AnyArray, "n h w 3"], *, train: bool, steps: int = 1
+  ) -> tuple[Float[Array, "..."], ...]:
+    """Skip connections [n h w c] of RGB frames in [0, 1]."""
+    stages = self.resnet(resnet.normalise(frames), train=train, steps=steps)
+    taps = [getattr(stages, name) for name in reversed(resnet.STAGES)]
+    return tuple(
+        skip(x, train=train, steps=steps) for skip, x in zip(self.skips, taps)
+    )
