@@ -81,7 +81,17 @@ def smoke():
 
 
 def davis_folder():
-  """The embedded network at 240 rows, on your videos: --config.data.root=FOLDER."""
+  """The embedded network at 240 rows, on real videos beside the procedural ones.
+
+  Trains on ImageSets/2016/train.txt of a folder in DAVIS layout and scores its
+  val.txt by the protocol of DAVIS 2016:
+
+    python -m vosjax.main --config=configs/agame.py:davis_folder \
+        --config.data.root=../shared/data/davis16_240p --workdir=runs/davis16
+
+  data.year and data.resolution name other lists and sizes; a 2017 list keeps objects
+  apart and is scored by the protocol of 2017.
+  """
   config = embedded()
   config.title = "A-GAME, a small network on a DAVIS-layout folder, at 240 rows."
   config.data.update(year="2016", resolution="240p")
@@ -108,16 +118,18 @@ def paper():
 
   Epochs of alpha are 3231 sequences (60 of DAVIS 2017, 3171 of YouTube-VOS) in batches
   of 4. How many of the paper's samples came from SynthVOS is not published: here as
-  many as from YouTube-VOS. In beta every set has the same share.
+  many as from YouTube-VOS, from data.synthvos where that folder is and procedural
+  otherwise. Beta has the two real sets alone, with equal shares.
   """
   config = _paper("A-GAME, the paper's recipe: half resolution, then full.")
+  config.data.synthvos = "data/synthvos"
   epoch = 3231 // 4
   config.stages.alpha = base.stage(
       num_steps=160 * epoch, steps_per_epoch=epoch, lr_decay=0.975, weight_decay=1e-5
   )
   config.stages.alpha.sources.update(davis=60.0, youtube_vos=3171.0, synthvos=3171.0)
   config.stages.beta = _beta(samples=2 * 60)
-  config.stages.beta.sources.update(davis=1.0, youtube_vos=1.0, synthvos=1.0)
+  config.stages.beta.sources.update(davis=1.0, youtube_vos=1.0)
   return config
 
 

@@ -85,10 +85,25 @@ def test_every_key_is_read_somewhere():
       if isinstance(node, ast.Attribute):
         read.add(node.attr)
   config = GET_CONFIG("paper")
+  named = (".losses.", ".sources.", ".min_chosen_pixels.", "model.fields.")
   keys = {path.rpartition(".")[2] for path in paths(config)
-          if not path.startswith("model.fields.")
-          and ".losses." not in path and ".sources." not in path}  # fmt: skip
+          if not any(part in path for part in named)}  # fmt: skip
   assert not keys - read
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_precision_and_remat_can_be_set_on_every_variant(variant):
+  config = GET_CONFIG(variant)
+  config.model.fields.update(dtype="bfloat16", remat=True)
+  model = models.build(config.model.name, **config.model.fields.to_dict())
+  features = jax.eval_shape(
+      lambda: model.init_with_output(
+          jax.random.key(0), jnp.zeros((1, 32, 32, 3)), method="encode"
+      )[0]
+  )
+  assert features.deep.dtype == features.skip4.dtype == jnp.bfloat16
+  if model.use_appearance:  # its sums need every bit
+    assert features.appearance.dtype == jnp.float32
 
 
 @pytest.mark.parametrize(("variant", "field", "value"), [
@@ -120,6 +135,8 @@ def test_the_paper_recipe_has_the_numbers_of_the_released_program():
   assert beta.num_steps * beta.batch_size == 100 * 120
   assert dict(alpha.losses) == {"final": 1.0, "coarse": 1.0}
   assert dict(beta.losses) == {"final": 1.0, "coarse": 0.0}
+  assert dict(alpha.sources) == {"davis": 60, "youtube_vos": 3171, "synthvos": 3171}
+  assert dict(beta.sources) == {"davis": 1, "youtube_vos": 1, "synthvos": 0}
   alpha, beta = GET_CONFIG("paper_davis").stages.values()
   assert alpha.num_steps * alpha.batch_size == 80 * 2600
   assert beta.num_steps * beta.batch_size == 100 * 118

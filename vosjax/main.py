@@ -14,6 +14,13 @@ _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run; resumed if it holds one. Default: a new one."
 )
 
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "Several processes train one model: HOST:PORT of the first, "
+    "or auto where JAX finds the others itself (Slurm, TPU pods).",
+)  # fmt: skip
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many, unless auto.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which, from 0, unless auto.")
+
 
 def main(argv: list[str]) -> int:
   """Runs the configuration; returns the exit code."""
@@ -21,10 +28,12 @@ def main(argv: list[str]) -> int:
     return _refuse(f"unexpected argument {argv[1]!r}")
   if _CONFIG.value is None:
     return _refuse("give a configuration, e.g. --config=configs/agame.py")
-  from vosjax.train import run  # loads JAX, which a mistyped flag need not
+  from vosjax.train import processes, run  # load JAX: a mistyped flag need not
 
   logging.getLogger("absl").setLevel(logging.WARNING)  # libraries may warn, no more
   try:
+    if _COORDINATOR.value is not None:
+      processes.connect(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     run.run(_CONFIG.value, _WORKDIR.value)
   except run.Interrupted as stop:
     _refuse(str(stop))

@@ -98,7 +98,7 @@ class _Samples:
 
   sources: tuple[Source, ...]
   order: Order
-  transforms: tuple[Any, ...]
+  transforms: tuple[tuple[Any, ...], ...]  # of each source
   length: int
 
   def __len__(self) -> int:
@@ -111,7 +111,7 @@ class _Samples:
     for candidate in range(k, k + _MAX_TRIES):
       source, index = self.order[candidate]
       element = video = self.sources[source][index]
-      for transform in self.transforms:
+      for transform in self.transforms[source]:
         element = transform.random_map(element, rng)
         if element is None:
           unfit.append(video.name)
@@ -127,7 +127,7 @@ class _Samples:
 def batches(
     sources: Sequence[Source],
     weights: Sequence[float] | None,
-    transforms: Sequence[Any],
+    transforms: Sequence[Any] | Sequence[Sequence[Any]],
     *,
     batch_size: int,
     seed: int,
@@ -144,7 +144,8 @@ def batches(
     sources: where the videos are.
     weights: relative share of each source; None: by size.
     transforms: applied in turn, the first to a video; each has
-      `random_map(element, rng)` and may return None to pass a video over.
+      `random_map(element, rng)` and may return None to pass a video over. Either
+      one sequence for all sources, or one for each.
     batch_size: clips of a batch of this process.
     seed: with the step it determines every batch.
     start_step: first step wanted; resuming needs nothing else.
@@ -170,7 +171,9 @@ def batches(
       sizes=tuple(len(source) for source in sources),
       weights=None if weights is None else tuple(weights),
       replacement=replacement, samples_per_epoch=samples_per_epoch, seed=seed)
-  samples = _Samples(tuple(sources), order, tuple(transforms),
+  if not transforms or not isinstance(transforms[0], Sequence):
+    transforms = [transforms] * len(sources)
+  samples = _Samples(tuple(sources), order, tuple(map(tuple, transforms)),
                      length=num_steps * batch_size * count)
   dataset = grain.MapDataset.source(samples)[index::count]
   dataset = dataset[start_step * batch_size:]

@@ -19,6 +19,21 @@ from vosjax.data.sources import VOID, Clip, Video, read_clip
 
 
 @dataclasses.dataclass(frozen=True)
+class RequireSize(grain.transforms.RandomMap):
+  """Passes over videos of another size (the paper: YouTube-VOS at 720x1280 alone).
+
+  Attributes:
+    size: (height, width).
+  """
+
+  size: tuple[int, int]
+
+  def random_map(self, video: Video, rng: np.random.Generator) -> Video | None:  # noqa: ARG002
+    """The video, or None if its first frame has another size."""
+    return video if video.frame(0).shape[:2] == tuple(self.size) else None
+
+
+@dataclasses.dataclass(frozen=True)
 class SampleClip(grain.transforms.RandomMap):
   """Cuts consecutive listed frames, the first of which shows an object.
 

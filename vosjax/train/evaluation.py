@@ -17,7 +17,7 @@ from vosjax.data.sources import VOID, Video
 from vosjax.inference import export, protocols
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.evaluate import evaluate
-from vosjax.inference.results import Result
+from vosjax.inference.results import CSV_COLUMNS, Result
 from vosjax.types import Variables
 
 FILM_RATE = 12.0  # frames per second
@@ -79,12 +79,12 @@ def write_scores(folder: pathlib.Path, results: Mapping[str, Result]) -> None:
 
 
 def table(results: Mapping[str, Result]) -> str:
-  """J&F, J and F of each result in per cent, aligned for a terminal."""
+  """Means, recalls and decays of each result in per cent, aligned for a terminal."""
   width = max(map(len, results))
-  columns = ("J&F-Mean", "J-Mean", "F-Mean")
-  lines = [" " * width + "".join(f"{name:>10}" for name in columns)]
+  heads = ("J&F", "J", "recall", "decay", "F", "recall", "decay")
+  lines = [" " * width + "".join(f"{head:>8}" for head in heads)]
   for name, result in results.items():
-    values = "".join(f"{100 * result.summary[column]:10.1f}" for column in columns)
+    values = "".join(f"{100 * result.summary[column]:8.1f}" for column in CSV_COLUMNS)
     lines.append(f"{name:{width}}{values}")
   return "\n".join(lines)
 

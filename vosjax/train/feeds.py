@@ -47,7 +47,12 @@ def training_sources(config: ConfigDict, stage: ConfigDict) -> dict[str, Source]
 
 
 def synthvos(config: ConfigDict, stage: ConfigDict) -> Source:
-  """Procedural videos of exactly one clip each."""
+  """Prepared videos where `data.synthvos` is a folder; otherwise procedural ones.
+
+  A procedural video is drawn in exactly the size of one clip.
+  """
+  if config.data.synthvos and pathlib.Path(config.data.synthvos).expanduser().is_dir():
+    return _folder("data.synthvos", config.data.synthvos, "SynthVOS", "train")
   source = SynthVos(
       config.seed,
       config.data.synthvos_videos,
@@ -56,6 +61,14 @@ def synthvos(config: ConfigDict, stage: ConfigDict) -> Source:
       max_objects=config.data.synthvos_objects,
   )
   return InMemory(source) if config.data.synthvos_in_memory else source
+
+
+def origin(source: Source) -> str:
+  """Where the videos of a source come from."""
+  for attribute in ("directory", "root"):
+    if folder := getattr(source, attribute, None):
+      return f"from {folder}"
+  return "procedural"
 
 
 def batches(
@@ -67,7 +80,7 @@ def batches(
       _batches,
       sources=tuple(sources.values()),
       weights=tuple(stage.sources[name] for name in sources),
-      transforms=clip_transforms(config, stage),
+      transforms=[clip_transforms(config, stage, name) for name in sources],
       batch_size=stage.batch_size // processes,
       seed=config.seed,
       num_steps=stage.num_steps,
@@ -84,13 +97,17 @@ def _batches(start_step, *, sources, weights, transforms, **options):
   )
 
 
-def clip_transforms(config: ConfigDict, stage: ConfigDict) -> tuple[Any, ...]:
-  """What happens to a video on its way into a batch."""
+def clip_transforms(
+    config: ConfigDict, stage: ConfigDict, name: str
+) -> tuple[Any, ...]:
+  """What happens to a video of the named source on its way into a batch."""
   steps = [
       transforms.SampleClip(stage.clip_length, config.data.min_object_pixels),
       transforms.Resize(tuple(stage.size)),
-      transforms.ChooseObject(config.data.min_chosen_pixels),
+      transforms.ChooseObject(config.data.min_chosen_pixels[name]),
   ]
+  if name == "youtube_vos" and config.data.youtube_vos_size:
+    steps.insert(0, transforms.RequireSize(tuple(config.data.youtube_vos_size)))
   if stage.flip:
     steps.append(transforms.RandomFlip())
   if stage.zoom:
@@ -135,7 +152,7 @@ def youtube_vos(config: ConfigDict) -> Source:
       "data.youtube_vos",
       config.data.youtube_vos,
       "YouTube-VOS 2018 from https://youtube-vos.org",
-      "train",
+      config.data.youtube_vos_subset,
       sparse=True,
   )
 

@@ -3,6 +3,12 @@
 import signal
 from types import FrameType
 
+import jax
+
+from vosjax.train import processes
+
+STEPS_TO_AGREE = 10  # between two questions to the other processes
+
 
 class Interrupted(Exception):
   """A signal ended the run; its state was saved.
@@ -39,6 +45,12 @@ class Interrupt:
   def __exit__(self, *_: object) -> None:
     for signum, handler in self._previous.items():
       signal.signal(signum, handler)
+
+  def heard(self, step: int) -> int | None:
+    """The signal that ends the run after this step, the same in all processes."""
+    if jax.process_count() == 1:
+      return self.signum
+    return None if step % STEPS_TO_AGREE else processes.agree(self.signum)
 
   def _note(self, signum: int, frame: FrameType | None) -> None:
     del frame

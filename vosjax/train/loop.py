@@ -38,8 +38,9 @@ class Stage:
 
   def enter(self, state: TrainState, step: int) -> TrainState:
     """The state on this stage's devices, with a fresh optimizer at its beginning."""
+    state = replicate(state, self.mesh)
     if step == self.start:
-      state = state.replace(opt_state=self.tx.init(state.params))
+      state = state.replace(opt_state=jax.jit(self.tx.init)(state.params))
     return replicate(state, self.mesh)
 
 
@@ -91,13 +92,14 @@ def fit(
       step += 1
       reports.push(step, metrics, batch["names"])
       due = [a for a in actions if step % a.steps == 0 or step == last]
-      if due or interrupt.signum is not None:
+      signum = interrupt.heard(step)
+      if due or signum is not None:
         reports.flush()
       for action in due:
         action.act(step, state)
-      if interrupt.signum is not None and step < last:
+      if signum is not None and step < last:
         checkpoints.save(step, state)
-        raise Interrupted(interrupt.signum, step)
+        raise Interrupted(signum, step)
   reports.flush()
   return state
 

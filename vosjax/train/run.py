@@ -1,5 +1,6 @@
 """A whole run: from a configuration to a trained, scored and shown model."""
 
+import contextlib
 import logging
 import pathlib
 import sys
@@ -15,7 +16,7 @@ from ml_collections import ConfigDict
 from vosjax import checkpoints as model_files
 from vosjax import models
 from vosjax.data.sources import Source
-from vosjax.train import feeds, writers
+from vosjax.train import feeds, processes, writers
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupt, Interrupted
 from vosjax.train.loop import Every, Stage, fit
@@ -48,16 +49,16 @@ def run(config: ConfigDict, workdir: str | None) -> None:
   LOG.info(config.title)
   if config.mode not in ("train", "evaluate"):
     raise ValueError(f"mode is {config.mode!r}; known: ['evaluate', 'train'].")
-  if config.mode == "evaluate":
-    if workdir is None:
-      raise ValueError("mode evaluate needs --workdir=DIR, a folder of a finished run.")
-    return evaluate(config, pathlib.Path(workdir))
-  return train(config, workdir)
+  if config.mode == "train":
+    train(config, workdir)
+  elif processes.is_first():
+    evaluate(config, workdir)
+  processes.wait("the end")
 
 
 def _speak() -> None:
   """Sends what a run reports to stdout, and none of it through absl a second time."""
-  LOG.setLevel(logging.INFO)
+  LOG.setLevel(logging.INFO if processes.is_first() else logging.WARNING)
   LOG.propagate = False
   LOG.handlers = [logging.StreamHandler(sys.stdout)]
 
@@ -68,35 +69,13 @@ def train(config: ConfigDict, workdir: str | None) -> None:
   model = build(config)
   stages, sources = make_stages(config, model)
   unseen = feeds.evaluation_source(config)
-  path, resumed = open_workdir(config, workdir)
-  LOG.info("workdir   %s", path)
   initial = jax.device_get(init(model, config))
+  path, resumed = open_workdir(config, workdir)
+  LOG.info("workdir   %s%s", path, ", where a run goes on" if resumed else "")
   describe(config, model, initial, sources, stages)
-  checkpoints = Checkpoints(path / "checkpoints", keep=config.checkpoint.keep)
-  done = checkpoints.latest() or 0
-  writer = writers.MetricsWriter(path, resumed_from=done)
-  try:
-    state = replicate(
-        TrainState.create(initial, stages[0].tx, config.seed), stages[0].mesh
-    )
-    if done:
-      state = checkpoints.restore(state)
-    if resumed:
-      LOG.info("resuming  at step %d of %d", done, stages[-1].stop)
-    validation = Validation(config, model, unseen, writer, path)
-    log = Logger(writer, config.log.every_steps, stages[-1].stop)
-    with Interrupt() as interrupt, Progress(config, stages, done) as progress:
-      state = fit(
-          state,
-          stages,
-          checkpoints=checkpoints,
-          interrupt=interrupt,
-          observers=[progress, log],
-          actions=_periodic(config, validation, checkpoints, path),
-      )
-  finally:
-    checkpoints.close()
-    writer.close()
+  state = _fit(config, model, stages, unseen, initial, path)
+  if not processes.is_first():
+    return
   variables = jax.device_get(state.variables)
   fields = config.model.fields.to_dict()
   model_files.save(path / "model", config.model.name, fields, variables)
@@ -106,34 +85,62 @@ def train(config: ConfigDict, workdir: str | None) -> None:
            "--out DIR", path)  # fmt: skip
 
 
-def _periodic(config, validation, checkpoints, path) -> list[Every]:
-  """Validation comes before the checkpoint that bears its score."""
+def _fit(config, model, stages, unseen, initial, path) -> TrainState:
+  """Trains; the first process also reports and validates."""
+  with contextlib.ExitStack() as stack:
+    checkpoints = Checkpoints(path / "checkpoints", keep=config.checkpoint.keep)
+    stack.callback(checkpoints.close)
+    state = replicate(
+        TrainState.create(initial, stages[0].tx, config.seed), stages[0].mesh
+    )
+    done, last = checkpoints.latest() or 0, stages[-1].stop
+    if done:
+      LOG.info("resuming  at step %d of %d", done, last)
+      state = checkpoints.restore(state)
+    observers, actions, validation = [], [], None
+    if processes.is_first():
+      writer = writers.MetricsWriter(path, resumed_from=done)
+      stack.callback(writer.close)
+      validation = Validation(config, model, unseen, writer, path)
+      progress = stack.enter_context(Progress(config, stages, done))
+      observers = [progress, Logger(writer, config.log.every_steps, last)]
+      actions = [
+          Every(config.validation.every_steps, validation),
+          Every(config.log.curves_every_steps, lambda *_: writers.draw_curves(path)),
+      ]
 
-  def save(step, state):
-    checkpoints.save(step, state, score=validation.score_of(step))
+    def save(step, state):
+      score = processes.from_first(validation and validation.score_of(step))
+      checkpoints.save(step, state, score=score)
 
-  def draw(step, state):
-    del step, state  # curves are made of what was written
-    writers.draw_curves(path)
+    actions.append(Every(config.checkpoint.every_steps, save))  # after its score
+    interrupt = stack.enter_context(Interrupt())
+    return fit(
+        state,
+        stages,
+        checkpoints=checkpoints,
+        interrupt=interrupt,
+        observers=observers,
+        actions=actions,
+    )
 
-  return [
-      Every(config.validation.every_steps, validation),
-      Every(config.checkpoint.every_steps, save),
-      Every(config.log.curves_every_steps, draw),
-  ]
 
-
-def evaluate(config: ConfigDict, workdir: pathlib.Path) -> None:
-  """Scores WORKDIR/model on `config.evaluation` and writes WORKDIR/eval."""
-  if not (workdir / "model").is_dir():
+def evaluate(config: ConfigDict, workdir: str | None) -> None:
+  """Scores `evaluation.checkpoint`, or else WORKDIR/model, and writes WORKDIR/eval."""
+  given = config.evaluation.checkpoint
+  if not given and (workdir is None or not pathlib.Path(workdir, "model").is_dir()):
     raise ValueError(
-        f"--workdir={workdir} holds no model/: train to the end first, with the same "
-        "command and without --config.mode=evaluate."
+        f"--workdir={workdir} holds no model/. Train to the end first, with the same "
+        "command and without --config.mode=evaluate, or name a model with "
+        "--config.evaluation.checkpoint=DIR."
     )
   unseen = feeds.evaluation_source(config)
-  model, variables = model_files.load(workdir / "model")
-  finish(config, model, variables, unseen, workdir)
-  LOG.info("scores are in %s, pictures in %s", workdir / "eval", workdir / "preview")
+  model, variables = model_files.load(given or pathlib.Path(workdir, "model"))
+  if not hasattr(model, "init_state"):
+    raise ValueError(f"{given} holds a {type(model).__name__}, which segments nothing.")
+  path, _ = open_workdir(config, workdir)
+  finish(config, model, variables, unseen, path)
+  LOG.info("scores are in %s, pictures in %s", path / "eval", path / "preview")
 
 
 def build(config: ConfigDict) -> nn.Module:
@@ -178,7 +185,7 @@ def make_stages(
         model,
         options.losses.to_dict(),
         remat=options.remat,
-        unroll_steps=options.unroll_steps,
+        unroll_steps=options.unroll_steps or _all_on_cpu(options.clip_length),
     )
     stages.append(
         Stage(
@@ -199,6 +206,10 @@ def make_stages(
   return stages, sources
 
 
+def _all_on_cpu(clip_length: int) -> int:
+  return clip_length - 1 if jax.default_backend() == "cpu" else 1
+
+
 def describe(
     config: ConfigDict,
     model: nn.Module,
@@ -212,7 +223,10 @@ def describe(
            devices[0].platform)  # fmt: skip
   for stage in stages:
     options = config.stages[stage.name]
-    mixed = ", ".join(f"{n} ({len(s)} videos)" for n, s in sources[stage.name].items())
+    mixed = ", ".join(
+        f"{name} ({len(source)} videos, {feeds.origin(source)})"
+        for name, source in sources[stage.name].items()
+    )
     LOG.info(
         "stage     %s: %s; %d clips x %d frames, %d x %d, %d steps on %d device(s)",
         stage.name, mixed, options.batch_size, options.clip_length, *options.size,

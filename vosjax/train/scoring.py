@@ -5,6 +5,8 @@ import pathlib
 from typing import Any
 
 import flax.linen as nn
+import numpy as np
+import tqdm
 from ml_collections import ConfigDict
 
 from vosjax.data.sources import Source, Video
@@ -90,11 +92,19 @@ def finish(
   videos = first_videos(source, config.evaluation.num_videos)
   protocol, options = rules(config)
   LOG.info("scoring   %d unseen videos (%s)", len(videos), protocol.rule)
+  shown: list[np.ndarray] = []
   segment = evaluation.model_segment(model, variables, **options)
-  predicted = [segment(video) for video in videos]
+
+  def segmented():
+    for video in tqdm.tqdm(videos, "scoring", unit="video", disable=None):
+      labels = segment(video)
+      if len(shown) < config.evaluation.num_previews:
+        shown.append(labels)
+      yield labels
+
   copied = map(evaluation.copy_first_mask, videos)
   results = {
-      OURS: evaluation.score(protocol, predicted, videos),
+      OURS: evaluation.score(protocol, segmented(), videos),
       COPIED: evaluation.score(protocol, copied, videos),
   }
   if untrained is not None:
@@ -102,8 +112,7 @@ def finish(
     results[UNTRAINED] = evaluation.score(protocol, map(segment, videos), videos)
   LOG.info("%s", evaluation.table(results))
   evaluation.write_scores(workdir / "eval", results)
-  shown = config.evaluation.num_previews
-  evaluation.write_previews(workdir / "preview", predicted[:shown], videos[:shown])
+  evaluation.write_previews(workdir / "preview", shown, videos)
   return results
 
 

@@ -6,7 +6,10 @@ import os
 import pathlib
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
+
+from vosjax.train import processes
 
 CONFIG = "config.json"
 # What may differ between two starts of one run.
@@ -27,6 +30,19 @@ def open_workdir(config: ConfigDict, workdir: str | None) -> tuple[pathlib.Path,
   Raises:
     ValueError: the folder holds something else; says how the configurations differ.
   """
+  if jax.process_count() == 1:
+    return _open(config, workdir)
+  if workdir is None:
+    raise ValueError(
+        "several processes need --workdir=DIR, a folder that all of them can see."
+    )
+  if processes.is_first():
+    opened = _open(config, workdir)
+  processes.wait("workdir")
+  return opened if processes.is_first() else _open(config, workdir)
+
+
+def _open(config, workdir) -> tuple[pathlib.Path, bool]:
   if workdir is None:
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     path = pathlib.Path("runs") / f"{config.model.name}-{now}"
