@@ -1,0 +1,124 @@
+"""Which videos a stage trains on, and what is said of those that are not there."""
+
+import pathlib
+import runpy
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vosjax.data import transforms
+from vosjax.data.folders import DavisFolder
+from vosjax.data.synthvos import SynthVos
+from vosjax.train import feeds
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "agame.py"))["get_config"]
+SIZE = (32, 48)
+
+
+def make_folder(root, subset="train", year="2016", videos=("one", "two"), length=5):
+  """Videos of one square that moves."""
+  for name in videos:
+    for t in range(length):
+      labels = np.zeros(SIZE, np.uint8)
+      labels[8:24, 8 + t : 24 + t] = 1
+      for folder, array, suffix in (
+          ("JPEGImages", np.repeat(labels[..., None] * 200, 3, 2), "jpg"),
+          ("Annotations", labels, "png"),
+      ):
+        path = root / folder / "480p" / name / f"{t:05d}.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(path)
+  lists = root / "ImageSets" / year
+  lists.mkdir(parents=True, exist_ok=True)
+  (lists / f"{subset}.txt").write_text("\n".join(videos) + "\n")
+  return root
+
+
+@pytest.fixture
+def config(tmp_path):
+  """A small stage on a folder in DAVIS layout."""
+  config = GET_CONFIG("davis_folder")
+  config.data.root = str(make_folder(tmp_path / "davis"))
+  config.data.resolution = "480p"
+  config.stages.main.update(size=SIZE, clip_length=3, num_steps=4)
+  config.stages.main.sources.synthvos = 0.0
+  return config
+
+
+def batches(config):
+  stage = config.stages.main
+  return list(feeds.batches(config, stage, feeds.training_sources(config, stage))(0))
+
+
+def test_a_folder_gives_its_clips(config):
+  found = batches(config)
+  assert len(found) == 4
+  assert found[0]["frames"].shape == (2, 3, *SIZE, 3)
+  assert {name.split("/")[0] for b in found for name in b["names"]} == {"one", "two"}
+
+
+def test_youtube_vos_has_rules_of_its_own():
+  config = GET_CONFIG("paper")
+  chains = {
+      name: feeds.clip_transforms(config, config.stages.alpha, name)
+      for name in ("davis", "youtube_vos", "synthvos")
+  }
+  least = {
+      name: next(t for t in chain if isinstance(t, transforms.ChooseObject)).min_pixels
+      for name, chain in chains.items()
+  }
+  assert least == {"davis": 25, "youtube_vos": 10, "synthvos": 25}
+  assert chains["youtube_vos"][0] == transforms.RequireSize((720, 1280))
+  assert isinstance(chains["davis"][0], transforms.SampleClip)
+
+
+def test_videos_of_another_size_are_passed_over(config, tmp_path):
+  config.data.youtube_vos = str(make_folder(tmp_path / "ytv", year="2017"))
+  config.stages.main.sources.update(davis=0.0, youtube_vos=1.0)
+  config.data.youtube_vos_size = SIZE
+  assert len(batches(config)) == 4
+  config.data.youtube_vos_size = (32, 64)
+  with pytest.raises(ValueError, match="100 videos in a row"):
+    batches(config)
+
+
+def test_prepared_synthvos_where_it_is_and_procedural_otherwise(tmp_path):
+  config = GET_CONFIG("paper")
+  config.data.synthvos = str(tmp_path / "absent")
+  source = feeds.synthvos(config, config.stages.alpha)
+  assert isinstance(source, SynthVos)
+  assert feeds.origin(source) == "procedural"
+  config.data.synthvos = str(make_folder(tmp_path / "there", year="2017"))
+  source = feeds.synthvos(config, config.stages.alpha)
+  assert isinstance(source, DavisFolder)
+  assert feeds.origin(source) == f"from {tmp_path}/there"
+
+
+def test_a_corrupt_frame_is_named(config):
+  for path in pathlib.Path(config.data.root).glob("JPEGImages/480p/one/*"):
+    path.write_bytes(path.read_bytes()[:100])
+  with pytest.raises(ValueError, match=r"one/0000\d\.jpg: not a whole picture"):
+    batches(config)
+
+
+def test_a_missing_mask_is_named_before_anything_starts(config):
+  pathlib.Path(config.data.root, "Annotations/480p/two/00002.png").unlink()
+  with pytest.raises(ValueError, match=r"davis: .*missing: .*two/00002\.png"):
+    feeds.training_sources(config, config.stages.main)
+
+
+def test_a_year_without_lists_says_which_there_are(config):
+  config.data.year = "2017"
+  with pytest.raises(ValueError, match=r"'train' of year 2017.*2016/train\.txt"):
+    feeds.training_sources(config, config.stages.main)
+
+
+def test_sources_are_checked_by_name_and_share(config):
+  config.stages.main.sources.davis = 0.0
+  with pytest.raises(ValueError, match="every weight is 0"):
+    feeds.training_sources(config, config.stages.main)
+  config.evaluation.dataset = "imagenet"
+  with pytest.raises(ValueError, match="'imagenet'; known"):
+    feeds.evaluation_source(config)
