@@ -1,0 +1,113 @@
+"""DeepLabv3: a dilated ResNet of stride 8, pyramid pooling and a saliency score.
+
+Source: Chen et al., Rethinking Atrous Convolution for Semantic Image Segmentation,
+2017, as COSNet's release uses it.
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from vosjax.models.backbones.resnet import ResNet
+from vosjax.models.modules.conv import Conv, Dtype
+from vosjax.models.modules.norm import ConvNorm
+from vosjax.types import AnyArray
+
+STRIDE = 8
+# Of the RGB channels, 0 to 255; the released weights come from Caffe.
+CAFFE_MEAN = (122.67892, 116.66877, 104.00699)
+
+
+def normalise(frames: Float[AnyArray, "n h w 3"]) -> Float[Array, "n h w 3"]:
+  """RGB in [0, 1] to what Caffe's weights expect: BGR, 0 to 255, less the mean."""
+  mean = jnp.array(CAFFE_MEAN)[None, None, None]
+  return (frames * 255 - mean)[..., ::-1]
+
+
+class PyramidPooling(nn.Module):
+  """Atrous spatial pyramid pooling: context of several reaches, then one 3x3.
+
+  Attributes:
+    features: channels of the result.
+    branch_features: channels of each branch.
+    rates: dilations of the 3x3 branches.
+  """
+
+  features: int = 256
+  branch_features: int = 512
+  rates: tuple[int, ...] = (6, 12, 18)
+  folded: bool = False
+  axis_name: str | None = None
+  dtype: Dtype = None
+
+  def setup(self):
+    common = (self.folded, self.axis_name, self.dtype, True)
+    branch = self.branch_features
+    self.pooled = ConvNorm(branch, 1, 1, 1, *common)
+    self.pointwise = ConvNorm(branch, 1, 1, 1, *common)
+    self.atrous = [ConvNorm(branch, 3, 1, rate, *common) for rate in self.rates]
+    self.join = ConvNorm(self.features, 3, 1, 1, *common)
+    self.activation = nn.PReLU(negative_slope_init=0.25)
+
+  def __call__(
+      self, x: Float[Array, "n h w c"], *, train: bool = False, steps: int = 1
+  ) -> Float[Array, "n h w d"]:
+    """Features with context; they can be negative."""
+    pooled, *rest = self.branches(x, train=train, steps=steps)
+    pooled = jnp.broadcast_to(pooled, (*x.shape[:3], pooled.shape[-1]))
+    x = jnp.concatenate([pooled, *rest], axis=-1)
+    return self.activation(self.join(x, train=train, steps=steps))
+
+  def branches(
+      self, x: Float[Array, "n h w c"], *, train: bool = False, steps: int = 1
+  ) -> list[Float[Array, "n _ _ d"]]:
+    """The pooled branch, 1 x 1, then the others in the order of concatenation."""
+    pooled = x.mean((1, 2), keepdims=True)
+    inputs = [pooled] + [x] * (1 + len(self.rates))
+    units = [self.pooled, self.pointwise, *self.atrous]
+    return [nn.relu(f(y, train=train, steps=steps)) for f, y in zip(units, inputs)]
+
+
+class DeepLab(nn.Module):
+  """Features of stride 8 and a saliency score for each of their positions.
+
+  Attributes:
+    backbone: resnet18 to resnet152.
+    width: channels of its stem.
+    features: channels of the result.
+    branch_features: channels of each branch of the pyramid.
+    rates: dilations of its 3x3 branches.
+    remat: recompute blocks of the backbone in the backward pass.
+    folded: the variables come from `fold`.
+  """
+
+  backbone: str = "resnet101"
+  width: int = 64
+  features: int = 256
+  branch_features: int = 512
+  rates: tuple[int, ...] = (6, 12, 18)
+  remat: bool = False
+  folded: bool = False
+  axis_name: str | None = None
+  dtype: Dtype = None
+
+  def setup(self):
+    common = {"folded": self.folded, "axis_name": self.axis_name, "dtype": self.dtype}
+    self.resnet = ResNet(
+        self.backbone, self.width, STRIDE, "caffe", remat=self.remat, **common
+    )
+    self.pyramid = PyramidPooling(
+        self.features, self.branch_features, self.rates, **common
+    )
+    self.saliency_head = Conv(1, 1, dtype=jnp.float32)
+
+  def __call__(
+      self, frames: Float[AnyArray, "n h w 3"], *, train: bool = False, steps: int = 1
+  ) -> Float[Array, "n height width c"]:
+    """Features of RGB frames in [0, 1]; each side is divided by 8 and rounded up."""
+    stages = self.resnet(normalise(frames), train=train, steps=steps)
+    return self.pyramid(stages.stage4, train=train, steps=steps)
+
+  def saliency(self, features: Float[Array, "n h w c"]) -> Float[Array, "n h w"]:
+    """Logit of a salient object at each position of the features."""
+    return self.saliency_head(features)[..., 0]

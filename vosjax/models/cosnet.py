@@ -1,0 +1,275 @@
+"""COSNet: zero-shot segmentation by co-attention between frames of a video.
+
+Source: Lu et al., See More, Know More: Unsupervised Video Object Segmentation with
+Co-Attention Siamese Networks, CVPR 2019.
+"""
+
+from typing import Literal
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from vosjax.models.backbones.deeplab import DeepLab
+from vosjax.models.modules.co_attention import CoAttention
+from vosjax.models.modules.conv import Conv, Dtype
+from vosjax.models.modules.norm import ConvNorm
+from vosjax.ops import antialias, resize
+from vosjax.types import Active, AnyArray, Frames, Masks, Prediction, record
+
+Attention = Literal["vanilla", "symmetric", "channelwise", "none"]
+Fusion = Literal["summary", "prediction", "joint", "group"]
+Map = Float[Array, "b h w c"]
+
+
+@record
+class COSNetFeatures:
+  """A frame's features, and rows and columns of the frame."""
+
+  deep: Map
+  size: tuple[int, int] = flax.struct.field(pytree_node=False)
+
+
+@record
+class COSNetState:
+  """Features of the reference frames."""
+
+  references: Float[Array, "b r h w c"]
+
+
+@record
+class PairLogits:
+  """Logits of a pair, at the size of the features; `Float[Array, "b h w"]` each."""
+
+  a: Float[Array, "b h w"]
+  b: Float[Array, "b h w"]
+  saliency_a: Float[Array, "b h w"]
+  saliency_b: Float[Array, "b h w"]
+
+
+class Head(nn.Module):
+  """From a frame's summary and features to a logit at each position."""
+
+  features: int
+  folded: bool = False
+  axis_name: str | None = None
+  dtype: Dtype = None
+
+  def setup(self):
+    self.join = ConvNorm(
+        self.features, 3, 1, 1, self.folded, self.axis_name, self.dtype
+    )
+    self.out = Conv(1, 1, dtype=jnp.float32)
+
+  def __call__(
+      self, summary: Map | None, deep: Map, train: bool = False
+  ) -> Float[Array, "b h w"]:
+    """Logits; without a summary, from the features alone."""
+    x = deep if summary is None else jnp.concatenate([summary, deep], axis=-1)
+    return self.out(nn.relu(self.join(x, train=train)))[..., 0]
+
+
+class COSNet(nn.Module):
+  """The COSNet network; defaults are those of the released weights.
+
+  Three forms: `pair` segments two frames, each with the other's help; `saliency`
+  a frame alone; and the VosModel protocol segments frames with any number of
+  references, whose features are computed once.
+
+  Attributes:
+    backbone: resnet18 to resnet152.
+    width: channels of its stem.
+    features: channels that frames are compared by.
+    branch_features: channels of each branch of the pyramid.
+    rates: dilations of its 3x3 branches.
+    attention: form of co-attention, see CoAttention; "none" has none, and frames are
+      segmented from their own features.
+    gated: weigh summaries with a gate.
+    fusion: of several references. "summary": the mean of what is read from each (the
+      paper); "prediction": the mean of the probabilities with each (the released
+      pair test); "joint": one softmax over all references' positions; "group": the
+      released group model, which normalises twice and thereby reads little more than
+      the mean of all features.
+    num_references: that a state holds.
+    size: rows and columns that frames are resized to; None leaves them as they are.
+    remat: recompute blocks of the backbone in the backward pass.
+    folded: the variables come from `fold`.
+    axis_name: mapped axis that shares batch statistics, under `pmap` only.
+    dtype: of convolutions; affinities, gates and logits stay in float32.
+  """
+
+  backbone: str = "resnet101"
+  width: int = 64
+  features: int = 256
+  branch_features: int = 512
+  rates: tuple[int, ...] = (6, 12, 18)
+  attention: Attention = "vanilla"
+  gated: bool = True
+  fusion: Fusion = "summary"
+  num_references: int = 5
+  size: tuple[int, int] | None = (473, 473)
+  remat: bool = False
+  folded: bool = False
+  axis_name: str | None = None
+  dtype: Dtype = None
+
+  def setup(self):
+    if self.fusion not in ("summary", "prediction", "joint", "group"):
+      raise ValueError(
+          f"cosnet: fusion {self.fusion!r} is unknown; known: 'summary', "
+          "'prediction', 'joint', 'group'."
+      )
+    common = (self.folded, self.axis_name, self.dtype)
+    self.encoder = DeepLab(
+        self.backbone,
+        self.width,
+        self.features,
+        self.branch_features,
+        self.rates,
+        self.remat,
+        *common,
+    )
+    if self.attention != "none":
+      self.co_attention = CoAttention(self.features, self.attention, self.gated)
+      self.head_b = Head(self.features, *common)
+    self.head_a = Head(self.features, *common)
+
+  @property
+  def frozen(self) -> tuple[str, ...]:
+    """Path prefixes of parameters that training leaves alone, as released."""
+    return tuple(
+        f"encoder/resnet/stage{i}/block0/shortcut/norm" for i in range(1, 5)
+    )
+
+  def framing(self, size: tuple[int, int]) -> antialias.ResizeTo:
+    """How frames of any size are made to fit, and undone."""
+    return antialias.ResizeTo(size, self.size or size)
+
+  def __call__(self, frames: Frames, masks: Masks | None = None) -> PairLogits:
+    """A frame beside itself; every parameter takes part."""
+    del masks  # zero-shot
+    return self.pair_logits(frames, frames)
+
+  def pair(
+      self, frame_a: Frames, frame_b: Frames
+  ) -> tuple[Float[Array, "b h w"], Float[Array, "b h w"]]:
+    """Probabilities of the primary object in both frames, at their size."""
+    logits = self.pair_logits(frame_a, frame_b)
+    size = frame_a.shape[1:3]
+    return (
+        jax.nn.sigmoid(upsample(logits.a, size)),
+        jax.nn.sigmoid(upsample(logits.b, size)),
+    )
+
+  def pair_logits(
+      self, frame_a: Frames, frame_b: Frames, *, train: bool = False
+  ) -> PairLogits:
+    """Logits of a pair of frames, each with the other as its reference.
+
+    Args:
+      frame_a: RGB in [0, 1].
+      frame_b: likewise.
+      train: use batch statistics, of each of both frames apart.
+    """
+    frames = jnp.stack([frame_a, frame_b], axis=1)
+    deep = self.encoder(
+        frames.reshape(-1, *frames.shape[2:]), train=train, steps=2
+    )
+    saliency = self.encoder.saliency(deep)
+    deep_a, deep_b = deep[::2], deep[1::2]
+    if self.attention == "none":
+      a, b = self.head_a(None, deep_a, train), self.head_a(None, deep_b, train)
+    else:
+      z_a, z_b = map(self.co_attention.gate, self.co_attention.pair(deep_a, deep_b))
+      a, b = self.head_a(z_a, deep_a, train), self.head_b(z_b, deep_b, train)
+    return PairLogits(a, b, saliency[::2], saliency[1::2])
+
+  def saliency(
+      self, frames: Float[AnyArray, "b h w 3"], *, train: bool = False
+  ) -> Float[Array, "b h8 w8"]:
+    """Logits of frames by themselves, at the size of the features."""
+    return self.encoder.saliency(self.encoder(frames, train=train))
+
+  def encode(
+      self, frames: Frames, *, steps: int = 1, train: bool = False
+  ) -> COSNetFeatures:
+    """Features of frames of any size; see VosModel.encode."""
+    deep = self.encoder(frames, train=train, steps=steps)
+    return COSNetFeatures(deep, frames.shape[1:3])
+
+  def init_state(
+      self, features: COSNetFeatures, masks: Masks | None = None
+  ) -> COSNetState:
+    """The first frame in the place of every reference; masks are not looked at."""
+    del masks
+    shape = features.deep.shape
+    references = jnp.broadcast_to(
+        features.deep[:, None], (shape[0], self.num_references, *shape[1:])
+    )
+    return COSNetState(references)
+
+  def remember(
+      self, state: COSNetState, features: COSNetFeatures, slot: int | Array
+  ) -> COSNetState:
+    """Puts a frame in the place of reference number `slot`."""
+    references = jax.lax.dynamic_update_index_in_dim(
+        state.references, features.deep, slot, 1
+    )
+    return COSNetState(references)
+
+  def segment(
+      self, state: COSNetState, features: COSNetFeatures, active: Active
+  ) -> tuple[COSNetState, Prediction]:
+    """The primary object; every slot gets the same.
+
+    Without references it is what is salient in the frame alone. `aux["saliency"]`
+    [b h w] are those logits, at the size of the features.
+    """
+    deep, references = features.deep, state.references
+    saliency = self.encoder.saliency(deep)
+    if self.attention == "none":
+      logits = upsample(self.head_a(None, deep), features.size)
+    elif references.shape[1] == 0:
+      logits = upsample(saliency, features.size)
+    elif self.fusion == "prediction":
+      logits = self._mean_prediction(features, references)
+    else:
+      summary = self.summarise(deep, references)
+      logits = upsample(self.head_a(summary, deep), features.size)
+    logits = jnp.broadcast_to(logits[:, None], (*active.shape, *features.size))
+    return state, Prediction(logits, {"saliency": saliency})
+
+  def summarise(self, deep: Map, references: Float[Array, "b r h w c"]) -> Map:
+    """Gated summary of all references for a frame, by `fusion`."""
+    if self.fusion == "summary":
+      return self.co_attention.read_mean(deep, references)
+    twice = self.fusion == "group"
+    return self.co_attention.read_jointly(deep, references, twice=twice)
+
+  def update(
+      self, state: COSNetState, features: COSNetFeatures, probs: Masks
+  ) -> COSNetState:
+    """The state as it was: which frames are references is not up to the network."""
+    del features, probs
+    return state
+
+  def _mean_prediction(self, features, references):
+    """Logit of the mean probability over references."""
+    summaries = self.co_attention.read_each(features.deep, references)
+    logits = [
+        upsample(self.head_a(summaries[:, i], features.deep), features.size)
+        for i in range(references.shape[1])
+    ]
+    # log(mean p) - log(mean (1 - p)), which keeps what a sigmoid would round off.
+    return jax.nn.logsumexp(
+        jax.nn.log_sigmoid(jnp.stack(logits)), axis=0
+    ) - jax.nn.logsumexp(-jax.nn.softplus(jnp.stack(logits)), axis=0)
+
+
+def upsample(
+    logits: Float[Array, "b h w"], size: tuple[int, int]
+) -> Float[Array, "b height width"]:
+  """Bilinear interpolation of logits to the size of a frame."""
+  return resize.bilinear(logits[..., None], size)[..., 0]
