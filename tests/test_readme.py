@@ -1,0 +1,199 @@
+"""README promises nothing that is not there: its snippets run, its commands parse."""
+
+import argparse
+import functools
+import importlib
+import pathlib
+import re
+import runpy
+import shlex
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl import flags
+
+import vosjax
+from vosjax import __main__ as command_line
+from vosjax import convert, models
+from vosjax.train.objectives import OBJECTIVES
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+FOLDERS = ("configs", "datasets", "docs", "tests", "vosjax", ".ci")
+# Parts of the package that README names without `vosjax/`, in its tables.
+UNITS = ("convert", "data", "inference", "losses", "metrics", "models", "ops", "train")
+
+
+def blocks(language):
+  return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def commands(*start):
+  """Argument lists of README's commands that contain the words of `start`."""
+  found = []
+  for line in "".join(blocks("sh")).splitlines():
+    words = shlex.split(line.rpartition("&& ")[2])
+    words[0] = pathlib.PurePath(words[0]).name
+    if tuple(words[:len(start)]) == start:
+      found.append(words[len(start):])
+  assert found, start
+  return found
+
+
+def get_config(file, variant):
+  return runpy.run_path(str(ROOT / file))["get_config"](variant)
+
+
+def rows(header):
+  """Rows of README's table whose header begins with `header`, as lists of cells."""
+  lines = README.splitlines()
+  start = next(i for i, line in enumerate(lines) if line.startswith(f"| {header} |"))
+  table = []
+  for line in lines[start + 2:]:
+    if not line.startswith("|"):
+      return table
+    table.append([cell.strip() for cell in line.strip("|").split("|")])
+  return table
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+  """A folder with the checkpoint that README's snippet loads, tiny and of noise."""
+  fields = {"backbone": "resnet18", "width": 4, "features": 8, "fusion_features": 8}
+  shapes = vosjax.checkpoints.variable_shapes(models.build("agame", **fields))
+  rng = np.random.default_rng(0)
+  variables = jax.tree.map(lambda x: rng.random(x.shape, np.float32) / 10, shapes)
+  vosjax.checkpoints.save(tmp_path / "weights" / "agame", "agame", fields, variables)
+  monkeypatch.chdir(tmp_path)
+
+
+def test_the_snippet_for_inference_segments_and_scores(weights, capsys):
+  found = {}
+  exec(blocks("python")[0], found)
+  j, f = map(float, capsys.readouterr().out.split())
+  assert 0 <= j <= 1
+  assert 0 <= f <= 1
+  assert found["result"].labels.shape == (64, 96)
+
+
+@pytest.mark.parametrize("traced", [
+    True, pytest.param(False, marks=pytest.mark.slow),
+])  # fmt: skip
+def test_the_snippet_for_training_gives_gradients(traced, monkeypatch):
+  if traced:  # all but compiled, which takes most of a minute
+    monkeypatch.setattr(jax, "jit", lambda f: functools.partial(jax.eval_shape, f))
+  found = {}
+  exec(blocks("python")[1], found)
+  gradients, params = found["gradients"], found["variables"]["params"]
+  assert jax.tree.map(jnp.shape, gradients) == jax.tree.map(jnp.shape, params)
+  assert traced or all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+
+def test_every_snippet_is_tested():
+  assert len(blocks("python")) == 2
+
+
+@pytest.mark.parametrize("name", command_line.COMMANDS)
+def test_every_command_parses(name):
+  module, _ = command_line.COMMANDS[name]
+  parser = argparse.ArgumentParser(exit_on_error=False)
+  importlib.import_module(module).configure(parser)
+  for words in commands("vosjax", name):
+    parser.parse_args(words)
+
+
+def test_there_is_no_command_but_those():
+  assert {words[0] for words in commands("vosjax")} == set(command_line.COMMANDS)
+
+
+def test_training_commands_name_files_variants_and_keys_that_exist():
+  importlib.import_module("vosjax.main")
+  for words in commands("python", "-m", "vosjax.main"):
+    options = dict(word.removeprefix("--").split("=", 1) for word in words)
+    config = get_config(*f"{options.pop('config')}:".split(":")[:2])
+    for key, value in options.items():
+      if key.startswith("config."):
+        config.update_from_flattened_dict({key.removeprefix("config."): value})
+      else:
+        assert key in flags.FLAGS
+
+
+def test_the_variants_listed_are_all_there_are():
+  listed = set()
+  for cell, _ in rows("variant"):
+    listed |= set(re.findall(r"`:(\w+)`", cell))
+  with pytest.raises(ValueError, match="known: ") as error:
+    get_config("configs/agame.py", "nope")
+  known = set(str(error.value).partition("known: ")[2].rstrip(".").split(", "))
+  assert listed <= known
+  ablations = {f"paper_{name}" for name in listed}  # which README gives a rule for
+  assert known <= listed | ablations
+  for name in re.findall(r"`(?:configs/agame\.py)?:(\w+)`", README):
+    assert name in known, name
+
+
+def test_keys_in_the_text_exist():
+  keys = re.findall(r"--config\.([a-z_.]+)=", README)
+  assert keys
+  for key in keys:
+    section = get_config("configs/agame.py", "")
+    for name in key.split("."):
+      assert name in section, key
+      section = section[name]
+
+
+def test_building_commands_name_builders_and_configurations(monkeypatch):
+  build = runpy.run_path(str(ROOT / "datasets" / "build.py"))
+  monkeypatch.setattr(sys, "path", [*sys.path])
+  for words in commands("python", "datasets/build.py"):
+    builder = build["builder_class"](words[0])
+    name = words[words.index("--config") + 1]
+    assert name in {config.name for config in builder.BUILDER_CONFIGS}
+
+
+def test_files_and_links_exist():
+  linked = [x for x in re.findall(r"\]\(([^)]+)\)", README) if "://" not in x]
+  quoted = re.findall(r"`([\w./]+)`", README)
+  named = [x.partition(":")[0] for x in quoted if x.split("/")[0] in FOLDERS]
+  inside = [f"vosjax/{x}" for x in quoted if "/" in x and x.split("/")[0] in UNITS]
+  (tree,) = re.findall(r"^```\n(configs/.*?)^```$", README, re.DOTALL | re.MULTILINE)
+  folders = [line.split()[0] for line in tree.splitlines()]
+  paths = [*linked, *named, *inside, *folders]
+  assert len(paths) > 20
+  assert not [path for path in paths if not (ROOT / path).exists()]
+
+
+def test_the_test_command_is_the_one_that_is_run_on_a_fresh_clone():
+  (line,) = [x for x in "".join(blocks("sh")).splitlines()
+             if x.startswith("python3 -m venv") and x.endswith("-m pytest")]
+  assert line in (ROOT / ".ci" / "run").read_text()
+
+
+def test_no_method_is_said_to_do_more_than_is_registered():
+  for method, network, official, training, video in rows("method"):
+    name = method.split()[0].lower().replace("-", "")
+    has_config = (ROOT / "configs" / f"{name}.py").exists()
+    for said, there in (
+        (network, name in models.MODELS),
+        (official, name in convert.TABLES),
+        (training, name in OBJECTIVES and has_config),
+        (video, name in models.MODELS),
+    ):
+      assert said in ("yes", "not yet"), said
+      assert said == "not yet" or there, f"{method}: {said}"
+
+
+def test_every_registered_method_has_a_row():
+  methods = {row[0].split()[0].lower().replace("-", "") for row in rows("method")}
+  assert set(models.MODELS) <= methods
+
+
+def test_every_data_set_is_scored_by_a_protocol_that_exists():
+  protocols = importlib.import_module("vosjax.inference.protocols").PROTOCOLS
+  scored = {name for row in rows("data set") for name in re.findall("`(.+?)`", row[3])}
+  assert scored <= set(protocols)
+  for name in protocols:
+    assert f"`{name}`" in README or f"--dataset {name}" in README, name
