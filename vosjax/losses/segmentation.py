@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from vosjax.types import AnyArray
+
 
 def binary_nll(
     logits: Float[Array, "*any"], truth: Bool[Array, "*any"]
@@ -28,8 +30,8 @@ def binary_iou(
 
 
 def scaled_bce(
-    probs: Float[Array, "*any"],
-    truth: Bool[Array, "*any"],
+    probs: Float[AnyArray, "*any"],
+    truth: Bool[AnyArray, "*any"],
     *,
     min_positives: int = 1,
 ) -> Float[Array, ""]:
@@ -50,7 +52,7 @@ def scaled_bce(
 
 
 def balanced_bce(
-    probs: Float[Array, "*any"], truth: Bool[Array, "*any"]
+    probs: Float[AnyArray, "*any"], truth: Bool[AnyArray, "*any"]
 ) -> Float[Array, ""]:
   """Mean binary cross-entropy in which the rarer class weighs more.
 
@@ -63,7 +65,7 @@ def balanced_bce(
 
 
 def mean_absolute_error(
-    probs: Float[Array, "*any"], truth: Bool[Array, "*any"]
+    probs: Float[AnyArray, "*any"], truth: Bool[AnyArray, "*any"]
 ) -> Float[Array, ""]:
   """Mean distance of probabilities from the truth."""
   return jnp.abs(probs - truth).mean()
