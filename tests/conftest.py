@@ -62,3 +62,30 @@ def golden():
     raise ValueError(f"golden({name!r}): expected an .npz or .json file")
 
   return load
+
+
+@pytest.fixture(scope="session")
+def tiny():
+  """(model, variables): a small A-GAME, every variable off its initial value.
+
+  Scores are sums over channels: small kernels behind them keep logits moderate.
+  """
+  from vosjax import models  # not before jaxtyping's hook is in place
+
+  model = models.build(
+      "agame", backbone="resnet18", width=4, features=8, fusion_features=8
+  )
+  frames, masks = np.zeros((1, 32, 32, 3), np.float32), np.zeros((1, 1, 32, 32))
+  shapes = jax.eval_shape(model.init, jax.random.key(0), frames, masks)
+  rng = np.random.default_rng(0)
+
+  def make(path, leaf):
+    name = path[-1].key
+    if name == "kernel":
+      gain = 0.1 if path[-2].key in ("join", "head") else 1.5
+      scale = gain / np.sqrt(np.prod(leaf.shape[:-1]))
+      return rng.normal(0, scale, leaf.shape).astype(np.float32)
+    low, high = (0.5, 1.5) if name in ("scale", "var") else (-0.2, 0.2)
+    return rng.uniform(low, high, leaf.shape).astype(np.float32)
+
+  return model, jax.tree_util.tree_map_with_path(make, shapes)

@@ -1,0 +1,166 @@
+"""Objects that come and go in the streaming engine, and what that compiles."""
+
+import jax
+import numpy as np
+import pytest
+
+import vosjax
+from vosjax import models
+
+
+def play(segmenter, frames, labels):
+  """Results of all frames after the first."""
+  segmenter.start(frames[0], labels)
+  return [segmenter.step(frame) for frame in frames[1:]]
+
+
+def assert_close(actual, expected):
+  np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=2e-5)
+
+
+def mark(value, at):
+  """Labels of one small new object."""
+  labels = np.zeros((32, 48), np.int64)
+  labels[at : at + 8, at : at + 8] = value
+  return labels
+
+
+@pytest.fixture
+def traces(monkeypatch):
+  """Counts how often the network's methods are traced."""
+  counts = dict.fromkeys(("encode", "init_state", "segment", "update"), 0)
+
+  def counted(name):
+    method = getattr(models.AGame, name)
+
+    def call(*args, **kwargs):
+      counts[name] += 1
+      return method(*args, **kwargs)
+
+    return call
+
+  for name in counts:
+    monkeypatch.setattr(models.AGame, name, counted(name))
+  return counts
+
+
+@pytest.fixture
+def compilations():
+  """Grows with everything that XLA compiles, eager operations included."""
+  events = []
+
+  def note(event, seconds, **_):
+    if event == "/jax/core/compile/backend_compile_duration":
+      events.append(seconds)
+
+  jax.monitoring.register_event_duration_secs_listener(note)
+  yield events
+  jax.monitoring.unregister_event_duration_listener(note)
+
+
+def test_nothing_compiles_while_slots_are_free(
+    tiny, frames, first, traces, compilations
+):
+  model, variables = tiny
+  model = model.clone(update_rate=0.123)  # no other test has compiled this one
+  segmenter = vosjax.VideoSegmenter(model, variables, max_objects=5)
+  segmenter.start(frames[0], first)
+  segmenter.step(frames[1])
+  segmenter.add(mark(9, 3))
+  once = {"encode": 1, "init_state": 2, "segment": 1, "update": 1}
+  assert traces == once  # the state begins from nothing, and joins another
+  compiled = len(compilations)
+  assert compiled > 0  # else the listener hears nothing
+  for round_ in range(3):
+    segmenter.remove(9 + round_)
+    segmenter.step(frames[2])
+    segmenter.step(frames[3], mark(40 + round_, 10))
+    segmenter.add(mark(10 + round_, 5))
+    segmenter.step(frames[4])
+    segmenter.remove(40 + round_)
+  for object_id in segmenter.object_ids:
+    segmenter.remove(object_id)
+  segmenter.step(frames[0])
+  segmenter.start(frames[0], first == 1)
+  segmenter.step(frames[1])
+  again = vosjax.VideoSegmenter(model, variables, max_objects=5)
+  again.start(frames[0], first)
+  again.step(frames[1])
+  assert traces == once
+  assert len(compilations) == compiled
+
+
+def test_each_frame_size_compiles_once(tiny, frames, first, traces):
+  model, variables = tiny
+  model = model.clone(update_rate=0.124)
+  segmenter = vosjax.VideoSegmenter(model, variables, max_objects=3)
+  for h in (32, 20, 32, 20):
+    segmenter.start(frames[0, :h], first[:h])
+    segmenter.step(frames[1, :h])
+  assert traces["encode"] == traces["segment"] == 2
+
+
+def test_growth_changes_no_result(tiny, frames, first):
+  """As many slots as needed, made late, or more than enough from the start."""
+  begun, late = np.where(first == 2, 2, 0), np.where(first == 2, 0, first)
+  results = []
+  for max_objects in (None, 3, 7):
+    segmenter = vosjax.VideoSegmenter(*tiny, max_objects=max_objects)
+    segmenter.start(frames[0], begun)
+    results.append([
+        segmenter.step(frames[1]),
+        segmenter.step(frames[2], late),
+        segmenter.step(frames[3]),
+    ])
+  for grown, *others in zip(*results):
+    for other in others:
+      assert grown.object_ids == other.object_ids
+      assert_close(grown.probs, other.probs)
+      assert (grown.labels == other.labels).mean() > 0.999
+  assert results[0][-1].object_ids == (2, 1, 3)
+
+
+def test_a_freed_slot_keeps_nothing_of_its_object(tiny, frames, first):
+  used = vosjax.VideoSegmenter(*tiny, max_objects=3)
+  play(used, frames[:3], first)
+  for object_id in (1, 2, 3):
+    used.remove(object_id)
+  empty = used.step(frames[2])
+  assert empty.object_ids == ()
+  assert empty.probs.shape == (0, *first.shape)
+  assert not empty.labels.any()
+  used.add(np.where(first == 2, 8, 0))
+  fresh = vosjax.VideoSegmenter(*tiny, max_objects=3)
+  fresh.start(frames[2], np.where(first == 2, 8, 0))
+  for frame in frames[3:]:
+    result, expected = used.step(frame), fresh.step(frame)
+    assert result.object_ids == (8,)
+    np.testing.assert_array_equal(result.probs, expected.probs)
+    np.testing.assert_array_equal(result.labels, expected.labels)
+
+
+def test_removal_leaves_the_others_alone(tiny, frames, first):
+  """With each object's own recurrence, survivors never knew the one that went."""
+  options = {"max_objects": 3, "recurrence": "fine"}
+  segmenter = vosjax.VideoSegmenter(*tiny, **options)
+  play(segmenter, frames[:3], first)
+  segmenter.remove(1)
+  alone = vosjax.VideoSegmenter(*tiny, **options)
+  play(alone, frames[:3], np.where(first == 1, 0, first))
+  for frame in frames[3:]:
+    result, expected = segmenter.step(frame), alone.step(frame)
+    assert result.object_ids == expected.object_ids == (2, 3)
+    assert_close(result.probs, expected.probs)
+    assert 1 not in result.labels
+
+
+def test_an_added_object_begins_with_the_frame_given_last(tiny, frames, first):
+  added = vosjax.VideoSegmenter(*tiny, max_objects=3)
+  added.start(frames[0], np.where(first == 1, 1, 0))
+  added.add(np.where(first == 1, 0, first))
+  together = vosjax.VideoSegmenter(*tiny, max_objects=3)
+  together.start(frames[0], first)
+  for frame in frames[1:]:
+    np.testing.assert_array_equal(
+        added.step(frame).probs, together.step(frame).probs
+    )
