@@ -9,6 +9,17 @@ import pytest
 from vosjax import convert, models
 
 
+def manifests(name, *, one_shot=False, **fields):
+  """Files that list a checkpoint's tensors, by the prefix that these get."""
+  if name not in ("rvos", "rsis"):
+    return {"": "manifest.json"}
+  kind = {"rvos": "_mask_st" if one_shot else "_st"}.get(name, "")
+  return {
+      "encoder.": "manifest_encoder.json",
+      "decoder.": f"manifest_decoder{kind}.json",
+  }
+
+
 @pytest.fixture(scope="session")
 def official(golden):
   """(model, variables) of an official checkpoint's stand-in, by model name."""
@@ -19,7 +30,10 @@ def official(golden):
 
   @functools.cache
   def load(name, **fields):
-    state_dict = weights.reference_state_dict(golden(f"{name}/manifest.json"))
+    state_dict = {}
+    for prefix, manifest in manifests(name, **fields).items():
+      tensors = weights.reference_state_dict(golden(f"{name}/{manifest}"))
+      state_dict |= {prefix + key: value for key, value in tensors.items()}
     return models.build(name, **fields), convert.convert(name, state_dict, **fields)
 
   return load

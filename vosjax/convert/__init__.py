@@ -6,12 +6,17 @@ from typing import Any
 import numpy as np
 
 from vosjax import checkpoints, models
-from vosjax.convert import agame
+from vosjax.convert import agame, cosnet, rsis, rvos
 from vosjax.convert.resnet import convert_resnet, find_variant, resnet_rules
 from vosjax.convert.rules import apply_rules, strip_data_parallel
 from vosjax.convert.torch_file import read_torch
 
-TABLES = {"agame": agame.RULES}
+TABLES = {
+    "agame": agame.RULES,
+    "cosnet": cosnet.RULES,
+    "rsis": rsis.RULES,
+    "rvos": rvos.RULES,
+}
 
 __all__ = [
     "TABLES", "apply_rules", "convert", "convert_resnet", "find_variant", "read_torch",

@@ -6,13 +6,22 @@ from typing import Any
 import flax.linen as nn
 
 from vosjax.models.agame import AGame
+from vosjax.models.cosnet import COSNet
 from vosjax.models.modules.norm import fold
+from vosjax.models.rsis import RSIS
+from vosjax.models.rvos import RVOS
 from vosjax.models.unroll import Unrolled, decide, unroll
 
-MODELS: dict[str, type[nn.Module]] = {"agame": AGame}
+MODELS: dict[str, type[nn.Module]] = {
+    "agame": AGame,
+    "cosnet": COSNet,
+    "rsis": RSIS,
+    "rvos": RVOS,
+}
 
 __all__ = [
-    "MODELS", "AGame", "Unrolled", "build", "decide", "field_names", "fold", "unroll",
+    "MODELS", "RSIS", "RVOS", "AGame", "COSNet", "Unrolled", "build", "decide",
+    "field_names", "fold", "unroll",
 ]  # fmt: skip
 
 

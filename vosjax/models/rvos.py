@@ -120,7 +120,7 @@ class RVOS(nn.Module):
     """Frames of any size fit as they are."""
     return resize.PadToMultiple(size, 1)
 
-  def __call__(self, frames: Frames, masks: Masks) -> Prediction:
+  def __call__(self, frames: Frames, masks: Masks | None = None) -> Prediction:
     """The first frame of a video; every parameter takes part."""
     features = self.encode(frames)
     state = self.begin(features, masks if self.one_shot else None)

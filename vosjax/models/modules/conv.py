@@ -60,6 +60,7 @@ class SplitConv(nn.Module):
     features: channels of the result.
     size: rows and columns of the kernel; odd, with zero padding.
     gains: factor on each part's initial kernel; all 1 if empty.
+    bias_init: initializer of the bias.
   """
 
   parts: tuple[int, ...]
@@ -67,11 +68,12 @@ class SplitConv(nn.Module):
   size: int = 1
   gains: tuple[float, ...] = ()
   dtype: Dtype = None
+  bias_init: Callable[..., Any] = nn.initializers.zeros
 
   def setup(self):
     shape = (self.size, self.size, sum(self.parts), self.features)
     self.kernel = self.param("kernel", self._init, shape)
-    self.bias = self.param("bias", nn.initializers.zeros, (self.features,))
+    self.bias = self.param("bias", self.bias_init, (self.features,))
 
   def _init(self, key, shape):
     kernel = nn.initializers.he_uniform()(key, shape)

@@ -27,19 +27,27 @@ class ConvLSTMCell(nn.Module):
     inputs: name and channels of each input, previous hidden maps included, in the
       order of the concatenation.
     features: channels of the hidden map and of the cell.
+    gate_bias: initial bias of the three gates; the candidate's is 0.
 
   Source: Shi et al., NeurIPS 2015, without peepholes.
   """
 
   inputs: tuple[tuple[str, int], ...]
   features: int
+  gate_bias: float = 0.0
   dtype: Dtype = None
 
   def setup(self):
     parts = tuple(channels for _, channels in self.inputs)
     # PyTorch's default is U(-1, 1) / sqrt(fan_in), He's is sqrt(6) times as wide.
     gains = (6**-0.5,) * len(parts)
-    self.gates = SplitConv(parts, 4 * self.features, 3, gains, self.dtype)
+    self.gates = SplitConv(
+        parts, 4 * self.features, 3, gains, self.dtype, self._init_bias
+    )
+
+  def _init_bias(self, key, shape):
+    del key
+    return jnp.zeros(shape).at[: 3 * self.features].set(self.gate_bias)
 
   @property
   def bias(self) -> Float[Array, " g"]:

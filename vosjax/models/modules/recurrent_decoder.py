@@ -61,7 +61,7 @@ class RecurrentDecoder(nn.Module):
 
   def setup(self):
     self.cells = [
-        ConvLSTMCell(self._inputs(level), features, self.dtype)
+        ConvLSTMCell(self._inputs(level), features, dtype=self.dtype)
         for level, features in enumerate(self.features)
     ]
     self.head = Conv(1, 3, kernel_init=torch_init)
