@@ -1,4 +1,10 @@
-"""Trains and evaluates: python -m vosjax.main --config=configs/agame.py."""
+"""Trains, scores and shows a model, as a configuration says.
+
+  python -m vosjax.main --config=configs/agame.py[:VARIANT] [--workdir=DIR]
+      [--config.KEY=VALUE ...]
+
+The configuration's file lists its variants; configs/base.py explains every key.
+"""
 
 import logging
 import re
@@ -11,7 +17,8 @@ _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration, e.g. configs/agame.py or configs/agame.py:smoke."
 )
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the run; resumed if it holds one. Default: a new one."
+    "workdir", None, "Folder of the run; a run that it holds goes on where it stopped. "
+    "Without it: a new folder below runs/.",
 )
 
 _COORDINATOR = flags.DEFINE_string(
@@ -46,7 +53,10 @@ def main(argv: list[str]) -> int:
 
 
 def _refuse(reason: str) -> int:
-  sys.stderr.write(f"vosjax.main: {' '.join(reason.split())}\n")
+  reason = " ".join(reason.split())
+  if absent := re.search(r"Failed loading config .*No such file .*: '(.+)'", reason):
+    reason = f"no configuration {absent[1]}; give its path, e.g. configs/agame.py"
+  sys.stderr.write(f"vosjax.main: {reason}\n")
   return 2
 
 

@@ -40,26 +40,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
       "--size", type=_size, default=(480, 864), metavar="HxW",
       help="rows x columns of the frames (default 480x864)")  # fmt: skip
   parser.add_argument(
-      "--objects", type=_count, default=1, metavar="N", help="in each video (1)"
-  )
+      "--objects", type=_count, default=1, metavar="N",
+      help="objects in each video (default 1)")  # fmt: skip
   parser.add_argument(
-      "--batch", type=_count, default=1, metavar="N", help="videos side by side (1)"
-  )
+      "--batch", type=_count, default=1, metavar="N",
+      help="videos at a time (default 1)")  # fmt: skip
   parser.add_argument(
       "--dtype", choices=("float32", "bfloat16"), default="float32",
-      help="of the convolutions (float32)")  # fmt: skip
+      help="number format of the convolutions (default float32)")  # fmt: skip
   parser.add_argument(
-      "--frames", type=_count, default=10, metavar="N", help="frames to time (10)"
+      "--frames", type=_count, default=10, metavar="N",
+      help="frames to time (default 10)")  # fmt: skip
+  parser.add_argument(
+      "--backbone", metavar="NAME", help="in place of the published one, e.g. resnet18"
   )
   parser.add_argument(
-      "--backbone", metavar="NAME", help="instead of the published one, e.g. resnet18"
-  )
+      "--no-plain", action="store_true",
+      help="do not compare with the network as it is written down")  # fmt: skip
   parser.add_argument(
-      "--no-plain", action="store_true", help="leave out the comparison"
-  )
-  parser.add_argument(
-      "--json", type=pathlib.Path, metavar="FILE", help="write the figures there, too"
-  )
+      "--json", type=pathlib.Path, metavar="FILE",
+      help="also write the figures to this file")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
@@ -105,5 +105,5 @@ def _size(text):
 
 def _count(text):
   if not text.isdigit() or int(text) < 1:
-    raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
   return int(text)

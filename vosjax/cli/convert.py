@@ -28,7 +28,9 @@ KINDS = (*sorted(convert.TABLES), "resnet")
 def configure(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of `vosjax convert`."""
   parser.epilog = EXAMPLE
-  parser.add_argument("model", choices=KINDS, help="what the file holds")
+  parser.add_argument(
+      "model", choices=KINDS, help="whose weights they are; resnet: a backbone's"
+  )
   parser.add_argument(
       "files", type=pathlib.Path, nargs="+", metavar="FILE.pth",
       help="official file; where there are two, encoder first")  # fmt: skip

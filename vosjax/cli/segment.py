@@ -57,8 +57,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
       help="objects of the first frame, or a folder of masks")  # fmt: skip
   parser.add_argument(
       "--model", metavar="NAME",
-      help="agame, cosnet or rvos: refuses a checkpoint of another model "
-      "(default: whatever the checkpoint holds)")  # fmt: skip
+      help=f"{', '.join(sorted(models.MODELS))}: refuse a checkpoint of another "
+      "model (default: take what the checkpoint holds)")  # fmt: skip
   parser.add_argument(
       "--checkpoint", type=path, metavar="DIR",
       help="what training left in WORKDIR/model, or `vosjax convert` in its --out",
@@ -72,6 +72,9 @@ def run(args: argparse.Namespace) -> None:
     ValueError: an argument or an input file is not usable, in one line.
     OSError: something cannot be read or written.
   """
+  if args.model is not None and args.model not in models.MODELS:
+    known = sorted(models.MODELS)
+    raise ValueError(f"--model {args.model} is unknown; known: {known}.")
   if args.checkpoint is None:
     raise ValueError(NO_CHECKPOINT.format(model=args.model or DEFAULT_MODEL))
   video = video_files.open_video(args.video)
@@ -98,11 +101,9 @@ def load_segmenter(
   """A segmenter from a checkpoint, and the name of its model.
 
   Raises:
-    ValueError: there is no such model or checkpoint, or the checkpoint is of another
-      model than the expected one.
+    ValueError: there is no such checkpoint, or it is of another model than the
+      expected one.
   """
-  if expected is not None and expected not in models.MODELS:
-    raise ValueError(f"--model {expected} is unknown; known: {sorted(models.MODELS)}.")
   model, variables = checkpoints.load(checkpoint)
   names = [name for name, kind in models.MODELS.items() if type(model) is kind]
   name = names[0] if names else type(model).__name__
