@@ -33,6 +33,7 @@ def connect(
     jax.distributed.initialize(address, num_processes, process_id)
   except RuntimeError as error:
     raise ValueError(f"--coordinator={coordinator}: {error}") from error
+  wait("connected")  # the first exchange must not find the others at work for long
 
 
 def is_first() -> bool:

@@ -1,0 +1,160 @@
+"""Whole runs in miniature: how they begin, and how they end when something is wrong."""
+
+import errno
+import os
+import pathlib
+import runpy
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from vosjax import checkpoints, convert
+from vosjax.train import run, writers
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "agame.py"))["get_config"]
+
+
+@pytest.fixture
+def config():
+  """A handful of the smallest steps; the backbone has the width of the real one's."""
+  config = GET_CONFIG("smoke")
+  config.stages.main.update(num_steps=2, steps_per_epoch=2, unroll_steps=1)
+  config.evaluation.update(num_videos=1, num_previews=1, length=4)
+  return config
+
+
+def official_resnet18():
+  """A state dict with torchvision's names and shapes, and a value of its own each."""
+  rng = np.random.default_rng(0)
+  shapes = {"conv1.weight": (64, 3, 7, 7), "bn1": 64, "fc.weight": (10, 512),
+            "fc.bias": (10,)}  # fmt: skip
+  before = 64
+  for stage, width in enumerate((64, 128, 256, 512), 1):
+    for block in range(2):
+      name = f"layer{stage}.{block}"
+      shapes[f"{name}.conv1.weight"] = (width, before, 3, 3)
+      shapes[f"{name}.conv2.weight"] = (width, width, 3, 3)
+      shapes |= {f"{name}.bn1": width, f"{name}.bn2": width}
+      if width != before:
+        shapes[f"{name}.downsample.0.weight"] = (width, before, 1, 1)
+        shapes[f"{name}.downsample.1"] = width
+      before = width
+  found = {}
+  for name, shape in shapes.items():
+    leaves = {name: shape}
+    if isinstance(shape, int):
+      names = ("weight", "bias", "running_mean", "running_var")
+      leaves = {f"{name}.{leaf}": (shape,) for leaf in names}
+    for leaf, size in leaves.items():
+      found[leaf] = rng.uniform(0.01, 0.1, size).astype(np.float32)
+  return found
+
+
+def test_training_starts_from_a_converted_backbone(config, tmp_path, monkeypatch):
+  official = official_resnet18()
+  variant, variables = convert.convert_resnet(official)
+  checkpoints.save(tmp_path / "resnet", "resnet", {"variant": variant}, variables)
+  config.model.fields.width = 64
+  config.backbone_checkpoint = str(tmp_path / "resnet")
+  model = run.build(config)
+  drawn = jax.tree.map(
+      lambda leaf: np.zeros(leaf.shape, leaf.dtype), checkpoints.variable_shapes(model)
+  )
+  monkeypatch.setattr(jax, "jit", lambda init: lambda *_: drawn)  # drawing is slow
+  initial = run.init(model, config)
+  for collection in ("params", "batch_stats"):
+    ours = flax.traverse_util.flatten_dict(initial[collection]["backbone"])
+    theirs = flax.traverse_util.flatten_dict(variables[collection])
+    assert ours.keys() == theirs.keys()
+    for path, leaf in theirs.items():
+      np.testing.assert_array_equal(ours[path], leaf, err_msg=str(path))
+  stem = initial["params"]["backbone"]["stem"]["conv"]["kernel"]
+  np.testing.assert_array_equal(stem[2, 3, 1, 5], official["conv1.weight"][5, 1, 2, 3])
+
+
+@pytest.fixture
+def resnet(tmp_path):
+  """Folder of a small ResNet that was saved as `vosjax convert resnet` does."""
+  fields = {"variant": "resnet18", "width": 8}
+  model = checkpoints.build("resnet", fields)
+  variables = jax.tree.map(
+      lambda leaf: jnp.ones(leaf.shape, leaf.dtype), checkpoints.variable_shapes(model)
+  )
+  checkpoints.save(tmp_path / "resnet", "resnet", fields, variables)
+  return str(tmp_path / "resnet")
+
+
+@pytest.mark.parametrize(("wrong", "said"), [
+    ("width", "resnet18 of width 8, which does not fit the model's backbone"),
+    ("absent", "is no checkpoint: it does not exist"),
+])  # fmt: skip
+def test_a_backbone_that_does_not_fit_stops_before_anything_is_written(
+    config, tmp_path, resnet, wrong, said
+):
+  config.backbone_checkpoint = resnet if wrong == "width" else str(tmp_path / "absent")
+  with pytest.raises(ValueError, match=said):
+    run.run(config, str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
+
+
+def test_a_backbone_alone_cannot_be_scored(config, tmp_path, resnet):
+  config.mode = "evaluate"
+  config.evaluation.checkpoint = resnet
+  with pytest.raises(ValueError, match="holds a ResNet, which segments nothing"):
+    run.run(config, str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
+
+
+def test_evaluation_without_a_model_says_how_to_get_one(config, tmp_path):
+  config.mode = "evaluate"
+  for workdir in (None, str(tmp_path)):
+    with pytest.raises(ValueError, match=r"holds no model/.*evaluation\.checkpoint"):
+      run.run(config, workdir)
+  config.mode = "predict"
+  with pytest.raises(ValueError, match=r"mode is 'predict'; known"):
+    run.run(config, None)
+
+
+def test_the_scan_is_unrolled_on_cpu_unless_its_length_is_given(config, monkeypatch):
+  seen = []
+  objective = run.OBJECTIVES["agame"]
+
+  def spy(*args, unroll_steps, **kwargs):
+    seen.append(unroll_steps)
+    return objective(*args, unroll_steps=unroll_steps, **kwargs)
+
+  monkeypatch.setitem(run.OBJECTIVES, "agame", spy)
+  for given in (1, 0):
+    config.stages.main.unroll_steps = given
+    run.make_stages(config, run.build(config))
+  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+  run.make_stages(config, run.build(config))
+  assert seen == [1, 2, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["checkpoint", "metrics", "scores"])
+def test_a_full_disk_stops_with_its_name_and_leaves_nothing_half_written(
+    config, tmp_path, monkeypatch, place
+):
+  def full(*args, **kwargs):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), place)
+
+  if place == "checkpoint":
+    monkeypatch.setattr(ocp.CheckpointManager, "save", full)
+  elif place == "metrics":
+    monkeypatch.setattr(writers.MetricsWriter, "write", full)
+  else:
+    monkeypatch.setattr(run.model_files, "_checksums", full)
+  workdir = tmp_path / "run"
+  with pytest.raises(OSError, match="No space left on device") as error:
+    run.run(config, str(workdir))
+  assert error.value.filename == place
+  assert not (workdir / "model").exists()
+  assert not list(workdir.rglob("*.part*"))
+  assert not list(workdir.rglob("*tmp*"))
