@@ -8,6 +8,7 @@ import flax.linen as nn
 from vosjax.models.agame import AGame
 from vosjax.models.cosnet import COSNet
 from vosjax.models.modules.norm import fold
+from vosjax.models.ris import RIS
 from vosjax.models.rsis import RSIS
 from vosjax.models.rvos import RVOS
 from vosjax.models.unroll import Unrolled, decide, unroll
@@ -15,12 +16,13 @@ from vosjax.models.unroll import Unrolled, decide, unroll
 MODELS: dict[str, type[nn.Module]] = {
     "agame": AGame,
     "cosnet": COSNet,
+    "ris": RIS,
     "rsis": RSIS,
     "rvos": RVOS,
 }
 
 __all__ = [
-    "MODELS", "RSIS", "RVOS", "AGame", "COSNet", "Unrolled", "build", "decide",
+    "MODELS", "RIS", "RSIS", "RVOS", "AGame", "COSNet", "Unrolled", "build", "decide",
     "field_names", "fold", "unroll",
 ]  # fmt: skip
 

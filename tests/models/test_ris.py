@@ -1,0 +1,98 @@
+"""RIS against its formulas, evaluated by an independent program."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vosjax.models.ris import RIS, RISFeatures, RISState
+
+
+def gap(actual, expected):
+  """Largest difference as a fraction of the largest expected magnitude."""
+  actual, expected = np.asarray(actual), np.asarray(expected)
+  assert actual.shape == expected.shape
+  return np.abs(actual - expected).max() / np.abs(expected).max()
+
+
+def params_of(case, score):
+  """The program's tensors; two convolutions and their biases as one, added."""
+
+  def cell(n):
+    kernels = [case[f"param_{name}_{n}_weight"] for name in ("i2h", "h2h")]
+    kernel = np.concatenate(kernels, axis=1).transpose(2, 3, 1, 0)
+    bias = case[f"param_i2h_{n}_bias"] + case[f"param_h2h_{n}_bias"]
+    return {"gates": {"kernel": kernel, "bias": bias}}
+
+  params = {
+      "cells_0": cell(1),
+      "cells_1": cell(2),
+      "inhibition": {
+          "score": {
+              "kernel": case["param_after_conv_weight"].transpose(2, 3, 1, 0),
+              "bias": case["param_after_conv_bias"],
+          },
+          "bias": case["param_addition_bias"][0],
+      },
+      "score_head": {
+          "kernel": case[f"param_stop_{score}_weight"].T,
+          "bias": case[f"param_stop_{score}_bias"],
+      },
+  }
+  return jax.tree.map(jnp.asarray, params)
+
+
+@pytest.mark.parametrize("score", ["flat", "pool"])
+def test_formulas(golden, score):
+  case = golden("rvos/golden_ris_formula.npz")
+  model = RIS(channels=6, score=score)
+
+  def run(model, x):
+    features = model.share(x, (10, 12))
+    active = jnp.ones((1, 4), bool)
+    return model.decode(features, 4), model.segment(RISState(), features, active)[1]
+
+  x = jnp.asarray(case["param_features"].transpose(1, 2, 0)[None])
+  hidden, prediction = jax.jit(
+      lambda params, x: model.apply({"params": params}, x, method=run)
+  )(params_of(case, score), x)
+  assert gap(np.moveaxis(np.asarray(hidden), -1, 2)[0], case["hidden2"]) < 3e-6
+  assert gap(jax.nn.sigmoid(prediction.logits)[0], case["masks"]) < 3e-6
+  scores = jax.nn.sigmoid(prediction.aux["score_logits"])[0]
+  assert gap(scores, case[f"scores_{score}"]) < 1e-6
+
+
+def test_strided_features_give_masks_of_the_frame_s_size():
+  model = RIS(channels=2, stride=8, num_objects=3)
+  frames = jnp.zeros((1, 32, 48, 3))
+  features, _ = jax.eval_shape(
+      lambda key: model.init_with_output(key, frames, method="encode"),
+      jax.random.key(0),
+  )
+  assert features.gates.shape == (1, 4, 6, 8)
+  prediction, _ = jax.eval_shape(
+      model.init_with_output, jax.random.key(0), frames
+  )
+  assert prediction.logits.shape == (1, 3, 32, 48)
+  assert prediction.aux["score_logits"].shape == (1, 3)
+
+
+def test_gates_begin_open_and_scores_high():
+  variables = jax.jit(RIS(channels=1, num_objects=1).init)(
+      jax.random.key(0), jnp.zeros((1, 4, 4, 3))
+  )
+  for cell in ("cells_0", "cells_1"):
+    bias = variables["params"][cell]["gates"]["bias"]
+    np.testing.assert_array_equal(bias, [1, 1, 1, 0])
+  assert variables["params"]["score_head"]["bias"] == 10
+
+
+def test_a_stride_must_fit():
+  with pytest.raises(ValueError, match="power of two"):
+    jax.eval_shape(RIS(stride=3).init, jax.random.key(0), jnp.zeros((1, 9, 9, 3)))
+
+
+def test_masks_cannot_be_given():
+  features = RISFeatures(jnp.zeros((1, 4, 4, 4)), (4, 4))
+  with pytest.raises(ValueError, match="zero-shot"):
+    RIS().init_state(features, jnp.zeros((1, 1, 4, 4)))

@@ -1,0 +1,24 @@
+"""Attention by spatial inhibition: one region out of many (RIS)."""
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from vosjax.models.modules.conv import Conv
+
+
+class SpatialInhibition(nn.Module):
+  """Mask logits of the one region that wins a softmax over all positions.
+
+  Source: Romera-Paredes and Torr, ECCV 2016, section 3.3.
+  """
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w"]:
+    score = Conv(1, 1, kernel_init=uniform, name="score")(x)[..., 0]
+    bias = self.param("bias", nn.initializers.ones, ())
+    return nn.log_softmax(score, axis=(1, 2)) + bias
+
+
+def uniform(key, shape, dtype=float):
+  """U(-0.08, 0.08), the initialisation of everything that is recurrent in RIS."""
+  return 0.16 * nn.initializers.uniform(1.0)(key, shape, dtype) - 0.08

@@ -1,0 +1,182 @@
+"""RIS: instances one after another from one set of features.
+
+Source: Romera-Paredes and Torr, Recurrent Instance Segmentation, ECCV 2016, and its
+program, whose weights were never released in a form that could be compared.
+"""
+
+from typing import Literal
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from vosjax.models.modules.conv import Conv, Dtype
+from vosjax.models.modules.conv_lstm import ConvLSTMCell
+from vosjax.models.modules.spatial_inhibition import SpatialInhibition, uniform
+from vosjax.ops import resize
+from vosjax.ops.masks import clip_probability
+from vosjax.types import Active, AnyArray, Frames, Masks, Prediction, record
+
+_SCORE_BIAS = 10.0  # at first everything is an object
+
+
+@record
+class RISFeatures:
+  """What all objects share of an image.
+
+  Attributes:
+    gates: the features' part in the gates of the first cell.
+    size: rows and columns of the image.
+  """
+
+  gates: Float[Array, "b h w g"]
+  size: tuple[int, int] = flax.struct.field(pytree_node=False)
+
+
+@record
+class RISState:
+  """Nothing: an image is a video of one frame."""
+
+
+class RIS(nn.Module):
+  """The RIS network with the features of its leaf experiments: 3x3 convolutions.
+
+  Every object is read from the same features; only the state of two ConvLSTM cells
+  tells the steps apart. `segment` decodes as many objects as `active` has slots and
+  gives `aux["score_logits"]` [b o], positive where there is an object.
+
+  Attributes:
+    channels: of features and states.
+    num_convolutions: of the feature extractor.
+    stride: of the features, a power of two; masks are then enlarged as probabilities.
+      The leaf experiments have 1, those with people 8.
+    num_objects: slots.
+    score: "pool": from the largest value of each quadrant, for images of any size
+      (people); "flat": from all positions, for images of the size of the first
+      (leaves).
+    folded: RIS has no BatchNorm; there is nothing to fold.
+    dtype: of convolutions; states and logits stay in float32.
+  """
+
+  channels: int = 30
+  num_convolutions: int = 4
+  stride: int = 1
+  num_objects: int = 10
+  score: Literal["pool", "flat"] = "pool"
+  folded: bool = False
+  dtype: Dtype = None
+
+  def setup(self):
+    halvings = self.stride.bit_length() - 1
+    if self.stride != 2**halvings or halvings > self.num_convolutions:
+      raise ValueError(
+          f"ris: stride {self.stride} must be a power of two of at most "
+          f"num_convolutions = {self.num_convolutions} halvings."
+      )
+    self.convolutions = [
+        Conv(self.channels, 3, stride=2 if i < halvings else 1, dtype=self.dtype)
+        for i in range(self.num_convolutions)
+    ]
+    inputs = (("input", self.channels), ("hidden", self.channels))
+    self.cells = [
+        ConvLSTMCell(inputs, self.channels, gate_bias=1.0, dtype=self.dtype)
+        for _ in range(2)
+    ]
+    self.inhibition = SpatialInhibition()
+    self.score_head = nn.Dense(
+        1, kernel_init=uniform, bias_init=nn.initializers.constant(_SCORE_BIAS)
+    )
+
+  @property
+  def frozen(self) -> tuple[str, ...]:
+    """Path prefixes of parameters that training leaves alone: none."""
+    return ()
+
+  def framing(self, size: tuple[int, int]) -> resize.PadToMultiple:
+    """How images of any size are made to fit, and undone."""
+    return resize.PadToMultiple(size, self.stride)
+
+  def __call__(self, frames: Frames, masks: Masks | None = None) -> Prediction:
+    """All objects of an image; masks are not used."""
+    del masks
+    active = jnp.ones((len(frames), self.num_objects), bool)
+    return self.segment(RISState(), self.encode(frames), active)[1]
+
+  def encode(
+      self, frames: Frames, *, steps: int = 1, train: bool = False
+  ) -> RISFeatures:
+    """Features and their part in the first cell; see VosModel.encode."""
+    del steps, train  # no layer has batch statistics
+    x = jnp.asarray(frames)
+    for convolution in self.convolutions:
+      x = nn.relu(convolution(x))
+    return self.share(x, frames.shape[1:3])
+
+  def share(
+      self, features: Float[AnyArray, "b h w c"], size: tuple[int, int]
+  ) -> RISFeatures:
+    """Takes features of another extractor, of images of `size`."""
+    gates = self.cells[0].read("input", jnp.asarray(features), bias=True)
+    return RISFeatures(gates, size)
+
+  def init_state(self, features: RISFeatures, masks: Masks | None) -> RISState:
+    """Nothing is remembered, and no masks can be given."""
+    del features
+    if masks is not None:
+      raise ValueError("ris: masks are given, but RIS is zero-shot; pass None.")
+    return RISState()
+
+  def segment(
+      self, state: RISState, features: RISFeatures, active: Active
+  ) -> tuple[RISState, Prediction]:
+    """Decodes one object per slot; slots that are not active take part too."""
+    hidden = self.decode(features, active.shape[1])
+    b, o, h, w, c = hidden.shape
+    scores = self._score(hidden)
+    logits = self.inhibition(hidden.reshape(b * o, h, w, c))
+    if (h, w) != features.size:
+      probs = resize.bilinear(jax.nn.sigmoid(logits)[..., None], features.size)
+      probs = clip_probability(probs[..., 0])
+      logits = jnp.log(probs) - jnp.log1p(-probs)
+    logits = logits.reshape(b, o, *features.size)
+    return state, Prediction(logits, {"score_logits": scores})
+
+  def decode(
+      self, features: RISFeatures, num_objects: int
+  ) -> Float[Array, "b o h w c"]:
+    """Hidden maps of the second cell, one per object."""
+    start = self.cells[0].initial_state(*features.gates.shape[:3])
+    scan = nn.scan(
+        RIS._decode_object,
+        variable_broadcast="params",
+        split_rngs={"params": False},
+        in_axes=nn.broadcast,
+        out_axes=1,
+        length=num_objects,
+    )
+    return scan(self, (start, start), features.gates)[1]
+
+  def _decode_object(self, states, shared):
+    lower, upper = self.cells
+    first = lower(shared + lower.read("hidden", states[0].hidden), states[0].cell)
+    gates = upper.read("input", first.hidden, bias=True)
+    gates = gates + upper.read("hidden", states[1].hidden)
+    second = upper(gates, states[1].cell)
+    return (first, second), second.hidden
+
+  def _score(self, hidden):
+    """Channel-major, as in the official program's flattened tensors."""
+    b, o, h, w, c = hidden.shape
+    if self.score == "pool":
+      rows, columns = h // 2, w // 2
+      hidden = hidden[:, :, : 2 * rows, : 2 * columns]
+      hidden = hidden.reshape(b, o, 2, rows, 2, columns, c).max((3, 5))
+    flat = jnp.moveaxis(hidden, -1, 2).reshape(b, o, -1)
+    return self.score_head(flat)[..., 0]
+
+  def update(self, state: RISState, features: RISFeatures, probs: Masks) -> RISState:
+    """The next frame is another image."""
+    del features, probs
+    return state
