@@ -12,6 +12,7 @@ _PUBLIC = {
     "VideoSegmenter": "vosjax.inference.engine:VideoSegmenter",
     "checkpoints": "vosjax.checkpoints",
     "convert": "vosjax.convert",
+    "crf": "vosjax.crf",
     "losses": "vosjax.losses",
     "metrics": "vosjax.metrics",
     "models": "vosjax.models",

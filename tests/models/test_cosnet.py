@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
+from vosjax.losses.segmentation import mean_absolute_error, scaled_bce
 from vosjax.models.backbones.deeplab import normalise
 from vosjax.models.cosnet import COSNetFeatures, COSNetState, upsample
 from vosjax.ops.resize import max_pool_3x3
@@ -215,3 +217,94 @@ def test_forms_of_co_attention(cosnet, golden, form):
   if form == "vanilla":
     for name, z, gated in zip("ab", (z_a, z_b), gates):
       assert gap(gated, z * last(case[f"vanilla_gate_{name}"])) < TOLERANCE
+
+
+# Official module -> our paths, in the order of the stored norms.
+MODULES = {
+    "encoder.conv1": ["encoder/resnet/stem/conv"],
+    "encoder.bn1": ["encoder/resnet/stem/norm"],
+    **{f"encoder.layer{i}": [f"encoder/resnet/stage{i}"] for i in range(1, 5)},
+    "encoder.layer5": ["encoder/pyramid"],
+    "encoder.main_classifier": ["encoder/saliency_head"],
+    "linear_e": ["co_attention/kernel"],
+    "gate": ["co_attention/gate"],
+    "conv1": ["head_a/join/conv"],
+    "conv2": ["head_b/join/conv"],
+    "bn1": ["head_a/join/norm"],
+    "bn2": ["head_b/join/norm"],
+    "main_classifier1": ["head_a/out"],
+    "main_classifier2": ["head_b/out"],
+}
+
+
+def released_loss(logits, truth):
+  probs = jax.nn.sigmoid(upsample(logits, truth.shape[1:]))
+  return scaled_bce(probs, truth) + 0.8 * mean_absolute_error(probs, truth)
+
+
+@pytest.fixture(scope="module")
+def step(cosnet, golden):
+  """Loss, gradients and running statistics of the released training steps."""
+  model, variables = cosnet
+  case = golden("cosnet/golden_gradients.npz")
+  target, search, image = (rgb(case[f"{x}_bgr"]) for x in ("target", "search", "image"))
+  truth = {x: case[f"{x}_mask"] > 0 for x in ("target", "search", "image")}
+
+  def loss(params, train, static):
+    logits, updated = model.apply(
+        {**variables, "params": params},
+        *((image, image) if static else (target, search)),
+        train=train,
+        method="pair_logits",
+        mutable=["batch_stats"],
+    )
+    if static:
+      value = 0.1 * released_loss(logits.saliency_b, truth["image"])
+    else:
+      value = released_loss(logits.a, truth["target"])
+      value += released_loss(logits.b, truth["search"])
+    return value, updated["batch_stats"]
+
+  run = jax.jit(jax.value_and_grad(loss, has_aux=True), static_argnums=(1, 2))
+  return lambda train, static: (case, *run(variables["params"], train, static))
+
+
+def norms(model, grads):
+  """Norm of each official module's gradient, frozen parameters left out."""
+  flat = flatten_dict(grads, sep="/")
+  flat = {k: v for k, v in flat.items() if not k.startswith(model.frozen)}
+  return np.array([
+      np.sqrt(sum(
+          np.square(np.asarray(v, np.float64)).sum()
+          for k, v in flat.items() if k.startswith(tuple(paths))))
+      for paths in MODULES.values()])  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
+@pytest.mark.parametrize("static", [False, True], ids=["video", "static"])
+def test_training_step(cosnet, step, train, static):
+  case, (value, stats), grads = step(train, static)
+  name = f"{'train' if train else 'eval'}_{'static' if static else 'video'}"
+  assert list(case["modules"]) == list(MODULES)
+  assert value == pytest.approx(case[f"{name}_loss"], rel=1e-5)
+  expected = case[f"{name}_grad_norms_double_run_f64"]
+  rtol = 2e-3 if train else 5e-4
+  np.testing.assert_allclose(norms(cosnet[0], grads), expected, rtol=rtol, atol=1e-7)
+  if not static:
+    kernel = grads["co_attention"]["kernel"].T[::8, ::8]
+    assert gap(kernel, case[f"{name}_grad_linear_e_every8"]) < (2e-3 if train else 1e-5)
+    gate = grads["co_attention"]["gate"]
+    assert gap(gate, case[f"{name}_grad_gate"]) < (5e-3 if train else 1e-5)
+  if train:
+    places = {
+        "encoder.bn1": stats["encoder"]["resnet"]["stem"]["norm"],
+        "encoder.layer3.5.bn2": stats["encoder"]["resnet"]["stage3"]["block5"]["conv2"][
+            "norm"
+        ],
+        "encoder.layer5.bn": stats["encoder"]["pyramid"]["join"]["norm"],
+        "encoder.layer5.bn_x": stats["encoder"]["pyramid"]["pooled"]["norm"],
+    }
+    for official, ours in places.items():
+      for theirs, leaf in (("running_mean", "mean"), ("running_var", "var")):
+        assert gap(ours[leaf], case[f"{name}_{official}.{theirs}"]) < 5e-5, official
