@@ -70,8 +70,6 @@ def save(
       something else than a checkpoint.
     OSError: the directory cannot be written; what was there is kept.
   """
-  import orbax.checkpoint as ocp
-
   directory = pathlib.Path(directory).absolute()
   check_target(directory)
   fields = json.loads(json.dumps(dict(fields), default=_type_name))
@@ -86,7 +84,7 @@ def save(
   ) as temporary:
     fresh = pathlib.Path(temporary, "new")
     try:
-      with ocp.StandardCheckpointer() as checkpointer:
+      with _open_checkpointer() as checkpointer:
         checkpointer.save(fresh / _ARRAYS, variables)
     except ValueError as error:  # how orbax tells of a full disk, with its number
       code = re.search(r"os_error_code='(\d+)'", str(error))
@@ -129,8 +127,6 @@ def load(directory: Path) -> tuple[nn.Module, dict]:
     ValueError: there is no checkpoint, it is damaged, or it does not fit its model; the
       directory and, where variables differ, their paths are named.
   """
-  import orbax.checkpoint as ocp
-
   directory = pathlib.Path(directory).absolute()
   metadata = _read_metadata(directory)
   try:
@@ -139,7 +135,7 @@ def load(directory: Path) -> tuple[nn.Module, dict]:
   except (TypeError, ValueError) as error:
     raise ValueError(f"{directory} holds a model that is not known: {error}") from error
   _check_files(directory, metadata["files"])
-  with ocp.StandardCheckpointer() as checkpointer:
+  with _open_checkpointer() as checkpointer:
     held = checkpointer.metadata(directory / _ARRAYS).item_metadata.tree
     _compare(held, shapes, f"{directory} does not fit its model {metadata['name']}")
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
@@ -193,6 +189,19 @@ def load_backbone(
       "fit the model's backbone",
   )
   return flax.traverse_util.unflatten_dict(flat | incoming, sep="/")
+
+
+def _open_checkpointer() -> Any:
+  """Of this process alone: the others of its run need not save or load with it."""
+  import orbax.checkpoint as ocp
+
+  me = jax.process_index()
+  alone = ocp.options.MultiprocessingOptions(
+      primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process{me}"
+  )
+  if jax.process_count() == 1:
+    alone = ocp.options.MultiprocessingOptions()
+  return ocp.StandardCheckpointer(multiprocessing_options=alone)
 
 
 def _hashable(fields: Mapping[str, Any]) -> dict[str, Any]:
