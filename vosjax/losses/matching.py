@@ -11,6 +11,11 @@ from vosjax.types import AnyArray
 PADDING_COST = 10.0
 
 
+def valid_slots(valid: Bool[AnyArray, "b g"], t: int) -> Bool[Array, "b t"]:
+  """Which of `t` predictions take part: those with the index of a valid object."""
+  return jnp.pad(valid, ((0, 0), (0, max(0, t - valid.shape[1]))))[:, :t]
+
+
 def mask_padding(
     cost: Float[AnyArray, "b g t"], valid: Bool[AnyArray, "b g"]
 ) -> Float[Array, "b g t"]:
@@ -19,8 +24,7 @@ def mask_padding(
   With n valid objects as many predictions take part: prediction `t` does if and only
   if object `t` is valid, as in the released RSIS and RVOS.
   """
-  g, t = cost.shape[1:]
-  slots = jnp.pad(valid, ((0, 0), (0, max(0, t - g))))[:, :t]
+  slots = valid_slots(valid, cost.shape[2])
   return jnp.where(valid[:, :, None] & slots[:, None], cost, PADDING_COST)
 
 

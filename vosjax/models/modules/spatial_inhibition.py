@@ -1,6 +1,10 @@
 """Attention by spatial inhibition: one region out of many (RIS)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import flax.linen as nn
+import jax
 from jaxtyping import Array, Float
 
 from vosjax.models.modules.conv import Conv
@@ -19,6 +23,6 @@ class SpatialInhibition(nn.Module):
     return nn.log_softmax(score, axis=(1, 2)) + bias
 
 
-def uniform(key, shape, dtype=float):
+def uniform(key: jax.Array, shape: Sequence[int], dtype: Any = float) -> jax.Array:
   """U(-0.08, 0.08), the initialisation of everything that is recurrent in RIS."""
   return 0.16 * nn.initializers.uniform(1.0)(key, shape, dtype) - 0.08
