@@ -42,6 +42,9 @@ def get_config() -> ConfigDict:
   config.data.synthvos_videos = 100_000  # procedural videos; they cost no disk
   config.data.synthvos_objects = 3  # at most, in a training video
   config.data.synthvos_in_memory = False  # draw each video once and keep it
+  config.data.synthvos_object_size = 1.0  # factor on objects' radii, scored ones too
+  config.data.synthvos_clutter = 1.0  # share of videos with distractors, occluders
+  config.data.synthvos_void = 0.5  # share of videos whose mixed pixels are void
 
   config.stages = ConfigDict()  # name -> stage(); run in this order
 

@@ -1,19 +1,20 @@
 """Segmentation of one video, frame by frame, with all state on the device."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, get_args
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped, UInt8
 
 from vosjax.inference import programs
 from vosjax.inference.slots import Slots
 from vosjax.models.unroll import Recurrence
-from vosjax.types import Variables
+from vosjax.types import AnyArray, Variables
 
 VOID = 255
+_LARGEST_ID = 2**31 - 1  # labels are int32
 
 
 class FrameResult(NamedTuple):
@@ -62,6 +63,9 @@ class VideoSegmenter:
   ):
     if max_objects is not None and max_objects < 1:
       raise ValueError(f"max_objects must be at least 1, not {max_objects}.")
+    known = get_args(Recurrence)
+    if recurrence not in known:
+      raise ValueError(f"recurrence is {recurrence!r}; known: {list(known)}.")
     self._model, self._variables = programs.prepare(model, variables)
     self._max_objects = max_objects
     self._slots = Slots(max_objects or 1)
@@ -75,7 +79,9 @@ class VideoSegmenter:
     return self._slots.ids
 
   def start(
-      self, frame: UInt8[np.ndarray, "h w 3"], labels: Int[np.ndarray, "h w"] | Any
+      self,
+      frame: UInt8[AnyArray, "h w 3"],
+      labels: Shaped[AnyArray, "h w"] | None = None,
   ) -> FrameResult:
     """Begins a video; what was tracked before is forgotten.
 
@@ -91,19 +97,19 @@ class VideoSegmenter:
           "start(): labels hold no object (only 0 and 255). Give the first frame's "
           "mask, with one positive id per object."
       )
-    self._size = frame.shape[:2]
-    self._state = None
-    self._slots = Slots(self._max_objects or len(ids))
+    slots = Slots(self._max_objects or len(ids))
+    slots.refuse_excess(ids, "start")  # before anything of the last video is lost
+    self._size, self._slots, self._state = frame.shape[:2], slots, None
     self._features = self._encode(frame)
-    self._begin(labels, ids)
+    self._begin(labels, ids, "start")
     probs = np.stack([labels == i for i in self.object_ids]).astype(np.float32)
     kept = np.where(labels == VOID, 0, labels).astype(np.int32)
     return FrameResult(kept, probs, self.object_ids)
 
   def step(
       self,
-      frame: UInt8[np.ndarray, "h w 3"],
-      labels: Int[np.ndarray, "h w"] | Any = None,
+      frame: UInt8[AnyArray, "h w 3"],
+      labels: Shaped[AnyArray, "h w"] | None = None,
   ) -> FrameResult:
     """Segments the next frame.
 
@@ -115,21 +121,23 @@ class VideoSegmenter:
     if self._size is None:
       raise ValueError("step(): call start() with the first frame before.")
     frame, labels = self._check(frame, labels, "step")
+    ids = () if labels is None else _ids(labels)
+    self._slots.refuse_known(ids, "step")
     self._features = self._encode(frame)
-    if labels is not None:
-      self._begin(labels, _ids(labels))
+    if ids:
+      self._begin(labels, ids, "step")
     self._state, slot_labels, probs = programs.advance(
         self._model, self._size, self._recurrence, self._variables, self._state,
         self._features, self._active(),
     )  # fmt: skip
-    ids = np.zeros(self._slots.capacity + 1, np.int32)
-    ids[[slot + 1 for slot in self._slots.used]] = self.object_ids
+    id_of = np.zeros(self._slots.capacity + 1, np.int32)
+    id_of[[slot + 1 for slot in self._slots.used]] = self.object_ids
     used = np.array(self._slots.used, np.int32)
     return FrameResult(
-        ids[np.asarray(slot_labels[0])], np.asarray(probs[0])[used], self.object_ids
+        id_of[np.asarray(slot_labels[0])], np.asarray(probs[0])[used], self.object_ids
     )
 
-  def add(self, labels: Int[np.ndarray, "h w"] | Any) -> None:
+  def add(self, labels: Shaped[AnyArray, "h w"]) -> None:
     """Adds the objects of `labels`, which belong to the frame that was given last."""
     if self._size is None:
       raise ValueError("add(): call start() with the first frame before.")
@@ -137,7 +145,7 @@ class VideoSegmenter:
     ids = _ids(labels)
     if not ids:
       raise ValueError("add(): labels hold no object (only 0 and 255).")
-    self._begin(labels, ids)
+    self._begin(labels, ids, "add")
 
   def remove(self, object_id: int) -> None:
     """Forgets an object; its slot is free for another."""
@@ -167,13 +175,12 @@ class VideoSegmenter:
   def _encode(self, frame):
     return programs.encode(self._model, self._variables, frame[None])
 
-  def _begin(self, labels, ids):
-    if not ids:
-      return
+  def _begin(self, labels, ids, caller):
+    self._slots.refuse_known(ids, caller)
     missing = len(ids) - self._slots.num_free
     if missing > 0 and self._max_objects is None:
       self._grow(missing)
-    slots = self._slots.add(ids)
+    slots = self._slots.add(ids, caller)
     slot_labels = np.zeros(labels.shape, np.int32)
     for object_id, slot in zip(ids, slots):
       slot_labels[labels == object_id] = slot + 1
@@ -190,7 +197,10 @@ class VideoSegmenter:
     self._slots.capacity += extra
     if self._state is not None:
       self._state = jax.tree.map(
-          lambda x: jnp.pad(x, ((0, 0), (0, extra)) + ((0, 0),) * (x.ndim - 2)),
+          # Ones: a variance of 0 would make infinities of slots that nobody uses.
+          lambda x: jnp.pad(
+              x, ((0, 0), (0, extra)) + ((0, 0),) * (x.ndim - 2), constant_values=1
+          ),
           self._state,
       )
 
@@ -211,6 +221,9 @@ def _check_labels(labels, size, caller):
         f"{caller}(): labels are {labels.dtype} {list(labels.shape)}; expected "
         f"integers of the frame's size {list(size)}."
     )
-  if labels.min() < 0:
-    raise ValueError(f"{caller}(): labels hold {labels.min()}; ids are positive.")
+  if labels.min() < 0 or labels.max() > _LARGEST_ID:
+    raise ValueError(
+        f"{caller}(): labels hold {labels.min()} to {labels.max()}; ids are 1 to "
+        f"{_LARGEST_ID}."
+    )
   return labels.astype(np.int32)

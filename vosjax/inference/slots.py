@@ -1,13 +1,13 @@
 """Object ids of the outside world and the slots that models know."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class Slots:
   """Which object id sits in which slot.
 
   Ids are any positive integers in any order; slots are positions on a model's object
-  axis. Ids keep the order in which they came.
+  axis. A new object takes the lowest free slot.
   """
 
   def __init__(self, capacity: int):
@@ -28,25 +28,34 @@ class Slots:
   def num_free(self) -> int:
     return self.capacity - len(self._slot_of)
 
-  def add(self, ids: Iterable[int]) -> tuple[int, ...]:
-    """Gives each new id the lowest free slot and returns the slots.
-
-    Raises:
-      ValueError: an id is tracked already, or too few slots are free.
-    """
-    ids = list(ids)
+  def refuse_known(self, ids: Iterable[int], caller: str) -> None:
+    """Raises ValueError if an id is tracked already."""
     known = sorted(set(ids) & set(self._slot_of))
     if known:
       raise ValueError(
-          f"add(): objects {known} are tracked already (tracking {list(self.ids)}). "
-          "Give labels of new objects only, or remove() the old ones first."
+          f"{caller}(): objects {known} are tracked already (tracking "
+          f"{list(self.ids)}). Give labels of new objects only, or remove() the old "
+          "ones first."
       )
+
+  def refuse_excess(self, ids: Sequence[int], caller: str) -> None:
+    """Raises ValueError if too few slots are free."""
     if len(ids) > self.num_free:
       raise ValueError(
-          f"add(): {len(ids)} new objects {ids} but {self.num_free} of "
+          f"{caller}(): {len(ids)} new objects {list(ids)} but {self.num_free} of "
           f"{self.capacity} slots are free (tracking {list(self.ids)}). "
           "Raise max_objects or remove() an object first."
       )
+
+  def add(self, ids: Sequence[int], caller: str = "add") -> tuple[int, ...]:
+    """Gives each new id the lowest free slot and returns the slots.
+
+    Raises:
+      ValueError: an id is tracked already, or too few slots are free; nothing is
+        added then.
+    """
+    self.refuse_known(ids, caller)
+    self.refuse_excess(ids, caller)
     taken = set(self._slot_of.values())
     free = (slot for slot in range(self.capacity) if slot not in taken)
     slots = tuple(slot for _, slot in zip(ids, free))

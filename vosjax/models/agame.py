@@ -118,7 +118,7 @@ class AGame(nn.Module):
     num_scores = 0
     if self.use_appearance:
       # The Gaussians need every bit of the sums over the deep channels.
-      self.reduce = Conv(self.features, 1)
+      self.reduce = Conv(self.features, 1, precision=jax.lax.Precision.HIGHEST)
       self.appearance = AppearanceModel(
           self.features,
           self.residual,

@@ -4,10 +4,16 @@ Both functions expand squares into matrix products, which is what makes many
 objects cheap; features are centred first so that the expansion does not cancel.
 """
 
+import functools
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vosjax.types import record
+
+# Sums over hundreds of channels: TF32 or bfloat16 products would be seen in the masks.
+_einsum = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 
 
 @record
@@ -33,8 +39,8 @@ def weighted_moments(
   centred = x - centre
   total = weights.sum(-1)[..., None]
   count = total + pseudo_count
-  first = jnp.einsum("bokp,bpc->bokc", weights, centred)
-  second = jnp.einsum("bokp,bpc->bokc", weights, jnp.square(centred))
+  first = _einsum("bokp,bpc->bokc", weights, centred)
+  second = _einsum("bokp,bpc->bokc", weights, jnp.square(centred))
   centre = centre[:, None]
   means = (first + centre * total) / count
   offset = means - centre
@@ -54,7 +60,7 @@ def log_likelihood(
   centred = x - centre
   offset = gaussians.means - centre[:, None]
   precision = 1 / gaussians.variances
-  squares = jnp.einsum("bpc,bokc->bokp", jnp.square(centred), precision)
-  cross = jnp.einsum("bpc,bokc->bokp", centred, offset * precision)
+  squares = _einsum("bpc,bokc->bokp", jnp.square(centred), precision)
+  cross = _einsum("bpc,bokc->bokp", centred, offset * precision)
   constant = jnp.log(gaussians.variances) + jnp.square(offset) * precision
   return -0.5 * (squares - 2 * cross + constant.sum(-1)[..., None])

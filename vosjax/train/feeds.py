@@ -53,7 +53,8 @@ def synthvos(config: ConfigDict, stage: ConfigDict) -> Source:
   """
   if config.data.synthvos and pathlib.Path(config.data.synthvos).expanduser().is_dir():
     return _folder("data.synthvos", config.data.synthvos, "SynthVOS", "train")
-  source = SynthVos(
+  source = procedural(
+      config,
       config.seed,
       config.data.synthvos_videos,
       size=tuple(stage.size),
@@ -61,6 +62,17 @@ def synthvos(config: ConfigDict, stage: ConfigDict) -> Source:
       max_objects=config.data.synthvos_objects,
   )
   return InMemory(source) if config.data.synthvos_in_memory else source
+
+
+def procedural(config: ConfigDict, *args: Any, **fields: Any) -> SynthVos:
+  """Videos drawn as the configuration says, for training and scoring alike."""
+  return SynthVos(
+      *args,
+      **fields,
+      object_size=config.data.synthvos_object_size,
+      clutter=config.data.synthvos_clutter,
+      void=config.data.synthvos_void,
+  )
 
 
 def origin(source: Source) -> str:
@@ -119,13 +131,15 @@ def evaluation_source(config: ConfigDict) -> Source:
   """Videos that no stage trains on."""
   options = config.evaluation
   if options.dataset == "synthvos":
-    return SynthVos(
+    source = procedural(
+        config,
         config.seed + UNSEEN,
         options.num_videos,
         size=tuple(options.size),
         length=options.length,
         max_objects=options.max_objects,
     )
+    return InMemory(source)  # every baseline and preview looks at them again
   if options.dataset == "davis":
     return davis(config, options.subset)
   raise ValueError(

@@ -26,6 +26,8 @@ class Recipe:
   late_objects: float
   void: float
   speed: float
+  object_size: float
+  clutter: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,12 +115,13 @@ def draw_up(key: tuple[int, ...], recipe: Recipe) -> Scene:
   weights[: len(COUNT_WEIGHTS)] = COUNT_WEIGHTS[: recipe.max_objects]
   count = 1 + int(rng.choice(len(weights), p=weights / weights.sum()))
   fakes = int(rng.choice([0, 1, 2, 3], p=[0.35, 0.3, 0.2, 0.15]))
+  fakes *= int(rng.random() < recipe.clutter)
   grounds = [palette(rng, natural=0.75) for _ in range(int(rng.integers(1, 4)))]
   plate = actors.background(rng, size, grounds)
   places = actors.spread(rng, count + fakes, size)
   things = []
   for k in range(count):
-    radius = rng.uniform(0.17, 0.4) * count**-0.35
+    radius = recipe.object_size * rng.uniform(0.17, 0.4) * count**-0.35
     layer = actors.moving(
       rng, size, radius, places[k], grounds, label=k + 1, speed=speed
     )
@@ -130,13 +133,14 @@ def draw_up(key: tuple[int, ...], recipe: Recipe) -> Scene:
   things += [
     distractor(rng, recipe, place, grounds, things[:count]) for place in places[count:]
   ]
+  front = actors.occluders(rng, size, grounds, speed)
   return Scene(
     key,
     size,
     (
       plate,
       *(things[k] for k in rng.permutation(len(things))),
-      *actors.occluders(rng, size, grounds, speed),
+      *(front if rng.random() < recipe.clutter else ()),
     ),
     actors.film(rng, size, followed, speed),
     draw_lens(rng),

@@ -78,6 +78,9 @@ class SynthVos:
     late_objects: chance that an object other than the first enters later.
     void: chance that a video marks mixed boundary pixels as void (255).
     speed: factor on all motion; 1 is tuned to copy-the-first-mask scoring badly.
+    object_size: factor on the radii of tracked objects. A small frame needs larger
+      ones for a stride-16 network to see as much of them as in a large frame.
+    clutter: 0 to 1, the share of videos that may have distractors, and occluders.
   """
 
   seed: int
@@ -88,6 +91,8 @@ class SynthVos:
   late_objects: float = dataclasses.field(default=0.0, kw_only=True)
   void: float = dataclasses.field(default=0.5, kw_only=True)
   speed: float = dataclasses.field(default=1.0, kw_only=True)
+  object_size: float = dataclasses.field(default=1.0, kw_only=True)
+  clutter: float = dataclasses.field(default=1.0, kw_only=True)
 
   def __post_init__(self):
     if min(self.size) < 32:
@@ -96,6 +101,8 @@ class SynthVos:
       )
     if not 1 <= self.max_objects < VOID:
       raise ValueError(f"max_objects={self.max_objects}: expected 1 to {VOID - 1}.")
+    if not 0 <= self.clutter <= 1:
+      raise ValueError(f"clutter={self.clutter}: expected a share, 0 to 1.")
     for name in ("num_videos", "length"):
       if getattr(self, name) < 1:
         raise ValueError(f"{name}={getattr(self, name)}: expected at least 1.")
@@ -113,6 +120,8 @@ class SynthVos:
       self.late_objects,
       self.void,
       self.speed,
+      self.object_size,
+      self.clutter,
     )
     scene = build_scene((self.seed, index), recipe)
     return Video(f"synth{self.seed}-{index:06d}", scene, self.length)

@@ -32,6 +32,7 @@ class Conv(nn.Module):
   dilation: int = 1
   use_bias: bool = True
   kernel_init: Callable[..., Any] = nn.initializers.he_uniform()
+  precision: jax.lax.Precision | None = None
   dtype: Dtype = None
 
   @nn.compact
@@ -40,8 +41,11 @@ class Conv(nn.Module):
     kernel = self.param("kernel", self.kernel_init, shape)
     if self.stride == 1 and self.has_variable("params", WINOGRAD):
       y = winograd.convolve(x, self.get_variable("params", WINOGRAD), self.dilation)
+      y = y.astype(self.dtype or x.dtype)
     else:
-      y = convolve(x, kernel, self.stride, self.dilation, self.dtype)
+      y = convolve(
+          x, kernel, self.stride, self.dilation, self.dtype, self.precision
+      )
     if not self.use_bias:
       return y
     bias = self.param("bias", nn.initializers.zeros, (self.features,))
@@ -93,11 +97,12 @@ class SplitConv(nn.Module):
     """Convolves input number `part`; `bias` adds the bias to this summand."""
     start = sum(self.parts[:part])
     channels = slice(start, start + self.parts[part])
+    dtype = dtype or self.dtype or x.dtype
     if self.parts[part] >= MIN_CHANNELS and self.has_variable("params", WINOGRAD):
       kernel = self.get_variable("params", WINOGRAD)
-      y = winograd.convolve(x, kernel[:, channels])
+      y = winograd.convolve(x, kernel[:, channels]).astype(dtype)
     else:
-      y = convolve(x, self.kernel[:, :, channels], dtype=dtype or self.dtype)
+      y = convolve(x, self.kernel[:, :, channels], dtype=dtype)
     return y + self.bias.astype(y.dtype)[None, None, None] if bias else y
 
 
@@ -124,6 +129,7 @@ def convolve(
     stride: int = 1,
     dilation: int = 1,
     dtype: Dtype = None,
+    precision: jax.lax.Precision | None = None,
 ) -> Float[Array, "n height width d"]:
   """Convolution with zero padding of half the kernel's reach on each side."""
   reach = dilation * (kernel.shape[0] // 2)
@@ -135,4 +141,5 @@ def convolve(
       ((reach, reach), (reach, reach)),
       rhs_dilation=(dilation, dilation),
       dimension_numbers=("NHWC", "HWIO", "NHWC"),
+      precision=precision,
   )
