@@ -1,0 +1,134 @@
+"""Training clips of RVOS: losses, matching and gradients of the official program.
+
+The encoder's gradient is compiled apart, so that all cases can share it.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from vosjax.models.rvos import RVOSFeatures
+from vosjax.train.recurrent import clip_losses, decode_clip, time_first
+
+
+def gap(actual, expected):
+  """Largest difference as a fraction of the largest expected magnitude."""
+  actual, expected = np.asarray(actual), np.asarray(expected)
+  assert actual.shape == expected.shape
+  return np.abs(actual - expected).max() / np.abs(expected).max()
+
+
+def module(name, params):
+  """The part of our parameters that an official module holds."""
+  side, *rest = name.split(".")
+  tree = params[side]
+  if side == "decoder":
+    return tree["head"] if rest == ["conv_out"] else tree[f"cells_{rest[1]}"]
+  if rest[0] == "base":
+    stem = {"conv1": "conv", "bn1": "norm"}
+    if rest[1] in stem:
+      return tree["backbone"]["stem"][stem[rest[1]]]
+    return tree["backbone"][rest[1].replace("layer", "stage")]
+  kind = {"sk": "conv", "bn": "norm"}[rest[0][:2]]
+  return tree[f"skips_{5 - int(rest[0][2])}"][kind]
+
+
+@pytest.fixture(scope="module")
+def encoder(official, golden):
+  """Skip connections of the golden clips, their pull-back and batch statistics."""
+  model, variables = official("rvos")
+  frames = golden("rvos/golden_train_zeroshot.npz")["frames"]
+  b, t = frames.shape[:2]
+  images = jnp.asarray(frames.reshape(b * t, *frames.shape[2:]) / np.float32(255))
+
+  def run(train):
+    def skips(params):
+      return model.apply(
+          {"params": params, "batch_stats": variables["batch_stats"]},
+          images,
+          method=lambda model, x: model.encoder(x, train=train, steps=t),
+          mutable=["batch_stats"] if train else [],
+      )
+
+    params = {"encoder": variables["params"]["encoder"]}
+    return jax.jit(lambda params: jax.vjp(skips, params, has_aux=True))(params)
+
+  return functools.cache(run)
+
+
+CASES = {
+    "zeroshot": ("zeroshot", {}, None),
+    "zeroshot_t": ("zeroshot", {"spatial": False}, None),
+    "oneshot_gt": ("oneshot_gt", {"one_shot": True}, "truth"),
+    "oneshot_inferred": ("oneshot_inferred", {"one_shot": True}, "inferred"),
+}
+
+
+def check(case, prefix, fields, previous, official, encoder, train):
+  one_shot = "one_shot" in fields
+  model, variables = official("rvos", one_shot=one_shot)
+  model = model.clone(num_objects=4, **fields)
+  ids = case["ids"]
+  truth = ids[:, :, None] == np.arange(1, 5)[:, None, None]
+  truth, valid = jnp.asarray(truth, jnp.float32), jnp.asarray(case["sw"] > 0)
+  skips, pull, stats = encoder(train)
+
+  @jax.jit
+  def compute(decoder, skips):
+    def loss(decoder, skips):
+      params = variables["params"] | {"decoder": decoder}
+      levels = model.apply(
+          {"params": params}, skips, method=lambda model, x: model.decoder.encode(x)
+      )
+      features = RVOSFeatures(time_first(levels, ids.shape[1]), ids.shape[2:])
+      probs = decode_clip(
+          model, {"params": params}, features, truth, previous=previous or "truth"
+      )
+      losses, objects = clip_losses(probs, truth, valid, matched=not one_shot)
+      return losses.sum(), (losses, objects, probs)
+
+    return jax.value_and_grad(loss, (0, 1), has_aux=True)(decoder, skips)
+
+  (loss, (losses, objects, probs)), grads = compute(
+      variables["params"]["decoder"], skips
+  )
+  np.testing.assert_allclose(losses, case[f"{prefix}loss_frame"], rtol=1e-5)
+  np.testing.assert_allclose(loss, case[f"{prefix}loss_cumulative"][-1], rtol=1e-5)
+  assert gap(probs.mean((3, 4)), case[f"{prefix}mean_prob"]) < 1e-5
+  if not one_shot:
+    expected = case[f"{prefix}permutation"]
+    known = expected >= 0
+    np.testing.assert_array_equal(np.asarray(objects)[known], expected[known])
+  params = {"decoder": grads[0]} | jax.jit(lambda f, x: f(x))(pull, grads[1])[0]
+  norms = [optax.tree.norm(module(name, params)) for name in case["grad_modules"]]
+  np.testing.assert_allclose(norms, case[f"{prefix}grad_norms"], rtol=1e-3)
+  return stats
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_running_statistics(official, golden, encoder, name):
+  """BatchNorm as in inference."""
+  file, fields, previous = CASES[name]
+  case = golden(f"rvos/golden_train_{file}.npz")
+  prefix = "tonly_frozenbn_" if "spatial" in fields else "frozenbn_"
+  check(case, prefix, fields, previous, official, encoder, train=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in CASES if name != "zeroshot_t"])
+def test_batch_statistics(official, golden, encoder, name):
+  """BatchNorm as in training, and the running statistics after the clip."""
+  file, fields, previous = CASES[name]
+  case = golden(f"rvos/golden_train_{file}.npz")
+  updated = check(case, "", fields, previous, official, encoder, train=True)
+  stats = updated["batch_stats"]["encoder"]
+  stem = stats["backbone"]["stem"]["norm"]
+  assert gap(stem["mean"], case["bn1_running_mean_after"]) < 5e-6
+  assert gap(stem["var"], case["bn1_running_var_after"]) < 5e-6
+  coarse = stats["skips_0"]["norm"]["mean"]
+  assert gap(coarse, case["bn5_running_mean_after"]) < 5e-6
