@@ -81,7 +81,7 @@ class VideoSegmenter:
   def start(
       self,
       frame: UInt8[AnyArray, "h w 3"],
-      labels: Shaped[AnyArray, "h w"] | None = None,
+      labels: Shaped[AnyArray, "..."] | None = None,
   ) -> FrameResult:
     """Begins a video; what was tracked before is forgotten.
 
@@ -109,7 +109,7 @@ class VideoSegmenter:
   def step(
       self,
       frame: UInt8[AnyArray, "h w 3"],
-      labels: Shaped[AnyArray, "h w"] | None = None,
+      labels: Shaped[AnyArray, "..."] | None = None,
   ) -> FrameResult:
     """Segments the next frame.
 
@@ -137,7 +137,7 @@ class VideoSegmenter:
         id_of[np.asarray(slot_labels[0])], np.asarray(probs[0])[used], self.object_ids
     )
 
-  def add(self, labels: Shaped[AnyArray, "h w"]) -> None:
+  def add(self, labels: Shaped[AnyArray, "..."]) -> None:
     """Adds the objects of `labels`, which belong to the frame that was given last."""
     if self._size is None:
       raise ValueError("add(): call start() with the first frame before.")

@@ -105,9 +105,9 @@ class COSNet(nn.Module):
   features: int = 256
   branch_features: int = 512
   rates: tuple[int, ...] = (6, 12, 18)
-  attention: Attention = "vanilla"
+  attention: Attention | str = "vanilla"
   gated: bool = True
-  fusion: Fusion = "summary"
+  fusion: Fusion | str = "summary"
   num_references: int = 5
   size: tuple[int, int] | None = (473, 473)
   remat: bool = False

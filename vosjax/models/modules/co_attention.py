@@ -27,7 +27,7 @@ class CoAttention(nn.Module):
   """
 
   features: int
-  form: Form = "vanilla"
+  form: Form | str = "vanilla"
   gated: bool = True
 
   def setup(self):
