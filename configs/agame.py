@@ -50,14 +50,13 @@ def embedded():
       balanced_init=True,
   )  # fmt: skip
   # In small frames, objects are drawn larger: at stride 16 the network then sees as
-  # much of them as in the paper's frames. Minutes of training bear little clutter,
-  # and no void: as in the release, training takes void for background.
+  # much of them as in the paper's frames. Minutes of training bear little clutter.
   config.data.update(
       synthvos_videos=1000, synthvos_in_memory=True, synthvos_object_size=1.7,
-      synthvos_clutter=0.3, synthvos_void=0.0,
+      synthvos_clutter=0.3,
   )  # fmt: skip
   config.stages.main = base.stage(
-      size=(128, 224), batch_size=2, clip_length=4, num_steps=3500, steps_per_epoch=350,
+      size=(128, 224), batch_size=2, clip_length=4, num_steps=3000, steps_per_epoch=300,
       learning_rate=2.5e-3, lr_decay=0.75, weight_decay=1e-5,
   )  # fmt: skip
   config.stages.main.sources.synthvos = 1.0
