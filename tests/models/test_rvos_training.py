@@ -12,7 +12,8 @@ import optax
 import pytest
 
 from vosjax.models.rvos import RVOSFeatures
-from vosjax.train.recurrent import clip_losses, decode_clip, time_first
+from vosjax.models.unroll import time_first
+from vosjax.train.recurrent import clip_losses, decode_clip
 
 
 def gap(actual, expected):

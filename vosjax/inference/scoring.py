@@ -7,9 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Integer
 
 from vosjax import metrics
+from vosjax.data.sources import VOID
 from vosjax.inference.results import Row, average
-
-VOID = 255
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vosjax.data import images
+from vosjax.data.sources import VOID
 
-VOID = 255
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 FOLDER_FRAMES_PER_SECOND = 24.0  # that of DAVIS; folders do not say
 

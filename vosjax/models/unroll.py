@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vosjax.models.api import State
+from vosjax.models.api import Features, State
 from vosjax.ops.masks import soft_aggregate
 from vosjax.types import Active, AnyArray, Masks, Prediction, Variables, record
 
@@ -48,6 +48,34 @@ def decide(prediction: Prediction, active: Active, recurrence: Recurrence) -> Ma
   return soft_aggregate(prediction.logits, active)[:, 1:]
 
 
+def encode_clip(
+    model: nn.Module,
+    variables: Variables,
+    frames: Float[AnyArray, "b t h w 3"],
+    *,
+    train: bool,
+) -> tuple[Features, Variables]:
+  """Features of all frames, leaves [t b ...], and batch statistics after the clip."""
+  b, t = frames.shape[:2]
+  features, updated = model.apply(
+      variables,
+      frames.reshape(b * t, *frames.shape[2:]),
+      steps=t,
+      train=train,
+      method="encode",
+      mutable=["batch_stats"] if train else [],
+  )
+  stats = updated.get("batch_stats", variables.get("batch_stats", {}))
+  return time_first(features, t), stats
+
+
+def time_first(features: Features, t: int) -> Features:
+  """Leaves [(b t) ...] as [t b ...]."""
+  return jax.tree.map(
+      lambda x: jnp.swapaxes(x.reshape(-1, t, *x.shape[1:]), 0, 1), features
+  )
+
+
 def unroll(
     model: nn.Module,
     variables: Variables,
@@ -73,21 +101,12 @@ def unroll(
     remat: recompute each step in the backward pass.
     unroll_steps: time steps per iteration of the scan.
   """
-  b, t = frames.shape[:2]
   if active is None:
     active = jnp.ones(masks.shape[:2], bool)
-  features, updated = model.apply(
-      variables,
-      frames.reshape(b * t, *frames.shape[2:]),
-      steps=t,
-      train=train,
-      method="encode",
-      mutable=["batch_stats"] if train else [],
+  features, stats = encode_clip(model, variables, frames, train=train)
+  first, rest = (
+      jax.tree.map(lambda x, at=at: x[at], features) for at in (0, slice(1, None))
   )
-  features = jax.tree.map(
-      lambda x: jnp.swapaxes(x.reshape(b, t, *x.shape[1:]), 0, 1), features
-  )
-  first, rest = (jax.tree.map(lambda x, s=s: x[s], features) for s in (0, slice(1, t)))
   state = model.apply(variables, first, masks, method="init_state")
 
   def step(state, features):
@@ -101,5 +120,4 @@ def unroll(
   step = jax.checkpoint(step) if remat else step
   state, outputs = jax.lax.scan(step, state, rest, unroll=unroll_steps)
   predictions, probs = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), outputs)
-  stats = updated.get("batch_stats", variables.get("batch_stats", {}))
   return Unrolled(predictions, probs, state, stats)

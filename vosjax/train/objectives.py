@@ -7,12 +7,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vosjax.data.sources import VOID
 from vosjax.losses.segmentation import binary_iou, binary_nll
 from vosjax.models import unroll
 from vosjax.ops import resize
 from vosjax.types import Variables, VideoBatch
-
-VOID = 255
 
 
 class Outputs(NamedTuple):

@@ -15,34 +15,6 @@ from vosjax.types import AnyArray, Variables
 Previous = Literal["truth", "inferred"]
 
 
-def encode_clip(
-    model: nn.Module,
-    variables: Variables,
-    frames: Float[AnyArray, "b t h w 3"],
-    *,
-    train: bool,
-) -> tuple[Features, Variables]:
-  """Features of all frames, leaves [t b ...], and batch statistics after the clip."""
-  b, t = frames.shape[:2]
-  features, updated = model.apply(
-      variables,
-      frames.reshape(b * t, *frames.shape[2:]),
-      steps=t,
-      train=train,
-      method="encode",
-      mutable=["batch_stats"] if train else [],
-  )
-  stats = updated.get("batch_stats", variables.get("batch_stats", {}))
-  return time_first(features, t), stats
-
-
-def time_first(features: Features, t: int) -> Features:
-  """Leaves [(b t) ...] as [t b ...]."""
-  return jax.tree.map(
-      lambda x: jnp.swapaxes(x.reshape(-1, t, *x.shape[1:]), 0, 1), features
-  )
-
-
 def decode_clip(
     model: nn.Module,
     variables: Variables,
@@ -58,7 +30,7 @@ def decode_clip(
   Args:
     model: an RVOS.
     variables: its variables.
-    features: of the clip, from `encode_clip`.
+    features: of the clip, from `models.unroll.encode_clip`.
     truth: masks of the objects. A one-shot model is given the first frame's.
     previous: what a one-shot model sees of the frame before: the truth, or what it
       inferred itself, through which no gradient passes. The first frame sees its own
