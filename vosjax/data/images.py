@@ -51,7 +51,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
   """`read_image` on the bytes of a file; `name` stands in error texts."""
-  image = _open(data, name)
+  image = open_picture(data, name)
   if image.mode.startswith("I;16"):
     grey = np.asarray(image).astype(np.uint32)
     grey = ((grey + 128) // 257).astype(np.uint8)
@@ -71,7 +71,7 @@ def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
 
 def decode_labels(data: bytes, name: str) -> UInt8[np.ndarray, "h w"]:
   """`read_labels` on the bytes of a file; `name` stands in error texts."""
-  image = _open(data, name)
+  image = open_picture(data, name)
   if image.format == "JPEG":
     raise ValueError(
         f"{name}: a label map as JPEG, whose compression changes ids. Make the mask "
@@ -114,7 +114,8 @@ def _grey_labels(values: np.ndarray, mode: str, name: str) -> np.ndarray:
   return values.astype(np.uint8)
 
 
-def _open(data: bytes, name: str) -> Image.Image:
+def open_picture(data: bytes, name: str) -> Image.Image:
+  """The decoded picture in the mode of its file; ValueError if it is not whole."""
   try:
     image = Image.open(io.BytesIO(data))
     image.load()

@@ -1,0 +1,70 @@
+"""PASCAL VOC: instance ids as labels, and the class of each."""
+
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vosjax.data.sources import Source
+from vosjax.data.voc import CLASSES, VocFolder
+
+SIZE = (12, 16)
+
+
+def save_palette(path, labels):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  image = Image.fromarray(labels)
+  image.putpalette(np.random.default_rng(0).integers(0, 256, 768).tolist())
+  image.save(path)
+
+
+@pytest.fixture
+def voc(tmp_path):
+  """Two pictures: a dog beside a person with void between, and one train."""
+  (tmp_path / "JPEGImages").mkdir()
+  maps = {
+      "2007_000032": [(np.s_[2:8, 1:6], 1, 12), (np.s_[2:8, 7:12], 2, 15),
+                      (np.s_[2:8, 6], 255, 255)],
+      "2007_000033": [(np.s_[:5], 1, 19), (np.s_[0, 0], 1, 3)],  # one pixel amiss
+  }
+  for name, parts in maps.items():
+    Image.new("RGB", SIZE[::-1]).save(tmp_path / f"JPEGImages/{name}.jpg")
+    objects, classes = np.zeros(SIZE, np.uint8), np.zeros(SIZE, np.uint8)
+    for where, instance, kind in parts:
+      objects[where], classes[where] = instance, kind
+    save_palette(tmp_path / f"SegmentationObject/{name}.png", objects)
+    save_palette(tmp_path / f"SegmentationClass/{name}.png", classes)
+  lists = tmp_path / "ImageSets/Segmentation"
+  lists.mkdir(parents=True)
+  (lists / "train.txt").write_text("2007_000033\n2007_000032\n")
+  (lists / "val.txt").write_text("2007_000032\n")
+  return tmp_path
+
+
+def test_labels_are_instances_with_classes(voc):
+  source = pickle.loads(pickle.dumps(VocFolder(str(voc), "train")))
+  assert isinstance(source, Source)
+  assert [still.name for still in source] == ["2007_000033", "2007_000032"]
+  assert source[0].classes == {1: CLASSES.index("train")}
+  still = source[1]
+  assert {i: CLASSES[k] for i, k in still.classes.items()} == {1: "dog", 2: "person"}
+  expected = np.zeros(SIZE, np.uint8)
+  expected[2:8, 1:6], expected[2:8, 7:12], expected[2:8, 6] = 1, 2, 255
+  np.testing.assert_array_equal(still.labels(0), expected)
+  assert [still.name for still in VocFolder(str(voc), "val")] == ["2007_000032"]
+
+
+def test_missing_files_and_lists_are_named(voc):
+  (voc / "SegmentationClass/2007_000032.png").unlink()
+  (voc / "JPEGImages/2007_000033.jpg").unlink()
+  with pytest.raises(ValueError, match="2 files are missing: JPEGImages/2007_000033"):
+    VocFolder(str(voc), "train")
+  with pytest.raises(ValueError, match=r"'trainval' .* has \['train', 'val'\]"):
+    VocFolder(str(voc), "trainval")
+
+
+def test_an_instance_on_background_is_refused(voc):
+  save_palette(voc / "SegmentationClass/2007_000032.png", np.zeros(SIZE, np.uint8))
+  with pytest.raises(ValueError, match=r"2007_000032: instances \[1, 2\] lie on back"):
+    _ = VocFolder(str(voc), "val")[0].classes

@@ -1,0 +1,182 @@
+"""Still pictures with annotations, each read as a video of one frame."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from vosjax.data import images
+
+MAX_LISTED = 20  # files that an error names
+_THRESHOLD = 127  # of 255; a brighter pixel of a saliency mask is object
+
+
+class Annotation(NamedTuple):
+  """What the annotation files of one picture say.
+
+  Attributes:
+    labels: 0 = background, 255 = void, others = ids of the objects.
+    classes: class of each id; empty where the set has no classes.
+  """
+
+  labels: UInt8[np.ndarray, "h w"]
+  classes: dict[int, int]
+
+
+Reader = Callable[[Mapping[str, bytes], str], Annotation]
+
+
+@dataclasses.dataclass(frozen=True)
+class Still:
+  """One annotated picture: a video of a single frame.
+
+  Attributes:
+    name: of the picture.
+    image: its file, or the bytes of that file.
+    annotations: the same of each annotation, by what it shows; empty where the
+      set keeps them to itself.
+    read: makes labels and classes of the annotations' bytes.
+    origin: folder of the data set, for error texts.
+  """
+
+  name: str
+  image: Path | bytes
+  annotations: Mapping[str, Path | bytes]
+  read: Reader
+  origin: str
+
+  @property
+  def frame_names(self) -> tuple[str, ...]:
+    """The name of the picture."""
+    return (self.name,)
+
+  def __len__(self) -> int:
+    return 1
+
+  def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    """RGB of the only frame; ValueError if unreadable."""
+    self._check(index)
+    return self._picture
+
+  def labels(self, index: int) -> UInt8[np.ndarray, "h w"] | None:
+    """Object ids of the only frame; None if the picture is not annotated.
+
+    Raises:
+      ValueError: the annotation is unreadable or of another size than the picture.
+    """
+    self._check(index)
+    return self._annotation.labels if self.annotations else None
+
+  @property
+  def classes(self) -> dict[int, int]:
+    """Class of each object id; empty where there are none."""
+    return self._annotation.classes if self.annotations else {}
+
+  @functools.cached_property
+  def _annotation(self) -> Annotation:
+    data = {kind: content(file) for kind, file in self.annotations.items()}
+    annotation = self.read(data, self._where)
+    (h, w), (height, width) = annotation.labels.shape, self._picture.shape[:2]
+    if (h, w) != (height, width):
+      raise ValueError(
+          f"{self._where}: an annotation of {h}x{w} pixels (height x width) of a "
+          f"picture of {height}x{width}. Unpack the data set again.")
+    return annotation
+
+  @functools.cached_property
+  def _picture(self) -> UInt8[np.ndarray, "h w 3"]:
+    return images.decode_image(content(self.image), self._where)
+
+  @property
+  def _where(self) -> str:
+    return f"{self.origin}: {self.name}"
+
+  def _check(self, index: int) -> None:
+    if index != 0:
+      raise IndexError(f"frame {index} of {self._where}, which is a still")
+
+
+class StillSource:
+  """Random access to `stills`; what one of them decodes lives as long as its user."""
+
+  stills: tuple[Still, ...]
+
+  def __len__(self) -> int:
+    return len(self.stills)
+
+  def __getitem__(self, index: int) -> Still:
+    return dataclasses.replace(self.stills[index])
+
+
+@dataclasses.dataclass(frozen=True)
+class StillsFolder(StillSource):
+  """Pictures and binary masks paired by file name: MSRA10K, DUT-OMRON and the like.
+
+  A pixel brighter than 127 of 255 is object 1. Pictures are JPEG files, or PNG
+  where the folder has no JPEG; masks are PNG files, and may lie beside the pictures.
+
+  Attributes:
+    images: folder of the pictures.
+    masks: folder of the masks.
+
+  Raises:
+    ValueError: no such folder, or pictures without mask or masks without picture;
+      names them.
+  """
+
+  images: str
+  masks: str
+  stills: tuple[Still, ...] = dataclasses.field(init=False, repr=False, compare=False)
+
+  def __post_init__(self):
+    pictures = files(self.images, "images", ".jpg", ".jpeg")
+    pictures = pictures or files(self.images, "images", ".png")
+    masks = files(self.masks, "masks", ".png")
+    missing = [f"{self.masks}/{stem}.png" for stem in pictures if stem not in masks]
+    missing += [f"{self.images}/{stem}.jpg" for stem in masks if stem not in pictures]
+    refuse_missing(self.images, missing)
+    if not pictures:
+      raise ValueError(f"images: no .jpg or .png files in {self.images}.")
+    object.__setattr__(self, "stills", tuple(
+        Still(stem, path, {"mask": masks[stem]}, read_saliency, self.images)
+        for stem, path in pictures.items()))
+
+
+def read_saliency(annotations: Mapping[str, bytes], name: str) -> Annotation:
+  """Object 1 where the `mask` is brighter than half."""
+  grey = np.asarray(images.open_picture(annotations["mask"], name).convert("L"))
+  return Annotation((grey > _THRESHOLD).view(np.uint8), {})
+
+
+def content(file: Path | bytes) -> bytes:
+  """The bytes of a file, or those given."""
+  return file.read_bytes() if isinstance(file, Path) else file
+
+
+def files(folder: str | Path, argument: str, *suffixes: str) -> dict[str, Path]:
+  """Stem -> path of the folder's files with these suffixes, in order of the names.
+
+  Raises:
+    ValueError: no such folder; says which argument gave it.
+  """
+  try:
+    names = sorted(os.listdir(folder))
+  except (FileNotFoundError, NotADirectoryError):
+    raise ValueError(f"{argument}: no folder {folder}. Unpack the data set there.") \
+        from None
+  return {Path(name).stem: Path(folder) / name for name in names
+          if name.lower().endswith(suffixes) and not name.startswith(".")}
+
+
+def refuse_missing(root: str | Path, missing: list[str]) -> None:
+  """ValueError that names missing files of the data set at `root`, if any."""
+  if missing:
+    more = len(missing) - MAX_LISTED
+    raise ValueError(
+        f"{root}: {len(missing)} files are missing: {', '.join(missing[:MAX_LISTED])}"
+        f"{f' and {more} more' if more > 0 else ''}. Unpack the data set again.")
