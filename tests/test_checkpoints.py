@@ -68,17 +68,23 @@ def test_a_checkpoint_is_replaced_as_a_whole(copy):
   assert sorted(path.name for path in copy.iterdir()) == ["agame", "resnet"]
 
 
-@pytest.mark.parametrize("when", ["arrays", "metadata"])
+@pytest.mark.parametrize("when", ["arrays", "metadata", "swap"])
 def test_a_failure_while_writing_keeps_what_was_there(copy, monkeypatch, when):
   before = checkpoints.load(copy / "agame")[1]
 
   def fail(*args, **kwargs):
     raise OSError(errno.EIO, "broken")
 
+  def fail_for_the_new(path, target):
+    return fail() if path.name == "new" else rename(path, target)
+
+  rename = pathlib.Path.rename
   if when == "arrays":
     monkeypatch.setattr(ocp.StandardCheckpointer, "save", fail)
-  else:
+  elif when == "metadata":
     monkeypatch.setattr(pathlib.Path, "write_text", fail)
+  else:
+    monkeypatch.setattr(pathlib.Path, "rename", fail_for_the_new)
   with pytest.raises(OSError, match="broken"):
     variables = random_variables("agame", SMALL, seed=2)
     checkpoints.save(copy / "agame", "agame", SMALL, variables)

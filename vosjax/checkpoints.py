@@ -95,9 +95,7 @@ def save(
         "format": FORMAT, "name": name, "fields": fields, "files": _checksums(fresh)
     }  # fmt: skip
     (fresh / _METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
-    if directory.exists():
-      directory.rename(pathlib.Path(temporary, "old"))
-    fresh.rename(directory)
+    _swap(directory, fresh, pathlib.Path(temporary, "old"))
 
 
 def check_target(directory: Path) -> None:
@@ -189,6 +187,17 @@ def load_backbone(
       "fit the model's backbone",
   )
   return flax.traverse_util.unflatten_dict(flat | incoming, sep="/")
+
+
+def _swap(directory: pathlib.Path, fresh: pathlib.Path, old: pathlib.Path) -> None:
+  """Puts `fresh` in the directory's place; where that fails, it is as it was."""
+  try:
+    if directory.exists():
+      directory.rename(old)
+    fresh.rename(directory)
+  finally:
+    if old.exists() and not directory.exists():
+      old.rename(directory)
 
 
 def _open_checkpointer() -> Any:
