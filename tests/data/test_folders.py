@@ -1,10 +1,11 @@
 import pickle
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax.data.folders import DavisFolder
+from vosjax.data.folders import DavisFolder, YoutubeVosFolder
 from vosjax.data.sources import Source, Video, read_clip
 
 
@@ -72,3 +73,47 @@ def test_a_mask_or_frame_of_another_size_is_named(davis, tree):
 def test_wrong_arguments_list_what_there_is(davis, fields, message):
   with pytest.raises(ValueError, match=message):
     DavisFolder(**({"root": str(davis)} | fields))
+
+
+@pytest.fixture
+def youtube_vos(davis, tmp_path):
+  """The same videos as YouTube-VOS is unpacked: no sizes, no lists."""
+  for folder in ("JPEGImages", "Annotations"):
+    shutil.move(davis / folder / "480p", tmp_path / "YouTubeVOS" / "train" / folder)
+  return tmp_path / "YouTubeVOS"
+
+
+@pytest.mark.parametrize("below", [".", "train"])
+def test_youtube_vos_is_read_as_unpacked(youtube_vos, tree, below):
+  (youtube_vos / "train/Annotations/video1/00001.png").unlink()
+  shutil.rmtree(youtube_vos / "train/Annotations/video3")  # frames without annotations
+  source = YoutubeVosFolder(str(youtube_vos / below))
+  assert isinstance(source, Source)
+  assert [video.name for video in source] == ["video0", "video1", "video2"]
+  video = pickle.loads(pickle.dumps(source))[1]
+  assert len(video) == 6 and video.labels(1) is None
+  np.testing.assert_array_equal(video.labels(2), tree.label_pixels(1, 2))
+
+
+def test_youtube_vos_takes_a_list_and_names_what_is_missing(youtube_vos, tmp_path):
+  names = tmp_path / "names.txt"
+  names.write_text("video2\nvideo0\n")
+  source = YoutubeVosFolder(str(youtube_vos / "train"), str(names))
+  assert [video.name for video in source] == ["video2", "video0"]
+  names.write_text("video2\nnowhere\n")
+  (youtube_vos / "train/JPEGImages/video2/00003.jpg").unlink()
+  with pytest.raises(ValueError, match=r"2 files .*video2/00003\.jpg.*nowhere/\*\.jpg"):
+    YoutubeVosFolder(str(youtube_vos / "train"), str(names))
+
+
+def test_other_layouts_are_not_taken_for_youtube_vos(davis):
+  with pytest.raises(ValueError, match="not in the layout of YouTube-VOS"):
+    YoutubeVosFolder(str(davis))
+
+
+def test_what_was_checked_when_it_was_imported_may_be_sparse(davis):
+  (davis / "Annotations/480p/video1/00001.png").unlink()
+  with pytest.raises(ValueError, match=r"video1/00001\.png"):
+    DavisFolder(str(davis))
+  (davis / "import.json").write_text("{}")
+  assert DavisFolder(str(davis))[1].labels(1) is None

@@ -1,8 +1,9 @@
-"""Videos in the DAVIS folder layout, read straight from JPEG and PNG."""
+"""Videos in the layouts of DAVIS and YouTube-VOS, straight from JPEG and PNG."""
 
 import dataclasses
 import functools
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,11 @@ from jaxtyping import UInt8
 from vosjax.data import images
 
 _FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
+_RESOLUTION = re.compile(r"\d+p|Full-Resolution")
 _MAX_LISTED = 20
+
+# In a folder that `vosjax import-data` wrote: every file was checked by then.
+IMPORT_NOTE = "import.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +88,7 @@ class DavisFolder:
     annotations: folder of label maps; `Annotations_unsupervised` for the
       unsupervised 2017 task.
     sparse: some frames have no annotation on purpose. Otherwise such a frame is
-      a missing file.
+      a missing file. By default only folders of `vosjax import-data` are sparse.
 
   Raises:
     ValueError: all missing folders and files at once.
@@ -94,7 +99,7 @@ class DavisFolder:
   year: int = 2017
   resolution: str = "480p"
   annotations: str = "Annotations"
-  sparse: bool = False
+  sparse: bool | None = None
   videos: tuple[FolderVideo, ...] = dataclasses.field(
       init=False, repr=False, compare=False)
 
@@ -103,19 +108,13 @@ class DavisFolder:
       raise ValueError(f"year: got {self.year}, expected 2016 or 2017.")
     frames_root = _existing(Path(self.root) / "JPEGImages", self.resolution)
     labels_root = _existing(Path(self.root) / self.annotations, self.resolution)
-    missing: list[str] = []
-    videos = [self._open(name, frames_root / name, labels_root / name, missing)
-              for name in self._names()]
-    if missing:
-      more = len(missing) - _MAX_LISTED
-      hint = "" if self.sparse else (
-          ", or pass sparse=True if only some frames are annotated on purpose")
-      raise ValueError(
-          f"{self.root}: {len(missing)} files of subset {self.subset!r} are missing: "
-          f"{', '.join(missing[:_MAX_LISTED])}"
-          f"{f' and {more} more' if more > 0 else ''}. Unpack the data set again"
-          f"{hint}.")
-    object.__setattr__(self, "videos", tuple(videos))
+    sparse = self.sparse
+    if sparse is None:
+      sparse = (Path(self.root) / IMPORT_NOTE).is_file()
+    videos = _open_all(
+        self.root, self.subset, self._names(), frames_root, labels_root,
+        sparse=sparse, binary=self.year == 2016)
+    object.__setattr__(self, "videos", videos)
 
   def __len__(self) -> int:
     return len(self.videos)
@@ -124,15 +123,7 @@ class DavisFolder:
     return self.videos[index]
 
   def _names(self) -> list[str]:
-    path = self._list_file()
-    names = []
-    for line in path.read_text().splitlines():
-      if entry := line.split():
-        names.append(Path(entry[0]).parent.name if "/" in entry[0] else entry[0])
-    names = list(dict.fromkeys(names))
-    if not names:
-      raise ValueError(f"{path}: an empty list, expected one video name a line.")
-    return names
+    return read_names(self._list_file())
 
   def _list_file(self) -> Path:
     sets = Path(self.root) / "ImageSets"
@@ -146,28 +137,122 @@ class DavisFolder:
         f"subset: no list {self.subset!r} of year {self.year} in {sets}; there are "
         f"{known}. Give the name of a list or the path of a text file.")
 
-  def _open(self, name: str, frames_dir: Path, labels_dir: Path,
-            missing: list[str]) -> FolderVideo:
-    frames = _files(frames_dir, _FRAME_SUFFIXES)
-    labels = _files(labels_dir, (".png",))
-    root = Path(self.root)
+
+@dataclasses.dataclass(frozen=True)
+class YoutubeVosFolder:
+  """A data set in the layout of YouTube-VOS, as unpacked, as a source of videos.
+
+  `ROOT/JPEGImages/VIDEO/00000.jpg` and `ROOT/Annotations/VIDEO/00000.png`, without
+  lists. Frames may have no annotation.
+
+  Attributes:
+    root: the folder that holds `JPEGImages`, or the one above it, which holds such a
+      folder for each subset: `YouTubeVOS/train` or `YouTubeVOS`.
+    subset: name of that folder, whose annotated videos are all taken; or path of a
+      text file with one of their names a line.
+
+  Raises:
+    ValueError: all missing folders and files at once.
+  """
+
+  root: str
+  subset: str = "train"
+  videos: tuple[FolderVideo, ...] = dataclasses.field(
+      init=False, repr=False, compare=False)
+
+  def __post_init__(self):
+    root = youtube_vos_root(Path(self.root), self.subset)
+    if root is None:
+      raise ValueError(
+          f"root: {self.root} is not in the layout of YouTube-VOS: JPEGImages/VIDEO/"
+          "*.jpg and Annotations/VIDEO/*.png.")
+    labels_root = root / "Annotations"
+    listed = Path(self.subset)
+    names = read_names(listed) if listed.is_file() else subfolders(labels_root)
+    if not names:
+      raise ValueError(f"root: {labels_root} holds no folder of annotations.")
+    videos = _open_all(
+        str(root), self.subset, names, root / "JPEGImages", labels_root, sparse=True)
+    object.__setattr__(self, "videos", videos)
+
+  def __len__(self) -> int:
+    return len(self.videos)
+
+  def __getitem__(self, index: int) -> FolderVideo:
+    return self.videos[index]
+
+
+def youtube_vos_root(root: Path, subset: str) -> Path | None:
+  """The folder of `JPEGImages` in the layout of YouTube-VOS, at `root` or below."""
+  for folder in (root / subset, root):
+    if (folder / "JPEGImages").is_dir() and not resolutions(folder / "JPEGImages"):
+      return folder
+  return None
+
+
+def resolutions(folder: Path) -> list[str]:
+  """Names of the sizes in `JPEGImages` or `Annotations` of DAVIS, such as 480p."""
+  return [name for name in subfolders(folder) if _RESOLUTION.fullmatch(name)]
+
+
+def subfolders(folder: Path) -> list[str]:
+  """Names of the folders in a folder, sorted; none if it is not there."""
+  if not folder.is_dir():
+    return []
+  with os.scandir(folder) as entries:
+    return sorted(
+        entry.name for entry in entries
+        if entry.is_dir() and not entry.name.startswith("."))
+
+
+def read_names(path: Path) -> list[str]:
+  """Names of videos in a list: one a line, or pairs of files as in DAVIS 2016."""
+  names = []
+  for line in path.read_text().splitlines():
+    if entry := line.split():
+      names.append(Path(entry[0]).parent.name if "/" in entry[0] else entry[0])
+  names = list(dict.fromkeys(names))
+  if not names:
+    raise ValueError(f"{path}: an empty list, expected one video name a line.")
+  return names
+
+
+def _open_all(
+    root: str, subset: str, names: list[str], frames_root: Path, labels_root: Path, *,
+    sparse: bool, binary: bool = False,
+) -> tuple[FolderVideo, ...]:
+  """The named videos; ValueError naming all files that are missing."""
+  missing: list[Path] = []
+  videos = []
+  for name in names:
+    frames_dir, labels_dir = frames_root / name, labels_root / name
+    frames = picture_files(frames_dir)
+    labels = picture_files(labels_dir, (".png",))
     if not frames:
-      missing.append(f"{frames_dir.relative_to(root)}/*.jpg")
+      missing.append(frames_dir / "*.jpg")
     elif not labels:
-      missing.append(f"{labels_dir.relative_to(root)}/*.png")
+      missing.append(labels_dir / "*.png")
     else:
-      missing += [f"{(frames_dir / stem).relative_to(root)}.jpg"
-                  for stem in labels if stem not in frames]
-      if not self.sparse:
-        missing += [f"{(labels_dir / stem).relative_to(root)}.png"
-                    for stem in frames if stem not in labels]
-    return FolderVideo(
-        name=name, frame_files=tuple(frames.values()),
-        label_files=tuple(labels.get(stem) for stem in frames),
-        binary=self.year == 2016)
+      missing += [frames_dir / f"{stem}.jpg" for stem in labels if stem not in frames]
+      if not sparse:
+        missing += [labels_dir / f"{stem}.png" for stem in frames if stem not in labels]
+    videos.append(FolderVideo(
+        name, tuple(frames.values()), tuple(labels.get(stem) for stem in frames),
+        binary))
+  if missing:
+    listed = ", ".join(str(path.relative_to(root)) for path in missing[:_MAX_LISTED])
+    more = len(missing) - _MAX_LISTED
+    hint = "" if sparse else (
+        ", or pass sparse=True if only some frames are annotated on purpose")
+    raise ValueError(
+        f"{root}: {len(missing)} files of subset {subset!r} are missing: {listed}"
+        f"{f' and {more} more' if more > 0 else ''}. Unpack the data set again{hint}.")
+  return tuple(videos)
 
 
-def _files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+def picture_files(
+    folder: Path, suffixes: tuple[str, ...] = _FRAME_SUFFIXES
+) -> dict[str, Path]:
   """Stem -> path in the order of the names; empty if there is no such folder."""
   try:
     names = sorted(os.listdir(folder))
