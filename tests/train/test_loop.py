@@ -11,11 +11,13 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupted
 from vosjax.train.loop import NonFiniteError
+from vosjax.train.state import TrainState
 from vosjax.train.writers import read_metrics
 
 SCRIPT = pathlib.Path(__file__).with_name("toy.py")
@@ -95,6 +97,21 @@ def test_sigterm_saves_the_very_step_and_the_run_goes_on(tmp_path, toy, uninterr
   assert read_metrics(tmp_path) == uninterrupted[1]
 
 
+def test_a_signal_in_the_last_step_stops_there_and_nothing_is_repeated(
+    tmp_path, toy, uninterrupted
+):
+  def with_signal(step):
+    if step == 59:
+      os.kill(os.getpid(), signal.SIGINT)
+    return toy.batch(step)
+
+  with pytest.raises(Interrupted, match="stopped after step 60") as stop:
+    toy.run(tmp_path, make_batch=with_signal)
+  assert stop.value.signum == signal.SIGINT
+  same(toy.flat(toy.run(tmp_path, make_batch=None)), uninterrupted[0])
+  assert read_metrics(tmp_path) == uninterrupted[1]
+
+
 def test_each_stage_starts_with_a_fresh_optimizer(toy, tmp_path, monkeypatch):
   monkeypatch.setattr(toy, "STEPS", (3, 2))
   state = toy.run(tmp_path)
@@ -133,6 +150,24 @@ def test_the_best_checkpoint_stays_beside_the_latest(toy, tmp_path):
   toy.run(tmp_path)  # scores fall, so the first is the best
   kept = sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir())
   assert kept == [4, 56, 60]
+
+
+def test_the_best_checkpoint_is_known_to_the_next_start(toy, tmp_path):
+  state = TrainState.create(toy.variables(), optax.sgd(1e-2), seed=0)
+  first = Checkpoints(tmp_path / "checkpoints", keep=1)
+  assert first.best() is None
+  for step, score in {1: 0.2, 2: 0.7, 3: None}.items():
+    first.save(step, state.replace(step=jnp.int32(step)), score=score)
+  assert first.best() == (2, 0.7)
+  first.close()
+  later = Checkpoints(tmp_path / "checkpoints", keep=1)
+  later.save(4, state.replace(step=jnp.int32(4)), score=0.5)
+  assert later.best() == (2, 0.7)
+  assert int(later.restore(state, 2).step) == 2
+  assert int(later.restore(state).step) == 4
+  later.close()
+  kept = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
+  assert kept == [2, 4]
 
 
 def _leaves(tree):

@@ -1,6 +1,8 @@
 """Checkpoints of a run: written in the background, whole or not at all."""
 
+import math
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -31,13 +33,10 @@ class Checkpoints:
             preservation_policy=policies.AnyPreservationPolicy(
                 [
                     policies.LatestN(keep),
-                    policies.BestN(
-                        get_metric_fn=lambda metrics: metrics[SCORE],
-                        n=1,
-                        keep_checkpoints_without_metrics=False,
-                    ),
+                    policies.BestN(get_metric_fn=_score, n=1),
                 ]
             ),
+            best_fn=_score,  # without it, scores are not written to the disk
         ),
     )
 
@@ -45,11 +44,19 @@ class Checkpoints:
     """Step of the newest whole checkpoint."""
     return self._manager.latest_step()
 
-  def restore(self, like: TrainState) -> TrainState:
-    """The newest state, in the shapes and on the devices of `like`."""
+  def best(self) -> tuple[int, float] | None:
+    """Step and score of the best whole checkpoint; None if none was scored."""
+    self._manager.wait_until_finished()
+    step = self._manager.best_step()
+    score = -math.inf if step is None else _score(self._manager.metrics(step))
+    return None if score == -math.inf else (step, score)
+
+  def restore(self, like: TrainState, step: int | None = None) -> TrainState:
+    """A state in the shapes and on the devices of `like`; by default the newest."""
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-    return self._manager.restore(self.latest(), args=args)["state"]
+    step = self.latest() if step is None else step
+    return self._manager.restore(step, args=args)["state"]
 
   def save(self, step: int, state: Any, *, score: float | None = None) -> None:
     """Writes the state unless this step is there already; returns at once.
@@ -64,10 +71,15 @@ class Checkpoints:
     self._manager.save(
         step,
         args=ocp.args.Composite(state=ocp.args.StandardSave(state)),
-        metrics=None if score is None else {SCORE: score},
+        metrics={} if score is None else {SCORE: score},
     )
 
   def close(self) -> None:
     """Waits until everything is on the disk."""
     self._manager.wait_until_finished()
     self._manager.close()
+
+
+def _score(metrics: Mapping[str, float] | None) -> float:
+  """Those that were not scored are worse than all others."""
+  return (metrics or {}).get(SCORE, -math.inf)

@@ -97,7 +97,7 @@ def fit(
         reports.flush()
       for action in due:
         action.act(step, state)
-      if signum is not None and step < last:
+      if signum is not None:
         checkpoints.save(step, state)
         raise Interrupted(signum, step)
   reports.flush()
