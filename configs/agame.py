@@ -55,7 +55,7 @@ def embedded():
       synthvos_videos=1000, synthvos_in_memory=True, synthvos_object_size=1.7,
       synthvos_clutter=0.3,
   )  # fmt: skip
-  config.stages.main = base.stage(
+  config.stages.main = base.agame_stage(
       size=(128, 224), batch_size=2, clip_length=4, num_steps=3000, steps_per_epoch=300,
       learning_rate=2.5e-3, lr_decay=0.75, weight_decay=1e-5,
   )  # fmt: skip
@@ -129,7 +129,7 @@ def paper():
   config = _paper("A-GAME, the paper's recipe: half resolution, then full.")
   config.data.synthvos = "data/synthvos"
   epoch = 3231 // 4
-  config.stages.alpha = base.stage(
+  config.stages.alpha = base.agame_stage(
       num_steps=160 * epoch, steps_per_epoch=epoch, lr_decay=0.975, weight_decay=1e-5
   )
   config.stages.alpha.sources.update(davis=60.0, youtube_vos=3171.0, synthvos=3171.0)
@@ -142,7 +142,7 @@ def paper_davis():
   """The released program's run on DAVIS 2017 alone."""
   config = _paper("A-GAME, the paper's recipe on DAVIS 2017 alone.")
   epoch = 2600 // 4
-  config.stages.alpha = base.stage(
+  config.stages.alpha = base.agame_stage(
       num_steps=80 * epoch, steps_per_epoch=epoch, lr_decay=0.95, weight_decay=1e-5,
       zoom=True, replacement=True, samples_per_pass=2600,
   )  # fmt: skip
@@ -156,7 +156,7 @@ def paper_davis():
 def _beta(samples):
   """Fine-tuning at full resolution, on longer clips and the final loss alone."""
   epoch = samples // 2
-  stage = base.stage(
+  stage = base.agame_stage(
       size=(480, 864), batch_size=2, clip_length=14, num_steps=100 * epoch,
       steps_per_epoch=epoch, learning_rate=1e-5, lr_decay=0.985, weight_decay=1e-6,
       samples_per_pass=samples,

@@ -1,7 +1,7 @@
 """Every key of a configuration, its unit and its default; the only place for defaults.
 
-Configurations change values of `get_config()` and add stages made by `stage()`. They
-are locked: a key that is not here does not exist.
+Configurations change values of `get_config()` and add stages made by their model's
+`..._stage()`. They are locked: a key that is not here does not exist.
 """
 
 from typing import Any
@@ -46,7 +46,7 @@ def get_config() -> ConfigDict:
   config.data.synthvos_clutter = 1.0  # share of videos with distractors, occluders
   config.data.synthvos_void = 0.5  # share of videos whose mixed pixels are void
 
-  config.stages = ConfigDict()  # name -> stage(); run in this order
+  config.stages = ConfigDict()  # name -> ..._stage(); run in this order
 
   config.checkpoint = ConfigDict()
   config.checkpoint.every_steps = 1000
@@ -73,31 +73,39 @@ def get_config() -> ConfigDict:
   return config
 
 
-def stage(**changes: Any) -> ConfigDict:
-  """A stage of training, with `changes` to its defaults."""
-  defaults = ConfigDict()
-  defaults.size = (240, 432)  # rows, columns; multiples of 16
-  defaults.batch_size = 4  # clips, over all devices
-  defaults.clip_length = 8  # frames
-  defaults.num_steps = 1000  # updates
-  defaults.steps_per_epoch = 1000  # updates between two changes of the learning rate
-  defaults.learning_rate = 1e-4
-  defaults.lr_decay = 1.0  # factor once an epoch
-  defaults.weight_decay = 0.0  # added to the gradient
-  defaults.losses = ConfigDict({"final": 1.0, "coarse": 1.0})  # weights
-  # Share of each source among the samples: "synthvos", "davis", "youtube_vos".
-  defaults.sources = ConfigDict({"synthvos": 0.0, "davis": 0.0, "youtube_vos": 0.0})
-  defaults.replacement = False  # a video may come twice within a pass over the data
-  defaults.samples_per_pass = 0  # clips; 0: until the first source runs out
-  defaults.flip = True  # left-right, half of the clips
-  defaults.zoom = False  # slowly into half of the clips
-  defaults.remat = False  # recompute time steps in the backward pass
-  # Time steps per iteration of the scan. 0: all of them on CPU, where the gradient of
-  # a scan takes 3 to 4 times as long as that of its unrolled form; 1 elsewhere.
-  defaults.unroll_steps = 0
-  defaults.lock()
-  defaults.update(changes)
-  return defaults
+def _stage(changes: dict[str, Any], **own: Any) -> ConfigDict:
+  """A stage of training: what all models have, `own` keys of one, and `changes`."""
+  options = ConfigDict()
+  options.size = (240, 432)  # rows, columns
+  options.batch_size = 4  # clips, over all devices
+  options.clip_length = 8  # frames
+  options.num_steps = 1000  # updates
+  options.steps_per_epoch = 1000  # updates; what falls once an epoch counts in these
+  options.learning_rate = 1e-4
+  options.weight_decay = 0.0  # added to the gradient
+  # Share of each source among the samples, see vosjax.train.feeds.
+  options.sources = ConfigDict({"synthvos": 0.0, "davis": 0.0, "youtube_vos": 0.0})
+  options.replacement = False  # a video may come twice within a pass over the data
+  options.samples_per_pass = 0  # clips; 0: until the first source runs out
+  options.update(own)
+  options.lock()
+  options.update(changes)
+  return options
+
+
+def agame_stage(**changes: Any) -> ConfigDict:
+  """A stage of A-GAME's training, with `changes` to its defaults."""
+  return _stage(
+      changes,
+      lr_decay=1.0,  # factor on the learning rate once an epoch
+      losses=ConfigDict({"final": 1.0, "coarse": 1.0}),  # weights
+      flip=True,  # left-right, half of the clips
+      zoom=False,  # slowly into half of the clips
+      remat=False,  # recompute time steps in the backward pass
+      # Time steps per iteration of the scan. 0: all of them on CPU, where the gradient
+      # of a scan takes 3 to 4 times as long as that of its unrolled form; 1 elsewhere.
+      unroll_steps=0,
+  )
 
 
 def choose(variants: dict[str, Any], variant: str, file: str) -> ConfigDict:

@@ -1,6 +1,7 @@
 """Configurations are complete, locked, read, and buildable."""
 
 import ast
+import functools
 import pathlib
 import re
 import runpy
@@ -11,20 +12,27 @@ import pytest
 from ml_collections import ConfigDict
 
 from vosjax import models
-from vosjax.train.objectives import OBJECTIVES
 from vosjax.train.optim import label_params
+from vosjax.train.recipes import RECIPES
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "agame.py"))["get_config"]
+FILES = sorted(p.stem for p in (ROOT / "configs").glob("*.py") if p.stem != "base")
 
-ABLATIONS = (
-    "no_appearance", "no_mask_prop", "unimodal", "no_update", "softmax",
-    "no_end_to_end",
-)  # fmt: skip
-VARIANTS = (
-    "", "smoke", "davis_folder", "paper", "paper_davis",
-    *ABLATIONS, *(f"paper_{name}" for name in ABLATIONS),
-)  # fmt: skip
+
+@functools.cache
+def get_config(file):
+  return runpy.run_path(str(ROOT / "configs" / f"{file}.py"))["get_config"]
+
+
+@functools.cache
+def variants(file):
+  """All variants, as the error about an unknown one lists them."""
+  with pytest.raises(ValueError, match="variant 'nope' is unknown") as error:
+    get_config(file)("nope")
+  return ("", *re.search(r"known: (.*)\.$", str(error.value)).group(1).split(", "))
+
+
+CASES = [(file, variant) for file in FILES for variant in variants(file)]
 
 
 def paths(config, prefix=""):
@@ -37,33 +45,36 @@ def paths(config, prefix=""):
       yield name
 
 
-def test_an_unknown_variant_lists_exactly_the_known_ones():
-  with pytest.raises(ValueError, match="variant 'nope' is unknown") as error:
-    GET_CONFIG("nope")
-  known = re.search(r"known: (.*)\.$", str(error.value)).group(1)
-  assert set(known.split(", ")) == set(VARIANTS) - {""}
+def test_every_recipe_has_a_configuration():
+  assert set(FILES) == set(RECIPES)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_builds_its_model_and_objective(variant):
-  config = GET_CONFIG(variant)
+@pytest.mark.parametrize("file", FILES)
+def test_every_file_has_an_embedded_default_a_smoke_test_and_the_paper(file):
+  assert {"", "smoke", "paper"} <= set(variants(file))
+
+
+@pytest.mark.parametrize(("file", "variant"), CASES)
+def test_every_variant_builds_its_model_and_recipe(file, variant):
+  config = get_config(file)(variant)
   model = models.build(config.model.name, **config.model.fields.to_dict())
   size = (64, 64)
   shapes = jax.eval_shape(
       model.init, jax.random.key(0), jnp.zeros((1, *size, 3)), jnp.zeros((1, 1, *size))
   )
   label_params(shapes["params"], model.frozen)
+  recipe = RECIPES[config.model.name]
+  recipe.scoring(config)
   for stage in config.stages.values():
-    OBJECTIVES[config.model.name](model, stage.losses.to_dict())
-    assert all(side % 16 == 0 for side in stage.size)
+    recipe.objective(model, stage)
+    jax.eval_shape(recipe.optimizer(model, stage).init, shapes["params"])
     assert stage.num_steps % stage.steps_per_epoch == 0
     assert any(stage.sources.values())
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_has_the_same_keys_and_is_locked(variant):
-  config = GET_CONFIG(variant)
-  whole = GET_CONFIG("")
+@pytest.mark.parametrize(("file", "variant"), CASES)
+def test_every_variant_has_the_same_keys_and_is_locked(file, variant):
+  config, whole = get_config(file)(variant), get_config(file)("")
   def rest(config):
     keep = (p for p in paths(config) if not p.startswith(("stages.", "model.fields.")))
     return sorted(keep)
@@ -73,71 +84,20 @@ def test_every_variant_has_the_same_keys_and_is_locked(variant):
   for stage in config.stages.values():
     assert set(paths(stage)) == keys
     with pytest.raises(AttributeError):
-      stage.momentum = 0.9
+      stage.momentums = 0.9
   with pytest.raises(AttributeError):
     config.data.rooot = "elsewhere"
 
 
-def test_every_key_is_read_somewhere():
+@pytest.mark.parametrize("file", FILES)
+def test_every_key_is_read_somewhere(file):
   read = set()
-  for file in [*(ROOT / "vosjax" / "train").rglob("*.py"), ROOT / "vosjax" / "main.py"]:
-    for node in ast.walk(ast.parse(file.read_text())):
+  for path in [*(ROOT / "vosjax" / "train").rglob("*.py"), ROOT / "vosjax" / "main.py"]:
+    for node in ast.walk(ast.parse(path.read_text())):
       if isinstance(node, ast.Attribute):
         read.add(node.attr)
-  config = GET_CONFIG("paper")
+  config = get_config(file)("paper")
   named = (".losses.", ".sources.", ".min_chosen_pixels.", "model.fields.")
   keys = {path.rpartition(".")[2] for path in paths(config)
           if not any(part in path for part in named)}  # fmt: skip
   assert not keys - read
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_precision_and_remat_can_be_set_on_every_variant(variant):
-  config = GET_CONFIG(variant)
-  config.model.fields.update(dtype="bfloat16", remat=True)
-  model = models.build(config.model.name, **config.model.fields.to_dict())
-  features = jax.eval_shape(
-      lambda: model.init_with_output(
-          jax.random.key(0), jnp.zeros((1, 32, 32, 3)), method="encode"
-      )[0]
-  )
-  assert features.deep.dtype == features.skip4.dtype == jnp.bfloat16
-  if model.use_appearance:  # its sums need every bit
-    assert features.appearance.dtype == jnp.float32
-
-
-@pytest.mark.parametrize(("variant", "field", "value"), [
-    ("no_appearance", "use_appearance", False),
-    ("no_mask_prop", "use_propagation", False),
-    ("unimodal", "residual", False),
-    ("no_update", "update_rate", 0.0),
-    ("softmax", "softmax_scores", True),
-    ("no_end_to_end", "end_to_end", False),
-])  # fmt: skip
-@pytest.mark.parametrize("recipe", ["", "paper"])
-def test_an_ablation_changes_one_field_of_its_recipe(recipe, variant, field, value):
-  plain = GET_CONFIG(recipe).to_dict()
-  changed = GET_CONFIG(f"{recipe}_{variant}".lstrip("_")).to_dict()
-  assert changed["model"]["fields"].pop(field) == value
-  assert field not in plain["model"]["fields"]
-  for config in (plain, changed):
-    config.pop("title")
-  assert changed == plain
-
-
-def test_the_paper_recipe_has_the_numbers_of_the_released_program():
-  alpha, beta = GET_CONFIG("paper").stages.values()
-  assert (alpha.size, alpha.batch_size, alpha.clip_length) == ((240, 432), 4, 8)
-  assert (beta.size, beta.batch_size, beta.clip_length) == ((480, 864), 2, 14)
-  rates = [(s.learning_rate, s.lr_decay, s.weight_decay) for s in (alpha, beta)]
-  assert rates == [(1e-4, 0.975, 1e-5), (1e-5, 0.985, 1e-6)]
-  assert alpha.num_steps == 160 * alpha.steps_per_epoch
-  assert beta.num_steps * beta.batch_size == 100 * 120
-  assert dict(alpha.losses) == {"final": 1.0, "coarse": 1.0}
-  assert dict(beta.losses) == {"final": 1.0, "coarse": 0.0}
-  assert dict(alpha.sources) == {"davis": 60, "youtube_vos": 3171, "synthvos": 3171}
-  assert dict(beta.sources) == {"davis": 1, "youtube_vos": 1, "synthvos": 0}
-  alpha, beta = GET_CONFIG("paper_davis").stages.values()
-  assert alpha.num_steps * alpha.batch_size == 80 * 2600
-  assert beta.num_steps * beta.batch_size == 100 * 118
-  assert (alpha.lr_decay, alpha.zoom, beta.zoom) == (0.95, True, False)

@@ -18,7 +18,7 @@ from absl import flags
 import vosjax
 from vosjax import __main__ as command_line
 from vosjax import convert, models
-from vosjax.train.objectives import OBJECTIVES
+from vosjax.train.recipes import RECIPES
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -179,7 +179,7 @@ def test_no_method_is_said_to_do_more_than_is_registered():
     for said, there in (
         (network, name in models.MODELS),
         (official, name in convert.TABLES),
-        (training, name in OBJECTIVES and has_config),
+        (training, name in RECIPES and has_config),
         (video, name in models.MODELS),
     ):
       assert said in ("yes", "not yet"), said

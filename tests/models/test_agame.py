@@ -11,8 +11,8 @@ import pytest
 import vosjax
 from vosjax import models
 from vosjax.models.backbones import resnet
-from vosjax.train.objectives import OBJECTIVES
 from vosjax.train.optim import make_optimizer
+from vosjax.train.recipes import agame as recipe
 from vosjax.types import VideoBatch
 
 
@@ -232,7 +232,7 @@ def gradients(agame, golden):
 
   @jax.jit
   def compute(params, losses):
-    objective = OBJECTIVES["agame"](model, losses)
+    objective = recipe.objective(model, losses)
 
     def loss(params):
       return objective(variables | {"params": params}, batch, None)

@@ -11,6 +11,7 @@ from vosjax.data import transforms
 from vosjax.data.folders import DavisFolder
 from vosjax.data.synthvos import SynthVos
 from vosjax.train import feeds
+from vosjax.train.recipes import RECIPES, agame
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "agame.py"))["get_config"]
@@ -49,7 +50,8 @@ def config(tmp_path):
 
 def batches(config):
   stage = config.stages.main
-  return list(feeds.batches(config, stage, feeds.training_sources(config, stage))(0))
+  sources = feeds.training_sources(config, stage)
+  return list(RECIPES["agame"].batches(config, stage, sources)(0))
 
 
 def test_a_folder_gives_its_clips(config):
@@ -62,7 +64,7 @@ def test_a_folder_gives_its_clips(config):
 def test_youtube_vos_has_rules_of_its_own():
   config = GET_CONFIG("paper")
   chains = {
-      name: feeds.clip_transforms(config, config.stages.alpha, name)
+      name: agame.clip_transforms(config, config.stages.alpha, name)
       for name in ("davis", "youtube_vos", "synthvos")
   }
   least = {

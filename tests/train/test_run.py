@@ -14,6 +14,7 @@ import pytest
 
 from vosjax import checkpoints, convert
 from vosjax.train import run, writers
+from vosjax.train.recipes import agame
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "agame.py"))["get_config"]
@@ -122,13 +123,13 @@ def test_evaluation_without_a_model_says_how_to_get_one(config, tmp_path):
 
 def test_the_scan_is_unrolled_on_cpu_unless_its_length_is_given(config, monkeypatch):
   seen = []
-  objective = run.OBJECTIVES["agame"]
+  objective = agame.objective
 
   def spy(*args, unroll_steps, **kwargs):
     seen.append(unroll_steps)
     return objective(*args, unroll_steps=unroll_steps, **kwargs)
 
-  monkeypatch.setitem(run.OBJECTIVES, "agame", spy)
+  monkeypatch.setattr(agame, "objective", spy)
   for given in (1, 0):
     config.stages.main.unroll_steps = given
     run.make_stages(config, run.build(config))

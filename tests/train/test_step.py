@@ -11,7 +11,8 @@ import pytest
 
 from vosjax import models
 from vosjax.models.modules.norm import ConvNorm
-from vosjax.train.objectives import OBJECTIVES, Outputs
+from vosjax.train.recipe import Outputs
+from vosjax.train.recipes import agame as recipe
 from vosjax.train.state import TrainState
 from vosjax.train.step import make_mesh, make_train_step, replicate, shard
 from vosjax.types import VideoBatch
@@ -53,7 +54,7 @@ def small(axis_name=None):
 def agame(axis_name=None):
   model = models.build("agame", **AGAME, axis_name=axis_name)
   frames, masks = jnp.zeros((1, 32, 32, 3)), jnp.zeros((1, 1, 32, 32))
-  objective = OBJECTIVES["agame"](model, {"final": 1.0, "coarse": 1.0})
+  objective = recipe.objective(model, {"final": 1.0, "coarse": 1.0})
   return objective, lambda key: model.init(key, frames, masks)
 
 

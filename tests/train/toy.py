@@ -16,7 +16,7 @@ from vosjax.train import optim
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupt, Interrupted
 from vosjax.train.loop import Every, Stage, fit
-from vosjax.train.objectives import Outputs
+from vosjax.train.recipe import Outputs
 from vosjax.train.state import TrainState
 from vosjax.train.step import make_mesh, make_train_step, replicate
 from vosjax.train.writers import MetricsWriter

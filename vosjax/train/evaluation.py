@@ -3,13 +3,13 @@
 import io
 import json
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import UInt8
 from PIL import Image
 
 from vosjax import viz
@@ -18,12 +18,11 @@ from vosjax.inference import export, protocols
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.evaluate import evaluate
 from vosjax.inference.results import CSV_COLUMNS, Result
+from vosjax.train.recipe import Predicted, Segment
 from vosjax.types import Variables
 
 FILM_RATE = 12.0  # frames per second
 
-Predicted = Integer[np.ndarray, "t h w"]
-Segment = Callable[[Video], Predicted]
 
 
 def model_segment(model: nn.Module, variables: Variables, **options: Any) -> Segment:
@@ -64,11 +63,17 @@ def score(
   )
 
 
-def write_scores(folder: pathlib.Path, results: Mapping[str, Result]) -> None:
-  """Writes the first result's CSVs, and the averages of all in summary.json."""
+def write_scores(
+    folder: pathlib.Path,
+    results: Mapping[str, Result],
+    measures: Mapping[str, Mapping[str, float]],
+) -> None:
+  """Writes the first result's CSVs, and all averages and measures in summary.json."""
   folder.mkdir(exist_ok=True)
   ours = next(iter(results.values()))
-  summary = {name: dict(result.summary) for name, result in results.items()}
+  summary = {
+      name: {**result.summary, **measures[name]} for name, result in results.items()
+  }
   for name, text in {
       "per-sequence_results.csv": ours.rows_csv(),
       "global_results.csv": ours.global_csv(),
@@ -78,14 +83,20 @@ def write_scores(folder: pathlib.Path, results: Mapping[str, Result]) -> None:
     export.write_bytes(folder / name, text.encode())
 
 
-def table(results: Mapping[str, Result]) -> str:
-  """Means, recalls and decays of each result in per cent, aligned for a terminal."""
+def table(
+    results: Mapping[str, Result], measures: Mapping[str, Mapping[str, float]]
+) -> str:
+  """Means, recalls and decays in per cent and further measures, for a terminal."""
   width = max(map(len, results))
-  heads = ("J&F", "J", "recall", "decay", "F", "recall", "decay")
-  lines = [" " * width + "".join(f"{head:>8}" for head in heads)]
+  further = next(iter(measures.values()))
+  heads = ("J&F", "J", "recall", "decay", "F", "recall", "decay", *further)
+  widths = [max(8, len(head) + 2) for head in heads]
+  lines = [" " * width + "".join(f"{h:>{w}}" for h, w in zip(heads, widths))]
   for name, result in results.items():
-    values = "".join(f"{100 * result.summary[column]:8.1f}" for column in CSV_COLUMNS)
-    lines.append(f"{name:{width}}{values}")
+    values = [f"{100 * result.summary[column]:.1f}" for column in CSV_COLUMNS]
+    values += [f"{value:.3f}" for value in measures[name].values()]
+    cells = "".join(f"{v:>{w}}" for v, w in zip(values, widths))
+    lines.append(f"{name:{width}}{cells}")
   return "\n".join(lines)
 
 

@@ -2,17 +2,18 @@
 
 import functools
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from vosjax.data import pipeline, transforms
+from vosjax.data import pipeline
 from vosjax.data.folders import DavisFolder
 from vosjax.data.memory import InMemory
 from vosjax.data.sources import Source
 from vosjax.data.synthvos import SynthVos
+from vosjax.train.recipe import Batches
 
 # Evaluation draws its procedural videos from seeds that training never reaches.
 UNSEEN = 1_000_003
@@ -84,15 +85,25 @@ def origin(source: Source) -> str:
 
 
 def batches(
-    config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
-) -> Callable[[int], Iterator[Mapping[str, Any]]]:
-  """How to get a stage's batches, from any of its steps on."""
+    config: ConfigDict,
+    stage: ConfigDict,
+    sources: Mapping[str, Source],
+    transforms: Callable[[str], Sequence[Any]],
+) -> Batches:
+  """How to get a stage's batches, from any of its steps on.
+
+  Args:
+    config: of the run.
+    stage: its options.
+    sources: by name.
+    transforms: of a source's videos, given its name.
+  """
   processes = jax.process_count()
   return functools.partial(
       _batches,
       sources=tuple(sources.values()),
       weights=tuple(stage.sources[name] for name in sources),
-      transforms=[clip_transforms(config, stage, name) for name in sources],
+      transforms=[tuple(transforms(name)) for name in sources],
       batch_size=stage.batch_size // processes,
       seed=config.seed,
       num_steps=stage.num_steps,
@@ -107,24 +118,6 @@ def _batches(start_step, *, sources, weights, transforms, **options):
   return pipeline.batches(
       sources, weights, transforms, start_step=start_step, **options
   )
-
-
-def clip_transforms(
-    config: ConfigDict, stage: ConfigDict, name: str
-) -> tuple[Any, ...]:
-  """What happens to a video of the named source on its way into a batch."""
-  steps = [
-      transforms.SampleClip(stage.clip_length, config.data.min_object_pixels),
-      transforms.Resize(tuple(stage.size)),
-      transforms.ChooseObject(config.data.min_chosen_pixels[name]),
-  ]
-  if name == "youtube_vos" and config.data.youtube_vos_size:
-    steps.insert(0, transforms.RequireSize(tuple(config.data.youtube_vos_size)))
-  if stage.flip:
-    steps.append(transforms.RandomFlip())
-  if stage.zoom:
-    steps.append(transforms.RandomZoom())
-  return tuple(steps)
 
 
 def evaluation_source(config: ConfigDict) -> Source:

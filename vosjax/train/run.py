@@ -20,9 +20,9 @@ from vosjax.train import feeds, processes, writers
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupt, Interrupted
 from vosjax.train.loop import Every, Stage, fit
-from vosjax.train.objectives import OBJECTIVES
 from vosjax.train.observers import Logger, Progress
-from vosjax.train.optim import make_optimizer
+from vosjax.train.recipe import Recipe
+from vosjax.train.recipes import RECIPES
 from vosjax.train.scoring import Validation, finish
 from vosjax.train.state import TrainState
 from vosjax.train.step import make_mesh, make_train_step, replicate
@@ -79,7 +79,8 @@ def train(config: ConfigDict, workdir: str | None) -> None:
   variables = jax.device_get(state.variables)
   fields = config.model.fields.to_dict()
   model_files.save(path / "model", config.model.name, fields, variables)
-  finish(config, model, variables, unseen, path, untrained=initial)
+  scoring = recipe_of(config).scoring(config)
+  finish(config, scoring, model, variables, unseen, path, untrained=initial)
   LOG.info("done in %.0f s; everything is in %s", time.monotonic() - began, path)
   LOG.info("next      vosjax segment VIDEO --mask FIRST.png --checkpoint %s/model "
            "--out DIR", path)  # fmt: skip
@@ -101,7 +102,9 @@ def _fit(config, model, stages, unseen, initial, path) -> TrainState:
     if processes.is_first():
       writer = writers.MetricsWriter(path, resumed_from=done)
       stack.callback(writer.close)
-      validation = Validation(config, model, unseen, writer, path)
+      validation = Validation(
+          config, recipe_of(config).scoring(config), model, unseen, writer, path
+      )
       progress = stack.enter_context(Progress(config, stages, done))
       observers = [progress, Logger(writer, config.log.every_steps, last)]
       actions = [
@@ -139,8 +142,17 @@ def evaluate(config: ConfigDict, workdir: str | None) -> None:
   if not hasattr(model, "init_state"):
     raise ValueError(f"{given} holds a {type(model).__name__}, which segments nothing.")
   path, _ = open_workdir(config, workdir)
-  finish(config, model, variables, unseen, path)
+  finish(config, recipe_of(config).scoring(config), model, variables, unseen, path)
   LOG.info("scores are in %s, pictures in %s", path / "eval", path / "preview")
+
+
+def recipe_of(config: ConfigDict) -> Recipe:
+  """The configured model's recipe."""
+  if config.model.name not in RECIPES:
+    raise ValueError(
+        f"model.name is {config.model.name!r}; recipes are known for {sorted(RECIPES)}."
+    )
+  return RECIPES[config.model.name]
 
 
 def build(config: ConfigDict) -> nn.Module:
@@ -166,6 +178,7 @@ def make_stages(
   Raises:
     ValueError: data are missing; lists what all stages miss.
   """
+  recipe = recipe_of(config)
   stages, sources, missing, start = [], {}, {}, 0
   for name, options in config.stages.items():
     try:
@@ -174,19 +187,8 @@ def make_stages(
       missing.setdefault(str(error), []).append(name)
       continue
     mesh = make_mesh(options.batch_size)
-    tx = make_optimizer(
-        learning_rate=options.learning_rate,
-        lr_decay=options.lr_decay,
-        steps_per_epoch=options.steps_per_epoch,
-        weight_decay=options.weight_decay,
-        frozen=model.frozen,
-    )
-    objective = OBJECTIVES[config.model.name](
-        model,
-        options.losses.to_dict(),
-        remat=options.remat,
-        unroll_steps=options.unroll_steps or _all_on_cpu(options.clip_length),
-    )
+    tx = recipe.optimizer(model, options)
+    objective = recipe.objective(model, options)
     stages.append(
         Stage(
             name=name,
@@ -195,7 +197,7 @@ def make_stages(
             mesh=mesh,
             tx=tx,
             train_step=make_train_step(objective, tx, mesh),
-            batches=feeds.batches(config, options, sources[name]),
+            batches=recipe.batches(config, options, sources[name]),
         )
     )
     start += options.num_steps
@@ -204,10 +206,6 @@ def make_stages(
         "; ".join(f"stage {', '.join(s)}: {text}" for text, s in missing.items())
     )
   return stages, sources
-
-
-def _all_on_cpu(clip_length: int) -> int:
-  return clip_length - 1 if jax.default_backend() == "cpu" else 1
 
 
 def describe(

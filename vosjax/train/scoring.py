@@ -2,24 +2,23 @@
 
 import logging
 import pathlib
-from typing import Any
+from collections.abc import Mapping
 
 import flax.linen as nn
-import numpy as np
 import tqdm
 from ml_collections import ConfigDict
 
 from vosjax.data.sources import Source, Video
-from vosjax.inference import protocols
 from vosjax.inference.results import Result
 from vosjax.train import evaluation
+from vosjax.train.recipe import Scoring
 from vosjax.train.state import TrainState
 from vosjax.train.writers import MetricsWriter
 from vosjax.types import Variables
 
 LOG = logging.getLogger("vosjax")
 
-OURS, COPIED, UNTRAINED = "this model", "copy the first mask", "nothing learnt"
+OURS, UNTRAINED = "this model", "nothing learnt"
 
 
 class Validation:
@@ -27,6 +26,7 @@ class Validation:
 
   Args:
     config: of the run.
+    scoring: of the model's recipe.
     model: with the fields of the run.
     source: unseen videos.
     writer: takes the score as "validation", and a picture.
@@ -36,12 +36,13 @@ class Validation:
   def __init__(
       self,
       config: ConfigDict,
+      scoring: Scoring,
       model: nn.Module,
       source: Source,
       writer: MetricsWriter,
       workdir: pathlib.Path,
   ):
-    self._config, self._model, self._writer = config, model, writer
+    self._scoring, self._model, self._writer = scoring, model, writer
     self._videos = first_videos(source, config.validation.num_videos)
     self._folder = workdir / "preview"
     self._folder.mkdir(exist_ok=True)
@@ -49,10 +50,9 @@ class Validation:
 
   def __call__(self, step: int, state: TrainState) -> None:
     """Scores the state of a step."""
-    protocol, options = rules(self._config)
-    segment = evaluation.model_segment(self._model, state.variables, **options)
+    segment = self._scoring.segment(self._model, state.variables)
     predicted = [segment(video) for video in self._videos]
-    result = evaluation.score(protocol, predicted, self._videos)
+    result = evaluation.score(self._scoring.protocol, predicted, self._videos)
     value = result.summary["J&F-Mean"]
     self._scored = step, value
     self._writer.write(step, {"validation": value})
@@ -69,6 +69,7 @@ class Validation:
 
 def finish(
     config: ConfigDict,
+    scoring: Scoring,
     model: nn.Module,
     variables: Variables,
     source: Source,
@@ -76,53 +77,46 @@ def finish(
     *,
     untrained: Variables | None = None,
 ) -> dict[str, Result]:
-  """Scores the model beside the baselines, and writes eval/ and preview/.
+  """Scores the model beside its baselines, and writes eval/ and preview/.
 
   Args:
     config: of the run.
+    scoring: of the model's recipe.
     model: with the fields of the run.
     variables: trained.
     source: unseen videos.
     workdir: where the files go.
-    untrained: initial variables, for the second baseline.
+    untrained: initial variables, one more baseline.
 
   Returns:
     Results by name; the model's is the first.
   """
   videos = first_videos(source, config.evaluation.num_videos)
-  protocol, options = rules(config)
-  LOG.info("scoring   %d unseen videos (%s)", len(videos), protocol.rule)
-  shown: list[np.ndarray] = []
-  segment = evaluation.model_segment(model, variables, **options)
-
-  def segmented():
-    for video in tqdm.tqdm(videos, "scoring", unit="video", disable=None):
-      labels = segment(video)
-      if len(shown) < config.evaluation.num_previews:
-        shown.append(labels)
-      yield labels
-
-  copied = map(evaluation.copy_first_mask, videos)
-  results = {
-      OURS: evaluation.score(protocol, segmented(), videos),
-      COPIED: evaluation.score(protocol, copied, videos),
-  }
+  LOG.info("scoring   %d unseen videos (%s)", len(videos), scoring.protocol.rule)
+  contenders = {OURS: scoring.segment(model, variables)}
+  contenders |= scoring.baselines(model, variables)
   if untrained is not None:
-    segment = evaluation.model_segment(model, untrained, **options)
-    results[UNTRAINED] = evaluation.score(protocol, map(segment, videos), videos)
-  LOG.info("%s", evaluation.table(results))
-  evaluation.write_scores(workdir / "eval", results)
+    contenders[UNTRAINED] = scoring.segment(model, untrained)
+  results, measures, shown = {}, {}, []
+  for name, segment in contenders.items():
+    seen: list[Mapping[str, float]] = []
+
+    def segmented(name=name, segment=segment, seen=seen):
+      for video in tqdm.tqdm(videos, name, unit="video", disable=None):
+        labels = segment(video)
+        seen.append(scoring.measures(labels, video))
+        if name == OURS and len(shown) < config.evaluation.num_previews:
+          shown.append(labels)
+        yield labels
+
+    results[name] = evaluation.score(scoring.protocol, segmented(), videos)
+    measures[name] = {
+        key: sum(values[key] for values in seen) / len(seen) for key in seen[0]
+    }
+  LOG.info("%s", evaluation.table(results, measures))
+  evaluation.write_scores(workdir / "eval", results, measures)
   evaluation.write_previews(workdir / "preview", shown, videos)
   return results
-
-
-def rules(config: ConfigDict) -> tuple[protocols.Protocol, dict[str, Any]]:
-  """The protocol, and how the engine runs under it."""
-  if config.evaluation.dataset == "synthvos":
-    return protocols.davis2017(), {"max_objects": config.evaluation.max_objects}
-  if int(config.data.year) == 2016:
-    return protocols.davis2016(stability=False), {"recurrence": "fine"}
-  return protocols.davis2017(), {}
 
 
 def first_videos(source: Source, limit: int) -> list[Video]:

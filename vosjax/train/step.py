@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from vosjax.train.objectives import Objective
+from vosjax.train.recipe import Objective
 from vosjax.train.state import TrainState
 from vosjax.types import VideoBatch
 

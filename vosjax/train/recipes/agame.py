@@ -1,0 +1,151 @@
+"""A-GAME: one object a clip, given in the first frame."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict
+
+from vosjax.data import transforms
+from vosjax.data.sources import VOID, Source
+from vosjax.inference import protocols
+from vosjax.losses.segmentation import binary_iou, binary_nll
+from vosjax.models import unroll
+from vosjax.ops import resize
+from vosjax.train import evaluation, feeds
+from vosjax.train.optim import make_optimizer
+from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring
+
+Weight = float | Float[Array, ""]
+
+
+def objective(
+    model: nn.Module,
+    losses: Mapping[str, Weight],
+    *,
+    remat: bool = False,
+    unroll_steps: int = 1,
+) -> Objective:
+  """A-GAME: one object a clip, label 1, given in the first frame.
+
+  The loss is the mean negative log-likelihood over all pixels of the clip; the given
+  frame counts among them with a loss of nothing, as in the released program.
+
+  Args:
+    model: an AGame.
+    losses: weights of "final" and "coarse"; 0 switches a loss off.
+    remat: recompute time steps in the backward pass.
+    unroll_steps: time steps per iteration of the scan.
+  """
+
+  def loss_of(variables, batch, key):
+    del key  # nothing in this model is random
+    frames = batch.frames.astype(jnp.float32) / 255
+    truth = batch.labels == 1
+    clip = unroll(
+        model,
+        variables,
+        frames,
+        truth[:, :1].astype(jnp.float32),
+        recurrence="coarse",
+        train=True,
+        remat=remat,
+        unroll_steps=unroll_steps,
+    )
+    t = frames.shape[1]
+    truth, valid = truth[:, 1:], (batch.labels != VOID)[:, 1:]
+    logits = clip.predictions.logits[:, :, 0]
+    coarse = clip.predictions.aux["coarse_logits"][:, :, 0]
+
+    def mean(nll):
+      return (nll * valid).sum() / jnp.maximum(valid.sum(), 1) * (t - 1) / t
+
+    terms = {
+        "final": mean(binary_nll(logits, truth)),
+        "coarse": mean(_coarse_nll(coarse, truth)),
+    }
+    loss = sum(losses[name] * term for name, term in terms.items())
+    iou = binary_iou(logits > 0, truth, valid)
+    metrics = {f"{name}_loss": term for name, term in terms.items()}
+    metrics |= {"loss": loss, "iou": (iou.sum() / t / len(iou)) + 1 / t}
+    return loss, Outputs(metrics, clip.batch_stats)
+
+  return loss_of
+
+
+def _coarse_nll(logits, truth):
+  """Log-probabilities are formed at stride 16 and then interpolated."""
+  b, t, h, w = truth.shape
+  pair = jnp.stack([nn.log_sigmoid(-logits), nn.log_sigmoid(logits)], axis=-1)
+  pair = resize.bilinear(pair.reshape(b * t, *pair.shape[2:]), (h, w))
+  background, target = jnp.moveaxis(pair.reshape(b, t, h, w, 2), -1, 0)
+  return -jnp.where(truth, target, background)
+
+
+def clip_transforms(
+    config: ConfigDict, stage: ConfigDict, name: str
+) -> tuple[Any, ...]:
+  """What happens to a video of the named source on its way into a batch."""
+  steps = [
+      transforms.SampleClip(stage.clip_length, config.data.min_object_pixels),
+      transforms.Resize(tuple(stage.size)),
+      transforms.ChooseObject(config.data.min_chosen_pixels[name]),
+  ]
+  if name == "youtube_vos" and config.data.youtube_vos_size:
+    steps.insert(0, transforms.RequireSize(tuple(config.data.youtube_vos_size)))
+  if stage.flip:
+    steps.append(transforms.RandomFlip())
+  if stage.zoom:
+    steps.append(transforms.RandomZoom())
+  return tuple(steps)
+
+
+def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
+  every = stage.clip_length - 1 if jax.default_backend() == "cpu" else 1
+  return objective(
+      model,
+      stage.losses.to_dict(),
+      remat=stage.remat,
+      unroll_steps=stage.unroll_steps or every,
+  )
+
+
+def _optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
+  return make_optimizer(
+      learning_rate=stage.learning_rate,
+      lr_decay=stage.lr_decay,
+      steps_per_epoch=stage.steps_per_epoch,
+      weight_decay=stage.weight_decay,
+      frozen=model.frozen,
+  )
+
+
+def _batches(
+    config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
+) -> Batches:
+  chains = functools.partial(clip_transforms, config, stage)
+  return feeds.batches(config, stage, sources, chains)
+
+
+def _scoring(config: ConfigDict) -> Scoring:
+  """As DAVIS scores, from the first mask on; the engine runs as for the official."""
+  options, protocol = {}, protocols.davis2017()
+  if config.evaluation.dataset == "synthvos":
+    options = {"max_objects": config.evaluation.max_objects}
+  elif int(config.data.year) == 2016:
+    options, protocol = {"recurrence": "fine"}, protocols.davis2016(stability=False)
+
+  def baselines(model, variables):
+    del model, variables
+    return {"copy the first mask": evaluation.copy_first_mask}
+
+  segment = functools.partial(evaluation.model_segment, **options)
+  return Scoring(protocol, segment, baselines)
+
+
+RECIPE = Recipe(_objective, _optimizer, _batches, _scoring)
