@@ -20,6 +20,38 @@ def build():
 
 
 @pytest.fixture
+def build_stills(build, monkeypatch, tmp_path):
+  """Builds a set of stills and checks that every file came through untouched."""
+  from vosjax.data.prepared_stills import PreparedStills
+  from vosjax.data.stills import content
+
+  def run(name, root, counts, splits):
+    builder = build.builder_class(name)
+    assert set(builder.NUM_STILLS) == set(counts) == set(splits)
+    monkeypatch.setattr(builder, "NUM_STILLS", counts)
+    out = tmp_path / "prepared"
+    assert build.main([name, f"--manual_dir={root}", f"--data_dir={out}"]) == 0
+    [directory] = (out / name).glob("1.*")
+    sources = {split: PreparedStills(str(directory), split) for split in splits}
+    for split, originals in splits.items():
+      by_name = {still.name: still for still in originals}
+      assert {still.name for still in sources[split]} == set(by_name)
+      for still in sources[split]:
+        original = by_name[still.name]
+        assert still.image == original.image.read_bytes()
+        assert still.annotations == {
+            kind: content(path) for kind, path in original.annotations.items()}
+        np.testing.assert_array_equal(still.labels(0), original.labels(0))
+        assert still.classes == original.classes
+    info = builder(data_dir=out).info
+    assert info.homepage.startswith("http") and "@" in info.citation
+    assert info.redistribution_info.license and "--manual_dir" in info.description
+    return sources
+
+  return run
+
+
+@pytest.fixture
 def davis_tree(tmp_path):
   """Writes two training videos and one for validation; returns the root."""
   root = tmp_path / "DAVIS"

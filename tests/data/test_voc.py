@@ -4,10 +4,11 @@ import pickle
 
 import numpy as np
 import pytest
+import scipy.io
 from PIL import Image
 
 from vosjax.data.sources import Source
-from vosjax.data.voc import CLASSES, VocFolder
+from vosjax.data.voc import CLASSES, AugmentedVocFolder, SbdFolder, VocFolder
 
 SIZE = (12, 16)
 
@@ -68,3 +69,56 @@ def test_an_instance_on_background_is_refused(voc):
   save_palette(voc / "SegmentationClass/2007_000032.png", np.zeros(SIZE, np.uint8))
   with pytest.raises(ValueError, match=r"2007_000032: instances \[1, 2\] lie on back"):
     _ = VocFolder(str(voc), "val")[0].classes
+
+
+def save_sbd(root, name, labels, classes):
+  """The files that SBD has on a picture, as its authors' MATLAB wrote them."""
+  for folder, key, fields in (
+      ("inst", "GTinst", {"Categories": np.array(classes, np.uint8)[:, None]}),
+      ("cls", "GTcls", {"CategoriesPresent": np.array(classes, np.uint8)[:, None]})):
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    scipy.io.savemat(root / f"{folder}/{name}.mat", {
+        key: {"Segmentation": labels, **fields}}, do_compression=True)
+  (root / "img").mkdir(exist_ok=True)
+  Image.new("RGB", SIZE[::-1]).save(root / f"img/{name}.jpg")
+
+
+@pytest.fixture
+def sbd(tmp_path):
+  """One picture of VOC's train list, one of its val list, and two of SBD's own."""
+  root = tmp_path / "benchmark_RELEASE/dataset"
+  labels = np.zeros(SIZE, np.uint8)
+  labels[:3, :3] = 1
+  save_sbd(root, "2007_000033", labels, [7])
+  save_sbd(root, "2008_000007", labels, [4])  # a single instance
+  labels[5:9] = 2
+  save_sbd(root, "2007_000032", labels, [12, 15])
+  save_sbd(root, "2008_000002", labels, [20, 15])
+  (root / "train.txt").write_text("2008_000002\n2007_000032\n2007_000033\n")
+  (root / "val.txt").write_text("2008_000007\n")
+  return root
+
+
+def test_sbd_has_instances_and_classes(sbd):
+  source = pickle.loads(pickle.dumps(SbdFolder(str(sbd), "train")))
+  still = source[0]
+  assert still.name == "2008_000002" and still.classes == {1: 20, 2: 15}
+  assert still.labels(0)[0, 0] == 1 and (still.labels(0)[5:9] == 2).all()
+  assert SbdFolder(str(sbd), "val")[0].classes == {1: 4}
+
+
+def test_damaged_files_of_sbd_are_named(sbd):
+  (sbd / "inst/2008_000007.mat").write_bytes(b"no MATLAB")
+  with pytest.raises(ValueError, match="2008_000007: not a MATLAB file"):
+    _ = SbdFolder(str(sbd), "val")[0].classes
+  save_sbd(sbd, "2008_000007", np.full(SIZE, 3, np.uint8), [4])
+  with pytest.raises(ValueError, match="2008_000007: instance 3, but classes of 1"):
+    _ = SbdFolder(str(sbd), "val")[0].classes
+
+
+def test_the_augmented_set_leaves_val_out_and_prefers_voc(voc, sbd):
+  (voc / "ImageSets/Segmentation/train.txt").write_text("2007_000033\n")
+  source = AugmentedVocFolder(str(voc), str(sbd))
+  assert [still.name for still in source] == [
+      "2007_000033", "2008_000002", "2008_000007"]
+  assert source[0].classes == {1: 19} and source[2].classes == {1: 4}

@@ -28,7 +28,7 @@ class Annotation(NamedTuple):
   classes: dict[int, int]
 
 
-Reader = Callable[[Mapping[str, bytes], str], Annotation]
+Reader = Callable[[Mapping[str, bytes], str], Annotation | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Still:
   Attributes:
     name: of the picture.
     image: its file, or the bytes of that file.
-    annotations: the same of each annotation, by what it shows; empty where the
-      set keeps them to itself.
-    read: makes labels and classes of the annotations' bytes.
+    annotations: the same of each annotation, by what it shows.
+    read: makes labels and classes of the annotations' bytes; None where the set
+      keeps them to itself.
     origin: folder of the data set, for error texts.
   """
 
@@ -70,17 +70,19 @@ class Still:
       ValueError: the annotation is unreadable or of another size than the picture.
     """
     self._check(index)
-    return self._annotation.labels if self.annotations else None
+    return self._annotation.labels if self._annotation else None
 
   @property
   def classes(self) -> dict[int, int]:
     """Class of each object id; empty where there are none."""
-    return self._annotation.classes if self.annotations else {}
+    return self._annotation.classes if self._annotation else {}
 
   @functools.cached_property
-  def _annotation(self) -> Annotation:
+  def _annotation(self) -> Annotation | None:
     data = {kind: content(file) for kind, file in self.annotations.items()}
     annotation = self.read(data, self._where)
+    if annotation is None:
+      return None
     (h, w), (height, width) = annotation.labels.shape, self._picture.shape[:2]
     if (h, w) != (height, width):
       raise ValueError(
@@ -151,6 +153,14 @@ def read_saliency(annotations: Mapping[str, bytes], name: str) -> Annotation:
   """Object 1 where the `mask` is brighter than half."""
   grey = np.asarray(images.open_picture(annotations["mask"], name).convert("L"))
   return Annotation((grey > _THRESHOLD).view(np.uint8), {})
+
+
+def locate(root: Path, name: str, image: Path, annotations: Mapping[str, Path],
+           read: Reader, missing: list[str]) -> Still:
+  """The still of these files; adds to `missing` those that are not there."""
+  missing += [str(path.relative_to(root)) for path in (image, *annotations.values())
+              if not path.is_file()]
+  return Still(name, image, annotations, read, str(root))
 
 
 def content(file: Path | bytes) -> bytes:

@@ -1,0 +1,30 @@
+"""CVPPP leaves: young plants seen from above, every leaf an instance."""
+
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from vosjax.data.cvppp import LeavesFolder
+from vosjax.data.prepared_stills import StillBuilder, label_map
+
+
+class Builder(StillBuilder):
+  """Leaf segmentation: set A1, 128 training pictures and 33 for testing."""
+
+  VERSION = tfds.core.Version("1.0.0")
+  MANUAL_DOWNLOAD_INSTRUCTIONS = """
+  Ask for the data of the Leaf Segmentation Challenge (CVPPP2017_LSC_training.zip and
+  CVPPP2017_testing.zip) at https://www.plant-phenotyping.org/datasets-home, unpack both
+  archives into one folder, and give that (with training/A1 and testing/A1 in it) as
+  --manual_dir.
+  """
+  HOMEPAGE = "https://www.plant-phenotyping.org/datasets-home"
+  LICENCE = "for research; the terms are on the home page"
+  LAYOUT = "cvppp"
+  ANNOTATIONS = {"leaves": label_map(), "foreground": label_map()}
+  NUM_STILLS = {"train": 128, "test": 33}
+
+  def open_splits(self, root: Path) -> dict[str, LeavesFolder]:
+    """The pictures of test have no leaves: these are not public."""
+    return {"train": LeavesFolder(str(root / "training/A1")),
+            "test": LeavesFolder(str(root / "testing/A1"), annotated=False)}

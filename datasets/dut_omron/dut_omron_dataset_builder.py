@@ -1,0 +1,29 @@
+"""DUT-OMRON: 5 168 pictures with salient objects."""
+
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from vosjax.data.prepared_stills import StillBuilder, label_map
+from vosjax.data.stills import StillsFolder
+
+
+class Builder(StillBuilder):
+  """Salient object segmentation: pixel-accurate masks of 5 168 pictures."""
+
+  VERSION = tfds.core.Version("1.0.0")
+  MANUAL_DOWNLOAD_INSTRUCTIONS = """
+  Get DUT-OMRON-image.zip and DUT-OMRON-gt-pixelwise.zip from
+  http://saliencydetection.net/dut-omron/, unpack both into one folder, and give that
+  (with DUT-OMRON-image and pixelwiseGT-new-PNG in it) as --manual_dir.
+  """
+  HOMEPAGE = "http://saliencydetection.net/dut-omron/"
+  LICENCE = "none stated; the pictures belong to their owners"
+  LAYOUT = "saliency"
+  ANNOTATIONS = {"mask": label_map()}
+  NUM_STILLS = {"train": 5_168}
+
+  def open_splits(self, root: Path) -> dict[str, StillsFolder]:
+    """Pictures and masks, paired by name."""
+    return {"train": StillsFolder(
+        str(root / "DUT-OMRON-image"), str(root / "pixelwiseGT-new-PNG"))}

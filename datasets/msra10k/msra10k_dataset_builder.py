@@ -1,0 +1,28 @@
+"""MSRA10K: 10 000 pictures with one salient object each."""
+
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from vosjax.data.prepared_stills import StillBuilder, label_map
+from vosjax.data.stills import StillsFolder
+
+
+class Builder(StillBuilder):
+  """Salient object segmentation: pixel-accurate masks of 10 000 pictures."""
+
+  VERSION = tfds.core.Version("1.0.0")
+  MANUAL_DOWNLOAD_INSTRUCTIONS = """
+  Get MSRA10K_Imgs_GT.zip from https://mmcheng.net/msra10k/, unpack it, and give the
+  folder MSRA10K_Imgs_GT (with Imgs in it) as --manual_dir.
+  """
+  HOMEPAGE = "https://mmcheng.net/msra10k/"
+  LICENCE = "none stated; the pictures belong to their owners"
+  LAYOUT = "saliency"
+  ANNOTATIONS = {"mask": label_map()}
+  NUM_STILLS = {"train": 10_000}
+
+  def open_splits(self, root: Path) -> dict[str, StillsFolder]:
+    """Pictures and masks, which lie side by side."""
+    folder = str(root / "Imgs")
+    return {"train": StillsFolder(folder, folder)}

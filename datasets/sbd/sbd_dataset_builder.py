@@ -1,0 +1,30 @@
+"""SBD: instances and classes for the pictures of PASCAL VOC 2011."""
+
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from vosjax.data.prepared_stills import StillBuilder
+from vosjax.data.voc import SbdFolder
+
+
+class Builder(StillBuilder):
+  """Instance segmentation: 8 498 training and 2 857 validation pictures."""
+
+  VERSION = tfds.core.Version("1.0.0")
+  MANUAL_DOWNLOAD_INSTRUCTIONS = """
+  Get benchmark.tgz of the Semantic Boundaries Dataset from
+  http://home.bharathh.info/pubs/codes/SBD/download.html, unpack it, and give the folder
+  benchmark_RELEASE/dataset (with img, inst and cls in it) as --manual_dir.
+  """
+  HOMEPAGE = "http://home.bharathh.info/pubs/codes/SBD/download.html"
+  LICENCE = "the pictures are under the terms of use of flickr"
+  LAYOUT = "sbd"
+  ANNOTATIONS = {  # MATLAB files
+      "instances": tfds.features.Text(), "classes": tfds.features.Text()}
+  NUM_STILLS = {"train": 8_498, "validation": 2_857}
+
+  def open_splits(self, root: Path) -> dict[str, SbdFolder]:
+    """The set's own lists, which are not those of VOC."""
+    return {split: SbdFolder(str(root), subset)
+            for split, subset in (("train", "train"), ("validation", "val"))}

@@ -1,0 +1,30 @@
+"""PASCAL VOC 2012: objects of 20 classes, class and instance of each."""
+
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from vosjax.data.prepared_stills import StillBuilder, label_map
+from vosjax.data.voc import VocFolder
+
+
+class Builder(StillBuilder):
+  """Instance segmentation: 1 464 training and 1 449 validation pictures."""
+
+  VERSION = tfds.core.Version("1.0.0")
+  MANUAL_DOWNLOAD_INSTRUCTIONS = """
+  Get VOCtrainval_11-May-2012.tar from
+  http://host.robots.ox.ac.uk/pascal/VOC/voc2012/, unpack it, and give the folder
+  VOC2012 (with JPEGImages, SegmentationClass, SegmentationObject and ImageSets in it)
+  as --manual_dir.
+  """
+  HOMEPAGE = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
+  LICENCE = "the pictures are under the terms of use of flickr"
+  LAYOUT = "voc"
+  ANNOTATIONS = {"instances": label_map(), "classes": label_map()}
+  NUM_STILLS = {"train": 1_464, "validation": 1_449}
+
+  def open_splits(self, root: Path) -> dict[str, VocFolder]:
+    """The lists train and val; together they are trainval."""
+    return {split: VocFolder(str(root), subset)
+            for split, subset in (("train", "train"), ("validation", "val"))}
