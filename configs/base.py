@@ -44,6 +44,8 @@ def get_config() -> ConfigDict:
   config.data.synthvos_in_memory = False  # draw each video once and keep it
   config.data.synthvos_object_size = 1.0  # factor on objects' radii, scored ones too
   config.data.synthvos_clutter = 1.0  # share of videos with distractors, occluders
+  config.data.synthvos_kinds = ("blob", "creature", "vehicle", "rod")  # of objects
+  config.data.synthvos_plain = 0.0  # share of videos in front of a bright wall
   config.data.synthvos_void = 0.5  # share of videos whose mixed pixels are void
 
   config.stages = ConfigDict()  # name -> ..._stage(); run in this order

@@ -38,10 +38,12 @@ class VideoBatch:
   Attributes:
     frames: RGB, 0 to 255.
     labels: 0 = background, 255 = void, other values = object ids.
+    classes: of the objects 1, 2, ..; 0 = no such object. None where no one asks.
   """
 
   frames: Clip
   labels: Labels
+  classes: UInt8[AnyArray, "b g"] | None = None
 
 
 @record

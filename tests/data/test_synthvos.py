@@ -271,3 +271,23 @@ def test_positions_outside_are_refused(source):
     source[24]
   with pytest.raises(IndexError, match="0 to 23"):
     source[0].clip(20, 5)
+
+
+def test_objects_are_of_the_kinds_that_are_asked_for():
+  source = SynthVos(5, 12, size=(48, 64), length=1, clutter=0.0)
+  assert {c for video in source for c in video.classes.values()} == {1, 2, 3, 4}
+  for video in source:
+    shown = set(np.unique(video.labels(0))) - {0, 255}
+    assert shown <= set(video.classes) == set(range(1, len(video.classes) + 1))
+  rods = SynthVos(5, 6, size=(48, 64), length=1, kinds=("rod",))
+  assert {c for video in rods for c in video.classes.values()} == {4}
+  with pytest.raises(ValueError, match="kinds"):
+    SynthVos(0, 1, size=(48, 64), length=1, kinds=("cube",))
+
+
+def test_a_plain_background_has_nothing_in_it():
+  source = SynthVos(5, 6, size=(48, 64), length=1, plain=1.0, clutter=0.0)
+  for video in source:
+    scene = dataclasses.replace(video.scene, layers=video.scene.layers[:1])
+    wall = scene.draw(np.zeros(1)).frames
+    assert wall.mean() > 0.5 and np.abs(np.diff(wall)).max() < 0.1

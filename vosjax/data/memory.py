@@ -1,6 +1,7 @@
 """Videos that are decoded once and kept."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,16 @@ from vosjax.data.sources import Source, Video, read_clip
 
 @dataclasses.dataclass(frozen=True)
 class ArrayVideo:
-  """A video that lies in memory; a frame that is all void is not annotated."""
+  """A video that lies in memory; a frame that is all void is not annotated.
+
+  Its `classes` are those of the objects by id, where its source knows them.
+  """
 
   name: str
   frame_names: tuple[str, ...]
   frames: UInt8[np.ndarray, "t h w 3"]
   all_labels: UInt8[np.ndarray, "t h w"]
+  classes: Mapping[int, int] = dataclasses.field(default_factory=dict)
 
   def __len__(self) -> int:
     return len(self.frames)
@@ -56,7 +61,11 @@ class InMemory:
       video = self._source[index]
       clip = read_clip(video, 0, len(video))
       self._videos[index] = ArrayVideo(
-          video.name, tuple(video.frame_names), clip["frames"], clip["labels"]
+          video.name,
+          tuple(video.frame_names),
+          clip["frames"],
+          clip["labels"],
+          getattr(video, "classes", {}),
       )
     return self._videos[index]
 

@@ -157,7 +157,8 @@ def batches(
     samples_per_epoch: see `Order`.
 
   Yields:
-    `frames` uint8 [b t h w 3], `labels` uint8 [b t h w], `names` of the clips.
+    `frames` uint8 [b t h w 3], `labels` uint8 [b t h w], `names` of the clips, and
+    `classes` uint8 [b g] where the transforms add them.
 
   Raises:
     ValueError: an argument is out of range, or a file is unfit; names it.
@@ -180,7 +181,7 @@ def batches(
   if not len(dataset):
     return iter(())
   dataset = dataset.to_iter_dataset(grain.ReadOptions(
-      num_threads=1 if num_workers else min(4, os.cpu_count() or 1),
+      num_threads=1 if num_workers else num_threads(),
       prefetch_buffer_size=max(4, 2 * batch_size)))
   if num_workers:
     if not flags.FLAGS.is_parsed():  # grain's workers read flags
@@ -191,14 +192,17 @@ def batches(
   return iter(dataset.batch(batch_size, batch_fn=_stack))
 
 
+def num_threads() -> int:
+  """Threads that decode where there are no worker processes."""
+  return min(4, os.cpu_count() or 1)
+
+
 def _stack(clips: Sequence[Clip]) -> dict[str, Any]:
   shapes = {clip["frames"].shape for clip in clips}
   if len(shapes) > 1:
     raise ValueError(
         f"transforms: clips of different shapes {sorted(shapes)} in one batch "
         f"({', '.join(clip['name'] for clip in clips)}). Add Resize(size).")
-  return {
-      "frames": np.stack([clip["frames"] for clip in clips]),
-      "labels": np.stack([clip["labels"] for clip in clips]),
-      "names": [clip["name"] for clip in clips],
-  }
+  kinds = [kind for kind in ("frames", "labels", "classes") if kind in clips[0]]
+  arrays = {kind: np.stack([clip[kind] for clip in clips]) for kind in kinds}
+  return arrays | {"names": [clip["name"] for clip in clips]}

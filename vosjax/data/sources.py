@@ -1,6 +1,6 @@
 """What the pipeline and the evaluation ask of a video, wherever it is kept."""
 
-from typing import Protocol, TypedDict, runtime_checkable
+from typing import NotRequired, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,11 +15,13 @@ class Clip(TypedDict):
     frames: RGB.
     labels: 0 = background, 255 = void or not annotated, others = object ids.
     name: `video/first frame`, for messages.
+    classes: of the objects 1, 2, ..; 0 = no such object. Only where a transform adds it.
   """
 
   frames: UInt8[np.ndarray, "t h w 3"]
   labels: UInt8[np.ndarray, "t h w"]
   name: str
+  classes: NotRequired[UInt8[np.ndarray, " g"]]
 
 
 @runtime_checkable

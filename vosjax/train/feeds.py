@@ -72,6 +72,8 @@ def procedural(config: ConfigDict, *args: Any, **fields: Any) -> SynthVos:
       **fields,
       object_size=config.data.synthvos_object_size,
       clutter=config.data.synthvos_clutter,
+      kinds=tuple(config.data.synthvos_kinds),
+      plain=config.data.synthvos_plain,
       void=config.data.synthvos_void,
   )
 

@@ -47,7 +47,8 @@ def shard(batch: Mapping[str, Any], mesh: Mesh) -> VideoBatch:
   def put(array):
     return jax.make_array_from_process_local_data(sharding, array)
 
-  return VideoBatch(frames=put(batch["frames"]), labels=put(batch["labels"]))
+  kinds = ("frames", "labels", "classes")
+  return VideoBatch(**{kind: put(batch[kind]) for kind in kinds if kind in batch})
 
 
 def make_train_step(

@@ -1,5 +1,5 @@
 """SynthVOS: procedural videos of moving, deforming, occluding objects."""
 
-from vosjax.data.synthvos.source import SynthVos, Video
+from vosjax.data.synthvos.source import CLASSES, SynthVos, Video
 
-__all__ = ["SynthVos", "Video"]
+__all__ = ["CLASSES", "SynthVos", "Video"]

@@ -1,14 +1,15 @@
 """What plays in a scene: things that move, scenery, occluders, the camera."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
 from vosjax.data.synthvos.motion import STILL, Camera, Motion, Path, roam, wander
 from vosjax.data.synthvos.render import Layer
-from vosjax.data.synthvos.shapes import Part, rod, thing
-from vosjax.data.synthvos.textures import Palette, palette, scenery
+from vosjax.data.synthvos.shapes import KINDS, Part, rod, thing
+from vosjax.data.synthvos.textures import Palette, fractal, palette, scenery
 
 Size = tuple[int, int]  # rows, columns
 
@@ -34,6 +35,7 @@ def moving(
   *,
   label: int,
   speed: float,
+  kinds: Sequence[str] = tuple(KINDS),
 ) -> Layer:
   """A thing that roams; radius is a share of the frame."""
   h, w = size
@@ -56,9 +58,8 @@ def moving(
     int(0.04 * scale * rng.uniform(0, 1)),
     int(0.04 * scale * rng.uniform(-1, 1)),
   )
-  return Layer(
-    thing(rng, radius * scale, near), motion, label, shadow=shadow, shadow_offset=offset
-  )
+  kind, parts = thing(rng, radius * scale, near, kinds)
+  return Layer(parts, motion, label, kind, shadow=shadow, shadow_offset=offset)
 
 
 def excursion(
@@ -95,11 +96,22 @@ def background(rng: np.random.Generator, size: Size, grounds: list[Palette]) -> 
     small = small.resize((w, h), Image.Resampling.BICUBIC)
     picture = np.asarray(small, np.float32) / 255
   pixels = np.ascontiguousarray(np.moveaxis(picture, -1, 0))
+  return _behind_everything(pixels, size, rng.uniform(0.7, 1.0))
+
+
+def wall(rng: np.random.Generator, size: Size) -> Layer:
+  """A bright background without things in it, only light and shade."""
+  h, w = (int(1.5 * side) for side in size)
+  shade = 1 + 0.25 * (fractal(rng, h, w, 2.2) - 0.5)
+  tint = rng.uniform(0.65, 0.95) * rng.normal(1, 0.03, 3).astype(np.float32)
+  return _behind_everything(tint[:, None, None] * shade, size, 1.0)
+
+
+def _behind_everything(picture, size, parallax):
+  h, w = picture.shape[1:]
   middle = complex(size[1] / 2, size[0] / 2)
   fixed = Motion(middle, STILL, 0.0, STILL, STILL)
-  return Layer(
-    [Part(pixels, complex(w / 2, h / 2))], fixed, parallax=rng.uniform(0.7, 1.0)
-  )
+  return Layer([Part(picture, complex(w / 2, h / 2))], fixed, parallax=parallax)
 
 
 def occluders(

@@ -27,19 +27,23 @@ class Layer:
     parts: its pieces, back to front.
     motion: its pose in the world.
     label: object id, 0 = background.
+    kind: one of `shapes.KINDS`; "" for scenery.
     parallax: how much camera motion shifts it; under 1 is far, over 1 near.
     softness: width of its outline, pixels; over 1 is out of focus.
     shadow: darkness of what it throws on things behind, 0 to 1.
     shadow_offset: where the shadow falls, pixels.
+    span: first moment at which it is there, and first at which it is gone.
   """
 
   parts: Sequence[Part]
   motion: Motion
   label: int = 0
+  kind: str = ""
   parallax: float = 1.0
   softness: float = 1.0
   shadow: float = 0.0
   shadow_offset: tuple[int, int] = (0, 0)
+  span: tuple[float, float] = (-np.inf, np.inf)
 
 
 @dataclasses.dataclass
@@ -184,7 +188,9 @@ def draw(
     margin = layer.softness + 2 + travel
     index, top, left, box = window(part, poses[0], margin, h, w)
     blurred = travel[index] > STILL_PIXELS
-    for group, looks in ((~blurred, slice(0, 1)), (blurred, slice(1, None))):
+    there = (layer.span[0] <= t[index]) & (t[index] < layer.span[1])
+    for moves, looks in ((~blurred, slice(0, 1)), (blurred, slice(1, None))):
+      group = moves & there
       where = index[group], top[group], left[group]
       paint(canvas, layer, part, poses[looks], times[looks], where, box)
 

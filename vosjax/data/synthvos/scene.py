@@ -28,6 +28,9 @@ class Recipe:
   speed: float
   object_size: float
   clutter: float
+  kinds: tuple[str, ...]
+  plain: float
+  strangers: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +52,11 @@ class Scene:
   camera: Camera
   lens: Lens
   void: bool
+
+  @property
+  def kinds(self) -> dict[int, str]:
+    """What each tracked object is: one of `shapes.KINDS`, by object id."""
+    return {layer.label: layer.kind for layer in self.layers if layer.label}
 
   def render(
     self, index: Int[np.ndarray, " t"]
@@ -117,14 +125,16 @@ def draw_up(key: tuple[int, ...], recipe: Recipe) -> Scene:
   fakes = int(rng.choice([0, 1, 2, 3], p=[0.35, 0.3, 0.2, 0.15]))
   fakes *= int(rng.random() < recipe.clutter)
   grounds = [palette(rng, natural=0.75) for _ in range(int(rng.integers(1, 4)))]
-  plate = actors.background(rng, size, grounds)
+  plain = recipe.plain and rng.random() < recipe.plain
+  plate = actors.wall(rng, size) if plain else actors.background(rng, size, grounds)
   places = actors.spread(rng, count + fakes, size)
   things = []
   for k in range(count):
     radius = recipe.object_size * rng.uniform(0.17, 0.4) * count**-0.35
     layer = actors.moving(
-      rng, size, radius, places[k], grounds, label=k + 1, speed=speed
-    )
+      rng, size, radius, places[k], grounds,
+      label=k + 1, speed=speed, kinds=recipe.kinds,
+    )  # fmt: skip
     if k and rng.random() < recipe.late_objects:
       motion = actors.arriving(rng, layer.motion, size, recipe.length)
       layer = dataclasses.replace(layer, motion=motion)
@@ -133,6 +143,8 @@ def draw_up(key: tuple[int, ...], recipe: Recipe) -> Scene:
   things += [
     distractor(rng, recipe, place, grounds, things[:count]) for place in places[count:]
   ]
+  if recipe.strangers:  # without any, the other draws stay as they are
+    things += strangers(np.random.default_rng((*key, 1)), recipe, grounds)
   front = actors.occluders(rng, size, grounds, speed)
   return Scene(
     key,
@@ -146,6 +158,33 @@ def draw_up(key: tuple[int, ...], recipe: Recipe) -> Scene:
     draw_lens(rng),
     bool(rng.random() < recipe.void),
   )
+
+
+def strangers(
+  rng: np.random.Generator, recipe: Recipe, near: list[Palette]
+) -> list[Layer]:
+  """Background that looks like an object in each frame, but comes and goes.
+
+  Each of the wanted number gives way to another one several times in a video.
+  """
+  layers, length = [], recipe.length
+  for _ in range(recipe.strangers):
+    start = -length * rng.uniform(0.0, 0.3)
+    while start < length:
+      stop = start + length * rng.uniform(0.15, 0.35)
+      layer = actors.moving(
+        rng,
+        recipe.size,
+        recipe.object_size * rng.uniform(0.17, 0.4),
+        actors.spread(rng, 1, recipe.size)[0],
+        near,
+        label=0,
+        speed=recipe.speed,
+        kinds=recipe.kinds,
+      )
+      layers.append(dataclasses.replace(layer, span=(start, stop)))
+      start = stop
+  return layers
 
 
 def distractor(

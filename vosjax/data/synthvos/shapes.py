@@ -1,6 +1,7 @@
 """Objects as jointed parts; a part is a small picture with a signed distance."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -258,10 +259,24 @@ def rod(
   ]
 
 
-def thing(rng: np.random.Generator, radius: float, near: list[Palette]) -> list[Part]:
-  """Any object, drawn back to front; some share their colours with `near`."""
+# What objects there are, and how often.
+KINDS = {"blob": 0.5, "creature": 0.32, "vehicle": 0.12, "rod": 0.06}
+_MAKERS = {"blob": pair, "creature": creature, "vehicle": vehicle, "rod": rod}
+
+
+def thing(
+  rng: np.random.Generator,
+  radius: float,
+  near: list[Palette],
+  kinds: Sequence[str] = tuple(KINDS),
+) -> tuple[str, list[Part]]:
+  """Any object of `kinds`: which one, and its parts, drawn back to front.
+
+  Some share their colours with `near`.
+  """
   own = [palette(rng) for _ in range(int(rng.integers(1, 4)))]
   if rng.random() < 0.35:
     own[0] = similar(rng, near[int(rng.integers(len(near)))])
-  make = (pair, creature, vehicle, rod)[rng.choice(4, p=[0.5, 0.32, 0.12, 0.06])]
-  return make(rng, radius, own)
+  chances = np.array([KINDS[kind] for kind in kinds])
+  kind = kinds[rng.choice(len(kinds), p=chances / chances.sum())]
+  return kind, _MAKERS[kind](rng, radius, own)

@@ -6,7 +6,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vosjax.data.sources import VOID
+from vosjax.data.synthvos import shapes
 from vosjax.data.synthvos.scene import Recipe, Scene, build_scene
+
+CLASSES = ("background", *shapes.KINDS)
 
 
 @dataclasses.dataclass
@@ -34,6 +37,11 @@ class Video:
   @property
   def frame_names(self) -> tuple[str, ...]:
     return tuple(f"{t:05d}" for t in range(self.num_frames))
+
+  @property
+  def classes(self) -> dict[int, int]:
+    """Class of each object id: its place in `CLASSES`."""
+    return {i: CLASSES.index(kind) for i, kind in self.scene.kinds.items()}
 
   def frame(self, t: int) -> UInt8[np.ndarray, "h w 3"]:
     """RGB of frame `t`."""
@@ -81,6 +89,11 @@ class SynthVos:
     object_size: factor on the radii of tracked objects. A small frame needs larger
       ones for a stride-16 network to see as much of them as in a large frame.
     clutter: 0 to 1, the share of videos that may have distractors, and occluders.
+    kinds: what tracked objects may be, of `CLASSES`.
+    plain: 0 to 1, the share of videos in front of a bright wall. What is an object
+      then shows in a single frame, without anything learnt from large data sets.
+    strangers: how many things in each frame look like objects but stay for a part of
+      the video only; no single frame tells which they are.
   """
 
   seed: int
@@ -93,6 +106,9 @@ class SynthVos:
   speed: float = dataclasses.field(default=1.0, kw_only=True)
   object_size: float = dataclasses.field(default=1.0, kw_only=True)
   clutter: float = dataclasses.field(default=1.0, kw_only=True)
+  kinds: tuple[str, ...] = dataclasses.field(default=CLASSES[1:], kw_only=True)
+  plain: float = dataclasses.field(default=0.0, kw_only=True)
+  strangers: int = dataclasses.field(default=0, kw_only=True)
 
   def __post_init__(self):
     if min(self.size) < 32:
@@ -101,8 +117,12 @@ class SynthVos:
       )
     if not 1 <= self.max_objects < VOID:
       raise ValueError(f"max_objects={self.max_objects}: expected 1 to {VOID - 1}.")
-    if not 0 <= self.clutter <= 1:
-      raise ValueError(f"clutter={self.clutter}: expected a share, 0 to 1.")
+    for name in ("clutter", "plain"):
+      if not 0 <= getattr(self, name) <= 1:
+        raise ValueError(f"{name}={getattr(self, name)}: expected a share, 0 to 1.")
+    unknown = sorted(set(self.kinds) - set(CLASSES[1:]))
+    if unknown or not self.kinds:
+      raise ValueError(f"kinds={self.kinds}: expected some of {CLASSES[1:]}.")
     for name in ("num_videos", "length"):
       if getattr(self, name) < 1:
         raise ValueError(f"{name}={getattr(self, name)}: expected at least 1.")
@@ -122,6 +142,9 @@ class SynthVos:
       self.speed,
       self.object_size,
       self.clutter,
+      tuple(self.kinds),
+      self.plain,
+      self.strangers,
     )
     scene = build_scene((self.seed, index), recipe)
     return Video(f"synth{self.seed}-{index:06d}", scene, self.length)
