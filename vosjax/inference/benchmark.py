@@ -180,7 +180,7 @@ class _Clip:
     return programs.encode(self.model, self.variables, self.frames)
 
   def step(self):
-    self.state, labels, _ = programs.advance(
+    self.state, labels, *_ = programs.advance(
         self.model, self.size, "aggregated", self.variables, self.state,
         self.encode(), self.active,
     )  # fmt: skip

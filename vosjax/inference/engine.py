@@ -1,56 +1,52 @@
 """Segmentation of one video, frame by frame, with all state on the device."""
 
-from typing import NamedTuple, get_args
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int, Shaped, UInt8
+from jaxtyping import Shaped, UInt8
 
-from vosjax.inference import programs
+from vosjax.inference import checks, programs, whole_video
+from vosjax.inference.frame_result import FrameResult
+from vosjax.inference.painting import Ranking
+from vosjax.inference.references import ALL, Count, Policy, Seen
 from vosjax.inference.slots import Slots
+from vosjax.models.api import KeepsSlots, TakesReferences
 from vosjax.models.unroll import Recurrence
 from vosjax.types import AnyArray, Variables
 
-VOID = 255
-_LARGEST_ID = 2**31 - 1  # labels are int32
-
-
-class FrameResult(NamedTuple):
-  """What was decided for one frame.
-
-  Attributes:
-    labels: 0 = background, otherwise object ids.
-    probs: aggregated probability of each object of `object_ids`.
-    object_ids: tracked objects, in the order of their slots.
-  """
-
-  labels: Int[np.ndarray, "h w"]
-  probs: Float[np.ndarray, "o h w"]
-  object_ids: tuple[int, ...]
-
 
 class VideoSegmenter:
-  """Runs any one-shot model through a video of any length.
+  """Runs any model through a video of any length.
 
-  Memory does not grow with the video. Each frame size is compiled once per number of
-  slots; objects that come and go while slots are free compile nothing.
+  One-shot models follow the objects of the first frame's labels, zero-shot ones find
+  objects by themselves. Memory does not grow with the video. Each frame size is
+  compiled once per number of slots; objects that come and go while slots are free
+  compile nothing.
 
   Example:
     segmenter = vosjax.VideoSegmenter(model, variables)
-    segmenter.start(frames[0], first_labels)
+    segmenter.start(frames[0], first_labels)  # None for a zero-shot model
     for frame in frames[1:]:
       labels = segmenter.step(frame).labels
 
   Args:
     model: from `vosjax.models.build` or `vosjax.checkpoints.load`.
     variables: its variables; BatchNorm is folded into the convolutions once, here.
-    max_objects: slots for objects. None makes as many as there are objects and more
-      when needed, at the price of a compilation; a number is never exceeded.
+    max_objects: slots for objects. None makes as many as the model has or there are
+      objects, and more when needed, at the price of a compilation; a number is never
+      exceeded. Of a zero-shot model's objects the first so many count.
     recurrence: what the model's state is updated with, see `vosjax.models.decide`.
       "aggregated" lets objects compete; "fine" is what the official single-object
-      protocol (DAVIS 2016) does.
+      protocol (DAVIS 2016) does. None takes the first where objects compete for
+      pixels, and the second elsewhere.
+    references: how many other frames help (COSNet): 0 to 7, or "all" in `run`. None
+      takes as many as the model says.
+    reference_policy: which ones: "uniform", "random" or "consecutive". `run` chooses
+      from the whole video by `references.choose`, `start` and `step` from the frames
+      seen so far by `references.Seen`.
+    seed: of "random".
   """
 
   def __init__(
@@ -59,23 +55,30 @@ class VideoSegmenter:
       variables: Variables,
       *,
       max_objects: int | None = None,
-      recurrence: Recurrence = "aggregated",
+      recurrence: Recurrence | None = None,
+      references: Count | None = None,
+      reference_policy: Policy | str = "uniform",
+      seed: int = 0,
   ):
     if max_objects is not None and max_objects < 1:
       raise ValueError(f"max_objects must be at least 1, not {max_objects}.")
-    known = get_args(Recurrence)
-    if recurrence not in known:
-      raise ValueError(f"recurrence is {recurrence!r}; known: {list(known)}.")
+    self._readout = model.readout
+    self._recurrence = checks.choose_recurrence(recurrence, model)
+    self._references = checks.choose_references(
+        references, reference_policy, model
+    )
+    self._policy, self._seed = reference_policy, seed
     self._model, self._variables = programs.prepare(model, variables)
+    if isinstance(model, TakesReferences) and self._references != ALL:
+      self._model = self._model.clone(num_references=self._references)
     self._max_objects = max_objects
     self._slots = Slots(max_objects or 1)
-    self._recurrence = recurrence
     self._size: tuple[int, int] | None = None
-    self._features = self._state = None
+    self._features = self._state = self._seen = self._ranking = None
 
   @property
   def object_ids(self) -> tuple[int, ...]:
-    """Ids of the objects that are tracked now."""
+    """Ids of the objects that are tracked now; of a zero-shot model all it may find."""
     return self._slots.ids
 
   def start(
@@ -88,23 +91,17 @@ class VideoSegmenter:
     Args:
       frame: RGB.
       labels: objects of this frame: 0 = background, 255 = void (ignored), any other
-        values are object ids.
+        values are object ids. None for a zero-shot model.
     """
     frame, labels = self._check(frame, labels, "start")
-    ids = _ids(labels)
-    if not ids:
+    if self._readout.one_shot:
+      return self._start_given(frame, labels)
+    if self._references == ALL:
       raise ValueError(
-          "start(): labels hold no object (only 0 and 255). Give the first frame's "
-          "mask, with one positive id per object."
+          "start(): references='all' needs the whole video. Use run(frames), or "
+          "another number."
       )
-    slots = Slots(self._max_objects or len(ids))
-    slots.refuse_excess(ids, "start")  # before anything of the last video is lost
-    self._size, self._slots, self._state = frame.shape[:2], slots, None
-    self._features = self._encode(frame)
-    self._begin(labels, ids, "start")
-    probs = np.stack([labels == i for i in self.object_ids]).astype(np.float32)
-    kept = np.where(labels == VOID, 0, labels).astype(np.int32)
-    return FrameResult(kept, probs, self.object_ids)
+    return self._start_free(frame)
 
   def step(
       self,
@@ -115,34 +112,58 @@ class VideoSegmenter:
 
     Args:
       frame: RGB, of the size of the first one.
-      labels: new objects that appear in this frame, others 0; they are segmented in
-        this frame like all others, their mask is not pasted.
+      labels: new objects that appear in this frame, others 0. Where objects compete
+        for pixels they are segmented in this frame like all others, their mask is
+        not pasted; elsewhere (RVOS) it is.
     """
     if self._size is None:
       raise ValueError("step(): call start() with the first frame before.")
     frame, labels = self._check(frame, labels, "step")
-    ids = () if labels is None else _ids(labels)
+    ids = () if labels is None else checks.ids(labels)
     self._slots.refuse_known(ids, "step")
     self._features = self._encode(frame)
-    if ids:
-      self._begin(labels, ids, "step")
-    self._state, slot_labels, probs = programs.advance(
-        self._model, self._size, self._recurrence, self._variables, self._state,
-        self._features, self._active(),
+    if not ids:
+      return self._finish()
+    self._begin(labels, ids, "step")
+    result = self._finish()
+    if self._ranking is not None:
+      self._ranking.add(self._pixels(result, ids), labels)
+      shown = np.isin(labels, ids)
+      result.labels[shown] = labels[shown]
+    return result
+
+  def run(
+      self,
+      frames: Sequence[UInt8[AnyArray, "h w 3"]] | Any,
+      labels: Shaped[AnyArray, "..."] | None = None,
+  ) -> Iterator[FrameResult]:
+    """Segments a whole video, with references from all of it if the model takes any.
+
+    Each frame is encoded once. Features are kept of the references alone, so memory
+    grows with the video only if `references` is "all".
+
+    Args:
+      frames: anything with a length and items, such as a list or an array.
+      labels: of the first frame, see `start`.
+    """
+    if not len(frames):
+      raise ValueError("run(): there are no frames.")
+    if not isinstance(self._model, TakesReferences):
+      return self._run(frames, labels)
+    if labels is not None:
+      checks.refuse_labels(self._readout, "run")
+    return whole_video.segment(
+        self._model, self._variables, frames, policy=self._policy,
+        num_references=self._references, seed=self._seed,
     )  # fmt: skip
-    id_of = np.zeros(self._slots.capacity + 1, np.int32)
-    id_of[[slot + 1 for slot in self._slots.used]] = self.object_ids
-    used = np.array(self._slots.used, np.int32)
-    return FrameResult(
-        id_of[np.asarray(slot_labels[0])], np.asarray(probs[0])[used], self.object_ids
-    )
 
   def add(self, labels: Shaped[AnyArray, "..."]) -> None:
     """Adds the objects of `labels`, which belong to the frame that was given last."""
     if self._size is None:
       raise ValueError("add(): call start() with the first frame before.")
-    labels = _check_labels(labels, self._size, "add")
-    ids = _ids(labels)
+    checks.refuse_labels(self._readout, "add")
+    labels = checks.check_labels(labels, self._size, "add")
+    ids = checks.ids(labels)
     if not ids:
       raise ValueError("add(): labels hold no object (only 0 and 255).")
     self._begin(labels, ids, "add")
@@ -152,78 +173,119 @@ class VideoSegmenter:
     self._slots.remove(object_id)
 
   def _check(self, frame, labels, caller):
-    frame = np.asarray(frame)
-    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-      raise ValueError(
-          f"{caller}(): frame is {frame.dtype} {list(frame.shape)}; expected uint8 RGB "
-          "[h w 3]."
-      )
-    if caller == "step" and frame.shape[:2] != self._size:
-      raise ValueError(
-          f"step(): frame is {frame.shape[0]}x{frame.shape[1]} but the video began "
-          f"with {self._size[0]}x{self._size[1]}. Resize it, or start() anew."
-      )
-    if labels is None and caller == "start":
-      raise ValueError(
-          "start(): labels are None, but this model is one-shot and needs the first "
-          "frame's mask."
-      )
+    frame = checks.check_frame(frame, caller)
+    if caller == "step":
+      checks.check_size(frame, self._size, caller)
     if labels is not None:
-      labels = _check_labels(labels, frame.shape[:2], caller)
+      checks.refuse_labels(self._readout, caller)
+      labels = checks.check_labels(labels, frame.shape[:2], caller)
+    elif caller == "start":
+      checks.need_labels(self._readout, caller)
     return frame, labels
+
+  def _start_given(self, frame, labels):
+    """First frame of a one-shot model."""
+    ids = checks.ids(labels)
+    if not ids:
+      raise ValueError(
+          "start(): labels hold no object (only 0 and 255). Give the first frame's "
+          "mask, with one positive id per object; of a mask of 0 and 255 give mask > 0."
+      )
+    slots = Slots(self._max_objects or max(len(ids), self._readout.num_slots or 0))
+    slots.refuse_excess(ids, "start")  # before anything of the last video is lost
+    self._size, self._slots, self._state = frame.shape[:2], slots, None
+    self._ranking = Ranking() if isinstance(self._model, KeepsSlots) else None
+    self._features = self._encode(frame)
+    slot_labels, new = self._begin(labels, ids, "start")
+    if self._ranking is not None:
+      # The first frame is decoded for what slots gather and for the ranking; the next
+      # one sees the given masks once more.
+      self._ranking.add(self._pixels(self._finish(), ids), labels)
+      self._insert(slot_labels, new)
+    masks = np.stack([labels == i for i in self.object_ids])[None]
+    kept = np.where(labels == checks.VOID, 0, labels).astype(np.int32)
+    rows = tuple(range(len(self.object_ids)))
+    return FrameResult(kept, self.object_ids, masks.astype(np.float32), rows)
+
+  def _start_free(self, frame):
+    """First frame of a zero-shot model."""
+    capacity = self._readout.num_slots
+    self._size, self._slots = frame.shape[:2], Slots(capacity)
+    self._slots.add(range(1, min(capacity, self._max_objects or capacity) + 1))
+    if isinstance(self._model, TakesReferences):
+      self._seen = Seen(self._policy, self._references, seed=self._seed)
+    self._features = self._encode(frame)
+    self._state = programs.begin(
+        self._model, self._size, self._variables, None, self._features, None,
+        self._active(),
+    )  # fmt: skip
+    return self._finish()
+
+  def _run(self, frames, labels):
+    yield self.start(frames[0], labels)
+    for t in range(1, len(frames)):
+      yield self.step(frames[t])
 
   def _encode(self, frame):
     return programs.encode(self._model, self._variables, frame[None])
 
+  def _finish(self) -> FrameResult:
+    """Segments the frame whose features are there."""
+    slots, rank = self._slots, None
+    if self._ranking is not None:
+      rank = self._ranking.of(slots.slot_of, slots.capacity)
+    self._state, slot_labels, probs, present = programs.advance(
+        self._model, self._size, self._recurrence, self._variables, self._state,
+        self._features, self._active(), rank,
+    )  # fmt: skip
+    place = self._seen.take() if self._seen is not None else None
+    if place is not None:
+      self._state = programs.remember(
+          self._model, self._variables, self._state, self._features, np.int32(place)
+      )
+    return FrameResult.of(
+        slot_labels, probs, np.asarray(present)[0], slots.ids, slots.used
+    )
+
   def _begin(self, labels, ids, caller):
+    """Lets objects into free slots; returns their label map and which slots."""
     self._slots.refuse_known(ids, caller)
     missing = len(ids) - self._slots.num_free
     if missing > 0 and self._max_objects is None:
       self._grow(missing)
     slots = self._slots.add(ids, caller)
-    slot_labels = np.zeros(labels.shape, np.int32)
+    slot_labels = np.zeros((1, *labels.shape), np.int32)
     for object_id, slot in zip(ids, slots):
-      slot_labels[labels == object_id] = slot + 1
+      slot_labels[0, labels == object_id] = slot + 1
     new = np.zeros((1, self._slots.capacity), bool)
     new[0, list(slots)] = True
-    self._state = programs.begin(
-        self._model, self._size, self._variables, self._state, self._features,
-        slot_labels[None], new,
-    )  # fmt: skip
+    if self._ranking is not None and self._state is not None:
+      self._insert(slot_labels, new)
+    else:
+      self._state = programs.begin(
+          self._model, self._size, self._variables, self._state, self._features,
+          slot_labels, new,
+      )  # fmt: skip
+    return slot_labels, new
+
+  def _insert(self, slot_labels, new):
+    self._state = programs.insert(
+        self._model, self._size, self._variables, self._state, slot_labels, new
+    )
+
+  def _pixels(self, result, ids):
+    """What was predicted of some objects."""
+    masks = zip(result.object_ids, result.probs > self._readout.threshold)
+    return {i: mask for i, mask in masks if i in ids}
 
   def _grow(self, missing):
     # Doubling keeps the number of compilations small when many objects come late.
     extra = max(missing, self._slots.capacity)
     self._slots.capacity += extra
     if self._state is not None:
-      self._state = jax.tree.map(
-          # Ones: a variance of 0 would make infinities of slots that nobody uses.
-          lambda x: jnp.pad(
-              x, ((0, 0), (0, extra)) + ((0, 0),) * (x.ndim - 2), constant_values=1
-          ),
-          self._state,
-      )
+      self._state = programs.add_slots(self._model, self._state, extra)
 
   def _active(self):
     active = np.zeros((1, self._slots.capacity), bool)
     active[0, list(self._slots.used)] = True
     return active
-
-
-def _ids(labels) -> tuple[int, ...]:
-  return tuple(int(i) for i in np.unique(labels) if i not in (0, VOID))
-
-
-def _check_labels(labels, size, caller):
-  labels = np.asarray(labels)
-  if labels.dtype.kind not in "iub" or labels.shape != size:
-    raise ValueError(
-        f"{caller}(): labels are {labels.dtype} {list(labels.shape)}; expected "
-        f"integers of the frame's size {list(size)}."
-    )
-  if labels.min() < 0 or labels.max() > _LARGEST_ID:
-    raise ValueError(
-        f"{caller}(): labels hold {labels.min()} to {labels.max()}; ids are 1 to "
-        f"{_LARGEST_ID}."
-    )
-  return labels.astype(np.int32)

@@ -1,6 +1,7 @@
 """Object ids of the outside world and the slots that models know."""
 
-from collections.abc import Iterable, Sequence
+import types
+from collections.abc import Iterable, Mapping, Sequence
 
 
 class Slots:
@@ -23,6 +24,11 @@ class Slots:
   def used(self) -> tuple[int, ...]:
     """Slots of `ids`."""
     return tuple(self._slot_of[i] for i in self.ids)
+
+  @property
+  def slot_of(self) -> Mapping[int, int]:
+    """Slot of each tracked id."""
+    return types.MappingProxyType(self._slot_of)
 
   @property
   def num_free(self) -> int:

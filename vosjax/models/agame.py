@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vosjax.models.api import Readout
 from vosjax.models.backbones import resnet
 from vosjax.models.modules.appearance import AppearanceModel, AppearanceState
 from vosjax.models.modules.conv import BinaryHead, Conv, Dtype
@@ -151,6 +152,11 @@ class AGame(nn.Module):
   def frozen(self) -> tuple[str, ...]:
     """Path prefixes of parameters that training leaves alone."""
     return tuple(f"backbone/{stage}" for stage in self.frozen_stages)
+
+  @property
+  def readout(self) -> Readout:
+    """Objects are given, and compete for every pixel."""
+    return Readout(one_shot=True)
 
   def framing(self, size: tuple[int, int]) -> resize.PadToMultiple:
     """How frames of any size are made to fit, and undone."""

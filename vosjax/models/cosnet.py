@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vosjax.models.api import Readout
 from vosjax.models.backbones.deeplab import DeepLab
 from vosjax.models.modules.co_attention import CoAttention
 from vosjax.models.modules.conv import Conv, Dtype
@@ -142,6 +143,11 @@ class COSNet(nn.Module):
     return tuple(
         f"encoder/resnet/stage{i}/block0/shortcut/norm" for i in range(1, 5)
     )
+
+  @property
+  def readout(self) -> Readout:
+    """One object, with its own probability."""
+    return Readout(one_shot=False, num_slots=1, threshold=0.5)
 
   def framing(self, size: tuple[int, int]) -> antialias.ResizeTo:
     """How frames of any size are made to fit, and undone."""

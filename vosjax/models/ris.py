@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vosjax.models.api import Readout
 from vosjax.models.modules.conv import Conv, Dtype
 from vosjax.models.modules.conv_lstm import ConvLSTMCell
 from vosjax.models.modules.spatial_inhibition import SpatialInhibition, uniform
@@ -93,6 +94,17 @@ class RIS(nn.Module):
   def frozen(self) -> tuple[str, ...]:
     """Path prefixes of parameters that training leaves alone: none."""
     return ()
+
+  @property
+  def readout(self) -> Readout:
+    """Sure pixels of the objects up to the stop; earlier objects hide later ones."""
+    return Readout(
+        one_shot=False,
+        num_slots=self.num_objects,
+        threshold=0.9,
+        score="score_logits",
+        ends=True,
+    )
 
   def framing(self, size: tuple[int, int]) -> resize.PadToMultiple:
     """How images of any size are made to fit, and undone."""

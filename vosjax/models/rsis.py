@@ -8,6 +8,7 @@ import flax.linen as nn
 import flax.struct
 import jax.numpy as jnp
 
+from vosjax.models.api import Readout
 from vosjax.models.modules.conv import Dtype
 from vosjax.models.modules.recurrent_decoder import (
     LevelFeatures,
@@ -57,6 +58,8 @@ class RSIS(nn.Module):
     box_head: predict (x_min, y_min, x_max, y_max) as fractions of the image. The
       slides have this head, the released program has none; this is our reading.
     skip_mode: how a skip connection meets the upsampled hidden map.
+    skip_stops: at inference pass over objects whose stop score is low, as the
+      released program does; the slides end the sequence there.
     frozen_stages: stages of the backbone that are not trained.
     remat: recompute blocks of the backbone in the backward pass.
     folded: the variables come from `fold`.
@@ -71,6 +74,7 @@ class RSIS(nn.Module):
   num_classes: int = 21
   box_head: bool = False
   skip_mode: SkipMode = "concat"
+  skip_stops: bool = False
   frozen_stages: tuple[str, ...] = ()
   remat: bool = False
   folded: bool = False
@@ -105,6 +109,18 @@ class RSIS(nn.Module):
   def frozen(self) -> tuple[str, ...]:
     """Path prefixes of parameters that training leaves alone."""
     return tuple(f"encoder/backbone/{stage}" for stage in self.frozen_stages)
+
+  @property
+  def readout(self) -> Readout:
+    """Objects up to the stop, without specks, as in the released program."""
+    return Readout(
+        one_shot=False,
+        num_slots=self.num_objects,
+        threshold=0.5,
+        score="stop_logits",
+        ends=not self.skip_stops,
+        min_share=0.001,
+    )
 
   def framing(self, size: tuple[int, int]) -> resize.PadToMultiple:
     """Images of any size fit as they are."""

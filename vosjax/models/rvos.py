@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from vosjax.models.api import Readout
 from vosjax.models.modules.conv import Dtype
 from vosjax.models.modules.recurrent_decoder import (
     LevelFeatures,
@@ -115,6 +116,11 @@ class RVOS(nn.Module):
   def frozen(self) -> tuple[str, ...]:
     """Path prefixes of parameters that training leaves alone."""
     return tuple(f"encoder/backbone/{stage}" for stage in self.frozen_stages)
+
+  @property
+  def readout(self) -> Readout:
+    """Every object by itself; the released program compares none with another."""
+    return Readout(self.one_shot, self.num_objects, threshold=0.5)
 
   def framing(self, size: tuple[int, int]) -> resize.PadToMultiple:
     """Frames of any size fit as they are."""

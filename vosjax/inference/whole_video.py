@@ -1,0 +1,71 @@
+"""A whole video through a model that takes references from all of it (COSNet)."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import flax.linen as nn
+import numpy as np
+from jaxtyping import UInt8
+
+from vosjax.inference import checks, programs, references
+from vosjax.inference.frame_result import FrameResult
+from vosjax.types import AnyArray, Variables
+
+
+def segment(
+    model: nn.Module,
+    variables: Variables,
+    frames: Sequence[UInt8[AnyArray, "h w 3"]] | Any,
+    *,
+    policy: references.Policy | str,
+    num_references: references.Count,
+    seed: int,
+) -> Iterator[FrameResult]:
+  """Segments every frame with references that `references.choose` names.
+
+  Each frame is encoded once. Features are kept of references and of frames between
+  them and the one at hand, not of the whole video (unless all are references).
+
+  Args:
+    model: as `programs.prepare` made it.
+    variables: likewise.
+    frames: anything with a length and items.
+    policy: see `references.choose`.
+    num_references: likewise.
+    seed: likewise.
+  """
+  size = checks.check_frame(frames[0], "run").shape[:2]
+  features: dict[int, Any] = {}  # of frames that are still to come
+  places: list[int] = []  # which frame is in each place of the state
+  state = None
+  active = np.ones((1, model.readout.num_slots), bool)
+  for t in range(len(frames)):
+    wanted = references.choose(
+        policy, num_references, len(frames), t, seed=seed
+    )
+    for i in sorted({t, *wanted} - {*features, *places}):
+      frame = checks.check_frame(frames[i], f"run(): frame {i}, step")
+      checks.check_size(frame, size, f"run(): frame {i}, step")
+      features[i] = programs.encode(model, variables, frame[None])
+    if state is None:
+      model = model.clone(num_references=len(wanted))
+      places = [t] * len(wanted)
+      state = programs.begin(model, size, variables, None, features[t], None, active)
+    for i in set(wanted) - set(places):
+      place = _free_place(places, wanted)
+      places[place] = i
+      state = programs.remember(model, variables, state, features[i], np.int32(place))
+    state, labels, probs, present = programs.advance(
+        model, size, "fine", variables, state, features[t], active
+    )
+    yield FrameResult.of(labels, probs, np.asarray(present)[0], (1,), (0,))
+    features = {i: value for i, value in features.items() if i >= t}
+
+
+def _free_place(places, wanted):
+  """A place whose frame is not wanted, or stands in another place too."""
+  return next(
+      place
+      for place, frame in enumerate(places)
+      if frame not in wanted or frame in places[:place]
+  )
