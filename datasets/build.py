@@ -1,12 +1,28 @@
 """Prepares a data set: `tfds build` without TensorFlow.
 
   python datasets/build.py davis2017 --manual_dir=/path/to/DAVIS
+  python datasets/build.py youtube_vos --config=2019 --manual_dir=... --workers=8
+
+A build that was interrupted goes on where it stopped when the same command is given
+again. With Apache Beam installed, the shards are written by one of its pipelines, on
+this machine or on a cluster that sees the same folders:
+
+  python datasets/build.py youtube_vos --manual_dir=... --beam_pipeline_options=\\
+      --runner=DirectRunner,--direct_running_mode=multi_processing,--direct_num_workers=8
 """
 
 import argparse
+import concurrent.futures
+import functools
 import importlib
+import multiprocessing
+import os
 import pathlib
 import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from tqdm import tqdm
 
 ROOT = pathlib.Path(__file__).resolve().parent
 
@@ -22,6 +38,30 @@ def main(arguments: list[str] | None = None) -> int:
   """Builds the data set that the command line names; returns the exit code."""
   import tensorflow_datasets as tfds
 
+  options = _parse(arguments)
+  if options.manual_dir:
+    options.manual_dir = pathlib.Path(options.manual_dir).expanduser().resolve()
+  try:
+    builder = builder_class(options.name)(
+        data_dir=pathlib.Path(options.data_dir).expanduser(), config=options.config,
+        file_format="array_record")
+    builder.map_shards = _mapper(options)
+    mode = tfds.GenerateMode
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(
+        manual_dir=options.manual_dir, download_mode=(
+            mode.REUSE_CACHE_IF_EXISTS if options.overwrite
+            else mode.REUSE_DATASET_IF_EXISTS)))
+  except (AssertionError, ImportError, OSError, ValueError) as error:  # tfds asserts
+    sys.stderr.write(f"build.py: {error}\n")
+    return 2
+  except KeyboardInterrupt:
+    sys.stderr.write("build.py: interrupted; the same command goes on from here.\n")
+    return 130
+  sys.stderr.write(f"{builder.data_path}: {dict(builder.info.splits)}\n")
+  return 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
   known = sorted(path.parent.name for path in ROOT.glob("*/*_dataset_builder.py"))
   parser = argparse.ArgumentParser(
       description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -30,20 +70,72 @@ def main(arguments: list[str] | None = None) -> int:
   parser.add_argument("--manual_dir", help="where the unpacked original lies")
   parser.add_argument(
       "--data_dir", default="~/tensorflow_datasets", help="where to write")
+  parser.add_argument(
+      "--workers", type=int, default=os.cpu_count() or 1, metavar="N",
+      help="processes (default: %(default)s, one for each core)")
+  parser.add_argument(
+      "--overwrite", action="store_true", help="build again what is already there")
+  parser.add_argument(
+      "--beam_pipeline_options", metavar="OPTIONS",
+      help="write shards with Apache Beam; its options, separated by commas")
   options = parser.parse_args(arguments)
-  if options.manual_dir:
-    options.manual_dir = pathlib.Path(options.manual_dir).expanduser().resolve()
+  if options.workers < 1:
+    parser.error(f"--workers is {options.workers}; it must be 1 or more.")
+  return options
+
+
+def _mapper(options: argparse.Namespace) -> Callable[..., Iterable[Any]]:
+  """What runs a function on all shards."""
+  if options.beam_pipeline_options:
+    return functools.partial(map_beam, options.beam_pipeline_options.split(","))
+  return functools.partial(map_processes, options.workers)
+
+
+def map_processes(
+    workers: int, function: Callable[[Any], int], shards: Sequence[Any]
+) -> Iterator[int]:
+  """Runs `function` on all shards in processes, and says how many records are done.
+
+  Yields:
+    The results, in the order in which they come.
+  """
+  with tqdm(total=sum(len(shard.items) for shard in shards), unit="record") as bar:
+    if workers == 1 or len(shards) < 2:
+      results = map(function, shards)
+      for count in results:
+        bar.update(count)
+        yield count
+      return
+    # A forked process would inherit locks of threads that it does not have.
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
+      futures = [pool.submit(function, shard) for shard in shards]
+      try:
+        for future in concurrent.futures.as_completed(futures):
+          bar.update(future.result())
+          yield future.result()
+      finally:  # one that failed or was interrupted leaves no work behind
+        pool.shutdown(cancel_futures=True)
+
+
+def map_beam(
+    options: Sequence[str], function: Callable[[Any], int], shards: Sequence[Any]
+) -> Iterator[int]:
+  """Runs `function` on all shards in an Apache Beam pipeline.
+
+  Raises:
+    ImportError: Apache Beam is not installed.
+  """
   try:
-    builder = builder_class(options.name)(
-        data_dir=pathlib.Path(options.data_dir).expanduser(), config=options.config,
-        file_format="array_record")
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(
-        manual_dir=options.manual_dir))
-  except (AssertionError, OSError, ValueError) as error:  # tfds asserts on folders
-    sys.stderr.write(f"build.py: {error}\n")
-    return 2
-  sys.stderr.write(f"{builder.data_path}: {dict(builder.info.splits)}\n")
-  return 0
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+  except ImportError:
+    raise ImportError(
+        "--beam_pipeline_options: Apache Beam is not installed. Run `pip install "
+        "apache-beam`, best in an environment of its own, or give --workers.") from None
+  with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
+    _ = (pipeline | beam.Create(shards) | beam.Reshuffle() | beam.Map(function))
+  return iter(())
 
 
 if __name__ == "__main__":

@@ -4,26 +4,44 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
+from vosjax.data.builders import (
+    VideoBuilder,
+    VideoFiles,
+    from_folder,
+    gaps,
+    refuse_incomplete,
+    wrong_counts,
+)
 from vosjax.data.folders import DavisFolder
-from vosjax.data.prepared import VideoBuilder
 
 
 class Builder(VideoBuilder):
   """Single-object video segmentation: 30 training and 20 validation videos."""
 
   VERSION = tfds.core.Version("1.0.0")
+  HOMEPAGE = "https://davischallenge.org/davis2016/code.html"
+  LICENSE = "Creative Commons Attribution-NonCommercial 4.0 (annotations: BSD)"
   MANUAL_DOWNLOAD_INSTRUCTIONS = """
   Get DAVIS-data.zip from https://davischallenge.org/davis2016/code.html (the 2017
-  archive has the same videos and works too), unpack it, and give the folder DAVIS
-  (with JPEGImages, Annotations and ImageSets in it) as --manual_dir.
+  archive has the same videos in 480p and works too), unpack it, and give the folder
+  DAVIS (with JPEGImages, Annotations and ImageSets in it) as --manual_dir.
   """
-  BUILDER_CONFIGS = [tfds.core.BuilderConfig(
-      name="480p", description="the benchmark's resolution")]
+  BUILDER_CONFIGS = [
+      tfds.core.BuilderConfig(name="480p", description="the benchmark's resolution"),
+      tfds.core.BuilderConfig(name="1080p", description="the original resolution")]
   NUM_VIDEOS = {"train": 30, "validation": 20}
 
-  def open_splits(self, root: Path) -> dict[str, DavisFolder]:
+  def open_splits(self, root: Path) -> dict[str, list[VideoFiles]]:
     """Both splits below the unpacked folder."""
-    return {
-        split: DavisFolder(str(root), subset, year=2016,
-                           resolution=self.builder_config.name)
+    splits = {
+        split: [from_folder(video) for video in DavisFolder(
+            str(root), subset, year=2016, resolution=self.builder_config.name)]
         for split, subset in (("train", "train"), ("validation", "val"))}
+    problems = wrong_counts(
+        {split: len(videos) for split, videos in splits.items()},
+        self.NUM_VIDEOS, "videos")
+    for videos in splits.values():
+      for video in videos:
+        problems += gaps(video)
+    refuse_incomplete(root, problems)
+    return splits

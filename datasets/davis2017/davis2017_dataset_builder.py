@@ -5,43 +5,99 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from vosjax.data.folders import DavisFolder
-from vosjax.data.prepared import VideoBuilder
+from vosjax.data.builders import (
+    VideoBuilder,
+    VideoFiles,
+    from_folder,
+    gaps,
+    refuse_incomplete,
+    wrong_counts,
+)
+from vosjax.data.folders import DavisFolder, picture_files, read_names
+
+RESOLUTIONS = {"480p": "480p", "full": "Full-Resolution"}
+ANNOTATIONS = {
+    "semi_supervised": "Annotations", "unsupervised": "Annotations_unsupervised"}
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class Davis2017Config(tfds.core.BuilderConfig):
-  """Which pictures: `resolution` of the frames, folder of the `annotations`."""
+  """Which part of the data set.
+
+  Attributes:
+    resolution: folder of the frames.
+    task: semi_supervised or unsupervised.
+    test: test-dev or test-challenge; otherwise training and validation.
+  """
 
   resolution: str
-  annotations: str
+  task: str
+  test: str = ""
+
+
+def _configs() -> list[Davis2017Config]:
+  return [
+      Davis2017Config(
+          name=f"{task}_{test.replace('-', '_')}{'_' if test else ''}{size}",
+          description=f"{task} {test or 'training and validation'}, {resolution}",
+          resolution=resolution, task=task, test=test)
+      for test in ("", "test-dev", "test-challenge")
+      for task in ANNOTATIONS
+      for size, resolution in RESOLUTIONS.items()
+  ]
 
 
 class Builder(VideoBuilder):
   """Multi-object video segmentation: 60 training and 30 validation videos."""
 
   VERSION = tfds.core.Version("1.0.0")
+  HOMEPAGE = "https://davischallenge.org/davis2017/code.html"
+  LICENSE = "Creative Commons Attribution-NonCommercial 4.0 (annotations: BSD)"
   MANUAL_DOWNLOAD_INSTRUCTIONS = """
-  Get DAVIS-2017-trainval-480p.zip (or -Full-Resolution, or -Unsupervised-trainval)
-  from https://davischallenge.org/davis2017/code.html, unpack it, and give the
-  folder DAVIS (with JPEGImages, Annotations and ImageSets in it) as --manual_dir.
+  Get DAVIS-2017-trainval-480p.zip (or another archive that README.md beside this
+  builder names) from https://davischallenge.org/davis2017/code.html, unpack it, and
+  give the folder DAVIS (with JPEGImages, Annotations and ImageSets in it) as
+  --manual_dir.
   """
-  BUILDER_CONFIGS = [
-      Davis2017Config(
-          name=f"{task}_{name}", description=f"{task} annotations, {resolution}",
-          resolution=resolution, annotations=annotations)
-      for task, annotations in (
-          ("semi_supervised", "Annotations"),
-          ("unsupervised", "Annotations_unsupervised"))
-      for name, resolution in (("480p", "480p"), ("full", "Full-Resolution"))
-  ]
-  NUM_VIDEOS = {"train": 60, "validation": 30}
+  BUILDER_CONFIGS = _configs()
+  NUM_VIDEOS = {"train": 60, "validation": 30, "test_dev": 30, "test_challenge": 30}
 
-  def open_splits(self, root: Path) -> dict[str, DavisFolder]:
-    """Both splits below the unpacked folder."""
+  def open_splits(self, root: Path) -> dict[str, list[VideoFiles]]:
+    """Training and validation, or the test set, below the unpacked folder."""
     config = self.builder_config
-    return {
-        split: DavisFolder(
-            str(root), subset, year=2017, resolution=config.resolution,
-            annotations=config.annotations)
-        for split, subset in (("train", "train"), ("validation", "val"))}
+    if not config.test:
+      splits = {
+          split: [from_folder(video) for video in DavisFolder(
+              str(root), subset, resolution=config.resolution,
+              annotations=ANNOTATIONS[config.task])]
+          for split, subset in (("train", "train"), ("validation", "val"))}
+    elif config.task == "semi_supervised":
+      splits = {config.test.replace("-", "_"): [
+          from_folder(video) for video in DavisFolder(
+              str(root), config.test, resolution=config.resolution, sparse=True)]}
+    else:
+      splits = {config.test.replace("-", "_"): self._without_annotations(root)}
+    problems = wrong_counts(
+        {split: len(videos) for split, videos in splits.items()},
+        {split: self.NUM_VIDEOS[split] for split in splits}, "videos")
+    for videos in splits.values():
+      for video in videos:
+        problems += gaps(video)
+        if config.task == "semi_supervised" and video.masks[0] is None:
+          problems.append(f"{video.name}: its first frame has no annotation")
+    refuse_incomplete(root, problems)
+    return splits
+
+  def _without_annotations(self, root: Path) -> list[VideoFiles]:
+    """The unsupervised test sets: frames alone."""
+    config = self.builder_config
+    listed = root / f"ImageSets/2019/{config.test}.txt"
+    if not listed.is_file():
+      refuse_incomplete(root, [f"no list {listed.relative_to(root)}"])
+    videos = []
+    for name in read_names(listed):
+      frames = picture_files(root / "JPEGImages" / config.resolution / name)
+      videos.append(VideoFiles(name, tuple(frames.values()), (None,) * len(frames)))
+    refuse_incomplete(root, [
+        f"no frames of {video.name}" for video in videos if not video.frames])
+    return videos

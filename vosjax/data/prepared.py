@@ -6,7 +6,8 @@ decodes only the frames that are asked for, and needs no TensorFlow.
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,38 +16,63 @@ import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
 from vosjax.data import images
-from vosjax.data.sources import Source
+from vosjax.data.boxes import Box, read_boxes
+from vosjax.data.codings import CODINGS
 
 
 class EncodedFrame(NamedTuple):
-  """A frame as stored: file name without suffix, picture bytes, label map bytes.
+  """A frame as stored: its name and the bytes of its files.
 
-  `mask` is empty where the frame has no annotation.
+  Attributes:
+    name: file name without suffix.
+    frame: the picture.
+    mask: the annotation; empty where the frame has none, or one for each object.
+    boxes: PASCAL VOC's XML; empty where the set has no boxes.
   """
 
   name: str
   frame: bytes
   mask: bytes
+  boxes: bytes = b""
 
 
 def features() -> tfds.features.FeaturesDict:
-  """The features of a record; the same for every data set."""
+  """The features of a record; the same for every data set of videos."""
   return tfds.features.FeaturesDict({
       "name": tfds.features.Text(),
       "binary": tfds.features.Scalar(np.bool_),  # every id above 0 is object 1
+      "coding": tfds.features.Text(),  # a key of CODINGS: how pixels mean objects
+      "values": tfds.features.Sequence(tfds.features.Scalar(np.int64)),
+      "objects": tfds.features.Text(),  # JSON: id -> what the set says of the object
+      # Annotations as bytes, not as Image: TFDS would turn palettes into colours.
       "frames": tfds.features.Dataset({
           "name": tfds.features.Text(),
           "frame": tfds.features.Image(shape=(None, None, 3)),
-          "mask": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
+          "mask": tfds.features.Text(),
+          "boxes": tfds.features.Text(),
       }),
+      # Where each object has a file of its own: all of frame 0, all of frame 1, ...
+      "layers": tfds.features.Sequence(tfds.features.Text()),
   })
 
 
-def record(name: str, frames: Iterable[EncodedFrame], *,
-           binary: bool = False) -> dict[str, Any]:
-  """The record of one video, for a builder's `_generate_examples`."""
-  return {"name": name, "binary": binary,
-          "frames": [frame._asdict() for frame in frames]}
+def record(
+    name: str,
+    frames: Iterable[EncodedFrame],
+    *,
+    binary: bool = False,
+    coding: str = "ids",
+    values: Sequence[int] = (),
+    objects: Mapping[int, Mapping[str, Any]] | None = None,
+    layers: Iterable[bytes] = (),
+) -> dict[str, Any]:
+  """The record of one video, for a builder; the arguments as in `PreparedVideo`."""
+  if coding not in CODINGS:
+    raise ValueError(f"coding: {coding!r} unknown; the known are {list(CODINGS)}.")
+  return {
+      "name": name, "binary": binary, "coding": coding, "values": list(values),
+      "objects": json.dumps(objects or {}), "layers": list(layers),
+      "frames": [frame._asdict() for frame in frames]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,19 +82,41 @@ class PreparedVideo:
   Attributes:
     name: of the video.
     frames: as stored, in temporal order.
-    binary: every id above 0 counts as object 1 (DAVIS 2016).
     origin: folder of the data set, for error texts.
+    binary: every id above 0 counts as object 1 (DAVIS 2016).
+    coding: a key of `CODINGS`, how the annotation's pixels mean objects.
+    values: pixel values of background, object 1, object 2, ..., for coding
+      "values".
+    objects: id -> what the data set says of the object, e.g. `category`, `seen`
+      and `frames` of YouTube-VOS.
+    layers: where each object has a mask file of its own, those of all frames, frame
+      by frame.
   """
 
   name: str
   frames: tuple[EncodedFrame, ...]
-  binary: bool
   origin: str
+  binary: bool = False
+  coding: str = "ids"
+  values: tuple[int, ...] = ()
+  objects: Mapping[int, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+  layers: tuple[bytes, ...] = ()
 
   @property
   def frame_names(self) -> tuple[str, ...]:
     """Names of the frames in the original data set."""
     return tuple(frame.name for frame in self.frames)
+
+  @property
+  def categories(self) -> dict[int, str]:
+    """Category of each object that has one."""
+    return {i: found["category"] for i, found in self.objects.items()
+            if "category" in found}
+
+  @property
+  def seen(self) -> dict[int, bool]:
+    """Whether each object's category occurs in training, where that is known."""
+    return {i: found["seen"] for i, found in self.objects.items() if "seen" in found}
 
   def __len__(self) -> int:
     return len(self.frames)
@@ -79,10 +127,23 @@ class PreparedVideo:
 
   def labels(self, index: int) -> UInt8[np.ndarray, "h w"] | None:
     """Object ids; ValueError if the stored bytes are no label map."""
-    if not self.frames[index].mask:
+    files = self.mask_files(index)
+    if not files:
       return None
-    labels = images.decode_labels(self.frames[index].mask, self._where(index))
+    labels = CODINGS[self.coding](files, self.values, self._where(index))
     return (labels > 0).view(np.uint8) if self.binary else labels
+
+  def mask_files(self, index: int) -> list[bytes]:
+    """The annotation files of one frame as stored; none if it is not annotated."""
+    if not self.layers:
+      return [self.frames[index].mask] if self.frames[index].mask else []
+    count = len(self.layers) // len(self.frames)
+    return list(self.layers[index * count : (index + 1) * count])
+
+  def boxes(self, index: int) -> list[Box]:
+    """The boxes of one frame; ValueError if the stored bytes are no VOC XML."""
+    xml = self.frames[index].boxes
+    return read_boxes(xml, self._where(index)) if xml else []
 
   def _where(self, index: int) -> str:
     return f"{self.origin}: {self.name}/{self.frames[index].name}"
@@ -93,7 +154,7 @@ class PreparedFolder:
   """A data set prepared by one of the builders in `datasets/`, as a source.
 
   Attributes:
-    directory: the version folder that `tfds build` wrote, e.g.
+    directory: the version folder that `datasets/build.py` wrote, e.g.
       `~/tensorflow_datasets/davis2017/semi_supervised_480p/1.0.0`.
     split: e.g. train, validation, or a slice such as `train[:10]`.
 
@@ -108,7 +169,7 @@ class PreparedFolder:
     if not (Path(self.directory).expanduser() / "dataset_info.json").is_file():
       raise ValueError(
           f"directory: no prepared data set in {self.directory} (no "
-          "dataset_info.json there). Give the version folder that `tfds build` "
+          "dataset_info.json there). Give the version folder that datasets/build.py "
           "wrote, e.g. ~/tensorflow_datasets/davis2017/CONFIG/1.0.0.")
     _ = self._records
 
@@ -120,12 +181,16 @@ class PreparedFolder:
       raise IndexError(f"video {index} of {len(self)} in {self.directory}")
     stored = self._records[index]
     columns = stored["frames"]
+    objects = json.loads(stored["objects"])
     return PreparedVideo(
-        name=stored["name"].decode(), binary=bool(stored["binary"]),
-        origin=self.directory,
+        name=stored["name"].decode(), origin=self.directory,
         frames=tuple(
-            EncodedFrame(name.decode(), frame, mask) for name, frame, mask in zip(
-                columns["name"], columns["frame"], columns["mask"], strict=True)))
+            EncodedFrame(name.decode(), *files) for name, *files in zip(
+                *(columns[field] for field in EncodedFrame._fields), strict=True)),
+        binary=bool(stored["binary"]), coding=stored["coding"].decode(),
+        values=tuple(map(int, stored["values"])),
+        objects={int(i): found for i, found in objects.items()},
+        layers=tuple(stored["layers"]))
 
   def __getstate__(self):  # a worker opens the files itself
     return {"directory": self.directory, "split": self.split}
@@ -133,61 +198,9 @@ class PreparedFolder:
   @functools.cached_property
   def _records(self):
     builder = tfds.builder_from_directory(Path(self.directory).expanduser())
-    if set(builder.info.features) != {"name", "binary", "frames"}:
+    if set(builder.info.features) != set(features()):
       raise ValueError(
           f"directory: {self.directory} holds {sorted(builder.info.features)}, no "
           "videos of ours. Build it with one of the builders in datasets/.")
     return builder.as_data_source(
         self.split, decoders={"frames": tfds.decode.SkipDecoding()})
-
-
-class VideoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-  """A builder that copies folders of frames and label maps into records.
-
-  A data set needs `VERSION`, `MANUAL_DOWNLOAD_INSTRUCTIONS`, `NUM_VIDEOS` and
-  `open_splits`; run `tfds build --file_format=array_record --manual_dir=...`.
-
-  Attributes:
-    NUM_VIDEOS: videos of each split; another count is an incomplete download.
-  """
-
-  NUM_VIDEOS: Mapping[str, int]
-
-  def open_splits(self, root: Path) -> Mapping[str, Source]:
-    """The `DavisFolder`, or another source of `FolderVideo`s, of every split."""
-    raise NotImplementedError
-
-  def _info(self) -> tfds.core.DatasetInfo:
-    return self.dataset_info_from_configs(features=features())
-
-  def _split_generators(self, dl_manager: tfds.download.DownloadManager):
-    splits = self.open_splits(Path(dl_manager.manual_dir))
-    wrong = [f"{split}: {len(source)} of {self.NUM_VIDEOS[split]} videos"
-             for split, source in splits.items()
-             if len(source) != self.NUM_VIDEOS[split]]
-    wrong += [f"{video.name}: no frame {gap}" for source in splits.values()
-              for video in source for gap in _gaps(video.frame_names)]
-    if wrong:
-      raise ValueError(
-          f"{dl_manager.manual_dir}: incomplete: {'; '.join(wrong[:20])}. Download "
-          "and unpack the data set again.")
-    return {split: self._generate_examples(source)
-            for split, source in splits.items()}
-
-  def _generate_examples(self, source: Source) -> Iterator[tuple[str, dict]]:
-    for video in source:
-      files = zip(video.frame_names, video.frame_files, video.label_files)
-      frames = [
-          EncodedFrame(name, frame.read_bytes(), mask.read_bytes() if mask else b"")
-          for name, frame, mask in files]
-      yield video.name, record(video.name, frames, binary=video.binary)
-
-
-def _gaps(names: tuple[str, ...]) -> list[str]:
-  """Numbers that a numbered sequence of even steps leaves out."""
-  if len(names) < 3 or not all(name.isdigit() for name in names):
-    return []
-  numbers = [int(name) for name in names]
-  step = min(np.diff(numbers))
-  return [str(n).zfill(len(names[0]))
-          for n in sorted(set(range(numbers[0], numbers[-1], step)) - set(numbers))]

@@ -1,0 +1,89 @@
+"""Shards are written in parallel, and a build that was cut off goes on."""
+
+import os
+
+import pytest
+
+from vosjax.data import builders
+from vosjax.data.prepared import PreparedFolder
+
+pytestmark = pytest.mark.filterwarnings("default")  # tfds and its dependencies
+
+
+@pytest.fixture
+def command(build, davis_tree, monkeypatch):
+  """Arguments of a build whose every video is a shard of its own."""
+  builder = build.builder_class("davis2017")
+  monkeypatch.setattr(builder, "NUM_VIDEOS", {"train": 2, "validation": 1})
+  monkeypatch.setattr(builder, "SHARD_BYTES", 1)
+  return ["davis2017", f"--manual_dir={davis_tree}",
+          f"--data_dir={davis_tree.parent / 'out'}"]
+
+
+@pytest.fixture
+def out(davis_tree):
+  return davis_tree.parent / "out/davis2017/semi_supervised_480p"
+
+
+def records(folder):
+  """Everything that both splits hold, in order."""
+  return [(video.name, video.frames) for split in ("train", "validation")
+          for video in PreparedFolder(str(folder / "1.0.0"), split)]
+
+
+def test_processes_write_what_one_process_writes(build, command, out):
+  assert build.main([*command, "--workers=1"]) == 0
+  alone = records(out)
+  assert build.main([*command, "--workers=2", "--overwrite"]) == 0
+  assert records(out) == alone and len(alone) == 3
+  assert len(list(out.glob("1.0.0/*-train.array_record-*"))) == 2
+
+
+def test_a_build_goes_on_where_it_stopped(build, command, out, monkeypatch, capsys):
+  def stopped(_, function, shards):
+    function(shards[0])
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch:
+    patch.setattr(build, "map_processes", stopped)
+    assert build.main(command) == 130
+  assert "goes on from here" in capsys.readouterr().err
+  [kept] = out.glob("1.0.0.unfinished/*")
+  content, inode = kept.read_bytes(), kept.stat().st_ino
+  assert build.main([*command, "--workers=1"]) == 0
+  [shard] = out.glob("1.0.0/*-train.array_record-00000-of-00002")
+  assert shard.read_bytes() == content and shard.stat().st_ino == inode
+  assert not list(out.glob("*.unfinished")) and len(records(out)) == 3
+
+
+def test_a_shard_of_files_that_have_changed_is_written_again(
+    build, command, out, davis_tree, monkeypatch):
+  with monkeypatch.context() as patch:
+    patch.setattr(builders.ShardedBuilder, "_take", _interrupted)
+    assert build.main([*command, "--workers=1"]) == 130
+  before = {path.name for path in out.glob("1.0.0.unfinished/*")}
+  changed = davis_tree / "Annotations/480p/bus/00001.png"
+  changed.write_bytes((davis_tree / "Annotations/480p/bus/00002.png").read_bytes())
+  os.utime(changed, (1, 1))
+  assert build.main([*command, "--workers=1"]) == 0
+  bus = next(frames for name, frames in records(out) if name == "bus")
+  assert len(before) == 3 and bus[1].mask == bus[2].mask == changed.read_bytes()
+
+
+def test_apache_beam_writes_the_same_records(build, command, out):
+  pytest.importorskip("apache_beam")
+  assert build.main([*command, "--workers=1"]) == 0
+  alone = records(out)
+  options = "--beam_pipeline_options=--runner=DirectRunner"
+  assert build.main([*command, options, "--overwrite"]) == 0
+  assert records(out) == alone
+
+
+def test_absent_apache_beam_is_said(build, command, monkeypatch, capsys):
+  monkeypatch.setitem(build.sys.modules, "apache_beam", None)
+  assert build.main([*command, "--beam_pipeline_options=--runner=DirectRunner"]) == 2
+  assert "pip install apache-beam" in capsys.readouterr().err
+
+
+def _interrupted(*_):
+  raise KeyboardInterrupt
