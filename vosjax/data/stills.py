@@ -103,8 +103,12 @@ class Still:
       raise IndexError(f"frame {index} of {self._where}, which is a still")
 
 
+@dataclasses.dataclass(frozen=True)
 class StillSource:
-  """Random access to `stills`; what one of them decodes lives as long as its user."""
+  """Some stills as a source; what one of them decodes lives as long as its user.
+
+  A part of a set is `StillSource(whole.stills[:96])`.
+  """
 
   stills: tuple[Still, ...]
 
