@@ -17,7 +17,7 @@ from vosjax.models.modules.recurrent_decoder import (
     torch_init,
 )
 from vosjax.models.modules.skip_encoder import SkipEncoder
-from vosjax.ops import resize
+from vosjax.ops import antialias
 from vosjax.types import Active, Frames, Masks, Prediction, record
 
 _LEVELS = 5
@@ -60,6 +60,8 @@ class RSIS(nn.Module):
     skip_mode: how a skip connection meets the upsampled hidden map.
     skip_stops: at inference pass over objects whose stop score is low, as the
       released program does; the slides end the sequence there.
+    size: rows and columns that images are resized to at inference; None leaves them
+      as they are. The released weights saw 256 x 256.
     frozen_stages: stages of the backbone that are not trained.
     remat: recompute blocks of the backbone in the backward pass.
     folded: the variables come from `fold`.
@@ -75,6 +77,7 @@ class RSIS(nn.Module):
   box_head: bool = False
   skip_mode: SkipMode = "concat"
   skip_stops: bool = False
+  size: tuple[int, int] | None = None
   frozen_stages: tuple[str, ...] = ()
   remat: bool = False
   folded: bool = False
@@ -122,9 +125,9 @@ class RSIS(nn.Module):
         min_share=0.001,
     )
 
-  def framing(self, size: tuple[int, int]) -> resize.PadToMultiple:
-    """Images of any size fit as they are."""
-    return resize.PadToMultiple(size, 1)
+  def framing(self, size: tuple[int, int]) -> antialias.ResizeTo:
+    """How images of any size are made to fit, and undone as officially."""
+    return antialias.ResizeTo(size, self.size or size, back="aligned")
 
   def __call__(self, frames: Frames, masks: Masks | None = None) -> Prediction:
     """All objects of an image; masks are not used."""

@@ -6,12 +6,14 @@ the same picture when it shrinks one.
 
 import functools
 import math
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from vosjax.ops import resize
 from vosjax.types import AnyArray
 
 _PRECISION_BITS = 32 - 8 - 2  # of Pillow's fixed-point weights
@@ -59,12 +61,25 @@ def resize_bytes(
 class ResizeTo:
   """Frames of any size brought to a fixed one, as published weights expect.
 
-  The aspect ratio is not kept; what was predicted is resized back bilinearly.
+  The aspect ratio is not kept.
+
+  Args:
+    size: rows and columns of the frames.
+    network_size: rows and columns that they are brought to.
+    back: how masks go there and predictions come back, without antialiasing.
+      "bilinear" has half-pixel centres, "aligned" keeps the corner pixels' centres,
+      "nearest" takes the nearest pixel.
   """
 
-  def __init__(self, size: tuple[int, int], network_size: tuple[int, int]):
+  def __init__(
+      self,
+      size: tuple[int, int],
+      network_size: tuple[int, int],
+      back: Literal["bilinear", "aligned", "nearest"] = "bilinear",
+  ):
     self.size = tuple(size)
     self.padded_size = tuple(network_size)
+    self._back = back
 
   def frames(self, x: Float[AnyArray, "n h w 3"]) -> Float[Array, "n height width 3"]:
     """Resizes RGB in [0, 1] that came from bytes."""
@@ -82,5 +97,10 @@ class ResizeTo:
     return self._resize(x, self.size)
 
   def _resize(self, x, size):
+    if x.shape[2:] == size:
+      return jnp.asarray(x)
+    if self._back == "aligned":
+      maps = jnp.moveaxis(jnp.asarray(x), 1, -1)
+      return jnp.moveaxis(resize.bilinear(maps, size, align_corners=True), -1, 1)
     shape = (*x.shape[:2], *size)
-    return jax.image.resize(x, shape, "bilinear", antialias=False)
+    return jax.image.resize(x, shape, self._back, antialias=False)
