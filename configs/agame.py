@@ -28,6 +28,7 @@ def get_config(variant=""):
       "": embedded,
       "smoke": smoke,
       "davis_folder": davis_folder,
+      "imported": imported,
       "paper": paper,
       "paper_davis": paper_davis,
   }
@@ -107,6 +108,14 @@ def davis_folder():
   config.stages.main.sources.update(synthvos=0.5, davis=0.5)
   config.validation.every_steps = 500
   config.evaluation.update(dataset="davis", num_videos=0)
+  return config
+
+
+def imported():
+  """The network of `davis_folder`, on what `vosjax import-data` wrote."""
+  config = davis_folder()
+  config.title = "A-GAME, a small network on imported videos, at 240 rows."
+  config.data.update(year="2017", resolution="480p")
   return config
 
 

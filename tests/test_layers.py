@@ -33,7 +33,8 @@ THIRD_PARTIES = {
     "models": ARRAYS | {"flax"},
     "losses": ARRAYS | {"optax"},
     "metrics": PICTURES,
-    "data": PICTURES | {"absl", "grain", "tensorflow_datasets", "array_record"},
+    "data": PICTURES | {
+        "absl", "grain", "pycocotools", "tensorflow_datasets", "array_record"},
     "viz": PICTURES,
     "checkpoints": ARRAYS | {"absl", "flax", "orbax"},
     "crf": ARRAYS,

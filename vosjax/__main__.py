@@ -10,6 +10,7 @@ from collections.abc import Sequence
 # Command -> (module with `configure(parser)` and `run(args)`, what it does).
 COMMANDS = {
     "segment": ("vosjax.cli.segment", "follow objects through your own video"),
+    "import-data": ("vosjax.cli.import_data", "make a data set of your own videos"),
     "evaluate": ("vosjax.cli.evaluate", "score predictions as the benchmarks do"),
     "convert": ("vosjax.cli.convert", "turn an official PyTorch checkpoint into ours"),
     "benchmark": ("vosjax.cli.benchmark", "measure the speed of a model here"),

@@ -1,0 +1,211 @@
+"""`vosjax import-data`: any layout becomes one to train on, or every fault is named."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vosjax.__main__ import main
+from vosjax.cli import import_job
+from vosjax.data import own
+from vosjax.data.folders import DavisFolder
+
+SIZE = (24, 32)
+
+
+def write_video(frames, labels, names, first_id=1):
+  frames.mkdir(parents=True)
+  labels.mkdir(parents=True)
+  for t, name in enumerate(names):
+    Image.new("RGB", SIZE[::-1], (20 * t, 90, 30)).save(frames / f"{name}.jpg")
+    ids = np.zeros(SIZE, np.uint8)
+    ids[4:12, t : t + 9] = first_id
+    ids[-1] = 255
+    Image.fromarray(ids, "L").save(labels / f"{name}.png")
+
+
+def make(root, size="480p", videos=("one", "two", "three"), names=("00000", "00001")):
+  for i, video in enumerate(videos, 1):
+    write_video(root / "JPEGImages" / size / video, root / "Annotations" / size / video,
+                names, first_id=i)
+  return root
+
+
+def run(*arguments):
+  return main(["import-data", *map(str, arguments), "--workers", "2"])
+
+
+@pytest.fixture
+def source(tmp_path):
+  """Three videos in DAVIS layout, without lists."""
+  return make(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("size", ["480p", "1080p", "."])
+def test_a_folder_becomes_a_data_set_with_the_same_bytes(tmp_path, capsys, size):
+  source = make(tmp_path / "mine", size)
+  out = tmp_path / "data" / "out"
+  assert run(source, "--out", out, "--val", "1") == 0
+  train, val = DavisFolder(str(out)), DavisFolder(str(out), "val")
+  assert {video.name for video in (*train, *val)} == {"one", "two", "three"}
+  assert len(val) == 1
+  for path in source.rglob("*.*g"):
+    kind, video, name = path.parts[-3 - (size != ".")], path.parts[-2], path.name
+    assert (out / kind / "480p" / video / name).read_bytes() == path.read_bytes()
+  said = capsys.readouterr().out
+  for text in ("videos +3\n", r"24x32 \(3\)", "videos with void +3\n", "1 video"):
+    assert re.search(text, said), text
+  assert "two: 2 frames of 24x32, ids 2, void" in (out / "report.txt").read_text()
+  with Image.open(out / "contact_sheet.jpg") as sheet:
+    assert sheet.width > 2 * 320
+  assert sorted(path.name for path in out.parent.iterdir()) == ["out"]
+
+
+def test_lists_are_kept_and_what_they_leave_out_is_said(source, tmp_path, capsys):
+  for year, train in (("2016", "one"), ("2017", "one")):
+    (source / "ImageSets" / year).mkdir(parents=True)
+    (source / "ImageSets" / year / "train.txt").write_text(train)
+  (source / "ImageSets/2016/val.txt").write_text("three")
+  assert run(source, "--out", tmp_path / "out") == 0
+  assert [v.name for v in DavisFolder(str(tmp_path / "out"))] == ["one"]
+  assert [v.name for v in DavisFolder(str(tmp_path / "out"), "val")] == ["three"]
+  assert "no list has them: two" in capsys.readouterr().out
+
+
+def test_all_problems_are_listed_and_nothing_is_made(source, tmp_path, capsys):
+  frames, labels = source / "JPEGImages/480p", source / "Annotations/480p"
+  (frames / "one/00001.jpg").write_bytes((frames / "one/00001.jpg").read_bytes()[:300])
+  Image.new("RGB", SIZE[::-1], (9, 0, 0)).save(labels / "one/00000.png")
+  Image.new("L", (5, 7)).save(labels / "two/00001.png")
+  Image.new("L", SIZE[::-1]).save(labels / "two/00007.png")
+  shutil.rmtree(labels / "three")
+  (frames / "four").mkdir()
+  assert run(source, "--out", tmp_path / "out") == 2
+  assert not (tmp_path / "out").exists()
+  lines = capsys.readouterr().err.splitlines()
+  for wanted in (
+      "one/00001.jpg: not a whole picture",
+      "one/00000.png: a label map of RGB colours",
+      "two/00001.png: 7x5 pixels",
+      "two/00007.png: a label map without frame two/00007.jpg",
+      "three: no frame has a label map",
+      "four: no frames"):
+    assert any(wanted in line for line in lines), wanted
+  assert "6 problem(s)" in lines[-1]
+
+
+def test_frames_without_label_map_are_reported_and_stay_so(source, tmp_path):
+  (source / "Annotations/480p/two/00001.png").unlink()
+  assert run(source, "--out", tmp_path / "out", "--val", "1") == 0
+  videos = [v for x in ("train", "val") for v in DavisFolder(str(tmp_path / "out"), x)]
+  (two,) = [video for video in videos if video.name == "two"]
+  assert two.labels(0) is not None and two.labels(1) is None
+  assert "  without label map: 00001\n" in (tmp_path / "out/report.txt").read_text()
+  # It could not be scored whole.
+  assert "two" not in (tmp_path / "out/ImageSets/2017/val.txt").read_text()
+
+
+def test_frames_are_in_the_order_of_their_numbers(tmp_path):
+  source = make(tmp_path / "mine", ".", ("my video",), [f"f{t}" for t in range(11)])
+  assert run(source, "--out", tmp_path / "out") == 0
+  (video,) = DavisFolder(str(tmp_path / "out"))
+  assert video.name == "my_video"
+  red = [int(video.frame(t)[..., 0].mean().round()) for t in range(11)]
+  np.testing.assert_allclose(red, range(0, 220, 20), atol=3)
+  for t in range(11):
+    assert video.labels(t)[4, t] == 1
+
+
+def test_coco_becomes_label_maps_with_categories(tmp_path):
+  frames = tmp_path / "frames"
+  frames.mkdir()
+  names = [f"{t}.jpg" for t in (3, 1)]
+  for name in names:
+    Image.new("RGB", SIZE[::-1]).save(frames / name)
+  box = [[2, 3, 9, 3, 9, 8, 2, 8]]
+  (tmp_path / "x.json").write_text(json.dumps({
+      "videos": [{"id": 5, "file_names": names, "height": 24, "width": 32}],
+      "categories": [{"id": 1, "name": "cat"}],
+      "annotations": [
+          {"id": 8, "video_id": 5, "category_id": 1, "segmentations": [box, None]}]}))
+  out = tmp_path / "out"
+  assert run(tmp_path / "x.json", "--images", frames, "--out", out) == 0
+  (video,) = DavisFolder(str(out))
+  expected = np.zeros(SIZE, np.uint8)
+  expected[3:8, 2:9] = 1
+  np.testing.assert_array_equal(video.labels(0), expected)
+  assert video.frame_names == ("00000", "00001")  # the order of the file, not of names
+  assert not video.labels(1).any()
+  meta = json.loads((out / "meta.json").read_text())
+  assert meta["videos"]["5"]["objects"] == {"1": {"category": "cat"}}
+
+
+def test_a_stopped_import_goes_on_where_it_was(source, tmp_path, monkeypatch):
+  out = tmp_path / "out"
+  original, calls = import_job.survey, []
+
+  def counting(video, progress):
+    calls.append(video.name)
+    return original(video, progress)
+
+  def stop(video, names, folder):
+    if video.name == "two":
+      raise KeyboardInterrupt
+    write_labels(video, names, folder)
+
+  write_labels = import_job._write_labels
+  monkeypatch.setattr(import_job, "survey", counting)
+  monkeypatch.setattr(import_job, "_write_labels", stop)
+  assert run(source, "--out", out) == 130
+  assert not out.exists() and sorted(calls) == ["one", "three", "two"]
+  monkeypatch.setattr(import_job, "_write_labels", write_labels)
+  changed = source / "Annotations/480p/one/00001.png"
+  Image.new("L", SIZE[::-1], 7).save(changed)
+  shutil.rmtree(source / "JPEGImages/480p/three")
+  shutil.rmtree(source / "Annotations/480p/three")
+  assert run(source, "--out", out) == 0
+  assert calls[3:] == ["one"]  # whose file has changed
+  (out_file,) = out.glob("Annotations/480p/one/00001.png")
+  assert out_file.read_bytes() == changed.read_bytes()
+  assert sorted(p.name for p in (out / "JPEGImages/480p").iterdir()) == ["one", "two"]
+  monkeypatch.setattr(import_job, "survey", None)
+  assert run(source, "--out", out) == 0  # there already
+
+
+@pytest.mark.parametrize("prepare, arguments, text", [
+    (None, ["absent", "--out", "out"], "absent: no such file or folder. Expected"),
+    (None, [".", "--out", "out"], r"holds data in mine: give mine"),
+    (None, ["mine", "--out", "mine"], "mine exists and is no import of this command"),
+    (None, ["mine", "--out", "out", "--images", "mine"], "belongs to a .json"),
+    (None, ["mine", "--out", "out", "--val", "3"], "of 3 videos, 1 to 2 can be kept"),
+    (None, ["mine", "--out", "out", "--val", "nine.txt"], "no video nine in the data"),
+    (["mine", "--out", "out"], ["mine", "--out", "out", "--val", "2"],
+     "with other options"),
+    (["mine", "--out", "out"], ["other", "--out", "out"], "imported from .*mine, or"),
+    (["mine", "--out", "out"], ["mine", "--out", "out", "changed"], "have changed"),
+])
+def test_wrong_arguments_are_one_line(
+    source, tmp_path, monkeypatch, capsys, prepare, arguments, text):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "nine.txt").write_text("nine\n")
+  if prepare:
+    assert run(*prepare) == 0
+    shutil.copytree(source, tmp_path / "other")
+  if arguments[-1] == "changed":
+    arguments = arguments[:-1]
+    Image.new("L", SIZE[::-1], 7).save(source / "Annotations/480p/one/00001.png")
+  capsys.readouterr()
+  assert run(*arguments) == 2
+  lines = [line for line in capsys.readouterr().err.splitlines() if "vosjax:" in line]
+  assert len(lines) == 1
+  assert re.search(text, lines[0])
+
+
+def test_one_video_serves_for_both_lists(tmp_path):
+  source = make(tmp_path / "mine", ".", ("only",))
+  assert run(source, "--out", tmp_path / "out") == 0
+  for name in own.LISTS:
+    assert [v.name for v in DavisFolder(str(tmp_path / "out"), name)] == ["only"]

@@ -1,0 +1,120 @@
+"""What is in videos, and what is wrong with them, before anything is made of them."""
+
+import collections
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from vosjax.data.sources import VOID, Video
+
+_GAP = 40  # columns between what a line counts and its figures
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoSurvey:
+  """What one video holds.
+
+  Attributes:
+    name: of the video.
+    size: (height, width); (0, 0) if no frame is readable.
+    num_frames: all of them.
+    missing: names of the frames without a label map.
+    empty: names of the frames whose label map shows no object.
+    ids: object ids that occur, ascending.
+    void: share of void among the annotated pixels.
+    problems: what keeps it from being used, one line each, with file names.
+  """
+
+  name: str
+  size: tuple[int, int]
+  num_frames: int
+  missing: tuple[str, ...]
+  empty: tuple[str, ...]
+  ids: tuple[int, ...]
+  void: float
+  problems: tuple[str, ...]
+
+  @classmethod
+  def from_record(cls, record: dict[str, Any]) -> "VideoSurvey":
+    """Takes back `dataclasses.asdict` after a way through JSON."""
+    return cls(**{
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in record.items()})
+
+
+def survey(
+    video: Video, progress: Callable[[int], object] = lambda _: None
+) -> VideoSurvey:
+  """Decodes every frame and label map of a video; goes on where one is unusable.
+
+  Args:
+    video: to look at.
+    progress: called at each frame with 1.
+  """
+  problems: list[str] = []
+  missing, empty = [], []
+  counts = np.zeros(256, np.int64)
+  size = (0, 0)
+  for t, name in enumerate(video.frame_names):
+    progress(1)
+    try:
+      size = video.frame(t).shape[:2]
+    except (OSError, ValueError) as error:
+      problems.append(str(error))
+    try:
+      labels = video.labels(t)
+    except (OSError, ValueError) as error:
+      problems.append(str(error))
+      continue
+    if labels is None:
+      missing.append(name)
+      continue
+    found = np.bincount(labels.reshape(-1), minlength=256)
+    counts += found
+    if not found[1:VOID].any():
+      empty.append(name)
+  if len(missing) == len(video):
+    problems.append(f"{video.name}: no frame has a label map.")
+  elif not problems and not counts[1:VOID].any():
+    problems.append(f"{video.name}: no label map shows an object (255 is void).")
+  return VideoSurvey(
+      name=video.name, size=size, num_frames=len(video), missing=tuple(missing),
+      empty=tuple(empty), ids=tuple((np.flatnonzero(counts[1:VOID]) + 1).tolist()),
+      void=float(counts[VOID] / max(1, counts.sum())),
+      problems=tuple(dict.fromkeys(problems)))
+
+
+def table(surveys: Sequence[VideoSurvey]) -> str:
+  """The figures of a data set, for a terminal."""
+  frames = sum(s.num_frames for s in surveys)
+  missing = sum(len(s.missing) for s in surveys)
+  sizes = collections.Counter(f"{s.size[0]}x{s.size[1]}" for s in surveys)
+  objects = [len(s.ids) for s in surveys]
+  gaps = [s for s in surveys if s.ids and s.ids != tuple(range(1, len(s.ids) + 1))]
+  rows = [
+      ("videos", f"{len(surveys)}"),
+      ("frames", f"{frames}"),
+      ("frames with a label map", f"{frames - missing}"),
+      ("frames without", f"{missing}"),
+      ("label maps without object", f"{sum(len(s.empty) for s in surveys)}"),
+      ("sizes (height x width)",
+       ", ".join(f"{size} ({count})" for size, count in sizes.most_common())),
+      ("objects in a video", f"{min(objects)} to {max(objects)}"),
+      ("videos whose ids have gaps", f"{len(gaps)}"),
+      ("videos with void", f"{sum(s.void > 0 for s in surveys)}"),
+  ]
+  return "\n".join(f"{name:<{_GAP}}{value}" for name, value in rows)
+
+
+def details(surveys: Iterable[VideoSurvey]) -> Iterator[str]:
+  """One line a video, and below it its frames without label map or object."""
+  for s in surveys:
+    yield (
+        f"{s.name}: {s.num_frames} frames of {s.size[0]}x{s.size[1]}, ids "
+        f"{', '.join(map(str, s.ids)) or 'none'}, void {100 * s.void:.2f} %")
+    if s.missing:
+      yield f"  without label map: {' '.join(s.missing)}"
+    if s.empty:
+      yield f"  without object: {' '.join(s.empty)}"
