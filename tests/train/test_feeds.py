@@ -86,6 +86,20 @@ def test_videos_of_another_size_are_passed_over(config, tmp_path):
     batches(config)
 
 
+def test_youtube_vos_is_taken_as_it_is_unpacked(config, tmp_path):
+  root = make_folder(tmp_path / "ytv", year="2017")
+  for folder in ("JPEGImages", "Annotations"):
+    (root / "train").mkdir(exist_ok=True)
+    (root / folder / "480p").rename(root / "train" / folder)
+  (root / "train/Annotations/two/00002.png").unlink()
+  config.data.youtube_vos, config.data.youtube_vos_size = str(root), SIZE
+  config.stages.main.sources.update(davis=0.0, youtube_vos=1.0)
+  assert len(batches(config)) == 4
+  config.data.youtube_vos = str(tmp_path / "absent")
+  with pytest.raises(ValueError, match=r"youtube-vos\.org .*`vosjax import-data`"):
+    batches(config)
+
+
 def test_prepared_synthvos_where_it_is_and_procedural_otherwise(tmp_path):
   config = GET_CONFIG("paper")
   config.data.synthvos = str(tmp_path / "absent")

@@ -9,9 +9,10 @@ import jax
 from ml_collections import ConfigDict
 
 from vosjax.data import pipeline
-from vosjax.data.folders import DavisFolder
+from vosjax.data.folders import DavisFolder, YoutubeVosFolder, youtube_vos_root
 from vosjax.data.memory import InMemory
 from vosjax.data.sources import Source
+from vosjax.data.stills import StillsFolder
 from vosjax.data.synthvos import SynthVos
 from vosjax.train.recipe import Batches
 
@@ -30,6 +31,13 @@ def training_sources(config: ConfigDict, stage: ConfigDict) -> dict[str, Source]
       "synthvos": lambda: synthvos(config, stage),
       "davis": lambda: davis(config, config.data.train_subset),
       "youtube_vos": lambda: youtube_vos(config),
+      "msra10k": lambda: stills("msra10k", config.data.msra10k, "Imgs", "Imgs"),
+      "dut_omron": lambda: stills(
+          "dut_omron",
+          config.data.dut_omron,
+          "DUT-OMRON-image",
+          "pixelwiseGT-new-PNG",
+      ),
   }
   unknown = sorted(set(stage.sources) - set(makers))
   if unknown:
@@ -50,7 +58,7 @@ def training_sources(config: ConfigDict, stage: ConfigDict) -> dict[str, Source]
 def synthvos(config: ConfigDict, stage: ConfigDict) -> Source:
   """Prepared videos where `data.synthvos` is a folder; otherwise procedural ones.
 
-  A procedural video is drawn in exactly the size of one clip.
+  A procedural video has the size of one clip and, by default, its length.
   """
   if config.data.synthvos and pathlib.Path(config.data.synthvos).expanduser().is_dir():
     return _folder("data.synthvos", config.data.synthvos, "SynthVOS", "train")
@@ -59,7 +67,7 @@ def synthvos(config: ConfigDict, stage: ConfigDict) -> Source:
       config.seed,
       config.data.synthvos_videos,
       size=tuple(stage.size),
-      length=stage.clip_length,
+      length=config.data.synthvos_length or stage.clip_length,
       max_objects=config.data.synthvos_objects,
   )
   return InMemory(source) if config.data.synthvos_in_memory else source
@@ -74,6 +82,7 @@ def procedural(config: ConfigDict, *args: Any, **fields: Any) -> SynthVos:
       clutter=config.data.synthvos_clutter,
       kinds=tuple(config.data.synthvos_kinds),
       plain=config.data.synthvos_plain,
+      strangers=config.data.synthvos_strangers,
       void=config.data.synthvos_void,
   )
 
@@ -156,14 +165,29 @@ def davis(config: ConfigDict, subset: str) -> Source:
 
 
 def youtube_vos(config: ConfigDict) -> Source:
-  """The training videos at `data.youtube_vos`; every fifth frame is annotated."""
+  """The training videos at `data.youtube_vos`, some frames of which are annotated."""
+  path = pathlib.Path(config.data.youtube_vos).expanduser()
+  subset = config.data.youtube_vos_subset
+  if youtube_vos_root(path, subset):
+    return YoutubeVosFolder(str(path), subset)
   return _folder(
       "data.youtube_vos",
       config.data.youtube_vos,
       "YouTube-VOS 2018 from https://youtube-vos.org",
-      config.data.youtube_vos_subset,
+      subset,
       sparse=True,
   )
+
+
+def stills(name: str, folder: str, images: str, masks: str) -> Source:
+  """Pictures with one mask each, as they are unpacked."""
+  path = pathlib.Path(folder).expanduser()
+  if not path.is_dir():
+    raise ValueError(
+        f"no folder {folder!r}. Get the set as datasets/{name}/README.md says and pass "
+        f"--config.data.{name}=FOLDER: the folder that holds {images}."
+    )
+  return StillsFolder(str(path / images), str(path / masks))
 
 
 def _folder(key, folder, origin, subset, *layout, **options):
@@ -172,8 +196,8 @@ def _folder(key, folder, origin, subset, *layout, **options):
   if not path.is_dir():
     raise ValueError(
         f"no folder {folder!r}. Get {origin} and pass --config.{key}=FOLDER: the "
-        "folder of JPEGImages, Annotations and ImageSets (as in DAVIS), or the version "
-        "folder that `tfds build` wrote."
+        "folder of JPEGImages and Annotations, one that `vosjax import-data` made of "
+        "your own videos, or the version folder that `datasets/build.py` wrote."
     )
   if (path / "dataset_info.json").is_file():
     from vosjax.data.prepared import PreparedFolder  # loads TFDS
