@@ -25,12 +25,13 @@ def build_stills(build, monkeypatch, tmp_path):
   from vosjax.data.prepared_stills import PreparedStills
   from vosjax.data.stills import content
 
-  def run(name, root, counts, splits):
+  def run(name, root, counts, splits, workers=1):
     builder = build.builder_class(name)
     assert set(builder.NUM_STILLS) == set(counts) == set(splits)
     monkeypatch.setattr(builder, "NUM_STILLS", counts)
     out = tmp_path / "prepared"
-    assert build.main([name, f"--manual_dir={root}", f"--data_dir={out}"]) == 0
+    assert build.main([name, f"--manual_dir={root}", f"--data_dir={out}",
+                       f"--workers={workers}"]) == 0
     [directory] = (out / name).glob("1.*")
     sources = {split: PreparedStills(str(directory), split) for split in splits}
     for split, originals in splits.items():

@@ -19,12 +19,11 @@ class Builder(StillBuilder):
   --manual_dir.
   """
   HOMEPAGE = "https://www.plant-phenotyping.org/datasets-home"
-  LICENCE = "for research; the terms are on the home page"
-  LAYOUT = "cvppp"
+  LICENSE = "for research; the terms are on the home page"
   ANNOTATIONS = {"leaves": label_map(), "foreground": label_map()}
   NUM_STILLS = {"train": 128, "test": 33}
 
-  def open_splits(self, root: Path) -> dict[str, LeavesFolder]:
+  def open_sources(self, root: Path) -> dict[str, LeavesFolder]:
     """The pictures of test have no leaves: these are not public."""
     return {"train": LeavesFolder(str(root / "training/A1")),
             "test": LeavesFolder(str(root / "testing/A1"), annotated=False)}

@@ -18,12 +18,11 @@ class Builder(StillBuilder):
   (with DUT-OMRON-image and pixelwiseGT-new-PNG in it) as --manual_dir.
   """
   HOMEPAGE = "http://saliencydetection.net/dut-omron/"
-  LICENCE = "none stated; the pictures belong to their owners"
-  LAYOUT = "saliency"
+  LICENSE = "none stated; the pictures belong to their owners"
   ANNOTATIONS = {"mask": label_map()}
   NUM_STILLS = {"train": 5_168}
 
-  def open_splits(self, root: Path) -> dict[str, StillsFolder]:
+  def open_sources(self, root: Path) -> dict[str, StillsFolder]:
     """Pictures and masks, paired by name."""
     return {"train": StillsFolder(
         str(root / "DUT-OMRON-image"), str(root / "pixelwiseGT-new-PNG"))}

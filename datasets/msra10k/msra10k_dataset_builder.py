@@ -17,12 +17,11 @@ class Builder(StillBuilder):
   folder MSRA10K_Imgs_GT (with Imgs in it) as --manual_dir.
   """
   HOMEPAGE = "https://mmcheng.net/msra10k/"
-  LICENCE = "none stated; the pictures belong to their owners"
-  LAYOUT = "saliency"
+  LICENSE = "none stated; the pictures belong to their owners"
   ANNOTATIONS = {"mask": label_map()}
   NUM_STILLS = {"train": 10_000}
 
-  def open_splits(self, root: Path) -> dict[str, StillsFolder]:
+  def open_sources(self, root: Path) -> dict[str, StillsFolder]:
     """Pictures and masks, which lie side by side."""
     folder = str(root / "Imgs")
     return {"train": StillsFolder(folder, folder)}

@@ -18,13 +18,12 @@ class Builder(StillBuilder):
   benchmark_RELEASE/dataset (with img, inst and cls in it) as --manual_dir.
   """
   HOMEPAGE = "http://home.bharathh.info/pubs/codes/SBD/download.html"
-  LICENCE = "the pictures are under the terms of use of flickr"
-  LAYOUT = "sbd"
+  LICENSE = "the pictures are under the terms of use of flickr"
   ANNOTATIONS = {  # MATLAB files
       "instances": tfds.features.Text(), "classes": tfds.features.Text()}
   NUM_STILLS = {"train": 8_498, "validation": 2_857}
 
-  def open_splits(self, root: Path) -> dict[str, SbdFolder]:
+  def open_sources(self, root: Path) -> dict[str, SbdFolder]:
     """The set's own lists, which are not those of VOC."""
     return {split: SbdFolder(str(root), subset)
             for split, subset in (("train", "train"), ("validation", "val"))}

@@ -19,12 +19,11 @@ class Builder(StillBuilder):
   as --manual_dir.
   """
   HOMEPAGE = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
-  LICENCE = "the pictures are under the terms of use of flickr"
-  LAYOUT = "voc"
+  LICENSE = "the pictures are under the terms of use of flickr"
   ANNOTATIONS = {"instances": label_map(), "classes": label_map()}
   NUM_STILLS = {"train": 1_464, "validation": 1_449}
 
-  def open_splits(self, root: Path) -> dict[str, VocFolder]:
+  def open_sources(self, root: Path) -> dict[str, VocFolder]:
     """The lists train and val; together they are trainval."""
     return {split: VocFolder(str(root), subset)
             for split, subset in (("train", "train"), ("validation", "val"))}

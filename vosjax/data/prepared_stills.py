@@ -6,7 +6,7 @@ untouched. Neither side needs TensorFlow.
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from vosjax.data import cityscapes, cvppp, voc
+from vosjax.data.builders import ShardedBuilder, refuse_incomplete, wrong_counts
 from vosjax.data.stills import Reader, Still, StillSource, content, read_saliency
 
 # What the annotations of a record say, by the name of their layout.
@@ -30,6 +31,14 @@ _COMMON = {"name", "layout", "image"}
 def label_map(dtype: type[np.generic] = np.uint8) -> tfds.features.Image:
   """The feature of an annotation that is a PNG file of one channel."""
   return tfds.features.Image(shape=(None, None, 1), dtype=dtype, encoding_format="png")
+
+
+def encode_still(still: Still) -> dict[str, Any]:
+  """The record of a still."""
+  layouts = {reader: layout for layout, reader in READERS.items()}
+  return {"name": still.name, "layout": layouts[still.read],
+          "image": content(still.image),
+          **{kind: content(file) for kind, file in still.annotations.items()}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,53 +94,40 @@ class PreparedStills:
     return builder.as_data_source(self.split, decoders=skipped)
 
 
-class StillBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-  """A builder that copies pictures and their annotations into records.
+class StillBuilder(ShardedBuilder, skip_registration=True):
+  """A builder that copies pictures and their annotations into records, one a picture.
 
-  A data set needs `VERSION`, `MANUAL_DOWNLOAD_INSTRUCTIONS`, `open_splits` and the
-  following; run `python datasets/build.py NAME --manual_dir=...`.
+  A data set needs `VERSION`, `MANUAL_DOWNLOAD_INSTRUCTIONS`, `open_sources` and the
+  following.
 
   Attributes:
-    LAYOUT: which of `READERS` understands the annotations.
     ANNOTATIONS: feature of each annotation; one that a picture lacks is empty.
     NUM_STILLS: pictures of each split; another count is an incomplete download.
-    HOMEPAGE: where the set is described.
-    LICENCE: who may use it for what.
   """
 
-  LAYOUT: str
+  ENCODE = staticmethod(encode_still)
   ANNOTATIONS: Mapping[str, tfds.features.FeatureConnector]
   NUM_STILLS: Mapping[str, int]
-  HOMEPAGE: str
-  LICENCE: str
 
-  def open_splits(self, root: Path) -> Mapping[str, StillSource]:
+  def open_sources(self, root: Path) -> Mapping[str, StillSource]:
     """The stills of every split below the unpacked original."""
     raise NotImplementedError
 
-  def _info(self) -> tfds.core.DatasetInfo:
-    return self.dataset_info_from_configs(
-        features=tfds.features.FeaturesDict({
-            "name": tfds.features.Text(), "layout": tfds.features.Text(),
-            "image": tfds.features.Image(shape=(None, None, 3)), **self.ANNOTATIONS}),
-        homepage=self.HOMEPAGE, license=self.LICENCE)
+  def open_splits(self, root: Path) -> dict[str, list[Still]]:
+    """The stills with all `ANNOTATIONS`, those that they lack empty."""
+    sources = self.open_sources(root)
+    found = {split: len(source) for split, source in sources.items()}
+    refuse_incomplete(root, wrong_counts(found, self.NUM_STILLS, "pictures"))
+    return {
+        split: [
+            dataclasses.replace(still, annotations={
+                kind: still.annotations.get(kind, b"") for kind in self.ANNOTATIONS})
+            for still in source]
+        for split, source in sources.items()}
 
-  def _split_generators(self, dl_manager: tfds.download.DownloadManager):
-    splits = self.open_splits(Path(dl_manager.manual_dir))
-    wrong = [f"{split}: {len(source)} of {self.NUM_STILLS[split]} pictures"
-             for split, source in splits.items()
-             if len(source) != self.NUM_STILLS[split]]
-    if wrong:
-      raise ValueError(
-          f"{dl_manager.manual_dir}: incomplete: {'; '.join(wrong)}. Download and "
-          "unpack the data set again.")
-    return {split: self._generate_examples(source)
-            for split, source in splits.items()}
-
-  def _generate_examples(
-      self, source: StillSource) -> Iterator[tuple[str, dict[str, Any]]]:
-    for still in source:
-      annotations = {kind: content(still.annotations.get(kind, b""))
-                     for kind in self.ANNOTATIONS}
-      yield still.name, {"name": still.name, "layout": self.LAYOUT,
-                         "image": content(still.image), **annotations}
+  @classmethod
+  def FEATURES(cls) -> tfds.features.FeaturesDict:
+    """The features of a record."""
+    return tfds.features.FeaturesDict({
+        "name": tfds.features.Text(), "layout": tfds.features.Text(),
+        "image": tfds.features.Image(shape=(None, None, 3)), **cls.ANNOTATIONS})
