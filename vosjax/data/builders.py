@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import os
 import pickle
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -71,7 +72,8 @@ class ShardedBuilder(FileReaderBuilder, skip_registration=True):
     LICENSE: its terms of use, in a line.
     FEATURES: makes the features of a record.
     ENCODE: makes the record of an item; importable by name.
-    SHARD_BYTES: size of a shard, as far as the originals tell.
+    SHARD_BYTES: size of a shard, as far as the originals tell, or the items
+      themselves by a field `num_bytes`.
     map_shards: `map`, or for an instance what does the same in parallel, in any order.
   """
 
@@ -158,7 +160,8 @@ def _parts(items: Sequence[Any], size: int) -> Iterator[tuple[Any, ...]]:
   part, so_far = [], 0
   for item in (items[i] for i in range(len(items))):
     part.append(item)
-    so_far += sum(path.stat().st_size for path in paths(item))
+    so_far += getattr(item, "num_bytes", 0) or sum(
+        path.stat().st_size for path in paths(item))
     if so_far >= size:
       yield tuple(part)
       part, so_far = [], 0
@@ -232,6 +235,18 @@ def gaps(video: VideoFiles) -> list[str]:
   step = min(np.diff(numbers))
   absent = sorted(set(range(numbers[0], numbers[-1], step)) - set(numbers))
   return [f"{video.name}: no frame {str(n).zfill(len(names[0]))}" for n in absent]
+
+
+def frame_number(name: str) -> int:
+  """The number that ends a frame's name: 1 of `cars1_01.jpg`, `001_gt.pgm`.
+
+  Raises:
+    ValueError: the name has no number.
+  """
+  found = re.search(r"(\d+)$", Path(name).stem.removesuffix("_gt"))
+  if found is None:
+    raise ValueError(f"{name}: no frame number in the name of the file.")
+  return int(found[1])
 
 
 def refuse_incomplete(root: Path, problems: Sequence[str]) -> None:
