@@ -1,73 +1,164 @@
 """SynthVOS: synthetic videos as records."""
 
 import dataclasses
+import functools
 import io
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from vosjax.data.builders import ShardedBuilder, refuse_incomplete, wrong_counts
 from vosjax.data.prepared import EncodedFrame, features, record
 from vosjax.data.sources import Source, Video
+from vosjax.data.stills import StillsFolder, StillSource
 from vosjax.data.synthvos import SynthVos
+from vosjax.data.synthvos.pasted import PastedVos
+from vosjax.data.voc import VocFolder
 from vosjax.viz.palette import palette
 
 JPEG_QUALITY = 95
+BYTES_PER_PIXEL = 0.3  # of such a JPEG, about
+HELD_OUT = 20  # every so many objects one is for validation
+INSTRUCTIONS = """
+  Put or link two unpacked archives into one folder and give that as --manual_dir:
+  MSRA10K_Imgs_GT (with Imgs in it) from https://mmcheng.net/msra10k/, and VOC2012
+  (with JPEGImages, SegmentationClass, SegmentationObject and ImageSets in it) from
+  http://host.robots.ox.ac.uk/pascal/VOC/voc2012/.
+  """
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
-class Procedural(tfds.core.BuilderConfig):
-  """Videos rendered by `vosjax.data.synthvos`; nothing is downloaded.
+class SynthVosConfig(tfds.core.BuilderConfig):
+  """Which videos.
 
   Attributes:
+    pasted: objects of MSRA10K on pictures of VOC 2012, as in the paper; otherwise
+      rendered from a seed, for which nothing is downloaded.
     size: rows and columns of a frame.
     length: frames of a video.
     num_videos: videos of each split; the splits have seeds 0, 1, ...
   """
 
+  pasted: bool = False
   size: tuple[int, int] = (240, 432)
   length: int = 24
   num_videos: Mapping[str, int] = dataclasses.field(
     default_factory=lambda: {"train": 400, "validation": 40}
   )
 
-  def open_splits(self) -> dict[str, Source]:
-    """The source of every split."""
-    return {
-      split: SynthVos(seed, count, size=self.size, length=self.length)
-      for seed, (split, count) in enumerate(self.num_videos.items())
-    }
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """What `open_split` needs; light, so that it travels to other processes."""
+
+  name: str
+  seed: int
+  num_videos: int
+  size: tuple[int, int]
+  length: int
+  root: str | None  # of MSRA10K and VOC 2012, for pasted videos
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+  """One video, before it is drawn; `num_bytes` guesses what it will take."""
+
+  split: Split
+  index: int
+
+  @property
+  def num_bytes(self) -> int:
+    h, w = self.split.size
+    return int(self.split.length * h * w * BYTES_PER_PIXEL)
+
+
+@functools.lru_cache(maxsize=2)
+def open_split(split: Split) -> Source:
+  """The videos of a split."""
+  fields = {"size": split.size, "length": split.length}
+  if split.root is None:
+    return SynthVos(split.seed, split.num_videos, **fields)
+  objects, backgrounds = originals(split.root)
+  held_out = split.name == "validation"
+  chosen = (s for k, s in enumerate(objects.stills) if (k % HELD_OUT == 0) == held_out)
+  return PastedVos(
+    StillSource(tuple(chosen)),
+    backgrounds[split.name],
+    split.seed,
+    split.num_videos,
+    **fields,
+  )
+
+
+def originals(root: str) -> tuple[StillsFolder, dict[str, VocFolder]]:
+  """All objects, and the backgrounds of each split."""
+  folder = str(Path(root) / "MSRA10K_Imgs_GT/Imgs")
+  voc = str(Path(root) / "VOC2012")
+  return StillsFolder(folder, folder), {
+    "train": VocFolder(voc, "train"),
+    "validation": VocFolder(voc, "val"),
+  }
+
+
+def encode_drawing(drawing: Drawing) -> dict[str, Any]:
+  """The record of a video, which is drawn now."""
+  video = open_split(drawing.split)[drawing.index]
+  return record(video.name, encode(video))
+
+
+class Builder(ShardedBuilder):
   """Synthetic videos with 1 to 5 moving objects each, every frame annotated."""
 
   VERSION = tfds.core.Version("1.0.0")
+  HOMEPAGE = "https://openaccess.thecvf.com/content_CVPR_2019/html/Johnander_A_Generative_Appearance_Model_for_End-To-End_Video_Object_Segmentation_CVPR_2019_paper.html"  # noqa: E501
+  LICENSE = "of the project; pasted videos are under the terms of MSRA10K and VOC 2012"
+  SHARD_BYTES = 32 << 20
+  FEATURES = staticmethod(features)
+  ENCODE = staticmethod(encode_drawing)
+  NUM_STILLS = {"objects": 10_000, "train": 1_464, "validation": 1_449}
   BUILDER_CONFIGS = [
-    Procedural(name="procedural", description="rendered from a seed, 240x432"),
-    Procedural(
+    SynthVosConfig(name="procedural", description="rendered from a seed, 240x432"),
+    SynthVosConfig(
       name="procedural_tiny",
       description="a few small videos, for trying things out",
       size=(96, 160),
       length=8,
       num_videos={"train": 4, "validation": 2},
     ),
+    SynthVosConfig(
+      name="pasted",
+      description="1 to 5 objects of MSRA10K moved over pictures of VOC 2012, 240x432",
+      pasted=True,
+      length=16,
+      num_videos={"train": 5000, "validation": 100},
+    ),
   ]
 
-  def _info(self) -> tfds.core.DatasetInfo:
-    return self.dataset_info_from_configs(features=features())
+  @property
+  def MANUAL_DOWNLOAD_INSTRUCTIONS(self) -> str | None:
+    """What pasted videos are made of."""
+    return INSTRUCTIONS if self.builder_config.pasted else None
 
-  def _split_generators(self, dl_manager: tfds.download.DownloadManager):
-    del dl_manager  # nothing to download
+  def open_splits(self, root: Path) -> dict[str, list[Drawing]]:
+    """The videos of every split, not yet drawn."""
+    config = self.builder_config
+    if config.pasted:
+      objects, backgrounds = originals(str(root))
+      found = {"objects": len(objects)}
+      found |= {name: len(source) for name, source in backgrounds.items()}
+      refuse_incomplete(root, wrong_counts(found, self.NUM_STILLS, "pictures"))
+    splits = (
+      Split(name, seed, count, config.size, config.length,
+            str(root) if config.pasted else None)
+      for seed, (name, count) in enumerate(config.num_videos.items())
+    )
     return {
-      split: self._generate_examples(source)
-      for split, source in self.builder_config.open_splits().items()
+      split.name: [Drawing(split, index) for index in range(split.num_videos)]
+      for split in splits
     }
-
-  def _generate_examples(self, source: Source) -> Iterator[tuple[str, dict]]:
-    for index in range(len(source)):
-      video = source[index]
-      yield video.name, record(video.name, encode(video))
 
 
 def encode(video: Video) -> Iterator[EncodedFrame]:
