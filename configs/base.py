@@ -23,10 +23,18 @@ def get_config() -> ConfigDict:
   config.model.fields.remat = False  # recompute blocks of the backbone backwards
   # Folder that `vosjax convert resnet` wrote; "": the backbone starts from noise.
   config.backbone_checkpoint = ""
+  # Folder of the whole model to start from, such as `vosjax convert` writes; "": none.
+  config.model_checkpoint = ""
 
   config.data = ConfigDict()
   config.data.root = "data"  # folder of a DAVIS-layout set
   config.data.youtube_vos = "data/youtube_vos"  # folder of that set
+  config.data.msra10k = "data/msra10k"  # folder of MSRA10K's stills: Imgs
+  config.data.dut_omron = "data/dut_omron"  # folder of DUT-OMRON's two folders
+  config.data.voc = "data/VOC2012"  # folder of PASCAL VOC 2012
+  config.data.sbd = "data/benchmark_RELEASE/dataset"  # folder of SBD
+  config.data.leaves = "data/CVPPP2017_LSC_training/training/A1"  # folder of the plants
+  config.data.cityscapes = "data/cityscapes"  # folder of leftImg8bit and gtFine
   config.data.youtube_vos_subset = "train"  # its list to train on
   config.data.youtube_vos_size = (720, 1280)  # other videos of it are passed over
   config.data.synthvos = ""  # folder of prepared videos; absent: procedural ones
@@ -45,6 +53,8 @@ def get_config() -> ConfigDict:
   config.data.synthvos_object_size = 1.0  # factor on objects' radii, scored ones too
   config.data.synthvos_clutter = 1.0  # share of videos with distractors, occluders
   config.data.synthvos_kinds = ("blob", "creature", "vehicle", "rod")  # of objects
+  config.data.synthvos_strangers = 0  # things that look like objects but come and go
+  config.data.synthvos_length = 0  # frames of a training video; 0: those of a clip
   config.data.synthvos_plain = 0.0  # share of videos in front of a bright wall
   config.data.synthvos_void = 0.5  # share of videos whose mixed pixels are void
 
@@ -63,14 +73,22 @@ def get_config() -> ConfigDict:
   config.validation.num_videos = 2
 
   config.evaluation = ConfigDict()
-  config.evaluation.dataset = "synthvos"  # or "davis": data.root
+  config.evaluation.dataset = "synthvos"  # or "davis": data.root, or a set of pictures
   config.evaluation.subset = "val"  # subset list, for "davis"
   # Folder of the model to score, as `vosjax convert` writes it; "": WORKDIR/model.
   config.evaluation.checkpoint = ""
+  # RVOS, zero-shot: slots get the ids of the objects that they meet first, as in the
+  # released program; False: DAVIS 2017's unsupervised protocol, over whole videos.
+  config.evaluation.match_first_frame = True
   config.evaluation.num_videos = 8  # at most; 0: all
   config.evaluation.size = (128, 224)  # rows, columns, for "synthvos"
   config.evaluation.length = 24  # frames, for "synthvos"
   config.evaluation.max_objects = 5  # in a video, for "synthvos"
+  # Of models that see other frames beside the one they segment (COSNet).
+  config.evaluation.references = 5  # how many; 0 to 7, or "all"
+  config.evaluation.reference_policy = "uniform"  # or "random", "consecutive"
+  config.evaluation.fusion = ""  # of references, see vosjax.models.COSNet; "": its own
+  config.evaluation.compare_references = ()  # numbers to score beside
   config.evaluation.num_previews = 4  # videos shown in preview/
   return config
 
@@ -107,6 +125,98 @@ def agame_stage(**changes: Any) -> ConfigDict:
       # Time steps per iteration of the scan. 0: all of them on CPU, where the gradient
       # of a scan takes 3 to 4 times as long as that of its unrolled form; 1 elsewhere.
       unroll_steps=0,
+  )
+
+
+def rvos_stage(**changes: Any) -> ConfigDict:
+  """A stage of RVOS's training, with `changes` to its defaults."""
+  return _stage(
+      changes,
+      encoder_learning_rate=1e-6,  # of the backbone; learning_rate is of all the rest
+      lr_decay=1.0,  # factor on both learning rates once an epoch
+      # What a one-shot model sees of the frame before: the "truth", or what it
+      # "inferred" itself.
+      previous="truth",
+      # Do what the released program does by accident: repeated updates of the backbone
+      # (see vosjax/train/recipes/recurrent.py), objects counted frame by frame under
+      # unmatched numbers, void taken for background (see .../rvos.py).
+      official=False,
+      flip=True,  # left-right, half of the clips
+      affine=True,  # rotate, move, shear and zoom whole clips
+      remat=False,  # recompute frames in the backward pass
+      # Frames per iteration of the scan. 0: all of them on CPU, 1 elsewhere.
+      unroll_steps=0,
+  )
+
+
+def _instance_stage(changes, **own):
+  """A stage on single pictures with instances (RSIS, RIS)."""
+  return _stage(
+      changes,
+      size=(256, 256),
+      clip_length=1,
+      sources=ConfigDict({"voc": 0.0, "leaves": 0.0, "cityscapes": 0.0}),
+      lr_decay=1.0,  # factor on learning rates once an epoch
+      num_objects=0,  # that are decoded; 0: as many as the model has
+      max_instances=20,  # of a picture that count, the largest ones
+      min_instance_pixels=1,  # at training size
+      flip=True,  # left-right, half of the pictures
+      affine=True,  # rotate, move, shear and zoom
+      rotation=10.0,  # degrees, at most
+      translation=0.1,  # share of rows and of columns, at most
+      shear=0.1,  # degrees, at most
+      zoom=(0.7, 1.4),  # factor on what is seen: above 1 shrinks
+      **own,
+  )
+
+
+def rsis_stage(**changes: Any) -> ConfigDict:
+  """A stage of RSIS's training, with `changes` to its defaults."""
+  return _instance_stage(
+      changes,
+      batch_size=28,
+      learning_rate=1e-3,  # of all but the backbone
+      encoder_learning_rate=1e-6,  # of the backbone
+      weight_decay=1e-6,
+      # Weights; 0: not yet switched on.
+      losses=ConfigDict({"mask": 1.0, "class": 0.0, "box": 0.0, "stop": 0.0}),
+      # Repeat updates of the backbone as the released program does by accident, see
+      # vosjax/train/recipes/recurrent.py.
+      official=False,
+  )
+
+
+def ris_stage(**changes: Any) -> ConfigDict:
+  """A stage of RIS's training, with `changes` to its defaults."""
+  return _instance_stage(
+      changes,
+      batch_size=1,
+      losses=ConfigDict({"score": 1.0}),  # weight beside the IoU
+      extra_objects=2,  # predictions beyond the instances; the program for leaves: 1
+  )
+
+
+def cosnet_stage(**changes: Any) -> ConfigDict:
+  """A stage of COSNet's training, with `changes` to its defaults.
+
+  Stills are sources of their own (see vosjax.train.recipes.cosnet); without any, they
+  are single frames of the videos.
+  """
+  return _stage(
+      changes,
+      size=(473, 473),
+      batch_size=16,
+      clip_length=2,  # a target and its references; more than one: the group form
+      sources=ConfigDict({"msra10k": 0.0, "dut_omron": 0.0}),
+      learning_rate=2.5e-4,  # at the beginning; falls to 0, half of it from epoch 6 on
+      momentum=0.9,
+      weight_decay=5e-4,
+      pair_rates=(0.01, 10.0),  # factors for encoder and heads in steps on pairs
+      bce="scaled",  # as released; "balanced": as in the paper
+      losses=ConfigDict({"absolute": 0.8, "still": 0.1, "orthogonality": 1e-3}),
+      augment=True,  # crop, change the scale and flip each frame of a pair
+      # With all accidents of the released program, see vosjax.train.recipes.cosnet.
+      official=False,
   )
 
 

@@ -75,7 +75,8 @@ def save(
   fields = json.loads(json.dumps(dict(fields), default=_type_name))
   variables = flax.core.unfreeze(variables)
   shapes = variable_shapes(build(name, _hashable(fields)))
-  _compare(variables, shapes, f"the variables to save do not fit {name} {fields}")
+  unfit = f"the variables to save do not fit {name} {fields}"
+  require_equal_shapes(variables, shapes, unfit)
   directory.parent.mkdir(parents=True, exist_ok=True)
   _check_space(directory, sum(leaf.nbytes for leaf in jax.tree.leaves(variables)))
   # Beside the target: a rename is atomic only within one file system.
@@ -135,7 +136,8 @@ def load(directory: Path) -> tuple[nn.Module, dict]:
   _check_files(directory, metadata["files"])
   with _open_checkpointer() as checkpointer:
     held = checkpointer.metadata(directory / _ARRAYS).item_metadata.tree
-    _compare(held, shapes, f"{directory} does not fit its model {metadata['name']}")
+    unfit = f"{directory} does not fit its model {metadata['name']}"
+    require_equal_shapes(held, shapes, unfit)
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     target = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
@@ -145,14 +147,14 @@ def load(directory: Path) -> tuple[nn.Module, dict]:
 
 
 def load_backbone(
-    directory: Path, variables: Variables, path: str = "backbone"
+    directory: Path, variables: Variables, path: str | None = None
 ) -> dict:
   """Puts a converted ImageNet ResNet into a model's variables.
 
   Args:
     directory: a checkpoint made by `vosjax convert resnet`.
     variables: of a model; they are not changed.
-    path: of the model's ResNet within a collection.
+    path: of the model's ResNet within a collection; by default where its stem is.
 
   Returns:
     The variables with the backbone's parameters and batch statistics replaced.
@@ -168,6 +170,10 @@ def load_backbone(
         "`vosjax convert resnet FILE.pth --out DIR`."
     )
   flat = flax.traverse_util.flatten_dict(flax.core.unfreeze(variables), sep="/")
+  if path is None:
+    tail = "/stem/conv/kernel"
+    stems = (name.removesuffix(tail) for name in flat if name.endswith(tail))
+    path = next(stems, "params/backbone").removeprefix("params/")
   prefixes = tuple(f"{collection}/{path}/" for collection in loaded)
   own = {key: value for key, value in flat.items() if key.startswith(prefixes)}
   if not own:
@@ -180,7 +186,7 @@ def load_backbone(
       for collection, tree in loaded.items()
       for key, value in flax.traverse_util.flatten_dict(tree, sep="/").items()
   }
-  _compare(
+  require_equal_shapes(
       flax.traverse_util.unflatten_dict(incoming, sep="/"),
       flax.traverse_util.unflatten_dict(own, sep="/"),
       f"{directory} holds a {source.variant} of width {source.width}, which does not "
@@ -243,7 +249,7 @@ def _read_metadata(directory: pathlib.Path) -> dict[str, Any]:
   return metadata
 
 
-def _compare(found: Variables, expected: Variables, what: str) -> None:
+def require_equal_shapes(found: Variables, expected: Variables, what: str) -> None:
   """Raises if two trees differ in their paths or shapes."""
   flat = [flax.traverse_util.flatten_dict(dict(t), sep="/") for t in (found, expected)]
   shapes = [{path: tuple(leaf.shape) for path, leaf in tree.items()} for tree in flat]

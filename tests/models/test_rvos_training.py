@@ -13,7 +13,7 @@ import pytest
 
 from vosjax.models.rvos import RVOSFeatures
 from vosjax.models.unroll import time_first
-from vosjax.train.recurrent import clip_losses, decode_clip
+from vosjax.train.recipes.rvos_clips import clip_losses, decode_clip
 
 
 def gap(actual, expected):
@@ -89,7 +89,8 @@ def check(case, prefix, fields, previous, official, encoder, train):
       probs = decode_clip(
           model, {"params": params}, features, truth, previous=previous or "truth"
       )
-      losses, objects = clip_losses(probs, truth, valid, matched=not one_shot)
+      counts = jnp.broadcast_to(valid[:, None], (*ids.shape[:2], valid.shape[1]))
+      losses, objects = clip_losses(probs, truth, counts, matched=not one_shot)
       return losses.sum(), (losses, objects, probs)
 
     return jax.value_and_grad(loss, (0, 1), has_aux=True)(decoder, skips)

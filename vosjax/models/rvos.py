@@ -18,7 +18,7 @@ from vosjax.models.modules.recurrent_decoder import (
     RecurrentDecoder,
 )
 from vosjax.models.modules.skip_encoder import SkipEncoder
-from vosjax.ops import resize
+from vosjax.ops import antialias, resize
 from vosjax.types import Active, Frames, Masks, Prediction, record
 
 _LEVELS = 4
@@ -71,6 +71,12 @@ class RVOS(nn.Module):
     spatial: objects see the state of the object before. Without it they still do so
       in their first frame, as in the released program.
     temporal: objects see their own hidden maps of the frame before.
+    balanced_init: let one mask weigh as much as hundreds of features in the initial
+      gates. The released program does without, but training from noise, for minutes,
+      leads nowhere then.
+    unroll_objects: objects per iteration of the scan; a matter of speed alone.
+    size: rows and columns that frames are resized to at inference; None leaves them
+      as they are. The released weights saw 256 x 448.
     frozen_stages: stages of the backbone that are not trained.
     remat: recompute blocks of the backbone in the backward pass.
     folded: the variables come from `fold`.
@@ -85,6 +91,9 @@ class RVOS(nn.Module):
   one_shot: bool = False
   spatial: bool = True
   temporal: bool = True
+  balanced_init: bool = False
+  unroll_objects: int = 1
+  size: tuple[int, int] | None = None
   frozen_stages: tuple[str, ...] = ()
   remat: bool = False
   folded: bool = False
@@ -109,6 +118,8 @@ class RVOS(nn.Module):
         self.encoder.channels,
         tuple(self.features // 2**level for level in range(_LEVELS)),
         mask=self.one_shot,
+        mask_gain=10.0 if self.balanced_init else 1.0,
+        unroll=self.unroll_objects,
         dtype=self.dtype,
     )
 
@@ -122,9 +133,9 @@ class RVOS(nn.Module):
     """Every object by itself; the released program compares none with another."""
     return Readout(self.one_shot, self.num_objects, threshold=0.5)
 
-  def framing(self, size: tuple[int, int]) -> resize.PadToMultiple:
-    """Frames of any size fit as they are."""
-    return resize.PadToMultiple(size, 1)
+  def framing(self, size: tuple[int, int]) -> antialias.ResizeTo:
+    """How frames of any size are made to fit, and undone as officially."""
+    return antialias.ResizeTo(size, self.size or size, back="nearest")
 
   def __call__(self, frames: Frames, masks: Masks | None = None) -> Prediction:
     """The first frame of a video; every parameter takes part."""

@@ -19,6 +19,34 @@ def make_optimizer(
     weight_decay: float,
     frozen: Sequence[str] = (),
 ) -> optax.GradientTransformation:
+  """`coupled_adam` of all parameters but those that are `frozen`.
+
+  Args:
+    learning_rate: see `coupled_adam`, as all others.
+    lr_decay: likewise.
+    steps_per_epoch: likewise.
+    weight_decay: likewise.
+    frozen: path prefixes of parameters that stay as they are; they have no moments.
+  """
+  adam = coupled_adam(
+      learning_rate=learning_rate,
+      lr_decay=lr_decay,
+      steps_per_epoch=steps_per_epoch,
+      weight_decay=weight_decay,
+  )
+  return optax.partition(
+      {TRAINED: adam, FROZEN: optax.set_to_zero()},
+      lambda params: label_params(params, frozen),
+  )
+
+
+def coupled_adam(
+    *,
+    learning_rate: float,
+    lr_decay: float,
+    steps_per_epoch: int,
+    weight_decay: float,
+) -> optax.GradientTransformation:
   """Adam with coupled weight decay and a learning rate that falls once an epoch.
 
   Args:
@@ -27,21 +55,16 @@ def make_optimizer(
     steps_per_epoch: updates in an epoch.
     weight_decay: added to the gradient before the moments (PyTorch's Adam, not
       AdamW), of every trained parameter.
-    frozen: path prefixes of parameters that stay as they are; they have no moments.
 
   Source: Johnander et al., CVPR 2019 (released program).
   """
   schedule = optax.exponential_decay(
       learning_rate, steps_per_epoch, lr_decay, staircase=True
   )
-  adam = optax.chain(
+  return optax.chain(
       optax.add_decayed_weights(weight_decay),
       optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8),
       optax.scale_by_learning_rate(schedule),
-  )
-  return optax.partition(
-      {TRAINED: adam, FROZEN: optax.set_to_zero()},
-      lambda params: label_params(params, frozen),
   )
 
 

@@ -165,6 +165,11 @@ def init(model: nn.Module, config: ConfigDict) -> Variables:
   size = tuple(next(iter(config.stages.values())).size)
   frames, masks = jnp.zeros((1, *size, 3)), jnp.zeros((1, 1, *size))
   variables = jax.jit(model.init)(jax.random.key(config.seed), frames, masks)
+  if config.model_checkpoint:
+    _, given = model_files.load(config.model_checkpoint)
+    unfit = f"model_checkpoint {config.model_checkpoint} does not fit the model"
+    model_files.require_equal_shapes(given, variables, unfit)
+    return given
   if config.backbone_checkpoint:
     variables = model_files.load_backbone(config.backbone_checkpoint, variables)
   return variables

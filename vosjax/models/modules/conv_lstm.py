@@ -1,7 +1,10 @@
 """A ConvLSTM cell whose gates are computed one input at a time."""
 
+from collections.abc import Mapping
+
 import flax.linen as nn
 import jax.numpy as jnp
+from flax.core import FrozenDict
 from jaxtyping import Array, Float
 
 from vosjax.models.modules.conv import Dtype, SplitConv
@@ -27,6 +30,7 @@ class ConvLSTMCell(nn.Module):
     inputs: name and channels of each input, previous hidden maps included, in the
       order of the concatenation.
     features: channels of the hidden map and of the cell.
+    gains: factor on the initial kernel of an input, by its name.
     gate_bias: initial bias of the three gates; the candidate's is 0.
 
   Source: Shi et al., NeurIPS 2015, without peepholes.
@@ -34,13 +38,14 @@ class ConvLSTMCell(nn.Module):
 
   inputs: tuple[tuple[str, int], ...]
   features: int
+  gains: Mapping[str, float] = FrozenDict()
   gate_bias: float = 0.0
   dtype: Dtype = None
 
   def setup(self):
     parts = tuple(channels for _, channels in self.inputs)
     # PyTorch's default is U(-1, 1) / sqrt(fan_in), He's is sqrt(6) times as wide.
-    gains = (6**-0.5,) * len(parts)
+    gains = tuple(6**-0.5 * self.gains.get(name, 1.0) for name, _ in self.inputs)
     self.gates = SplitConv(
         parts, 4 * self.features, 3, gains, self.dtype, self._init_bias
     )

@@ -48,6 +48,8 @@ class RecurrentDecoder(nn.Module):
     mask: cells have the input "mask".
     temporal: cells have the input "temporal".
     skip_mode: how a skip connection meets the upsampled hidden map.
+    mask_gain: factor on the initial kernel of the input "mask".
+    unroll: objects per iteration of the scan.
 
   Source: Ventura et al., CVPR 2019, section 3; Salvador et al., arXiv 1712.00617.
   """
@@ -57,11 +59,18 @@ class RecurrentDecoder(nn.Module):
   mask: bool = False
   temporal: bool = True
   skip_mode: SkipMode = "concat"
+  mask_gain: float = 1.0
+  unroll: int = 1
   dtype: Dtype = None
 
   def setup(self):
     self.cells = [
-        ConvLSTMCell(self._inputs(level), features, dtype=self.dtype)
+        ConvLSTMCell(
+            self._inputs(level),
+            features,
+            gains={"mask": self.mask_gain},
+            dtype=self.dtype,
+        )
         for level, features in enumerate(self.features)
     ]
     self.head = Conv(1, 3, kernel_init=torch_init)
@@ -127,6 +136,7 @@ class RecurrentDecoder(nn.Module):
         split_rngs={"params": False},
         in_axes=(1, 1, nn.broadcast),
         out_axes=1,
+        unroll=self.unroll,
     )
     return scan(self, states, own, alone, shared)[1]
 

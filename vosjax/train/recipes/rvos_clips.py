@@ -61,7 +61,7 @@ def decode_clip(
 def clip_losses(
     probs: Float[AnyArray, "b t o h w"],
     truth: Float[AnyArray, "b t g h w"],
-    valid: Bool[AnyArray, "b g"],
+    valid: Bool[AnyArray, "b t g"],
     *,
     matched: bool,
 ) -> tuple[Float[Array, " t"], Int[Array, "b o"]]:
@@ -70,17 +70,17 @@ def clip_losses(
   Args:
     probs: of the slots.
     truth: masks of the objects.
-    valid: which objects there are in the clip.
+    valid: which objects count in which frames; slot i counts where object i does.
     matched: slots are matched to objects in the first frame, for the whole clip
       (zero-shot); otherwise slot i stands for object i.
   """
   b, _, o = probs.shape[:3]
   if matched:
     cost = soft_iou_cost(probs[:, 0], truth[:, 0])
-    objects = match(mask_padding(cost, valid))
+    objects = match(mask_padding(cost, valid[:, 0]))
   else:
     objects = jnp.broadcast_to(jnp.arange(o, dtype=jnp.int32)[None], (b, o))
   ordered = reorder(jnp.swapaxes(truth, 1, 2), objects)
   losses = soft_iou_loss(jnp.swapaxes(probs, 1, 2), ordered)
-  frames = jax.vmap(mean_over, in_axes=(2, None))(losses, valid_slots(valid, o))
-  return frames, objects
+  counts = jax.vmap(valid_slots, in_axes=(1, None), out_axes=2)(valid, o)
+  return jax.vmap(mean_over, in_axes=(2, 2))(losses, counts), objects

@@ -1,0 +1,166 @@
+"""RVOS: every object of every frame, given in the first one or not."""
+
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+from ml_collections import ConfigDict
+
+from vosjax.data import affine, transforms
+from vosjax.data.sources import VOID, Source
+from vosjax.inference import protocols
+from vosjax.inference.engine import VideoSegmenter
+from vosjax.inference.matching import match_first_frame
+from vosjax.models.unroll import encode_clip
+from vosjax.train import evaluation, feeds
+from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring, Segment
+from vosjax.train.recipes.recurrent import two_adams
+from vosjax.train.recipes.rvos_clips import Previous, clip_losses, decode_clip
+from vosjax.types import Labels, Variables
+
+_THRESHOLD = 0.5  # of the probability of a proposal's pixels
+
+
+def objective(
+    model: nn.Module,
+    *,
+    previous: Previous = "truth",
+    official: bool = False,
+    remat: bool = False,
+    unroll_steps: int = 1,
+) -> Objective:
+  """The soft IoU loss of each frame, summed over the clip; nothing is truncated.
+
+  The object of id k stands in slot k - 1, for which a one-shot model must find it; a
+  zero-shot one may find it in any slot. Ids beyond the slots are background.
+
+  Args:
+    model: an RVOS; `num_objects` slots are decoded.
+    previous: which masks a one-shot model sees of the frame before, see `decode_clip`.
+    official: as the released program does on DAVIS: an object counts only in frames
+      that show it, and whether a slot counts is asked by the object of the same
+      number, even where the slot was matched to another; void is background.
+      Otherwise objects of any frame of the clip count in all, and void in none.
+    remat: recompute frames in the backward pass.
+    unroll_steps: frames per iteration of the scan.
+  """
+
+  def loss_of(variables, batch, key):
+    del key  # nothing in this model is random
+    frames = batch.frames.astype(jnp.float32) / 255
+    truth, shown = split_objects(batch.labels, model.num_objects)
+    features, stats = encode_clip(model, variables, frames, train=True)
+    probs = decode_clip(
+        model,
+        variables,
+        features,
+        truth,
+        previous=previous,
+        remat=remat,
+        unroll_steps=unroll_steps,
+    )
+    valid = shown
+    if not official:
+      valid = jnp.broadcast_to(shown.any(1, keepdims=True), shown.shape)
+      probs *= (batch.labels != VOID)[:, :, None]
+    losses, _ = clip_losses(probs, truth, valid, matched=not model.one_shot)
+    loss = losses.sum()
+    return loss, Outputs({"loss": loss, "soft_iou": 1 - losses.mean()}, stats)
+
+  return loss_of
+
+
+def split_objects(
+    labels: Labels, num_objects: int
+) -> tuple[Float[Array, "b t o h w"], Bool[Array, "b t o"]]:
+  """Masks of the objects 1 to `num_objects`, and which frames show them."""
+  ids = jnp.arange(1, num_objects + 1)[None, None, :, None, None]
+  masks = jnp.asarray(labels)[:, :, None] == ids
+  return masks.astype(jnp.float32), masks.any((3, 4))
+
+
+def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
+  cpu = jax.default_backend() == "cpu"
+  return objective(
+      model.clone(unroll_objects=model.num_objects if cpu else 1),
+      previous=stage.previous,
+      official=stage.official,
+      remat=stage.remat,
+      unroll_steps=stage.unroll_steps or (stage.clip_length if cpu else 1),
+  )
+
+
+def clip_transforms(stage: ConfigDict) -> tuple[Any, ...]:
+  """What happens to a clip, already cut, on its way into a batch."""
+  steps = [affine.WholeClip(), transforms.Resize(tuple(stage.size))]
+  if stage.flip:
+    steps.append(transforms.RandomFlip())
+  if stage.affine:
+    steps.append(affine.RandomAffine())
+  return tuple(steps)
+
+
+def _batches(
+    config: ConfigDict, stage: ConfigDict, sources: dict[str, Source]
+) -> Batches:
+  """Clips that do not overlap; procedural videos are drawn as clips already."""
+  clips = {
+      name: source
+      if feeds.origin(source) == "procedural"
+      else affine.SuccessiveClips(source, stage.clip_length)
+      for name, source in sources.items()
+  }
+  return feeds.batches(config, stage, clips, lambda _: clip_transforms(stage))
+
+
+def segment_zero_shot(
+    model: nn.Module, variables: Variables, *, matched: bool
+) -> Segment:
+  """Segments videos without any mask.
+
+  Args:
+    model: a zero-shot RVOS.
+    variables: its variables.
+    matched: slots get the ids of the objects that they meet in each one's first
+      frame, which shows the annotation itself, as the released program's results do;
+      otherwise those of the slots.
+  """
+  segmenter = VideoSegmenter(model, jax.device_get(variables))
+
+  def segment(video):
+    frames = (video.frame(t) for t in range(len(video)))
+    results = [segmenter.start(next(frames)), *map(segmenter.step, frames)]
+    labels = np.stack([result.labels for result in results])
+    if not matched:
+      return labels
+    instances = np.stack([result.probs for result in results]) > _THRESHOLD
+    truth = np.stack([video.labels(t) for t in range(len(video))])
+    pair = protocols.Video(video.name, labels, truth, video.frame_names)
+    return match_first_frame(pair, instances).prediction
+
+  return segment
+
+
+def _scoring(config: ConfigDict) -> Scoring:
+  """One-shot as DAVIS 2017; zero-shot likewise once matched, or unsupervised."""
+  one_shot = config.model.fields.get("one_shot", False)
+  matched = config.evaluation.match_first_frame
+  segment = functools.partial(segment_zero_shot, matched=matched)
+  if one_shot:
+    segment = evaluation.model_segment
+
+  def baselines(model, variables):
+    del model, variables
+    return {"copy the first mask": evaluation.copy_first_mask} if one_shot else {}
+
+  protocol = protocols.davis2017()
+  if not (one_shot or matched):
+    protocol = protocols.davis2017_unsupervised()
+  return Scoring(protocol, segment, baselines)
+
+
+RECIPE = Recipe(_objective, two_adams, _batches, _scoring)
