@@ -20,7 +20,7 @@ class Builder(VideoBuilder):
 
   VERSION = tfds.core.Version("1.0.0")
   HOMEPAGE = "https://davischallenge.org/davis2016/code.html"
-  LICENSE = "Creative Commons Attribution-NonCommercial 4.0 (annotations: BSD)"
+  LICENSE = "BSD, as the authors state; the videos have sources of their own"
   MANUAL_DOWNLOAD_INSTRUCTIONS = """
   Get DAVIS-data.zip from https://davischallenge.org/davis2016/code.html (the 2017
   archive has the same videos in 480p and works too), unpack it, and give the folder

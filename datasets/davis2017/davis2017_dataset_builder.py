@@ -52,7 +52,7 @@ class Builder(VideoBuilder):
 
   VERSION = tfds.core.Version("1.0.0")
   HOMEPAGE = "https://davischallenge.org/davis2017/code.html"
-  LICENSE = "Creative Commons Attribution-NonCommercial 4.0 (annotations: BSD)"
+  LICENSE = "BSD, as the authors state; the videos have sources of their own"
   MANUAL_DOWNLOAD_INSTRUCTIONS = """
   Get DAVIS-2017-trainval-480p.zip (or another archive that README.md beside this
   builder names) from https://davischallenge.org/davis2017/code.html, unpack it, and
