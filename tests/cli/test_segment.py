@@ -25,12 +25,18 @@ class CopyingSegmenter:
   """Repeats the first mask, with new objects added; counts what it is asked."""
 
   calls = 0
+  one_shot = True
 
   def start(self, frame, labels):
     return self._answer(np.zeros(SIZE, np.int32) if labels is None else labels)
 
   def step(self, frame, labels=None):
     return self._answer(self.labels if labels is None else self.labels + labels)
+
+  def run(self, frames):
+    yield self.start(frames[0], None)
+    for index in range(1, len(frames)):
+      yield self.step(frames[index])
 
   def _answer(self, labels):
     CopyingSegmenter.calls += 1
@@ -43,7 +49,7 @@ class CopyingSegmenter:
 def copying(monkeypatch):
   CopyingSegmenter.calls = 0
   monkeypatch.setattr(
-      segment, "load_segmenter", lambda *_: (CopyingSegmenter(), "agame"))
+      segment, "load_segmenter", lambda *_, **__: (CopyingSegmenter(), "agame"))
 
 
 @pytest.fixture
@@ -222,7 +228,8 @@ def test_a_one_shot_model_asks_for_its_mask(frames, tmp_path, capsys):
 
 def test_a_zero_shot_model_needs_none(frames, tmp_path, monkeypatch):
   monkeypatch.setattr(
-      segment, "load_segmenter", lambda *_: (CopyingSegmenter(), "cosnet"))
+      segment, "load_segmenter", lambda *_, **__: (CopyingSegmenter(), "cosnet"))
+  monkeypatch.setattr(CopyingSegmenter, "one_shot", False)
   code = vosjax(frames, "--out", tmp_path / "out", "--checkpoint", "ours")
   assert code == 0
   assert CopyingSegmenter.calls == len(NAMES)

@@ -3,22 +3,29 @@
 import argparse
 import json
 import pathlib
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from tqdm import tqdm
 
-from vosjax import checkpoints, models, viz
-from vosjax.inference import export, video_files
+from vosjax import checkpoints, convert, models, viz
+from vosjax.cli.convert import PARTS
+from vosjax.inference import edges, export, references, video_files
 from vosjax.inference.engine import VideoSegmenter
 
 EXAMPLE = """
-example:
+examples:
   vosjax segment holiday.mp4 --mask first.png --checkpoint runs/agame/model --out result
+  vosjax segment holiday.mp4 --model cosnet --checkpoint weights/cosnet --out result
+
+A-GAME and one-shot RVOS follow the objects of a mask. COSNet finds the primary object
+of a video without any, RVOS, RSIS and RIS find up to ten; RSIS and RIS take each frame
+for a picture of its own, so that their ids say nothing from frame to frame.
 
 The mask is a palette or grey PNG of the frames' size whose pixel values are object
-ids: 0 = background, 1 to 254 = objects, 255 = void. A folder of masks, named after
-frames, lets objects appear later: an object is followed from its first mask on.
+ids: 0 = background, 1 to 254 = objects, 255 = void. A grey one of nothing but 0 and
+255 (DAVIS 2016) is object 1. A folder of masks, named after frames, lets objects
+appear later: an object is followed from its first mask on.
 
 DIR receives a palette PNG for each frame, named after it, and overlay.mp4. A job that
 was stopped goes on with the same command. All frames are computed again, because a
@@ -26,18 +33,27 @@ model remembers what it saw, but masks that are there are kept.
 """
 
 NO_CHECKPOINT = (
-    "--checkpoint is missing: {model} needs trained weights. Either train the embedded "
+    "--checkpoint is missing: {model} needs trained weights. Train the embedded "
     "default (`python -m vosjax.main --config=configs/{model}.py --workdir=DIR`) and "
-    "give --checkpoint DIR/model, or convert the official weights (`vosjax convert "
-    "{model} FILE.pth --out DIR`) and give --checkpoint DIR."
+    "give --checkpoint DIR/model"
+)
+OFFICIAL = (
+    ", or convert the official weights (`vosjax convert {model} {files} --out DIR`) "
+    "and give --checkpoint DIR"
 )
 NO_MASK = (
     "--mask is missing: {model} follows the objects that a mask of the first frame "
     "shows. Give --mask FIRST.png, or a folder of masks named after frames."
 )
 
+NEEDLESS_MASK = (
+    "--mask is given, but this {model} is zero-shot and finds objects by itself. Leave "
+    "it out."
+)
+NO_PRIMARY = "--crf is for the one object that cosnet finds, not for those of {model}."
+
 DEFAULT_MODEL = "agame"
-ZERO_SHOT = ("cosnet", "ris", "rsis", "rvos")  # may run without a mask
+PRIMARY = "cosnet"
 JOB_FILE = "segment.json"
 OVERLAY = "overlay.mp4"
 
@@ -63,6 +79,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
       "--checkpoint", type=path, metavar="DIR",
       help="what training left in WORKDIR/model, or `vosjax convert` in its --out",
   )
+  cosnet = parser.add_argument_group("for cosnet")
+  cosnet.add_argument(
+      "--references", type=_references, metavar="N",
+      help=f"other frames that help with each: 0 to {references.MAX_REFERENCES}, or "
+      "all (default: as the checkpoint says, 5 if official)")  # fmt: skip
+  cosnet.add_argument(
+      "--reference-policy", choices=get_args(references.Policy), default="uniform",
+      help="spread over the video, drawn once, or next to the frame (default uniform)",
+  )
+  cosnet.add_argument(
+      "--seed", type=int, default=0, metavar="N",
+      help="of the random policy (default 0)")  # fmt: skip
+  cosnet.add_argument(
+      "--crf", action="store_true",
+      help="let masks follow the edges of the picture by a dense CRF")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
@@ -76,7 +107,7 @@ def run(args: argparse.Namespace) -> None:
     known = sorted(models.MODELS)
     raise ValueError(f"--model {args.model} is unknown; known: {known}.")
   if args.checkpoint is None:
-    raise ValueError(NO_CHECKPOINT.format(model=args.model or DEFAULT_MODEL))
+    raise ValueError(_no_checkpoint(args.model or DEFAULT_MODEL))
   video = video_files.open_video(args.video)
   masks = {}
   start, labels = 0, None
@@ -87,22 +118,33 @@ def run(args: argparse.Namespace) -> None:
   if _is_finished(args.out, job):
     print(f"{args.out}: finished before, nothing to do ({len(video)} frames).")
     return
-  segmenter, name = load_segmenter(args.checkpoint, args.model)
-  if labels is None and name not in ZERO_SHOT:
-    raise ValueError(NO_MASK.format(model=name))
+  options = {
+      "references": args.references,
+      "reference_policy": args.reference_policy,
+      "seed": args.seed,
+  }
+  segmenter, name = load_segmenter(args.checkpoint, args.model, **options)
+  if segmenter.one_shot != (labels is not None):
+    fault = NO_MASK if segmenter.one_shot else NEEDLESS_MASK
+    raise ValueError(fault.format(model=name))
+  if args.crf and name != PRIMARY:
+    raise ValueError(NO_PRIMARY.format(model=name))
   _claim(args.out, job)
-  count = _segment(segmenter, video, masks, (start, labels), args.out)
+  results = (
+      zip(video, segmenter.run(video)) if labels is None
+      else _follow(segmenter, video, masks, (start, labels)))  # fmt: skip
+  count = _write(results, video, args.out, args.crf)
   print(f"{args.out}: {count} masks and {OVERLAY}.")
 
 
 def load_segmenter(
-    checkpoint: pathlib.Path, expected: str | None
+    checkpoint: pathlib.Path, expected: str | None, **options: Any
 ) -> tuple[VideoSegmenter, str]:
-  """A segmenter from a checkpoint, and the name of its model.
+  """A segmenter with some options from a checkpoint, and the name of its model.
 
   Raises:
-    ValueError: there is no such checkpoint, or it is of another model than the
-      expected one.
+    ValueError: there is no such checkpoint, it is of another model than the expected
+      one, or that model does not have these options.
   """
   model, variables = checkpoints.load(checkpoint)
   names = [name for name, kind in models.MODELS.items() if type(model) is kind]
@@ -112,29 +154,58 @@ def load_segmenter(
         f"{checkpoint}: is a checkpoint of {name}, not of {expected or DEFAULT_MODEL}. "
         "Give another --checkpoint" + (", or leave --model out." if names else ".")
     )
-  return VideoSegmenter(model, variables), name
+  return VideoSegmenter(model, variables, **options), name
 
 
-def _segment(segmenter, video, masks, first, out) -> int:
-  """Writes masks and overlay; returns the number of frames."""
+def _no_checkpoint(name) -> str:
+  """What is missing, and how to get it for this model."""
+  text = NO_CHECKPOINT
+  if name in convert.TABLES:
+    text += OFFICIAL
+  files = " ".join(f"{part.upper()}.pth" for part in PARTS.get(name, ("file",)))
+  return text.format(model=name, files=files) + "."
+
+
+def _references(text: str) -> references.Count:
+  """The number of references, or all."""
+  try:
+    count = text if text == references.ALL else int(text)
+    references.check(count, "uniform")
+  except ValueError:
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is neither 0 to {references.MAX_REFERENCES} nor {references.ALL}"
+    ) from None
+  return count
+
+
+def _follow(segmenter, video, masks, first):
+  """Each frame and its result; None where no object has shown up yet."""
   start, first_labels = first
+  for index, (name, frame) in enumerate(zip(video.names, video)):
+    if index < start:
+      yield frame, None
+    elif index == start:
+      yield frame, segmenter.start(frame, first_labels)
+    else:
+      yield frame, segmenter.step(frame, _new_labels(masks, name, segmenter))
+
+
+def _write(results, video, out, crf) -> int:
+  """Writes masks and overlay; returns the number of frames."""
   count = 0
   overlay = export.video_writer(out / OVERLAY, video.size, video.frames_per_second)
   with overlay as write, tqdm(total=len(video), unit="frame", desc="segment") as bar:
-    for count, (name, frame) in enumerate(zip(video.names, video), 1):
-      index = count - 1
-      if index < start:  # no object has shown up yet
+    for name, (frame, result) in zip(video.names, results):
+      if result is None:
         labels = np.zeros(video.size, np.int32)
-      elif index == start:
-        labels = segmenter.start(frame, first_labels).labels
       else:
-        new = _new_labels(masks, name, segmenter)
-        labels = segmenter.step(frame, new).labels
+        labels = edges.refine_labels(frame, result) if crf else result.labels
       path = out / f"{name}.png"
       if not path.exists():
         export.write_labels(path, labels)
       write(viz.overlay(frame, labels))
       bar.update()
+      count += 1
   return count
 
 
@@ -155,6 +226,10 @@ def _describe(args, video) -> dict[str, Any]:
       "mask_changed": _last_change(args.mask),
       "checkpoint": str(args.checkpoint.resolve()),
       "checkpoint_changed": _last_change(args.checkpoint),
+      "references": args.references,
+      "reference_policy": args.reference_policy,
+      "seed": args.seed,
+      "crf": args.crf,
   }
 
 

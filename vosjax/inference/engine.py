@@ -77,6 +77,11 @@ class VideoSegmenter:
     self._features = self._state = self._seen = self._ranking = None
 
   @property
+  def one_shot(self) -> bool:
+    """Whether objects must be given by labels of the first frame."""
+    return self._readout.one_shot
+
+  @property
   def object_ids(self) -> tuple[int, ...]:
     """Ids of the objects that are tracked now; of a zero-shot model all it may find."""
     return self._slots.ids

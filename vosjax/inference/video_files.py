@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Iterator, Mapping
 
@@ -16,7 +17,7 @@ FOLDER_FRAMES_PER_SECOND = 24.0  # that of DAVIS; folders do not say
 
 
 class VideoFrames(abc.ABC):
-  """A video that is read once, in order.
+  """A video that is read in order, or frame by frame.
 
   Attributes:
     names: of the frames, without suffix; results are named after them.
@@ -35,6 +36,10 @@ class VideoFrames(abc.ABC):
   def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """RGB frames in order; a broken one raises ValueError with its name."""
 
+  @abc.abstractmethod
+  def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    """One RGB frame; cheapest where indices ascend."""
+
 
 @dataclasses.dataclass(frozen=True)
 class FrameFolder(VideoFrames):
@@ -47,6 +52,9 @@ class FrameFolder(VideoFrames):
 
   def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     return map(images.read_image, self.files)
+
+  def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    return images.read_image(self.files[index])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +78,35 @@ class VideoFile(VideoFrames):
           yield picture
     except av.FFmpegError as error:
       raise _unreadable(self.path, error) from error
+
+  def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    return self._cursor.read(index)
+
+  @functools.cached_property
+  def _cursor(self):
+    return _Cursor(self)
+
+
+class _Cursor:
+  """Decodes on from where it stands, and from the start if it must go back."""
+
+  def __init__(self, video: VideoFile):
+    self._video, self._at = video, len(video)
+
+  def read(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    if not 0 <= index < len(self._video):
+      raise IndexError(index)
+    if index < self._at:
+      self._frames, self._at = iter(self._video), -1
+    while self._at < index:
+      self._at += 1
+      self._frame = next(self._frames, None)
+      if self._frame is None:
+        raise ValueError(
+            f"{self._video.path}: ends before frame {self._at}, though it announces "
+            f"{len(self._video)}. Write it anew, or give a folder of its frames."
+        )
+    return self._frame
 
 
 def open_video(path: pathlib.Path) -> VideoFrames:
