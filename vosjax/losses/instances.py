@@ -89,6 +89,7 @@ def ris_loss(
     valid: Bool[AnyArray, "b g"],
     *,
     score_weight: float = 1.0,
+    extra: int | None = None,
 ) -> Float[Array, " b"]:
   """Loss of each image: matched IoU, and scores that say where objects end.
 
@@ -102,12 +103,16 @@ def ris_loss(
     truth: masks of the objects, valid ones first.
     valid: which objects there are.
     score_weight: lambda.
+    extra: predictions after those of the objects that take part; None: all.
   """
   iou = relaxed_iou(probs, truth)
   matched = match(mask_padding(-iou, valid))
   taken = jnp.maximum(matched, 0)[:, None]
   own = jnp.take_along_axis(iou, taken, axis=1)[:, 0]
-  expected = jnp.arange(probs.shape[1])[None] < valid.sum(1)[:, None]
+  place, count = jnp.arange(probs.shape[1])[None], valid.sum(1)[:, None]
+  expected = place < count
   likelihood = jnp.where(expected, scores, 1 - scores)
   score_loss = -jnp.log(likelihood + _LOG_EPSILON)
-  return (score_weight * score_loss - jnp.where(expected, own, 0.0)).sum(1)
+  losses = score_weight * score_loss - jnp.where(expected, own, 0.0)
+  taking_part = True if extra is None else place < count + extra
+  return jnp.where(taking_part, losses, 0.0).sum(1)

@@ -2,6 +2,7 @@
 
 from vosjax.metrics.assignment import match_proposals, pairwise_region
 from vosjax.metrics.boundary import boundary_map, contour_accuracy
+from vosjax.metrics.instances import count_difference, symmetric_best_dice
 from vosjax.metrics.labels import Scores, score_labels, score_proposals
 from vosjax.metrics.region import region_similarity
 from vosjax.metrics.stability import temporal_stability
@@ -12,6 +13,7 @@ __all__ = [
     "Summary",
     "boundary_map",
     "contour_accuracy",
+    "count_difference",
     "match_proposals",
     "nan_mean",
     "pairwise_region",
@@ -19,5 +21,6 @@ __all__ = [
     "score_labels",
     "score_proposals",
     "summarize",
+    "symmetric_best_dice",
     "temporal_stability",
 ]

@@ -57,6 +57,12 @@ class RIS(nn.Module):
     score: "pool": from the largest value of each quadrant, for images of any size
       (people); "flat": from all positions, for images of the size of the first
       (leaves).
+    region_bias: initial value of the scalar that is added to the logarithm of the
+      softmax. The program's 1 suits the smallest regions; one of n positions needs
+      log n and more.
+    threshold: probability from which on a pixel belongs to an instance.
+    unroll_objects: objects per iteration of the scan; a matter of speed alone.
+    remat: recompute the convolutions of the features in the backward pass.
     folded: RIS has no BatchNorm; there is nothing to fold.
     dtype: of convolutions; states and logits stay in float32.
   """
@@ -66,6 +72,10 @@ class RIS(nn.Module):
   stride: int = 1
   num_objects: int = 10
   score: Literal["pool", "flat"] = "pool"
+  region_bias: float = 1.0
+  threshold: float = 0.9
+  unroll_objects: int = 1
+  remat: bool = False
   folded: bool = False
   dtype: Dtype = None
 
@@ -76,8 +86,9 @@ class RIS(nn.Module):
           f"ris: stride {self.stride} must be a power of two of at most "
           f"num_convolutions = {self.num_convolutions} halvings."
       )
+    conv = nn.remat(Conv) if self.remat else Conv
     self.convolutions = [
-        Conv(self.channels, 3, stride=2 if i < halvings else 1, dtype=self.dtype)
+        conv(self.channels, 3, stride=2 if i < halvings else 1, dtype=self.dtype)
         for i in range(self.num_convolutions)
     ]
     inputs = (("input", self.channels), ("hidden", self.channels))
@@ -85,7 +96,7 @@ class RIS(nn.Module):
         ConvLSTMCell(inputs, self.channels, gate_bias=1.0, dtype=self.dtype)
         for _ in range(2)
     ]
-    self.inhibition = SpatialInhibition()
+    self.inhibition = SpatialInhibition(self.region_bias)
     self.score_head = nn.Dense(
         1, kernel_init=uniform, bias_init=nn.initializers.constant(_SCORE_BIAS)
     )
@@ -101,7 +112,7 @@ class RIS(nn.Module):
     return Readout(
         one_shot=False,
         num_slots=self.num_objects,
-        threshold=0.9,
+        threshold=self.threshold,
         score="score_logits",
         ends=True,
     )
@@ -167,6 +178,7 @@ class RIS(nn.Module):
         in_axes=nn.broadcast,
         out_axes=1,
         length=num_objects,
+        unroll=self.unroll_objects,
     )
     return scan(self, (start, start), features.gates)[1]
 

@@ -62,6 +62,7 @@ class RSIS(nn.Module):
       released program does; the slides end the sequence there.
     size: rows and columns that images are resized to at inference; None leaves them
       as they are. The released weights saw 256 x 256.
+    unroll_objects: objects per iteration of the scan; a matter of speed alone.
     frozen_stages: stages of the backbone that are not trained.
     remat: recompute blocks of the backbone in the backward pass.
     folded: the variables come from `fold`.
@@ -77,6 +78,7 @@ class RSIS(nn.Module):
   box_head: bool = False
   skip_mode: SkipMode = "concat"
   skip_stops: bool = False
+  unroll_objects: int = 1
   size: tuple[int, int] | None = None
   frozen_stages: tuple[str, ...] = ()
   remat: bool = False
@@ -101,6 +103,7 @@ class RSIS(nn.Module):
         tuple(self.features // 2**level for level in range(_LEVELS)),
         temporal=False,
         skip_mode=self.skip_mode,
+        unroll=self.unroll_objects,
         dtype=self.dtype,
     )
     self.classify = nn.Dense(self.num_classes, kernel_init=torch_init)

@@ -13,13 +13,18 @@ from vosjax.models.modules.conv import Conv
 class SpatialInhibition(nn.Module):
   """Mask logits of the one region that wins a softmax over all positions.
 
+  Attributes:
+    bias: initial value of the scalar that is added to the softmax's logarithm.
+
   Source: Romera-Paredes and Torr, ECCV 2016, section 3.3.
   """
+
+  bias: float = 1.0
 
   @nn.compact
   def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w"]:
     score = Conv(1, 1, kernel_init=uniform, name="score")(x)[..., 0]
-    bias = self.param("bias", nn.initializers.ones, ())
+    bias = self.param("bias", nn.initializers.constant(self.bias), ())
     return nn.log_softmax(score, axis=(1, 2)) + bias
 
 

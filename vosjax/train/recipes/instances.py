@@ -1,0 +1,122 @@
+"""What RSIS and RIS have in common: pictures whose instances are found one by one."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+from ml_collections import ConfigDict
+
+from vosjax import metrics
+from vosjax.data import transforms
+from vosjax.data.affine import RandomAffine
+from vosjax.data.instances import LargestFirst, SampleFrame
+from vosjax.data.sources import VOID, Source, Video
+from vosjax.inference import protocols
+from vosjax.inference.engine import VideoSegmenter
+from vosjax.models.unroll import encode_clip
+from vosjax.train import feeds
+from vosjax.train.recipe import Batches, Predicted, Scoring, Segment
+from vosjax.types import Prediction, Variables, VideoBatch
+
+
+class Instances(NamedTuple):
+  """The truth of a batch of pictures.
+
+  Attributes:
+    masks: of the instances, largest first.
+    classes: of the instances; 0 = there is none.
+  """
+
+  masks: Float[Array, "b g h w"]
+  classes: Int[Array, "b g"]
+
+  @property
+  def valid(self) -> Bool[Array, "b g"]:
+    """Which instances there are."""
+    return self.classes > 0
+
+
+def truth_of(batch: VideoBatch) -> Instances:
+  """Instances of a batch that `LargestFirst` made."""
+  classes = jnp.asarray(batch.classes, jnp.int32)
+  ids = jnp.arange(1, classes.shape[1] + 1)[None, :, None, None]
+  masks = batch.labels == ids  # [b 1 h w] against the ids
+  return Instances(masks.astype(jnp.float32), classes)
+
+
+def decode(
+    model: nn.Module, variables: Variables, batch: VideoBatch, num_objects: int
+) -> tuple[Prediction, Variables]:
+  """The first `num_objects` instances of every picture, and batch statistics."""
+  frames = batch.frames.astype(jnp.float32) / 255
+  features, stats = encode_clip(model, variables, frames, train=True)
+  features = jax.tree.map(lambda x: x[0], features)
+  state = model.apply(variables, features, None, method="init_state")
+  active = jnp.ones((len(frames), num_objects), bool)
+  prediction = model.apply(variables, state, features, active, method="segment")[1]
+  return prediction, stats
+
+
+def frame_transforms(stage: ConfigDict) -> tuple[Any, ...]:
+  """What happens to a video on its way into a batch."""
+  steps = [SampleFrame(), transforms.Resize(tuple(stage.size))]
+  if stage.flip:
+    steps.append(transforms.RandomFlip())
+  if stage.affine:
+    steps.append(
+        RandomAffine(
+            rotation=stage.rotation,
+            translation=stage.translation,
+            shear=stage.shear,
+            zoom=tuple(stage.zoom),
+        )
+    )
+  steps.append(LargestFirst(stage.max_instances, stage.min_instance_pixels))
+  return tuple(steps)
+
+
+def batches(
+    config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
+) -> Batches:
+  """Of pictures, from any source."""
+  return feeds.batches(config, stage, sources, lambda _: frame_transforms(stage))
+
+
+def segment_frames(model: nn.Module, variables: Variables) -> Segment:
+  """Segments each frame of a video by itself."""
+  segmenter = VideoSegmenter(model, jax.device_get(variables))
+
+  def segment(video):
+    frames = (video.frame(t) for t in range(len(video)))
+    return np.stack([segmenter.start(frame).labels for frame in frames])
+
+  return segment
+
+
+def measures(predicted: Predicted, video: Video) -> dict[str, float]:
+  """Best Dice and |count error|, means over the frames of a video."""
+  dice, counts = [], []
+  for t, labels in enumerate(predicted):
+    truth = video.labels(t)
+    truth = np.where(truth == VOID, 0, truth)
+    dice.append(metrics.symmetric_best_dice(labels, truth))
+    counts.append(metrics.count_difference(labels, truth))
+  return {"best Dice": float(np.mean(dice)), "|count error|": float(np.mean(counts))}
+
+
+def scoring(config: ConfigDict) -> Scoring:
+  """Pictures as videos of one frame, by the unsupervised protocol of DAVIS 2017."""
+  del config
+  return Scoring(
+      protocols.davis2017_unsupervised(), segment_frames, no_baselines, measures
+  )
+
+
+def no_baselines(model: nn.Module, variables: Variables) -> dict[str, Segment]:
+  """Untrained weights, which every run is compared with, are all there is."""
+  del model, variables
+  return {}

@@ -1,0 +1,82 @@
+"""RIS: masks and scores of the instances of one picture."""
+
+import flax.linen as nn
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+from vosjax.losses.instances import relaxed_iou, ris_loss
+from vosjax.train.optim import coupled_adam
+from vosjax.train.recipe import Objective, Outputs, Recipe
+from vosjax.train.recipes import instances
+
+_FEATURES = "convolutions_"  # what of the model is not recurrent
+_LARGEST = 5.0  # of an element of a recurrent gradient
+
+
+def objective(
+    model: nn.Module, *, num_objects: int, extra: int, score_weight: float = 1.0
+) -> Objective:
+  """Relaxed IoU of matched instances, and scores that say where they end.
+
+  Args:
+    model: a RIS.
+    num_objects: predictions at most; a curriculum begins with few.
+    extra: predictions beyond the instances of a picture whose scores should be low:
+      2 on the slides, 1 in the program for leaves.
+    score_weight: lambda.
+  """
+
+  def loss_of(variables, batch, key):
+    del key  # nothing in this model is random
+    truth = instances.truth_of(batch)
+    prediction, stats = instances.decode(model, variables, batch, num_objects)
+    probs = jax.nn.sigmoid(prediction.logits)
+    scores = jax.nn.sigmoid(prediction.aux["score_logits"])
+    losses = ris_loss(
+        probs, scores, truth.masks, truth.valid, score_weight=score_weight, extra=extra
+    )
+    loss = losses.mean()
+    best = (relaxed_iou(probs, truth.masks).max(2) * truth.valid).sum()
+    metrics = {"loss": loss, "best_iou": best / truth.valid.sum()}
+    return loss, Outputs(metrics, stats)
+
+  return loss_of
+
+
+def optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
+  """Adam; gradients of what is recurrent are clipped element by element."""
+  del model
+
+  def adam():
+    return coupled_adam(
+        learning_rate=stage.learning_rate,
+        lr_decay=stage.lr_decay,
+        steps_per_epoch=stage.steps_per_epoch,
+        weight_decay=stage.weight_decay,
+    )
+
+  def labels(params):
+    paths = flax.traverse_util.flatten_dict(params)
+    chosen = {
+        path: "features" if path[0].startswith(_FEATURES) else "recurrent"
+        for path in paths
+    }
+    return flax.traverse_util.unflatten_dict(chosen)
+
+  recurrent = optax.chain(optax.clip(_LARGEST), adam())
+  return optax.partition({"features": adam(), "recurrent": recurrent}, labels)
+
+
+def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
+  return objective(
+      model,
+      num_objects=stage.num_objects or model.num_objects,
+      extra=stage.extra_objects,
+      score_weight=stage.losses.score,
+  )
+
+
+RECIPE = Recipe(_objective, optimizer, instances.batches, instances.scoring)

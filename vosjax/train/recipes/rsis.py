@@ -1,0 +1,94 @@
+"""RSIS: masks, classes, boxes and stops of the instances of one picture."""
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+from ml_collections import ConfigDict
+
+from vosjax.losses import instances as losses_of
+from vosjax.losses.matching import mask_padding, match, reorder, valid_slots
+from vosjax.train.recipe import Objective, Outputs, Recipe
+from vosjax.train.recipes import instances
+from vosjax.train.recipes.recurrent import two_adams
+from vosjax.types import AnyArray
+
+
+def objective(
+    model: nn.Module, losses: Mapping[str, float], *, num_objects: int
+) -> Objective:
+  """Sum of the losses of all instances, matched to predictions by their masks.
+
+  With n instances the first n predictions are matched; classes and boxes count for
+  these alone, and the stop for one prediction more, which should say that all is done.
+
+  Args:
+    model: an RSIS.
+    losses: weights of "mask", "class", "box" and "stop"; 0 switches a loss off.
+    num_objects: predictions; a curriculum begins with few.
+  """
+  if losses["box"] and not model.box_head:
+    raise ValueError(
+        f"losses.box is {losses['box']}, but the model has no box head. Set "
+        "model.fields.box_head, or losses.box to 0."
+    )
+
+  def loss_of(variables, batch, key):
+    del key  # nothing in this model is random
+    truth = instances.truth_of(batch)
+    prediction, stats = instances.decode(model, variables, batch, num_objects)
+    probs, aux = jax.nn.sigmoid(prediction.logits), prediction.aux
+    cost = losses_of.soft_iou_cost(probs, truth.masks)
+    matched = match(mask_padding(cost, truth.valid))
+    masks, classes = (reorder(x, matched) for x in (truth.masks, truth.classes))
+    found = valid_slots(truth.valid, num_objects)
+    values = {
+        "mask": (losses_of.soft_iou_loss(probs, masks), found),
+        "class": (losses_of.class_loss(aux["class_logits"], classes), found),
+        "stop": (
+            losses_of.stop_loss(aux["stop_logits"], found),
+            judged(truth.valid, num_objects),
+        ),
+    }
+    if model.box_head:
+      values["box"] = losses_of.box_loss(aux["boxes"], boxes_of(masks)), found
+    terms = {name: losses_of.mean_over(*pair) for name, pair in values.items()}
+    loss = sum(losses[name] * term for name, term in terms.items())
+    right = (aux["class_logits"].argmax(-1) == classes).astype(jnp.float32)
+    metrics = {f"{name}_loss": term for name, term in terms.items()}
+    metrics |= {"loss": loss, "class_accuracy": losses_of.mean_over(right, found)}
+    return loss, Outputs(metrics, stats)
+
+  return loss_of
+
+
+def judged(valid: Bool[AnyArray, "b g"], t: int) -> Bool[Array, "b t"]:
+  """Predictions whose stop counts: those of the instances, and the one after them."""
+  counts = valid.sum(1)[:, None]
+  return jnp.arange(t)[None] <= jnp.minimum(counts, valid.shape[1] - 1)
+
+
+def boxes_of(masks: Float[AnyArray, "b t h w"]) -> Float[Array, "b t 4"]:
+  """(x_min, y_min, x_max, y_max) of masks, as fractions of the picture; 0 if empty."""
+  sides = []
+  for axis in (2, 3):  # what is left of them: columns, rows
+    seen = masks.max(axis) > 0
+    size = seen.shape[-1]
+    low = jnp.where(seen.any(-1), seen.argmax(-1), 0)
+    high = jnp.where(seen.any(-1), size - seen[..., ::-1].argmax(-1), 0)
+    sides.append((low / size, high / size))
+  (left, right), (top, bottom) = sides
+  return jnp.stack([left, top, right, bottom], axis=-1)
+
+
+def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
+  return objective(
+      model,
+      stage.losses.to_dict(),
+      num_objects=stage.num_objects or model.num_objects,
+  )
+
+
+RECIPE = Recipe(_objective, two_adams, instances.batches, instances.scoring)
