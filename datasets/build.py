@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     builder.map_shards = _mapper(options)
     mode = tfds.GenerateMode
     builder.download_and_prepare(download_config=tfds.download.DownloadConfig(
-        manual_dir=options.manual_dir, download_mode=(
+        manual_dir=options.manual_dir, try_download_gcs=False, download_mode=(
             mode.REUSE_CACHE_IF_EXISTS if options.overwrite
             else mode.REUSE_DATASET_IF_EXISTS)))
   except (AssertionError, ImportError, OSError, ValueError) as error:  # tfds asserts

@@ -1,6 +1,7 @@
 """The DAVIS 2017 builder copies every byte and refuses incomplete folders."""
 
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ def prepare(build, davis_tree, monkeypatch):
 
   def run(*options):
     code = build.main([
-        "davis2017", f"--manual_dir={davis_tree}", f"--data_dir={out}", *options])
+        "davis2017", f"--manual_dir={davis_tree}", f"--data_dir={out}", "--workers=1",
+        *options])
     return code, out / "davis2017"
 
   return run
@@ -76,3 +78,49 @@ def test_the_archive_is_asked_for_when_it_is_absent(build, tmp_path, capsys):
   assert build.main(["davis2017", f"--manual_dir={tmp_path / 'nowhere'}",
                      f"--data_dir={tmp_path / 'out'}"]) == 2
   assert "https://davischallenge.org" in capsys.readouterr().err
+
+
+@pytest.fixture
+def test_tree(davis_tree):
+  """The archives of both test-dev sets unpacked over the tree."""
+  (davis_tree / "ImageSets/2019").mkdir()
+  (davis_tree / "ImageSets/2017/test-dev.txt").write_text("camel\n")
+  (davis_tree / "ImageSets/2019/test-dev.txt").write_text("bus\nswan\n")
+  for t in (1, 2):
+    (davis_tree / f"Annotations/480p/camel/{t:05}.png").unlink()
+  shutil.rmtree(davis_tree / "Annotations_unsupervised")
+  return davis_tree
+
+
+def test_test_sets_hold_first_annotations_or_none(build_videos, test_tree):
+  videos = build_videos(
+      "davis2017", test_tree, config="semi_supervised_test_dev_480p",
+      NUM_VIDEOS={"test_dev": 1})["test_dev"]
+  first = test_tree / "Annotations/480p/camel/00000.png"
+  assert [videos["camel"].mask_files(t) for t in range(3)] == [
+      [first.read_bytes()], [], []]
+  videos = build_videos(
+      "davis2017", test_tree, config="unsupervised_test_dev_480p",
+      NUM_VIDEOS={"test_dev": 2})["test_dev"]
+  assert set(videos) == {"bus", "swan"}
+  for name, video in videos.items():
+    assert all(video.labels(t) is None for t in range(3))
+    for t, stored in enumerate(video.frames):
+      assert stored.frame == (
+          test_tree / f"JPEGImages/480p/{name}/{t:05}.jpg").read_bytes()
+
+
+def test_what_a_test_set_lacks_is_named(build_videos, test_tree, capsys):
+  (test_tree / "Annotations/480p/camel/00000.png").rename(
+      test_tree / "Annotations/480p/camel/00001.png")
+  shutil.rmtree(test_tree / "JPEGImages/480p/bus")
+  for task in ("semi_supervised", "unsupervised"):
+    assert build_videos(
+        "davis2017", test_tree, config=f"{task}_test_dev_480p",
+        NUM_VIDEOS={"test_dev": 1}) is None
+  message = capsys.readouterr().err
+  assert "camel: its first frame has no annotation" in message
+  assert "no frames of bus" in message
+  assert build_videos("davis2017", test_tree, config="unsupervised_test_challenge_480p"
+                      ) is None
+  assert "no list ImageSets/2019/test-challenge.txt" in capsys.readouterr().err
