@@ -46,9 +46,9 @@ def main(argv: list[str]) -> int:
     _refuse(str(stop))
     return 128 + stop.signum
   except KeyboardInterrupt:
-    return 130
+    return processes.leave(130)
   except (ValueError, OSError) as error:
-    return _refuse(str(error))
+    return processes.leave(_refuse(str(error)))
   return 0
 
 

@@ -1,5 +1,8 @@
 """A run that several processes share: all of them train, the first one reports."""
 
+import os
+import sys
+
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
@@ -33,12 +36,31 @@ def connect(
     jax.distributed.initialize(address, num_processes, process_id)
   except RuntimeError as error:
     raise ValueError(f"--coordinator={coordinator}: {error}") from error
+  sys.excepthook = _report_and_leave
   wait("connected")  # the first exchange must not find the others at work for long
 
 
 def is_first() -> bool:
   """Whether this process writes files and speaks."""
   return jax.process_index() == 0
+
+
+def leave(code: int) -> int:
+  """The exit code of a failed process; of several, it ends here and now.
+
+  Its regular end would wait for the others, which wait for its part of their work.
+  When it is gone, they end, too.
+  """
+  if jax.process_count() > 1:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+  return code
+
+
+def _report_and_leave(*error) -> None:
+  sys.__excepthook__(*error)
+  leave(1)
 
 
 def wait(name: str) -> None:
