@@ -1,9 +1,13 @@
 """The MSRA10K builder keeps the bytes of pictures and masks."""
 
+import pickle
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from vosjax.data.prepared import PreparedFolder
+from vosjax.data.prepared_stills import PreparedStills
 from vosjax.data.stills import StillsFolder
 
 pytestmark = pytest.mark.filterwarnings("default")  # tfds and its dependencies
@@ -43,3 +47,16 @@ def test_the_archive_is_asked_for_when_it_is_absent(build, tmp_path, capsys):
   assert build.main(["msra10k", f"--manual_dir={tmp_path / 'nowhere'}",
                      f"--data_dir={tmp_path / 'out'}"]) == 2
   assert "https://mmcheng.net/msra10k/" in capsys.readouterr().err
+
+
+def test_only_prepared_stills_are_read_as_such(build_stills, tree, tmp_path):
+  folder = str(tree / "Imgs")
+  build_stills("msra10k", tree, {"train": 3}, {"train": StillsFolder(folder, folder)})
+  with pytest.raises(ValueError, match="holds .*'layout'.*, no videos of ours"):
+    PreparedFolder(str(tmp_path / "prepared/msra10k/1.0.0"))
+  with pytest.raises(ValueError, match="directory: no prepared data set in"):
+    PreparedStills(str(tree))
+  source = PreparedStills(str(tmp_path / "prepared/msra10k/1.0.0"), "train[:2]")
+  assert len(pickle.loads(pickle.dumps(source))) == 2
+  with pytest.raises(IndexError, match="still 2 of 2"):
+    _ = source[2]

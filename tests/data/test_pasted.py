@@ -74,6 +74,21 @@ def test_objects_move_and_the_background_stays(source):
   assert np.mean(moved) > 0.02
 
 
+def test_objects_travel_the_farther_the_faster_they_are(source):
+  def travel(speed):
+    videos = PastedVos(source.objects, source.backgrounds, 1, 8, size=SIZE, length=6,
+                       max_objects=1, speed=speed)
+    ways = []
+    for index in range(len(videos)):
+      _, labels = videos[index].clip(0, 6)
+      start, end = (np.argwhere(labels[t] == 1).mean(axis=0) for t in (0, 5))
+      ways.append(np.hypot(*(end - start)))
+    return np.mean(ways)
+
+  assert 2 < travel(1.0) < 0.8 * travel(2.0)
+  assert travel(1e-6) < 0.5
+
+
 def test_one_to_max_objects_are_pasted(source):
   counts = {source[i].labels(0).max() for i in range(12)}
   assert min(counts) == 1 and max(counts) >= 3
@@ -89,6 +104,7 @@ def test_a_cut_out_has_the_size_asked_for_and_the_mask_s_outline():
   inside = part.pixels[3] > 0
   rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
   assert (len(rows), len(columns)) == (14, 28)  # area 20 * 20, sides 1 : 2
+  assert part.origin == rows[0] * 1j + 7j + columns[0] + 14  # its middle
   np.testing.assert_allclose(part.pixels[:3], 0.2, atol=1e-6)
   assert part.pixels[3, rows[0], 15] == 0.5 and part.pixels[3, rows[0] - 1, 15] == -0.5
 
