@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from vosjax.models.api import Readout
 from vosjax.models.backbones.deeplab import DeepLab
+from vosjax.models.backbones.resnet import stage_channels
 from vosjax.models.modules.co_attention import CoAttention
 from vosjax.models.modules.conv import Conv, Dtype
 from vosjax.models.modules.norm import ConvNorm
@@ -140,8 +141,10 @@ class COSNet(nn.Module):
   @property
   def frozen(self) -> tuple[str, ...]:
     """Path prefixes of parameters that training leaves alone, as released."""
+    # A stage1 of basic blocks needs no shortcut: its channels are those of the stem.
+    basic = stage_channels(self.backbone, self.width)[0] == self.width
     return tuple(
-        f"encoder/resnet/stage{i}/block0/shortcut/norm" for i in range(1, 5)
+        f"encoder/resnet/stage{i}/block0/shortcut/norm" for i in range(1 + basic, 5)
     )
 
   @property

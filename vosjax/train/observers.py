@@ -31,7 +31,12 @@ class Logger:
     self._seen.append(values)
     if step % self._every_steps and step != self._last:
       return
-    means = {name: float(np.mean([v[name] for v in self._seen])) for name in values}
+    # Steps of different kinds have metrics of their own.
+    names = dict.fromkeys(name for seen in self._seen for name in seen)
+    means = {
+        name: float(np.mean([seen[name] for seen in self._seen if name in seen]))
+        for name in names
+    }
     self._seen = []
     self._writer.write(step, means)
 

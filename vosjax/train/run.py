@@ -82,8 +82,10 @@ def train(config: ConfigDict, workdir: str | None) -> None:
   scoring = recipe_of(config).scoring(config)
   finish(config, scoring, model, variables, unseen, path, untrained=initial)
   LOG.info("done in %.0f s; everything is in %s", time.monotonic() - began, path)
-  LOG.info("next      vosjax segment VIDEO --mask FIRST.png --checkpoint %s/model "
-           "--out DIR", path)  # fmt: skip
+  mask = "--mask FIRST.png " if model.readout.one_shot else ""
+  LOG.info(
+      "next      vosjax segment VIDEO %s--checkpoint %s/model --out DIR", mask, path
+  )
 
 
 def _fit(config, model, stages, unseen, initial, path) -> TrainState:

@@ -1,0 +1,261 @@
+"""COSNet: steps on stills and on pairs of frames take turns.
+
+Stills train the encoder to see what is salient in one frame; pairs train what two
+frames have in common. Batches of one frame are stills, batches of two are pairs, and
+batches of more train the group form, a target with several references.
+
+The released program does by accident what a stage's `official=True` repeats:
+- every epoch begins with stills, while the rates go on counting;
+- parameters of the encoder are updated two to four times in a step;
+- a still stands on both sides of a pair, so that the statistics of BatchNorm are
+  updated twice;
+- a batch without any object has an infinite loss;
+- stills are drawn with replacement, and the first and last of a set never;
+- the augmentation swaps rows and columns, stretches contrast and turns a crop that is
+  all object into background; a frame may be its own reference.
+
+Source: Lu et al., CVPR 2019, and the released program.
+"""
+
+import functools
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict
+
+from vosjax.data import pair_transforms, transforms
+from vosjax.data.sources import Source
+from vosjax.inference import protocols
+from vosjax.inference.engine import VideoSegmenter
+from vosjax.losses.orthogonality import orthogonality_penalty
+from vosjax.losses.segmentation import (
+    balanced_bce,
+    binary_iou,
+    mean_absolute_error,
+    scaled_bce,
+)
+from vosjax.models.cosnet import upsample
+from vosjax.train import alternation, feeds
+from vosjax.train.alternating_sgd import make_alternating_sgd
+from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring, Segment
+from vosjax.types import Variables
+
+STILLS = ("msra10k", "dut_omron")  # sources of stills; other ones are of videos
+
+
+def objective(
+    model: nn.Module,
+    losses: Mapping[str, float],
+    *,
+    bce: str = "scaled",
+    official: bool = False,
+) -> Objective:
+  """Loss of a batch of stills, pairs or groups, which its length in time tells apart.
+
+  Args:
+    model: a COSNet.
+    losses: weights of "absolute" (the mean absolute error beside each cross-entropy),
+      "still" (of steps on stills) and "orthogonality" (of the symmetric form's basis).
+    bce: "scaled" divides by the share of object pixels, as released; "balanced" lets
+      the rarer class weigh more, as the paper has it.
+    official: with the accidents of the released program.
+  """
+  if bce not in ("scaled", "balanced"):
+    raise ValueError(f"bce is {bce!r}; known: 'scaled', 'balanced'.")
+  scaled = functools.partial(scaled_bce, min_positives=0 if official else 1)
+  entropy = scaled if bce == "scaled" else balanced_bce
+
+  def loss_of(variables, batch, key):
+    del key  # nothing in this model is random
+    frames = batch.frames.astype(jnp.float32) / 255
+    t = frames.shape[1]
+    forward = (_see_still, _see_pair, _see_group)[min(t, 3) - 1]
+    logits, updated = model.apply(
+        variables,
+        frames,
+        official,
+        method=forward,
+        mutable=["batch_stats"],
+    )
+    size, loss = frames.shape[2:4], 0.0
+    probs = [jax.nn.sigmoid(upsample(one, size)) for one in logits]
+    truths = [batch.labels[:, i] == 1 for i in range(len(probs))]
+    for p, truth in zip(probs, truths):
+      loss += entropy(p, truth) + losses["absolute"] * mean_absolute_error(p, truth)
+    valid = jnp.ones_like(truths[0])
+    iou = binary_iou(probs[0] > 0.5, truths[0], valid).mean()
+    kind = "still" if t == 1 else "pair"
+    metrics = {f"{kind}_loss": loss, f"{kind}_iou": iou}
+    if t == 1:
+      loss *= losses["still"]
+    elif model.attention == "symmetric":
+      basis = variables["params"]["co_attention"]["basis"]
+      metrics["orthogonality"] = orthogonality_penalty(basis)
+      loss += losses["orthogonality"] * metrics["orthogonality"]
+    metrics |= {"loss": loss, "iou": iou}
+    return loss, Outputs(metrics, updated["batch_stats"])
+
+  return loss_of
+
+
+def _see_still(model: nn.Module, frames: Float[Array, "b 1 h w 3"], official: bool):
+  if official:
+    return (model.pair_logits(frames[:, 0], frames[:, 0], train=True).saliency_b,)
+  return (model.saliency(frames[:, 0], train=True),)
+
+
+def _see_pair(model: nn.Module, frames: Float[Array, "b 2 h w 3"], official: bool):
+  del official
+  logits = model.pair_logits(frames[:, 0], frames[:, 1], train=True)
+  return logits.a, logits.b
+
+
+def _see_group(model: nn.Module, frames: Float[Array, "b t h w 3"], official: bool):
+  """The first frame, with the others as its references, fused as the model says."""
+  del official
+  b, t = frames.shape[:2]
+  deep = model.encoder(frames.reshape(-1, *frames.shape[2:]), train=True, steps=t)
+  deep = deep.reshape(b, t, *deep.shape[1:])
+  summary = model.summarise(deep[:, 0], deep[:, 1:])
+  return (model.head_a(summary, deep[:, 0], True),)
+
+
+def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
+  return objective(
+      model, stage.losses.to_dict(), bce=stage.bce, official=stage.official
+  )
+
+
+def _optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
+  group = stage.clip_length > 2 and model.attention != "none"
+  rates = functools.partial(
+      alternation.learning_rates,
+      iterations_per_epoch=stage.steps_per_epoch,
+      num_epochs=stage.num_steps // stage.steps_per_epoch,
+      base=stage.learning_rate,
+      pair_factors=tuple(stage.pair_rates),
+  )
+  return make_alternating_sgd(
+      rates,
+      momentum=stage.momentum,
+      weight_decay=stage.weight_decay,
+      frozen=(*model.frozen, *(("head_b",) if group else ())),
+      repeat=stage.official,
+  )
+
+
+def _batches(
+    config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
+) -> Batches:
+  """Stills from their own sets; where there are none, single frames of the videos."""
+  videos = {name: source for name, source in sources.items() if name not in STILLS}
+  stills = {name: source for name, source in sources.items() if name in STILLS}
+  if not videos:
+    raise ValueError(
+        f"stage sources: {sorted(stills)} hold stills only; COSNet's pairs need a "
+        "source of videos, too."
+    )
+  if stage.official:
+    stills = {name: pair_transforms.Inner(source) for name, source in stills.items()}
+  videos = {
+      name: source if name == "synthvos" else pair_transforms.EveryFrame(source)
+      for name, source in videos.items()
+  }
+  still_options = ConfigDict(stage)
+  still_options.replacement = bool(stage.replacement or (stage.official and stills))
+
+  def still_steps(name):
+    return (*_target(name), pair_transforms.AddReferences(0, stage.official), fit)
+
+  def pair_steps(name):
+    references = pair_transforms.AddReferences(stage.clip_length - 1, stage.official)
+    return (*_target(name), references, augment)
+
+  fit = transforms.Resize(tuple(stage.size))
+  augment = fit
+  if stage.augment:
+    augment = pair_transforms.CropScaleFlip(tuple(stage.size), stage.official)
+  streams = {
+      True: feeds.batches(config, still_options, stills or videos, still_steps),
+      False: feeds.batches(config, stage, videos, pair_steps),
+  }
+  return functools.partial(_alternate, stage, streams)
+
+
+def _target(name):
+  """Sources of all but these give targets already, see EveryFrame."""
+  return (pair_transforms.AnyTarget(),) if name in (*STILLS, "synthvos") else ()
+
+
+def _alternate(stage, streams, start):
+  """Batches of the stage's steps from `start` on."""
+  per_epoch = stage.steps_per_epoch if stage.official else None
+  done = alternation.num_still_steps(start, per_epoch)
+  batches = {True: streams[True](done), False: streams[False](start - done)}
+  for step in range(start, stage.num_steps):
+    counted = step % per_epoch if per_epoch else step
+    yield next(batches[alternation.is_still_step(counted)])
+
+
+def _scoring(config: ConfigDict) -> Scoring:
+  """As DAVIS 2016 scores, beside the same weights with fewer references."""
+  options = config.evaluation
+  common = {
+      "policy": options.reference_policy,
+      "fusion": options.fusion,
+      "seed": config.seed,
+  }
+
+  def baselines(model, variables):
+    return {
+        f"{n} reference{'s' * (n != 1)}": segment(model, variables, n, **common)
+        for n in options.compare_references
+    }
+
+  protocol = protocols.davis2016(stability=options.dataset == "davis")
+  ours = functools.partial(segment, references=options.references, **common)
+  return Scoring(protocol, ours, baselines)
+
+
+def segment(
+    model: nn.Module,
+    variables: Variables,
+    references: int | str,
+    *,
+    policy: str = "uniform",
+    fusion: str = "",
+    seed: int = 0,
+) -> Segment:
+  """Segments whole videos; see VideoSegmenter for the options.
+
+  Args:
+    model: a COSNet.
+    variables: its own.
+    references: how many frames help each one.
+    policy: how they are chosen.
+    fusion: of what they say; "": as the model's field says.
+    seed: of the choice.
+  """
+  if fusion:
+    model = model.clone(fusion=fusion)
+  segmenter = VideoSegmenter(
+      model,
+      jax.device_get(variables),
+      references=references,
+      reference_policy=policy,
+      seed=seed,
+  )
+
+  def labels(video):
+    frames = [video.frame(t) for t in range(len(video))]
+    return np.stack([result.labels for result in segmenter.run(frames)])
+
+  return labels
+
+
+RECIPE = Recipe(_objective, _optimizer, _batches, _scoring)
