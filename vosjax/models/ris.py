@@ -16,7 +16,7 @@ from vosjax.models.api import Readout
 from vosjax.models.modules.conv import Conv, Dtype
 from vosjax.models.modules.conv_lstm import ConvLSTMCell
 from vosjax.models.modules.spatial_inhibition import SpatialInhibition, uniform
-from vosjax.ops import resize
+from vosjax.ops import antialias, resize
 from vosjax.ops.masks import clip_probability
 from vosjax.types import Active, AnyArray, Frames, Masks, Prediction, record
 
@@ -61,6 +61,8 @@ class RIS(nn.Module):
       softmax. The program's 1 suits the smallest regions; one of n positions needs
       log n and more.
     threshold: probability from which on a pixel belongs to an instance.
+    size: rows and columns that images are resized to at inference; None leaves them
+      as they are, but for a border that fills the last stride.
     unroll_objects: objects per iteration of the scan; a matter of speed alone.
     remat: recompute the convolutions of the features in the backward pass.
     folded: RIS has no BatchNorm; there is nothing to fold.
@@ -74,6 +76,7 @@ class RIS(nn.Module):
   score: Literal["pool", "flat"] = "pool"
   region_bias: float = 1.0
   threshold: float = 0.9
+  size: tuple[int, int] | None = None
   unroll_objects: int = 1
   remat: bool = False
   folded: bool = False
@@ -117,8 +120,12 @@ class RIS(nn.Module):
         ends=True,
     )
 
-  def framing(self, size: tuple[int, int]) -> resize.PadToMultiple:
+  def framing(
+      self, size: tuple[int, int]
+  ) -> resize.PadToMultiple | antialias.ResizeTo:
     """How images of any size are made to fit, and undone."""
+    if self.size:
+      return antialias.ResizeTo(size, self.size)
     return resize.PadToMultiple(size, self.stride)
 
   def __call__(self, frames: Frames, masks: Masks | None = None) -> Prediction:

@@ -14,6 +14,7 @@ from vosjax.data.memory import InMemory
 from vosjax.data.sources import Source
 from vosjax.data.stills import StillsFolder
 from vosjax.data.synthvos import SynthVos
+from vosjax.train import pictures
 from vosjax.train.recipe import Batches
 
 # Evaluation draws its procedural videos from seeds that training never reaches.
@@ -38,6 +39,9 @@ def training_sources(config: ConfigDict, stage: ConfigDict) -> dict[str, Source]
           "DUT-OMRON-image",
           "pixelwiseGT-new-PNG",
       ),
+      "voc": lambda: pictures.voc(config, "train"),
+      "leaves": lambda: pictures.leaves(config, "train"),
+      "cityscapes": lambda: pictures.cityscapes(config, "train"),
   }
   unknown = sorted(set(stage.sources) - set(makers))
   if unknown:
@@ -146,8 +150,11 @@ def evaluation_source(config: ConfigDict) -> Source:
     return InMemory(source)  # every baseline and preview looks at them again
   if options.dataset == "davis":
     return davis(config, options.subset)
+  if options.dataset in pictures.SETS:
+    return pictures.SETS[options.dataset](config, options.subset)
   raise ValueError(
-      f"evaluation.dataset is {options.dataset!r}; known: ['davis', 'synthvos']."
+      f"evaluation.dataset is {options.dataset!r}; known: "
+      f"{sorted(['davis', 'synthvos', *pictures.SETS])}."
   )
 
 

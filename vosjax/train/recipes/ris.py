@@ -3,7 +3,6 @@
 import flax.linen as nn
 import flax.traverse_util
 import jax
-import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
