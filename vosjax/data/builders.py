@@ -7,10 +7,10 @@ interrupted finds what is finished, and never takes it for something else.
 
 import dataclasses
 import hashlib
-import os
 import pickle
 import re
 import shutil
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ class Shard:
 def write_shard(shard: Shard) -> int:
   """Writes a shard unless it is there; returns its number of records."""
   if not shard.path.is_file():
-    unfinished = shard.path.with_name(f"{shard.path.name}.{os.getpid()}")
+    unfinished = shard.path.with_name(f"{shard.path.name}.{uuid.uuid4().hex}")
     serializer = ExampleSerializer(shard.features.get_serialized_info())
     writer = ArrayRecordWriter(str(unfinished), "group_size:1")
     try:

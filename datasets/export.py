@@ -1,0 +1,84 @@
+"""Writes a prepared data set as folders of pictures, for `vosjax evaluate --root`.
+
+  python datasets/export.py ~/tensorflow_datasets/fbms/1.0.0 --split test --out FBMS
+
+DIR receives JPEGImages/VIDEO/FRAME.jpg (or .png), the original bytes unless they are
+neither, Annotations/VIDEO/FRAME.png, palette PNGs whose pixels are object ids, and
+meta.json where the data set knows the frames of its objects (YouTube-VOS).
+"""
+
+import argparse
+import io
+import json
+import pathlib
+import sys
+
+from PIL import Image
+from tqdm import tqdm
+
+from vosjax.data.prepared import PreparedFolder, PreparedVideo
+from vosjax.viz.palette import palette
+
+SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PN": ".png"}  # by the first bytes of a file
+
+
+def main(arguments: list[str] | None = None) -> int:
+  """Writes what the command line names; returns the exit code."""
+  parser = argparse.ArgumentParser(
+      description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("directory", help="version folder that build.py wrote")
+  parser.add_argument("--split", default="test", help="default: %(default)s")
+  parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR")
+  options = parser.parse_args(arguments)
+  try:
+    if options.out.exists():
+      raise ValueError(f"--out {options.out}: is there already. Choose another.")
+    export(PreparedFolder(options.directory, options.split), options.out)
+  except (OSError, ValueError) as error:
+    sys.stderr.write(f"export.py: {error}\n")
+    return 2
+  return 0
+
+
+def export(source: PreparedFolder, out: pathlib.Path) -> None:
+  """Writes all videos, their annotations and what is known of their objects."""
+  meta = {}
+  for index in tqdm(range(len(source)), unit="video"):
+    video = source[index]
+    for t, name in enumerate(video.frame_names):
+      _write(*_picture(video, t), out / "JPEGImages" / video.name / name)
+      if video.mask_files(t):
+        _write(_labels(video, t), ".png", out / "Annotations" / video.name / name)
+    if any("frames" in found for found in video.objects.values()):
+      meta[video.name] = {"objects": video.objects}
+  if meta:
+    (out / "meta.json").write_text(json.dumps({"videos": meta}))
+
+
+def _picture(video: PreparedVideo, index: int) -> tuple[bytes, str]:
+  """A frame's file and suffix; what no reader of folders takes becomes a PNG."""
+  data = video.frames[index].frame
+  if suffix := SUFFIXES.get(data[:3]):
+    return data, suffix
+  return _png(Image.fromarray(video.frame(index))), ".png"
+
+
+def _labels(video: PreparedVideo, index: int) -> bytes:
+  image = Image.fromarray(video.labels(index))
+  image.putpalette(palette().tobytes())
+  return _png(image)
+
+
+def _png(image: Image.Image) -> bytes:
+  file = io.BytesIO()
+  image.save(file, "PNG")
+  return file.getvalue()
+
+
+def _write(data: bytes, suffix: str, path: pathlib.Path) -> None:
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.with_name(path.name + suffix).write_bytes(data)
+
+
+if __name__ == "__main__":
+  sys.exit(main())
