@@ -79,6 +79,13 @@ def test_png_pictures_are_read_where_there_are_no_jpegs(msra, tmp_path_factory):
   assert StillsFolder(str(msra), str(masks))[0].frame(0).shape == (*SIZE, 3)
 
 
+def test_masks_alone_are_not_taken_for_pictures(msra):
+  for path in msra.glob("[!.]*.jpg"):
+    path.unlink()
+  with pytest.raises(ValueError, match=r"3 files are missing: .*12\.jpg"):
+    StillsFolder(str(msra), str(msra))
+
+
 def test_wrong_folders_are_named(tmp_path):
   with pytest.raises(ValueError, match="images: no folder .*absent"):
     StillsFolder(str(tmp_path / "absent"), str(tmp_path))

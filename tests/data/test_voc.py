@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import scipy.io
+import scipy.sparse
 from PIL import Image
 
 from vosjax.data.sources import Source
@@ -73,12 +74,16 @@ def test_an_instance_on_background_is_refused(voc):
 
 def save_sbd(root, name, labels, classes):
   """The files that SBD has on a picture, as its authors' MATLAB wrote them."""
+  outlines = np.empty((len(classes), 1), object)
+  for k in range(len(classes)):
+    outlines[k, 0] = scipy.sparse.csc_matrix(labels == k + 1, dtype=float)
   for folder, key, fields in (
-      ("inst", "GTinst", {"Categories": np.array(classes, np.uint8)[:, None]}),
-      ("cls", "GTcls", {"CategoriesPresent": np.array(classes, np.uint8)[:, None]})):
+      ("inst", "GTinst", {"Categories": np.array(classes, float)[:, None]}),
+      ("cls", "GTcls", {"CategoriesPresent": np.array(classes, float)[:, None]})):
     (root / folder).mkdir(parents=True, exist_ok=True)
     scipy.io.savemat(root / f"{folder}/{name}.mat", {
-        key: {"Segmentation": labels, **fields}}, do_compression=True)
+        key: {"Segmentation": labels, "Boundaries": outlines, **fields},
+    }, do_compression=True)
   (root / "img").mkdir(exist_ok=True)
   Image.new("RGB", SIZE[::-1]).save(root / f"img/{name}.jpg")
 

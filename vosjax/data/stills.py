@@ -141,8 +141,9 @@ class StillsFolder(StillSource):
 
   def __post_init__(self):
     pictures = files(self.images, "images", ".jpg", ".jpeg")
-    pictures = pictures or files(self.images, "images", ".png")
     masks = files(self.masks, "masks", ".png")
+    if not pictures and not Path(self.images).samefile(self.masks):
+      pictures = files(self.images, "images", ".png")
     missing = [f"{self.masks}/{stem}.png" for stem in pictures if stem not in masks]
     missing += [f"{self.images}/{stem}.jpg" for stem in masks if stem not in pictures]
     refuse_missing(self.images, missing)

@@ -162,7 +162,7 @@ def read_sbd(annotations: Mapping[str, bytes], name: str) -> Annotation:
   try:
     stored = scipy.io.loadmat(io.BytesIO(annotations["instances"]), simplify_cells=True)
     truth = stored["GTinst"]
-    labels, kinds = truth["Segmentation"], np.atleast_1d(truth["Categories"])
+    labels, kinds = truth["Segmentation"], np.ravel(truth["Categories"])
   except (KeyError, TypeError, ValueError, scipy.io.matlab.MatReadError) as error:
     raise ValueError(
         f"{name}: not a MATLAB file with GTinst.Segmentation and .Categories "
