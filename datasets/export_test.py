@@ -44,7 +44,8 @@ def videos(tmp_path):
                     coding="layers", layers=tuple(mask(".bmp") for _ in range(4))),
       PreparedVideo(
           "cat/0001", (frame("00001", ".jpg", mask(".png")), frame("00002", ".jpg"),
-                       frame("00003", ".jpg", mask(".png"))), "here", objects={1: {"category": "cat", "frames": ["00001"]}})]
+                       frame("00003", ".jpg", mask(".png"))), "here",
+          objects={1: {"category": "cat", "frames": ["00001"]}})]
 
 
 def test_frames_stay_as_they_are_and_masks_become_ids(export, videos, tmp_path):
