@@ -1,5 +1,6 @@
 """Convolutions: plain, over concatenations, and the two-score head."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -131,15 +132,58 @@ def convolve(
     dtype: Dtype = None,
     precision: jax.lax.Precision | None = None,
 ) -> Float[Array, "n height width d"]:
-  """Convolution with zero padding of half the kernel's reach on each side."""
-  reach = dilation * (kernel.shape[0] // 2)
+  """Convolution with zero padding of half the kernel's reach on each side.
+
+  Forward mode (`jax.jvp`) is not there for stride 1 on CPU, see `_convolve_on_cpu`.
+  """
   dtype = dtype or x.dtype
+  x, kernel = x.astype(dtype), kernel.astype(dtype)
+  if stride == 1 and jax.default_backend() == "cpu":
+    return _convolve_on_cpu(x, kernel, dilation, precision)
+  reach = dilation * (kernel.shape[0] // 2)
+  return _correlate(x, kernel, reach, precision, stride=stride, dilation=dilation)
+
+
+def _correlate(x, kernel, reach, precision, *, stride=1, dilation=1):
   return jax.lax.conv_general_dilated(
-      x.astype(dtype),
-      kernel.astype(dtype),
+      x,
+      kernel,
       (stride, stride),
       ((reach, reach), (reach, reach)),
       rhs_dilation=(dilation, dilation),
       dimension_numbers=("NHWC", "HWIO", "NHWC"),
       precision=precision,
   )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _convolve_on_cpu(x, kernel, dilation, precision):
+  """A convolution whose gradient is fast within a scan, too.
+
+  XLA's CPU compiler has fast code for convolutions with channels last and brings
+  others into this form, but only outside of loops (its pass ConvCanonicalization
+  visits the entry computation alone). The gradients that JAX derives are of other
+  forms: in the body of a scan they ran 14 to 30 times slower (a ConvLSTM of 16
+  channels at 32x56: 651 ms unchanged, 45 ms in this form, 29 to 33 ms unrolled). So
+  the gradients are written here with channels last and explicit transposes.
+  """
+  reach = dilation * (kernel.shape[0] // 2)
+  return _correlate(x, kernel, reach, precision, dilation=dilation)
+
+
+def _convolve_forward(x, kernel, dilation, precision):
+  return _convolve_on_cpu(x, kernel, dilation, precision), (x, kernel)
+
+
+def _convolve_backward(dilation, precision, saved, dy):
+  x, kernel = saved
+  reach = dilation * (kernel.shape[0] // 2)
+  back = kernel[::-1, ::-1].swapaxes(2, 3)
+  dx = _correlate(dy, back, reach, precision, dilation=dilation)
+  # The images are the channels of this one, and it takes steps of the dilation.
+  x, dy = x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3)
+  dkernel = _correlate(x, dy, reach, precision, stride=dilation)
+  return dx, dkernel.transpose(1, 2, 0, 3)
+
+
+_convolve_on_cpu.defvjp(_convolve_forward, _convolve_backward)
