@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vosjax.data import images
+from vosjax.data.folders import picture_files
 
 MAX_LISTED = 20  # files that an error names
 _THRESHOLD = 127  # of 255; a brighter pixel of a saliency mask is object
@@ -179,13 +179,9 @@ def files(folder: str | Path, argument: str, *suffixes: str) -> dict[str, Path]:
   Raises:
     ValueError: no such folder; says which argument gave it.
   """
-  try:
-    names = sorted(os.listdir(folder))
-  except (FileNotFoundError, NotADirectoryError):
-    raise ValueError(f"{argument}: no folder {folder}. Unpack the data set there.") \
-        from None
-  return {Path(name).stem: Path(folder) / name for name in names
-          if name.lower().endswith(suffixes) and not name.startswith(".")}
+  if not Path(folder).is_dir():
+    raise ValueError(f"{argument}: no folder {folder}. Unpack the data set there.")
+  return picture_files(Path(folder), suffixes)
 
 
 def refuse_missing(root: str | Path, missing: list[str]) -> None:

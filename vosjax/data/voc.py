@@ -13,6 +13,7 @@ import numpy as np
 import scipy.io
 
 from vosjax.data import images
+from vosjax.data.folders import read_names
 from vosjax.data.sources import VOID
 from vosjax.data.stills import Annotation, Still, StillSource, locate, refuse_missing
 
@@ -123,10 +124,7 @@ def names(lists: Path, subset: str) -> list[str]:
     raise ValueError(
         f"subset: no list {subset!r} in {lists}, which has {known}. Give one of them, "
         "or the folder that the data set was unpacked to.")
-  found = path.read_text().split()
-  if not found:
-    raise ValueError(f"{path}: an empty list, expected one name a line.")
-  return found
+  return read_names(path)
 
 
 def read_instances(annotations: Mapping[str, bytes], name: str) -> Annotation:
