@@ -14,6 +14,8 @@ examples:
   vosjax benchmark agame
   vosjax benchmark agame --size 480x864 --objects 5 --json agame5.json
   vosjax benchmark agame --dtype bfloat16 --batch 8       on a GPU or TPU
+  vosjax benchmark rvos --size 256x448 --objects 10 --field one_shot=true
+  vosjax benchmark cosnet --size 473x473 --field num_references=5
 
 Weights are random, which changes no speed. The peak is that of a matrix product
 measured in the same run; FLOP are those of the network's direct form.
@@ -55,6 +57,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
       "--backbone", metavar="NAME", help="in place of the published one, e.g. resnet18"
   )
   parser.add_argument(
+      "--field", type=_field, action="append", default=[], metavar="NAME=VALUE",
+      help="a field of the model, as in JSON, e.g. one_shot=true; may come again")
+  parser.add_argument(
       "--no-plain", action="store_true",
       help="do not compare with the network as it is written down")  # fmt: skip
   parser.add_argument(
@@ -71,6 +76,7 @@ def run(args: argparse.Namespace) -> None:
   if args.json and not args.json.parent.is_dir():
     raise ValueError(f"--json {args.json}: there is no folder {args.json.parent}.")
   fields = {"backbone": args.backbone} if args.backbone else {}
+  fields |= dict(args.field)
   result = benchmark.measure(
       args.model,
       size=args.size,
@@ -101,6 +107,14 @@ def _size(text):
         f"{text!r} is no size; expected ROWSxCOLUMNS of at least 16, such as 480x864"
     )
   return tuple(map(int, match.groups()))
+
+
+def _field(text):
+  name, _, value = text.partition("=")
+  try:
+    return name, json.loads(value)
+  except ValueError:
+    return name, value  # names need no quotes
 
 
 def _count(text):

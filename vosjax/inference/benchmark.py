@@ -40,7 +40,7 @@ def measure(
   Args:
     name: of the model.
     size: rows and columns of the frames.
-    objects: in each video.
+    objects: in each video, or that a zero-shot model looks for.
     batch: videos that run side by side.
     dtype: of the convolutions.
     frames: that are timed; the median counts.
@@ -58,7 +58,8 @@ def measure(
     `speedup_over_plain`.
   """
   report = progress or (lambda _: None)
-  model = models.build(name, dtype=dtype, **fields)
+  model = build(name, objects, dtype=dtype, **fields)
+  objects = model.readout.num_slots or objects
   variables = random_variables(model)
   report("peak of a matrix product")
   peak = matrix_peak(jnp.dtype(dtype))
@@ -94,6 +95,13 @@ def measure(
     result["plain_ms_per_frame"] = 1e3 * plain_seconds
     result["speedup_over_plain"] = plain_seconds / seconds
   return result
+
+
+def build(name: str, objects: int, **fields: Any) -> nn.Module:
+  """The model, with as many slots as there are objects if it has slots of its own."""
+  has_slots = hasattr(models.MODELS.get(name), "num_objects")
+  slots = {"num_objects": objects} if has_slots else {}
+  return models.build(name, **slots | fields)
 
 
 def random_variables(model: nn.Module) -> Variables:
@@ -135,7 +143,8 @@ def direct_flops(
     return lambda *args: model.apply(variables, *args, method=method)
 
   features = jax.eval_shape(apply("encode"), frames)
-  state = jax.eval_shape(apply("init_state"), features, masks)
+  given = masks if model.readout.one_shot else None
+  state = jax.eval_shape(apply("init_state"), features, given)
 
   def frame(state, frames, active, probs):
     features = apply("encode")(frames)
@@ -171,9 +180,10 @@ class _Clip:
     self.frames = jnp.asarray(frames)
     self.model, self.variables, self.size = model, variables, size
     self.active = jnp.ones((batch, objects), bool)
+    labels = _bands(size, objects, batch) if model.readout.one_shot else None
     self.state = programs.begin(
-        model, size, variables, None, self.encode(),
-        _bands(size, objects, batch), np.ones((batch, objects), bool),
+        model, size, variables, None, self.encode(), labels,
+        np.ones((batch, objects), bool),
     )  # fmt: skip
 
   def encode(self):
@@ -192,9 +202,12 @@ class _Plain(_Clip):
 
   def __init__(self, model, variables, size, objects, batch):
     super().__init__(model, variables, size, objects, batch)
-    self.state = jax.tree.map(lambda x: x[:, :1], self.state)
-    self.active, self.objects = self.active[:, :1], objects
+    self.times = 1
+    if model.readout.threshold is None:  # objects do not see each other
+      self.state = jax.tree.map(lambda x: x[:, :1], self.state)
+      self.active, self.times = self.active[:, :1], objects
     framing = model.framing(size)
+    recurrence = "aggregated" if model.readout.threshold is None else "fine"
 
     def encode(variables, frames):
       frames = framing.frames(frames.astype(jnp.float32) / 255)
@@ -204,14 +217,14 @@ class _Plain(_Clip):
       state, prediction = model.apply(
           variables, state, features, active, method="segment"
       )
-      probs = models.decide(prediction, active, "aggregated")
+      probs = models.decide(prediction, active, recurrence)
       return model.apply(variables, state, features, probs, method="update"), probs
 
     self._encode, self._advance = jax.jit(encode), jax.jit(advance)
 
   def step(self):
     features = self._encode(self.variables, self.frames)
-    for _ in range(self.objects):
+    for _ in range(self.times):
       state, probs = self._advance(self.variables, self.state, features, self.active)
       jax.block_until_ready((state, probs))
 
