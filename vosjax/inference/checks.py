@@ -14,8 +14,8 @@ VOID = 255
 _LARGEST_ID = 2**31 - 1  # labels are int32
 
 
-def check_frame(frame: Any, caller: str) -> UInt8[np.ndarray, "h w 3"]:
-  """A frame as an array of bytes.
+def check_frame(frame: Any, name: str) -> UInt8[np.ndarray, "h w 3"]:
+  """A frame, called `name` where it is wrong, as an array of bytes.
 
   Raises:
     ValueError: it is not uint8 RGB.
@@ -23,24 +23,23 @@ def check_frame(frame: Any, caller: str) -> UInt8[np.ndarray, "h w 3"]:
   frame = np.asarray(frame)
   if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
     raise ValueError(
-        f"{caller}(): frame is {frame.dtype} {list(frame.shape)}; expected uint8 RGB "
-        "[h w 3]."
+        f"{name} is {frame.dtype} {list(frame.shape)}; expected uint8 RGB [h w 3]."
     )
   return frame
 
 
 def check_size(
-    frame: UInt8[np.ndarray, "h w 3"], size: tuple[int, int], caller: str
+    frame: UInt8[np.ndarray, "h w 3"], size: tuple[int, int], name: str
 ) -> None:
-  """Refuses a frame that is not of the size of its video.
+  """Refuses a frame, called `name`, that is not of the size of its video.
 
   Raises:
     ValueError: it is not.
   """
   if frame.shape[:2] != size:
     raise ValueError(
-        f"{caller}(): frame is {frame.shape[0]}x{frame.shape[1]} but the video began "
-        f"with {size[0]}x{size[1]}. Resize it, or start() anew."
+        f"{name} is {frame.shape[0]}x{frame.shape[1]} but the video began with "
+        f"{size[0]}x{size[1]}. Resize it, or start anew."
     )
 
 

@@ -178,9 +178,9 @@ class VideoSegmenter:
     self._slots.remove(object_id)
 
   def _check(self, frame, labels, caller):
-    frame = checks.check_frame(frame, caller)
+    frame = checks.check_frame(frame, f"{caller}(): frame")
     if caller == "step":
-      checks.check_size(frame, self._size, caller)
+      checks.check_size(frame, self._size, f"{caller}(): frame")
     if labels is not None:
       checks.refuse_labels(self._readout, caller)
       labels = checks.check_labels(labels, frame.shape[:2], caller)

@@ -34,7 +34,7 @@ def segment(
     num_references: likewise.
     seed: likewise.
   """
-  size = checks.check_frame(frames[0], "run").shape[:2]
+  size = checks.check_frame(frames[0], "run(): frame 0").shape[:2]
   features: dict[int, Any] = {}  # of frames that are still to come
   places: list[int] = []  # which frame is in each place of the state
   state = None
@@ -44,8 +44,9 @@ def segment(
         policy, num_references, len(frames), t, seed=seed
     )
     for i in sorted({t, *wanted} - {*features, *places}):
-      frame = checks.check_frame(frames[i], f"run(): frame {i}, step")
-      checks.check_size(frame, size, f"run(): frame {i}, step")
+      name = f"run(): frame {i}"
+      frame = checks.check_frame(frames[i], name)
+      checks.check_size(frame, size, name)
       features[i] = programs.encode(model, variables, frame[None])
     if state is None:
       model = model.clone(num_references=len(wanted))
