@@ -1,5 +1,6 @@
 """Folders of annotations and of predictions, sequence by sequence."""
 
+import concurrent.futures
 import dataclasses
 import json
 import re
@@ -8,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vosjax.data import images
+from vosjax.data import folders, images
 from vosjax.inference.scoring import Video
 
-_RESOLUTION = re.compile(r"\d+p|Full-Resolution")
+_DECODERS = 2  # threads: decoding, most of the work, runs without Python's lock
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,28 +42,39 @@ class MaskFiles:
     Returns:
       The video, or None and all that is wrong with its files, one line each.
     """
-    problems: list[str] = []
-    truth = [_read(path, problems) for path in self.truth]
-    prediction = []
-    wanted = set(range(len(truth))[needed])
     folder = self.prediction[0].parent
     if not folder.is_dir():
       return None, [f"{folder}: no such folder, so sequence {self.name} is missing."]
-    for t, path in enumerate(self.prediction):
-      labels = _read(path, problems) if t in wanted else np.zeros_like(truth[t])
-      prediction.append(labels)
-      if labels is not None and truth[t] is not None and (
-          labels.shape != truth[t].shape):
-        problems.append(
-            f"{path}: {_size(labels)} pixels, but the annotation has "
-            f"{_size(truth[t])}; resize with nearest neighbour.")
-    shapes = {labels.shape for labels in truth if labels is not None}
-    if len(shapes) > 1:
-      problems.append(f"{self.truth[0].parent}: annotations of several sizes {shapes}.")
+    wanted = set(range(len(self.truth))[needed])
+    pictures = [(0, t, path) for t, path in enumerate(self.truth)]
+    pictures += [(1, t, path) for t, path in enumerate(self.prediction) if t in wanted]
+    try:
+      size = images.image_size(self.truth[0])
+    except ValueError as error:
+      return None, [str(error)]
+    volumes = np.zeros((2, len(self.truth), *size), np.uint8)
+
+    def read(picture: tuple[int, int, Path]) -> str | None:
+      which, t, path = picture
+      try:
+        labels = images.read_labels(path)
+      except FileNotFoundError:
+        return f"{path}: missing."
+      except (OSError, ValueError) as error:
+        return str(error)
+      if labels.shape == size:
+        volumes[which, t] = labels
+        return None
+      other = "the annotation" if which else self.truth[0].name
+      return (
+          f"{path}: {_size(labels.shape)} pixels, but {other} has {_size(size)}; "
+          "resize with nearest neighbour.")
+
+    with concurrent.futures.ThreadPoolExecutor(_DECODERS) as pool:
+      problems = [line for line in pool.map(read, pictures) if line]
     if problems:
       return None, problems
-    return Video(self.name, np.stack(prediction), np.stack(truth), self.frames,
-                 self.categories), []
+    return Video(self.name, volumes[1], volumes[0], self.frames, self.categories), []
 
 
 def find(
@@ -171,11 +183,10 @@ def _annotation_root(root: Path, names: Sequence[str]) -> Path:
 
 def _below_resolution(folder: Path) -> Path:
   """The folder of sequences; 480p is preferred where there are several sizes."""
-  sizes = [path for path in sorted(folder.iterdir())
-           if path.is_dir() and _RESOLUTION.fullmatch(path.name)]
+  sizes = folders.resolutions(folder)
   if not sizes:
     return folder
-  return next((path for path in sizes if path.name == "480p"), sizes[0])
+  return folder / ("480p" if "480p" in sizes else sizes[0])
 
 
 def _prediction_root(predictions: Path, names: Iterable[str]) -> Path:
@@ -193,19 +204,9 @@ def _prediction_root(predictions: Path, names: Iterable[str]) -> Path:
       f"{_few(inside) or 'no folder at all'}. Expected SEQUENCE/FRAME.png in it.")
 
 
-def _read(path: Path, problems: list[str]) -> np.ndarray | None:
-  try:
-    return images.read_labels(path)
-  except FileNotFoundError:
-    problems.append(f"{path}: missing.")
-  except (OSError, ValueError) as error:
-    problems.append(str(error))
-  return None
-
-
 def _few(names: Sequence[str]) -> str:
   return ", ".join([*names[:5], "..."] if len(names) > 5 else names)
 
 
-def _size(labels: np.ndarray) -> str:
-  return f"{labels.shape[1]}x{labels.shape[0]}"
+def _size(shape: Sequence[int]) -> str:
+  return f"{shape[1]}x{shape[0]}"

@@ -102,8 +102,8 @@ def youtube_vos(*, seen: Collection[str], skip_first: bool = True) -> Protocol:
   """YouTube-VOS: J and F over objects of seen and of unseen categories, and their mean.
 
   Convention (the scorer runs on a server): annotated frames from an object's first
-  annotated one on; that one is given to the method and left out. Objects that are
-  never visible again are not scored.
+  annotated one on; that one is given to the method and left out. Objects that first
+  appear in the last annotated frame have no other frame and are not scored.
 
   Args:
     seen: categories of the training set.

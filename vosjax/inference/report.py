@@ -21,6 +21,8 @@ MAX_PICTURED = 30  # sequences with pictures in the page, the worst ones
 _CELL_WIDTH = 420
 _FRAME_FOLDERS = ("JPEGImages",)
 _MARGIN, _WIDTH, _HEIGHT = 34, 640, 150
+_LEGEND_COLUMNS, _LEGEND_LINE = 5, 16
+_INK = 0.9  # share of the pictures' bright colours that lines on white keep
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 64rem;
@@ -36,7 +38,8 @@ figcaption { color: #5b6b7b; font-size: .85rem; } svg { max-width: 100%; }
 
 def curves_svg(rows: Sequence[Row]) -> str:
   """J over time of the objects of one sequence, as a standalone SVG picture."""
-  height, width = _HEIGHT + 2 * _MARGIN, _WIDTH + 2 * _MARGIN
+  legend = -(-len(rows) // _LEGEND_COLUMNS) * _LEGEND_LINE
+  height, width = _HEIGHT + 2 * _MARGIN + legend, _WIDTH + 2 * _MARGIN
   parts = [
       f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
       f'width="{width}" height="{height}" font-family="sans-serif" font-size="11">',
@@ -55,12 +58,13 @@ def curves_svg(rows: Sequence[Row]) -> str:
       name: _MARGIN + _WIDTH * t / max(1, len(names) - 1)
       for t, name in enumerate(names)
   }
-  for name, anchor in ((names[0], "start"), (names[-1], "end")):
+  step = max(1, (len(names) - 1) // 4)
+  for name in names[::step]:
     parts.append(
         f'<text x="{position[name]}" y="{_MARGIN + _HEIGHT + 18}" '
-        f'text-anchor="{anchor}">frame {html.escape(name)}</text>')
-  for row in rows:
-    parts.append(_line(row, position))
+        f'text-anchor="middle">{html.escape(name)}</text>')
+  for number, row in enumerate(rows):
+    parts += [_line(row, position), _legend(row, number)]
   return "\n".join([*parts, "</svg>\n"])
 
 
@@ -90,12 +94,9 @@ def report_html(
       f"<title>{result.protocol}</title><style>{_STYLE}</style>",
       f"<h1>{html.escape(predictions)} on {result.protocol}</h1>",
       f"<p>Scored: {html.escape(result.rule)}. All numbers in percent.</p>",
-      _table(["", ""], [[name, _percent(v)] for name, v in result.summary.items()]),
+      _table(list(result.summary), [[_percent(v) for v in result.summary.values()]]),
       "<h2>All rows</h2>",
-      _table(
-          ["", "J", "recall", "decay", "F", "recall", "decay", "T"],
-          [[row.name, *map(_percent, (*row.j, *row.f, row.stability))]
-           for row in result.rows]),
+      _all_rows(result.rows),
   ]
   if len(rows) > MAX_PICTURED:
     parts.append(
@@ -169,13 +170,42 @@ def _frame(
 
 
 def _line(row: Row, position: Mapping[str, float]) -> str:
-  color = "#{:02x}{:02x}{:02x}".format(*viz.palette()[row.object_id or 1])
   points = " ".join(
       f"{position[name]:.1f},{_MARGIN + _HEIGHT * (1 - j):.1f}"
       for name, j in zip(row.frames, row.region))
   return (
-      f'<polyline fill="none" stroke="{color}" stroke-width="1.8" points="{points}">'
+      f'<polyline fill="none" stroke="{_color(row)}" stroke-width="1.8" '
+      f'stroke-linejoin="round" points="{points}">'
       f"<title>{html.escape(row.name)}: J {_percent(row.j.mean)}</title></polyline>")
+
+
+def _legend(row: Row, number: int) -> str:
+  """The entry of a line below the frames' names."""
+  line, column = divmod(number, _LEGEND_COLUMNS)
+  x = _MARGIN + column * _WIDTH / _LEGEND_COLUMNS
+  y = _MARGIN + _HEIGHT + 36 + line * _LEGEND_LINE
+  who = "all objects" if row.object_id is None else f"object {row.object_id}"
+  text = html.escape(" ".join(filter(None, (who, row.category))))
+  return (
+      f'<rect x="{x}" y="{y - 7}" width="14" height="4" fill="{_color(row)}"/>'
+      f'<text x="{x + 19}" y="{y}">{text}: {_percent(row.j.mean)}</text>')
+
+
+def _color(row: Row) -> str:
+  """That of the object in the pictures, darker."""
+  red, green, blue = viz.bright_palette()[row.object_id or 1] * _INK
+  return f"#{int(red):02x}{int(green):02x}{int(blue):02x}"
+
+
+def _all_rows(rows: Sequence[Row]) -> str:
+  """The table of all rows, with T where it was measured."""
+  heads = ["", "J mean", "J recall", "J decay", "F mean", "F recall", "F decay"]
+  cells = [[row.name, *map(_percent, (*row.j, *row.f))] for row in rows]
+  if not all(math.isnan(row.stability) for row in rows):
+    heads.append("T")
+    for row, line in zip(rows, cells):
+      line.append(_percent(row.stability))
+  return _table(heads, cells)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

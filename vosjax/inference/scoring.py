@@ -85,9 +85,9 @@ class Protocol:
 def split_void(
     truth: Integer[np.ndarray, "t h w"],
 ) -> tuple[Integer[np.ndarray, "t h w"], Bool[np.ndarray, "t h w"]]:
-  """Object ids with void set to 0, and where void is."""
+  """Object ids with void set to 0, and where void is; the ids are read-only."""
   void = truth == VOID
-  return np.where(void, 0, truth), void
+  return np.where(void, 0, truth) if void.any() else truth, void
 
 
 def merged_row(
