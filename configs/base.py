@@ -58,7 +58,7 @@ def get_config() -> ConfigDict:
   config.data.synthvos_plain = 0.0  # share of videos in front of a bright wall
   config.data.synthvos_void = 0.5  # share of videos whose mixed pixels are void
 
-  config.stages = ConfigDict()  # name -> ..._stage(); run in this order
+  config.stages = ConfigDict()  # name -> ..._stage(); run in the order of names
 
   config.checkpoint = ConfigDict()
   config.checkpoint.every_steps = 1000

@@ -48,12 +48,12 @@ def _row(config, row, stage, stages):
   fields, num_stages = ROWS[row]
   config.model.name = "rvos"
   config.model.fields.update(fields)
-  names = ("truth", "inferred")[:num_stages] or ("main",)
-  for name, num_steps in zip(names, stages):
-    config.stages[name] = base.rvos_stage(**stage | {"num_steps": num_steps})
-    config.stages[name].previous = "truth" if name == "main" else name
+  for i, num_steps in enumerate(stages[: max(1, num_stages)]):
+    options = base.rvos_stage(**stage | {"num_steps": num_steps})
+    options.previous = ("truth", "inferred")[i]
     if row == "s":
-      config.stages[name].clip_length = 1
+      options.clip_length = 1
+    config.stages[f"stage{i + 1}"] = options
   return config
 
 
