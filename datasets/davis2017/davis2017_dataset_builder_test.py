@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vosjax.data.folders import DavisFolder
 from vosjax.data.prepared import PreparedFolder
@@ -67,6 +68,16 @@ def test_a_short_list_or_a_gap_in_the_numbers_is_named(prepare, davis_tree, caps
   assert prepare()[0] == 2
   message = capsys.readouterr().err
   assert "train: 1 of 2 videos" in message and "camel: no frame 00004" in message
+
+
+def test_an_annotation_of_another_size_than_its_frame_is_refused(prepare, davis_tree):
+  path = davis_tree / "Annotations/480p/camel/00002.png"
+  Image.open(path).resize((12, 8)).save(path)
+  code, out = prepare()
+  assert code == 0
+  [video] = PreparedFolder(str(out / "semi_supervised_480p/1.0.0"), "validation")
+  with pytest.raises(ValueError, match=r"camel/00002: .* \(8, 12\) .* \(16, 24\)"):
+    video.labels(2)
 
 
 def test_folders_that_hold_no_prepared_videos_are_refused(tmp_path):

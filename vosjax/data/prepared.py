@@ -6,6 +6,7 @@ decodes only the frames that are asked for, and needs no TensorFlow.
 
 import dataclasses
 import functools
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
+from PIL import Image
 
 from vosjax.data import images
 from vosjax.data.boxes import Box, read_boxes
@@ -126,11 +128,17 @@ class PreparedVideo:
     return images.decode_image(self.frames[index].frame, self._where(index))
 
   def labels(self, index: int) -> UInt8[np.ndarray, "h w"] | None:
-    """Object ids; ValueError if the stored bytes are no label map."""
+    """Object ids; ValueError if the stored bytes are no label map of the frame."""
     files = self.mask_files(index)
     if not files:
       return None
     labels = CODINGS[self.coding](files, self.values, self._where(index))
+    with Image.open(io.BytesIO(self.frames[index].frame)) as frame:  # its header alone
+      size = frame.height, frame.width
+    if labels.shape != size:
+      raise ValueError(
+          f"{self._where(index)}: an annotation of {labels.shape} pixels (height, "
+          f"width) of a frame of {size}. Frames and annotations must have one size.")
     return (labels > 0).view(np.uint8) if self.binary else labels
 
   def mask_files(self, index: int) -> list[bytes]:
