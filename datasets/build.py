@@ -7,8 +7,8 @@ A build that was interrupted goes on where it stopped when the same command is g
 again. With Apache Beam installed, the shards are written by one of its pipelines, on
 this machine or on a cluster that sees the same folders:
 
-  python datasets/build.py youtube_vos --manual_dir=... --beam_pipeline_options=\\
-      --runner=DirectRunner,--direct_running_mode=multi_processing,--direct_num_workers=8
+  python datasets/build.py youtube_vos --manual_dir=... \\
+      --beam_pipeline_options=--runner=DirectRunner,--direct_num_workers=8
 """
 
 import argparse
