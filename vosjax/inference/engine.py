@@ -204,9 +204,9 @@ class VideoSegmenter:
     slot_labels, new = self._begin(labels, ids, "start")
     if self._ranking is not None:
       # The first frame is decoded for what slots gather and for the ranking; the next
-      # one sees the given masks once more.
+      # one sees the given masks once more, and none in slots that are free.
       self._ranking.add(self._pixels(self._finish(), ids), labels)
-      self._insert(slot_labels, new)
+      self._insert(slot_labels, np.ones_like(new))
     masks = np.stack([labels == i for i in self.object_ids])[None]
     kept = np.where(labels == checks.VOID, 0, labels).astype(np.int32)
     rows = tuple(range(len(self.object_ids)))
