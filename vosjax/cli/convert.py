@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> None:
       name, fields = "resnet", {"variant": variant}
     else:
       variant = name = args.model
-      fields, variables = {}, convert.convert(name, state_dict)
+      fields = convert.find_fields(name, state_dict)
+      variables = convert.convert(name, state_dict, **fields)
   except ValueError as error:
     raise ValueError(f"{', '.join(map(str, args.files))}: {error}") from error
   checkpoints.save(args.out, name, fields, variables)

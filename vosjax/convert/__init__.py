@@ -19,9 +19,20 @@ TABLES = {
 }
 
 __all__ = [
-    "TABLES", "apply_rules", "convert", "convert_resnet", "find_variant", "read_torch",
-    "resnet_rules", "strip_data_parallel",
+    "TABLES", "apply_rules", "convert", "convert_resnet", "find_fields", "find_variant",
+    "read_torch", "resnet_rules", "strip_data_parallel",
 ]  # fmt: skip
+
+
+def find_fields(name: str, state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
+  """Fields of the model that an official state dict belongs to, off their defaults.
+
+  Args:
+    name: one of TABLES.
+    state_dict: as for `convert`, without `module.` prefixes.
+  """
+  find = {"rsis": rsis.find_fields, "rvos": rvos.find_fields}.get(name)
+  return find(state_dict) if find else {}
 
 
 def convert(name: str, state_dict: Mapping[str, np.ndarray], **fields: Any) -> dict:

@@ -1,5 +1,10 @@
 """Names of the released RSIS checkpoints, encoder and decoder in one dict."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
 from vosjax.convert.rvos import DECODER_RULES, encoder_rules
 
 RULES = (
@@ -14,3 +19,14 @@ RULES = (
         )
     ),
 )
+
+
+def find_fields(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
+  """Fields of the model that these weights belong to, and the size that they saw.
+
+  The number of classes tells the data set; leaves (2) were of another size.
+  """
+  weight = state_dict.get("decoder.fc_class.weight")
+  num_classes = 21 if weight is None else len(weight)
+  size = (400, 400) if num_classes == 2 else (256, 256)
+  return {"num_classes": num_classes, "size": size}

@@ -40,7 +40,8 @@ RULES = (
 
 
 def find_fields(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
-  """Fields of the model that these weights belong to: one-shot or zero-shot."""
+  """Fields of the model that these weights belong to, and the size that they saw."""
   weight = state_dict.get("decoder.clstm_list.0.Gates.weight")
   # Inputs are the skip connection, two hidden maps of its width and maybe a mask.
-  return {"one_shot": True} if weight is not None and weight.shape[1] % 2 else {}
+  one_shot = weight is not None and weight.shape[1] % 2 == 1
+  return {"one_shot": one_shot, "size": (256, 448)}
