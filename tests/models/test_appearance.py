@@ -106,6 +106,17 @@ def test_readings_differ_in_more_than_order(case):
   assert np.abs(np.asarray(paper[-1].means)[0, 0] - swapped).max() > 1e-2
 
 
+@pytest.mark.parametrize(("reading", "kept"), [("release", False), ("paper", True)])
+def test_what_is_not_seen_stays_as_it_was_in_the_paper(case, reading, kept):
+  """The release moves the object and its residual towards nothing."""
+  x, masks = case
+  before, after, _ = run(reading, x, np.stack([masks[0], masks[1] * 0, masks[2]]))[0]
+  for name in ("means", "variances"):
+    old, new = (np.asarray(getattr(g, name))[0, 0] for g in (before, after))
+    assert (np.abs(new - old).max(-1) > 1e-3)[0]  # the background was seen
+    assert (np.abs(new - old).max(-1) < 1e-5)[1] == kept
+
+
 @pytest.mark.parametrize("reading", ["release", "paper"])
 def test_absent_objects_stay_finite(case, reading):
   x, masks = case

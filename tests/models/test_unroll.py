@@ -9,6 +9,7 @@ import pytest
 
 from vosjax import models
 from vosjax.ops.masks import soft_aggregate
+from vosjax.types import Prediction
 
 BATCH, TIME, OBJECTS, SIZE = 2, 3, 3, (32, 48)
 
@@ -63,6 +64,18 @@ def test_the_scan_is_the_protocol_called_by_hand(tiny, clip):
     assert_close(result.probs[:, t - 1], probs)
   jax.tree.map(assert_close, result.state, state)
   assert float(np.std(result.predictions.logits)) > 1e-3
+
+
+def test_coarse_predictions_compete_only_where_there_are_several_objects():
+  rng = np.random.default_rng(0)
+  coarse = jnp.asarray(rng.normal(0, 2, (2, 3, 4, 5)), jnp.float32)
+  prediction = Prediction(jnp.zeros((2, 3, 8, 10)), {"coarse_logits": coarse})
+  active = jnp.asarray([[True, False, True], [False, True, False]])
+  found = models.decide(prediction, active, "coarse_aggregated")
+  own = models.decide(prediction, active, "coarse")
+  np.testing.assert_allclose(found[0], soft_aggregate(coarse, active)[0, 1:], atol=1e-6)
+  np.testing.assert_array_equal(found[1, 1], own[1, 1])
+  assert np.abs(found[0] - own[0])[::2].max() > 1e-2
 
 
 @pytest.mark.parametrize("recurrence", ["aggregated", "coarse"])

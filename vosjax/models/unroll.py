@@ -11,7 +11,7 @@ from vosjax.models.api import Features, State
 from vosjax.ops.masks import soft_aggregate
 from vosjax.types import Active, AnyArray, Masks, Prediction, Variables, record
 
-Recurrence = Literal["coarse", "fine", "aggregated"]
+Recurrence = Literal["coarse", "coarse_aggregated", "fine", "aggregated"]
 
 
 @record
@@ -38,11 +38,18 @@ def decide(prediction: Prediction, active: Active, recurrence: Recurrence) -> Ma
     prediction: of one frame.
     active: which slots count.
     recurrence: "coarse": each object's own coarse prediction, as in training;
-      "fine": each object's own final prediction; "aggregated": the final
-      predictions after soft aggregation over objects.
+      "coarse_aggregated": the same, after soft aggregation where there are several
+      objects, as the slides of A-GAME have it at test time; "fine": each object's
+      own final prediction; "aggregated": the final predictions after soft aggregation
+      over objects.
   """
   if recurrence == "coarse":
     return jax.nn.sigmoid(prediction.aux["coarse_logits"])
+  if recurrence == "coarse_aggregated":
+    coarse = prediction.aux["coarse_logits"]
+    several = active.sum(1)[:, None, None, None] > 1
+    together = soft_aggregate(coarse, active)[:, 1:]
+    return jnp.where(several, together, jax.nn.sigmoid(coarse))
   if recurrence == "fine":
     return jax.nn.sigmoid(prediction.logits)
   return soft_aggregate(prediction.logits, active)[:, 1:]

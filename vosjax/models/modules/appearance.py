@@ -18,6 +18,10 @@ class AppearanceState:
   gaussians: Gaussians
 
 
+# A component of less weight than this, in positions, has not been seen.
+_UNSEEN = 1e-4
+
+
 class AppearanceModel(nn.Module):
   """A mixture of Gaussians per object, fitted in closed form.
 
@@ -32,7 +36,8 @@ class AppearanceModel(nn.Module):
     reading: "release" follows the published code. "paper" follows the equations:
       binary masks at the start, averages without a pseudo-count, component 2 for
       background taken for the object and 3 for the reverse, and their posteriors
-      from the running Gaussians instead of this frame's.
+      from the running Gaussians instead of this frame's. A component that no
+      position has a share in, of which the equations say nothing, is not updated.
 
   Source: Johnander et al., CVPR 2019, section 3.2.
   """
@@ -88,7 +93,7 @@ class AppearanceModel(nn.Module):
     return x.reshape(b, h * w, c).astype(jnp.float32), weights
 
   def _fit(self, x, weights, running):
-    base = self._moments(x, weights, slice(0, 2))
+    base = self._moments(x, weights, slice(0, 2), running)
     if not self.residual:
       return base
     paper = self.reading == "paper"
@@ -97,18 +102,25 @@ class AppearanceModel(nn.Module):
       judge = self._blend(jax.tree.map(lambda old: old[:, :, :2], running), base)
     posterior = jax.nn.softmax(log_likelihood(x, judge), axis=2)
     excess = weights - posterior if paper else posterior - weights
-    residual = self._moments(x, nn.relu(excess), slice(2, 4))
+    residual = self._moments(x, nn.relu(excess), slice(2, 4), running)
     return jax.tree.map(lambda *parts: jnp.concatenate(parts, 2), base, residual)
 
   def _blend(self, old, new):
     rate = self.update_rate
     return jax.tree.map(lambda a, b: (1 - rate) * a + rate * b, old, new)
 
-  def _moments(self, x, weights, components):
+  def _moments(self, x, weights, components, running):
     floor = nn.softplus(self.raw_floor[components])[None, None]
     # Without a pseudo-count an absent component would divide by zero.
-    pseudo_count = 1e-6 if self.reading == "paper" else 1.0
-    moments = weighted_moments(x, weights, pseudo_count)
+    paper = self.reading == "paper"
+    moments = weighted_moments(x, weights, 1e-6 if paper else 1.0)
+    variances = moments.variances + floor
     if not self.fit_variance:
-      return moments.replace(variances=jnp.broadcast_to(floor, moments.means.shape))
-    return moments.replace(variances=moments.variances + floor)
+      variances = jnp.broadcast_to(floor, variances.shape)
+    moments = moments.replace(variances=variances)
+    if not paper or running is None:
+      return moments
+    seen = weights.sum(-1, keepdims=True) > _UNSEEN
+    return jax.tree.map(
+        lambda new, old: jnp.where(seen, new, old[:, :, components]), moments, running
+    )

@@ -12,6 +12,8 @@ from vosjax.models.modules.conv import MIN_CHANNELS, WINOGRAD, Conv, Dtype
 from vosjax.ops import winograd as winograd_ops
 from vosjax.types import Variables
 
+EPSILON = 1e-5  # of all official programs
+
 
 class BatchNorm(nn.Module):
   """BatchNorm with PyTorch's running statistics.
@@ -26,7 +28,6 @@ class BatchNorm(nn.Module):
   """
 
   decay: float = 0.9
-  epsilon: float = 1e-5
   axis_name: str | None = None
   dtype: Dtype = None
 
@@ -42,7 +43,7 @@ class BatchNorm(nn.Module):
     var = self.variable("batch_stats", "var", jnp.ones, (c,))
     if train and not self.is_initializing():
       return self._normalise_batch(x, scale, bias, mean, var, steps)
-    factor = scale * jax.lax.rsqrt(var.value + self.epsilon)
+    factor = scale * jax.lax.rsqrt(var.value + EPSILON)
     shift = bias - mean.value * factor
     dtype = self.dtype or x.dtype
     factor, shift = (y.astype(dtype)[None, None, None] for y in (factor, shift))
@@ -64,7 +65,7 @@ class BatchNorm(nn.Module):
       mean.value = self.decay * mean.value + (1 - self.decay) * batch_mean[step]
       unbiased = batch_var[step] * count / max(count - 1, 1)
       var.value = self.decay * var.value + (1 - self.decay) * unbiased
-    factor = scale[None] * jax.lax.rsqrt(batch_var + self.epsilon)
+    factor = scale[None] * jax.lax.rsqrt(batch_var + EPSILON)
     y = centred * factor[None, :, None, None] + bias.reshape(1, 1, 1, 1, -1)
     return y.reshape(x.shape).astype(self.dtype or x.dtype)
 
@@ -108,9 +109,7 @@ class ConvNorm(nn.Module):
     return norm(x, train=train, steps=steps)
 
 
-def fold(
-    variables: Variables, *, winograd: bool = False, epsilon: float = 1e-5
-) -> Variables:
+def fold(variables: Variables, *, winograd: bool = False) -> Variables:
   """Variables of the same model with `folded=True`, for inference.
 
   Every pair of `conv` and `norm` becomes one convolution with bias, and no batch
@@ -120,13 +119,12 @@ def fold(
     variables: of a model.
     winograd: add the transformed kernels of wide 3x3 convolutions, which is faster
       on CPU and takes 16/9 of their memory on top.
-    epsilon: of the model's BatchNorms.
   """
 
   def fold_tree(params: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[str, Any]:
     if set(params) == {"conv", "norm"}:
       norm, running = params["norm"], stats["norm"]
-      factor = norm["scale"] * jax.lax.rsqrt(running["var"] + epsilon)
+      factor = norm["scale"] * jax.lax.rsqrt(running["var"] + EPSILON)
       offset = running["mean"] - params["conv"].get("bias", 0.0)
       bias = norm["bias"] - offset * factor
       kernel = params["conv"]["kernel"] * factor[None, None, None]
