@@ -42,18 +42,18 @@ def embedded():
       synthvos_void=0.0, synthvos_kinds=("blob",),
   )  # fmt: skip
   common = {
-      "size": (96, 96), "batch_size": 8, "steps_per_epoch": 100, "learning_rate": 1e-3,
+      "size": (64, 64), "batch_size": 8, "steps_per_epoch": 100, "learning_rate": 2e-3,
       "lr_decay": 0.9, "max_instances": 4, "affine": False,
   }  # fmt: skip
-  config.stages.two = base.ris_stage(num_steps=500, num_objects=2, **common)
-  config.stages.all = base.ris_stage(num_steps=1000, **common)
+  config.stages.stage1_two = base.ris_stage(num_steps=500, num_objects=2, **common)
+  config.stages.stage2_all = base.ris_stage(num_steps=1000, **common)
   for stage in config.stages.values():
     stage.sources.synthvos = 1.0
   config.checkpoint.every_steps = 500
   config.log.every_steps = 10
   config.validation.update(every_steps=500, num_videos=20)
   config.evaluation.update(
-      size=(96, 96), length=1, max_objects=4, num_videos=100, num_previews=12
+      size=(64, 64), length=1, max_objects=4, num_videos=100, num_previews=12
   )
   return config
 
@@ -93,6 +93,6 @@ def paper(extra=1):
         shear=0.0, zoom=(1.0, 1.0),
     )  # fmt: skip
     stage.sources.leaves = 1.0
-    config.stages[f"objects{count}"] = stage
+    config.stages[f"objects{count:02d}"] = stage
   config.evaluation.update(dataset="leaves", num_videos=0)
   return config

@@ -39,7 +39,7 @@ def embedded():
   config.model.name = "rsis"
   config.model.fields.update(
       backbone="resnet18", width=16, features=64, num_objects=5, num_classes=5,
-      unroll_objects=5,
+      unroll_objects=5, balanced_init=True,
   )  # fmt: skip
   config.data.update(
       synthvos_videos=2000, synthvos_in_memory=True, synthvos_objects=4,
@@ -51,9 +51,9 @@ def embedded():
       "learning_rate": 2.5e-3, "encoder_learning_rate": 2.5e-3, "lr_decay": 0.9,
       "max_instances": 4, "affine": False,
   }  # fmt: skip
-  config.stages.masks = base.rsis_stage(num_steps=500, num_objects=2, **common)
-  config.stages.all = base.rsis_stage(num_steps=1000, **common)
-  config.stages.all.losses.update({"class": CLASS, "stop": STOP})
+  config.stages.stage1_masks = base.rsis_stage(num_steps=500, num_objects=2, **common)
+  config.stages.stage2_all = base.rsis_stage(num_steps=1000, **common)
+  config.stages.stage2_all.losses.update({"class": CLASS, "stop": STOP})
   for stage in config.stages.values():
     stage.sources.synthvos = 1.0
   config.checkpoint.every_steps = 500
@@ -112,7 +112,7 @@ def paper():
   config = _paper("RSIS, the paper's recipe on Pascal VOC.", size=(256, 256))
   epoch = 10582 // 28
   both = {"class": CLASS, "stop": STOP}
-  losses = {"masks": {}, "classes": {"class": CLASS}, "stops": both}
+  losses = {"stage1": {}, "stage2": {"class": CLASS}, "stage3": both}
   for name, weights in losses.items():
     stage = base.rsis_stage(num_steps=20 * epoch, steps_per_epoch=epoch)
     stage.sources.voc = 1.0
@@ -146,7 +146,7 @@ def paper_cityscapes():
       config, images=2975, batch_size=32, size=(256, 512), source="cityscapes",
       patience=25, first=20, class_after=60, stop_after=100, stop=STOP, zoom=(1.0, 1.0),
   )  # fmt: skip
-  config.stages.objects2.encoder_learning_rate = 0.0  # trained from epoch 20 on
+  config.stages.objects02.encoder_learning_rate = 0.0  # trained from epoch 20 on
   return config
 
 
@@ -173,6 +173,6 @@ def _curriculum(
       stage.losses["class"] = CLASS
     if (begun >= stop_after and count > 5) or count == most:
       stage.losses.stop = stop
-    config.stages[f"objects{count}"] = stage
+    config.stages[f"objects{count:02d}"] = stage
     begun += epochs
   config.evaluation.dataset = source

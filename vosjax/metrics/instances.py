@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Integer
 
-Labels = Integer[np.ndarray, "h w"]
+Labels = Integer[np.ndarray, "_h _w"]
 
 
 def symmetric_best_dice(prediction: Labels, truth: Labels) -> float:

@@ -62,6 +62,9 @@ class RSIS(nn.Module):
       released program does; the slides end the sequence there.
     size: rows and columns that images are resized to at inference; None leaves them
       as they are. The released weights saw 256 x 256.
+    balanced_init: let the previous object weigh as much as the picture in the initial
+      gates; training from noise for minutes tells objects apart sooner so. The
+      released program does without.
     unroll_objects: objects per iteration of the scan; a matter of speed alone.
     frozen_stages: stages of the backbone that are not trained.
     remat: recompute blocks of the backbone in the backward pass.
@@ -78,6 +81,7 @@ class RSIS(nn.Module):
   box_head: bool = False
   skip_mode: SkipMode = "concat"
   skip_stops: bool = False
+  balanced_init: bool = False
   unroll_objects: int = 1
   size: tuple[int, int] | None = None
   frozen_stages: tuple[str, ...] = ()
@@ -103,6 +107,7 @@ class RSIS(nn.Module):
         tuple(self.features // 2**level for level in range(_LEVELS)),
         temporal=False,
         skip_mode=self.skip_mode,
+        spatial_gain=4.0 if self.balanced_init else 1.0,
         unroll=self.unroll_objects,
         dtype=self.dtype,
     )

@@ -49,6 +49,7 @@ class RecurrentDecoder(nn.Module):
     temporal: cells have the input "temporal".
     skip_mode: how a skip connection meets the upsampled hidden map.
     mask_gain: factor on the initial kernel of the input "mask".
+    spatial_gain: likewise of "spatial".
     unroll: objects per iteration of the scan.
 
   Source: Ventura et al., CVPR 2019, section 3; Salvador et al., arXiv 1712.00617.
@@ -60,6 +61,7 @@ class RecurrentDecoder(nn.Module):
   temporal: bool = True
   skip_mode: SkipMode = "concat"
   mask_gain: float = 1.0
+  spatial_gain: float = 1.0
   unroll: int = 1
   dtype: Dtype = None
 
@@ -68,7 +70,7 @@ class RecurrentDecoder(nn.Module):
         ConvLSTMCell(
             self._inputs(level),
             features,
-            gains={"mask": self.mask_gain},
+            gains={"mask": self.mask_gain, "spatial": self.spatial_gain},
             dtype=self.dtype,
         )
         for level, features in enumerate(self.features)

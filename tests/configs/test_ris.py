@@ -1,0 +1,27 @@
+"""RIS's variants: the program's numbers."""
+
+import pathlib
+import runpy
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "ris.py"))["get_config"]
+
+
+def test_the_paper_recipe_has_the_numbers_of_the_program():
+  config = GET_CONFIG("paper")
+  fields = config.model.fields
+  assert (fields.score, fields.size) == ("flat", (106, 100))
+  stages = list(config.stages.values())
+  assert [stage.num_objects for stage in stages] == [2, 5, 10, 22]
+  for stage in stages:
+    assert (stage.size, stage.batch_size) == ((106, 100), 1)
+    assert (stage.learning_rate, stage.losses.score) == (1e-4, 1.0)
+    assert (stage.rotation, stage.translation, stage.zoom) == (180.0, 0.0, (1.0, 1.0))
+
+
+def test_slides_and_program_differ_by_one_prediction():
+  extra = {
+      variant: {stage.extra_objects for stage in GET_CONFIG(variant).stages.values()}
+      for variant in ("paper", "paper_slides")
+  }
+  assert extra == {"paper": {1}, "paper_slides": {2}}

@@ -1,0 +1,65 @@
+"""RSIS's variants: the released program's numbers, and when losses are switched on."""
+
+import pathlib
+import runpy
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "rsis.py"))["get_config"]
+
+
+def stages(variant):
+  """In the order in which they run."""
+  return list(GET_CONFIG(variant).stages.values())
+
+
+def test_the_paper_s_losses_come_one_after_another():
+  masks, classes, stops = stages("paper")
+  assert dict(masks.losses) == {"mask": 1.0, "class": 0.0, "box": 0.0, "stop": 0.0}
+  assert dict(classes.losses) == {"mask": 1.0, "class": 0.1, "box": 0.0, "stop": 0.0}
+  assert dict(stops.losses) == {"mask": 1.0, "class": 0.1, "box": 0.0, "stop": 0.5}
+  for stage in (masks, classes, stops):
+    assert (stage.size, stage.batch_size, stage.zoom) == ((256, 256), 28, (0.7, 1.4))
+    assert (stage.learning_rate, stage.encoder_learning_rate) == (1e-3, 1e-6)
+    assert (stage.weight_decay, stage.max_instances) == (1e-6, 20)
+    assert stage.num_steps == 20 * stage.steps_per_epoch
+
+
+def test_leaves_have_no_classes_and_one_object_more_after_every_30_epochs():
+  found = stages("paper_leaves")
+  assert [stage.num_objects for stage in found] == list(range(2, 21))
+  assert not any(stage.losses["class"] for stage in found)
+  stops = [stage.losses.stop for stage in found]
+  assert stops == [0.0] * 17 + [0.1] * 2  # from epoch 510 on
+  assert {stage.num_steps // stage.steps_per_epoch for stage in found} == {30}
+  assert {(stage.size, stage.batch_size) for stage in found} == {((400, 400), 20)}
+
+
+def test_cityscapes_trains_its_encoder_from_epoch_20_on():
+  first, *others = stages("paper_cityscapes")
+  assert first.num_steps == 20 * first.steps_per_epoch
+  assert first.encoder_learning_rate == 0
+  assert {stage.encoder_learning_rate for stage in others} == {1e-6}
+  begun = [0, *range(20, 500, 25)]
+  for start, stage in zip(begun, (first, *others)):
+    assert stage.losses["class"] == (0.1 if start >= 60 else 0)
+    assert stage.losses.stop == (0.5 if start >= 100 and stage.num_objects > 5 else 0)
+
+
+@pytest.mark.parametrize("recipe", ["", "paper"])
+def test_boxes_change_the_head_and_its_loss_alone(recipe):
+  plain = GET_CONFIG(recipe).to_dict()
+  changed = GET_CONFIG(f"{recipe}_boxes".lstrip("_")).to_dict()
+  assert changed["model"]["fields"].pop("box_head")
+  for stage in changed["stages"].values():
+    assert stage["losses"]["box"] == 0.1
+    stage["losses"]["box"] = 0.0
+  for config in (plain, changed):
+    config.pop("title")
+  assert changed == plain
+
+
+def test_accidents_of_the_release_are_off():
+  for variant in ("", "paper", "paper_leaves", "paper_cityscapes"):
+    assert not any(stage.official for stage in stages(variant))
