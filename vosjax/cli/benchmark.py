@@ -1,4 +1,4 @@
-"""`vosjax benchmark`: the speed of a model on this machine."""
+"""`vosjax benchmark`: the speed of a model, or of the metrics, on this machine."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ import re
 import sys
 
 from vosjax import models
-from vosjax.inference import benchmark, export
+from vosjax.inference import benchmark, benchmark_metrics, export
 
 EXAMPLE = """
 examples:
@@ -16,10 +16,14 @@ examples:
   vosjax benchmark agame --dtype bfloat16 --batch 8       on a GPU or TPU
   vosjax benchmark rvos --size 256x448 --objects 10 --field one_shot=true
   vosjax benchmark cosnet --size 473x473 --field num_references=5
+  vosjax benchmark metrics --size 480x854 --objects 2 --frames 20
 
 Weights are random, which changes no speed. The peak is that of a matrix product
-measured in the same run; FLOP are those of the network's direct form.
+measured in the same run; FLOP are those of the network's direct form. For metrics
+the times are set beside those that the official toolkits state.
 """
+
+METRICS = "metrics"
 
 ROWS = (
     ("ms_per_frame", "time of a frame", "{:.1f} ms"),
@@ -37,7 +41,10 @@ ROWS = (
 def configure(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of `vosjax benchmark`."""
   parser.epilog = EXAMPLE
-  parser.add_argument("model", choices=sorted(models.MODELS), help="which network")
+  parser.add_argument(
+      "model", choices=[*sorted(models.MODELS), METRICS],
+      help="which network; metrics: J, F, T and the protocols (--size, --objects and "
+      "--frames alone count then)")  # fmt: skip
   parser.add_argument(
       "--size", type=_size, default=(480, 864), metavar="HxW",
       help="rows x columns of the frames (default 480x864)")  # fmt: skip
@@ -75,6 +82,20 @@ def run(args: argparse.Namespace) -> None:
   """
   if args.json and not args.json.parent.is_dir():
     raise ValueError(f"--json {args.json}: there is no folder {args.json.parent}.")
+  measured = _metrics(args) if args.model == METRICS else _model(args)
+  if args.json:
+    text = json.dumps(measured, indent=2) + "\n"
+    export.write_bytes(args.json, text.encode())
+
+
+def _metrics(args):
+  result = benchmark_metrics.measure(
+      size=args.size, objects=args.objects, frames=args.frames, progress=_tell)
+  print(benchmark_metrics.table(result))
+  return result
+
+
+def _model(args):
   fields = {"backbone": args.backbone} if args.backbone else {}
   fields |= dict(args.field)
   result = benchmark.measure(
@@ -85,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
       dtype=args.dtype,
       frames=args.frames,
       compare=not args.no_plain,
-      progress=lambda text: print(f"measuring {text} ...", file=sys.stderr),
+      progress=_tell,
       **fields,
   )
   print(
@@ -95,9 +116,11 @@ def run(args: argparse.Namespace) -> None:
   for key, text, form in ROWS:
     if key in result:
       print(f"  {text:<22}{form.format(result[key]):>18}")
-  if args.json:
-    text = json.dumps(result, indent=2) + "\n"
-    export.write_bytes(args.json, text.encode())
+  return result
+
+
+def _tell(text):
+  print(f"measuring {text} ...", file=sys.stderr)
 
 
 def _size(text):

@@ -4,10 +4,11 @@ Masks are drawn; results are those of any other masks, bit for bit the toolkits'
 hold them to that), so only time is measured here.
 """
 
+import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,15 @@ OFFICIAL = {
     "unsupervised": 12.0,
     "stability": 320.0,  # of contours as long as the one drawn here; up to 1100
 }
+_NAMES = {
+    "region": "J of an object in a frame",
+    "contour": "F of an object in a frame",
+    "semi_supervised": "semi-supervised, PNGs to table, likewise",
+    "unsupervised": "unsupervised, for each proposal, likewise",
+    "stability": "T of two frames",
+}
 NUM_PROPOSALS = 20
-STABILITY_RADIUS = 68.0  # of a contour of some 280 points at 480 rows
+STABILITY_RADIUS = 60.0  # of a contour of some 300 points
 _REPEATS = 3
 
 
@@ -48,12 +56,12 @@ def measure(
     progress: told what is done next, if given.
 
   Returns:
-    `milliseconds` by name, in the units of `OFFICIAL`; `times_faster` than these,
-    likewise; and the arguments.
+    `device`; `milliseconds` by name, in the units of `OFFICIAL`; `times_faster` than
+    these, likewise; and the arguments.
   """
   report = progress or (lambda _: None)
   truth = draw(size, frames, objects, seed=0)
-  predicted = draw(size, frames, objects, seed=0, wobble=3)
+  predicted = draw(size, frames, objects, seed=0, wobble=3.0)
   report("region and contour")
   pairs = [
       (p == i, t == i) for p, t in zip(predicted, truth) for i in range(1, objects + 1)]
@@ -62,7 +70,7 @@ def measure(
       "contour": _median(metrics.contour_accuracy, pairs),
   }
   report("stability")
-  alone = draw(size, frames, 1, seed=0, radius=STABILITY_RADIUS, wobble=1) == 1
+  alone = draw(size, frames, 1, seed=0, radius=STABILITY_RADIUS, wobble=1.0) == 1
   milliseconds["stability"] = _median(
       metrics.temporal_stability, [(alone,)]) / (frames - 1)
   with tempfile.TemporaryDirectory() as folder:
@@ -77,6 +85,7 @@ def measure(
         evaluate.evaluate_files, [("davis2017-unsupervised", [files])]
     ) / (frames * objects * NUM_PROPOSALS)
   return {
+      "device": platform.processor() or platform.machine(),
       "size": list(size),
       "objects": objects,
       "frames": frames,
@@ -84,6 +93,22 @@ def measure(
       "official_milliseconds": OFFICIAL,
       "times_faster": {k: OFFICIAL[k] / ms for k, ms in milliseconds.items()},
   }
+
+
+def table(result: Mapping[str, Any]) -> str:
+  """The figures of `measure`, for a terminal."""
+  rows, columns = result["size"]
+  lines = [
+      f"metrics, {rows}x{columns}, {result['objects']} object(s), {result['frames']} "
+      f"frames, on {result['device']}",
+      f"{'':<44}{'here':>10}{'official':>11}{'faster':>9}",
+  ]
+  for key, name in _NAMES.items():
+    lines.append(
+        f"  {name:<42}{result['milliseconds'][key]:>7.2f} ms"
+        f"{result['official_milliseconds'][key]:>8.1f} ms"
+        f"{result['times_faster'][key]:>7.1f} x")
+  return "\n".join(lines)
 
 
 def draw(
