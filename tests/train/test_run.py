@@ -103,10 +103,10 @@ def test_a_backbone_that_does_not_fit_stops_before_anything_is_written(
   assert not (tmp_path / "run").exists()
 
 
-def test_a_backbone_alone_cannot_be_scored(config, tmp_path, resnet):
+def test_a_checkpoint_of_another_model_is_not_scored(config, tmp_path, resnet):
   config.mode = "evaluate"
   config.evaluation.checkpoint = resnet
-  with pytest.raises(ValueError, match="holds a ResNet, which segments nothing"):
+  with pytest.raises(ValueError, match="a ResNet; this configuration is of agame"):
     run.run(config, str(tmp_path / "run"))
   assert not (tmp_path / "run").exists()
 
@@ -159,3 +159,23 @@ def test_a_full_disk_stops_with_its_name_and_leaves_nothing_half_written(
   assert not (workdir / "model").exists()
   assert not list(workdir.rglob("*.part*"))
   assert not list(workdir.rglob("*tmp*"))
+
+
+@pytest.mark.slow
+def test_the_best_model_by_validation_is_kept_beside_the_last(
+    config, tmp_path, monkeypatch
+):
+  scores = {1: 0.9, 2: 0.1}
+  monkeypatch.setattr(run.Validation, "score_of", lambda _, step: scores[step])
+  config.checkpoint.every_steps = 1
+  run.run(config, str(tmp_path))
+  best, last = (
+      checkpoints.load(tmp_path / name)[1] for name in ("model_best", "model")
+  )
+  differ = jax.tree.map(lambda a, b: bool((a != b).any()), best, last)
+  assert any(jax.tree.leaves(differ["params"]))
+  steps = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
+  assert steps == [1, 2]
+  kept = run.Checkpoints(tmp_path / "checkpoints", keep=1)
+  assert kept.best() == 1
+  kept.close()

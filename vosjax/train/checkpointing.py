@@ -44,12 +44,13 @@ class Checkpoints:
     """Step of the newest whole checkpoint."""
     return self._manager.latest_step()
 
-  def best(self) -> tuple[int, float] | None:
-    """Step and score of the best whole checkpoint; None if none was scored."""
+  def best(self) -> int | None:
+    """Step of the whole checkpoint with the highest score; None if none has one."""
     self._manager.wait_until_finished()
     step = self._manager.best_step()
-    score = -math.inf if step is None else _score(self._manager.metrics(step))
-    return None if score == -math.inf else (step, score)
+    if step is None or _score(self._manager.metrics(step)) == -math.inf:
+      return None
+    return step
 
   def restore(self, like: TrainState, step: int | None = None) -> TrainState:
     """A state in the shapes and on the devices of `like`; by default the newest."""

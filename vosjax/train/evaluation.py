@@ -72,7 +72,11 @@ def write_scores(
   folder.mkdir(exist_ok=True)
   ours = next(iter(results.values()))
   summary = {
-      name: {**result.summary, **measures[name]} for name, result in results.items()
+      name: {
+          key: None if np.isnan(value) else value  # JSON knows no NaN
+          for key, value in {**result.summary, **measures[name]}.items()
+      }
+      for name, result in results.items()
   }
   for name, text in {
       "per-sequence_results.csv": ours.rows_csv(),

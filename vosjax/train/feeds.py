@@ -53,7 +53,7 @@ def training_sources(config: ConfigDict, stage: ConfigDict) -> dict[str, Source]
     except (ValueError, OSError) as error:
       missing.append(f"{name}: {error}")
   if missing:
-    raise ValueError("; ".join(missing))
+    raise ValueError(" ".join(f"{text.removesuffix('.')}." for text in missing))
   if not opened:
     raise ValueError("stage sources: every weight is 0; give one of them a share.")
   return opened

@@ -26,7 +26,7 @@ from vosjax.train.recipes import RECIPES
 from vosjax.train.scoring import Validation, finish
 from vosjax.train.state import TrainState
 from vosjax.train.step import make_mesh, make_train_step, replicate
-from vosjax.train.workdir import open_workdir
+from vosjax.train.workdir import open_workdir, same_videos
 from vosjax.types import Variables
 
 LOG = logging.getLogger("vosjax")
@@ -72,13 +72,20 @@ def train(config: ConfigDict, workdir: str | None) -> None:
   initial = jax.device_get(init(model, config))
   path, resumed = open_workdir(config, workdir)
   LOG.info("workdir   %s%s", path, ", where a run goes on" if resumed else "")
+  if processes.is_first():
+    same_videos(path, sources)
   describe(config, model, initial, sources, stages)
-  state = _fit(config, model, stages, unseen, initial, path)
+  state, best = _fit(config, model, stages, unseen, initial, path)
   if not processes.is_first():
     return
   variables = jax.device_get(state.variables)
   fields = config.model.fields.to_dict()
   model_files.save(path / "model", config.model.name, fields, variables)
+  if best is not None:
+    variables_then = jax.device_get(best.variables)
+    model_files.save(path / "model_best", config.model.name, fields, variables_then)
+    LOG.info("best      step %d by validation, in %s/model_best; model/ is the last "
+             "step's", best.step, path)  # fmt: skip
   scoring = recipe_of(config).scoring(config)
   finish(config, scoring, model, variables, unseen, path, untrained=initial)
   LOG.info("done in %.0f s; everything is in %s", time.monotonic() - began, path)
@@ -88,8 +95,14 @@ def train(config: ConfigDict, workdir: str | None) -> None:
   )
 
 
-def _fit(config, model, stages, unseen, initial, path) -> TrainState:
-  """Trains; the first process also reports and validates."""
+def _fit(
+    config, model, stages, unseen, initial, path
+) -> tuple[TrainState, TrainState | None]:
+  """Trains; the first process also reports and validates.
+
+  Returns:
+    The last state, and the best one by validation if that is another.
+  """
   with contextlib.ExitStack() as stack:
     checkpoints = Checkpoints(path / "checkpoints", keep=config.checkpoint.keep)
     stack.callback(checkpoints.close)
@@ -120,7 +133,7 @@ def _fit(config, model, stages, unseen, initial, path) -> TrainState:
 
     actions.append(Every(config.checkpoint.every_steps, save))  # after its score
     interrupt = stack.enter_context(Interrupt())
-    return fit(
+    state = fit(
         state,
         stages,
         checkpoints=checkpoints,
@@ -128,6 +141,9 @@ def _fit(config, model, stages, unseen, initial, path) -> TrainState:
         observers=observers,
         actions=actions,
     )
+    best = checkpoints.best()
+    is_last = best is None or best == last
+    return state, None if is_last else checkpoints.restore(state, best)
 
 
 def evaluate(config: ConfigDict, workdir: str | None) -> None:
@@ -141,8 +157,12 @@ def evaluate(config: ConfigDict, workdir: str | None) -> None:
     )
   unseen = feeds.evaluation_source(config)
   model, variables = model_files.load(given or pathlib.Path(workdir, "model"))
-  if not hasattr(model, "init_state"):
-    raise ValueError(f"{given} holds a {type(model).__name__}, which segments nothing.")
+  if not isinstance(model, models.MODELS[config.model.name]):
+    raise ValueError(
+        f"{given} holds a {type(model).__name__}; this configuration is of "
+        f"{config.model.name}. Give a checkpoint of that model, or the configuration "
+        "of the other."
+    )
   path, _ = open_workdir(config, workdir)
   finish(config, recipe_of(config).scoring(config), model, variables, unseen, path)
   LOG.info("scores are in %s, pictures in %s", path / "eval", path / "preview")
@@ -210,7 +230,7 @@ def make_stages(
     start += options.num_steps
   if missing:
     raise ValueError(
-        "; ".join(f"stage {', '.join(s)}: {text}" for text, s in missing.items())
+        " ".join(f"stage {', '.join(s)}: {text}" for text, s in missing.items())
     )
   return stages, sources
 

@@ -4,14 +4,18 @@ import datetime
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
+from vosjax.data.sources import Source
 from vosjax.train import processes
 
 CONFIG = "config.json"
+VIDEOS = "videos.json"
+_SHOWN = 5
 # What may differ between two starts of one run.
 _FREE = ("mode", "title", "evaluation", "data/num_workers", "data/root",
          "data/youtube_vos", "log", "checkpoint")  # fmt: skip
@@ -55,9 +59,7 @@ def _open(config, workdir) -> tuple[pathlib.Path, bool]:
           f"--workdir={path} exists and holds no run; give a new or an empty folder."
       )
     path.mkdir(parents=True, exist_ok=True)
-    draft = path / f".{CONFIG}"
-    draft.write_text(json.dumps(plain(config), indent=2) + "\n")
-    os.replace(draft, known)
+    _write_json(known, plain(config))
     return path, False
   try:
     theirs = json.loads(known.read_text())
@@ -71,6 +73,50 @@ def _open(config, workdir) -> tuple[pathlib.Path, bool]:
         "to go on with that run."
     )
   return path, True
+
+
+def same_videos(
+    workdir: pathlib.Path, sources: Mapping[str, Mapping[str, Source]]
+) -> None:
+  """Notes the videos that a run trains on, or compares them with those of its start.
+
+  Resuming repeats the same batches only if the same videos are there, wherever their
+  folder now is: names and lengths of folders' videos count, and otherwise how many.
+
+  Args:
+    workdir: of the run.
+    sources: by stage and name.
+
+  Raises:
+    ValueError: they differ; says where.
+  """
+  ours = {
+      stage: {name: _inventory(source) for name, source in named.items()}
+      for stage, named in sources.items()
+  }
+  known = workdir / VIDEOS
+  if not known.exists():
+    _write_json(known, ours)
+    return
+  differing = differences(json.loads(known.read_text()), ours)
+  if differing:
+    more = len(differing) - _SHOWN
+    raise ValueError(
+        f"--workdir={workdir} holds a run on other videos (frames by name): "
+        f"{'; '.join(differing[:_SHOWN])}{f'; and {more} more' if more > 0 else ''}. "
+        "Restore the data to go on with that run, or give another --workdir."
+    )
+
+
+def _inventory(source: Source) -> dict[str, int] | int:
+  videos = getattr(source, "videos", None)
+  return len(source) if videos is None else {v.name: len(v) for v in videos}
+
+
+def _write_json(path: pathlib.Path, content: Any) -> None:
+  draft = path.with_name(f".{path.name}")
+  draft.write_text(json.dumps(content, indent=2) + "\n")
+  os.replace(draft, path)
 
 
 def plain(config: ConfigDict) -> dict[str, Any]:
