@@ -134,6 +134,10 @@ def paper():
   of 4. How many of the paper's samples came from SynthVOS is not published: here as
   many as from YouTube-VOS, from data.synthvos where that folder is and procedural
   otherwise. Beta has the two real sets alone, with equal shares.
+
+  The authors set 300 of the 3471 videos of YouTube-VOS aside for validation. Which ones
+  is not published (their list names all), so all are trained on here and DAVIS is
+  validated on; --config.data.youtube_vos_subset=FILE trains on a list of your own.
   """
   config = _paper("A-GAME, the paper's recipe: half resolution, then full.")
   config.data.synthvos = "data/synthvos"
