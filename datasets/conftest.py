@@ -59,6 +59,7 @@ def build_videos(build, monkeypatch, tmp_path):
   Keyword arguments replace attributes of the builder, such as its official counts.
   """
   from vosjax.data.prepared import PreparedFolder
+  from vosjax.data.sources import Source, Video
 
   def run(name, root, *, config=None, **attributes):
     builder = build.builder_class(name)
@@ -75,8 +76,12 @@ def build_videos(build, monkeypatch, tmp_path):
     assert built.info.homepage.startswith("http") and "@" in built.info.citation
     assert built.info.redistribution_info.license
     assert "--manual_dir" in built.info.description
-    return {split: {video.name: video for video in PreparedFolder(
-        str(built.data_path), split)} for split in built.info.splits}
+    sources = {split: PreparedFolder(str(built.data_path), split)
+               for split in built.info.splits}
+    assert all(isinstance(source, Source) and isinstance(source[0], Video)
+               for source in sources.values())
+    return {split: {video.name: video for video in source}
+            for split, source in sources.items()}
 
   return run
 
