@@ -12,6 +12,7 @@ from PIL import Image
 from vosjax import __main__ as command
 from vosjax.inference import mask_folders
 
+MERGED = ("davis2016", "fbms", "youtube-objects", "segtrack-v2-unsupervised")
 SEQUENCES = ("blob-one", "blob-two", "blob-three")
 
 
@@ -155,6 +156,37 @@ def test_first_frame_matching_needs_no_equal_ids(original, tmp_path, golden, cap
   page = (tmp_path / "out" / "report.html").read_text()
   assert page.count("<img") == 2 * len(SEQUENCES)
   assert re.search(r"^J&F-Mean +100\.0$", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("dataset, sequence, score", [
+    ("davis2016", "blob", "J&F-Mean"), ("davis2017", "blob", "J&F-Mean"),
+    ("davis2017-unsupervised", "blob", "J&F-Mean"), ("youtube-vos", "0ab", "G"),
+    ("fbms", "cars1", "J-Mean"), ("youtube-objects", "cat/0001", "J-Mean-by-Category"),
+    ("segtrack-v2", "bmx", "J-Mean"), ("segtrack-v2-unsupervised", "bmx", "J-Mean"),
+])
+def test_every_data_set_is_scored_and_reported(
+    tmp_path, capsys, dataset, sequence, score):
+  labels = np.zeros((4, 20, 30), np.uint8)
+  labels[:, 3:9, 4:15], labels[:, 12:18, 6:20] = 1, 2
+  root = tmp_path / "valid"
+  write_masks(root / "Annotations" / sequence, labels)
+  write_masks(tmp_path / "predicted" / sequence, labels)
+  objects = {str(i): {"category": "cat"} for i in (1, 2)}
+  meta = json.dumps({"videos": {sequence: {"objects": objects}}})
+  (tmp_path / "train").mkdir()
+  for folder in (root, tmp_path / "train"):
+    (folder / "meta.json").write_text(meta)
+  (tmp_path / "list.txt").write_text(sequence)
+  assert evaluate(
+      tmp_path / "predicted", "--dataset", dataset, "--root", root, "--set",
+      tmp_path / "list.txt", "--workers", "1", "--out", tmp_path / "out") == 0
+  said = capsys.readouterr().out
+  if dataset != "youtube-vos":  # no category is unseen, so that G is not a number
+    assert re.search(rf"^{score} +100\.0$", said, re.MULTILINE), said
+  page = (tmp_path / "out" / "report.html").read_text()
+  assert page.count("<img") == 2
+  lines = 1 if dataset in MERGED else 2
+  assert page.count("<polyline") == lines == page.count('height="4"')
 
 
 @pytest.mark.parametrize("name, category", [
