@@ -22,8 +22,11 @@ from vosjax.types import Active, AnyArray, Variables
 
 def prepare(model: nn.Module, variables: Variables) -> tuple[nn.Module, Variables]:
   """The model and its variables in the form that is fastest here."""
-  winograd = jax.default_backend() == "cpu"
-  return model.clone(folded=True), _fold(variables, winograd)
+  cpu = jax.default_backend() == "cpu"
+  fields = {"folded": True}
+  if cpu and hasattr(model, "unroll_objects"):  # a fourth less time than as a loop
+    fields["unroll_objects"] = True
+  return model.clone(**fields), _fold(variables, cpu)
 
 
 _fold = jax.jit(

@@ -29,6 +29,9 @@ def bilinear(
   rows, columns = (
       jnp.asarray(_corner_weights(old, out), x.dtype) for old, out in zip((h, w), size)
   )
+  if c == 1:  # no channels to carry along: half the time on CPU
+    x = jnp.einsum("nhw,Hh->nHw", x[..., 0], rows)
+    return jnp.einsum("nHw,Ww->nHW", x, columns)[..., None]
   x = jnp.einsum("nhwc,Hh->nHwc", x, rows)
   return jnp.einsum("nhwc,Ww->nhWc", x, columns)
 

