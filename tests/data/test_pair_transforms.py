@@ -1,7 +1,6 @@
 """COSNet's pairs and their augmentation, against the released program."""
 
 import numpy as np
-import pytest
 
 from vosjax.data.pair_transforms import CropScaleFlip, Jitter
 

@@ -1,0 +1,300 @@
+"""COSNet's recipe: which batch comes when, its loss, and how models are scored."""
+
+import functools
+import pathlib
+import runpy
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from vosjax import models
+from vosjax.models.cosnet import PairLogits, upsample
+from vosjax.models.modules.co_attention import CoAttention
+from vosjax.train import alternation, feeds
+from vosjax.train.recipes import cosnet
+from vosjax.types import VideoBatch
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "cosnet.py"))["get_config"]
+SIZE = (32, 40)
+LOSSES = {"absolute": 0.8, "still": 0.1, "orthogonality": 0.01}
+FIELDS = {
+    "backbone": "resnet18", "width": 4, "features": 8, "branch_features": 4,
+    "rates": (1, 2), "size": None,
+}  # fmt: skip
+
+
+@pytest.fixture
+def config():
+  """Ten small steps on procedural videos."""
+  config = GET_CONFIG("smoke")
+  config.data.update(synthvos_videos=6, synthvos_length=3)
+  config.stages.main.update(size=SIZE, batch_size=2, num_steps=10, steps_per_epoch=5)
+  return config
+
+
+def batches(config, start=0):
+  stage = config.stages.main
+  sources = feeds.training_sources(config, stage)
+  return list(cosnet.RECIPE.batches(config, stage, sources)(start))
+
+
+def lengths(found):
+  return [batch["frames"].shape[1] for batch in found]
+
+
+def test_stills_and_pairs_take_turns(config):
+  found = batches(config)
+  assert lengths(found) == [1, 2, 2, 1, 2, 2, 1, 2, 2, 1]
+  assert found[0]["frames"].shape == (2, 1, *SIZE, 3)
+  config.stages.main.official = True  # every epoch begins with stills
+  assert lengths(batches(config)) == [1, 2, 2, 1, 2, 1, 2, 2, 1, 2]
+
+
+@pytest.mark.parametrize(("start", "official"), [(4, False), (6, True)])
+def test_a_run_resumes_at_any_step(config, start, official):
+  config.stages.main.official = official
+  whole, rest = batches(config), batches(config, start)
+  assert len(rest) == len(whole) - start
+  for a, b in zip(whole[start:], rest):
+    assert a["names"] == b["names"]
+    np.testing.assert_array_equal(a["frames"], b["frames"])
+    np.testing.assert_array_equal(a["labels"], b["labels"])
+
+
+@pytest.mark.parametrize("per_epoch", [None, 5, 6, 130])
+def test_steps_on_stills_are_counted(per_epoch):
+  def is_still(i):
+    return alternation.is_still_step(i % per_epoch if per_epoch else i)
+
+  for start in range(0, 300, 7):
+    expected = sum(map(is_still, range(start)))
+    assert alternation.num_still_steps(start, per_epoch) == expected
+
+
+def make_stills(root, count=5):
+  """MSRA10K as it is unpacked; each picture has a grey value of its own."""
+  (root / "Imgs").mkdir(parents=True)
+  mask = np.zeros(SIZE, np.uint8)
+  mask[8:20, 8:20] = 255
+  for i in range(count):
+    path = root / "Imgs" / f"{i}.jpg"
+    Image.fromarray(np.full((*SIZE, 3), 40 * i, np.uint8)).save(path)
+    Image.fromarray(mask).save(path.with_suffix(".png"))
+
+
+def test_stills_come_from_their_own_sets(config, tmp_path):
+  make_stills(tmp_path)
+  config.data.msra10k = str(tmp_path)
+  config.stages.main.update(num_steps=60)
+  config.stages.main.sources.msra10k = 1.0
+  for official, expected in ((False, set("01234")), (True, set("123"))):
+    config.stages.main.official = official
+    found = batches(config)
+    seen = {name.split("/")[0] for b in found[::3] for name in b["names"]}
+    if not official:
+      assert seen == expected
+    seen = {n for b in found if b["frames"].shape[1] == 1 for n in b["names"]}
+    assert {name.split("/")[0] for name in seen} == expected  # the ends: never drawn
+    assert all("synth" in n for b in found if b["frames"].shape[1] == 2
+               for n in b["names"])  # fmt: skip
+
+
+def test_stills_alone_are_not_enough(config, tmp_path):
+  make_stills(tmp_path)
+  config.data.msra10k = str(tmp_path)
+  config.stages.main.sources.update(synthvos=0.0, msra10k=1.0)
+  with pytest.raises(ValueError, match=r"\['msra10k'\] hold stills only"):
+    batches(config)
+
+
+def test_missing_sets_are_all_named():
+  config = GET_CONFIG("paper")
+  for name in ("root", "msra10k", "dut_omron"):
+    config.data[name] = f"nowhere/{name}"
+  with pytest.raises(ValueError, match="no folder 'nowhere/root'") as error:
+    feeds.training_sources(config, config.stages.main)
+  for text in ("davis", "datasets/msra10k/README.md", "datasets/dut_omron/README.md"):
+    assert text in str(error.value)
+
+
+class Toy(nn.Module):
+  """Brightness; beside another frame also the other's. Counts what it encodes."""
+
+  attention: str = "vanilla"
+
+  def setup(self):
+    self.weight = self.param("weight", nn.initializers.constant(3.0), (3,))
+    self.count = self.variable("batch_stats", "count", jnp.zeros, ())
+    self.co_attention = CoAttention(8, self.attention)
+
+  def encoder(self, frames, *, train, steps=1):
+    self.count.value += steps * train
+    return (frames[:, ::8, ::8] - 0.5) @ self.weight
+
+  def saliency(self, frames, *, train):
+    return self.encoder(frames, train=train)
+
+  def pair_logits(self, a, b, *, train=False):
+    a, b = self.encoder(a, train=train), self.encoder(b, train=train)
+    return PairLogits(self.head_a(b, a, train), a - 2 * b, a, b)
+
+  def summarise(self, deep, references):
+    return references[:, 0] - references[:, 1]
+
+  def head_a(self, summary, deep, train):
+    return deep + 0.5 * summary
+
+  def __call__(self, frames):
+    self.co_attention.pair(*[jnp.zeros((1, 2, 2, 8))] * 2)
+    return self.encoder(frames, train=False)
+
+
+@functools.cache
+def make_toy(attention="vanilla"):
+  model = Toy(attention)
+  return model, model.init(jax.random.key(0), jnp.zeros((1, *SIZE, 3)))
+
+
+def clips(t, seed=0):
+  rng = np.random.default_rng(seed)
+  labels = np.zeros((3, t, *SIZE), np.uint8)
+  labels[:, :, 4:20, 6:20] = 1
+  labels[1, -1] = 0
+  frames = rng.integers(0, 256, (3, t, *SIZE, 3), np.uint8)
+  return VideoBatch(frames=jnp.asarray(frames), labels=jnp.asarray(labels))
+
+
+def evaluate(batch, attention="vanilla", **options):
+  model, variables = make_toy(attention)
+  loss = cosnet.objective(model, LOSSES, **options)
+  return loss(variables, batch, jax.random.key(0))
+
+
+def brightness(batch, i):
+  frames = np.asarray(batch.frames)[:, i, ::8, ::8] / 255
+  return (frames - 0.5).sum(-1) * 3
+
+
+def released(logits, labels):
+  """The formula of the released program, in NumPy."""
+  p = np.asarray(jax.nn.sigmoid(upsample(jnp.float32(logits), SIZE)), np.float64)
+  y = np.asarray(labels, np.float64)
+  entropy = -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean() / y.mean()
+  return entropy + 0.8 * np.abs(p - y).mean()
+
+
+def balanced(logits, labels):
+  """The formula of the paper beside the same absolute error."""
+  p = np.asarray(jax.nn.sigmoid(upsample(jnp.float32(logits), SIZE)), np.float64)
+  y = np.asarray(labels, np.float64)
+  share = y.mean()
+  entropy = -((1 - share) * y * np.log(p) + share * (1 - y) * np.log(1 - p)).mean()
+  return entropy + 0.8 * np.abs(p - y).mean()
+
+
+@pytest.mark.parametrize(("bce", "formula"), [
+    ("scaled", released), ("balanced", balanced)])  # fmt: skip
+def test_the_loss_of_a_pair_is_that_of_both_frames(bce, formula):
+  batch = clips(2)
+  a, b = brightness(batch, 0), brightness(batch, 1)
+  expected = formula(a + b / 2, batch.labels[:, 0])
+  expected += formula(a - 2 * b, batch.labels[:, 1])
+  assert float(evaluate(batch, bce=bce)[0]) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("official", [False, True])
+def test_stills_train_the_saliency_alone(official):
+  batch = clips(1)
+  expected = 0.1 * released(brightness(batch, 0), batch.labels[:, 0])
+  loss, outputs = evaluate(batch, official=official)
+  assert float(loss) == pytest.approx(expected, rel=1e-4)
+  # As released, a still stands on both sides of a pair.
+  assert outputs.batch_stats["count"] == (2 if official else 1)
+
+
+def test_a_group_is_a_target_with_several_references():
+  batch = clips(3)
+  target, b, c = (brightness(batch, i) for i in range(3))
+  expected = released(target + (b - c) / 2, batch.labels[:, 0])
+  loss, outputs = evaluate(batch)
+  assert float(loss) == pytest.approx(expected, rel=1e-4)
+  assert outputs.batch_stats["count"] == 3  # statistics of each frame apart
+
+
+def test_the_symmetric_form_pays_for_a_basis_that_is_not_orthogonal():
+  batch = clips(2)
+  plain, _ = evaluate(batch, "symmetric")
+  model, variables = make_toy("symmetric")
+  co_attention = variables["params"]["co_attention"]
+  other = co_attention | {"basis": 2 * co_attention["basis"]}
+  params = variables["params"] | {"co_attention": other}
+  loss, outputs = cosnet.objective(model, LOSSES)(
+      variables | {"params": params}, batch, jax.random.key(0)
+  )
+  assert float(outputs.metrics["orthogonality"]) == pytest.approx(9 * 8, rel=1e-4)
+  assert float(loss - plain) == pytest.approx(0.01 * 9 * 8, rel=1e-3)
+
+
+def test_a_batch_without_objects_is_no_accident_by_default():
+  batch = clips(2)
+  batch = batch.replace(labels=jnp.zeros_like(batch.labels))
+  assert np.isfinite(evaluate(batch)[0])
+  assert np.isinf(evaluate(batch, official=True)[0])
+
+
+def test_an_unknown_loss_is_named():
+  with pytest.raises(ValueError, match="bce is 'focal'; known: 'scaled'"):
+    cosnet.objective(make_toy()[0], LOSSES, bce="focal")
+
+
+def tiny():
+  """A real network, and parameters that are all 1."""
+  model = models.build("cosnet", **FIELDS)
+  shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *SIZE, 3)))
+  return model, jax.tree.map(lambda x: jnp.ones(x.shape), shapes["params"])
+
+
+def test_rates_of_a_stage_reach_the_parameters(config):
+  model, params = tiny()
+  stage = config.stages.main
+  stage.update(learning_rate=0.5, pair_rates=(0.01, 10.0), weight_decay=0.0, momentum=0)
+  tx = cosnet.RECIPE.optimizer(model, stage)
+  ones = jax.tree.map(jnp.ones_like, params)
+  state, steps = tx.init(params), []
+  for _ in range(2):
+    updates, state = tx.update(ones, state, params)
+    steps.append((
+        float(updates["encoder"]["saliency_head"]["bias"][0]),
+        float(updates["head_b"]["out"]["bias"][0]),
+    ))  # fmt: skip
+  left = 0.9**0.9  # after one of ten steps
+  assert steps[0] == (-0.5, 0.0)
+  assert steps[1] == pytest.approx((-0.005 * left, -5.0 * left))
+  stage.clip_length = 3  # the group form has no second side
+  updates, _ = cosnet.RECIPE.optimizer(model, stage).update(ones, state, params)
+  assert not float(jnp.abs(updates["head_b"]["out"]["bias"][0]))
+
+
+def test_models_are_scored_beside_fewer_references(config):
+  config.evaluation.update(references=2, compare_references=(0, 1))
+  config.model.fields.update(FIELDS)
+  model = models.build("cosnet", **FIELDS)
+  variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, *SIZE, 3)))
+  scoring = cosnet.RECIPE.scoring(config)
+  video = feeds.evaluation_source(config)[0]
+  names = scoring.baselines(model, variables)
+  assert list(names) == ["0 references", "1 reference"]
+  found = names["0 references"](video)
+  assert found.shape == (len(video), *config.evaluation.size)
+  frames = np.stack([video.frame(t) for t in range(len(video))]) / np.float32(255)
+  saliency = jax.jit(functools.partial(model.apply, method="saliency"))(
+      variables, frames
+  )
+  expected = np.asarray(upsample(saliency, config.evaluation.size)) > 0
+  assert (found == expected).mean() > 0.999
+  assert scoring.segment(model, variables)(video).shape == found.shape
