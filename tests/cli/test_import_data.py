@@ -97,15 +97,14 @@ def test_all_problems_are_listed_and_nothing_is_made(source, tmp_path, capsys):
   assert "6 problem(s)" in lines[-1]
 
 
-def test_frames_without_label_map_are_reported_and_stay_so(source, tmp_path):
+def test_frames_without_label_map_are_reported_and_left_out(source, tmp_path, capsys):
   (source / "Annotations/480p/two/00001.png").unlink()
   assert run(source, "--out", tmp_path / "out", "--val", "1") == 0
-  videos = [v for x in ("train", "val") for v in DavisFolder(str(tmp_path / "out"), x)]
-  (two,) = [video for video in videos if video.name == "two"]
-  assert two.labels(0) is not None and two.labels(1) is None
+  assert re.search("frames without, left out +1\n", capsys.readouterr().out)
   assert "  without label map: 00001\n" in (tmp_path / "out/report.txt").read_text()
-  # It could not be scored whole.
-  assert "two" not in (tmp_path / "out/ImageSets/2017/val.txt").read_text()
+  videos = [v for x in ("train", "val") for v in DavisFolder(str(tmp_path / "out"), x)]
+  lengths = {video.name: len(video) for video in videos}
+  assert lengths == {"one": 2, "two": 1, "three": 2}
 
 
 def test_frames_are_in_the_order_of_their_numbers(tmp_path):

@@ -24,9 +24,9 @@ videos as in YouTube-VIS or images, with masks as RLE or polygons. Every picture
 checked first; whatever is wrong is listed at once, and nothing is made of it.
 
 DIR receives the layout of DAVIS 2017 (480p is but a name there: sizes stay as they
-are), report.txt and contact_sheet.jpg. Frames and label maps keep their bytes; where
-the disk allows, they are hard links and take no space. The same command goes on with
-an import that was stopped.
+are), report.txt and contact_sheet.jpg. Frames without a label map are reported and left
+out. Frames and label maps keep their bytes; where the disk allows, they are hard links
+and take no space. The same command goes on with an import that was stopped.
 """
 
 
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
     print(f"{args.out}: already imported from {args.source}; nothing is left to do.")
     return
   found = _check(job, data, args.workers)
-  lists = import_job.split(data, found, args.val)
+  lists = import_job.split(data, args.val)
   _write(job, data)
   job.finish(data, found, lists)
   print(f"{data.layout} layout, {args.source}\n\n{survey.table(found)}\n")

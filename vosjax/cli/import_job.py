@@ -26,7 +26,7 @@ Video = FolderVideo | CocoVideo
 
 _FRAMES, _LABELS = "JPEGImages/480p", "Annotations/480p"
 _LISTS = "ImageSets/2017"
-_JOURNAL, _JOB = "checked.jsonl", "job.json"
+_NOTE, _JOURNAL, _JOB = "import.json", "checked.jsonl", "job.json"
 _SHEET_ROWS, _SHEET_COLUMNS, _CELL_WIDTH = 12, 4, 320
 _VALIDATION_SHARE = 10  # one video of so many
 
@@ -68,7 +68,7 @@ class Job:
     Raises:
       ValueError: `out` or its part holds something else.
     """
-    for folder, note in ((self._out, folders.IMPORT_NOTE), (self._part, _JOB)):
+    for folder, note in ((self._out, _NOTE), (self._part, _JOB)):
       if not folder.exists() or folder.is_dir() and not any(folder.iterdir()):
         continue
       try:
@@ -120,7 +120,8 @@ class Job:
       pool.shutdown(wait=False, cancel_futures=True)
 
   def write(self, video: Video) -> None:
-    """Writes a video, unless it has been written before."""
+    """Writes a video's annotated frames, unless they have been written before."""
+    video = video.annotated_part()
     names = own.frame_names(video)
     for folder, fill in ((_FRAMES, _write_frames), (_LABELS, _write_labels)):
       target = self._part / folder / video.name
@@ -145,7 +146,7 @@ class Job:
     files["report.txt"] = "\n".join(
         [f"{self._source}: {data.layout} layout", "", table(found), "",
          *details(found), ""])
-    files[folders.IMPORT_NOTE] = json.dumps(note, indent=1)
+    files[_NOTE] = json.dumps(note, indent=1)
     if any(data.categories.values()):
       files["meta.json"] = json.dumps(_meta(data.categories), indent=1)
     for name, text in files.items():
@@ -187,20 +188,18 @@ class Job:
 
 
 def split(
-    data: own.OwnData, found: Sequence[VideoSurvey], val: str | None
+    data: own.OwnData, val: str | None
 ) -> dict[str, list[str]]:
   """Names of the videos to train on and of those to validate on.
 
   Args:
     data: the videos, and lists that they came with.
-    found: their surveys. Only videos whose every frame is annotated can be scored, so
-      these are preferred for validation.
     val: a text file of names, a number of videos, or None.
 
   Raises:
     ValueError: `val` is neither, or names a video that is not there.
   """
-  names = [s.name for s in found]
+  names = [video.name for video in data.videos]
   if val is None and data.lists:
     return {key: list(listed) for key, listed in data.lists.items()}
   if val is not None and not val.isdecimal():
@@ -212,10 +211,7 @@ def split(
     if val is not None and not 1 <= count < len(names):
       raise ValueError(
           f"--val {val}: of {len(names)} videos, 1 to {len(names) - 1} can be kept.")
-    whole = [s.name for s in found if not s.missing]
-    candidates = whole if len(whole) >= count else names
-    chosen = [candidates[(2 * i + 1) * len(candidates) // (2 * count)]
-              for i in range(count)]
+    chosen = [names[(2 * i + 1) * len(names) // (2 * count)] for i in range(count)]
   # A single video has to serve for both.
   return {"train": [name for name in names if name not in chosen] or names,
           "val": chosen}
@@ -230,10 +226,8 @@ def _write_labels(video, names, folder):
   for t, name in enumerate(names):
     target = folder / f"{name}.png"
     if isinstance(video, CocoVideo):
-      labels = video.labels(t)
-      if labels is not None:
-        export.write_labels(target, labels)
-    elif video.label_files[t] is not None:
+      export.write_labels(target, video.labels(t))
+    else:
       _take(video.label_files[t], target)
 
 
@@ -254,9 +248,10 @@ def _meta(categories: Mapping[str, Mapping[int, str]]) -> dict[str, Any]:
 
 def _contact_sheet(videos: Sequence[Video]) -> bytes:
   """A JPEG of some videos, a row each, objects in colour."""
-  rows = [videos[i] for i in _spread(len(videos), _SHEET_ROWS)]
+  rows = [videos[i].annotated_part() for i in _spread(len(videos), _SHEET_ROWS)]
   cells = [
-      [_shown(video, t) for t in _spread(len(video), _SHEET_COLUMNS)] for video in rows]
+      [viz.overlay(video.frame(t), video.labels(t))
+       for t in _spread(len(video), _SHEET_COLUMNS)] for video in rows]
   captions = [f"{video.name}, {len(video)} frames" for video in rows]
   sheet = viz.contact_sheet(cells, row_captions=captions, cell_width=_CELL_WIDTH)
   buffer = io.BytesIO()
@@ -266,9 +261,3 @@ def _contact_sheet(videos: Sequence[Video]) -> bytes:
 
 def _spread(length: int, most: int) -> list[int]:
   return np.unique(np.linspace(0, length - 1, most).round().astype(int)).tolist()
-
-
-def _shown(video, t):
-  labels = video.labels(t)
-  frame = video.frame(t)
-  return frame if labels is None else viz.overlay(frame, labels)

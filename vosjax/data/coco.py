@@ -90,6 +90,10 @@ class CocoVideo:
       labels[mask] = one.object_id
     return labels
 
+  def annotated_part(self) -> "CocoVideo":
+    """The video itself: a JSON annotates all frames of a video, or none."""
+    return self
+
 
 def read_coco(path: Path, frames: Path | None = None) -> list[CocoVideo]:
   """The videos of a JSON file.

@@ -15,9 +15,6 @@ _FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
 _RESOLUTION = re.compile(r"\d+p|Full-Resolution")
 _MAX_LISTED = 20
 
-# In a folder that `vosjax import-data` wrote: every file was checked by then.
-IMPORT_NOTE = "import.json"
-
 
 @dataclasses.dataclass(frozen=True)
 class FolderVideo:
@@ -61,6 +58,13 @@ class FolderVideo:
     labels = self._sized(images.read_labels(path), path)
     return (labels > 0).view(np.uint8) if self.binary else labels
 
+  def annotated_part(self) -> "FolderVideo":
+    """The video of the annotated frames alone."""
+    kept = [t for t, path in enumerate(self.label_files) if path is not None]
+    return dataclasses.replace(
+        self, frame_files=tuple(self.frame_files[t] for t in kept),
+        label_files=tuple(self.label_files[t] for t in kept))
+
   def _sized(self, array: np.ndarray, path: Path) -> np.ndarray:
     if array.shape[:2] != self.size:
       raise ValueError(
@@ -88,7 +92,7 @@ class DavisFolder:
     annotations: folder of label maps; `Annotations_unsupervised` for the
       unsupervised 2017 task.
     sparse: some frames have no annotation on purpose. Otherwise such a frame is
-      a missing file. By default only folders of `vosjax import-data` are sparse.
+      a missing file.
 
   Raises:
     ValueError: all missing folders and files at once.
@@ -99,7 +103,7 @@ class DavisFolder:
   year: int = 2017
   resolution: str = "480p"
   annotations: str = "Annotations"
-  sparse: bool | None = None
+  sparse: bool = False
   videos: tuple[FolderVideo, ...] = dataclasses.field(
       init=False, repr=False, compare=False)
 
@@ -108,12 +112,9 @@ class DavisFolder:
       raise ValueError(f"year: got {self.year}, expected 2016 or 2017.")
     frames_root = _existing(Path(self.root) / "JPEGImages", self.resolution)
     labels_root = _existing(Path(self.root) / self.annotations, self.resolution)
-    sparse = self.sparse
-    if sparse is None:
-      sparse = (Path(self.root) / IMPORT_NOTE).is_file()
     videos = _open_all(
         self.root, self.subset, self._names(), frames_root, labels_root,
-        sparse=sparse, binary=self.year == 2016)
+        sparse=self.sparse, binary=self.year == 2016)
     object.__setattr__(self, "videos", videos)
 
   def __len__(self) -> int:
@@ -143,7 +144,8 @@ class YoutubeVosFolder:
   """A data set in the layout of YouTube-VOS, as unpacked, as a source of videos.
 
   `ROOT/JPEGImages/VIDEO/00000.jpg` and `ROOT/Annotations/VIDEO/00000.png`, without
-  lists. Frames may have no annotation.
+  lists. Frames without annotation are left out: 6 of 30 a second are annotated, and a
+  clip to train on is made of these.
 
   Attributes:
     root: the folder that holds `JPEGImages`, or the one above it, which holds such a
@@ -173,6 +175,7 @@ class YoutubeVosFolder:
       raise ValueError(f"root: {labels_root} holds no folder of annotations.")
     videos = _open_all(
         str(root), self.subset, names, root / "JPEGImages", labels_root, sparse=True)
+    videos = tuple(video.annotated_part() for video in videos)
     object.__setattr__(self, "videos", videos)
 
   def __len__(self) -> int:

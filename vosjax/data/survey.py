@@ -97,7 +97,7 @@ def table(surveys: Sequence[VideoSurvey]) -> str:
       ("videos", f"{len(surveys)}"),
       ("frames", f"{frames}"),
       ("frames with a label map", f"{frames - missing}"),
-      ("frames without", f"{missing}"),
+      ("frames without, left out", f"{missing}"),
       ("label maps without object", f"{sum(len(s.empty) for s in surveys)}"),
       ("sizes (height x width)",
        ", ".join(f"{size} ({count})" for size, count in sizes.most_common())),
