@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from vosjax.data import transforms
+from vosjax.data.folders import DavisFolder
+from vosjax.data.memory import InMemory
 from vosjax.data.sources import Clip
 
 
@@ -171,3 +173,34 @@ def test_resize_to_the_same_size_changes_nothing(size):
   original = clip(np.zeros((1, *size), np.uint8))
   assert transforms.Resize(size).random_map(
       original, np.random.default_rng(0)) is original
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_a_clip_resized_while_it_is_read_equals_one_resized_afterwards(
+    davis, in_memory
+):
+  source = DavisFolder(str(davis))
+  video = InMemory(source)[1] if in_memory else source[1]
+
+  def sample(**options):
+    sampler = transforms.SampleClip(3, 5, **options)
+    return sampler.random_map(video, np.random.default_rng(0))
+
+  once = sample(size=(10, 14))
+  twice = transforms.Resize((10, 14)).random_map(sample(), np.random.default_rng(0))
+  assert once["name"] == twice["name"]
+  assert once["frames"].shape == (3, 10, 14, 3)
+  for kind in ("frames", "labels"):
+    np.testing.assert_array_equal(once[kind], twice[kind])
+
+
+@pytest.mark.parametrize("size", [None, (6, 10)])
+def test_the_labels_of_a_start_are_decoded_once(monkeypatch, size):
+  asked = []
+  labels = Frames.labels
+  monkeypatch.setattr(
+      Frames, "labels", lambda self, t: asked.append(t) or labels(self, t))
+  video = Frames([with_object(100)] * 4)
+  transforms.SampleClip(3, 50, first=True, size=size).random_map(
+      video, np.random.default_rng(0))
+  assert asked == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""`vosjax benchmark`: the speed of a model, or of the metrics, on this machine."""
+"""`vosjax benchmark`: the speed of a model, of metrics or of data on this machine."""
 
 import argparse
 import json
@@ -17,13 +17,15 @@ examples:
   vosjax benchmark rvos --size 256x448 --objects 10 --field one_shot=true
   vosjax benchmark cosnet --size 473x473 --field num_references=5
   vosjax benchmark metrics --size 480x854 --objects 2 --frames 20
+  vosjax benchmark data --size 480x854
 
 Weights are random, which changes no speed. The peak is that of a matrix product
 measured in the same run; FLOP are those of the network's direct form. For metrics
-the times are set beside those that the official toolkits state.
+the times are set beside those that the official toolkits state; for data the rate of
+training clips beside that of decoding (and resizing) their pictures and nothing else.
 """
 
-METRICS = "metrics"
+METRICS, DATA = "metrics", "data"
 
 ROWS = (
     ("ms_per_frame", "time of a frame", "{:.1f} ms"),
@@ -42,9 +44,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of `vosjax benchmark`."""
   parser.epilog = EXAMPLE
   parser.add_argument(
-      "model", choices=[*sorted(models.MODELS), METRICS],
+      "model", choices=[*sorted(models.MODELS), METRICS, DATA],
       help="which network; metrics: J, F, T and the protocols (--size, --objects and "
-      "--frames alone count then)")  # fmt: skip
+      "--frames alone count then); data: clips to train on (--size alone)")  # fmt: skip
   parser.add_argument(
       "--size", type=_size, default=(480, 864), metavar="HxW",
       help="rows x columns of the frames (default 480x864)")  # fmt: skip
@@ -82,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
   """
   if args.json and not args.json.parent.is_dir():
     raise ValueError(f"--json {args.json}: there is no folder {args.json.parent}.")
-  measured = _metrics(args) if args.model == METRICS else _model(args)
+  measured = {METRICS: _metrics, DATA: _data}.get(args.model, _model)(args)
   if args.json:
     text = json.dumps(measured, indent=2) + "\n"
     export.write_bytes(args.json, text.encode())
@@ -92,6 +94,15 @@ def _metrics(args):
   result = benchmark_metrics.measure(
       size=args.size, objects=args.objects, frames=args.frames, progress=_tell)
   print(benchmark_metrics.table(result))
+  return result
+
+
+def _data(args):
+  from vosjax.data import throughput  # loads grain
+
+  _tell("clips, decoding and resizing")
+  result = throughput.measure(args.size)
+  print(throughput.table(result))
   return result
 
 

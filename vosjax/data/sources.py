@@ -52,10 +52,16 @@ class Source(Protocol):
     """One video; opening it decodes nothing."""
 
 
-def read_clip(video: Video, start: int, length: int) -> Clip:
+def read_clip(
+    video: Video,
+    start: int,
+    length: int,
+    first_labels: UInt8[np.ndarray, "h w"] | None = None,
+) -> Clip:
   """Decodes `length` frames from `start` on, and nothing else.
 
-  Frames without annotation get 255 everywhere. A video may offer its own
+  `first_labels` are those of the start, where they are decoded already. Frames without
+  annotation get 255 everywhere. A video may offer its own
   `clip(start, length) -> (frames, labels)` where that is faster.
   """
   name = f"{video.name}/{video.frame_names[start]}"
@@ -67,7 +73,8 @@ def read_clip(video: Video, start: int, length: int) -> Clip:
   labels = np.full(frames.shape[:3], VOID, np.uint8)
   for t in range(length):
     frames[t] = first if t == 0 else video.frame(start + t)
-    annotation = video.labels(start + t)
+    known = t == 0 and first_labels is not None
+    annotation = first_labels if known else video.labels(start + t)
     if annotation is not None:
       labels[t] = annotation
   return Clip(frames=frames, labels=labels, name=name)

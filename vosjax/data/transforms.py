@@ -44,11 +44,14 @@ class SampleClip(grain.transforms.RandomMap):
     length: number of frames.
     min_object_pixels: an id must have more pixels than this, before resizing.
     first: take the earliest such start (validation).
+    size: (height, width) as in Resize, which it saves: frames are resized as they are
+      decoded, because memory for a clip of large ones takes longer than to fill it.
   """
 
   length: int
   min_object_pixels: int = 100
   first: bool = False
+  size: tuple[int, int] | None = None
 
   def random_map(self, video: Video, rng: np.random.Generator) -> Clip | None:
     """The clip, or None if the video has no such start."""
@@ -56,8 +59,16 @@ class SampleClip(grain.transforms.RandomMap):
     for start in starts if self.first else rng.permutation(starts):
       labels = video.labels(int(start))
       if labels is not None and _ids(labels, self.min_object_pixels).size:
-        return read_clip(video, int(start), self.length)
+        return self._read(video, int(start), labels)
     return None
+
+  def _read(self, video: Video, start: int, labels: np.ndarray) -> Clip:
+    if self.size is None:
+      return read_clip(video, start, self.length, labels)
+    if hasattr(video, "clip"):
+      return _resize_clip(read_clip(video, start, self.length), self.size)
+    labels = _resize(labels, self.size, Image.Resampling.NEAREST)
+    return read_clip(_Resized(video, self.size), start, self.length, labels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,14 +83,7 @@ class Resize(grain.transforms.RandomMap):
 
   def random_map(self, clip: Clip, rng: np.random.Generator) -> Clip:  # noqa: ARG002
     """The clip at `size`."""
-    if clip["frames"].shape[1:3] == tuple(self.size):
-      return clip
-    return clip | {
-        "frames": np.stack([_resize(f, self.size, Image.Resampling.BILINEAR)
-                            for f in clip["frames"]]),
-        "labels": np.stack([_resize(f, self.size, Image.Resampling.NEAREST)
-                            for f in clip["labels"]]),
-    }
+    return _resize_clip(clip, self.size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,9 +184,50 @@ def _ids(labels: UInt8[np.ndarray, "h w"], min_pixels: int) -> np.ndarray:
   return np.flatnonzero(counts > min_pixels)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Resized:
+  """A video whose pictures are resized as they are decoded."""
+
+  video: Video
+  size: tuple[int, int]
+
+  @property
+  def name(self) -> str:
+    return self.video.name
+
+  @property
+  def frame_names(self) -> tuple[str, ...]:
+    return self.video.frame_names
+
+  def __len__(self) -> int:
+    return len(self.video)
+
+  def frame(self, index: int) -> np.ndarray:
+    return _resize(self.video.frame(index), self.size, Image.Resampling.BILINEAR)
+
+  def labels(self, index: int) -> np.ndarray | None:
+    labels = self.video.labels(index)
+    if labels is None:
+      return None
+    return _resize(labels, self.size, Image.Resampling.NEAREST)
+
+
+def _resize_clip(clip: Clip, size: tuple[int, int]) -> Clip:
+  if clip["frames"].shape[1:3] == tuple(size):
+    return clip
+  return clip | {
+      "frames": np.stack([_resize(f, size, Image.Resampling.BILINEAR)
+                          for f in clip["frames"]]),
+      "labels": np.stack([_resize(f, size, Image.Resampling.NEAREST)
+                          for f in clip["labels"]]),
+  }
+
+
 def _resize(image: np.ndarray, size: tuple[int, int],
             resample: Image.Resampling) -> np.ndarray:
   height, width = size
+  if image.shape[:2] == (height, width):
+    return image
   return np.asarray(Image.fromarray(image).resize((width, height), resample))
 
 
