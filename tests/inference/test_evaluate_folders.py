@@ -109,7 +109,8 @@ def test_all_problems_are_listed_and_nothing_is_scored(davis, tmp_path, capsys):
     (["."], "holds the annotations themselves"),
     (["pert", "--set", "2016/train"], "no list '2016/train'.*2017/val"),
     (["pert", "--workers", "0"], "--workers is 0"),
-    (["pert", "--root", "pert"], "holds no folder Annotations"),
+    (["pert", "--root", "pert"], "holds no folder Annotations.*datasets/export.py"),
+    (["pert", "--root", "absent"], "--root absent: no such folder"),
     (["pert", "--out", "ImageSets/2017/val.txt/x"], "val.txt is no folder that you"),
 ])
 def test_wrong_arguments_are_one_line(original, monkeypatch, capsys, arguments, text):

@@ -17,7 +17,9 @@ example:
 
 PREDICTIONS holds one folder of PNGs for each sequence, named as in the data set, with
 object ids as pixel values. --root holds Annotations/[480p/]SEQUENCE/FRAME.png, and
-JPEGImages likewise for the pictures of the report.
+JPEGImages likewise for the pictures of the report. YouTube-VOS also needs meta.json.
+For FBMS, YouTube-Objects and SegTrack v2, datasets/build.py and datasets/export.py make
+that layout of the original files.
 
 DIR receives global_results-SET.csv and per-sequence_results-SET.csv as the DAVIS
 toolkit writes them, results.json, curves/SEQUENCE.svg and report.html.

@@ -176,9 +176,12 @@ def _annotation_root(root: Path, names: Sequence[str]) -> Path:
   for name in names:
     if (root / name).is_dir():
       return _below_resolution(root / name)
+  if not root.is_dir():
+    raise ValueError(f"--root {root}: no such folder.")
   raise ValueError(
-      f"{root}: holds no folder {' or '.join(names)}. Expected "
-      f"{root / names[0]}/[RESOLUTION/]SEQUENCE/FRAME.png.")
+      f"--root {root}: holds no folder {' or '.join(names)}. Expected "
+      f"{root / names[0]}/[RESOLUTION/]SEQUENCE/FRAME.png; datasets/export.py writes "
+      "it for data sets that come in another layout.")
 
 
 def _below_resolution(folder: Path) -> Path:
