@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from ml_collections import ConfigDict
 
 from vosjax.models.rvos import RVOSFeatures
 from vosjax.models.unroll import time_first
+from vosjax.train.recipes.recurrent import two_adams
 from vosjax.train.recipes.rvos_clips import clip_losses, decode_clip
 
 
@@ -108,7 +110,7 @@ def check(case, prefix, fields, previous, official, encoder, train):
   params = {"decoder": grads[0]} | jax.jit(lambda f, x: f(x))(pull, grads[1])[0]
   norms = [optax.tree.norm(module(name, params)) for name in case["grad_modules"]]
   np.testing.assert_allclose(norms, case[f"{prefix}grad_norms"], rtol=1e-3)
-  return stats
+  return stats, params, variables["params"], model
 
 
 @pytest.mark.slow
@@ -127,10 +129,27 @@ def test_batch_statistics(official, golden, encoder, name):
   """BatchNorm as in training, and the running statistics after the clip."""
   file, fields, previous = CASES[name]
   case = golden(f"rvos/golden_train_{file}.npz")
-  updated = check(case, "", fields, previous, official, encoder, train=True)
+  updated, grads, params, model = check(
+      case, "", fields, previous, official, encoder, train=True
+  )
   stats = updated["batch_stats"]["encoder"]
   stem = stats["backbone"]["stem"]["norm"]
   assert gap(stem["mean"], case["bn1_running_mean_after"]) < 5e-6
   assert gap(stem["var"], case["bn1_running_var_after"]) < 5e-6
   coarse = stats["skips_0"]["norm"]["mean"]
   assert gap(coarse, case["bn5_running_mean_after"]) < 5e-6
+  check_step(case, model, params, grads)
+
+
+def check_step(case, model, params, grads):
+  """How far each module goes in a step of both Adams, repeated updates included."""
+  stage = ConfigDict({
+      "learning_rate": 1e-3, "encoder_learning_rate": 1e-6, "weight_decay": 1e-6,
+      "lr_decay": 1.0, "steps_per_epoch": 1, "official": True,
+  })  # fmt: skip
+  tx = two_adams(model, stage)
+  grads = {side: grads[side] for side in params}
+  updates = jax.jit(lambda p, g: tx.update(g, tx.init(p), p)[0])(params, grads)
+  moved = [optax.tree.norm(module(name, updates)) for name in case["grad_modules"]]
+  # Adam makes a full step of the tiniest gradient, whose sign is chance.
+  np.testing.assert_allclose(moved, case["delta_norms"], rtol=2e-2)
