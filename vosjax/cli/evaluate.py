@@ -65,6 +65,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
       "--no-stability", action="store_true",
       help="davis2016: leave out T, the slow part")
   parser.add_argument(
+      "--by-instances", action="store_true",
+      help="also print J and F by the number of objects in a video")
+  parser.add_argument(
       "--workers", type=int, default=os.cpu_count() or 1, metavar="N",
       help="processes (default: %(default)s, one for each core)")
 
@@ -101,6 +104,8 @@ def run(args: argparse.Namespace) -> None:
         f"nothing was scored: {len(error.problems)} problem(s), listed above. Put them "
         "right and run the command again.") from None
   print(result.table())
+  if args.by_instances:
+    print(f"\n{result.instances_table()}")
   print(f"\n{result.protocol}: {result.rule}; {len(sequences)} sequences, in percent.")
   if args.out is not None:
     name = pathlib.Path(subset).stem if subset else "all"

@@ -1,5 +1,6 @@
 """What an evaluation found: rows, their averages, and the files made of them."""
 
+import collections
 import dataclasses
 import functools
 import json
@@ -68,6 +69,29 @@ class Result:
   rule: str
   rows: tuple[Row, ...]
   summary: Mapping[str, float]
+
+  def by_instances(self) -> dict[int, dict[str, float]]:
+    """Averages over the objects of videos with one object, with two, and so on.
+
+    A video has as many objects as rows.
+
+    Source: Ventura et al., CVPR 2019 (RVOS), table 3.
+    """
+    counts = collections.Counter(row.sequence for row in self.rows)
+    groups: dict[int, list[Row]] = {count: [] for count in sorted(set(counts.values()))}
+    for row in self.rows:
+      groups[counts[row.sequence]].append(row)
+    return {count: average(rows) for count, rows in groups.items()}
+
+  def instances_table(self) -> str:
+    """J and F in percent by the number of objects in a video."""
+    lines = ["objects  videos       J       F"]
+    counts = collections.Counter(row.sequence for row in self.rows)
+    for count, means in self.by_instances().items():
+      videos = list(counts.values()).count(count)
+      values = _percent(means["J-Mean"]) + _percent(means["F-Mean"])
+      lines.append(f"{count:>7}{videos:>8}{values}")
+    return "\n".join(lines)
 
   def global_csv(self) -> str:
     """One line of averages; for DAVIS 2017 the toolkit's file, digit for digit."""
