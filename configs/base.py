@@ -144,7 +144,8 @@ def rvos_stage(**changes: Any) -> ConfigDict:
       flip=True,  # left-right, half of the clips
       affine=True,  # rotate, move, shear and zoom whole clips
       remat=False,  # recompute frames in the backward pass
-      # Frames per iteration of the scan. 0: all of them on CPU, 1 elsewhere.
+      # Frames and objects per iteration of their scans. 0: all of them on CPU, where
+      # the gradient takes half the time then (727 and 385 ms, embedded), 1 elsewhere.
       unroll_steps=0,
   )
 

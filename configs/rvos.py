@@ -97,8 +97,9 @@ def smoke():
   config.data.synthvos_objects = 2
   for stage in config.stages.values():
     stage.update(
-        size=(32, 48), batch_size=2, clip_length=3, num_steps=10, steps_per_epoch=10
-    )
+        size=(32, 48), batch_size=2, clip_length=3, num_steps=10, steps_per_epoch=10,
+        unroll_steps=1,
+    )  # fmt: skip
   config.checkpoint.every_steps = 10
   config.log.every_steps = 5
   config.log.curves_every_steps = 20

@@ -134,7 +134,13 @@ def matrix_peak(dtype: Any) -> float:
 def direct_flops(
     model: nn.Module, variables: Variables, size: tuple[int, int], objects: int
 ) -> float:
-  """FLOP of one frame, as the compiler counts them before optimising."""
+  """FLOP of one frame, as the compiler counts them before optimising.
+
+  It counts one iteration of a loop, so objects do not run in one here; what is read
+  from several references does.
+  """
+  if hasattr(model, "unroll_objects"):
+    model = model.clone(unroll_objects=True)
   frames = jax.ShapeDtypeStruct((1, *model.framing(size).padded_size, 3), jnp.float32)
   masks = jax.ShapeDtypeStruct((1, objects, *frames.shape[1:3]), jnp.float32)
   active = jax.ShapeDtypeStruct((1, objects), bool)

@@ -31,7 +31,7 @@ def objective(
     previous: Previous = "truth",
     official: bool = False,
     remat: bool = False,
-    unroll_steps: int = 1,
+    unroll_steps: int | bool = 1,
 ) -> Objective:
   """The soft IoU loss of each frame, summed over the clip; nothing is truncated.
 
@@ -46,7 +46,7 @@ def objective(
       number, even where the slot was matched to another; void is background.
       Otherwise objects of any frame of the clip count in all, and void in none.
     remat: recompute frames in the backward pass.
-    unroll_steps: frames per iteration of the scan.
+    unroll_steps: frames per iteration of the scan; True: all.
   """
 
   def loss_of(variables, batch, key):
@@ -84,13 +84,13 @@ def split_objects(
 
 
 def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
-  cpu = jax.default_backend() == "cpu"
+  unroll = stage.unroll_steps or jax.default_backend() == "cpu"
   return objective(
-      model.clone(unroll_objects=model.num_objects if cpu else 1),
+      model.clone(unroll_objects=unroll),
       previous=stage.previous,
       official=stage.official,
       remat=stage.remat,
-      unroll_steps=stage.unroll_steps or (stage.clip_length if cpu else 1),
+      unroll_steps=unroll,
   )
 
 

@@ -23,7 +23,7 @@ def decode_clip(
     *,
     previous: Previous = "inferred",
     remat: bool = False,
-    unroll_steps: int = 1,
+    unroll_steps: int | bool = 1,
 ) -> Float[Array, "b t o h w"]:
   """Probabilities of the objects in every frame of a clip.
 
@@ -36,7 +36,7 @@ def decode_clip(
       inferred itself, through which no gradient passes. The first frame sees its own
       truth in both cases; with "truth" the second frame sees that once more.
     remat: recompute each frame in the backward pass.
-    unroll_steps: frames per iteration of the scan.
+    unroll_steps: frames per iteration of the scan; True: all.
   """
   truth = jnp.swapaxes(jnp.asarray(truth), 0, 1)
   given = truth[0] if model.one_shot else None
