@@ -281,3 +281,21 @@ def test_frozen_stages_stay(grown):
   backbone = updates["encoder"]["backbone"]
   assert not any(x.any() for x in jax.tree.leaves(backbone["stem"]))
   assert all(x.any() for x in jax.tree.leaves(backbone["stage1"]))
+
+
+def test_no_cell_state_passes_through_time(tiny):
+  """What is left of a frame without its hidden maps is nothing."""
+  model, variables, features = tiny
+  first = jax.tree.map(lambda x: x[0], features)
+  masks = jnp.zeros((1, 2, *SIZE)).at[:, :, 4:20, 8:30].set(1)
+  segment = jax.jit(
+      lambda state: model.apply(
+          variables, state, first, jnp.ones((1, 2), bool), method="segment"
+      )
+  )
+  state = model.apply(variables, first, masks, method="begin")
+  after, before = segment(state)
+  assert set(vars(after)) == {"hidden", "masks", "seen"}
+  forgotten = after.replace(hidden=jax.tree.map(jnp.zeros_like, after.hidden))
+  np.testing.assert_array_equal(segment(forgotten)[1].logits, before.logits)
+  assert jnp.abs(segment(after)[1].logits - before.logits).max() > 1e-3
