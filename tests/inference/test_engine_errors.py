@@ -69,6 +69,21 @@ def test_bad_calls_are_refused_and_change_nothing(tiny, frames, call, message):
   )
 
 
+def test_a_refused_step_is_not_the_frame_given_last(tiny, frames):
+  """What is added afterwards belongs to the frame before it."""
+  spoilt = vosjax.VideoSegmenter(*tiny, max_objects=2)
+  untouched = vosjax.VideoSegmenter(*tiny, max_objects=2)
+  for segmenter in (spoilt, untouched):
+    segmenter.start(frames[0], ONE)
+  with pytest.raises(ValueError, match=r"step\(\): 3 new objects .* but 1 of 2"):
+    spoilt.step(frames[3], np.arange(2, 5).repeat(512).reshape(SIZE))
+  for segmenter in (spoilt, untouched):
+    segmenter.add(np.roll(2 * ONE, 20))
+  np.testing.assert_array_equal(
+      spoilt.step(frames[1]).probs, untouched.step(frames[1]).probs
+  )
+
+
 def test_calls_before_start_are_refused(tiny):
   segmenter = vosjax.VideoSegmenter(*tiny)
   with pytest.raises(ValueError, match=r"step\(\): call start\(\) with the first"):

@@ -64,9 +64,7 @@ class VideoSegmenter:
       raise ValueError(f"max_objects must be at least 1, not {max_objects}.")
     self._readout = model.readout
     self._recurrence = checks.choose_recurrence(recurrence, model)
-    self._references = checks.choose_references(
-        references, reference_policy, model
-    )
+    self._references = checks.choose_references(references, reference_policy, model)
     self._policy, self._seed = reference_policy, seed
     self._model, self._variables = programs.prepare(model, variables)
     if isinstance(model, TakesReferences) and self._references != ALL:
@@ -126,6 +124,8 @@ class VideoSegmenter:
     frame, labels = self._check(frame, labels, "step")
     ids = () if labels is None else checks.ids(labels)
     self._slots.refuse_known(ids, "step")
+    if self._max_objects is not None:
+      self._slots.refuse_excess(ids, "step")  # before the last frame is forgotten
     self._features = self._encode(frame)
     if not ids:
       return self._finish()
