@@ -73,18 +73,19 @@ def embedded(row):
       synthvos_clutter=0.3,
   )  # fmt: skip
   stage = {
-      "size": (128, 224), "batch_size": 4, "clip_length": 4, "steps_per_epoch": 100,
-      "learning_rate": 2.5e-3, "encoder_learning_rate": 2.5e-3, "lr_decay": 0.9,
+      "size": (128, 224), "batch_size": 2, "clip_length": 4, "steps_per_epoch": 100,
+      "learning_rate": 2.5e-3, "encoder_learning_rate": 2.5e-3, "lr_decay": 0.8,
       "weight_decay": 1e-6, "affine": False,
   }  # fmt: skip
-  both = (500, 500) if ROWS[row][1] == 2 else (1000,)
-  _row(config, row, stage, both)
+  _row(config, row, stage, (700, 500) if ROWS[row][1] == 2 else (1200,))
+  if "stage2" in config.stages:
+    config.stages.stage2.update(learning_rate=1e-3, encoder_learning_rate=1e-3)
   for stage in config.stages.values():
     stage.sources.synthvos = 1.0
   config.checkpoint.every_steps = 200
   config.log.every_steps = 10
   config.log.curves_every_steps = 500
-  config.validation.every_steps = 500
+  config.validation.every_steps = 600
   config.evaluation.max_objects = 3
   return config
 
