@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vosjax.models.backbones.fcn import centre
 from vosjax.models.ris import RIS, RISFeatures, RISState
 
 
@@ -96,3 +97,31 @@ def test_masks_cannot_be_given():
   features = RISFeatures(jnp.zeros((1, 4, 4, 4)), (4, 4))
   with pytest.raises(ValueError, match="zero-shot"):
     RIS().init_state(features, jnp.zeros((1, 1, 4, 4)))
+
+
+@pytest.mark.parametrize(("size", "positions"), [
+    ((500, 500), (64, 64)), ((256, 448), (36, 60)),
+])  # fmt: skip
+def test_fcn8_features_have_the_sizes_of_the_program(size, positions):
+  """For 256 x 448, where its crops do not line up, both sides share as much."""
+  model = RIS(extractor="fcn8", channels=3, num_objects=2)
+  frames = jnp.zeros((1, *size, 3))
+  features, variables = jax.eval_shape(
+      lambda key: model.init_with_output(key, frames, method="encode"),
+      jax.random.key(0),
+  )
+  assert features.gates.shape == (1, *positions, 12)
+  prediction = jax.eval_shape(
+      lambda key: model.init_with_output(key, frames)[0], jax.random.key(0)
+  )
+  assert prediction.logits.shape == (1, 2, *size)
+  vgg = variables["params"]["fcn"]["vgg"]
+  assert vgg["fc6"]["kernel"].shape == (7, 7, 512, 4096)
+  assert sum(x.size for x in jax.tree.leaves(vgg)) == 134_260_544
+  assert model.frozen == ("fcn/vgg",)
+
+
+def test_what_is_added_lies_about_one_centre():
+  x = jnp.arange(25.0).reshape(1, 5, 5, 1)
+  assert centre(x, (1, 1)).item() == 12
+  np.testing.assert_array_equal(centre(x, (3, 5)), x[:, 1:4])

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vosjax.models.api import Readout
+from vosjax.models.backbones.fcn import FCN8, centre
 from vosjax.models.modules.conv import Conv, Dtype
 from vosjax.models.modules.conv_lstm import ConvLSTMCell
 from vosjax.models.modules.spatial_inhibition import SpatialInhibition, uniform
@@ -20,6 +21,7 @@ from vosjax.ops import antialias, resize
 from vosjax.ops.masks import clip_probability
 from vosjax.types import Active, AnyArray, Frames, Masks, Prediction, record
 
+_FCN_STRIDE = 8
 _SCORE_BIAS = 10.0  # at first everything is an object
 
 
@@ -42,17 +44,18 @@ class RISState:
 
 
 class RIS(nn.Module):
-  """The RIS network with the features of its leaf experiments: 3x3 convolutions.
+  """The RIS network; defaults are those of its experiments with leaves.
 
   Every object is read from the same features; only the state of two ConvLSTM cells
   tells the steps apart. `segment` decodes as many objects as `active` has slots and
   gives `aux["score_logits"]` [b o], positive where there is an object.
 
   Attributes:
-    channels: of features and states.
-    num_convolutions: of the feature extractor.
-    stride: of the features, a power of two; masks are then enlarged as probabilities.
-      The leaf experiments have 1, those with people 8.
+    extractor: of the features. "convolutions": 3x3, each with a ReLU (leaves); "fcn8":
+      FCN-8s at stride 8, whose VGG-16 is not trained (people).
+    channels: of features and states; 100 for people.
+    num_convolutions: of the extractor of that name.
+    stride: of its features, a power of two; masks are enlarged as probabilities.
     num_objects: slots.
     score: "pool": from the largest value of each quadrant, for images of any size
       (people); "flat": from all positions, for images of the size of the first
@@ -69,6 +72,7 @@ class RIS(nn.Module):
     dtype: of convolutions; states and logits stay in float32.
   """
 
+  extractor: Literal["convolutions", "fcn8"] = "convolutions"
   channels: int = 30
   num_convolutions: int = 4
   stride: int = 1
@@ -90,10 +94,13 @@ class RIS(nn.Module):
           f"num_convolutions = {self.num_convolutions} halvings."
       )
     conv = nn.remat(Conv) if self.remat else Conv
-    self.convolutions = [
-        conv(self.channels, 3, stride=2 if i < halvings else 1, dtype=self.dtype)
-        for i in range(self.num_convolutions)
-    ]
+    if self.extractor == "fcn8":
+      self.fcn = FCN8(self.channels, self.dtype)
+    else:
+      self.convolutions = [
+          conv(self.channels, 3, stride=2 if i < halvings else 1, dtype=self.dtype)
+          for i in range(self.num_convolutions)
+      ]
     inputs = (("input", self.channels), ("hidden", self.channels))
     self.cells = [
         ConvLSTMCell(inputs, self.channels, gate_bias=1.0, dtype=self.dtype)
@@ -106,8 +113,8 @@ class RIS(nn.Module):
 
   @property
   def frozen(self) -> tuple[str, ...]:
-    """Path prefixes of parameters that training leaves alone: none."""
-    return ()
+    """Path prefixes of parameters that training leaves alone."""
+    return ("fcn/vgg",) if self.extractor == "fcn8" else ()
 
   @property
   def readout(self) -> Readout:
@@ -126,7 +133,7 @@ class RIS(nn.Module):
     """How images of any size are made to fit, and undone."""
     if self.size:
       return antialias.ResizeTo(size, self.size)
-    return resize.PadToMultiple(size, self.stride)
+    return resize.PadToMultiple(size, 1 if self.extractor == "fcn8" else self.stride)
 
   def __call__(self, frames: Frames, masks: Masks | None = None) -> Prediction:
     """All objects of an image; masks are not used."""
@@ -139,6 +146,8 @@ class RIS(nn.Module):
   ) -> RISFeatures:
     """Features and their part in the first cell; see VosModel.encode."""
     del steps, train  # no layer has batch statistics
+    if self.extractor == "fcn8":
+      return self.share(self.fcn(frames), frames.shape[1:3])
     x = jnp.asarray(frames)
     for convolution in self.convolutions:
       x = nn.relu(convolution(x))
@@ -167,11 +176,18 @@ class RIS(nn.Module):
     scores = self._score(hidden)
     logits = self.inhibition(hidden.reshape(b * o, h, w, c))
     if (h, w) != features.size:
-      probs = resize.bilinear(jax.nn.sigmoid(logits)[..., None], features.size)
+      probs = self._enlarge(jax.nn.sigmoid(logits)[..., None], features.size)
       probs = clip_probability(probs[..., 0])
       logits = jnp.log(probs) - jnp.log1p(-probs)
     logits = logits.reshape(b, o, *features.size)
     return state, Prediction(logits, {"score_logits": scores})
+
+  def _enlarge(self, probs, size):
+    """FCN-8s sees a border beyond the image, which is cut off."""
+    if self.extractor != "fcn8":
+      return resize.bilinear(probs, size)
+    rows, columns = (_FCN_STRIDE * n for n in probs.shape[1:3])
+    return centre(resize.bilinear(probs, (rows, columns)), size)
 
   def decode(
       self, features: RISFeatures, num_objects: int

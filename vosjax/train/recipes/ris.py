@@ -7,11 +7,11 @@ import optax
 from ml_collections import ConfigDict
 
 from vosjax.losses.instances import relaxed_iou, ris_loss
-from vosjax.train.optim import coupled_adam
+from vosjax.train.optim import FROZEN, coupled_adam, label_params
 from vosjax.train.recipe import Objective, Outputs, Recipe
 from vosjax.train.recipes import instances
 
-_FEATURES = "convolutions_"  # what of the model is not recurrent
+_FEATURES = ("convolutions_", "fcn")  # what of the model is not recurrent
 _LARGEST = 5.0  # of an element of a recurrent gradient
 
 
@@ -47,7 +47,6 @@ def objective(
 
 def optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
   """Adam; gradients of what is recurrent are clipped element by element."""
-  del model
 
   def adam():
     return coupled_adam(
@@ -58,15 +57,17 @@ def optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformati
     )
 
   def labels(params):
-    paths = flax.traverse_util.flatten_dict(params)
+    known = flax.traverse_util.flatten_dict(label_params(params, model.frozen))
     chosen = {
         path: "features" if path[0].startswith(_FEATURES) else "recurrent"
-        for path in paths
+        for path in known
     }
+    chosen |= {path: FROZEN for path, given in known.items() if given == FROZEN}
     return flax.traverse_util.unflatten_dict(chosen)
 
   recurrent = optax.chain(optax.clip(_LARGEST), adam())
-  return optax.partition({"features": adam(), "recurrent": recurrent}, labels)
+  parts = {"features": adam(), "recurrent": recurrent, FROZEN: optax.set_to_zero()}
+  return optax.partition(parts, labels)
 
 
 def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
