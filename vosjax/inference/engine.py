@@ -174,7 +174,10 @@ class VideoSegmenter:
     self._begin(labels, ids, "add")
 
   def remove(self, object_id: int) -> None:
-    """Forgets an object; its slot is free for another."""
+    """Forgets an object; its slot is free for another.
+
+    RVOS's slots live on: an object that comes later finds there what was gathered.
+    """
     self._slots.remove(object_id)
 
   def _check(self, frame, labels, caller):
