@@ -307,6 +307,8 @@ def test_training_step(cosnet, step, train, static):
         "encoder.layer5.bn": stats["encoder"]["pyramid"]["join"]["norm"],
         "encoder.layer5.bn_x": stats["encoder"]["pyramid"]["pooled"]["norm"],
     }
+    if not static:
+      places["bn1"] = stats["head_a"]["join"]["norm"]
     for official, ours in places.items():
       for theirs, leaf in (("running_mean", "mean"), ("running_var", "var")):
         assert gap(ours[leaf], case[f"{name}_{official}.{theirs}"]) < 5e-5, official

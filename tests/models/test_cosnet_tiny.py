@@ -3,11 +3,14 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from vosjax import models
 from vosjax.models.cosnet import COSNetState
+from vosjax.models.modules.co_attention import CoAttention
 
 FIELDS = {
     "backbone": "resnet18", "width": 4, "features": 8, "branch_features": 4,
@@ -58,6 +61,73 @@ def test_the_stream_equals_the_pair(form, gated):
   for fusion in ("summary", "prediction", "joint"):
     found = segment(model.clone(fusion=fusion), variables, a, b)
     np.testing.assert_allclose(found, expected[0], atol=1e-5)
+
+
+def softmax(x, axis):
+  x = np.exp(x - x.max(axis, keepdims=True))
+  return x / x.sum(axis, keepdims=True)
+
+
+@pytest.mark.parametrize("gated", [True, False])
+def test_co_attention_by_its_definition(gated):
+  """Equations 2 to 9 on columns of features, in frames of different sizes."""
+  rng = np.random.default_rng(0)
+  a, b = rng.normal(size=(1, 3, 4, 8)), rng.normal(size=(1, 2, 7, 8))
+  weight, gate = rng.normal(size=(8, 8)), rng.normal(size=8)
+  params = {"kernel": weight.T} | ({"gate": gate} if gated else {})
+  params = jax.tree.map(np.float32, params)
+  v_a, v_b = a.reshape(-1, 8).T, b.reshape(-1, 8).T  # [c n]
+  affinity = (weight @ v_a).T @ v_b  # rows: a, columns: b
+  expected = (
+      v_b @ softmax(affinity, 1).T,  # for each position of a, over those of b
+      v_a @ softmax(affinity, 0),
+  )
+  if gated:
+    expected = [z / (1 + np.exp(-gate @ z)) for z in expected]
+
+  def read(module, a, b):
+    return [module.gate(z) for z in module.pair(a, b)]
+
+  found = CoAttention(8, gated=gated).apply(
+      {"params": params}, jnp.float32(a), jnp.float32(b), method=read
+  )
+  for z, truth, frame in zip(found, expected, (a, b)):
+    np.testing.assert_allclose(z, truth.T.reshape(frame.shape), atol=1e-5)
+
+
+def test_a_head_sees_the_summary_before_the_features():
+  model, variables = make()
+  kernel = variables["params"]["head_a"]["join"]["conv"]["kernel"]
+  kernel = np.array(kernel)
+  kernel[:, :, 8:] = 0  # nothing of the frame's own features
+  head = variables["params"]["head_a"]
+  join = head["join"] | {"conv": {"kernel": kernel}}
+  params = variables["params"] | {"head_a": head | {"join": join}}
+  rng = np.random.default_rng(0)
+  maps = np.float32(rng.normal(size=(3, 1, 4, 5, 8)))
+
+  def look(model, summary, deep):
+    return model.head_a(summary, deep)
+
+  logits = [
+      call(model, variables | {"params": params}, look, summary, deep)
+      for summary, deep in ((maps[0], maps[1]), (maps[0], maps[2]), (maps[1], maps[2]))
+  ]
+  np.testing.assert_array_equal(logits[0], logits[1])
+  assert np.abs(logits[1] - logits[2]).max() > 1e-2
+
+
+@pytest.mark.parametrize(("backbone", "first"), [("resnet18", 2), ("resnet50", 1)])
+def test_the_norms_of_all_shortcuts_are_frozen(backbone, first):
+  model = models.build("cosnet", **FIELDS | {"backbone": backbone})
+  shapes = jax.eval_shape(model.init, jax.random.key(0), FRAMES[:1])
+  found = {
+      path.rpartition("/")[0]
+      for path in flatten_dict(shapes["params"], sep="/")
+      if "shortcut/norm" in path
+  }
+  assert set(model.frozen) == found
+  assert len(found) == 5 - first
 
 
 def test_prediction_fusion_is_the_mean_of_pairs():
@@ -121,6 +191,36 @@ def test_batch_statistics_of_a_pair_are_of_each_frame():
   alone, _ = train(FRAMES[:2], FRAMES[:2])
   beside, _ = train(FRAMES[:2], 1 - FRAMES[2:4])
   np.testing.assert_allclose(alone, beside, atol=1e-5)
+
+
+def test_the_two_sides_of_a_pair_are_alike():
+  """Frames and heads exchanged: logits and running statistics are, too."""
+  model, variables = make(attention="channelwise")  # a weight that is symmetric
+
+  def exchange(tree):
+    return tree | {"head_a": tree["head_b"], "head_b": tree["head_a"]}
+
+  apply = jax.jit(
+      functools.partial(
+          model.apply, train=True, method="pair_logits", mutable=["batch_stats"]
+      )
+  )
+  a, b = FRAMES[:2], FRAMES[2:4]
+  logits, updated = apply(variables, a, b)
+  turned = {name: exchange(tree) for name, tree in variables.items()}
+  other, other_updated = apply(turned, b, a)
+  np.testing.assert_allclose(other.a, logits.b, atol=1e-4)
+  np.testing.assert_allclose(other.b, logits.a, atol=1e-4)
+  for head, mirrored in (("head_a", "head_b"), ("head_b", "head_a")):
+    for leaf in ("mean", "var"):
+      x, y, start = (
+          tree["batch_stats"][name]["join"]["norm"][leaf]
+          for tree, name in (
+              (updated, head), (other_updated, mirrored), (variables, head)
+          )
+      )  # fmt: skip
+      np.testing.assert_allclose(x, y, atol=1e-4)
+      assert np.abs(x - start).max() > 1e-3
 
 
 @pytest.mark.parametrize(

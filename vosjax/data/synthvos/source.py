@@ -123,6 +123,8 @@ class SynthVos:
     unknown = sorted(set(self.kinds) - set(CLASSES[1:]))
     if unknown or not self.kinds:
       raise ValueError(f"kinds={self.kinds}: expected some of {CLASSES[1:]}.")
+    if self.strangers < 0:
+      raise ValueError(f"strangers={self.strangers}: expected at least 0.")
     for name in ("num_videos", "length"):
       if getattr(self, name) < 1:
         raise ValueError(f"{name}={getattr(self, name)}: expected at least 1.")
