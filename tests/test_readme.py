@@ -121,17 +121,30 @@ def test_training_commands_name_files_variants_and_keys_that_exist():
         assert key in flags.FLAGS
 
 
-def test_the_variants_listed_are_all_there_are():
-  listed = set()
-  for cell, _ in rows("variant"):
-    listed |= set(re.findall(r"`:(\w+)`", cell))
+def variants(file):
   with pytest.raises(ValueError, match="known: ") as error:
-    get_config("configs/agame.py", "nope")
-  known = set(str(error.value).partition("known: ")[2].rstrip(".").split(", "))
+    get_config(file, "nope")
+  return set(str(error.value).partition("known: ")[2].rstrip(".").split(", "))
+
+
+_HEADER = re.compile(r"^\| (variant of `(configs/\w+\.py)`) \|", re.MULTILINE)
+TABLES = {"variant": "configs/agame.py"} | dict(_HEADER.findall(README))
+
+
+@pytest.mark.parametrize("header", TABLES)
+def test_the_variants_listed_are_all_there_are(header):
+  listed = set()
+  for cell, _ in rows(header):
+    listed |= set(re.findall(r"`:(\w+)`", cell))
+  known = variants(TABLES[header])
   assert listed <= known
-  ablations = {f"paper_{name}" for name in listed}  # which README gives a rule for
-  assert known <= listed | ablations
-  for name in re.findall(r"`(?:configs/agame\.py)?:(\w+)`", README):
+  full_size = {f"paper_{name}" for name in listed}  # which README gives a rule for
+  assert known <= listed | full_size
+
+
+def test_variants_in_the_text_exist():
+  known = set().union(*map(variants, TABLES.values()))
+  for name in re.findall(r"`(?:configs/\w+\.py)?:(\w+)`", README):
     assert name in known, name
 
 
