@@ -42,10 +42,10 @@ def match_first_frame(
     else:
       masks = instances[t]
     new = sorted(set(np.unique(annotated).tolist()) - known - {0})
+    labels[t] = _paint(masks, owner)
     if new:
       owner |= _assign(masks, annotated, new, set(range(num_instances)) - set(owner))
       known |= set(new)
-    labels[t] = _paint(masks, owner)
     for i in new:
       labels[t][annotated == i] = i
   return dataclasses.replace(video, prediction=labels)

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from scipy.optimize import linear_sum_assignment
 
 from vosjax import models
+from vosjax.data.synthvos import SynthVos
 from vosjax.models.unroll import encode_clip
 from vosjax.train.recipes import recurrent, rvos
 from vosjax.train.recipes.rvos_clips import clip_losses, decode_clip
@@ -80,24 +81,35 @@ def test_an_object_counts_in_the_frames_that_it_is_valid_in():
   np.testing.assert_array_equal(losses[::2], every[::2])
 
 
+TINY = {"backbone": "resnet18", "width": 4, "features": 16, "num_objects": 2}
+
+
+def draw(shapes):
+  """Arrays of an ordinary scale; running variances are positive."""
+  rng = np.random.default_rng(0)
+
+  def make(path, leaf):
+    x = rng.normal(0, 0.3, leaf.shape).astype(np.float32)
+    return jnp.asarray(1 + np.abs(x) if path[-1].key == "var" else x)
+
+  return jax.tree_util.tree_map_with_path(make, shapes)
+
+
+def draw_variables(model):
+  frames, masks = jnp.zeros((1, *SIZE, 3)), jnp.zeros((1, 2, *SIZE))
+  return draw(jax.eval_shape(model.init, jax.random.key(0), frames, masks))
+
+
 @pytest.fixture(scope="module")
 def tiny():
   """(model, variables, features) of a one-shot RVOS and a clip of 4 frames."""
-  model = models.build(
-      "rvos", backbone="resnet18", width=4, features=16, num_objects=2, one_shot=True,
-      balanced_init=True,
-  )  # fmt: skip
-  frames, masks = jnp.zeros((1, 4, *SIZE, 3)), jnp.zeros((1, 2, *SIZE))
-  shapes = jax.eval_shape(model.init, jax.random.key(0), frames[:, 0], masks)
+  model = models.build("rvos", **TINY, one_shot=True, balanced_init=True)
+  variables, frames = draw_variables(model), jnp.zeros((1, 4, *SIZE, 3))
   encode = lambda v: encode_clip(model, v, frames, train=False)[0]  # noqa: E731
-  rng = np.random.default_rng(0)
-
-  def draw(leaf):
-    return jnp.asarray(rng.normal(0, 0.3, leaf.shape), jnp.float32)
-
-  return model, jax.tree.map(draw, shapes), jax.tree.map(
-      draw, jax.eval_shape(encode, shapes)
-  )
+  leaves, tree = jax.tree.flatten(jax.eval_shape(encode, variables))
+  rng = np.random.default_rng(1)
+  drawn = [jnp.asarray(rng.normal(0, 0.3, x.shape), jnp.float32) for x in leaves]
+  return model, variables, jax.tree.unflatten(tree, drawn)
 
 
 def changed_frames(tiny, previous, frame):
@@ -299,3 +311,17 @@ def test_no_cell_state_passes_through_time(tiny):
   forgotten = after.replace(hidden=jax.tree.map(jnp.zeros_like, after.hidden))
   np.testing.assert_array_equal(segment(forgotten)[1].logits, before.logits)
   assert jnp.abs(segment(after)[1].logits - before.logits).max() > 1e-3
+
+
+@pytest.mark.parametrize("matched", [True, False])
+def test_zero_shot_results_have_the_ids_of_objects_once_matched(matched):
+  model = models.build("rvos", **TINY)
+  segment = rvos.segment_zero_shot(model, draw_variables(model), matched=matched)
+  video = SynthVos(0, 1, size=SIZE, length=3, max_objects=1, void=0.0)[0]
+  predicted = segment(video)
+  assert predicted.shape == (3, *SIZE)
+  if matched:
+    np.testing.assert_array_equal(predicted[0], video.labels(0))
+    assert set(np.unique(predicted)) <= {0, 1}
+  else:
+    assert set(np.unique(predicted)) <= {0, 1, 2}
