@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
+from vosjax.data.png import decode_indices
+
 _MAX_GREY_VALUES = 64  # more distinct greys than this are an interpolated mask
 
 
@@ -71,6 +73,9 @@ def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
 
 def decode_labels(data: bytes, name: str) -> UInt8[np.ndarray, "h w"]:
   """`read_labels` on the bytes of a file; `name` stands in error texts."""
+  indices = decode_indices(data)
+  if indices is not None:
+    return indices
   image = open_picture(data, name)
   if image.format == "JPEG":
     raise ValueError(
