@@ -38,20 +38,20 @@ def embedded():
   )
   config.model.name = "rsis"
   config.model.fields.update(
-      backbone="resnet18", width=16, features=64, num_objects=5, num_classes=5,
-      unroll_objects=5, balanced_init=True,
+      backbone="resnet18", width=16, features=64, num_objects=4, num_classes=5,
+      unroll_objects=4, balanced_init=True,
   )  # fmt: skip
   config.data.update(
-      synthvos_videos=2000, synthvos_in_memory=True, synthvos_objects=4,
-      synthvos_object_size=1.3, synthvos_clutter=0.0, synthvos_plain=1.0,
+      synthvos_videos=2000, synthvos_in_memory=True, synthvos_objects=3,
+      synthvos_object_size=1.2, synthvos_clutter=0.0, synthvos_plain=1.0,
       synthvos_void=0.0,
   )  # fmt: skip
   common = {
       "size": (96, 128), "batch_size": 8, "steps_per_epoch": 100,
       "learning_rate": 2.5e-3, "encoder_learning_rate": 2.5e-3, "lr_decay": 0.9,
-      "max_instances": 4, "affine": False,
+      "max_instances": 3, "affine": False,
   }  # fmt: skip
-  config.stages.stage1_masks = base.rsis_stage(num_steps=500, num_objects=2, **common)
+  config.stages.stage1_masks = base.rsis_stage(num_steps=700, num_objects=2, **common)
   config.stages.stage2_all = base.rsis_stage(num_steps=1000, **common)
   config.stages.stage2_all.losses.update({"class": CLASS, "stop": STOP})
   for stage in config.stages.values():
@@ -60,7 +60,7 @@ def embedded():
   config.log.every_steps = 10
   config.validation.update(every_steps=500, num_videos=20)
   config.evaluation.update(
-      size=(96, 128), length=1, max_objects=4, num_videos=100, num_previews=12
+      size=(96, 128), length=1, max_objects=3, num_videos=100, num_previews=12
   )
   return config
 
