@@ -69,24 +69,24 @@ def embedded(row):
   )
   # In small frames, objects are drawn larger, as for A-GAME (configs/agame.py).
   config.data.update(
-      synthvos_videos=1000, synthvos_in_memory=True, synthvos_object_size=1.7,
+      synthvos_videos=700, synthvos_in_memory=True, synthvos_object_size=1.7,
       synthvos_clutter=0.3,
   )  # fmt: skip
   stage = {
-      "size": (128, 224), "batch_size": 2, "clip_length": 4, "steps_per_epoch": 100,
+      "size": (96, 160), "batch_size": 2, "clip_length": 4, "steps_per_epoch": 100,
       "learning_rate": 2.5e-3, "encoder_learning_rate": 2.5e-3, "lr_decay": 0.8,
       "weight_decay": 1e-6, "affine": False,
   }  # fmt: skip
-  _row(config, row, stage, (700, 500) if ROWS[row][1] == 2 else (1200,))
-  if "stage2" in config.stages:
-    config.stages.stage2.update(learning_rate=1e-3, encoder_learning_rate=1e-3)
+  _row(config, row, stage, (300, 1000) if ROWS[row][1] == 2 else (1400,))
+  if "stage2" in config.stages:  # true masks teach to copy, time alone to follow
+    config.stages.stage2.clip_length = 6
   for stage in config.stages.values():
     stage.sources.synthvos = 1.0
   config.checkpoint.every_steps = 200
   config.log.every_steps = 10
   config.log.curves_every_steps = 500
   config.validation.every_steps = 600
-  config.evaluation.max_objects = 3
+  config.evaluation.update(size=(96, 160), max_objects=3)
   return config
 
 
@@ -128,7 +128,7 @@ def davis_folder():
   config.data.update(year="2016", resolution="240p")
   for stage in config.stages.values():
     stage.update(
-        size=(240, 432), batch_size=2, num_steps=400, learning_rate=1e-3,
+        size=(240, 432), batch_size=2, clip_length=4, num_steps=400, learning_rate=1e-3,
         encoder_learning_rate=1e-3, affine=True,
     )  # fmt: skip
     stage.sources.update(synthvos=0.5, davis=0.5)

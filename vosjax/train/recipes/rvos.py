@@ -146,7 +146,7 @@ def segment_zero_shot(
 
 
 def _scoring(config: ConfigDict) -> Scoring:
-  """One-shot as DAVIS 2017; zero-shot likewise once matched, or unsupervised."""
+  """One-shot as DAVIS of its year; zero-shot likewise once matched, or unsupervised."""
   one_shot = config.model.fields.get("one_shot", False)
   matched = config.evaluation.match_first_frame
   segment = functools.partial(segment_zero_shot, matched=matched)
@@ -160,6 +160,8 @@ def _scoring(config: ConfigDict) -> Scoring:
   protocol = protocols.davis2017()
   if not (one_shot or matched):
     protocol = protocols.davis2017_unsupervised()
+  elif config.evaluation.dataset == "davis" and int(config.data.year) == 2016:
+    protocol = protocols.davis2016(stability=False)
   return Scoring(protocol, segment, baselines)
 
 
