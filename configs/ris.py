@@ -38,15 +38,19 @@ def embedded():
   )  # fmt: skip
   config.data.update(
       synthvos_videos=2000, synthvos_in_memory=True, synthvos_objects=3,
-      synthvos_object_size=1.0, synthvos_clutter=0.0, synthvos_plain=1.0,
+      synthvos_object_size=1.3, synthvos_clutter=0.0, synthvos_plain=1.0,
       synthvos_void=0.0, synthvos_kinds=("blob",),
   )  # fmt: skip
   common = {
-      "size": (64, 64), "batch_size": 8, "steps_per_epoch": 100, "learning_rate": 3e-3,
-      "lr_decay": 0.9, "max_instances": 3, "affine": False,
+      "size": (64, 64), "batch_size": 8, "steps_per_epoch": 100, "lr_decay": 0.94,
+      "max_instances": 3, "affine": False,
   }  # fmt: skip
-  config.stages.stage1_two = base.ris_stage(num_steps=700, num_objects=2, **common)
-  config.stages.stage2_all = base.ris_stage(num_steps=1300, **common)
+  config.stages.stage1_two = base.ris_stage(
+      num_steps=800, num_objects=2, learning_rate=2e-3, **common
+  )
+  config.stages.stage2_all = base.ris_stage(
+      num_steps=2400, learning_rate=1.5e-3, **common
+  )
   for stage in config.stages.values():
     stage.sources.synthvos = 1.0
   config.checkpoint.every_steps = 500
