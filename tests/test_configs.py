@@ -54,14 +54,20 @@ def test_every_file_has_an_embedded_default_a_smoke_test_and_the_paper(file):
   assert {"", "smoke", "paper"} <= set(variants(file))
 
 
+@functools.cache
+def shapes_of(model):
+  """Shapes of the variables; many variants share a network."""
+  size = (64, 64)
+  return jax.eval_shape(
+      model.init, jax.random.key(0), jnp.zeros((1, *size, 3)), jnp.zeros((1, 1, *size))
+  )
+
+
 @pytest.mark.parametrize(("file", "variant"), CASES)
 def test_every_variant_builds_its_model_and_recipe(file, variant):
   config = get_config(file)(variant)
   model = models.build(config.model.name, **config.model.fields.to_dict())
-  size = (64, 64)
-  shapes = jax.eval_shape(
-      model.init, jax.random.key(0), jnp.zeros((1, *size, 3)), jnp.zeros((1, 1, *size))
-  )
+  shapes = shapes_of(model)
   label_params(shapes["params"], model.frozen)
   recipe = RECIPES[config.model.name]
   recipe.scoring(config)
