@@ -162,6 +162,7 @@ def test_a_stopped_import_goes_on_where_it_was(source, tmp_path, monkeypatch):
   assert not out.exists() and sorted(calls) == ["one", "three", "two"]
   monkeypatch.setattr(import_job, "_write_labels", write_labels)
   changed = source / "Annotations/480p/one/00001.png"
+  changed.unlink()  # a new file, no hard link of the one that was imported
   Image.new("L", SIZE[::-1], 7).save(changed)
   shutil.rmtree(source / "JPEGImages/480p/three")
   shutil.rmtree(source / "Annotations/480p/three")
