@@ -62,27 +62,30 @@ def embedded():
       "COSNet, the embedded default: a small network on procedural SynthVOS, minutes "
       "on a CPU. The paper's recipe: --config=configs/cosnet.py:paper"
   )
-  size = (96, 160)
+  size = (80, 128)
   config.model.name = "cosnet"
+  # The symmetric form begins as a plain comparison of features, which is what it takes
+  # to find things again; a free matrix would have to learn that first.
   config.model.fields.update(
       backbone="resnet18", width=12, features=64, branch_features=32, rates=(2, 4, 6),
-      size=size,
+      size=size, attention="symmetric",
   )  # fmt: skip
   config.data.update(
-      synthvos_videos=400, synthvos_length=12, synthvos_in_memory=True,
-      synthvos_objects=1, synthvos_object_size=1.2, synthvos_clutter=0.0,
-      synthvos_strangers=1, synthvos_void=0.0,
+      synthvos_videos=600, synthvos_length=12, synthvos_in_memory=True,
+      synthvos_objects=1, synthvos_object_size=1.4, synthvos_clutter=0.0,
+      synthvos_strangers=1, synthvos_plain=1.0, synthvos_kinds=("blob", "creature"),
+      synthvos_void=0.0,
   )  # fmt: skip
   config.stages.main = base.cosnet_stage(
-      size=size, batch_size=4, num_steps=1500, steps_per_epoch=100, learning_rate=0.02,
-      pair_rates=(1.0, 1.0), bce="balanced",
+      size=size, batch_size=6, num_steps=2400, steps_per_epoch=400, learning_rate=0.03,
+      pair_rates=(1.0, 1.0),
   )  # fmt: skip
   config.stages.main.losses.still = 1.0
   config.stages.main.sources.synthvos = 1.0
-  config.checkpoint.every_steps = 500
+  config.checkpoint.every_steps = 600
   config.log.every_steps = 30
-  config.log.curves_every_steps = 1500
-  config.validation.every_steps = 1500
+  config.log.curves_every_steps = 1200
+  config.validation.every_steps = 1200
   config.evaluation.update(size=size, max_objects=1, compare_references=(0, 1))
   return config
 
