@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import vosjax
 from vosjax.models.modules.conv_lstm import ConvLSTMState
 from vosjax.models.rvos import RVOS
 
@@ -164,6 +165,20 @@ def test_a_late_object(segment, golden):
   late = {2: (masks_of(case["ids"][2], 3), jnp.array([[False, False, True]]))}
   probs, _ = segment(frames_of(case), masks_of(case["ids"][0], 3), late)
   assert gap(probs, case["masks_st"]) < 8e-5
+
+
+def test_the_engine_takes_a_late_object_as_the_official_program(official, golden):
+  """With ten slots, of which seven stay free; folded."""
+  case = golden("rvos/golden_oneshot_late.npz")
+  ids, frames = case["ids"].astype(np.int32), case["frames"]
+  _, variables = official("rvos", one_shot=True)
+  segmenter = vosjax.VideoSegmenter(RVOS(one_shot=True), variables)
+  segmenter.start(frames[0], ids[0])
+  for t in range(1, 4):
+    result = segmenter.step(frames[t], ids[2] * (ids[2] == 3) if t == 2 else None)
+    count = len(result.object_ids)
+    assert count == (2 if t == 1 else 3)
+    assert gap(result.probs, case["masks_st"][t, :count]) < 8e-5
 
 
 def test_ten_objects_at_full_size(segment, golden):
