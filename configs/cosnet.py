@@ -77,8 +77,8 @@ def embedded():
       synthvos_void=0.0,
   )  # fmt: skip
   config.stages.main = base.cosnet_stage(
-      size=size, batch_size=6, num_steps=2400, steps_per_epoch=400, learning_rate=0.03,
-      pair_rates=(1.0, 1.0),
+      size=size, batch_size=6, num_steps=2400, steps_per_epoch=400, learning_rate=0.2,
+      pair_rates=(1.0, 1.0), bce="balanced",
   )  # fmt: skip
   config.stages.main.losses.still = 1.0
   config.stages.main.sources.synthvos = 1.0
@@ -121,12 +121,14 @@ def davis_folder():
   """
   config = embedded()
   config.title = "COSNet, a small network on a DAVIS-layout folder."
-  size = (160, 288)
+  size = (120, 208)
   config.model.fields.update(size=size)
-  config.data.update(year="2016", resolution="240p")
-  config.stages.main.update(size=size, num_steps=1000, steps_per_epoch=50)
+  config.data.update(year="2016", resolution="240p", synthvos_plain=0.5)
+  config.stages.main.update(
+      size=size, batch_size=4, num_steps=1500, steps_per_epoch=250
+  )
   config.stages.main.sources.update(synthvos=0.3, davis=0.7)
-  config.validation.every_steps = 1000
+  config.validation.every_steps = 1500
   config.evaluation.update(
       dataset="davis", num_videos=0, compare_references=(0, 1, 2)
   )
