@@ -53,6 +53,9 @@ def get_config() -> ConfigDict:
   config.data.synthvos_object_size = 1.0  # factor on objects' radii, scored ones too
   config.data.synthvos_clutter = 1.0  # share of videos with distractors, occluders
   config.data.synthvos_kinds = ("blob", "creature", "vehicle", "rod")  # of objects
+  config.data.synthvos_camouflage = 0.35  # share of objects in background colours
+  # Factor on all motion in training videos. A short clip then moves as a longer one.
+  config.data.synthvos_speed = 1.0
   config.data.synthvos_strangers = 0  # things that look like objects but come and go
   config.data.synthvos_length = 0  # frames of a training video; 0: those of a clip
   config.data.synthvos_plain = 0.0  # share of videos in front of a bright wall

@@ -10,7 +10,7 @@ import pytest
 from scipy import ndimage
 
 from vosjax.data.sources import Source, Video
-from vosjax.data.synthvos import SynthVos
+from vosjax.data.synthvos import SynthVos, shapes
 from vosjax.data.synthvos.motion import STILL, Camera, Motion, Path
 from vosjax.data.synthvos.render import Canvas, Layer, draw
 from vosjax.data.synthvos.shapes import Part
@@ -291,3 +291,18 @@ def test_a_plain_background_has_nothing_in_it():
     scene = dataclasses.replace(video.scene, layers=video.scene.layers[:1])
     wall = scene.draw(np.zeros(1)).frames
     assert wall.mean() > 0.5 and np.abs(np.diff(wall)).max() < 0.1
+
+
+def test_camouflaged_objects_have_the_colours_of_the_background():
+  near = [np.tile(np.float32([[0.9, 0.1, 0.1]]), (256, 1))]
+
+  def redness(camouflage):
+    found = []
+    for seed in range(30):
+      rng = np.random.default_rng(seed)
+      parts = shapes.thing(rng, 20.0, near, ("rod",), camouflage)[1]
+      colour = parts[0].pixels[:3].mean((1, 2))
+      found.append(colour[0] / colour.sum())
+    return np.mean(found)
+
+  assert redness(1.0) > redness(0.0) + 0.1

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vosjax.models.modules.conv import convolve
+from vosjax.models.modules.conv import centred, convolve
 
 
 def plain(x, kernel, dilation):
@@ -55,3 +55,14 @@ def test_a_scans_gradient_has_channels_last_on_cpu():
 def test_jax_alone_does_not_get_there():
   """If this fails, XLA has learnt it and `convolve` needs no gradient of its own."""
   assert forms(lambda x, kernel: plain(x, kernel, 1)) - {"b01f_01io->b01f"}
+
+
+def test_centred_kernels_have_hes_variance_and_most_of_it_in_the_middle():
+  key, shape = jax.random.key(0), (3, 3, 64, 64)
+  he = jax.nn.initializers.he_uniform()(key, shape)
+  kernel = centred(0.7)(key, shape)
+  energy = jnp.square(kernel).sum((2, 3))
+  np.testing.assert_allclose(energy.sum(), jnp.square(he).sum(), rtol=0.05)
+  np.testing.assert_allclose(energy[1, 1] / energy.sum(), 0.7, atol=0.02)
+  single = centred(0.7)(key, (1, 1, 4, 4))
+  np.testing.assert_array_equal(single, jax.nn.initializers.he_uniform()(key, (1, 1, 4, 4)))

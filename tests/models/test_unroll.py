@@ -212,3 +212,18 @@ def test_batch_statistics_are_those_of_frames_one_by_one(tiny, clip):
   for t in range(TIME):
     stats = encode(stats, frames[:, t])
   jax.tree.map(assert_close, at_once.batch_stats, stats)
+
+
+def test_features_of_output_stride_8_have_twice_the_rows_and_columns(tiny, clip):
+  model, variables = tiny
+  frames, masks = clip
+  fine = model.clone(output_stride=8)
+  features = jax.eval_shape(
+      lambda: fine.apply(variables, frames[:, 0, :24], method="encode")
+  )
+  assert features.deep.shape[1:3] == features.appearance.shape[1:3] == (3, 6)
+  result = unroll(fine, variables, frames, masks)
+  assert result.predictions.aux["coarse_logits"].shape[-2:] == (4, 6)
+  assert result.predictions.logits.shape[-2:] == SIZE
+  with pytest.raises(ValueError, match="28x48; both sides must be multiples of 8"):
+    fine.apply(variables, frames[:, 0, :28], method="encode")

@@ -14,14 +14,12 @@ from jaxtyping import Array, Float
 from vosjax.models.api import Readout
 from vosjax.models.backbones import resnet
 from vosjax.models.modules.appearance import AppearanceModel, AppearanceState
-from vosjax.models.modules.conv import BinaryHead, Conv, Dtype
+from vosjax.models.modules.conv import BinaryHead, Conv, Dtype, centred
 from vosjax.models.modules.fusion import Fusion
 from vosjax.models.modules.mask_propagation import MaskPropagation, PropagationState
 from vosjax.models.modules.refinement import Refinement
 from vosjax.ops import resize
 from vosjax.types import Active, Frames, Masks, Prediction, record
-
-STRIDE = 16  # of the features on which appearance and masks are modelled
 
 
 @record
@@ -60,6 +58,8 @@ class AGame(nn.Module):
   Attributes:
     backbone: resnet18 to resnet152.
     width: channels of its stem.
+    output_stride: of the features on which appearance and masks are modelled; 8 gives
+      small frames as fine a grid as large ones have at 16.
     features: channels of appearance and mask propagation.
     fusion_features: channels after fusion and in refinement.
     dilations: of the branches of mask propagation.
@@ -74,8 +74,9 @@ class AGame(nn.Module):
       backbone (ablation "no end-to-end").
     reading: of the appearance model, see AppearanceModel.
     balanced_init: let two masks weigh as much as hundreds of features in the first
-      layer, and scores no more than a mean over channels. Training from noise needs
-      it; the released recipe starts from ImageNet weights without.
+      layer, scores no more than a mean over channels, and the middle of a kernel more
+      than its rim, so that masks stay in their place. Training from noise needs it;
+      the released recipe starts from ImageNet weights without.
     remat: recompute blocks of the backbone in the backward pass.
     folded: the variables come from `fold`.
     axis_name: mapped axis that shares batch statistics, under `pmap` only.
@@ -84,6 +85,7 @@ class AGame(nn.Module):
 
   backbone: str = "resnet101"
   width: int = 64
+  output_stride: int = 16
   features: int = 512
   fusion_features: int = 128
   dilations: tuple[int, ...] = (1, 3, 6)
@@ -108,7 +110,7 @@ class AGame(nn.Module):
     self.resnet = resnet.ResNet(
         self.backbone,
         self.width,
-        STRIDE,
+        self.output_stride,
         frozen=self.frozen_stages,
         remat=self.remat,
         folded=self.folded,
@@ -117,6 +119,8 @@ class AGame(nn.Module):
         name="backbone",
     )
     num_scores = 0
+    he = nn.initializers.he_uniform()
+    init = {"kernel_init": centred(0.7) if self.balanced_init else he}
     if self.use_appearance:
       # The Gaussians need every bit of the sums over the deep channels.
       self.reduce = Conv(self.features, 1, precision=jax.lax.Precision.HIGHEST)
@@ -136,6 +140,7 @@ class AGame(nn.Module):
           self.dilations,
           mask_gain=30.0 if self.balanced_init else 1.0,
           dtype=self.dtype,
+          **init,
       )
     self.fusion = Fusion(
         num_scores,
@@ -144,9 +149,10 @@ class AGame(nn.Module):
         self.fusion_features,
         score_gain=2 / self.features if self.balanced_init else 1.0,
         dtype=self.dtype,
+        **init,
     )
-    self.coarse_head = BinaryHead(1)
-    self.refinement = Refinement(self.fusion_features, self.dtype)
+    self.coarse_head = BinaryHead(1, **init)
+    self.refinement = Refinement(self.fusion_features, dtype=self.dtype, **init)
 
   @property
   def frozen(self) -> tuple[str, ...]:
@@ -160,7 +166,7 @@ class AGame(nn.Module):
 
   def framing(self, size: tuple[int, int]) -> resize.PadToMultiple:
     """How frames of any size are made to fit, and undone."""
-    return resize.PadToMultiple(size, STRIDE)
+    return resize.PadToMultiple(size, self.output_stride)
 
   def __call__(self, frames: Frames, masks: Masks) -> Prediction:
     """One frame as its own reference; every parameter takes part."""
@@ -174,10 +180,11 @@ class AGame(nn.Module):
   ) -> AGameFeatures:
     """Backbone and every layer before objects part; see VosModel.encode."""
     h, w = frames.shape[1:3]
-    if h % STRIDE or w % STRIDE:
+    if h % self.output_stride or w % self.output_stride:
       raise ValueError(
-          f"encode(): frames are {h}x{w}; both sides must be multiples of {STRIDE}. "
-          "Pad them with model.framing((h, w)) or use vosjax.VideoSegmenter."
+          f"encode(): frames are {h}x{w}; both sides must be multiples of "
+          f"{self.output_stride}. Pad them with model.framing((h, w)) or use "
+          "vosjax.VideoSegmenter."
       )
     stages = self.resnet(resnet.normalise(frames), train=train, steps=steps)
     deep = stages.stage4

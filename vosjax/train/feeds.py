@@ -73,6 +73,7 @@ def synthvos(config: ConfigDict, stage: ConfigDict) -> Source:
       size=tuple(stage.size),
       length=config.data.synthvos_length or stage.clip_length,
       max_objects=config.data.synthvos_objects,
+      speed=config.data.synthvos_speed,
   )
   return InMemory(source) if config.data.synthvos_in_memory else source
 
@@ -87,6 +88,7 @@ def procedural(config: ConfigDict, *args: Any, **fields: Any) -> SynthVos:
       kinds=tuple(config.data.synthvos_kinds),
       plain=config.data.synthvos_plain,
       strangers=config.data.synthvos_strangers,
+      camouflage=config.data.synthvos_camouflage,
       void=config.data.synthvos_void,
   )
 

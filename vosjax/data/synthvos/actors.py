@@ -36,6 +36,7 @@ def moving(
   label: int,
   speed: float,
   kinds: Sequence[str] = tuple(KINDS),
+  camouflage: float = 0.35,
 ) -> Layer:
   """A thing that roams; radius is a share of the frame."""
   h, w = size
@@ -58,7 +59,7 @@ def moving(
     int(0.04 * scale * rng.uniform(0, 1)),
     int(0.04 * scale * rng.uniform(-1, 1)),
   )
-  kind, parts = thing(rng, radius * scale, near, kinds)
+  kind, parts = thing(rng, radius * scale, near, kinds, camouflage)
   return Layer(parts, motion, label, kind, shadow=shadow, shadow_offset=offset)
 
 

@@ -31,6 +31,7 @@ class Recipe:
   kinds: tuple[str, ...]
   plain: float
   strangers: int
+  camouflage: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +134,7 @@ def draw_up(key: tuple[int, ...], recipe: Recipe) -> Scene:
     radius = recipe.object_size * rng.uniform(0.17, 0.4) * count**-0.35
     layer = actors.moving(
       rng, size, radius, places[k], grounds,
-      label=k + 1, speed=speed, kinds=recipe.kinds,
+      label=k + 1, speed=speed, kinds=recipe.kinds, camouflage=recipe.camouflage,
     )  # fmt: skip
     if k and rng.random() < recipe.late_objects:
       motion = actors.arriving(rng, layer.motion, size, recipe.length)

@@ -269,13 +269,14 @@ def thing(
   radius: float,
   near: list[Palette],
   kinds: Sequence[str] = tuple(KINDS),
+  camouflage: float = 0.35,
 ) -> tuple[str, list[Part]]:
   """Any object of `kinds`: which one, and its parts, drawn back to front.
 
-  Some share their colours with `near`.
+  The chance that it shares its colours with `near` is `camouflage`.
   """
   own = [palette(rng) for _ in range(int(rng.integers(1, 4)))]
-  if rng.random() < 0.35:
+  if rng.random() < camouflage:
     own[0] = similar(rng, near[int(rng.integers(len(near)))])
   chances = np.array([KINDS[kind] for kind in kinds])
   kind = kinds[rng.choice(len(kinds), p=chances / chances.sum())]

@@ -94,6 +94,7 @@ class SynthVos:
       then shows in a single frame, without anything learnt from large data sets.
     strangers: how many things in each frame look like objects but stay for a part of
       the video only; no single frame tells which they are.
+    camouflage: 0 to 1, the chance that a tracked object has the background's colours.
   """
 
   seed: int
@@ -109,6 +110,7 @@ class SynthVos:
   kinds: tuple[str, ...] = dataclasses.field(default=CLASSES[1:], kw_only=True)
   plain: float = dataclasses.field(default=0.0, kw_only=True)
   strangers: int = dataclasses.field(default=0, kw_only=True)
+  camouflage: float = dataclasses.field(default=0.35, kw_only=True)
 
   def __post_init__(self):
     if min(self.size) < 32:
@@ -117,7 +119,7 @@ class SynthVos:
       )
     if not 1 <= self.max_objects < VOID:
       raise ValueError(f"max_objects={self.max_objects}: expected 1 to {VOID - 1}.")
-    for name in ("clutter", "plain"):
+    for name in ("clutter", "plain", "camouflage"):
       if not 0 <= getattr(self, name) <= 1:
         raise ValueError(f"{name}={getattr(self, name)}: expected a share, 0 to 1.")
     unknown = sorted(set(self.kinds) - set(CLASSES[1:]))
@@ -147,6 +149,7 @@ class SynthVos:
       tuple(self.kinds),
       self.plain,
       self.strangers,
+      self.camouflage,
     )
     scene = build_scene((self.seed, index), recipe)
     return Video(f"synth{self.seed}-{index:06d}", scene, self.length)

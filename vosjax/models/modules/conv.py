@@ -18,6 +18,24 @@ WINOGRAD = "winograd"  # parameter that inference may add beside a kernel
 MIN_CHANNELS = 256  # narrower layers gain nothing from Winograd's form on CPU
 
 
+def centred(share: float) -> Callable[..., Any]:
+  """He's initializer with `share` of the variance in the middle of the kernel.
+
+  Several layers of it still see a place, where several of He's see its surroundings.
+  """
+
+  def init(key, shape, dtype=jnp.float32):
+    kernel = nn.initializers.he_uniform()(key, shape, dtype)
+    rows, columns = shape[:2]
+    if rows * columns == 1:
+      return kernel
+    scale = np.full((rows, columns), (1 - share) / (rows * columns - 1), np.float32)
+    scale[rows // 2, columns // 2] = share
+    return kernel * np.sqrt(rows * columns * scale)[:, :, None, None]
+
+  return init
+
+
 class Conv(nn.Module):
   """Square convolution with zero padding, the same on all sides.
 
@@ -65,6 +83,7 @@ class SplitConv(nn.Module):
     features: channels of the result.
     size: rows and columns of the kernel; odd, with zero padding.
     gains: factor on each part's initial kernel; all 1 if empty.
+    kernel_init: initializer of the kernel, before the gains.
     bias_init: initializer of the bias.
   """
 
@@ -73,6 +92,7 @@ class SplitConv(nn.Module):
   size: int = 1
   gains: tuple[float, ...] = ()
   dtype: Dtype = None
+  kernel_init: Callable[..., Any] = nn.initializers.he_uniform()
   bias_init: Callable[..., Any] = nn.initializers.zeros
 
   def setup(self):
@@ -81,7 +101,7 @@ class SplitConv(nn.Module):
     self.bias = self.param("bias", self.bias_init, (self.features,))
 
   def _init(self, key, shape):
-    kernel = nn.initializers.he_uniform()(key, shape)
+    kernel = self.kernel_init(key, shape)
     if not self.gains:
       return kernel
     factors = np.repeat(np.array(self.gains, np.float32), self.parts)
@@ -114,11 +134,12 @@ class BinaryHead(nn.Module):
   """
 
   size: int
+  kernel_init: Callable[..., Any] = nn.initializers.he_uniform()
 
   @nn.compact
   def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w"]:
     shape = (self.size, self.size, x.shape[-1], 2)
-    kernel = self.param("kernel", nn.initializers.he_uniform(), shape)
+    kernel = self.param("kernel", self.kernel_init, shape)
     bias = self.param("bias", nn.initializers.zeros, (2,))
     logits = convolve(x, kernel[..., 1:] - kernel[..., :1], dtype=jnp.float32)
     return logits[..., 0] + (bias[1] - bias[0])

@@ -1,5 +1,8 @@
 """Fusion of appearance scores and propagated masks (A-GAME)."""
 
+from collections.abc import Callable
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -16,6 +19,7 @@ class Fusion(nn.Module):
     hidden: channels between the two convolutions.
     features: channels of the result.
     score_gain: factor on the initial kernel of the scores.
+    kernel_init: initializer of both kernels.
 
   Source: Johnander et al., CVPR 2019, section 3.4.
   """
@@ -25,13 +29,15 @@ class Fusion(nn.Module):
   hidden: int = 512
   features: int = 128
   score_gain: float = 1.0
+  kernel_init: Callable[..., Any] = nn.initializers.he_uniform()
   dtype: Dtype = None
 
   def setup(self):
     parts = (self.num_scores, self.propagation_features)
     gains = (self.score_gain, 1.0)
-    self.join = SplitConv(parts, self.hidden, 3, gains, self.dtype)
-    self.out = Conv(self.features, 3, dtype=self.dtype)
+    init = {"kernel_init": self.kernel_init, "dtype": self.dtype}
+    self.join = SplitConv(parts, self.hidden, 3, gains, **init)
+    self.out = Conv(self.features, 3, **init)
 
   def __call__(
       self,

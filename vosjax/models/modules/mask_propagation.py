@@ -1,5 +1,8 @@
 """Mask propagation of A-GAME: last mask and reference frame to the current frame."""
 
+from collections.abc import Callable
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -30,6 +33,7 @@ class MaskPropagation(nn.Module):
     input_features: channels of the backbone's last stage.
     features: channels of every branch.
     dilations: of the parallel 3x3 convolutions in the middle.
+    kernel_init: initializer of all kernels.
 
   Source: Johnander et al., CVPR 2019, section 3.3.
   """
@@ -38,16 +42,18 @@ class MaskPropagation(nn.Module):
   features: int = 512
   dilations: tuple[int, ...] = (1, 3, 6)
   mask_gain: float = 1.0
+  kernel_init: Callable[..., Any] = nn.initializers.he_uniform()
   dtype: Dtype = None
 
   def setup(self):
     parts = (self.input_features, self.input_features, 2, 2)
     gains = (1.0, 1.0, self.mask_gain, self.mask_gain)
-    self.join = SplitConv(parts, self.features, gains=gains, dtype=self.dtype)
+    init = {"kernel_init": self.kernel_init, "dtype": self.dtype}
+    self.join = SplitConv(parts, self.features, gains=gains, **init)
     self.branches = [
-        Conv(self.features, 3, dilation=d, dtype=self.dtype) for d in self.dilations
+        Conv(self.features, 3, dilation=d, **init) for d in self.dilations
     ]
-    self.out = Conv(self.features, 3, dtype=self.dtype)
+    self.out = Conv(self.features, 3, **init)
 
   def encode(self, deep: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
     """The current frame's part of the first layer."""

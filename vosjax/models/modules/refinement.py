@@ -1,5 +1,8 @@
 """Refinement of coarse features with shallower ones (A-GAME's upsampler)."""
 
+from collections.abc import Callable
+from typing import Any
+
 import flax.linen as nn
 from jaxtyping import Array, Float
 
@@ -16,15 +19,17 @@ class Refinement(nn.Module):
   """
 
   features: int = 128
+  kernel_init: Callable[..., Any] = nn.initializers.he_uniform()
   dtype: Dtype = None
 
   def setup(self):
     parts = (self.features, self.features)
-    self.project8 = Conv(self.features, 1, dtype=self.dtype)
-    self.project4 = Conv(self.features, 1, dtype=self.dtype)
-    self.blend8 = SplitConv(parts, self.features, size=3, dtype=self.dtype)
-    self.blend4 = SplitConv(parts, self.features, size=3, dtype=self.dtype)
-    self.head = BinaryHead(3)
+    init = {"kernel_init": self.kernel_init, "dtype": self.dtype}
+    self.project8 = Conv(self.features, 1, **init)
+    self.project4 = Conv(self.features, 1, **init)
+    self.blend8 = SplitConv(parts, self.features, size=3, **init)
+    self.blend4 = SplitConv(parts, self.features, size=3, **init)
+    self.head = BinaryHead(3, self.kernel_init)
 
   def encode(
       self, stage2: Float[Array, "b h8 w8 c2"], stage1: Float[Array, "b h4 w4 c1"]
