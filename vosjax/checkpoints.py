@@ -232,6 +232,8 @@ def _read_metadata(directory: pathlib.Path) -> dict[str, Any]:
   path = directory / _METADATA
   if not path.is_file():
     what = "does not exist" if not directory.exists() else f"has no {_METADATA}"
+    if (directory / "model" / _METADATA).is_file():
+      raise ValueError(f"{directory} is a run; give {directory / 'model'}.")
     raise ValueError(
         f"{directory} is no checkpoint: it {what}. Train one, or turn an official file "
         "into one with `vosjax convert`."

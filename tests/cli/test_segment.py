@@ -131,6 +131,43 @@ def test_a_video_file_gives_the_same_as_its_frames(mask, tmp_path):
   assert len(list((tmp_path / "out").glob("*.png"))) == 4
 
 
+def test_a_film_that_is_to_be_shown_turned_is_upright(tmp_path):
+  import av
+
+  film = tmp_path / "film.mp4"
+  picture = np.zeros((32, 48, 3), np.uint8)
+  picture[:16] = 255
+  with av.open(str(film), "w") as file:
+    stream = file.add_stream("h264", rate=24, width=48, height=32)
+    stream.set_display_rotation(90)
+    for frame in (av.VideoFrame.from_ndarray(picture), None):
+      file.mux(stream.encode(frame))
+  video = video_files.open_video(film)
+  assert video.size == (48, 32)
+  shown = next(iter(video)).mean(axis=(0, 2))
+  np.testing.assert_allclose(shown, np.rot90(picture).mean(axis=(0, 2)), atol=9)
+
+
+def test_a_video_file_that_is_cut_off_is_refused(mask, tmp_path, capsys):
+  from vosjax.inference import export
+
+  film = tmp_path / "film.mp4"
+  with export.video_writer(film, SIZE, 25.0) as write:
+    for pixels in np.random.default_rng(0).integers(0, 256, (6, *SIZE, 3), np.uint8):
+      write(pixels)
+  film.write_bytes(film.read_bytes()[:-60])
+  assert run(film, mask, tmp_path / "out") == 2
+  refused(capsys, "film.mp4: is cut off or damaged")
+  assert not (tmp_path / "out").exists()
+
+
+def test_frames_are_in_the_order_of_their_numbers(tmp_path):
+  for number in (0, 9, 10, 11):
+    Image.new("RGB", SIZE[::-1]).save(tmp_path / f"frame{number}.png")
+  video = video_files.open_video(tmp_path)
+  assert video.names == ("frame0", "frame9", "frame10", "frame11")
+
+
 def test_odd_sizes_can_be_filmed(tmp_path):
   from vosjax.inference import export
 
@@ -204,6 +241,25 @@ def test_an_out_of_another_job_is_refused(frames, mask, tmp_path, capsys):
   capsys.readouterr()
   assert run(frames, other, tmp_path / "out") == 2
   refused(capsys, "holds another job, which differs in mask, mask_changed")
+
+
+def test_results_of_a_video_that_has_changed_are_not_passed_for_it(
+    frames, mask, tmp_path, capsys
+):
+  run(frames, mask, tmp_path / "out")
+  Image.new("RGB", SIZE[::-1]).save(frames / "00001.jpg")
+  capsys.readouterr()
+  assert run(frames, mask, tmp_path / "out") == 2
+  refused(capsys, "holds another job, which differs in video_changed")
+
+
+def test_a_job_that_failed_on_its_first_frame_can_be_put_right(frames, mask, tmp_path):
+  whole = (frames / "00000.jpg").read_bytes()
+  (frames / "00000.jpg").write_bytes(whole[:-300])
+  assert run(frames, mask, tmp_path / "out") == 2
+  (frames / "00000.jpg").write_bytes(whole)
+  os.utime(frames / "00000.jpg", (0, 2e9))
+  assert run(frames, mask, tmp_path / "out") == 0
 
 
 def test_an_empty_out_is_taken(frames, mask, tmp_path):

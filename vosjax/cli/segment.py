@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import pathlib
 from typing import Any, get_args
 
@@ -221,6 +222,7 @@ def _describe(args, video) -> dict[str, Any]:
   """What a folder of results came from: another job must not mix into it."""
   return {
       "video": str(args.video.resolve()),
+      "video_changed": max(file.stat().st_mtime_ns for file in video.files),
       "frames": len(video),
       "mask": None if args.mask is None else str(args.mask.resolve()),
       "mask_changed": _last_change(args.mask),
@@ -243,8 +245,8 @@ def _last_change(path) -> int | None:
 
 def _is_finished(out, job) -> bool:
   """Whether `out` holds this job, whole; raises if it holds anything else."""
-  if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-    return False
+  if not out.exists() or (out.is_dir() and {JOB_FILE} >= set(os.listdir(out))):
+    return False  # nor has a job that made no mask
   try:
     found = json.loads((out / JOB_FILE).read_text())
   except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
@@ -263,7 +265,7 @@ def _is_finished(out, job) -> bool:
 def _claim(out, job):
   """Makes the folder, or says what is resumed."""
   out.mkdir(parents=True, exist_ok=True)
-  if not (out / JOB_FILE).exists():
+  if not any(out.glob("*.png")):
     export.write_bytes(out / JOB_FILE, json.dumps(job, indent=2).encode())
     return
   for draft in out.glob(".*.part*"):  # of a run that was killed

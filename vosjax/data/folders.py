@@ -265,6 +265,12 @@ def picture_files(
           if name.lower().endswith(suffixes) and not name.startswith(".")}
 
 
+def by_number(stem: str) -> list[tuple[bool, int, str]]:
+  """A key that sorts names by the numbers in them: 9 before 10, padded or not."""
+  return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part)
+          for part in re.split(r"(\d+)", stem)]
+
+
 def _existing(folder: Path, resolution: str) -> Path:
   path = folder / resolution
   if path.is_dir():

@@ -104,7 +104,7 @@ def _open(frames_dir: Path, labels_dir: Path, problems: list[str]) -> FolderVide
   problems += [
       f"{path}: a label map without frame {frames_dir.name}/{stem}.jpg."
       for stem, path in labels.items() if frames and stem not in frames]
-  stems = sorted(frames, key=_by_number)
+  stems = sorted(frames, key=folders.by_number)
   return FolderVideo(
       _plain(frames_dir.name), tuple(frames[stem] for stem in stems),
       tuple(labels.get(stem) for stem in stems))
@@ -152,8 +152,3 @@ def _what_is_there(source: Path) -> str:
 def _plain(name: str) -> str:
   """A name that is one folder and one word."""
   return re.sub(r"[^\w.-]+", "_", name).strip("._") or "video"
-
-
-def _by_number(stem: str) -> list[tuple[bool, int, str]]:
-  return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part)
-          for part in re.split(r"(\d+)", stem)]

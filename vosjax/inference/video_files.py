@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from jaxtyping import UInt8
 
-from vosjax.data import images
+from vosjax.data import folders, images
 from vosjax.data.sources import VOID
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -20,11 +20,13 @@ class VideoFrames(abc.ABC):
   """A video that is read in order, or frame by frame.
 
   Attributes:
+    files: what is read.
     names: of the frames, without suffix; results are named after them.
     size: height and width of every frame.
     frames_per_second: how fast it plays.
   """
 
+  files: tuple[pathlib.Path, ...]
   names: tuple[str, ...]
   size: tuple[int, int]
   frames_per_second: float
@@ -61,10 +63,14 @@ class FrameFolder(VideoFrames):
 class VideoFile(VideoFrames):
   """A file that FFmpeg decodes; frames are named 00000, 00001 and so on."""
 
-  path: pathlib.Path
+  files: tuple[pathlib.Path]
   names: tuple[str, ...]
   size: tuple[int, int]
   frames_per_second: float
+
+  @property
+  def path(self) -> pathlib.Path:
+    return self.files[0]
 
   def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     import av
@@ -73,7 +79,7 @@ class VideoFile(VideoFrames):
       with av.open(str(self.path)) as container:
         container.streams.video[0].thread_type = "AUTO"
         for index, frame in enumerate(container.decode(video=0)):
-          picture = frame.to_ndarray(format="rgb24")
+          picture = _upright(frame)
           _check_size(picture.shape[:2], self.size, f"{self.path}: frame {index}")
           yield picture
     except av.FFmpegError as error:
@@ -200,22 +206,31 @@ def _open_file(path) -> VideoFile:
       if not container.streams.video:
         raise ValueError(f"{path}: holds no video stream.")
       stream = container.streams.video[0]
-      size = stream.height, stream.width
+      stream.thread_type = "AUTO"
       rate = float(stream.average_rate or FOLDER_FRAMES_PER_SECOND)
-      count = sum(packet.size > 0 for packet in container.demux(stream))
+      # Only decoding tells how many frames come out, how large, and if all are sound.
+      count, size = 0, None
+      for packet in container.demux(stream):
+        if packet.is_corrupt:
+          raise ValueError(
+              f"{path}: is cut off or damaged after frame {count}. Copy or export the "
+              "file again, or give a folder of its frames.")
+        for frame in packet.decode():
+          size = size or _upright(frame).shape[:2]
+          count += 1
   except av.FFmpegError as error:
     raise _unreadable(path, error) from error
   if not count:
     raise ValueError(f"{path}: holds no frame.")
   names = tuple(f"{index:05d}" for index in range(count))
-  return VideoFile(path, names, size, rate)
+  return VideoFile((path,), names, size, rate)
 
 
 def _pictures(path, what) -> tuple[pathlib.Path, ...]:
   files = sorted(
-      file for file in path.iterdir()
-      if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-  )  # fmt: skip
+      (file for file in path.iterdir()
+       if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")),
+      key=lambda file: (folders.by_number(file.stem), file.suffix))  # fmt: skip
   if not files:
     raise ValueError(f"{path}: holds no {what} ({', '.join(IMAGE_SUFFIXES)}).")
   for file, follower in zip(files, files[1:]):
@@ -244,6 +259,12 @@ def _check_size(size, expected, what):
         f"{what} is {size[1]}x{size[0]}, but the video's first frame is "
         f"{expected[1]}x{expected[0]}."
     )
+
+
+def _upright(frame) -> UInt8[np.ndarray, "h w 3"]:
+  """The picture as players show it: telephones film sideways and say so."""
+  picture = frame.to_ndarray(format="rgb24")
+  return np.ascontiguousarray(np.rot90(picture, frame.rotation // 90))
 
 
 def _unreadable(path, error) -> ValueError:
