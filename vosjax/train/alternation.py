@@ -48,7 +48,7 @@ def num_still_steps(start: int, iterations_per_epoch: int | None = None) -> int:
 def learning_rates(
     iteration: int | Int[Array, ""],
     iterations_per_epoch: int,
-    num_epochs: int = 60,
+    num_epochs: float | int = 60,
     *,
     base: float = BASE_RATE,
     pair_factors: tuple[float, float] = PAIR_FACTORS,
@@ -58,7 +58,7 @@ def learning_rates(
   Args:
     iteration: counted from the beginning.
     iterations_per_epoch: steps of both kinds.
-    num_epochs: after which the rate is 0.
+    num_epochs: after which the rate is 0; not always a whole number.
     base: rate at the beginning.
     pair_factors: of encoder and heads, in steps on pairs.
   """

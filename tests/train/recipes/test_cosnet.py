@@ -280,6 +280,18 @@ def test_rates_of_a_stage_reach_the_parameters(config):
   assert not float(jnp.abs(updates["head_b"]["out"]["bias"][0]))
 
 
+@pytest.mark.parametrize("num_steps", [3, 8])
+def test_rates_fall_to_zero_at_the_last_step_wherever_an_epoch_ends(config, num_steps):
+  model, params = tiny()
+  stage = config.stages.main
+  stage.update(learning_rate=0.5, num_steps=num_steps, weight_decay=0.0, momentum=0)
+  tx = cosnet.RECIPE.optimizer(model, stage)  # an epoch has 5
+  state = tx.init(params)._replace(count=jnp.int32(num_steps - 1))
+  updates, _ = tx.update(jax.tree.map(jnp.ones_like, params), state, params)
+  bias = float(updates["head_b"]["out"]["bias"][0])
+  assert bias == pytest.approx(-0.5 * num_steps**-0.9, rel=1e-3)
+
+
 def test_models_are_scored_beside_fewer_references(config):
   config.evaluation.update(references=2, compare_references=(0, 1))
   config.model.fields.update(FIELDS)

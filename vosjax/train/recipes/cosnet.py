@@ -136,7 +136,7 @@ def _optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformat
   rates = functools.partial(
       alternation.learning_rates,
       iterations_per_epoch=stage.steps_per_epoch,
-      num_epochs=stage.num_steps // stage.steps_per_epoch,
+      num_epochs=stage.num_steps / stage.steps_per_epoch,
       base=stage.learning_rate,
       pair_factors=tuple(stage.pair_rates),
   )
