@@ -5,6 +5,7 @@ import pytest
 
 from vosjax.data.affine import RandomAffine, SuccessiveClips, WholeClip
 from vosjax.data.memory import ArrayVideo
+from vosjax.data.prepared import EncodedFrame, PreparedVideo
 
 RNG = np.random.default_rng
 
@@ -106,3 +107,12 @@ def test_frames_without_annotation_are_passed_over(annotated):
   assert frames_of(clips[i] for i in range(2)) == [
       ("a/00000", [0, 5]), ("a/00010", [10, 15]),
   ]  # fmt: skip
+
+
+def test_prepared_frames_without_annotation_are_passed_over():
+  frames = tuple(
+      EncodedFrame(f"{t:05d}", b"jpeg", b"png" if t % 5 == 0 else b"")
+      for t in range(20)
+  )
+  clips = SuccessiveClips([PreparedVideo("a", frames, "nowhere")], 2)
+  assert [clip.frames for clip in clips] == [(0, 5), (10, 15)]

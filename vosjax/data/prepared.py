@@ -148,6 +148,11 @@ class PreparedVideo:
     count = len(self.layers) // len(self.frames)
     return list(self.layers[index * count : (index + 1) * count])
 
+  @property
+  def label_files(self) -> tuple[list[bytes] | None, ...]:
+    """Those of all frames; None where a frame is not annotated, as in `FolderVideo`."""
+    return tuple(self.mask_files(t) or None for t in range(len(self)))
+
   def boxes(self, index: int) -> list[Box]:
     """The boxes of one frame; ValueError if the stored bytes are no VOC XML."""
     xml = self.frames[index].boxes
