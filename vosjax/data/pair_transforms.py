@@ -16,7 +16,6 @@ from vosjax.data.sources import VOID, Clip, Source, Video
 
 CROP = 0.9  # of each side
 SCALES = (0.7, 1.3)
-_DRAWS = 3  # references that the released group program draws
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,9 +106,7 @@ class AddReferences(grain.transforms.RandomMap):
     if self.official and self.count == 1:
       drawn = int(rng.integers(length))
       return [int(rng.integers(length)) if drawn == time else drawn]
-    if self.official and self.count:
-      return rng.permutation(length)[:max(_DRAWS, self.count)][:self.count].tolist()
-    others = [t for t in range(length) if t != time] or [time]
+    others = [t for t in range(length) if self.official or t != time] or [time]
     return rng.choice(others, self.count, replace=len(others) < self.count).tolist()
 
 
