@@ -204,6 +204,30 @@ def test_wrong_arguments_are_one_line(
   assert re.search(text, lines[0])
 
 
+def test_a_mistaken_val_is_found_before_anything_is_made(source, tmp_path):
+  assert run(source, "--out", tmp_path / "out", "--val", "3") == 2
+  assert not (tmp_path / "out.part").exists()
+  assert run(source, "--out", tmp_path / "out", "--val", "2") == 0
+
+
+VIDEO = {"id": 1, "file_names": ["a.jpg", "b.jpg"], "height": 24, "width": 32}
+TRACK = {"id": 5, "video_id": 1, "category_id": 1, "segmentations": [None, None]}
+
+
+@pytest.mark.parametrize("videos, annotations, text", [
+    ([VIDEO, VIDEO], [TRACK], "several videos have the id 1"),
+    ([VIDEO], [TRACK, TRACK], "several annotations have the id (1, 5)"),
+    ([VIDEO], [TRACK | {"video_id": 9}], "annotation 5 has video_id 9, but videos has"),
+    ([VIDEO], [TRACK | {"segmentations": [None]}], "has 1 segmentations, but the"),
+])
+def test_a_json_that_contradicts_itself_is_refused(
+    videos, annotations, text, tmp_path, capsys):
+  path = tmp_path / "instances.json"
+  path.write_text(json.dumps({"videos": videos, "annotations": annotations}))
+  assert run(path, "--out", tmp_path / "out") == 2
+  assert text in capsys.readouterr().err
+
+
 def test_one_video_serves_for_both_lists(tmp_path):
   source = make(tmp_path / "mine", ".", ("only",))
   assert run(source, "--out", tmp_path / "out") == 0

@@ -63,8 +63,8 @@ def run(args: argparse.Namespace) -> None:
   if job.is_done(data):
     print(f"{args.out}: already imported from {args.source}; nothing is left to do.")
     return
+  lists = import_job.split(data, args.val) if data.videos else {}
   found = _check(job, data, args.workers)
-  lists = import_job.split(data, args.val)
   _write(job, data)
   job.finish(data, found, lists)
   print(f"{data.layout} layout, {args.source}\n\n{survey.table(found)}\n")

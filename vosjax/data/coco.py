@@ -1,5 +1,6 @@
 """Videos of a COCO-style JSON file: frames, and instances as RLE or polygons."""
 
+import collections
 import dataclasses
 import functools
 import json
@@ -115,9 +116,11 @@ def read_coco(path: Path, frames: Path | None = None) -> list[CocoVideo]:
   try:
     content = json.loads(path.read_bytes())
     categories = {c["id"]: str(c["name"]) for c in content.get("categories", ())}
-    read = _read_videos if "videos" in content and any(
-        "file_names" in video for video in content["videos"]) else _read_images
-    listed = read(content)
+    by_video = "videos" in content and any(
+        "file_names" in video for video in content["videos"])
+    _check_ids(path, content, *(
+        ("videos", "video_id") if by_video else ("images", "image_id")))
+    listed = (_read_videos if by_video else _read_images)(content)
     videos = [_video(path, record, frames, categories) for record in listed]
   except (AttributeError, KeyError, TypeError, json.JSONDecodeError,
           UnicodeDecodeError) as error:
@@ -140,6 +143,23 @@ class _Record:
   marks: list[list[tuple[Any, Any]]]  # of each frame: (object or None, segmentation)
 
 
+def _check_ids(path: Path, content: dict[str, Any], kind: str, key: str) -> None:
+  """Raises unless ids are unique and every annotation has its video or image."""
+  annotations = content.get("annotations") or ()
+  counts = collections.Counter(record["id"] for record in content[kind])
+  tracks = collections.Counter(
+      (a[key], a["id"]) for a in annotations if kind == "videos" and "id" in a)
+  for what, ids in ((kind, counts), ("annotations", tracks)):
+    if twice := [i for i, count in ids.items() if count > 1]:
+      raise ValueError(
+          f"{path}: several {what} have the id {twice[0]}. Give each one of its own.")
+  for n, annotation in enumerate(annotations):
+    if annotation[key] not in counts:
+      raise ValueError(
+          f"{path}: annotation {annotation.get('id', n)} has {key} {annotation[key]}, "
+          f"but {kind} has no such id. Add it there, or take the annotation away.")
+
+
 def _read_videos(content: dict[str, Any]) -> list[_Record]:
   records = {
       video["id"]: _Record(
@@ -152,8 +172,13 @@ def _read_videos(content: dict[str, Any]) -> list[_Record]:
     track = None if annotation.get("iscrowd") else annotation.get("id", n)
     if track is not None:
       record.tracks[track] = annotation.get("category_id")
-    for marks, segmentation in zip(
-        record.marks, annotation["segmentations"], strict=True):
+    segmentations = annotation["segmentations"]
+    if len(segmentations) != len(record.files):
+      raise ValueError(
+          f"annotation {annotation.get('id', n)} of video {record.name} has "
+          f"{len(segmentations)} segmentations, but the video has {len(record.files)} "
+          "file_names. Give one a frame, null where the object is not seen.")
+    for marks, segmentation in zip(record.marks, segmentations):
       if segmentation:
         marks.append((track, segmentation))
   return list(records.values())
