@@ -33,31 +33,27 @@ def embedded():
   )
   config.model.name = "ris"
   config.model.fields.update(
-      channels=30, num_convolutions=6, stride=4, num_objects=5, region_bias=5.0,
-      threshold=0.5, unroll_objects=5,
+      channels=30, num_convolutions=6, stride=4, num_objects=6, region_bias=5.0,
+      threshold=0.5, unroll_objects=6,
   )  # fmt: skip
   config.data.update(
-      synthvos_videos=2000, synthvos_in_memory=True, synthvos_objects=3,
+      synthvos_videos=2000, synthvos_in_memory=True, synthvos_objects=4,
       synthvos_object_size=1.3, synthvos_clutter=0.0, synthvos_plain=1.0,
       synthvos_void=0.0, synthvos_kinds=("blob",),
   )  # fmt: skip
   common = {
-      "size": (64, 64), "batch_size": 8, "steps_per_epoch": 100, "lr_decay": 0.94,
-      "max_instances": 3, "affine": False,
+      "size": (64, 64), "batch_size": 8, "steps_per_epoch": 100, "learning_rate": 2e-3,
+      "lr_decay": 0.9, "max_instances": 4, "affine": False,
   }  # fmt: skip
-  config.stages.stage1_two = base.ris_stage(
-      num_steps=800, num_objects=2, learning_rate=2e-3, **common
-  )
-  config.stages.stage2_all = base.ris_stage(
-      num_steps=2400, learning_rate=1.5e-3, **common
-  )
+  config.stages.stage1_two = base.ris_stage(num_steps=500, num_objects=2, **common)
+  config.stages.stage2_all = base.ris_stage(num_steps=1000, **common)
   for stage in config.stages.values():
     stage.sources.synthvos = 1.0
   config.checkpoint.every_steps = 500
   config.log.every_steps = 10
   config.validation.update(every_steps=500, num_videos=20)
   config.evaluation.update(
-      size=(64, 64), length=1, max_objects=3, num_videos=100, num_previews=12
+      size=(64, 64), length=1, max_objects=4, num_videos=100, num_previews=12
   )
   return config
 
