@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import vosjax
+from vosjax.inference import programs
 from vosjax.inference.painting import Ranking
 
 
@@ -124,3 +125,24 @@ def test_add_gives_the_mask_that_the_next_frame_sees(rvos, frames, first):
   added.add(late)
   result, expected = added.step(frames[1]), stepped.step(frames[1], late)
   np.testing.assert_allclose(result.probs, expected.probs, atol=1e-5)
+
+
+def test_age_decides_overlaps_however_objects_arrive(rvos, frames, first, monkeypatch):
+  ranks, advance = [], programs.advance
+
+  def watch(*args):
+    ranks.append(args[7][0, :3].tolist())
+    return advance(*args)
+
+  monkeypatch.setattr(programs, "advance", watch)
+  one, two, three = (np.where(first == i, i, 0).astype(np.int32) for i in (1, 2, 3))
+  segmenter = vosjax.VideoSegmenter(*rvos)
+  segmenter.start(frames[0], one)
+  segmenter.add(two)
+  segmenter.step(frames[1], three)
+  segmenter.step(frames[2])
+  assert ranks[-1] == [2, 1, 0]
+  segmenter.remove(1)
+  segmenter.add(one)  # the same id again, in the same slot
+  segmenter.step(frames[3])
+  assert ranks[-1] == [0, 2, 1]

@@ -210,10 +210,9 @@ class VideoSegmenter:
       # one sees the given masks once more, and none in slots that are free.
       self._ranking.add(self._pixels(self._finish(), ids), labels)
       self._insert(slot_labels, np.ones_like(new))
-    masks = np.stack([labels == i for i in self.object_ids])[None]
+    masks = np.stack([labels == i for i in slots.ids])[None]
     kept = np.where(labels == checks.VOID, 0, labels).astype(np.int32)
-    rows = tuple(range(len(self.object_ids)))
-    return FrameResult(kept, self.object_ids, masks.astype(np.float32), rows)
+    return FrameResult(kept, slots.ids, masks.astype(np.float32), slots.used)
 
   def _start_free(self, frame):
     """First frame of a zero-shot model."""
@@ -268,6 +267,8 @@ class VideoSegmenter:
     new = np.zeros((1, self._slots.capacity), bool)
     new[0, list(slots)] = True
     if self._ranking is not None and self._state is not None:
+      # Nothing is predicted of them yet, and what their ids meant before is over.
+      self._ranking.add(dict.fromkeys(ids, labels < 0), labels)
       self._insert(slot_labels, new)
     else:
       self._state = programs.begin(
