@@ -31,8 +31,8 @@ def module(name, params):
 
 
 # Classes of the first image, in the order that the stored loss fits. The file's own
-# order does not fit it, though masks and stops do; probably because the program permutes
-# its arguments in place (SPEC 7) and had run before. So this test says nothing of how
+# order does not fit it, though masks and stops do; probably the program had permuted
+# its arguments in place before (SPEC 7). So this test says nothing of how
 # classes are matched: `golden_losses` does.
 CLASSES = [3, 7, 15, 1]
 

@@ -15,7 +15,7 @@ class Clip(TypedDict):
     frames: RGB.
     labels: 0 = background, 255 = void or not annotated, others = object ids.
     name: `video/first frame`, for messages.
-    classes: of the objects 1, 2, ..; 0 = no such object. Only where a transform adds it.
+    classes: of the objects 1, 2, ..; 0 = no such object. Only if a transform adds it.
   """
 
   frames: UInt8[np.ndarray, "t h w 3"]
