@@ -92,15 +92,17 @@ def test_stills_come_from_their_own_sets(config, tmp_path):
   config.data.msra10k = str(tmp_path)
   config.stages.main.update(num_steps=60)
   config.stages.main.sources.msra10k = 1.0
-  for official, expected in ((False, set("01234")), (True, set("123"))):
-    config.stages.main.official = official
+  everything, inner = set("01234"), set("123")
+  for official, t, expected in (
+      (False, 2, everything), (True, 2, inner), (True, 3, everything)):  # fmt: skip
+    config.stages.main.update(official=official, clip_length=t)
     found = batches(config)
     seen = {name.split("/")[0] for b in found[::3] for name in b["names"]}
     if not official:
       assert seen == expected
     seen = {n for b in found if b["frames"].shape[1] == 1 for n in b["names"]}
     assert {name.split("/")[0] for name in seen} == expected  # the ends: never drawn
-    assert all("synth" in n for b in found if b["frames"].shape[1] == 2
+    assert all("synth" in n for b in found if b["frames"].shape[1] == t
                for n in b["names"])  # fmt: skip
 
 
@@ -130,7 +132,8 @@ class Toy(nn.Module):
   def setup(self):
     self.weight = self.param("weight", nn.initializers.constant(3.0), (3,))
     self.count = self.variable("batch_stats", "count", jnp.zeros, ())
-    self.co_attention = CoAttention(8, self.attention)
+    if self.attention != "none":
+      self.co_attention = CoAttention(8, self.attention)
 
   def encoder(self, frames, *, train, steps=1):
     self.count.value += steps * train
@@ -147,10 +150,11 @@ class Toy(nn.Module):
     return references[:, 0] - references[:, 1]
 
   def head_a(self, summary, deep, train):
-    return deep + 0.5 * summary
+    return deep if summary is None else deep + 0.5 * summary
 
   def __call__(self, frames):
-    self.co_attention.pair(*[jnp.zeros((1, 2, 2, 8))] * 2)
+    if self.attention != "none":
+      self.co_attention.pair(*[jnp.zeros((1, 2, 2, 8))] * 2)
     return self.encoder(frames, train=False)
 
 
@@ -213,8 +217,10 @@ def test_stills_train_the_saliency_alone(official):
   expected = 0.1 * released(brightness(batch, 0), batch.labels[:, 0])
   loss, outputs = evaluate(batch, official=official)
   assert float(loss) == pytest.approx(expected, rel=1e-4)
-  # As released, a still stands on both sides of a pair.
+  # As released, a still stands on both sides of a pair; a group has no second one.
   assert outputs.batch_stats["count"] == (2 if official else 1)
+  _, outputs = evaluate(batch, official=official, group=True)
+  assert outputs.batch_stats["count"] == 1
 
 
 def test_a_group_is_a_target_with_several_references():
@@ -224,6 +230,12 @@ def test_a_group_is_a_target_with_several_references():
   loss, outputs = evaluate(batch)
   assert float(loss) == pytest.approx(expected, rel=1e-4)
   assert outputs.batch_stats["count"] == 3  # statistics of each frame apart
+
+
+def test_a_group_without_attention_is_the_target_alone():
+  batch = clips(3)
+  expected = released(brightness(batch, 0), batch.labels[:, 0])
+  assert float(evaluate(batch, "none")[0]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_symmetric_form_pays_for_a_basis_that_is_not_orthogonal():

@@ -8,9 +8,9 @@ The released program does by accident what a stage's `official=True` repeats:
 - every epoch begins with stills, while the rates go on counting;
 - parameters of the encoder are updated two to four times in a step;
 - a still stands on both sides of a pair, so that the statistics of BatchNorm are
-  updated twice;
+  updated twice (not in the group form);
 - a batch without any object has an infinite loss;
-- stills are drawn with replacement, and the first and last of a set never;
+- stills are drawn with replacement, and for pairs the first and last of a set never;
 - the augmentation swaps rows and columns, stretches contrast and turns a crop that is
   all object into background; a frame may be its own reference.
 
@@ -54,6 +54,7 @@ def objective(
     *,
     bce: str = "scaled",
     official: bool = False,
+    group: bool = False,
 ) -> Objective:
   """Loss of a batch of stills, pairs or groups, which its length in time tells apart.
 
@@ -64,6 +65,7 @@ def objective(
     bce: "scaled" divides by the share of object pixels, as released; "balanced" lets
       the rarer class weigh more, as the paper has it.
     official: with the accidents of the released program.
+    group: these are steps of the group form, where a still has no second side.
   """
   if bce not in ("scaled", "balanced"):
     raise ValueError(f"bce is {bce!r}; known: 'scaled', 'balanced'.")
@@ -78,7 +80,7 @@ def objective(
     logits, updated = model.apply(
         variables,
         frames,
-        official,
+        official and not group,
         method=forward,
         mutable=["batch_stats"],
     )
@@ -103,31 +105,37 @@ def objective(
   return loss_of
 
 
-def _see_still(model: nn.Module, frames: Float[Array, "b 1 h w 3"], official: bool):
-  if official:
+def _see_still(model: nn.Module, frames: Float[Array, "b 1 h w 3"], twice: bool):
+  if twice:
     return (model.pair_logits(frames[:, 0], frames[:, 0], train=True).saliency_b,)
   return (model.saliency(frames[:, 0], train=True),)
 
 
-def _see_pair(model: nn.Module, frames: Float[Array, "b 2 h w 3"], official: bool):
-  del official
+def _see_pair(model: nn.Module, frames: Float[Array, "b 2 h w 3"], twice: bool):
+  del twice
   logits = model.pair_logits(frames[:, 0], frames[:, 1], train=True)
   return logits.a, logits.b
 
 
-def _see_group(model: nn.Module, frames: Float[Array, "b t h w 3"], official: bool):
+def _see_group(model: nn.Module, frames: Float[Array, "b t h w 3"], twice: bool):
   """The first frame, with the others as its references, fused as the model says."""
-  del official
+  del twice
   b, t = frames.shape[:2]
   deep = model.encoder(frames.reshape(-1, *frames.shape[2:]), train=True, steps=t)
   deep = deep.reshape(b, t, *deep.shape[1:])
-  summary = model.summarise(deep[:, 0], deep[:, 1:])
+  summary = None
+  if model.attention != "none":
+    summary = model.summarise(deep[:, 0], deep[:, 1:])
   return (model.head_a(summary, deep[:, 0], True),)
 
 
 def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
   return objective(
-      model, stage.losses.to_dict(), bce=stage.bce, official=stage.official
+      model,
+      stage.losses.to_dict(),
+      bce=stage.bce,
+      official=stage.official,
+      group=stage.clip_length > 2,
   )
 
 
@@ -160,7 +168,7 @@ def _batches(
         f"stage sources: {sorted(stills)} hold stills only; COSNet's pairs need a "
         "source of videos, too."
     )
-  if stage.official:
+  if stage.official and stage.clip_length == 2:
     stills = {name: pair_transforms.Inner(source) for name, source in stills.items()}
   videos = {
       name: source if name == "synthvos" else pair_transforms.EveryFrame(source)
