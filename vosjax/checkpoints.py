@@ -262,8 +262,7 @@ def require_equal_shapes(found: Variables, expected: Variables, what: str) -> No
       if shapes[0].get(path) != shapes[1].get(path)
   ]
   if differing:
-    more = len(differing) - _SHOWN
-    rest = f"; and {more} more" if more > 0 else ""
+    rest = f"; and {len(differing) - _SHOWN} more" if differing[_SHOWN:] else ""
     raise ValueError(f"{what}: {'; '.join(differing[:_SHOWN])}{rest}.")
 
 
