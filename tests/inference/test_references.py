@@ -98,6 +98,7 @@ def test_a_stream_samples_what_it_has_seen():
     counts.update(frames)
   assert set(counts) == set(range(12))
   assert 65 < min(counts.values()) <= max(counts.values()) < 140  # 100 expected
+  assert 250 < sum(counts[t] for t in range(3)) < 350  # of 300: the first ones, too
   assert stream("random", 3, 12, 5) == stream("random", 3, 12, 5)
 
 
