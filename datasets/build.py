@@ -42,7 +42,11 @@ def main(arguments: list[str] | None = None) -> int:
   if options.manual_dir:
     options.manual_dir = pathlib.Path(options.manual_dir).expanduser().resolve()
   try:
-    builder = builder_class(options.name)(
+    kind = builder_class(options.name)
+    if options.config not in (None, *kind.builder_configs):
+      raise ValueError(
+          f"--config {options.config}: {options.name} has {[*kind.builder_configs]}.")
+    builder = kind(
         data_dir=pathlib.Path(options.data_dir).expanduser(), config=options.config,
         file_format="array_record")
     builder.map_shards = _mapper(options)

@@ -39,6 +39,14 @@ def test_processes_write_what_one_process_writes(build, command, out):
   assert len(list(out.glob("1.0.0/*-train.array_record-*"))) == 2
 
 
+def test_an_unknown_configuration_is_one_line_with_the_known_ones(
+    build, command, out, capsys):
+  assert build.main([*command, "--config=foo"]) == 2
+  error = capsys.readouterr().err
+  assert error.count("\n") == 1 and "foo: davis2017 has ['semi_supervised" in error
+  assert not out.exists()
+
+
 def test_a_build_goes_on_where_it_stopped(build, command, out, monkeypatch, capsys):
   def stopped(_, function, shards):
     function(shards[0])

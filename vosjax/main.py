@@ -37,7 +37,8 @@ def main(argv: list[str]) -> int:
     return _refuse("give a configuration, e.g. --config=configs/agame.py")
   from vosjax.train import processes, run  # load JAX: a mistyped flag need not
 
-  logging.getLogger("absl").setLevel(logging.WARNING)  # libraries may warn, no more
+  for library in ("absl", "jax"):  # they may warn, no more
+    logging.getLogger(library).setLevel(logging.WARNING)
   try:
     if _COORDINATOR.value is not None:
       processes.connect(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
