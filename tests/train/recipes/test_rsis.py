@@ -78,6 +78,12 @@ def test_gradients_reach_what_counts_and_nothing_else(given, predicted, pictures
     np.testing.assert_array_equal(reached, slots)
 
 
+def test_no_stop_is_asked_for_where_there_may_be_more_instances():
+  """A picture that is full may have lost some of its own."""
+  valid = jnp.array([[True, True], [True, False]])
+  assert rsis.judged(valid, 4).tolist() == [[True, True, False, False]] * 2
+
+
 def test_classes_move_with_the_masks_they_belong_to(given, predicted, pictures):
   """Perfect masks in another order: classes in that order are right."""
   batch, masks = pictures

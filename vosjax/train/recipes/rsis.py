@@ -65,7 +65,10 @@ def objective(
 
 
 def judged(valid: Bool[AnyArray, "b g"], t: int) -> Bool[Array, "b t"]:
-  """Predictions whose stop counts: those of the instances, and the one after them."""
+  """Predictions whose stop counts: those of the instances, and the one after them.
+
+  Not the latter where instances fill the list: there may have been more.
+  """
   counts = valid.sum(1)[:, None]
   return jnp.arange(t)[None] <= jnp.minimum(counts, valid.shape[1] - 1)
 
