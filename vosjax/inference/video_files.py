@@ -213,7 +213,7 @@ def _open_file(path) -> VideoFile:
       for packet in container.demux(stream):
         if packet.is_corrupt:
           raise ValueError(
-              f"{path}: is cut off or damaged after frame {count}. Copy or export the "
+              f"{path}: is cut off or damaged. Copy or export the "
               "file again, or give a folder of its frames.")
         for frame in packet.decode():
           size = size or _upright(frame).shape[:2]
