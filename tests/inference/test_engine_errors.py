@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import vosjax
+from vosjax.inference import programs
 
 SIZE = (32, 48)
 unchecked_step = inspect.unwrap(vosjax.VideoSegmenter.step)
@@ -97,3 +98,17 @@ def test_calls_before_start_are_refused(tiny):
 def test_max_objects_must_be_positive(tiny):
   with pytest.raises(ValueError, match="max_objects must be at least 1, not 0"):
     vosjax.VideoSegmenter(*tiny, max_objects=0)
+
+
+def test_a_start_that_fails_leaves_the_last_video_as_it_was(tiny, monkeypatch):
+  segmenter = vosjax.VideoSegmenter(*tiny)
+  segmenter.start(RGB, ONE)
+
+  def fail(*args):
+    raise MemoryError
+
+  with monkeypatch.context() as patch:
+    patch.setattr(programs, "encode", fail)
+    with pytest.raises(MemoryError):
+      segmenter.start(RGB[:16], ONE[:16])
+  assert segmenter.step(RGB).labels.shape == SIZE

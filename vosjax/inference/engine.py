@@ -201,9 +201,9 @@ class VideoSegmenter:
       )
     slots = Slots(self._max_objects or max(len(ids), self._readout.num_slots or 0))
     slots.refuse_excess(ids, "start")  # before anything of the last video is lost
+    self._features = self._encode(frame)  # likewise
     self._size, self._slots, self._state = frame.shape[:2], slots, None
     self._ranking = Ranking() if isinstance(self._model, KeepsSlots) else None
-    self._features = self._encode(frame)
     slot_labels, new = self._begin(labels, ids, "start")
     if self._ranking is not None:
       # The first frame is decoded for what slots gather and for the ranking; the next
@@ -217,11 +217,11 @@ class VideoSegmenter:
   def _start_free(self, frame):
     """First frame of a zero-shot model."""
     capacity = self._readout.num_slots
+    self._features = self._encode(frame)
     self._size, self._slots = frame.shape[:2], Slots(capacity)
     self._slots.add(range(1, min(capacity, self._max_objects or capacity) + 1))
     if isinstance(self._model, TakesReferences):
       self._seen = Seen(self._policy, self._references, seed=self._seed)
-    self._features = self._encode(frame)
     self._state = programs.begin(
         self._model, self._size, self._variables, None, self._features, None,
         self._active(),
