@@ -238,6 +238,13 @@ def test_a_group_without_attention_is_the_target_alone():
   assert float(evaluate(batch, "none")[0]) == pytest.approx(expected, rel=1e-4)
 
 
+def test_groups_do_not_train_what_prediction_fusion_reads(config):
+  config.stages.main.clip_length = 3
+  model = models.build("cosnet", **FIELDS, fusion="prediction")
+  with pytest.raises(ValueError, match="fusion is 'prediction', but clips of 3"):
+    cosnet.RECIPE.objective(model, config.stages.main)
+
+
 def test_the_symmetric_form_pays_for_a_basis_that_is_not_orthogonal():
   batch = clips(2)
   plain, _ = evaluate(batch, "symmetric")

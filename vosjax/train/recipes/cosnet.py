@@ -130,6 +130,12 @@ def _see_group(model: nn.Module, frames: Float[Array, "b t h w 3"], twice: bool)
 
 
 def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
+  if stage.clip_length > 2 and model.fusion == "prediction":
+    raise ValueError(
+        f"model.fields.fusion is 'prediction', but clips of {stage.clip_length} frames "
+        "train what is read from several references. Take 'summary', 'joint' or "
+        "'group', or clip_length=2."
+    )
   return objective(
       model,
       stage.losses.to_dict(),
