@@ -18,7 +18,7 @@ from vosjax.types import Variables
 
 LOG = logging.getLogger("vosjax")
 
-OURS, UNTRAINED = "this model", "nothing learnt"
+OURS, UNTRAINED, BEFORE = "this model", "nothing learnt", "before this run"
 
 
 class Validation:
@@ -96,7 +96,8 @@ def finish(
   contenders = {OURS: scoring.segment(model, variables)}
   contenders |= scoring.baselines(model, variables)
   if untrained is not None:
-    contenders[UNTRAINED] = scoring.segment(model, untrained)
+    name = BEFORE if config.model_checkpoint else UNTRAINED
+    contenders[name] = scoring.segment(model, untrained)
   results, measures, shown = {}, {}, []
   for name, segment in contenders.items():
     seen: list[Mapping[str, float]] = []
