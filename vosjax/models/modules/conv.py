@@ -83,8 +83,8 @@ class SplitConv(nn.Module):
     features: channels of the result.
     size: rows and columns of the kernel; odd, with zero padding.
     gains: factor on each part's initial kernel; all 1 if empty.
-    kernel_init: initializer of the kernel, before the gains.
     bias_init: initializer of the bias.
+    kernel_init: initializer of the kernel, before the gains.
   """
 
   parts: tuple[int, ...]
@@ -92,8 +92,8 @@ class SplitConv(nn.Module):
   size: int = 1
   gains: tuple[float, ...] = ()
   dtype: Dtype = None
-  kernel_init: Callable[..., Any] = nn.initializers.he_uniform()
   bias_init: Callable[..., Any] = nn.initializers.zeros
+  kernel_init: Callable[..., Any] = nn.initializers.he_uniform()
 
   def setup(self):
     shape = (self.size, self.size, sum(self.parts), self.features)
