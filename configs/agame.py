@@ -59,11 +59,11 @@ def embedded():
   )  # fmt: skip
   # Pairs of frames first: more objects a second, and none of the network's own errors.
   config.stages.early = base.agame_stage(
-      size=(96, 160), batch_size=4, clip_length=2, num_steps=1800, steps_per_epoch=225,
+      size=(96, 160), batch_size=4, clip_length=2, num_steps=1520, steps_per_epoch=190,
       learning_rate=3e-3, lr_decay=0.85, weight_decay=1e-5,
   )  # fmt: skip
   config.stages.main = base.agame_stage(
-      size=(96, 160), batch_size=2, clip_length=4, num_steps=1500, steps_per_epoch=150,
+      size=(96, 160), batch_size=2, clip_length=4, num_steps=1200, steps_per_epoch=120,
       learning_rate=1e-3, lr_decay=0.75, weight_decay=1e-5,
   )  # fmt: skip
   for stage in config.stages.values():
