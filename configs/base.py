@@ -224,6 +224,14 @@ def cosnet_stage(**changes: Any) -> ConfigDict:
   )
 
 
+def every_few_steps(config: ConfigDict) -> None:
+  """Lets a run of twenty steps do all that a run does, for smoke tests."""
+  config.checkpoint.every_steps = 10
+  config.log.every_steps = 5
+  config.log.curves_every_steps = 20
+  config.validation.update(every_steps=20, num_videos=1)
+
+
 def choose(variants: dict[str, Any], variant: str, file: str) -> ConfigDict:
   """The variant's configuration, locked; an unknown name lists the known ones."""
   if variant not in variants:

@@ -100,10 +100,7 @@ def smoke():
   )
   config.data.update(synthvos_videos=8, synthvos_length=4)
   config.stages.main.update(size=size, batch_size=2, num_steps=20, steps_per_epoch=10)
-  config.checkpoint.every_steps = 10
-  config.log.every_steps = 5
-  config.log.curves_every_steps = 20
-  config.validation.update(every_steps=20, num_videos=1)
+  base.every_few_steps(config)
   config.evaluation.update(size=size, length=5, num_videos=2, num_previews=1)
   return config
 

@@ -65,10 +65,7 @@ def smoke():
   config.model.fields.update(channels=4, num_objects=3, unroll_objects=1)
   for stage in config.stages.values():
     stage.update(size=(32, 48), batch_size=2, num_steps=10, steps_per_epoch=10)
-  config.checkpoint.every_steps = 10
-  config.log.every_steps = 5
-  config.log.curves_every_steps = 20
-  config.validation.update(every_steps=20, num_videos=1)
+  base.every_few_steps(config)
   config.evaluation.update(size=(32, 48), max_objects=2, num_videos=3, num_previews=1)
   return config
 

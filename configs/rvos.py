@@ -101,10 +101,7 @@ def smoke():
         size=(32, 48), batch_size=2, clip_length=3, num_steps=10, steps_per_epoch=10,
         unroll_steps=1,
     )  # fmt: skip
-  config.checkpoint.every_steps = 10
-  config.log.every_steps = 5
-  config.log.curves_every_steps = 20
-  config.validation.update(every_steps=20, num_videos=1)
+  base.every_few_steps(config)
   config.evaluation.update(
       size=(32, 48), length=5, max_objects=2, num_videos=2, num_previews=1
   )

@@ -24,7 +24,6 @@ from vosjax.types import Variables
 FILM_RATE = 12.0  # frames per second
 
 
-
 def model_segment(model: nn.Module, variables: Variables, **options: Any) -> Segment:
   """Segments videos from their first frame's labels; see VideoSegmenter."""
   segmenter = VideoSegmenter(model, jax.device_get(variables), **options)

@@ -190,13 +190,8 @@ def youtube_vos(config: ConfigDict) -> Source:
 
 def stills(name: str, folder: str, images: str, masks: str) -> Source:
   """Pictures with one mask each, as they are unpacked or as `tfds build` wrote them."""
-  path = pathlib.Path(folder).expanduser()
-  if not path.is_dir():
-    raise ValueError(
-        f"no folder {folder!r}. Get the set as datasets/{name}/README.md says and pass "
-        f"--config.data.{name}=FOLDER: the folder that holds {images}, or the version "
-        "folder that `tfds build` wrote."
-    )
+  holds = f"{images}, or the version folder that `tfds build` wrote"
+  path = pathlib.Path(pictures.require_folder(name, folder, name, holds))
   if (path / "dataset_info.json").is_file():
     from vosjax.data.prepared_stills import PreparedStills  # loads TFDS
 

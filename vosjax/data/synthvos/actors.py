@@ -8,7 +8,7 @@ from PIL import Image
 
 from vosjax.data.synthvos.motion import STILL, Camera, Motion, Path, roam, wander
 from vosjax.data.synthvos.render import Layer
-from vosjax.data.synthvos.shapes import KINDS, Part, rod, thing
+from vosjax.data.synthvos.shapes import CAMOUFLAGE, KINDS, Part, rod, thing
 from vosjax.data.synthvos.textures import Palette, fractal, palette, scenery
 
 Size = tuple[int, int]  # rows, columns
@@ -36,7 +36,7 @@ def moving(
   label: int,
   speed: float,
   kinds: Sequence[str] = tuple(KINDS),
-  camouflage: float = 0.35,
+  camouflage: float = CAMOUFLAGE,
 ) -> Layer:
   """A thing that roams; radius is a share of the frame."""
   h, w = size

@@ -259,6 +259,7 @@ def rod(
   ]
 
 
+CAMOUFLAGE = 0.35  # share of things in the colours of the background
 # What objects there are, and how often.
 KINDS = {"blob": 0.5, "creature": 0.32, "vehicle": 0.12, "rod": 0.06}
 _MAKERS = {"blob": pair, "creature": creature, "vehicle": vehicle, "rod": rod}
@@ -269,7 +270,7 @@ def thing(
   radius: float,
   near: list[Palette],
   kinds: Sequence[str] = tuple(KINDS),
-  camouflage: float = 0.35,
+  camouflage: float = CAMOUFLAGE,
 ) -> tuple[str, list[Part]]:
   """Any object of `kinds`: which one, and its parts, drawn back to front.
 

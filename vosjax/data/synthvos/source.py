@@ -110,7 +110,7 @@ class SynthVos:
   kinds: tuple[str, ...] = dataclasses.field(default=CLASSES[1:], kw_only=True)
   plain: float = dataclasses.field(default=0.0, kw_only=True)
   strangers: int = dataclasses.field(default=0, kw_only=True)
-  camouflage: float = dataclasses.field(default=0.35, kw_only=True)
+  camouflage: float = dataclasses.field(default=shapes.CAMOUFLAGE, kw_only=True)
 
   def __post_init__(self):
     if min(self.size) < 32:

@@ -47,7 +47,7 @@ class ConvLSTMCell(nn.Module):
     # PyTorch's default is U(-1, 1) / sqrt(fan_in), He's is sqrt(6) times as wide.
     gains = tuple(6**-0.5 * self.gains.get(name, 1.0) for name, _ in self.inputs)
     self.gates = SplitConv(
-        parts, 4 * self.features, 3, gains, self.dtype, self._init_bias
+        parts, 4 * self.features, 3, gains, self.dtype, bias_init=self._init_bias
     )
 
   def _init_bias(self, key, shape):
