@@ -6,11 +6,11 @@ import flax.linen as nn
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from vosjax.data.sources import VOID
 from vosjax.inference import references
 from vosjax.models.api import Readout, TakesReferences
 from vosjax.models.unroll import Recurrence
 
+VOID = 255
 _LARGEST_ID = 2**31 - 1  # labels are int32
 
 
