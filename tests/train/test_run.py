@@ -138,6 +138,19 @@ def test_the_scan_is_unrolled_on_cpu_unless_its_length_is_given(config, monkeypa
   assert seen == [1, 2, 1]
 
 
+def test_stages_that_draw_the_same_videos_share_them(config):
+  with config.unlocked():
+    for name in ("same", "longer"):
+      config.stages[name] = config.stages.main.copy_and_resolve_references()
+  config.stages.longer.clip_length += 1
+  sources = run.make_stages(config, run.build(config))[1]
+  main, same, longer = (
+      sources[name]["synthvos"] for name in ("main", "same", "longer")
+  )
+  assert main is same
+  assert longer is not main
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["checkpoint", "metrics", "scores"])
 def test_a_full_disk_stops_with_its_name_and_leaves_nothing_half_written(

@@ -202,17 +202,21 @@ def make_stages(
 ) -> tuple[list[Stage], dict[str, dict[str, Source]]]:
   """The configured stages, and each one's sources by name.
 
+  Stages of equal sources share them, and with them what is kept in memory.
+
   Raises:
     ValueError: data are missing; lists what all stages miss.
   """
   recipe = recipe_of(config)
   stages, sources, missing, start = [], {}, {}, 0
+  opened: dict[Source, Source] = {}
   for name, options in config.stages.items():
     try:
-      sources[name] = feeds.training_sources(config, options)
+      found = feeds.training_sources(config, options)
     except ValueError as error:
       missing.setdefault(str(error), []).append(name)
       continue
+    sources[name] = {key: opened.setdefault(s, s) for key, s in found.items()}
     mesh = make_mesh(options.batch_size)
     tx = recipe.optimizer(model, options)
     objective = recipe.objective(model, options)
