@@ -116,8 +116,8 @@ def test_evaluation_without_a_model_says_how_to_get_one(config, tmp_path):
   for workdir in (None, str(tmp_path)):
     with pytest.raises(ValueError, match=r"holds no model/.*evaluation\.checkpoint"):
       run.run(config, workdir)
-  config.mode = "predict"
-  with pytest.raises(ValueError, match=r"mode is 'predict'; known"):
+  config.mode = "prophesy"
+  with pytest.raises(ValueError, match=r"mode is 'prophesy'; known"):
     run.run(config, None)
 
 
