@@ -20,6 +20,7 @@ from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupt, Interrupted
 from vosjax.train.loop import Every, Stage, fit
 from vosjax.train.observers import Logger, Progress
+from vosjax.train.predict import predict
 from vosjax.train.recipes import recipe_of
 from vosjax.train.scoring import Validation, finish
 from vosjax.train.state import TrainState
@@ -33,7 +34,7 @@ __all__ = ["Interrupted", "run"]
 
 
 def run(config: ConfigDict, workdir: str | None) -> None:
-  """Trains or evaluates, as `config.mode` says.
+  """Trains, evaluates or predicts, as `config.mode` says.
 
   Args:
     config: see configs/base.py.
@@ -45,7 +46,7 @@ def run(config: ConfigDict, workdir: str | None) -> None:
   """
   _speak()
   LOG.info(config.title)
-  modes = {"train": train, "evaluate": evaluate}
+  modes = {"train": train, "evaluate": evaluate, "predict": predict}
   if config.mode not in modes:
     raise ValueError(f"mode is {config.mode!r}; known: {list(modes)}.")
   if config.mode == "train" or processes.is_first():
