@@ -75,10 +75,9 @@ def test_fbms(build_videos, export, scores, fbms_tree, tmp_path):
 
 @pytest.fixture
 def youtube_vos_tree(tmp_path):
-  """Two training videos; in each an object of its own category comes late."""
+  """A video each of two splits; an object of an own category comes late in each."""
   root = tmp_path / "YouTubeVOS"
-  meta = {}
-  for name, category in (("a1", "owl"), ("b2", "yak")):
+  for split, name, category in (("train", "a1", "owl"), ("valid", "b2", "yak")):
     for t in range(0, 20, 5):
       labels = np.zeros((32, 48), np.uint8)
       labels[4:20, 4 + t : 20 + t] = 1
@@ -86,35 +85,39 @@ def youtube_vos_tree(tmp_path):
       for folder, pixels, suffix in (
           ("JPEGImages", labels[..., None] * np.uint8([90, 30, 70]), "jpg"),
           ("Annotations", labels, "png")):
-        path = root / f"train/{folder}/{name}/{t:05}.{suffix}"
+        path = root / f"{split}/{folder}/{name}/{t:05}.{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
     frames = [f"{t:05}" for t in range(0, 20, 5)]
-    meta[name] = {"objects": {
+    meta = {name: {"objects": {
         "1": {"category": "cat", "frames": frames},
-        "2": {"category": category, "frames": frames[1:]}}}
-  (root / "train/meta.json").write_text(json.dumps({"videos": meta}))
+        "2": {"category": category, "frames": frames[1:]}}}}
+    (root / split / "meta.json").write_text(json.dumps({"videos": meta}))
   return root
 
 
 def test_youtube_vos(build, build_videos, monkeypatch, scores, youtube_vos_tree,
                      tmp_path):
   for config in build.builder_class("youtube_vos").BUILDER_CONFIGS:
-    monkeypatch.setattr(config, "num_videos", {"train": 2})
+    monkeypatch.setattr(config, "num_videos", {"train": 1, "validation": 1})
   build_videos("youtube_vos", youtube_vos_tree)
   records = prepared(tmp_path, "youtube_vos")
   ours = scores(
       "agame:paper", "records", data={"youtube_vos": str(records)},
-      dataset="youtube_vos", subset="train[1:]")
+      dataset="youtube_vos", subset="valid")
   assert [row["name"] for row in ours["rows"]] == ["b2_1", "b2_2"]
   assert [row["category"] for row in ours["rows"]] == ["cat", "yak"]
   assert ours["rows"][1]["frames"] == ["00010", "00015"]
-  assert ours["summary"]["J-Unseen"] is None
+  for row, part in zip(ours["rows"], ("Seen", "Unseen")):
+    assert ours["summary"][f"J-{part}"] == row["J"]["mean"]
   assert any(row["J"]["mean"] for row in ours["rows"])
-  (tmp_path / "list.txt").write_text("b2\n")
   assert ours == scores(
-      "agame:paper", "folder", data={"youtube_vos": str(youtube_vos_tree / "train")},
-      dataset="youtube_vos", subset=str(tmp_path / "list.txt"))
+      "agame:paper", "folder", data={"youtube_vos": str(youtube_vos_tree)},
+      dataset="youtube_vos", subset="valid")
+  held_out = scores(
+      "agame:paper", "slice", data={"youtube_vos": str(records)},
+      dataset="youtube_vos", subset="train[:1]")
+  assert {row["sequence"] for row in held_out["rows"]} == {"a1"}
 
 
 def test_a_split_that_is_not_there_is_told(build_videos, scores, fbms_tree, tmp_path):

@@ -223,7 +223,7 @@ def command(said):
 
 @pytest.mark.parametrize("case", ["davis2016", "davis2017", "fbms", "matched"])
 def test_the_command_it_prints_gives_the_scores_of_evaluate(
-    get_config, trained, davis, fbms, youtube_vos, tmp_path, capsys, case
+    get_config, trained, sets, davis, fbms, youtube_vos, tmp_path, capsys, case
 ):
   if case == "davis2017":
     config = setting(get_config, "agame:paper", trained("agame").path, davis, "val")
@@ -251,3 +251,6 @@ def test_the_command_it_prints_gives_the_scores_of_evaluate(
   )
   assert any(value for row in ours["rows"] for value in row["J_per_frame"])
   assert ours == theirs
+  if case == "matched":  # in its first frame a late object is the annotation
+    first = np.asarray(Image.open(workdir / "predictions/late/00035.png"))
+    np.testing.assert_array_equal(first == 1, sets.truth(3) == 1)
