@@ -37,9 +37,9 @@ def folder(config: ConfigDict, workdir: str | None) -> pathlib.Path:
     return pathlib.Path(config.evaluation.checkpoint).expanduser()
   if workdir is None or not pathlib.Path(workdir, "model").is_dir():
     raise ValueError(
-        f"--workdir={workdir} holds no model/. Train to the end first, with the same "
-        f"command and --config.mode=train, or name a model with "
-        "--config.evaluation.checkpoint=DIR."
+        f"--workdir={workdir} holds no model/. Name one with "
+        "--config.evaluation.checkpoint=DIR (RUN/model of training, or what `vosjax "
+        "convert` wrote), or train to the end first in that --workdir."
     )
   return pathlib.Path(workdir, "model")
 
