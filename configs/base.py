@@ -14,7 +14,8 @@ def get_config() -> ConfigDict:
   config = ConfigDict()
   config.title = ""  # first line that a run prints
   # Or, with a trained model: "evaluate" scores it on `evaluation`, "predict" writes
-  # masks of `evaluation` for a server, to WORKDIR/predictions.
+  # masks of `evaluation` for a server, to WORKDIR/predictions. "benchmark" measures
+  # how fast each stage trains, on drawn clips, and trains nothing.
   config.mode = "train"
   config.seed = 0  # of initial weights, batches and whatever else is random
 

@@ -1,6 +1,7 @@
 """A whole run: from a configuration to a trained, scored and shown model."""
 
 import contextlib
+import json
 import logging
 import sys
 import time
@@ -15,7 +16,8 @@ from ml_collections import ConfigDict
 from vosjax import checkpoints as model_files
 from vosjax import models
 from vosjax.data.sources import Source
-from vosjax.train import benchmarks, feeds, processes, trained, writers
+from vosjax.inference import export
+from vosjax.train import benchmarks, feeds, processes, speed, trained, writers
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupt, Interrupted
 from vosjax.train.loop import Every, Stage, fit
@@ -34,7 +36,7 @@ __all__ = ["Interrupted", "run"]
 
 
 def run(config: ConfigDict, workdir: str | None) -> None:
-  """Trains, evaluates or predicts, as `config.mode` says.
+  """Trains, evaluates, predicts or measures, as `config.mode` says.
 
   Args:
     config: see configs/base.py.
@@ -46,7 +48,9 @@ def run(config: ConfigDict, workdir: str | None) -> None:
   """
   _speak()
   LOG.info(config.title)
-  modes = {"train": train, "evaluate": evaluate, "predict": predict}
+  modes = {
+      "train": train, "evaluate": evaluate, "predict": predict, "benchmark": benchmark
+  }  # fmt: skip
   if config.mode not in modes:
     raise ValueError(f"mode is {config.mode!r}; known: {list(modes)}.")
   if config.mode == "train" or processes.is_first():
@@ -151,6 +155,21 @@ def evaluate(config: ConfigDict, workdir: str | None) -> None:
   path, _ = open_workdir(config, workdir)
   finish(config, scoring, model, variables, unseen, path)
   LOG.info("scores are in %s, pictures in %s", path / "eval", path / "preview")
+
+
+def benchmark(config: ConfigDict, workdir: str | None) -> None:
+  """Measures how fast each stage trains on drawn clips; writes WORKDIR/speed.json."""
+  model = build(config)
+  recipe, variables = recipe_of(config), jax.device_get(init(model, config))
+  path, _ = open_workdir(config, workdir)
+  results = {}
+  for name, stage in config.stages.items():
+    LOG.info("measuring %s: %d clips x %d frames, %d x %d", name, stage.batch_size,
+             stage.clip_length, *stage.size)  # fmt: skip
+    results[name] = speed.measure_stage(config, stage, recipe, model, variables)
+  LOG.info("%s", speed.table(results))
+  text = json.dumps(results, indent=2) + "\n"
+  export.write_bytes(path / "speed.json", text.encode())
 
 
 def build(config: ConfigDict) -> nn.Module:
