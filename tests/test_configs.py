@@ -73,7 +73,7 @@ def test_every_variant_builds_its_model_and_recipe(file, variant):
   recipe.scoring(config, model)
   for stage in config.stages.values():
     recipe.objective(model, stage)
-    jax.eval_shape(recipe.optimizer(model, stage).init, shapes["params"])
+    jax.eval_shape(recipe.tx(model, stage).init, shapes["params"])
     assert stage.num_steps % stage.steps_per_epoch == 0
     assert any(stage.sources.values())
 

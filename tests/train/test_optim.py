@@ -3,8 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from ml_collections import ConfigDict
 
 from vosjax.train import optim
+from vosjax.train.recipe import Recipe
 
 OPTIONS = {
     "learning_rate": 1e-2, "lr_decay": 0.5, "steps_per_epoch": 2, "weight_decay": 0.1,
@@ -59,3 +61,16 @@ def test_frozen_parameters_have_no_moments():
 def test_a_prefix_that_freezes_nothing_is_refused():
   with pytest.raises(ValueError, match=r"below 'backbone/stage2'.*'backbone/stage1'"):
     optim.label_params(params(), ["backbone/stage2"])
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(0.0, 5.0), (1.0, 1.0), (9.0, 5.0)])
+def test_long_gradients_are_shortened_for_any_optimizer(limit, expected):
+  def optimizer(model, stage):
+    del model, stage
+    return optax.identity()
+
+  tx = Recipe(None, optimizer, None, None).tx(None, ConfigDict({"max_grad_norm": limit}))
+  grads = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}
+  updates, _ = tx.update(grads, tx.init(grads), grads)
+  np.testing.assert_allclose(optax.tree.norm(updates), expected, rtol=1e-6)
+  np.testing.assert_allclose(updates["b"] / updates["a"], 4 / 3, rtol=1e-6)

@@ -73,3 +73,10 @@ class Recipe(NamedTuple):
   optimizer: Callable[[nn.Module, ConfigDict], optax.GradientTransformation]
   batches: Callable[[ConfigDict, ConfigDict, Mapping[str, Source]], Batches]
   scoring: Callable[[ConfigDict, nn.Module], Scoring]
+
+  def tx(self, model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
+    """The stage's optimizer, which sees gradients of `max_grad_norm` at most."""
+    own = self.optimizer(model, stage)
+    if not stage.max_grad_norm:
+      return own
+    return optax.chain(optax.clip_by_global_norm(stage.max_grad_norm), own)

@@ -213,7 +213,7 @@ def make_stages(
       continue
     sources[name] = {key: opened.setdefault(s, s) for key, s in found.items()}
     mesh = make_mesh(options.batch_size)
-    tx = recipe.optimizer(model, options)
+    tx = recipe.tx(model, options)
     objective = recipe.objective(model, options)
     stages.append(
         Stage(

@@ -51,7 +51,7 @@ def measure_stage(
     needs beside state and batch; and `part_ms`, by PARTS.
   """
   mesh = make_mesh(stage.batch_size)
-  tx = recipe.optimizer(model, stage)
+  tx = recipe.tx(model, stage)
   objective = recipe.objective(model, stage)
   batch = _draw(config, stage, recipe, mesh)
   state = replicate(TrainState.create(variables, tx, config.seed), mesh)
