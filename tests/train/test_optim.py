@@ -69,7 +69,8 @@ def test_long_gradients_are_shortened_for_any_optimizer(limit, expected):
     del model, stage
     return optax.identity()
 
-  tx = Recipe(None, optimizer, None, None).tx(None, ConfigDict({"max_grad_norm": limit}))
+  stage = ConfigDict({"max_grad_norm": limit})
+  tx = Recipe(None, optimizer, None, None).tx(None, stage)
   grads = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}
   updates, _ = tx.update(grads, tx.init(grads), grads)
   np.testing.assert_allclose(optax.tree.norm(updates), expected, rtol=1e-6)
