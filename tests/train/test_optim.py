@@ -1,3 +1,4 @@
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,12 +66,8 @@ def test_a_prefix_that_freezes_nothing_is_refused():
 
 @pytest.mark.parametrize(("limit", "expected"), [(0.0, 5.0), (1.0, 1.0), (9.0, 5.0)])
 def test_long_gradients_are_shortened_for_any_optimizer(limit, expected):
-  def optimizer(model, stage):
-    del model, stage
-    return optax.identity()
-
-  stage = ConfigDict({"max_grad_norm": limit})
-  tx = Recipe(None, optimizer, None, None).tx(None, stage)
+  recipe = Recipe(None, lambda *_: optax.identity(), None, None)
+  tx = recipe.tx(nn.Dense(1), ConfigDict({"max_grad_norm": limit}))
   grads = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}
   updates, _ = tx.update(grads, tx.init(grads), grads)
   np.testing.assert_allclose(optax.tree.norm(updates), expected, rtol=1e-6)
