@@ -13,7 +13,9 @@ def get_config() -> ConfigDict:
   """A complete configuration without stages."""
   config = ConfigDict()
   config.title = ""  # first line that a run prints
-  config.mode = "train"  # or "evaluate": score a trained model on `evaluation`
+  # Or, with a trained model: "evaluate" scores it on `evaluation`, "predict" writes
+  # masks of `evaluation` for a server, to WORKDIR/predictions.
+  config.mode = "train"
   config.seed = 0  # of initial weights, batches and whatever else is random
 
   config.model = ConfigDict()
@@ -27,7 +29,8 @@ def get_config() -> ConfigDict:
   config.model_checkpoint = ""
 
   config.data = ConfigDict()
-  config.data.root = "data"  # folder of a DAVIS-layout set
+  # Folder of a DAVIS-layout set; of FBMS or YouTube-Objects to score COSNet on them.
+  config.data.root = "data"
   config.data.youtube_vos = "data/youtube_vos"  # folder of that set
   config.data.msra10k = "data/msra10k"  # folder of MSRA10K's stills: Imgs
   config.data.dut_omron = "data/dut_omron"  # folder of DUT-OMRON's two folders
@@ -76,14 +79,19 @@ def get_config() -> ConfigDict:
   config.validation.num_videos = 2
 
   config.evaluation = ConfigDict()
-  config.evaluation.dataset = "synthvos"  # or "davis": data.root, or a set of pictures
-  config.evaluation.subset = "val"  # subset list, for "davis"
+  # Or "davis", "fbms", "youtube_objects", "youtube_vos", "voc", "leaves", "cityscapes";
+  # see vosjax/train/benchmarks.py for the folder and the protocol of each.
+  config.evaluation.dataset = "synthvos"
+  # List or split of the set; of YouTube-VOS a folder such as "valid", or the path of a
+  # text file with the names of videos.
+  config.evaluation.subset = "val"
   # Folder of the model to score, as `vosjax convert` writes it; "": WORKDIR/model.
   config.evaluation.checkpoint = ""
   # RVOS, zero-shot: slots get the ids of the objects that they meet first, as in the
-  # released program; False: DAVIS 2017's unsupervised protocol, over whole videos.
+  # released program; False: DAVIS 2017's unsupervised protocol, over whole videos. To
+  # predict videos without any annotation, ids are those of the slots either way.
   config.evaluation.match_first_frame = True
-  config.evaluation.num_videos = 8  # at most; 0: all
+  config.evaluation.num_videos = 8  # to score at most; 0: all; all are predicted
   config.evaluation.size = (128, 224)  # rows, columns, for "synthvos"
   config.evaluation.length = 24  # frames, for "synthvos"
   config.evaluation.max_objects = 5  # in a video, for "synthvos"

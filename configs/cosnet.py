@@ -31,6 +31,16 @@ SCORINGS = {
     "consecutive": {"reference_policy": "consecutive"},
     **{f"references_{n}": {"references": n} for n in (0, 1, 2, 5, 7)},
 }
+# Whole benchmarks: a trained or converted network is scored on all of their videos, by
+# their own protocols. FOLDER is what datasets/build.py or datasets/export.py wrote, or
+# the folder of DAVIS as it is.
+#   --config=configs/cosnet.py:NAME --config.data.root=FOLDER \
+#   --config.evaluation.checkpoint=weights/cosnet
+BENCHMARKS = {
+    "davis2016": {"dataset": "davis", "subset": "val"},
+    "fbms": {"dataset": "fbms", "subset": "test"},
+    "youtube_objects": {"dataset": "youtube_objects", "subset": "test"},
+}
 
 
 def get_config(variant=""):
@@ -43,6 +53,8 @@ def get_config(variant=""):
       "paper_official": paper_official,
       "paper_group": paper_group,
   }
+  for name, options in BENCHMARKS.items():
+    recipes[name] = functools.partial(benchmark, name, options)
   for prefix, recipe in {"": embedded, "paper_": paper}.items():
     for name, fields in NETWORKS.items():
       recipes[prefix + name] = functools.partial(network, recipe, name, fields)
@@ -183,4 +195,13 @@ def scored(recipe, name, options):
   config = recipe()
   config.title = f"COSNet, scored with {name}; otherwise: {config.title}"
   config.evaluation.update(options)
+  return config
+
+
+def benchmark(name, options):
+  """The published network on a whole benchmark; nothing is trained."""
+  config = paper()
+  config.title = f"COSNet, scored on all of {name}."
+  config.mode = "evaluate"
+  config.evaluation.update(options, compare_references=())
   return config

@@ -106,3 +106,48 @@ def davis_tree(tmp_path):
     (root / f"ImageSets/{year}/train.txt").write_text("swan\nbus\n")
     (root / f"ImageSets/{year}/val.txt").write_text("camel\n")
   return root
+
+
+WHITE, RED, BLUE = (255, 255, 255), (255, 0, 0), (0, 0, 255)
+
+
+def _definition(values, files, num_frames):
+  """A definition file of FBMS as the set has them, line ends of Windows included."""
+  lines = ["Ground truth definition file; do not change!", "",
+           "Total number of regions:", str(len(values))]
+  for i, value in enumerate(values):
+    lines += [f"Scale of region {i}:", str(value)]
+  lines += ["Confusion penality matrix:", "0 1 1", "1 0 1", "1 1 0", "",
+            "Total number of frames in this shot:", str(num_frames),
+            "Total number of labeled frames for this shot:", str(len(files))]
+  for number, name in files.items():
+    lines += ["Frame number:", str(number - 1), "File name:", name,
+              "Input file name:", name.replace("_gt", "").replace(".pgm", ".ppm")]
+  return "\r\n".join(lines) + "\r\n"
+
+
+@pytest.fixture
+def fbms_tree(tmp_path):
+  """FBMS as unpacked: a training video of grey truth, a test video of coloured."""
+  root = tmp_path / "FBMS"
+  rng = np.random.default_rng(0)
+  for folder, name, stem in (("Trainingset", "cars2", "cars2_{:02}"),
+                             ("Testset", "tennis", "tennis{:03}")):
+    truth = root / folder / name / "GroundTruth"
+    truth.mkdir(parents=True)
+    for t in range(1, 12):
+      Image.fromarray(rng.integers(0, 256, (6, 9, 3), np.uint8)).save(
+          root / folder / name / f"{stem.format(t)}.jpg")
+  truth = root / "Trainingset/cars2/GroundTruth"
+  for t in (1, 10):
+    Image.fromarray(rng.choice([0, 85, 170], (6, 9)).astype(np.uint8)).save(
+        truth / f"cars2_{t:02}.pgm")
+  (truth / "cars2Def.dat").write_text(_definition(
+      (0, 85, 170), {1: "cars2_01.pgm", 10: "cars2_10.pgm"}, 11), newline="")
+  truth = root / "Testset/tennis/GroundTruth"
+  Image.fromarray(np.array([WHITE, RED, BLUE, (1, 2, 3)], np.uint8)[
+      np.arange(54).reshape(6, 9) % 4]).save(truth / "tennis005_gt.ppm")
+  (truth / "tennis005_PROB_gt.ppm").write_bytes(b"of no concern")
+  (truth / "tennisDef.dat").write_text(_definition(
+      (0xFF0000, 0xFFFFFF, 0x0000FF), {5: "tennis005_gt.ppm"}, 11), newline="")
+  return root

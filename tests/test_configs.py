@@ -70,7 +70,7 @@ def test_every_variant_builds_its_model_and_recipe(file, variant):
   shapes = shapes_of(model)
   label_params(shapes["params"], model.frozen)
   recipe = RECIPES[config.model.name]
-  recipe.scoring(config)
+  recipe.scoring(config, model)
   for stage in config.stages.values():
     recipe.objective(model, stage)
     jax.eval_shape(recipe.optimizer(model, stage).init, shapes["params"])

@@ -3,7 +3,16 @@
   python -m vosjax.main --config=configs/agame.py[:VARIANT] [--workdir=DIR]
       [--config.KEY=VALUE ...]
 
-The configuration's file lists its variants; configs/base.py explains every key.
+Whole benchmarks, with a model that was trained before or converted:
+
+  python -m vosjax.main --config=configs/cosnet.py:fbms --config.data.root=FOLDER
+      --config.evaluation.checkpoint=weights/cosnet
+  python -m vosjax.main --config=configs/agame.py:paper --config.mode=predict
+      --config.data.root=DAVIS --config.evaluation.subset=test-dev
+      --config.evaluation.checkpoint=weights/agame --workdir=runs/test-dev
+
+The first prints scores, the second writes masks for a server. The configuration's file
+lists its variants; configs/base.py explains every key.
 """
 
 import logging

@@ -81,6 +81,25 @@ def test_the_official_variant_switches_all_accidents_on():
   }
 
 
+@pytest.mark.parametrize(("variant", "dataset", "subset"), [
+    ("davis2016", "davis", "val"), ("fbms", "fbms", "test"),
+    ("youtube_objects", "youtube_objects", "test"),
+])  # fmt: skip
+def test_benchmarks_score_all_of_a_set_and_train_nothing(variant, dataset, subset):
+  plain = flat(GET_CONFIG("paper").to_dict())
+  benchmark = flat(GET_CONFIG(variant).to_dict())
+  assert benchmark.keys() == plain.keys()
+  differing = {k for k in benchmark if benchmark[k] != plain[k]} - {"title"}
+  assert differing <= {"mode", *(k for k in plain if k.startswith("evaluation."))}
+  assert benchmark["mode"] == "evaluate"
+  assert benchmark["data.year"] == "2016"
+  assert benchmark["evaluation.dataset"] == dataset
+  assert benchmark["evaluation.subset"] == subset
+  assert benchmark["evaluation.num_videos"] == 0
+  assert benchmark["evaluation.references"] == 5
+  assert not benchmark["evaluation.compare_references"]
+
+
 @pytest.mark.parametrize("variant", ["", "smoke", "davis_folder"])
 def test_small_networks_see_frames_at_the_size_of_training(variant):
   config = GET_CONFIG(variant)

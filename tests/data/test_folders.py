@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax.data.folders import DavisFolder, YoutubeVosFolder
+from vosjax.data.folders import DavisFolder
 from vosjax.data.sources import Source, Video, read_clip
 
 
@@ -53,6 +53,25 @@ def test_sparse_sets_give_void_for_frames_without_annotation(davis, tree):
   assert (labels[1] == 255).all()
 
 
+def test_a_set_without_annotations_is_opened_where_none_are_needed(davis):
+  (davis / "Annotations/480p/video0/00000.png").rename(davis / "kept.png")
+  for path in davis.glob("Annotations/480p/video0/*"):
+    path.unlink()
+  with pytest.raises(ValueError, match=r"missing: Annotations/480p/video0/\*\.png"):
+    DavisFolder(str(davis), sparse=True)
+  videos = DavisFolder(str(davis), sparse=True, unlabelled=True)
+  assert [any(video.label_files) for video in videos] == [False, True, True, True]
+  shutil.rmtree(davis / "Annotations")
+  videos = DavisFolder(str(davis), sparse=True, unlabelled=True)
+  assert len(videos[0]) == 6
+  assert videos[0].labels(0) is None
+  (davis / "JPEGImages/480p/video1/00003.jpg").unlink()
+  (davis / "Annotations/480p/video1").mkdir(parents=True)
+  (davis / "kept.png").rename(davis / "Annotations/480p/video1/00003.png")
+  with pytest.raises(ValueError, match="missing: JPEGImages/480p/video1/00003.jpg"):
+    DavisFolder(str(davis), sparse=True, unlabelled=True)
+
+
 def test_a_mask_or_frame_of_another_size_is_named(davis, tree):
   mask = davis / "Annotations/480p/video1/00001.png"
   tree.save_labels(mask, np.zeros((5, 7), np.uint8))
@@ -73,39 +92,3 @@ def test_a_mask_or_frame_of_another_size_is_named(davis, tree):
 def test_wrong_arguments_list_what_there_is(davis, fields, message):
   with pytest.raises(ValueError, match=message):
     DavisFolder(**({"root": str(davis)} | fields))
-
-
-@pytest.fixture
-def youtube_vos(davis, tmp_path):
-  """The same videos as YouTube-VOS is unpacked: no sizes, no lists."""
-  for folder in ("JPEGImages", "Annotations"):
-    shutil.move(davis / folder / "480p", tmp_path / "YouTubeVOS" / "train" / folder)
-  return tmp_path / "YouTubeVOS"
-
-
-@pytest.mark.parametrize("below", [".", "train"])
-def test_youtube_vos_is_read_as_unpacked(youtube_vos, tree, below):
-  (youtube_vos / "train/Annotations/video1/00001.png").unlink()
-  shutil.rmtree(youtube_vos / "train/Annotations/video3")  # frames without annotations
-  source = YoutubeVosFolder(str(youtube_vos / below))
-  assert isinstance(source, Source)
-  assert [video.name for video in source] == ["video0", "video1", "video2"]
-  video = pickle.loads(pickle.dumps(source))[1]
-  assert video.frame_names == ("00000", "00002", "00003", "00004", "00005")
-  np.testing.assert_array_equal(video.labels(1), tree.label_pixels(1, 2))
-
-
-def test_youtube_vos_takes_a_list_and_names_what_is_missing(youtube_vos, tmp_path):
-  names = tmp_path / "names.txt"
-  names.write_text("video2\nvideo0\n")
-  source = YoutubeVosFolder(str(youtube_vos / "train"), str(names))
-  assert [video.name for video in source] == ["video2", "video0"]
-  names.write_text("video2\nnowhere\n")
-  (youtube_vos / "train/JPEGImages/video2/00003.jpg").unlink()
-  with pytest.raises(ValueError, match=r"2 files .*video2/00003\.jpg.*nowhere/\*\.jpg"):
-    YoutubeVosFolder(str(youtube_vos / "train"), str(names))
-
-
-def test_other_layouts_are_not_taken_for_youtube_vos(davis):
-  with pytest.raises(ValueError, match="not in the layout of YouTube-VOS"):
-    YoutubeVosFolder(str(davis))

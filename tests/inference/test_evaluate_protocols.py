@@ -133,8 +133,11 @@ def test_instances_keep_the_object_of_their_first_frame():
   truth[0][truth[0] == 2] = 0  # object 2 appears in frame 1
   instances = np.stack([  # they overlap; the third is a worse copy of the first
       moving([0, 7]) > 0, moving([7, 0]) > 0, moving([7, 7]) > 0], axis=1)
-  matched = matching.match_first_frame(Video("v", truth, truth), instances)
-  np.testing.assert_array_equal(matched.prediction, truth)
+  given = [truth[0].copy(), truth[1], None, truth[3]]  # not every frame has one
+  given[0][-1] = 255  # void is no object
+  matcher = matching.FirstFrameMatcher()
+  for t, masks in enumerate(instances):
+    np.testing.assert_array_equal(matcher.step(masks, given[t]), truth[t])
   renamed = np.choose(moving([1, 2]), [0, 2, 1]).astype(np.uint8)
   matched = matching.match_first_frame(Video("v", renamed, truth))
   np.testing.assert_array_equal(matched.prediction, truth)

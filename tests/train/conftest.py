@@ -1,9 +1,30 @@
-"""The toy run, importable by the tests of this folder."""
+"""The toy run, small data sets in their true layouts, and small models to score."""
 
+import copy
+import functools
 import importlib.util
+import json
 import pathlib
+import re
+import runpy
+from types import SimpleNamespace
 
+import jax
+import numpy as np
 import pytest
+from PIL import Image
+
+from vosjax import checkpoints, models
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SIZE = (32, 48)
+SMALL = {"backbone": "resnet18", "width": 4}
+FIELDS = {
+    "agame": SMALL | {"features": 8, "fusion_features": 8},
+    "cosnet": SMALL | {
+        "features": 8, "branch_features": 4, "rates": (1, 2), "size": None},
+    "rvos": SMALL | {"features": 16, "num_objects": 4},
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +34,155 @@ def toy():
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
   return module
+
+
+@pytest.fixture(scope="session")
+def get_config():
+  """A configuration by `file` or `file:variant`, without previews."""
+
+  def get(name):
+    file, _, variant = name.partition(":")
+    path = str(ROOT / "configs" / f"{file}.py")
+    config = runpy.run_path(path)["get_config"](variant)
+    config.evaluation.num_previews = 0
+    return config
+
+  return get
+
+
+@pytest.fixture(scope="session")
+def trained(tiny, tmp_path_factory):
+  """Makes a checkpoint of a small network of noise, with its model and variables."""
+
+  @functools.cache
+  def make(name, **fields):
+    fields = FIELDS[name] | fields
+    model = models.build(name, **fields)
+    if name == "agame":  # on the point of seeing foreground here and background there
+      variables = copy.deepcopy(tiny[1])
+      variables["params"]["refinement"]["head"]["bias"] = np.float32([-0.1, 0.1])
+    else:
+      variables = noise(model, stem=0.01 if name == "cosnet" else 1.5)
+    folder = tmp_path_factory.mktemp("models") / name
+    checkpoints.save(folder, name, fields, variables)
+    return SimpleNamespace(path=str(folder), model=model, variables=variables)
+
+  return make
+
+
+def noise(model, stem):
+  """Variables of an ordinary scale; COSNet's frames are in the +-130 range."""
+  rng = np.random.default_rng(3)
+
+  def leaf(path, x):
+    if path[-1].key in ("scale", "var"):
+      return rng.uniform(0.5, 1.5, x.shape).astype(np.float32)
+    fan_in = np.prod(x.shape[:-1]) if x.ndim > 1 else 4
+    gain = stem if "stem" in str(path) else 1.5
+    return rng.normal(0, gain / np.sqrt(fan_in), x.shape).astype(np.float32)
+
+  return jax.tree_util.tree_map_with_path(leaf, checkpoints.variable_shapes(model))
+
+
+def truth(t, ids=(1, 2)):
+  """Object 1 moves to the right, object 2 stands still."""
+  labels = np.zeros(SIZE, np.uint8)
+  labels[4:22, 2 + 2 * t : 18 + 2 * t] = 1
+  labels[14:30, 28:44] = 2
+  return np.where(np.isin(labels, ids), labels, 0).astype(np.uint8)
+
+
+def frame(t):
+  """Both objects, in colours that change with time."""
+  colours = np.array([(60, 60, 60), (250, 120, 20 * t), (20, 200 - 9 * t, 240)])
+  return colours[truth(t)].astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def sets():
+  """Writes videos, annotations by the number of the frame, and reads their frames."""
+
+  def write(root, name, length, annotations, *, below="", stem="{:05d}", suffix="jpg"):
+    for t in range(length):
+      path = root / "JPEGImages" / below / name / f"{stem.format(t)}.{suffix}"
+      path.parent.mkdir(parents=True, exist_ok=True)
+      Image.fromarray(frame(t)).save(path)
+    for t, labels in annotations.items():
+      path = root / "Annotations" / below / name / f"{stem.format(t)}.png"
+      path.parent.mkdir(parents=True, exist_ok=True)
+      picture = Image.fromarray(labels)
+      picture.putpalette(bytes(range(256)) * 3)
+      picture.save(path)
+
+  def read(root, name):
+    files = (root / "JPEGImages" / name).iterdir()
+    files = sorted(files, key=lambda path: int(re.sub(r"\D", "", path.stem)))
+    return [np.asarray(Image.open(path).convert("RGB")) for path in files]
+
+  return SimpleNamespace(write=write, read=read, truth=truth)
+
+
+@pytest.fixture
+def davis(sets, tmp_path):
+  """Root of two videos of five frames; `val` is whole, `test-dev` has first masks."""
+  root = tmp_path / "DAVIS"
+  lists = {"val": ("bear", "tree"), "test-dev": ("deer", "orchid")}
+  for year in ("2016", "2017"):
+    (root / "ImageSets" / year).mkdir(parents=True)
+    for subset, names in lists.items():
+      (root / f"ImageSets/{year}/{subset}.txt").write_text("\n".join(names))
+  for name in lists["val"]:
+    sets.write(root, name, 5, {t: truth(t) for t in range(5)}, below="480p")
+  for name in lists["test-dev"]:
+    sets.write(root, name, 4, {0: truth(0)}, below="480p")
+  return root
+
+
+@pytest.fixture
+def youtube_vos(sets, tmp_path):
+  """Root of `train`, whose held-out videos are in a list, and of `valid`.
+
+  In "late" nothing is annotated in the first frame, object 2 comes in the second and
+  object 1 in the fourth; "early" has both from the first frame on.
+  """
+  root = tmp_path / "YouTubeVOS"
+  shown = {
+      "late": {t: truth(t, (2,) if t < 3 else (1, 2)) for t in (1, 2, 3, 4)},
+      "early": {t: truth(t) for t in range(4)},
+  }
+  given = {"late": {1: truth(1, (2,)), 3: truth(3, (1,))}, "early": {0: truth(0)}}
+  categories = {"1": "cat", "2": "yak"}
+  for split, annotations in (("train", shown), ("valid", given)):
+    meta = {}
+    for name, length in (("late", 5), ("early", 4)):
+      sets.write(root / split, name, length, annotations[name], stem="{:04d}5")
+      meta[name] = {"objects": {
+          i: {"category": category, "frames": [
+              f"{t:04d}5" for t, labels in shown[name].items() if int(i) in labels]}
+          for i, category in categories.items()}}  # fmt: skip
+    if split == "train":
+      sets.write(root / split, "other", 2, {0: truth(0, (1,)), 1: truth(1, (1,))})
+      other = {"category": "cat", "frames": ["00000", "00001"]}
+      meta["other"] = {"objects": {"1": other}}
+    (root / split / "meta.json").write_text(json.dumps({"videos": meta}))
+  (root / "held_out.txt").write_text("late\nearly\n")
+  return root
+
+
+@pytest.fixture
+def fbms(sets, tmp_path):
+  """Root of two videos as datasets/export.py writes FBMS: two annotated frames each."""
+  root = tmp_path / "FBMS"
+  sets.write(root, "cars", 8, {t: truth(t) for t in (1, 6)}, stem="cars_{:02d}")
+  sets.write(root, "tennis", 11, {t: truth(t) for t in (0, 10)}, stem="tennis{}",
+             suffix="png")  # fmt: skip
+  return root
+
+
+@pytest.fixture
+def youtube_objects(sets, tmp_path):
+  """Root of three shots, of which each has a folder for its category."""
+  root = tmp_path / "YTO"
+  for name in ("cat/0001", "cat/0004/002", "dog/0002"):
+    sets.write(root, name, 6, {t: truth(t, (1,)) for t in (0, 5)})
+  return root

@@ -10,7 +10,7 @@ from PIL import Image
 from vosjax.data import transforms
 from vosjax.data.folders import DavisFolder
 from vosjax.data.synthvos import SynthVos
-from vosjax.train import feeds
+from vosjax.train import benchmarks, feeds
 from vosjax.train.recipes import RECIPES, agame
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -137,4 +137,4 @@ def test_sources_are_checked_by_name_and_share(config):
     feeds.training_sources(config, config.stages.main)
   config.evaluation.dataset = "imagenet"
   with pytest.raises(ValueError, match="'imagenet'; known"):
-    feeds.evaluation_source(config)
+    benchmarks.open_scored(config, "objects")

@@ -116,8 +116,8 @@ def test_evaluation_without_a_model_says_how_to_get_one(config, tmp_path):
   for workdir in (None, str(tmp_path)):
     with pytest.raises(ValueError, match=r"holds no model/.*evaluation\.checkpoint"):
       run.run(config, workdir)
-  config.mode = "predict"
-  with pytest.raises(ValueError, match=r"mode is 'predict'; known"):
+  config.mode = "prophesy"
+  with pytest.raises(ValueError, match=r"mode is 'prophesy'; known"):
     run.run(config, None)
 
 
@@ -136,6 +136,19 @@ def test_the_scan_is_unrolled_on_cpu_unless_its_length_is_given(config, monkeypa
   monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
   run.make_stages(config, run.build(config))
   assert seen == [1, 2, 1]
+
+
+def test_stages_that_draw_the_same_videos_share_them(config):
+  with config.unlocked():
+    for name in ("same", "longer"):
+      config.stages[name] = config.stages.main.copy_and_resolve_references()
+  config.stages.longer.clip_length += 1
+  sources = run.make_stages(config, run.build(config))[1]
+  main, same, longer = (
+      sources[name]["synthvos"] for name in ("main", "same", "longer")
+  )
+  assert main is same
+  assert longer is not main
 
 
 @pytest.mark.slow

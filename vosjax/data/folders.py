@@ -1,10 +1,12 @@
-"""Videos in the layouts of DAVIS and YouTube-VOS, straight from JPEG and PNG."""
+"""Videos as folders of JPEG and PNG, and the layout of DAVIS."""
 
 import dataclasses
 import functools
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -26,12 +28,15 @@ class FolderVideo:
     frame_files: in temporal order.
     label_files: one per frame, None where a frame has no annotation.
     binary: every id above 0 counts as object 1 (DAVIS 2016).
+    objects: id -> what the data set says of the object, see `PreparedVideo`.
   """
 
   name: str
   frame_files: tuple[Path, ...]
   label_files: tuple[Path | None, ...]
   binary: bool = False
+  objects: Mapping[int, Mapping[str, Any]] = dataclasses.field(
+      default_factory=dict, hash=False)
 
   @functools.cached_property
   def frame_names(self) -> tuple[str, ...]:
@@ -42,6 +47,12 @@ class FolderVideo:
   def size(self) -> tuple[int, int]:
     """(height, width) of the first frame, which all others must have."""
     return images.image_size(self.frame_files[0])
+
+  @property
+  def categories(self) -> dict[int, str]:
+    """Category of each object that has one."""
+    return {i: found["category"] for i, found in self.objects.items()
+            if "category" in found}
 
   def __len__(self) -> int:
     return len(self.frame_files)
@@ -100,6 +111,7 @@ class DavisFolder:
       unsupervised 2017 task.
     sparse: some frames have no annotation on purpose. Otherwise such a frame is
       a missing file.
+    unlabelled: so it is with whole videos; there need not be any annotations.
 
   Raises:
     ValueError: all missing folders and files at once.
@@ -111,6 +123,7 @@ class DavisFolder:
   resolution: str = "480p"
   annotations: str = "Annotations"
   sparse: bool = False
+  unlabelled: bool = False
   videos: tuple[FolderVideo, ...] = dataclasses.field(
       init=False, repr=False, compare=False)
 
@@ -118,11 +131,14 @@ class DavisFolder:
     if self.year not in (2016, 2017):
       raise ValueError(f"year: got {self.year}, expected 2016 or 2017.")
     frames_root = _existing(Path(self.root) / "JPEGImages", self.resolution)
-    labels_root = _existing(Path(self.root) / self.annotations, self.resolution)
-    videos = _open_all(
-        self.root, self.subset, self._names(), frames_root, labels_root,
-        sparse=self.sparse, binary=self.year == 2016)
-    object.__setattr__(self, "videos", videos)
+    labels_root = Path(self.root) / self.annotations / self.resolution
+    if not self.unlabelled:
+      _existing(labels_root.parent, self.resolution)
+    videos = open_videos(
+        self.root, self.subset, read_names(self.list_file), frames_root, labels_root,
+        sparse=self.sparse, unlabelled=self.unlabelled)
+    object.__setattr__(self, "videos", tuple(
+        dataclasses.replace(video, binary=self.year == 2016) for video in videos))
 
   def __len__(self) -> int:
     return len(self.videos)
@@ -130,10 +146,9 @@ class DavisFolder:
   def __getitem__(self, index: int) -> FolderVideo:
     return self.videos[index]
 
-  def _names(self) -> list[str]:
-    return read_names(self._list_file())
-
-  def _list_file(self) -> Path:
+  @property
+  def list_file(self) -> Path:
+    """The list that `subset` names."""
     sets = Path(self.root) / "ImageSets"
     tried = [sets / str(self.year) / f"{self.subset}.txt",
              sets / self.resolution / f"{self.subset}.txt", Path(self.subset)]
@@ -144,60 +159,6 @@ class DavisFolder:
     raise ValueError(
         f"subset: no list {self.subset!r} of year {self.year} in {sets}; there are "
         f"{known}. Give the name of a list or the path of a text file.")
-
-
-@dataclasses.dataclass(frozen=True)
-class YoutubeVosFolder:
-  """A data set in the layout of YouTube-VOS, as unpacked, as a source of videos.
-
-  `ROOT/JPEGImages/VIDEO/00000.jpg` and `ROOT/Annotations/VIDEO/00000.png`, without
-  lists. Frames without annotation are left out: 6 of 30 a second are annotated, and a
-  clip to train on is made of these.
-
-  Attributes:
-    root: the folder that holds `JPEGImages`, or the one above it, which holds such a
-      folder for each subset: `YouTubeVOS/train` or `YouTubeVOS`.
-    subset: name of that folder, whose annotated videos are all taken; or path of a
-      text file with one of their names a line.
-
-  Raises:
-    ValueError: all missing folders and files at once.
-  """
-
-  root: str
-  subset: str = "train"
-  videos: tuple[FolderVideo, ...] = dataclasses.field(
-      init=False, repr=False, compare=False)
-
-  def __post_init__(self):
-    root = youtube_vos_root(Path(self.root), self.subset)
-    if root is None:
-      raise ValueError(
-          f"root: {self.root} is not in the layout of YouTube-VOS: JPEGImages/VIDEO/"
-          "*.jpg and Annotations/VIDEO/*.png.")
-    labels_root = root / "Annotations"
-    listed = Path(self.subset)
-    names = read_names(listed) if listed.is_file() else subfolders(labels_root)
-    if not names:
-      raise ValueError(f"root: {labels_root} holds no folder of annotations.")
-    videos = _open_all(
-        str(root), self.subset, names, root / "JPEGImages", labels_root, sparse=True)
-    videos = tuple(video.annotated_part() for video in videos)
-    object.__setattr__(self, "videos", videos)
-
-  def __len__(self) -> int:
-    return len(self.videos)
-
-  def __getitem__(self, index: int) -> FolderVideo:
-    return self.videos[index]
-
-
-def youtube_vos_root(root: Path, subset: str) -> Path | None:
-  """The folder of `JPEGImages` in the layout of YouTube-VOS, at `root` or below."""
-  for folder in (root / subset, root):
-    if (folder / "JPEGImages").is_dir() and not resolutions(folder / "JPEGImages"):
-      return folder
-  return None
 
 
 def resolutions(folder: Path) -> list[str]:
@@ -220,35 +181,46 @@ def read_names(path: Path) -> list[str]:
   names = []
   for line in path.read_text().splitlines():
     if entry := line.split():
-      names.append(Path(entry[0]).parent.name if "/" in entry[0] else entry[0])
+      is_file = entry[0].lower().endswith(_FRAME_SUFFIXES)
+      names.append(Path(entry[0]).parent.name if is_file else entry[0])
   names = list(dict.fromkeys(names))
   if not names:
     raise ValueError(f"{path}: an empty list, expected one video name a line.")
   return names
 
 
-def _open_all(
-    root: str, subset: str, names: list[str], frames_root: Path, labels_root: Path, *,
-    sparse: bool, binary: bool = False,
+def open_videos(
+    root: str, subset: str, names: Sequence[str], frames_root: Path, labels_root: Path,
+    *, sparse: bool, unlabelled: bool = False,
 ) -> tuple[FolderVideo, ...]:
-  """The named videos; ValueError naming all files that are missing."""
+  """Opens videos whose frames and label maps lie in folders of their names.
+
+  Args:
+    root: of the data set, for error texts.
+    subset: likewise.
+    names: of the videos; `cat/0001` is a folder in a folder.
+    frames_root: where the folders of the frames are.
+    labels_root: where those of the label maps are.
+    sparse: frames need no label map as long as one of the video has one.
+    unlabelled: not even that.
+
+  Raises:
+    ValueError: files are missing; names them.
+  """
   missing: list[Path] = []
   videos = []
   for name in names:
     frames_dir, labels_dir = frames_root / name, labels_root / name
     frames = picture_files(frames_dir)
+    stems = sorted(frames, key=by_number)
     labels = picture_files(labels_dir, (".png",))
     if not frames:
       missing.append(frames_dir / "*.jpg")
-    elif not labels:
-      missing.append(labels_dir / "*.png")
-    else:
-      missing += [frames_dir / f"{stem}.jpg" for stem in labels if stem not in frames]
-      if not sparse:
-        missing += [labels_dir / f"{stem}.png" for stem in frames if stem not in labels]
+    elif labels or not unlabelled:
+      missing += _missing(frames_dir, labels_dir, stems, labels, sparse)
     videos.append(FolderVideo(
-        name, tuple(frames.values()), tuple(labels.get(stem) for stem in frames),
-        binary))
+        name, tuple(frames[stem] for stem in stems),
+        tuple(labels.get(stem) for stem in stems)))
   if missing:
     listed = ", ".join(str(path.relative_to(root)) for path in missing[:_MAX_LISTED])
     more = len(missing) - _MAX_LISTED
@@ -258,6 +230,17 @@ def _open_all(
         f"{root}: {len(missing)} files of subset {subset!r} are missing: {listed}"
         f"{f' and {more} more' if more > 0 else ''}. Unpack the data set again{hint}.")
   return tuple(videos)
+
+
+def _missing(frames_dir, labels_dir, stems, labels, sparse) -> list[Path]:
+  """Files that a video lacks, of those that belong together."""
+  if not labels:
+    return [labels_dir / "*.png"]
+  present = set(stems)
+  absent = [frames_dir / f"{stem}.jpg" for stem in labels if stem not in present]
+  if not sparse:
+    absent += [labels_dir / f"{stem}.png" for stem in stems if stem not in labels]
+  return absent
 
 
 def picture_files(

@@ -46,12 +46,18 @@ class InMemory:
   """A source whose videos are decoded, or drawn, when first asked for, then kept.
 
   For few or short videos that cost more to make than a small network's step. Worker
-  processes keep copies of their own.
+  processes keep copies of their own. Equal to another one of an equal source.
   """
 
   def __init__(self, source: Source):
     self._source = source
     self._videos: dict[int, ArrayVideo] = {}
+
+  def __eq__(self, other: object) -> bool:
+    return isinstance(other, InMemory) and self._source == other._source
+
+  def __hash__(self) -> int:
+    return hash(self._source)
 
   def __len__(self) -> int:
     return len(self._source)

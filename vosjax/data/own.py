@@ -1,7 +1,6 @@
 """A user's own data: which layout it has, and the videos in it."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from vosjax.data import folders
 from vosjax.data.coco import CocoVideo, read_coco
 from vosjax.data.folders import FolderVideo
+from vosjax.data.youtube_vos import META, read_categories
 
 LISTS = ("train", "val")
 _EXPECTED = (
@@ -69,7 +69,7 @@ def find_videos(source: Path, images: Path | None = None) -> OwnData:
   names = list(listed) or there
   problems: list[str] = []
   videos = [_open(frames_root / x, labels_root / x, problems) for x in names]
-  meta = _categories(source / "meta.json")
+  meta = read_categories(source / META)
   return _own_data(
       layout, [video for video in videos if video.frame_files],
       {key: [_plain(x) for x in names] for key, names in lists.items()},
@@ -119,20 +119,6 @@ def _lists(sets: Path, size: str) -> dict[str, list[str]]:
     names = [x for path in files if path.is_file() for x in folders.read_names(path)]
     found[name] = list(dict.fromkeys(names))
   return found if all(found.values()) else {}
-
-
-def _categories(path: Path) -> dict[str, dict[int, str]]:
-  if not path.is_file():
-    return {}
-  try:
-    videos = json.loads(path.read_bytes())["videos"]
-    return {
-        name: {int(i): record["category"] for i, record in video["objects"].items()}
-        for name, video in videos.items()}
-  except (AttributeError, KeyError, TypeError, ValueError) as error:
-    raise ValueError(
-        f"{path}: not a meta.json of YouTube-VOS ({type(error).__name__}: {error}). "
-        "Mend it, or take it away: it only names the objects' categories.") from None
 
 
 def _what_is_there(source: Path) -> str:

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import dataclasses
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vosjax.data import folders, images
+from vosjax.data.youtube_vos import META, read_categories
 from vosjax.inference.scoring import Video
 
 _DECODERS = 2  # threads: decoding, most of the work, runs without Python's lock
@@ -117,7 +117,7 @@ def find(
     raise ValueError(
         f"{predictions}: holds the annotations themselves. Give the folder of the "
         f"predictions, or {truth_root} to compare the annotations with themselves.")
-  categories = _categories(root)
+  categories = read_categories(root / META)
   found = []
   for name in names:
     truth = tuple(sorted((truth_root / name).glob("*.png")))
@@ -131,7 +131,7 @@ def read_subset(root: Path, subset: str) -> list[str]:
   """Names of the sequences of a list in `ImageSets`, or of a text file."""
   for path in (root / "ImageSets" / f"{subset}.txt", Path(subset)):
     if path.is_file():
-      return list(dict.fromkeys(path.read_text().split()))
+      return folders.read_names(path)
   sets = root / "ImageSets"
   known = sorted(
       path.relative_to(sets).with_suffix("").as_posix() for path in sets.rglob("*.txt"))
@@ -147,29 +147,9 @@ def category_of(name: str) -> str:
 
 def seen_categories(meta: Path) -> frozenset[str]:
   """Categories of all objects in a YouTube-VOS `meta.json`."""
-  videos = _meta_videos(meta)
   return frozenset(
-      record["category"] for video in videos.values()
-      for record in video["objects"].values())
-
-
-def _categories(root: Path) -> dict[str, dict[int, str]]:
-  path = root / "meta.json"
-  if not path.is_file():
-    return {}
-  return {
-      name: {int(i): record["category"] for i, record in video["objects"].items()}
-      for name, video in _meta_videos(path).items()
-  }
-
-
-def _meta_videos(path: Path) -> dict[str, dict]:
-  try:
-    return json.loads(path.read_text())["videos"]
-  except (KeyError, TypeError, json.JSONDecodeError) as error:
-    raise ValueError(
-        f"{path}: not a YouTube-VOS meta.json ({error!r}); it holds "
-        '{"videos": {NAME: {"objects": {ID: {"category": ...}}}}}.') from None
+      category for objects in read_categories(meta).values()
+      for category in objects.values())
 
 
 def _annotation_root(root: Path, names: Sequence[str]) -> Path:

@@ -6,48 +6,65 @@ import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 
 from vosjax import metrics
-from vosjax.inference.scoring import Video, split_void
+from vosjax.data.sources import VOID
+from vosjax.inference.scoring import Video
 
 
-def match_first_frame(
-    video: Video, instances: Bool[np.ndarray, "t m h w"] | None = None
-) -> Video:
-  """Renames predicted instances to the objects that they meet first.
+class FirstFrameMatcher:
+  """Renames the instances of a video, frame by frame, to the objects they meet first.
 
   In each frame where objects appear, the instances that are left are assigned to
   them with the least total 1 - J, and keep that object for the rest of the video.
   Where several claim a pixel, the one with the higher J in that first frame gets it.
   The first frame of an object is the annotation itself.
 
+  Source: Ventura et al., CVPR 2019 (RVOS), evaluation of zero-shot models.
+  """
+
+  def __init__(self):
+    self._owner: dict[int, tuple[int, float]] = {}  # instance -> object and first J
+    self._known: set[int] = set()
+
+  def step(
+      self,
+      masks: Bool[np.ndarray, "m h w"],
+      annotated: Integer[np.ndarray, "h w"] | None,
+  ) -> UInt8[np.ndarray, "h w"]:
+    """Object ids of the next frame.
+
+    Args:
+      masks: of the instances, the same ones in all frames; they may overlap.
+      annotated: ids of the objects, of which only new ones are looked at; None where
+        the frame has no annotation.
+    """
+    labels = _paint(masks, self._owner)
+    if annotated is None:
+      return labels
+    new = sorted(set(np.unique(annotated).tolist()) - self._known - {0, VOID})
+    if new:
+      free = set(range(len(masks))) - set(self._owner)
+      self._owner |= _assign(masks, annotated, new, free)
+      self._known |= set(new)
+    for i in new:
+      labels[annotated == i] = i
+    return labels
+
+
+def match_first_frame(video: Video) -> Video:
+  """Renames predicted instances to the objects that they meet first.
+
   Args:
     video: its prediction holds the instances as ids.
-    instances: masks that may overlap, in place of the prediction.
 
   Returns:
     The video with object ids as its prediction, for the semi-supervised protocol.
-
-  Source: Ventura et al., CVPR 2019 (RVOS), evaluation of zero-shot models.
   """
-  truth, _ = split_void(video.truth)
-  if instances is None:
-    num_instances = int(video.prediction.max())
-  else:
-    num_instances = instances.shape[1]
-  owner: dict[int, tuple[int, float]] = {}  # instance -> its object and first J
-  known: set[int] = set()
-  labels = np.zeros(truth.shape, np.uint8)
-  for t, annotated in enumerate(truth):
-    if instances is None:
-      masks = _one_hot(video.prediction[t], num_instances)
-    else:
-      masks = instances[t]
-    new = sorted(set(np.unique(annotated).tolist()) - known - {0})
-    labels[t] = _paint(masks, owner)
-    if new:
-      owner |= _assign(masks, annotated, new, set(range(num_instances)) - set(owner))
-      known |= set(new)
-    for i in new:
-      labels[t][annotated == i] = i
+  num_instances = int(video.prediction.max())
+  matcher = FirstFrameMatcher()
+  labels = np.zeros(video.truth.shape, np.uint8)
+  for t, annotated in enumerate(video.truth):
+    masks = _one_hot(video.prediction[t], num_instances)
+    labels[t] = matcher.step(masks, annotated)
   return dataclasses.replace(video, prediction=labels)
 
 

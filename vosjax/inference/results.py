@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -130,7 +130,7 @@ class Result:
     return "\n".join(lines)
 
 
-def average(rows: list[Row]) -> dict[str, float]:
+def average(rows: Sequence[Row]) -> dict[str, float]:
   """The toolkit's global numbers: plain averages over rows, and J&F of their means."""
   columns = np.array([[*row.j, *row.f] for row in rows])
   mean = [metrics.nan_mean(column) for column in columns.T]

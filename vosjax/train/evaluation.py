@@ -1,64 +1,109 @@
 """J and F of a model on whole videos, in the way in which it will be used."""
 
+import functools
 import io
 import json
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Integer, UInt8
 from PIL import Image
 
 from vosjax import viz
 from vosjax.data.sources import VOID, Video
-from vosjax.inference import export, protocols
+from vosjax.inference import export
 from vosjax.inference.engine import VideoSegmenter
-from vosjax.inference.evaluate import evaluate
-from vosjax.inference.results import CSV_COLUMNS, Result
-from vosjax.train.recipe import Predicted, Segment
+from vosjax.inference.given import given_labels
+from vosjax.inference.mask_folders import category_of
+from vosjax.inference.results import CSV_COLUMNS, Result, average
+from vosjax.inference.scoring import Video as ScoredVideo
+from vosjax.train.recipe import Baselines, Segment
 from vosjax.types import Variables
 
 FILM_RATE = 12.0  # frames per second
 
+Predicted = UInt8[np.ndarray, "t h w"]
 
-def model_segment(model: nn.Module, variables: Variables, **options: Any) -> Segment:
-  """Segments videos from their first frame's labels; see VideoSegmenter."""
+
+def model_segment(
+    model: nn.Module, variables: Variables, *, late: bool = False, **options: Any
+) -> Segment:
+  """Segments videos of which objects are given.
+
+  Frames before the first object are background, and the model does not see them.
+
+  Args:
+    model: a one-shot model.
+    variables: its variables.
+    late: see `given_labels`.
+    **options: see `VideoSegmenter`.
+  """
   segmenter = VideoSegmenter(model, jax.device_get(variables), **options)
 
   def segment(video):
-    first = segmenter.start(video.frame(0), video.labels(0))
-    rest = (segmenter.step(video.frame(t)) for t in range(1, len(video)))
-    return np.stack([first.labels, *(result.labels for result in rest)])
+    begun = False
+    for t, given in enumerate(given_labels(video, late=late)):
+      frame = video.frame(t)
+      if begun:
+        yield segmenter.step(frame, given).labels
+      elif given is None:
+        yield np.zeros(frame.shape[:2], np.uint8)
+      else:
+        begun = True
+        yield segmenter.start(frame, given).labels
 
   return segment
 
 
-def copy_first_mask(video: Video) -> Predicted:
-  """The baseline that takes every frame for the first one."""
-  first = _without_void(video.labels(0))
-  return np.broadcast_to(first, (len(video), *first.shape))
+def copy_first_mask(
+    video: Video, *, late: bool = False
+) -> Iterator[UInt8[np.ndarray, "h w"]]:
+  """The baseline that leaves each object where it was given, see `given_labels`."""
+  shown = np.zeros(video.frame(0).shape[:2], np.uint8)
+  for given in given_labels(video, late=late):
+    if given is not None:
+      shown = np.where((given == 0) | (given == VOID), shown, given)
+    yield shown
 
 
-def score(
-    protocol: protocols.Protocol,
-    predicted: Iterable[Predicted],
-    videos: Iterable[Video],
-) -> Result:
-  """Scores predictions of fully annotated videos."""
-  return evaluate(
-      protocol,
-      (
-          protocols.Video(
-              video.name,
-              labels,
-              np.stack([video.labels(t) for t in range(len(video))]),
-              video.frame_names,
-          )
-          for labels, video in zip(predicted, videos)
-      ),
+def first_mask_baseline(late: bool) -> Baselines:
+  """What one-shot models are compared with: `copy_first_mask`."""
+
+  def baselines(model, variables):
+    del model, variables
+    return {"copy the first mask": functools.partial(copy_first_mask, late=late)}
+
+  return baselines
+
+
+def whole(segmented: Iterable[Integer[np.ndarray, "h w"]]) -> Predicted:
+  """The label maps of one video in one array."""
+  return np.stack([labels.astype(np.uint8) for labels in segmented])
+
+
+def annotated(predicted: Predicted, video: Video) -> ScoredVideo:
+  """What is scored of a video: its annotated frames.
+
+  Raises:
+    ValueError: there are none.
+  """
+  truth = {t: video.labels(t) for t in range(len(video))}
+  kept = [t for t, labels in truth.items() if labels is not None]
+  if not kept:
+    raise ValueError(
+        f"{video.name}: no frame is annotated, so that nothing can be scored. To write "
+        "predictions alone, give --config.mode=predict."
+    )
+  return ScoredVideo(
+      video.name,
+      predicted[kept],
+      np.stack([truth[t] for t in kept]),
+      tuple(video.frame_names[t] for t in kept),
+      {0: category_of(video.name)} | getattr(video, "categories", {}),
   )
 
 
@@ -89,27 +134,34 @@ def write_scores(
 def table(
     results: Mapping[str, Result], measures: Mapping[str, Mapping[str, float]]
 ) -> str:
-  """Means, recalls and decays in per cent and further measures, for a terminal."""
+  """Means over rows and further measures, then the first result's own numbers."""
   width = max(map(len, results))
   further = next(iter(measures.values()))
   heads = ("J&F", "J", "recall", "decay", "F", "recall", "decay", *further)
   widths = [max(8, len(head) + 2) for head in heads]
   lines = [" " * width + "".join(f"{h:>{w}}" for h, w in zip(heads, widths))]
   for name, result in results.items():
-    values = [f"{100 * result.summary[column]:.1f}" for column in CSV_COLUMNS]
+    values = [f"{100 * value:.1f}" for value in average(result.rows).values()]
     values += [f"{value:.3f}" for value in measures[name].values()]
     cells = "".join(f"{v:>{w}}" for v, w in zip(values, widths))
     lines.append(f"{name:{width}}{cells}")
+  name, ours = next(iter(results.items()))
+  own = {k: value for k, value in ours.summary.items() if k not in CSV_COLUMNS}
+  if not np.isnan([*own.values()]).all():
+    shown = (f"{k} {'-' if np.isnan(v) else f'{100 * v:.1f}'}" for k, v in own.items())
+    lines.append(f"{name}, {ours.protocol}: {', '.join(shown)}")
   return "\n".join(lines)
 
 
 def preview(
     predicted: Predicted, video: Video, columns: int = 5
 ) -> UInt8[np.ndarray, "_ _ 3"]:
-  """Some frames with the truth in the upper row and the prediction in the lower."""
-  steps = np.unique(np.linspace(0, len(video) - 1, columns).round().astype(int))
-  frames = [video.frame(int(t)) for t in steps]
-  truth = [_without_void(video.labels(int(t))) for t in steps]
+  """Some annotated frames, the truth in the upper row, the prediction in the lower."""
+  known = [t for t in range(len(video)) if video.labels(t) is not None]
+  places = np.unique(np.linspace(0, len(known) - 1, columns).round().astype(int))
+  steps = [known[place] for place in places]
+  frames = [video.frame(t) for t in steps]
+  truth = [_without_void(video.labels(t)) for t in steps]
   return viz.contact_sheet(
       [
           [viz.overlay(frame, labels) for frame, labels in zip(frames, truth)],
@@ -121,17 +173,15 @@ def preview(
   )
 
 
-def write_previews(
-    folder: pathlib.Path, predicted: Sequence[Predicted], videos: Sequence[Video]
-) -> None:
-  """For each video a picture, and a film of the prediction over the frames."""
-  folder.mkdir(exist_ok=True)
-  for labels, video in zip(predicted, videos):
-    write_picture(folder / f"{video.name}.png", preview(labels, video))
-    film = folder / f"{video.name}.mp4"
-    with export.video_writer(film, labels.shape[1:], FILM_RATE) as write:
-      for t, frame_labels in enumerate(labels):
-        write(viz.overlay(video.frame(t), frame_labels))
+def write_preview(folder: pathlib.Path, predicted: Predicted, video: Video) -> None:
+  """A picture, and a film of the prediction over the frames."""
+  path = folder / video.name
+  path.parent.mkdir(parents=True, exist_ok=True)
+  write_picture(path.with_name(f"{path.name}.png"), preview(predicted, video))
+  film = path.with_name(f"{path.name}.mp4")
+  with export.video_writer(film, predicted.shape[1:], FILM_RATE) as write:
+    for t, labels in enumerate(predicted):
+      write(viz.overlay(video.frame(t), labels))
 
 
 def write_picture(path: pathlib.Path, picture: UInt8[np.ndarray, "_ _ 3"]) -> None:

@@ -1,4 +1,4 @@
-"""From configuration to videos: what stages train on and models are scored on."""
+"""From configuration to videos: what stages train on."""
 
 import functools
 import pathlib
@@ -9,17 +9,22 @@ import jax
 from ml_collections import ConfigDict
 
 from vosjax.data import pipeline
-from vosjax.data.folders import DavisFolder, YoutubeVosFolder, youtube_vos_root
+from vosjax.data.folders import DavisFolder
 from vosjax.data.memory import InMemory
 from vosjax.data.sources import Source
 from vosjax.data.stills import StillsFolder
 from vosjax.data.synthvos import SynthVos
+from vosjax.data.youtube_vos import YoutubeVosFolder, youtube_vos_root
 from vosjax.train import pictures
 from vosjax.train.recipe import Batches
 
-# Evaluation draws its procedural videos from seeds that training never reaches.
-UNSEEN = 1_000_003
-_SPLITS = {"val": "validation"}  # DAVIS's names of lists, as TFDS calls them
+# Names of lists of DAVIS and of folders of YouTube-VOS, as TFDS calls them.
+_SPLITS = {
+    "val": "validation",
+    "valid": "validation",
+    "test-dev": "test_dev",
+    "test-challenge": "test_challenge",
+}
 
 
 def training_sources(config: ConfigDict, stage: ConfigDict) -> dict[str, Source]:
@@ -65,7 +70,7 @@ def synthvos(config: ConfigDict, stage: ConfigDict) -> Source:
   A procedural video has the size of one clip and, by default, its length.
   """
   if config.data.synthvos and pathlib.Path(config.data.synthvos).expanduser().is_dir():
-    return _folder("data.synthvos", config.data.synthvos, "SynthVOS", "train")
+    return folder_source("data.synthvos", config.data.synthvos, "SynthVOS", "train")
   source = procedural(
       config,
       config.seed,
@@ -137,32 +142,9 @@ def _batches(start_step, *, sources, weights, transforms, **options):
   )
 
 
-def evaluation_source(config: ConfigDict) -> Source:
-  """Videos that no stage trains on."""
-  options = config.evaluation
-  if options.dataset == "synthvos":
-    source = procedural(
-        config,
-        config.seed + UNSEEN,
-        options.num_videos,
-        size=tuple(options.size),
-        length=options.length,
-        max_objects=options.max_objects,
-    )
-    return InMemory(source)  # every baseline and preview looks at them again
-  if options.dataset == "davis":
-    return davis(config, options.subset)
-  if options.dataset in pictures.SETS:
-    return pictures.SETS[options.dataset](config, options.subset)
-  raise ValueError(
-      f"evaluation.dataset is {options.dataset!r}; known: "
-      f"{sorted(['davis', 'synthvos', *pictures.SETS])}."
-  )
-
-
-def davis(config: ConfigDict, subset: str) -> Source:
-  """A subset of the videos at `data.root`."""
-  return _folder(
+def davis(config: ConfigDict, subset: str, **options: Any) -> Source:
+  """A subset of the videos at `data.root`; options as of `DavisFolder`."""
+  return folder_source(
       "data.root",
       config.data.root,
       f"DAVIS {config.data.year} ({config.data.resolution}) from "
@@ -170,6 +152,7 @@ def davis(config: ConfigDict, subset: str) -> Source:
       subset,
       int(config.data.year),
       config.data.resolution,
+      **options,
   )
 
 
@@ -179,7 +162,7 @@ def youtube_vos(config: ConfigDict) -> Source:
   subset = config.data.youtube_vos_subset
   if youtube_vos_root(path, subset):
     return YoutubeVosFolder(str(path), subset)
-  return _folder(
+  return folder_source(
       "data.youtube_vos",
       config.data.youtube_vos,
       "YouTube-VOS 2018 from https://youtube-vos.org",
@@ -199,8 +182,22 @@ def stills(name: str, folder: str, images: str, masks: str) -> Source:
   return StillsFolder(str(path / images), str(path / masks))
 
 
-def _folder(key, folder, origin, subset, *layout, **options):
-  """A DAVIS-layout folder, or one that `tfds build` prepared."""
+def folder_source(
+    key: str, folder: str, origin: str, subset: str, *layout: Any, **options: Any
+) -> Source:
+  """A DAVIS-layout folder, or one that `tfds build` prepared.
+
+  Args:
+    key: of the configuration that names it.
+    folder: what the key says.
+    origin: what to get if it is not there, and where.
+    subset: a list of the folder, or a split.
+    *layout: further arguments of `DavisFolder`.
+    **options: likewise.
+
+  Raises:
+    ValueError: there is no such folder; says how to get the set.
+  """
   path = pathlib.Path(folder).expanduser()
   if not path.is_dir():
     raise ValueError(

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Integer
 from ml_collections import ConfigDict
 
 from vosjax.data.sources import Source, Video
-from vosjax.inference.protocols import Protocol
+from vosjax.inference.scoring import Video as ScoredVideo
 from vosjax.types import Variables, VideoBatch
 
 
@@ -25,13 +25,20 @@ Objective = Callable[
     [Variables, VideoBatch, Any], tuple[Float[Array, ""], Outputs]
 ]
 Batches = Callable[[int], Iterator[Mapping[str, Any]]]  # from a step of the stage on
-Predicted = Integer[np.ndarray, "t h w"]
-Segment = Callable[[Video], Predicted]
+# The label maps of a video's frames, one after the other.
+Segment = Callable[[Video], Iterator[Integer[np.ndarray, "h w"]]]
+Baselines = Callable[[nn.Module, Variables], Mapping[str, Segment]]
 
 
-def no_measures(predicted: Predicted, video: Video) -> dict[str, float]:
+def no_baselines(model: nn.Module, variables: Variables) -> dict[str, Segment]:
+  """Nothing; untrained weights, which every run is compared with, are all there is."""
+  del model, variables
+  return {}
+
+
+def no_measures(scored: ScoredVideo) -> dict[str, float]:
   """Nothing beside J and F."""
-  del predicted, video
+  del scored
   return {}
 
 
@@ -39,16 +46,17 @@ class Scoring(NamedTuple):
   """How a trained model is scored.
 
   Attributes:
-    protocol: of J and F; higher J&F is what validation looks for.
+    task: what its ids mean, see `vosjax.train.benchmarks`, where each data set has a
+      protocol of J and F for it; higher J&F is what validation looks for.
     segment: makes, of model and variables, the function that segments a video.
     baselines: makes, of model and variables, what the model is compared with, by name.
     measures: further numbers of one video, by name; their means are reported.
   """
 
-  protocol: Protocol
+  task: str
   segment: Callable[[nn.Module, Variables], Segment]
-  baselines: Callable[[nn.Module, Variables], Mapping[str, Segment]]
-  measures: Callable[[Predicted, Video], Mapping[str, float]] = no_measures
+  baselines: Baselines = no_baselines
+  measures: Callable[[ScoredVideo], Mapping[str, float]] = no_measures
 
 
 class Recipe(NamedTuple):
@@ -58,10 +66,10 @@ class Recipe(NamedTuple):
     objective: of a model, by the options of a stage (see configs/base.py).
     optimizer: likewise.
     batches: by configuration, options of a stage and its opened sources.
-    scoring: by configuration.
+    scoring: by configuration and model.
   """
 
   objective: Callable[[nn.Module, ConfigDict], Objective]
   optimizer: Callable[[nn.Module, ConfigDict], optax.GradientTransformation]
   batches: Callable[[ConfigDict, ConfigDict, Mapping[str, Source]], Batches]
-  scoring: Callable[[ConfigDict], Scoring]
+  scoring: Callable[[ConfigDict, nn.Module], Scoring]

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import pathlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -16,13 +15,13 @@ from ml_collections import ConfigDict
 from vosjax import checkpoints as model_files
 from vosjax import models
 from vosjax.data.sources import Source
-from vosjax.train import feeds, processes, writers
+from vosjax.train import benchmarks, feeds, processes, trained, writers
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupt, Interrupted
 from vosjax.train.loop import Every, Stage, fit
 from vosjax.train.observers import Logger, Progress
-from vosjax.train.recipe import Recipe
-from vosjax.train.recipes import RECIPES
+from vosjax.train.predict import predict
+from vosjax.train.recipes import recipe_of
 from vosjax.train.scoring import Validation, finish
 from vosjax.train.state import TrainState
 from vosjax.train.step import make_mesh, make_train_step, replicate
@@ -35,7 +34,7 @@ __all__ = ["Interrupted", "run"]
 
 
 def run(config: ConfigDict, workdir: str | None) -> None:
-  """Trains or evaluates, as `config.mode` says.
+  """Trains, evaluates or predicts, as `config.mode` says.
 
   Args:
     config: see configs/base.py.
@@ -47,12 +46,11 @@ def run(config: ConfigDict, workdir: str | None) -> None:
   """
   _speak()
   LOG.info(config.title)
-  if config.mode not in ("train", "evaluate"):
-    raise ValueError(f"mode is {config.mode!r}; known: ['evaluate', 'train'].")
-  if config.mode == "train":
-    train(config, workdir)
-  elif processes.is_first():
-    evaluate(config, workdir)
+  modes = {"train": train, "evaluate": evaluate, "predict": predict}
+  if config.mode not in modes:
+    raise ValueError(f"mode is {config.mode!r}; known: {list(modes)}.")
+  if config.mode == "train" or processes.is_first():
+    modes[config.mode](config, workdir)
   processes.wait("the end")
 
 
@@ -68,14 +66,15 @@ def train(config: ConfigDict, workdir: str | None) -> None:
   began = time.monotonic()
   model = build(config)
   stages, sources = make_stages(config, model)
-  unseen = feeds.evaluation_source(config)
+  scoring = recipe_of(config).scoring(config, model)
+  unseen = benchmarks.open_scored(config, scoring.task)
   initial = jax.device_get(init(model, config))
   path, resumed = open_workdir(config, workdir)
   LOG.info("workdir   %s%s", path, ", where a run goes on" if resumed else "")
   if processes.is_first():
     same_videos(path, sources)
   describe(config, model, initial, sources, stages)
-  state, best = _fit(config, model, stages, unseen, initial, path)
+  state, best = _fit(config, model, stages, (scoring, unseen), initial, path)
   if not processes.is_first():
     return
   variables = jax.device_get(state.variables)
@@ -86,7 +85,6 @@ def train(config: ConfigDict, workdir: str | None) -> None:
     model_files.save(path / "model_best", config.model.name, fields, variables_then)
     LOG.info("best      step %d by validation, in %s/model_best; model/ is the last "
              "step's", best.step, path)  # fmt: skip
-  scoring = recipe_of(config).scoring(config)
   finish(config, scoring, model, variables, unseen, path, untrained=initial)
   LOG.info("done in %.0f s; everything is in %s", time.monotonic() - began, path)
   mask = "--mask FIRST.png " if model.readout.one_shot else ""
@@ -96,7 +94,7 @@ def train(config: ConfigDict, workdir: str | None) -> None:
 
 
 def _fit(
-    config, model, stages, unseen, initial, path
+    config, model, stages, judged, initial, path
 ) -> tuple[TrainState, TrainState | None]:
   """Trains; the first process also reports and validates.
 
@@ -117,9 +115,8 @@ def _fit(
     if processes.is_first():
       writer = writers.MetricsWriter(path, resumed_from=done)
       stack.callback(writer.close)
-      validation = Validation(
-          config, recipe_of(config).scoring(config), model, unseen, writer, path
-      )
+      scoring, unseen = judged
+      validation = Validation(config, scoring, model, unseen, writer, path)
       progress = stack.enter_context(Progress(config, stages, done))
       observers = [progress, Logger(writer, config.log.every_steps, last)]
       actions = [
@@ -148,33 +145,12 @@ def _fit(
 
 def evaluate(config: ConfigDict, workdir: str | None) -> None:
   """Scores `evaluation.checkpoint`, or else WORKDIR/model, and writes WORKDIR/eval."""
-  given = config.evaluation.checkpoint
-  if not given and (workdir is None or not pathlib.Path(workdir, "model").is_dir()):
-    raise ValueError(
-        f"--workdir={workdir} holds no model/. Train to the end first, with the same "
-        "command and without --config.mode=evaluate, or name a model with "
-        "--config.evaluation.checkpoint=DIR."
-    )
-  unseen = feeds.evaluation_source(config)
-  model, variables = model_files.load(given or pathlib.Path(workdir, "model"))
-  if not isinstance(model, models.MODELS[config.model.name]):
-    raise ValueError(
-        f"{given} holds a {type(model).__name__}; this configuration is of "
-        f"{config.model.name}. Give a checkpoint of that model, or the configuration "
-        "of the other."
-    )
+  model, variables = trained.load(config, workdir)
+  scoring = recipe_of(config).scoring(config, model)
+  unseen = benchmarks.open_scored(config, scoring.task)
   path, _ = open_workdir(config, workdir)
-  finish(config, recipe_of(config).scoring(config), model, variables, unseen, path)
+  finish(config, scoring, model, variables, unseen, path)
   LOG.info("scores are in %s, pictures in %s", path / "eval", path / "preview")
-
-
-def recipe_of(config: ConfigDict) -> Recipe:
-  """The configured model's recipe."""
-  if config.model.name not in RECIPES:
-    raise ValueError(
-        f"model.name is {config.model.name!r}; recipes are known for {sorted(RECIPES)}."
-    )
-  return RECIPES[config.model.name]
 
 
 def build(config: ConfigDict) -> nn.Module:
@@ -202,17 +178,21 @@ def make_stages(
 ) -> tuple[list[Stage], dict[str, dict[str, Source]]]:
   """The configured stages, and each one's sources by name.
 
+  Stages of equal sources share them, and with them what is kept in memory.
+
   Raises:
     ValueError: data are missing; lists what all stages miss.
   """
   recipe = recipe_of(config)
   stages, sources, missing, start = [], {}, {}, 0
+  opened: dict[Source, Source] = {}
   for name, options in config.stages.items():
     try:
-      sources[name] = feeds.training_sources(config, options)
+      found = feeds.training_sources(config, options)
     except ValueError as error:
       missing.setdefault(str(error), []).append(name)
       continue
+    sources[name] = {key: opened.setdefault(s, s) for key, s in found.items()}
     mesh = make_mesh(options.batch_size)
     tx = recipe.optimizer(model, options)
     objective = recipe.objective(model, options)

@@ -1,5 +1,6 @@
 """When a run is scored: a few videos on the way, all of them at its end."""
 
+import itertools
 import logging
 import pathlib
 from collections.abc import Mapping
@@ -8,9 +9,10 @@ import flax.linen as nn
 import tqdm
 from ml_collections import ConfigDict
 
-from vosjax.data.sources import Source, Video
-from vosjax.inference.results import Result
-from vosjax.train import evaluation
+from vosjax.inference.evaluate import evaluate
+from vosjax.inference.results import Result, average
+from vosjax.train import benchmarks, evaluation
+from vosjax.train.benchmarks import ScoredSet
 from vosjax.train.recipe import Scoring
 from vosjax.train.state import TrainState
 from vosjax.train.writers import MetricsWriter
@@ -28,7 +30,7 @@ class Validation:
     config: of the run.
     scoring: of the model's recipe.
     model: with the fields of the run.
-    source: unseen videos.
+    unseen: videos and the rule.
     writer: takes the score as "validation", and a picture.
     workdir: pictures go to its preview/.
   """
@@ -38,12 +40,14 @@ class Validation:
       config: ConfigDict,
       scoring: Scoring,
       model: nn.Module,
-      source: Source,
+      unseen: ScoredSet,
       writer: MetricsWriter,
       workdir: pathlib.Path,
   ):
     self._scoring, self._model, self._writer = scoring, model, writer
-    self._videos = first_videos(source, config.validation.num_videos)
+    self._protocol = unseen.protocol
+    count = config.validation.num_videos or None
+    self._videos = list(itertools.islice(benchmarks.videos(unseen.source), count))
     self._folder = workdir / "preview"
     self._folder.mkdir(exist_ok=True)
     self._scored: tuple[int, float] | None = None
@@ -51,9 +55,10 @@ class Validation:
   def __call__(self, step: int, state: TrainState) -> None:
     """Scores the state of a step."""
     segment = self._scoring.segment(self._model, state.variables)
-    predicted = [segment(video) for video in self._videos]
-    result = evaluation.score(self._scoring.protocol, predicted, self._videos)
-    value = result.summary["J&F-Mean"]
+    predicted = [evaluation.whole(segment(video)) for video in self._videos]
+    scored = map(evaluation.annotated, predicted, self._videos)
+    rows = evaluate(self._protocol, scored).rows
+    value = average(rows)["J&F-Mean"]
     self._scored = step, value
     self._writer.write(step, {"validation": value})
     picture = evaluation.preview(predicted[0], self._videos[0])
@@ -72,7 +77,7 @@ def finish(
     scoring: Scoring,
     model: nn.Module,
     variables: Variables,
-    source: Source,
+    unseen: ScoredSet,
     workdir: pathlib.Path,
     *,
     untrained: Variables | None = None,
@@ -84,42 +89,40 @@ def finish(
     scoring: of the model's recipe.
     model: with the fields of the run.
     variables: trained.
-    source: unseen videos.
+    unseen: videos and the rule.
     workdir: where the files go.
     untrained: initial variables, one more baseline.
 
   Returns:
     Results by name; the model's is the first.
   """
-  videos = first_videos(source, config.evaluation.num_videos)
-  LOG.info("scoring   %d unseen videos (%s)", len(videos), scoring.protocol.rule)
+  source, protocol = unseen
+  count = min(config.evaluation.num_videos or len(source), len(source))
+  LOG.info("scoring   %d unseen videos (%s)", count, protocol.rule)
   contenders = {OURS: scoring.segment(model, variables)}
   contenders |= scoring.baselines(model, variables)
   if untrained is not None:
     name = BEFORE if config.model_checkpoint else UNTRAINED
     contenders[name] = scoring.segment(model, untrained)
-  results, measures, shown = {}, {}, []
+  results, measures = {}, {}
   for name, segment in contenders.items():
+    shown = config.evaluation.num_previews if name == OURS else 0
     seen: list[Mapping[str, float]] = []
 
-    def segmented(name=name, segment=segment, seen=seen):
-      for video in tqdm.tqdm(videos, name, unit="video", disable=None):
-        labels = segment(video)
-        seen.append(scoring.measures(labels, video))
-        if name == OURS and len(shown) < config.evaluation.num_previews:
-          shown.append(labels)
-        yield labels
+    def videos(name=name, segment=segment, seen=seen, shown=shown):
+      for i in tqdm.trange(count, desc=name, unit="video", disable=None):
+        video = source[i]
+        predicted = evaluation.whole(segment(video))
+        scored = evaluation.annotated(predicted, video)
+        seen.append(scoring.measures(scored))
+        if i < shown:
+          evaluation.write_preview(workdir / "preview", predicted, video)
+        yield scored
 
-    results[name] = evaluation.score(scoring.protocol, segmented(), videos)
+    results[name] = evaluate(protocol, videos())
     measures[name] = {
         key: sum(values[key] for values in seen) / len(seen) for key in seen[0]
     }
   LOG.info("%s", evaluation.table(results, measures))
   evaluation.write_scores(workdir / "eval", results, measures)
-  evaluation.write_previews(workdir / "preview", shown, videos)
   return results
-
-
-def first_videos(source: Source, limit: int) -> list[Video]:
-  """The first `limit` videos, or all if it is 0."""
-  return [source[i] for i in range(min(limit or len(source), len(source)))]

@@ -94,17 +94,31 @@ def same_videos(
       stage: {name: _inventory(source) for name, source in named.items()}
       for stage, named in sources.items()
   }
-  known = workdir / VIDEOS
-  if not known.exists():
-    _write_json(known, ours)
+  same_content(workdir / VIDEOS, ours, "a run on other videos (frames by name)")
+
+
+def same_content(path: pathlib.Path, ours: Any, what: str) -> None:
+  """Notes what a workdir's results come from, or compares it with what is noted.
+
+  Args:
+    path: of the note, in the workdir.
+    ours: what JSON can hold.
+    what: the workdir holds if the note differs, for the error's text.
+
+  Raises:
+    ValueError: it differs; says where.
+  """
+  ours = json.loads(json.dumps(ours))
+  if not path.exists():
+    _write_json(path, ours)
     return
-  differing = differences(json.loads(known.read_text()), ours)
+  differing = differences(json.loads(path.read_text()), ours)
   if differing:
     more = len(differing) - _SHOWN
     raise ValueError(
-        f"--workdir={workdir} holds a run on other videos (frames by name): "
+        f"--workdir={path.parent} holds {what}: "
         f"{'; '.join(differing[:_SHOWN])}{f'; and {more} more' if more > 0 else ''}. "
-        "Restore the data to go on with that run, or give another --workdir."
+        "Restore what it began with to go on with it, or give another --workdir."
     )
 
 

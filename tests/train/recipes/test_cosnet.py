@@ -14,7 +14,7 @@ from PIL import Image
 from vosjax import models
 from vosjax.models.cosnet import PairLogits, upsample
 from vosjax.models.modules.co_attention import CoAttention
-from vosjax.train import alternation, feeds
+from vosjax.train import alternation, benchmarks, evaluation, feeds
 from vosjax.train.recipes import cosnet
 from vosjax.types import VideoBatch
 
@@ -316,11 +316,11 @@ def test_models_are_scored_beside_fewer_references(config):
   config.model.fields.update(FIELDS)
   model = models.build("cosnet", **FIELDS)
   variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, *SIZE, 3)))
-  scoring = cosnet.RECIPE.scoring(config)
-  video = feeds.evaluation_source(config)[0]
+  scoring = cosnet.RECIPE.scoring(config, model)
+  video = benchmarks.open_scored(config, scoring.task).source[0]
   names = scoring.baselines(model, variables)
   assert list(names) == ["0 references", "1 reference"]
-  found = names["0 references"](video)
+  found = evaluation.whole(names["0 references"](video))
   assert found.shape == (len(video), *config.evaluation.size)
   frames = np.stack([video.frame(t) for t in range(len(video))]) / np.float32(255)
   saliency = jax.jit(functools.partial(model.apply, method="saliency"))(
@@ -328,4 +328,5 @@ def test_models_are_scored_beside_fewer_references(config):
   )
   expected = np.asarray(upsample(saliency, config.evaluation.size)) > 0
   assert (found == expected).mean() > 0.999
-  assert scoring.segment(model, variables)(video).shape == found.shape
+  ours = evaluation.whole(scoring.segment(model, variables)(video))
+  assert ours.shape == found.shape

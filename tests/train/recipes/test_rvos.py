@@ -318,7 +318,7 @@ def test_zero_shot_results_have_the_ids_of_objects_once_matched(matched):
   model = models.build("rvos", **TINY)
   segment = rvos.segment_zero_shot(model, draw_variables(model), matched=matched)
   video = SynthVos(0, 1, size=SIZE, length=3, max_objects=1, void=0.0)[0]
-  predicted = segment(video)
+  predicted = np.stack(list(segment(video)))
   assert predicted.shape == (3, *SIZE)
   if matched:
     np.testing.assert_array_equal(predicted[0], video.labels(0))

@@ -1,5 +1,7 @@
 """Each model's recipe, by the model's name."""
 
+from ml_collections import ConfigDict
+
 from vosjax.train.recipe import Recipe
 from vosjax.train.recipes import agame, cosnet, ris, rsis, rvos
 
@@ -10,3 +12,16 @@ RECIPES: dict[str, Recipe] = {
     "rsis": rsis.RECIPE,
     "rvos": rvos.RECIPE,
 }
+
+
+def recipe_of(config: ConfigDict) -> Recipe:
+  """The configured model's recipe.
+
+  Raises:
+    ValueError: there is none; lists the known ones.
+  """
+  if config.model.name not in RECIPES:
+    raise ValueError(
+        f"model.name is {config.model.name!r}; recipes are known for {sorted(RECIPES)}."
+    )
+  return RECIPES[config.model.name]

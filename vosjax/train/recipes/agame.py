@@ -13,11 +13,10 @@ from ml_collections import ConfigDict
 
 from vosjax.data import transforms
 from vosjax.data.sources import VOID, Source
-from vosjax.inference import protocols
 from vosjax.losses.segmentation import binary_iou, binary_nll
 from vosjax.models import unroll
 from vosjax.ops import resize
-from vosjax.train import evaluation, feeds
+from vosjax.train import benchmarks, evaluation, feeds
 from vosjax.train.optim import make_optimizer
 from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring
 
@@ -132,20 +131,16 @@ def _batches(
   return feeds.batches(config, stage, sources, chains)
 
 
-def _scoring(config: ConfigDict) -> Scoring:
-  """As DAVIS scores, from the first mask on; the engine runs as for the official."""
-  options, protocol = {}, protocols.davis2017()
+def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
+  """From the first masks on; the engine runs as for the official numbers."""
+  del model  # all are one-shot
+  late, options = benchmarks.of(config).late, {}
   if config.evaluation.dataset == "synthvos":
     options = {"max_objects": config.evaluation.max_objects}
-  elif int(config.data.year) == 2016:
-    options, protocol = {"recurrence": "fine"}, protocols.davis2016(stability=False)
-
-  def baselines(model, variables):
-    del model, variables
-    return {"copy the first mask": evaluation.copy_first_mask}
-
-  segment = functools.partial(evaluation.model_segment, **options)
-  return Scoring(protocol, segment, baselines)
+  elif benchmarks.rule(config, "objects") == "davis2016":
+    options = {"recurrence": "fine"}
+  segment = functools.partial(evaluation.model_segment, late=late, **options)
+  return Scoring("objects", segment, evaluation.first_mask_baseline(late))
 
 
 RECIPE = Recipe(_objective, _optimizer, _batches, _scoring)

@@ -25,12 +25,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
 from vosjax.data import pair_transforms, transforms
-from vosjax.data.sources import Source
-from vosjax.inference import protocols
+from vosjax.data.sources import Source, Video
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.losses.orthogonality import orthogonality_penalty
 from vosjax.losses.segmentation import (
@@ -216,8 +215,9 @@ def _alternate(stage, streams, start):
     yield next(batches[alternation.is_still_step(counted)])
 
 
-def _scoring(config: ConfigDict) -> Scoring:
-  """As DAVIS 2016 scores, beside the same weights with fewer references."""
+def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
+  """The primary object, beside the same weights with fewer references."""
+  del model  # all find it
   options = config.evaluation
   common = {
       "policy": options.reference_policy,
@@ -231,9 +231,8 @@ def _scoring(config: ConfigDict) -> Scoring:
         for n in options.compare_references
     }
 
-  protocol = protocols.davis2016(stability=options.dataset == "davis")
   ours = functools.partial(segment, references=options.references, **common)
-  return Scoring(protocol, ours, baselines)
+  return Scoring("primary", ours, baselines)
 
 
 def segment(
@@ -265,11 +264,20 @@ def segment(
       seed=seed,
   )
 
-  def labels(video):
-    frames = [video.frame(t) for t in range(len(video))]
-    return np.stack([result.labels for result in segmenter.run(frames)])
+  return lambda video: (result.labels for result in segmenter.run(_Frames(video)))
 
-  return labels
+
+class _Frames:
+  """The frames of a video, each decoded when it is asked for."""
+
+  def __init__(self, video: Video):
+    self._video = video
+
+  def __len__(self) -> int:
+    return len(self._video)
+
+  def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    return self._video.frame(index)
 
 
 RECIPE = Recipe(_objective, _optimizer, _batches, _scoring)

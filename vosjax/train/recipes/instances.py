@@ -14,12 +14,12 @@ from vosjax import metrics
 from vosjax.data import transforms
 from vosjax.data.affine import RandomAffine
 from vosjax.data.instances import LargestFirst, SampleFrame
-from vosjax.data.sources import VOID, Source, Video
-from vosjax.inference import protocols
+from vosjax.data.sources import VOID, Source
 from vosjax.inference.engine import VideoSegmenter
+from vosjax.inference.scoring import Video as ScoredVideo
 from vosjax.models.unroll import encode_clip
 from vosjax.train import feeds
-from vosjax.train.recipe import Batches, Predicted, Scoring, Segment
+from vosjax.train.recipe import Batches, Scoring, Segment
 from vosjax.types import Prediction, Variables, VideoBatch
 
 
@@ -90,33 +90,22 @@ def segment_frames(model: nn.Module, variables: Variables) -> Segment:
   """Segments each frame of a video by itself."""
   segmenter = VideoSegmenter(model, jax.device_get(variables))
 
-  def segment(video):
-    frames = (video.frame(t) for t in range(len(video)))
-    return np.stack([segmenter.start(frame).labels for frame in frames])
-
-  return segment
+  return lambda video: (
+      segmenter.start(video.frame(t)).labels for t in range(len(video))
+  )
 
 
-def measures(predicted: Predicted, video: Video) -> dict[str, float]:
+def measures(scored: ScoredVideo) -> dict[str, float]:
   """Best Dice and |count error|, means over the frames of a video."""
   dice, counts = [], []
-  for t, labels in enumerate(predicted):
-    truth = video.labels(t)
+  for labels, truth in zip(scored.prediction, scored.truth):
     truth = np.where(truth == VOID, 0, truth)
     dice.append(metrics.symmetric_best_dice(labels, truth))
     counts.append(metrics.count_difference(labels, truth))
   return {"best Dice": float(np.mean(dice)), "|count error|": float(np.mean(counts))}
 
 
-def scoring(config: ConfigDict) -> Scoring:
-  """Pictures as videos of one frame, by the unsupervised protocol of DAVIS 2017."""
-  del config
-  return Scoring(
-      protocols.davis2017_unsupervised(), segment_frames, no_baselines, measures
-  )
-
-
-def no_baselines(model: nn.Module, variables: Variables) -> dict[str, Segment]:
-  """Untrained weights, which every run is compared with, are all there is."""
-  del model, variables
-  return {}
+def scoring(config: ConfigDict, model: nn.Module) -> Scoring:
+  """Pictures as videos of one frame; the ids are the model's own."""
+  del config, model
+  return Scoring("proposals", segment_frames, measures=measures)

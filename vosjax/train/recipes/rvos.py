@@ -6,17 +6,16 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
 from vosjax.data import affine, transforms
 from vosjax.data.sources import VOID, Source
-from vosjax.inference import protocols
 from vosjax.inference.engine import VideoSegmenter
-from vosjax.inference.matching import match_first_frame
+from vosjax.inference.given import given_labels
+from vosjax.inference.matching import FirstFrameMatcher
 from vosjax.models.unroll import encode_clip
-from vosjax.train import evaluation, feeds
+from vosjax.train import benchmarks, evaluation, feeds
 from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring, Segment
 from vosjax.train.recipes.recurrent import two_adams
 from vosjax.train.recipes.rvos_clips import Previous, clip_losses, decode_clip
@@ -118,51 +117,44 @@ def _batches(
 
 
 def segment_zero_shot(
-    model: nn.Module, variables: Variables, *, matched: bool
+    model: nn.Module, variables: Variables, *, matched: bool, late: bool = False
 ) -> Segment:
   """Segments videos without any mask.
 
   Args:
     model: a zero-shot RVOS.
     variables: its variables.
-    matched: slots get the ids of the objects that they meet in each one's first
-      frame, which shows the annotation itself, as the released program's results do;
-      otherwise those of the slots.
+    matched: in videos with annotations, slots get the ids of the objects that they
+      meet in each one's first frame, which shows the annotation itself, as the
+      released program's results do; otherwise those of the slots.
+    late: which objects these are, see `given_labels`.
   """
   segmenter = VideoSegmenter(model, jax.device_get(variables))
 
+  def results(video):
+    yield segmenter.start(video.frame(0))
+    yield from (segmenter.step(video.frame(t)) for t in range(1, len(video)))
+
   def segment(video):
-    frames = (video.frame(t) for t in range(len(video)))
-    results = [segmenter.start(next(frames)), *map(segmenter.step, frames)]
-    labels = np.stack([result.labels for result in results])
-    if not matched:
-      return labels
-    instances = np.stack([result.probs for result in results]) > _THRESHOLD
-    truth = np.stack([video.labels(t) for t in range(len(video))])
-    pair = protocols.Video(video.name, labels, truth, video.frame_names)
-    return match_first_frame(pair, instances).prediction
+    if not matched or all(video.labels(t) is None for t in range(len(video))):
+      yield from (result.labels for result in results(video))
+      return
+    matcher = FirstFrameMatcher()
+    for result, given in zip(results(video), given_labels(video, late=late)):
+      yield matcher.step(result.probs > _THRESHOLD, given)
 
   return segment
 
 
-def _scoring(config: ConfigDict) -> Scoring:
-  """One-shot as DAVIS of its year; zero-shot likewise once matched, or unsupervised."""
-  one_shot = config.model.fields.get("one_shot", False)
+def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
+  """One-shot models by the ids that are given; so are others, once matched."""
+  late = benchmarks.of(config).late
+  if model.readout.one_shot:
+    segment = functools.partial(evaluation.model_segment, late=late)
+    return Scoring("objects", segment, evaluation.first_mask_baseline(late))
   matched = config.evaluation.match_first_frame
-  segment = functools.partial(segment_zero_shot, matched=matched)
-  if one_shot:
-    segment = evaluation.model_segment
-
-  def baselines(model, variables):
-    del model, variables
-    return {"copy the first mask": evaluation.copy_first_mask} if one_shot else {}
-
-  protocol = protocols.davis2017()
-  if not (one_shot or matched):
-    protocol = protocols.davis2017_unsupervised()
-  elif config.evaluation.dataset == "davis" and int(config.data.year) == 2016:
-    protocol = protocols.davis2016(stability=False)
-  return Scoring(protocol, segment, baselines)
+  segment = functools.partial(segment_zero_shot, matched=matched, late=late)
+  return Scoring("objects" if matched else "proposals", segment)
 
 
 RECIPE = Recipe(_objective, two_adams, _batches, _scoring)
