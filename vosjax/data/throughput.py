@@ -1,5 +1,6 @@
 """How fast training's clips come, beside what their pictures take by themselves."""
 
+import collections
 import itertools
 import statistics
 import tempfile
@@ -35,7 +36,7 @@ class _Seconds(NamedTuple):
 
 
 def measure(
-    size: tuple[int, int] = (480, 854), *, steps: int = 32, rounds: int = 5
+    size: tuple[int, int] = (480, 854), *, steps: int = 16, rounds: int = 7
 ) -> dict[str, dict[str, float]]:
   """Draws videos and measures them; see `measure_folder`.
 
@@ -114,7 +115,6 @@ def measure_folder(
     processor time that the other takes, as a share of the pipeline's.
   """
   count = steps * BATCH_SIZE * CLIP_LENGTH
-  _time_pipeline(source, _chain(size), 2, rounds)  # nothing is first, then
   rounds_seen = []
   for seed in range(rounds):
     rounds_seen.append({
@@ -144,8 +144,15 @@ def _chain(size: tuple[int, int] | None) -> list[Any]:
 def _time_pipeline(
     source: DavisFolder, chain: Sequence[Any], steps: int, seed: int
 ) -> _Seconds:
-  return _time(lambda: pipeline.batches(
-      [source], None, chain, batch_size=BATCH_SIZE, seed=seed, num_steps=steps))
+  """As in the midst of a run: before and after, as many batches are being made."""
+  lead = pipeline.num_threads() + 2  # more than are made in advance
+  batches = pipeline.batches(
+      [source], None, chain, batch_size=BATCH_SIZE, seed=seed,
+      num_steps=lead + steps + lead)  # fmt: skip
+  _exhaust(itertools.islice(batches, lead))
+  seconds = _time(lambda: itertools.islice(batches, steps))
+  _exhaust(batches)
+  return seconds
 
 
 def _time_pictures(
@@ -168,6 +175,9 @@ def _time_pictures(
 def _time(start: Callable[[], Iterable[Any]]) -> _Seconds:
   """Goes through all items of what it starts."""
   wall, cpu = time.perf_counter(), time.process_time()
-  for _ in start():
-    pass
+  _exhaust(start())
   return _Seconds(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def _exhaust(items: Iterable[Any]) -> None:
+  collections.deque(items, maxlen=0)
