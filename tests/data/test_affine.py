@@ -90,7 +90,7 @@ def video(name, length, annotated=None):
 
 def frames_of(source):
   clips = (WholeClip().random_map(item, RNG(0)) for item in source)
-  return [(c["name"], c["frames"][:, 0, 0, 0].tolist()) for c in clips]
+  return [(c["name"], np.asarray(c["frames"])[:, 0, 0, 0].tolist()) for c in clips]
 
 
 def test_clips_follow_each_other_and_leave_the_rest_out():

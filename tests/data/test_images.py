@@ -92,5 +92,7 @@ def test_broken_files_are_named(tmp_path):
   for read in (images.read_image, images.read_labels, images.image_size):
     with pytest.raises(ValueError, match=r"broken\.jpg: not a whole picture"):
       read(path)
+  with pytest.raises(ValueError, match=r"a\.jpg: not a whole picture"):
+    images.encoded_size(path.read_bytes(), "a.jpg")
   with pytest.raises(FileNotFoundError, match=r"absent\.png"):
     images.read_labels(tmp_path / "absent.png")

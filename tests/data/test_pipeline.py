@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vosjax.data import pipeline, transforms
-from vosjax.data.folders import DavisFolder
+from vosjax.data.folders import DavisFolder, FolderVideo
 
 CHAIN = (transforms.SampleClip(3), transforms.Resize((12, 16)),
          transforms.ChooseObject(5), transforms.RandomZoom(), transforms.RandomFlip())
@@ -159,3 +159,31 @@ def test_every_source_needs_a_weight(davis):
   source = DavisFolder(str(davis))
   with pytest.raises(ValueError, match="weights: got .* for 1 sources"):
     pipeline.batches([source], [1.0, 2.0], CHAIN, batch_size=1, seed=0, num_steps=1)
+
+
+def test_a_batch_that_is_kept_is_not_written_again(davis):
+  source = DavisFolder(str(davis))
+  kept, copies = [], []
+  for batch in pipeline.batches(
+      [source], None, CHAIN, batch_size=2, seed=7, num_steps=12):
+    kept.append(batch)
+    copies.append(batch | {k: batch[k].copy() for k in ("frames", "labels")})
+  assert_same(kept, copies)
+
+
+def test_memory_of_batches_that_are_gone_is_used_again(davis):
+  source = DavisFolder(str(davis))
+  places = [
+      batch["frames"].__array_interface__["data"][0]
+      for batch in pipeline.batches(
+          [source], None, CHAIN, batch_size=2, seed=7, num_steps=40)]
+  assert len(set(places)) < 20
+
+
+def test_frames_are_decoded_once_and_only_for_their_batch(davis, monkeypatch):
+  decoded = []
+  picture = FolderVideo.picture
+  monkeypatch.setattr(
+      FolderVideo, "picture", lambda self, t: decoded.append(t) or picture(self, t))
+  assert len(run(DavisFolder(str(davis)), num_steps=3)) == 3
+  assert len(decoded) == 3 * 2 * 3  # steps, clips, frames

@@ -5,7 +5,7 @@ import pytest
 
 from vosjax.data import transforms
 from vosjax.data.folders import DavisFolder
-from vosjax.data.memory import InMemory
+from vosjax.data.pictures import Pictures
 from vosjax.data.sources import Clip
 
 
@@ -50,7 +50,7 @@ def draws(transform, element, count=200):
 def test_clips_start_uniformly_where_an_object_shows_and_enough_frames_follow():
   video = Frames([with_object(101), with_object(100), None, with_object(240),
                   with_object(150, label=255), with_object(150), with_object(150)])
-  starts = [c["frames"][0, 0, 0, 0] for c in draws(transforms.SampleClip(3), video)]
+  starts = [c["frames"][0][0, 0, 0] for c in draws(transforms.SampleClip(3), video)]
   assert set(starts) == {0, 3}  # 1: too small, 2: none, 4: void, 5 and 6: too late
   assert 70 < starts.count(0) < 130
 
@@ -59,8 +59,10 @@ def test_a_clip_is_consecutive_decodes_nothing_else_and_says_where_it_is_from():
   video = Frames([with_object(0), with_object(150), None, with_object(150, 3)])
   sampled = transforms.SampleClip(2, first=True).random_map(
       video, np.random.default_rng(0))
-  assert sampled["name"] == "memory/1" and video.decoded == [1, 2]
-  np.testing.assert_array_equal(sampled["frames"][:, 0, 0, 0], [1, 2])
+  assert sampled["name"] == "memory/1" and video.decoded == []
+  frames = np.asarray(sampled["frames"])
+  assert video.decoded == [1, 2]
+  np.testing.assert_array_equal(frames[:, 0, 0, 0], [1, 2])
   np.testing.assert_array_equal(sampled["labels"][0], video.annotations[1])
   assert (sampled["labels"][1] == 255).all()
 
@@ -175,32 +177,52 @@ def test_resize_to_the_same_size_changes_nothing(size):
       original, np.random.default_rng(0)) is original
 
 
-@pytest.mark.parametrize("in_memory", [False, True])
-def test_a_clip_resized_while_it_is_read_equals_one_resized_afterwards(
-    davis, in_memory
+CHANGES = (
+    transforms.RandomFlip(1.0), transforms.Resize((11, 19)), transforms.ChooseObject(5),
+    transforms.RandomFlip(1.0), transforms.RandomZoom(1.0),
+    transforms.ChooseObjects(2, 5), transforms.Resize((9, 8)),
+)
+
+
+@pytest.mark.parametrize("count", range(1, len(CHANGES) + 1))
+def test_what_is_changed_while_it_is_decoded_equals_what_is_changed_afterwards(
+    davis, count
 ):
-  source = DavisFolder(str(davis))
-  video = InMemory(source)[1] if in_memory else source[1]
-
-  def sample(**options):
-    sampler = transforms.SampleClip(3, 5, **options)
-    return sampler.random_map(video, np.random.default_rng(0))
-
-  once = sample(size=(10, 14))
-  twice = transforms.Resize((10, 14)).random_map(sample(), np.random.default_rng(0))
-  assert once["name"] == twice["name"]
-  assert once["frames"].shape == (3, 10, 14, 3)
+  """Undecoded pictures pass from Pillow to Pillow, and arrays are arrays in between."""
+  sampled = transforms.SampleClip(3, 5).random_map(
+      DavisFolder(str(davis))[1], np.random.default_rng(0))
+  lazy, eager = sampled, sampled | {
+      kind: np.asarray(sampled[kind]) for kind in ("frames", "labels")}
+  for i, change in enumerate(CHANGES[:count]):
+    lazy = change.random_map(lazy, np.random.default_rng(i))
+    eager = change.random_map(eager, np.random.default_rng(i))
   for kind in ("frames", "labels"):
-    np.testing.assert_array_equal(once[kind], twice[kind])
+    assert isinstance(lazy[kind], Pictures) and isinstance(eager[kind], np.ndarray)
+    assert lazy[kind].shape == eager[kind].shape
+    np.testing.assert_array_equal(np.asarray(lazy[kind]), eager[kind])
+  assert eager["labels"].any()
 
 
-@pytest.mark.parametrize("size", [None, (6, 10)])
-def test_the_labels_of_a_start_are_decoded_once(monkeypatch, size):
+def test_the_labels_of_a_start_are_decoded_once(monkeypatch):
   asked = []
   labels = Frames.labels
   monkeypatch.setattr(
       Frames, "labels", lambda self, t: asked.append(t) or labels(self, t))
   video = Frames([with_object(100)] * 4)
-  transforms.SampleClip(3, 50, first=True, size=size).random_map(
+  clip = transforms.SampleClip(3, 50, first=True).random_map(
       video, np.random.default_rng(0))
+  clip = transforms.ChooseObject().random_map(clip, np.random.default_rng(0))
+  np.asarray(clip["labels"])
   assert asked == [0, 1, 2]
+
+
+def test_a_size_is_asked_of_the_header_where_that_is_known(davis):
+  video = DavisFolder(str(davis))[0]
+  rng = np.random.default_rng(0)
+  assert transforms.RequireSize((24, 32)).random_map(video, rng) is video
+  assert transforms.RequireSize((32, 24)).random_map(video, rng) is None
+  decoded = Frames([None])
+  assert transforms.RequireSize((12, 20)).random_map(decoded, rng) is decoded
+  decoded.size, decoded.decoded = (480, 854), []
+  assert transforms.RequireSize((480, 854)).random_map(decoded, rng) is decoded
+  assert decoded.decoded == []

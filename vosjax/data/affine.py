@@ -10,7 +10,8 @@ import grain
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from vosjax.data.sources import Clip, Source, Video, read_clip
+from vosjax.data.pictures import Picture, change_each
+from vosjax.data.sources import Clip, Source, Video, picture, read_clip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,10 @@ class ClipView:
   def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
     """RGB of one frame."""
     return self.video.frame(self.frames[index])
+
+  def picture(self, index: int) -> Picture:
+    """One frame in the form that the video decodes it to."""
+    return picture(self.video, self.frames[index])
 
   def labels(self, index: int) -> UInt8[np.ndarray, "h w"] | None:
     """Object ids of one frame."""
@@ -87,7 +92,7 @@ def _annotated(video: Video) -> tuple[int, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class WholeClip(grain.transforms.RandomMap):
-  """All frames of a video, decoded."""
+  """All frames of a video."""
 
   def random_map(self, video: Video, rng: np.random.Generator) -> Clip:  # noqa: ARG002
     """The clip."""
@@ -123,7 +128,11 @@ class RandomAffine(grain.transforms.RandomMap):
     shift = rng.uniform(-self.translation, self.translation, 2) * (h, w)
     matrix = _matrix(angle, shift, shear, rng.uniform(*self.zoom, 2))
     rows, columns = _nearest(matrix, (h, w))
-    return clip | {name: clip[name][:, rows, columns] for name in ("frames", "labels")}
+
+    def look(_, seen):
+      return np.asarray(seen)[rows, columns]
+
+    return clip | {name: change_each(clip[name], look) for name in ("frames", "labels")}
 
 
 def _matrix(angle, shift, shear, zoom) -> Float[np.ndarray, "3 3"]:

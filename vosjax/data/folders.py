@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from vosjax.data import images
 
@@ -56,17 +57,24 @@ class FolderVideo:
   def __len__(self) -> int:
     return len(self.frame_files)
 
-  def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+  def picture(self, index: int) -> Image.Image:
     """RGB; ValueError if unreadable or of another size than the first."""
-    return self._sized(images.read_image(self.frame_files[index]),
-                       self.frame_files[index])
+    path = self.frame_files[index]
+    picture = images.read_picture(path)
+    self._check_size((picture.height, picture.width), path)
+    return picture
+
+  def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    """`picture` as an array."""
+    return np.asarray(self.picture(index))
 
   def labels(self, index: int) -> UInt8[np.ndarray, "h w"] | None:
     """Object ids; ValueError if unreadable or of another size than the frames."""
     path = self.label_files[index]
     if path is None:
       return None
-    labels = self._sized(images.read_labels(path), path)
+    labels = images.read_labels(path)
+    self._check_size(labels.shape, path)
     return (labels > 0).view(np.uint8) if self.binary else labels
 
   def annotated_part(self) -> "FolderVideo":
@@ -76,14 +84,13 @@ class FolderVideo:
         self, frame_files=tuple(self.frame_files[t] for t in kept),
         label_files=tuple(self.label_files[t] for t in kept))
 
-  def _sized(self, array: np.ndarray, path: Path) -> np.ndarray:
-    if array.shape[:2] != self.size:
+  def _check_size(self, size: tuple[int, int], path: Path) -> None:
+    if size != self.size:
       raise ValueError(
-          f"{path}: {array.shape[0]}x{array.shape[1]} pixels (height x width), but "
+          f"{path}: {size[0]}x{size[1]} pixels (height x width), but "
           f"{self.frame_files[0]} has {self.size[0]}x{self.size[1]}. Frames and "
           "masks of a video must have one size; resize masks with nearest "
           "neighbour.")
-    return array
 
 
 @dataclasses.dataclass(frozen=True)

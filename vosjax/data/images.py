@@ -12,7 +12,7 @@ from vosjax.data.png import decode_indices
 _MAX_GREY_VALUES = 64  # more distinct greys than this are an interpolated mask
 
 
-def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
+def read_picture(path: str | Path) -> Image.Image:
   """An image file as RGB; grey, palette, CMYK and 16-bit grey are converted.
 
   Raises:
@@ -20,7 +20,12 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
     ValueError: it is no whole picture, or partly transparent, or of a kind
       that has no single meaning in 8 bits; the text names the file.
   """
-  return decode_image(Path(path).read_bytes(), str(path))
+  return decode_picture(Path(path).read_bytes(), str(path))
+
+
+def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
+  """`read_picture` as an array."""
+  return np.asarray(read_picture(path))
 
 
 def read_labels(path: str | Path) -> UInt8[np.ndarray, "h w"]:
@@ -40,24 +45,21 @@ def read_labels(path: str | Path) -> UInt8[np.ndarray, "h w"]:
 
 def image_size(path: str | Path) -> tuple[int, int]:
   """(height, width) from the header of an image file."""
-  try:
-    with Image.open(path) as image:
-      return image.height, image.width
-  except UnidentifiedImageError:
-    raise ValueError(_corrupt(str(path), "no known picture format")) from None
-  except (OSError, SyntaxError) as error:  # a broken header carries no errno
-    if getattr(error, "errno", None) is not None:
-      raise
-    raise ValueError(_corrupt(str(path), str(error))) from None
+  return _header_size(path, str(path))
 
 
-def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
-  """`read_image` on the bytes of a file; `name` stands in error texts."""
+def encoded_size(data: bytes, name: str) -> tuple[int, int]:
+  """`image_size` on the bytes of a file; `name` stands in error texts."""
+  return _header_size(io.BytesIO(data), name)
+
+
+def decode_picture(data: bytes, name: str) -> Image.Image:
+  """`read_picture` on the bytes of a file; `name` stands in error texts."""
   image = open_picture(data, name)
   if image.mode.startswith("I;16"):
     grey = np.asarray(image).astype(np.uint32)
     grey = ((grey + 128) // 257).astype(np.uint8)
-    return np.repeat(grey[:, :, None], 3, axis=2)
+    return Image.fromarray(grey).convert("RGB")
   if image.mode in ("I", "F"):
     raise ValueError(
         f"{name}: a picture with {image.mode}-mode pixels (32 bits), expected 8-bit "
@@ -68,7 +70,12 @@ def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
       raise ValueError(
           f"{name}: a partly transparent picture, expected opaque RGB. Flatten it "
           "onto a background and save it without alpha.")
-  return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+  return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
+  """`decode_picture` as an array."""
+  return np.asarray(decode_picture(data, name))
 
 
 def decode_labels(data: bytes, name: str) -> UInt8[np.ndarray, "h w"]:
@@ -127,6 +134,18 @@ def open_picture(data: bytes, name: str) -> Image.Image:
   except (OSError, SyntaxError, ValueError) as error:
     raise ValueError(_corrupt(name, str(error).split("<")[0].strip())) from None
   return image
+
+
+def _header_size(file: str | Path | io.BytesIO, name: str) -> tuple[int, int]:
+  try:
+    with Image.open(file) as image:
+      return image.height, image.width
+  except UnidentifiedImageError:
+    raise ValueError(_corrupt(name, "no known picture format")) from None
+  except (OSError, SyntaxError) as error:  # a broken header carries no errno
+    if getattr(error, "errno", None) is not None:
+      raise
+    raise ValueError(_corrupt(name, str(error))) from None
 
 
 def _corrupt(name: str, reason: str) -> str:

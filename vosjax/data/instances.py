@@ -10,6 +10,7 @@ import grain
 import numpy as np
 from PIL import Image
 
+from vosjax.data.pictures import change_each
 from vosjax.data.sources import VOID, Clip, Video, read_clip
 
 
@@ -29,7 +30,7 @@ class SampleFrame(grain.transforms.RandomMap):
     classes[[0, VOID]] = 0
     for t in rng.permutation(len(video)):
       clip = read_clip(video, int(t), 1)
-      if classes[clip["labels"]].any():
+      if classes[clip["labels"][0]].any():
         return clip | {"classes": classes}
     return None
 
@@ -61,4 +62,5 @@ class LargestFirst(grain.transforms.RandomMap):
     table[kept] = np.arange(1, len(kept) + 1)
     classes = np.zeros(self.max_objects, np.uint8)
     classes[: len(kept)] = clip["classes"][kept]
-    return clip | {"labels": table[clip["labels"]], "classes": classes}
+    labels = change_each(clip["labels"], lambda _, x: table[np.asarray(x)])
+    return clip | {"labels": labels, "classes": classes}

@@ -69,8 +69,8 @@ class InMemory:
       self._videos[index] = ArrayVideo(
           video.name,
           tuple(video.frame_names),
-          clip["frames"],
-          clip["labels"],
+          np.asarray(clip["frames"]),
+          np.asarray(clip["labels"]),
           getattr(video, "classes", {}),
       )
     return self._videos[index]

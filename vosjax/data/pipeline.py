@@ -15,6 +15,7 @@ import grain
 import numpy as np
 from absl import flags
 
+from vosjax.data.recycling import Recycler
 from vosjax.data.sources import Clip, Source
 
 _MAX_TRIES = 100  # videos to try for one sample before the data is called unfit
@@ -180,16 +181,17 @@ def batches(
   dataset = dataset[start_step * batch_size:]
   if not len(dataset):
     return iter(())
-  dataset = dataset.to_iter_dataset(grain.ReadOptions(
-      num_threads=1 if num_workers else num_threads(),
-      prefetch_buffer_size=max(4, 2 * batch_size)))
+  threads = 1 if num_workers else num_threads()
+  # A thread makes a whole batch: pictures are decoded straight into its arrays.
+  stack = functools.partial(_stack, recycler=Recycler())
+  dataset = dataset.batch(batch_size, batch_fn=stack).to_iter_dataset(
+      grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 1))
   if num_workers:
     if not flags.FLAGS.is_parsed():  # grain's workers read flags
       flags.FLAGS.mark_as_parsed()
     dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(
-        num_workers=num_workers,
-        per_worker_buffer_size=max(1, 2 * batch_size // num_workers)))
-  return iter(dataset.batch(batch_size, batch_fn=_stack))
+        num_workers=num_workers, per_worker_buffer_size=1))
+  return iter(dataset)
 
 
 def num_threads() -> int:
@@ -197,12 +199,18 @@ def num_threads() -> int:
   return min(4, os.cpu_count() or 1)
 
 
-def _stack(clips: Sequence[Clip]) -> dict[str, Any]:
+def _stack(clips: Sequence[Clip], recycler: Recycler) -> dict[str, Any]:
   shapes = {clip["frames"].shape for clip in clips}
   if len(shapes) > 1:
     raise ValueError(
         f"transforms: clips of different shapes {sorted(shapes)} in one batch "
         f"({', '.join(clip['name'] for clip in clips)}). Add Resize(size).")
-  kinds = [kind for kind in ("frames", "labels", "classes") if kind in clips[0]]
-  arrays = {kind: np.stack([clip[kind] for clip in clips]) for kind in kinds}
-  return arrays | {"names": [clip["name"] for clip in clips]}
+  batch = {}
+  for kind in ("frames", "labels"):
+    batch[kind] = recycler.empty(len(clips), *clips[0][kind].shape)
+    for clip, places in zip(clips, batch[kind]):
+      for t, place in enumerate(places):
+        place[...] = clip[kind][t]
+  if "classes" in clips[0]:
+    batch["classes"] = np.stack([clip["classes"] for clip in clips])
+  return batch | {"names": [clip["name"] for clip in clips]}

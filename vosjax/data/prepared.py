@@ -6,7 +6,6 @@ decodes only the frames that are asked for, and needs no TensorFlow.
 
 import dataclasses
 import functools
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -123,9 +122,18 @@ class PreparedVideo:
   def __len__(self) -> int:
     return len(self.frames)
 
-  def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+  @property
+  def size(self) -> tuple[int, int]:
+    """(height, width) of the first frame, which all others should have."""
+    return self._size(0)
+
+  def picture(self, index: int) -> Image.Image:
     """RGB; ValueError if the stored bytes are no picture."""
-    return images.decode_image(self.frames[index].frame, self._where(index))
+    return images.decode_picture(self.frames[index].frame, self._where(index))
+
+  def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    """`picture` as an array."""
+    return np.asarray(self.picture(index))
 
   def labels(self, index: int) -> UInt8[np.ndarray, "h w"] | None:
     """Object ids; ValueError if the stored bytes are no label map of the frame."""
@@ -133,8 +141,7 @@ class PreparedVideo:
     if not files:
       return None
     labels = CODINGS[self.coding](files, self.values, self._where(index))
-    with Image.open(io.BytesIO(self.frames[index].frame)) as frame:  # its header alone
-      size = frame.height, frame.width
+    size = self._size(index)
     if labels.shape != size:
       raise ValueError(
           f"{self._where(index)}: an annotation of {labels.shape} pixels (height, "
@@ -157,6 +164,9 @@ class PreparedVideo:
     """The boxes of one frame; ValueError if the stored bytes are no VOC XML."""
     xml = self.frames[index].boxes
     return read_boxes(xml, self._where(index)) if xml else []
+
+  def _size(self, index: int) -> tuple[int, int]:
+    return images.encoded_size(self.frames[index].frame, self._where(index))
 
   def _where(self, index: int) -> str:
     return f"{self.origin}: {self.name}/{self.frames[index].name}"

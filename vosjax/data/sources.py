@@ -5,11 +5,15 @@ from typing import NotRequired, Protocol, TypedDict, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
+from vosjax.data.pictures import Picture, Pictures
+
 VOID = 255
 
 
 class Clip(TypedDict):
   """Consecutive frames of one video: a training sample.
+
+  Frames and labels are arrays, or `Pictures` that nobody has decoded yet.
 
   Attributes:
     frames: RGB.
@@ -18,8 +22,8 @@ class Clip(TypedDict):
     classes: of the objects 1, 2, ..; 0 = no such object. Only if a transform adds it.
   """
 
-  frames: UInt8[np.ndarray, "t h w 3"]
-  labels: UInt8[np.ndarray, "t h w"]
+  frames: UInt8[np.ndarray, "t h w 3"] | Pictures
+  labels: UInt8[np.ndarray, "t h w"] | Pictures
   name: str
   classes: NotRequired[UInt8[np.ndarray, " g"]]
 
@@ -58,7 +62,7 @@ def read_clip(
     length: int,
     first_labels: UInt8[np.ndarray, "h w"] | None = None,
 ) -> Clip:
-  """Decodes `length` frames from `start` on, and nothing else.
+  """The `length` frames from `start` on, which are decoded when they are used.
 
   `first_labels` are those of the start, where they are decoded already. Frames without
   annotation get 255 everywhere. A video may offer its own
@@ -68,13 +72,35 @@ def read_clip(
   if hasattr(video, "clip"):
     frames, labels = video.clip(start, length)
     return Clip(frames=frames, labels=labels, name=name)
-  first = video.frame(start)
-  frames = np.empty((length, *first.shape), np.uint8)
-  labels = np.full(frames.shape[:3], VOID, np.uint8)
-  for t in range(length):
-    frames[t] = first if t == 0 else video.frame(start + t)
-    known = t == 0 and first_labels is not None
-    annotation = first_labels if known else video.labels(start + t)
-    if annotation is not None:
-      labels[t] = annotation
-  return Clip(frames=frames, labels=labels, name=name)
+  if first_labels is None:
+    first_labels = video.labels(start)
+  if first_labels is None:
+    first_labels = np.full(frame_size(video), VOID, np.uint8)
+
+  def read_labels(t):
+    labels = video.labels(start + t) if t else first_labels
+    return np.full_like(first_labels, VOID) if labels is None else labels
+
+  size = first_labels.shape
+  return Clip(
+      frames=Pictures(lambda t: picture(video, start + t), (length, *size, 3)),
+      labels=Pictures(read_labels, (length, *size)),
+      name=name)
+
+
+def frame_size(video: Video) -> tuple[int, int]:
+  """(height, width) of all frames.
+
+  A video may offer it as `size`, where it need not decode a frame to tell.
+  """
+  size = getattr(video, "size", None)
+  return video.frame(0).shape[:2] if size is None else size
+
+
+def picture(video: Video, index: int) -> Picture:
+  """One frame in the form that the video decodes it to.
+
+  A video may offer `picture(index) -> Image.Image` beside `frame`: what is resized or
+  mirrored next needs no array.
+  """
+  return getattr(video, "picture", video.frame)(index)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from vosjax.data import images
 from vosjax.data.folders import picture_files
@@ -58,10 +59,14 @@ class Still:
   def __len__(self) -> int:
     return 1
 
-  def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+  def picture(self, index: int) -> Image.Image:
     """RGB of the only frame; ValueError if unreadable."""
     self._check(index)
     return self._picture
+
+  def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    """`picture` as an array."""
+    return np.asarray(self.picture(index))
 
   def labels(self, index: int) -> UInt8[np.ndarray, "h w"] | None:
     """Object ids of the only frame; None if the picture is not annotated.
@@ -83,7 +88,7 @@ class Still:
     annotation = self.read(data, self._where)
     if annotation is None:
       return None
-    (h, w), (height, width) = annotation.labels.shape, self._picture.shape[:2]
+    (h, w), (width, height) = annotation.labels.shape, self._picture.size
     if (h, w) != (height, width):
       raise ValueError(
           f"{self._where}: an annotation of {h}x{w} pixels (height x width) of a "
@@ -91,8 +96,8 @@ class Still:
     return annotation
 
   @functools.cached_property
-  def _picture(self) -> UInt8[np.ndarray, "h w 3"]:
-    return images.decode_image(content(self.image), self._where)
+  def _picture(self) -> Image.Image:
+    return images.decode_picture(content(self.image), self._where)
 
   @property
   def _where(self) -> str:

@@ -1,15 +1,16 @@
 """How fast training's clips come, beside what their pictures take by themselves."""
 
-import functools
+import collections
 import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from vosjax.data import images, pipeline, transforms
@@ -18,10 +19,24 @@ from vosjax.data.synthvos import SynthVos
 
 CLIP_LENGTH = 8
 BATCH_SIZE = 4
+CASES = ("pipeline", "decoder", "resizer")
+FRACTIONS = {
+    "fraction_of_decoder": ("decoder", "wall"),
+    "fraction_of_resizer": ("resizer", "wall"),
+    "cpu_fraction_of_decoder": ("decoder", "cpu"),
+    "cpu_fraction_of_resizer": ("resizer", "cpu"),
+}
+
+
+class _Seconds(NamedTuple):
+  """What a round took: by the clock, and of all processors together."""
+
+  wall: float
+  cpu: float
 
 
 def measure(
-    size: tuple[int, int] = (480, 854), *, steps: int = 16, rounds: int = 5
+    size: tuple[int, int] = (480, 854), *, steps: int = 16, rounds: int = 7
 ) -> dict[str, dict[str, float]]:
   """Draws videos and measures them; see `measure_folder`.
 
@@ -45,12 +60,11 @@ def measure(
 
 def table(result: Mapping[str, Mapping[str, float]]) -> str:
   """The figures, aligned for a terminal."""
-  lines = [f"{'frames per second':<20}{'own size':>12}{'half size':>12}"]
-  for key in ("pipeline", "decoder", "resizer"):
-    lines.append(f"{key:<20}" + "".join(f"{c[key]:12.0f}" for c in result.values()))
-  for key in ("fraction_of_decoder", "fraction_of_resizer"):
-    text = key.replace("_", " ")
-    lines.append(f"{text:<20}" + "".join(f"{c[key]:12.2f}" for c in result.values()))
+  lines = [f"{'frames per second':<28}{'own size':>12}{'half size':>12}"]
+  for key in (*CASES, *FRACTIONS):
+    form = "12.0f" if key in CASES else "12.2f"
+    figures = "".join(format(case[key], form) for case in result.values())
+    lines.append(f"{key.replace('_', ' '):<28}{figures}")
   return "\n".join(lines)
 
 
@@ -83,8 +97,10 @@ def measure_folder(
   """Times batches of clips, and in turn their pictures by themselves.
 
   Pictures by themselves are read and decoded, frames and masks, and in a second case
-  also resized, in as many threads and with nothing else. In turn, because a machine's
-  speed changes; fractions are medians of the rounds', which are paired.
+  also resized, as the pipeline does it, in as many threads and with nothing else. In
+  turn, because a machine's speed changes; fractions are medians of the rounds', which
+  are paired. The processors' time is compared, too: other jobs on the machine change
+  it little.
 
   Args:
     source: videos of one size.
@@ -94,69 +110,74 @@ def measure_folder(
     rounds: how many.
 
   Returns:
-    `pipeline`, `decoder` and `resizer` (which also decodes) in frames per second, and
-    `fraction_of_decoder` and `fraction_of_resizer`.
+    `pipeline`, `decoder` and `resizer` (which also decodes) in frames per second,
+    `fraction_of_decoder` and `fraction_of_resizer`, and the same with `cpu_` in front:
+    processor time that the other takes, as a share of the pipeline's.
   """
   count = steps * BATCH_SIZE * CLIP_LENGTH
-  prepare = functools.partial(_resize, size=size) if size else None
   rounds_seen = []
   for seed in range(rounds):
-    seconds = {
+    rounds_seen.append({
         "decoder": _time_pictures(source, count, None),
         "pipeline": _time_pipeline(source, _chain(size), steps, seed),
-        "resizer": _time_pictures(source, count, prepare),
-    }
-    rounds_seen.append({name: count / value for name, value in seconds.items()})
+        "resizer": _time_pictures(source, count, size),
+    })
   result = {
-      name: statistics.median(rates[name] for rates in rounds_seen)
-      for name in ("pipeline", "decoder", "resizer")
+      case: statistics.median(count / seen[case].wall for seen in rounds_seen)
+      for case in CASES
   }
-  for name in ("decoder", "resizer"):
-    fractions = [rates["pipeline"] / rates[name] for rates in rounds_seen]
-    result[f"fraction_of_{name}"] = statistics.median(fractions)
+  for key, (other, clock) in FRACTIONS.items():
+    result[key] = statistics.median(
+        getattr(seen[other], clock) / getattr(seen["pipeline"], clock)
+        for seen in rounds_seen)
   return result
 
 
 def _chain(size: tuple[int, int] | None) -> list[Any]:
-  chain = [
-      transforms.SampleClip(CLIP_LENGTH, size=size),
-      transforms.ChooseObject(),
-      transforms.RandomFlip(),
-  ]
-  return [*chain, transforms.RandomZoom()] if size else chain
+  sample = transforms.SampleClip(CLIP_LENGTH)
+  change = [transforms.ChooseObject(), transforms.RandomFlip()]
+  if size is None:
+    return [sample, *change]
+  return [sample, transforms.Resize(size), *change, transforms.RandomZoom()]
 
 
 def _time_pipeline(
     source: DavisFolder, chain: Sequence[Any], steps: int, seed: int
-) -> float:
+) -> _Seconds:
+  """As in the midst of a run: before and after, as many batches are being made."""
+  lead = pipeline.num_threads() + 2  # more than are made in advance
   batches = pipeline.batches(
-      [source], None, chain, batch_size=BATCH_SIZE, seed=seed, num_steps=steps
-  )
-  began = time.perf_counter()
-  for _ in batches:
-    pass
-  return time.perf_counter() - began
+      [source], None, chain, batch_size=BATCH_SIZE, seed=seed,
+      num_steps=lead + steps + lead)  # fmt: skip
+  _exhaust(itertools.islice(batches, lead))
+  seconds = _time(lambda: itertools.islice(batches, steps))
+  _exhaust(batches)
+  return seconds
 
 
 def _time_pictures(
-    source: DavisFolder, count: int, prepare: Callable[[Any], Any] | None
-) -> float:
+    source: DavisFolder, count: int, size: tuple[int, int] | None
+) -> _Seconds:
   pairs = [pair for v in source.videos for pair in zip(v.frame_files, v.label_files)]
-  chosen = list(itertools.islice(itertools.cycle(pairs), count))
+  chosen = itertools.islice(itertools.cycle(pairs), count)
 
   def read(pair):
-    for picture in (images.read_image(pair[0]), images.read_labels(pair[1])):
-      if prepare:
-        prepare(picture)
+    frame, labels = images.read_picture(pair[0]), images.read_labels(pair[1])
+    if size:
+      frame = frame.resize(size[::-1], Image.Resampling.BILINEAR)
+      labels = Image.fromarray(labels).resize(size[::-1], Image.Resampling.NEAREST)
+    np.asarray(frame), np.asarray(labels)
 
   with ThreadPoolExecutor(pipeline.num_threads()) as pool:
-    began = time.perf_counter()
-    list(pool.map(read, chosen))
-    return time.perf_counter() - began
+    return _time(lambda: pool.map(read, chosen))
 
 
-def _resize(picture, size):
-  resample = (
-      Image.Resampling.BILINEAR if picture.ndim == 3 else Image.Resampling.NEAREST
-  )
-  Image.fromarray(picture).resize(size[::-1], resample)
+def _time(start: Callable[[], Iterable[Any]]) -> _Seconds:
+  """Goes through all items of what it starts."""
+  wall, cpu = time.perf_counter(), time.process_time()
+  _exhaust(start())
+  return _Seconds(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def _exhaust(items: Iterable[Any]) -> None:
+  collections.deque(items, maxlen=0)

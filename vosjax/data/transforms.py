@@ -9,13 +9,17 @@ Source of the defaults: the official A-GAME loaders (Johnander et al., CVPR
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import grain
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from vosjax.data.sources import VOID, Clip, Video, read_clip
+from vosjax.data.pictures import Picture, as_image, change_each
+from vosjax.data.sources import VOID, Clip, Video, frame_size, read_clip
+
+_RESAMPLING = {"frames": Image.Resampling.BILINEAR, "labels": Image.Resampling.NEAREST}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +34,7 @@ class RequireSize(grain.transforms.RandomMap):
 
   def random_map(self, video: Video, rng: np.random.Generator) -> Video | None:  # noqa: ARG002
     """The video, or None if its first frame has another size."""
-    return video if video.frame(0).shape[:2] == tuple(self.size) else None
+    return video if frame_size(video) == tuple(self.size) else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,14 +48,11 @@ class SampleClip(grain.transforms.RandomMap):
     length: number of frames.
     min_object_pixels: an id must have more pixels than this, before resizing.
     first: take the earliest such start (validation).
-    size: (height, width) as in Resize, which it saves: frames are resized as they are
-      decoded, because memory for a clip of large ones takes longer than to fill it.
   """
 
   length: int
   min_object_pixels: int = 100
   first: bool = False
-  size: tuple[int, int] | None = None
 
   def random_map(self, video: Video, rng: np.random.Generator) -> Clip | None:
     """The clip, or None if the video has no such start."""
@@ -59,16 +60,8 @@ class SampleClip(grain.transforms.RandomMap):
     for start in starts if self.first else rng.permutation(starts):
       labels = video.labels(int(start))
       if labels is not None and _ids(labels, self.min_object_pixels).size:
-        return self._read(video, int(start), labels)
+        return read_clip(video, int(start), self.length, labels)
     return None
-
-  def _read(self, video: Video, start: int, labels: np.ndarray) -> Clip:
-    if self.size is None:
-      return read_clip(video, start, self.length, labels)
-    if hasattr(video, "clip"):
-      return _resize_clip(read_clip(video, start, self.length), self.size)
-    labels = _resize(labels, self.size, Image.Resampling.NEAREST)
-    return read_clip(_Resized(video, self.size), start, self.length, labels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +76,14 @@ class Resize(grain.transforms.RandomMap):
 
   def random_map(self, clip: Clip, rng: np.random.Generator) -> Clip:  # noqa: ARG002
     """The clip at `size`."""
-    return _resize_clip(clip, self.size)
+    height, width = self.size
+    if clip["frames"].shape[1:3] == (height, width):
+      return clip
+
+    def resize(_, image, resample):
+      return image.resize((width, height), resample)
+
+    return _resample(clip, resize, (height, width))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,8 +107,13 @@ class ChooseObject(grain.transforms.RandomMap):
     ids = _ids(clip["labels"][0], self.min_pixels)
     if not ids.size:
       return None
-    chosen = ids[0] if self.smallest_id else rng.choice(ids)
-    return clip | {"labels": (clip["labels"] == chosen).view(np.uint8)}
+    # Compared with more bits than they have, labels are copied to as many.
+    chosen = np.uint8(ids[0] if self.smallest_id else rng.choice(ids))
+
+    def select(_, labels):
+      return (np.asarray(labels) == chosen).view(np.uint8)
+
+    return clip | {"labels": change_each(clip["labels"], select)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +135,8 @@ class ChooseObjects(grain.transforms.RandomMap):
     table = np.zeros(256, np.uint8)
     kept = ids[:self.max_objects]
     table[kept] = np.arange(1, len(kept) + 1)
-    return clip | {"labels": table[clip["labels"]]}
+    labels = change_each(clip["labels"], lambda _, x: table[np.asarray(x)])
+    return clip | {"labels": labels}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,11 +149,7 @@ class RandomFlip(grain.transforms.RandomMap):
     """The clip, mirrored with `probability`."""
     if rng.random() >= self.probability:
       return clip
-    mirror = Image.Transpose.FLIP_LEFT_RIGHT
-    frames = [Image.fromarray(f).transpose(mirror) for f in clip["frames"]]
-    return clip | {  # Pillow mirrors RGB in under half the time that [::-1] takes
-        "frames": np.stack([np.asarray(frame) for frame in frames]),
-        "labels": np.ascontiguousarray(clip["labels"][:, :, ::-1])}
+    return clip | {kind: change_each(clip[kind], _mirror) for kind in _RESAMPLING}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,15 +168,11 @@ class RandomZoom(grain.transforms.RandomMap):
     if rng.random() >= self.probability:
       return clip
     rate = 1 + self.max_rate * rng.random()
-    scales = [rate ** (t + 1) for t in range(len(clip["frames"]))]
-    return clip | {
-        "frames": np.stack([
-            _enlarge(f, s, Image.Resampling.BILINEAR)
-            for f, s in zip(clip["frames"], scales)]),
-        "labels": np.stack([
-            _enlarge(f, s, Image.Resampling.NEAREST)
-            for f, s in zip(clip["labels"], scales)]),
-    }
+
+    def zoom(t, image, resample):
+      return _enlarge(image, rate ** (t + 1), resample)
+
+    return _resample(clip, zoom)
 
 
 def _ids(labels: UInt8[np.ndarray, "h w"], min_pixels: int) -> np.ndarray:
@@ -184,62 +182,35 @@ def _ids(labels: UInt8[np.ndarray, "h w"], min_pixels: int) -> np.ndarray:
   return np.flatnonzero(counts > min_pixels)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Resized:
-  """A video whose pictures are resized as they are decoded."""
+def _resample(
+    clip: Clip,
+    change: Callable[[int, Image.Image, Image.Resampling], Image.Image],
+    size: tuple[int, int] | None = None,
+) -> Clip:
+  """Changes frames, and labels in the same way but without mixing them."""
 
-  video: Video
-  size: tuple[int, int]
+  def change_kind(kind):
+    how = _RESAMPLING[kind]
+    return change_each(clip[kind], lambda t, x: change(t, as_image(x), how), size)
 
-  @property
-  def name(self) -> str:
-    return self.video.name
-
-  @property
-  def frame_names(self) -> tuple[str, ...]:
-    return self.video.frame_names
-
-  def __len__(self) -> int:
-    return len(self.video)
-
-  def frame(self, index: int) -> np.ndarray:
-    return _resize(self.video.frame(index), self.size, Image.Resampling.BILINEAR)
-
-  def labels(self, index: int) -> np.ndarray | None:
-    labels = self.video.labels(index)
-    if labels is None:
-      return None
-    return _resize(labels, self.size, Image.Resampling.NEAREST)
+  return clip | {kind: change_kind(kind) for kind in _RESAMPLING}
 
 
-def _resize_clip(clip: Clip, size: tuple[int, int]) -> Clip:
-  if clip["frames"].shape[1:3] == tuple(size):
-    return clip
-  return clip | {
-      "frames": np.stack([_resize(f, size, Image.Resampling.BILINEAR)
-                          for f in clip["frames"]]),
-      "labels": np.stack([_resize(f, size, Image.Resampling.NEAREST)
-                          for f in clip["labels"]]),
-  }
+def _mirror(_: int, picture: Picture) -> Picture:
+  if isinstance(picture, np.ndarray) and picture.ndim == 2:
+    return picture[:, ::-1]
+  # Pillow mirrors RGB in a fraction of the time.
+  return as_image(picture).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
 
 
-def _resize(image: np.ndarray, size: tuple[int, int],
-            resample: Image.Resampling) -> np.ndarray:
-  height, width = size
-  if image.shape[:2] == (height, width):
-    return image
-  return np.asarray(Image.fromarray(image).resize((width, height), resample))
-
-
-def _enlarge(image: np.ndarray, scale: float,
-             resample: Image.Resampling) -> np.ndarray:
+def _enlarge(
+    image: Image.Image, scale: float, resample: Image.Resampling
+) -> Image.Image:
   """Resizes by `scale` >= 1 and cuts the centre, computing only what is kept."""
   box = []
-  for size in image.shape[:2]:
+  for size in image.size:
     enlarged = int(size * scale)
     start = (enlarged - size) // 2
     box += [start * size / enlarged, (start + size) * size / enlarged]
-  top, bottom, left, right = box
-  height, width = image.shape[:2]
-  return np.asarray(Image.fromarray(image).resize(
-      (width, height), resample, box=(left, top, right, bottom)))
+  left, right, top, bottom = box
+  return image.resize(image.size, resample, box=(left, top, right, bottom))

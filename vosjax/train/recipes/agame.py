@@ -91,9 +91,8 @@ def clip_transforms(
 ) -> tuple[Any, ...]:
   """What happens to a video of the named source on its way into a batch."""
   steps = [
-      transforms.SampleClip(
-          stage.clip_length, config.data.min_object_pixels, size=tuple(stage.size)
-      ),
+      transforms.SampleClip(stage.clip_length, config.data.min_object_pixels),
+      transforms.Resize(tuple(stage.size)),
       transforms.ChooseObject(config.data.min_chosen_pixels[name]),
   ]
   if name == "youtube_vos" and config.data.youtube_vos_size:
