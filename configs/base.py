@@ -24,7 +24,8 @@ def get_config() -> ConfigDict:
   config.model.fields = ConfigDict()  # of the model's class; absent ones: its defaults
   config.model.fields.dtype = "float32"  # of convolutions; "bfloat16": mixed precision
   config.model.fields.remat = False  # recompute blocks of the backbone backwards
-  # Folder that `vosjax convert resnet` wrote; "": the backbone starts from noise.
+  # Folder that `vosjax convert resnet` wrote, or `deeplab` (COSNet); "": the backbone
+  # starts from noise.
   config.backbone_checkpoint = ""
   # Folder of the whole model to start from, such as `vosjax convert` writes; "": none.
   config.model_checkpoint = ""

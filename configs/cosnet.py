@@ -148,7 +148,8 @@ def paper():
   """The released program's numbers, without its accidents.
 
   An epoch shows each of the 2079 frames of DAVIS 2016 once as a target: 130 steps of
-  16, of which every third is on stills.
+  16, of which every third is on stills. The program starts from a DeepLabv3, here
+  --config.backbone_checkpoint=DIR of what `vosjax convert deeplab` wrote.
   """
   config = base.get_config()
   config.title = "COSNet, the paper's recipe on DAVIS 2016, MSRA10K and DUT-OMRON."

@@ -178,31 +178,3 @@ def test_a_missing_checkpoint_says_how_to_get_one(tmp_path):
     checkpoints.load(tmp_path / "none")
   with pytest.raises(ValueError, match="has no checkpoint.json"):
     checkpoints.load(tmp_path)
-
-
-def test_a_backbone_replaces_nothing_else(saved):
-  before = random_variables("agame", SMALL, seed=3)
-  after = checkpoints.load_backbone(saved / "resnet", before)
-  expected = random_variables("resnet", RESNET)
-  for collection, tree in after.items():
-    assert_equal(tree["backbone"], expected[collection])
-    rest = {k: v for k, v in tree.items() if k != "backbone"}
-    assert_equal(rest, {k: before[collection][k] for k in rest})
-  assert_equal(before, random_variables("agame", SMALL, seed=3))
-
-
-def test_a_backbone_of_another_width_or_depth_is_named(saved):
-  wide = random_variables("agame", SMALL | {"width": 8})
-  with pytest.raises(ValueError, match="resnet18 of width 4.*params/backbone/stage1"):
-    checkpoints.load_backbone(saved / "resnet", wide)
-  deep = random_variables("agame", SMALL | {"backbone": "resnet34"})
-  with pytest.raises(ValueError, match="stage1/block2/.* is missing, expected"):
-    checkpoints.load_backbone(saved / "resnet", deep)
-
-
-def test_a_backbone_needs_a_resnet_and_a_place(saved):
-  variables = random_variables("agame", SMALL)
-  with pytest.raises(ValueError, match="AGame, not a ResNet.*vosjax convert resnet"):
-    checkpoints.load_backbone(saved / "agame", variables)
-  with pytest.raises(ValueError, match="no backbone at 'encoder'.*'backbone'"):
-    checkpoints.load_backbone(saved / "resnet", variables, "encoder")

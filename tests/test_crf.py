@@ -17,12 +17,15 @@ def stretched(soft):
 def test_marginals_of_every_iteration(golden, i):
   case = golden("cosnet/golden_crf.npz")
   expected = case[f"q1_iterations_{i}"]
-  for iterations in (0, 1, 2, 5):
+  for iterations in range(6):
     found = np.asarray(crf.refine(
         case[f"rgb_{i}"],
         stretched(case[f"soft_{i}"]),
         bilateral_position=float(case[f"bilateral_sdim_{i}"]),
+        bilateral_color=float(case["bilateral_schan"]),
         bilateral_compatibility=float(case[f"bilateral_compat_{i}"]),
+        gaussian_position=float(case["gaussian_sdim"]),
+        gaussian_compatibility=float(case["gaussian_compat"]),
         iterations=iterations,
     ))
     assert np.abs(found - expected[iterations]).max() < 1e-4

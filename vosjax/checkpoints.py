@@ -1,9 +1,9 @@
 """Checkpoints of finished models: what to build, and its variables.
 
 A checkpoint is a folder of `checkpoint.json` (format, the model's name, its fields,
-a checksum for each file) and `arrays/` (orbax). Names are those of `models.build`;
-"resnet" is a backbone alone. orbax takes 1 to 2 s to import and only reading and
-writing need it, so it is imported there.
+a checksum for each file) and `arrays/` (orbax). Names are those of `models.build` and
+of BACKBONES. orbax takes 1 to 2 s to import and only reading and writing need it, so
+it is imported there.
 """
 
 import errno
@@ -25,9 +25,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from vosjax import models
+from vosjax.models.backbones.deeplab import DeepLab
 from vosjax.models.backbones.resnet import ResNet
 from vosjax.types import Variables
 
+# Parts of models that have checkpoints of their own, for training to start from.
+BACKBONES: dict[str, type[nn.Module]] = {"deeplab": DeepLab, "resnet": ResNet}
 FORMAT = 1
 _METADATA = "checkpoint.json"
 _ARRAYS = "arrays"
@@ -37,20 +40,26 @@ Path = str | os.PathLike
 
 
 def build(name: str, fields: Mapping[str, Any]) -> nn.Module:
-  """`models.build`, and "resnet" for a backbone alone."""
-  if name != "resnet":
+  """`models.build`, and BACKBONES by themselves."""
+  if name not in BACKBONES:
     return models.build(name, **fields)
   try:
-    return ResNet(**fields)
+    return BACKBONES[name](**fields)
   except TypeError as error:
-    raise ValueError(f"a ResNet cannot be built of {dict(fields)}: {error}.") from None
+    raise ValueError(f"no {name} can be built of {dict(fields)}: {error}.") from None
+
+
+def describe(name: str, fields: Mapping[str, Any]) -> str:
+  """What `build` is given, in words."""
+  given = ", ".join(f"{key}={value}" for key, value in fields.items())
+  return f"{name} ({given})" if given else name
 
 
 def variable_shapes(model: nn.Module) -> dict:
   """Shapes and types of a model's variables; nothing is computed."""
   frames = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
   masks = jax.ShapeDtypeStruct((1, 1, 64, 64), jnp.float32)
-  inputs = (frames,) if isinstance(model, ResNet) else (frames, masks)
+  inputs = (frames,) if type(model) in BACKBONES.values() else (frames, masks)
   return flax.core.unfreeze(jax.eval_shape(model.init, jax.random.key(0), *inputs))
 
 
@@ -61,7 +70,7 @@ def save(
 
   Args:
     directory: new or empty, or a checkpoint.
-    name: of the model, or "resnet".
+    name: of the model, or one of BACKBONES.
     fields: of the model; JSON must be able to hold them (types by their name).
     variables: of that model.
 
@@ -75,7 +84,7 @@ def save(
   fields = json.loads(json.dumps(dict(fields), default=_type_name))
   variables = flax.core.unfreeze(variables)
   shapes = variable_shapes(build(name, _hashable(fields)))
-  unfit = f"the variables to save do not fit {name} {fields}"
+  unfit = f"the variables to save do not fit {describe(name, fields)}"
   require_equal_shapes(variables, shapes, unfit)
   directory.parent.mkdir(parents=True, exist_ok=True)
   _check_space(directory, sum(leaf.nbytes for leaf in jax.tree.leaves(variables)))
@@ -146,53 +155,10 @@ def load(directory: Path) -> tuple[nn.Module, dict]:
     return model, checkpointer.restore(directory / _ARRAYS, target)
 
 
-def load_backbone(
-    directory: Path, variables: Variables, path: str | None = None
-) -> dict:
-  """Puts a converted ImageNet ResNet into a model's variables.
-
-  Args:
-    directory: a checkpoint made by `vosjax convert resnet`.
-    variables: of a model; they are not changed.
-    path: of the model's ResNet within a collection; by default where its stem is.
-
-  Returns:
-    The variables with the backbone's parameters and batch statistics replaced.
-
-  Raises:
-    ValueError: the checkpoint is of no ResNet, the model has no such backbone, or
-      their variables differ: in depth or width; the paths are named.
-  """
-  source, loaded = load(directory)
-  if not isinstance(source, ResNet):
-    raise ValueError(
-        f"{directory} holds {type(source).__name__}, not a ResNet; make one with "
-        "`vosjax convert resnet FILE.pth --out DIR`."
-    )
-  flat = flax.traverse_util.flatten_dict(flax.core.unfreeze(variables), sep="/")
-  if path is None:
-    tail = "/stem/conv/kernel"
-    stems = (name.removesuffix(tail) for name in flat if name.endswith(tail))
-    path = next(stems, "params/backbone").removeprefix("params/")
-  prefixes = tuple(f"{collection}/{path}/" for collection in loaded)
-  own = {key: value for key, value in flat.items() if key.startswith(prefixes)}
-  if not own:
-    raise ValueError(
-        f"the model has no backbone at {path!r}; its parameters are "
-        f"{sorted(variables['params'])}."
-    )
-  incoming = {
-      f"{collection}/{path}/{key}": value
-      for collection, tree in loaded.items()
-      for key, value in flax.traverse_util.flatten_dict(tree, sep="/").items()
-  }
-  require_equal_shapes(
-      flax.traverse_util.unflatten_dict(incoming, sep="/"),
-      flax.traverse_util.unflatten_dict(own, sep="/"),
-      f"{directory} holds a {source.variant} of width {source.width}, which does not "
-      "fit the model's backbone",
-  )
-  return flax.traverse_util.unflatten_dict(flat | incoming, sep="/")
+def title(directory: Path) -> str:
+  """What a checkpoint holds, in words; see `load` for what it raises."""
+  metadata = _read_metadata(pathlib.Path(directory))
+  return describe(metadata["name"], metadata["fields"])
 
 
 def _swap(directory: pathlib.Path, fresh: pathlib.Path, old: pathlib.Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from vosjax import checkpoints
 from vosjax.__main__ import main
 from vosjax.cli import convert as command
+from vosjax.models.backbones.deeplab import DeepLab
 from vosjax.models.backbones.resnet import ResNet
 
 FILES = pathlib.Path(__file__).resolve().parents[1] / "golden" / "torch_files"
@@ -48,10 +49,36 @@ def complaint(capsys, *arguments):
 def test_a_resnet_is_told_by_its_names_and_saved(official, tmp_path, capsys):
   out = tmp_path / "out"
   assert main(["convert", "resnet", "any.pth", "--out", str(out)]) == 0
-  assert "resnet18, 11,176,512 parameters" in capsys.readouterr().out
+  assert "resnet (variant=resnet18), 11,176,512 parameters" in capsys.readouterr().out
   model, variables = checkpoints.load(out)
   assert (type(model), model.variant) == (ResNet, "resnet18")
   assert variables["params"]["stem"]["conv"]["kernel"].shape == (7, 7, 3, 64)
+
+
+def test_a_deeplab_is_a_backbone_too(official, tmp_path, capsys):
+  for name in list(official):
+    official[f"Scale.{name}"] = official.pop(name)
+  units = {"conv": "bn_x", "bottleneck": "bn"}
+  units |= {f"conv2d_{i}": f"bn_{i}" for i in range(4)}
+  for conv, norm in units.items():
+    size = 3 if conv in ("bottleneck", "conv2d_1", "conv2d_2", "conv2d_3") else 1
+    shape = (512, 512, size, size) if conv != "bottleneck" else (256, 2560, 3, 3)
+    official[f"Scale.layer5.{conv}.weight"] = np.zeros(shape, np.float32)
+    official[f"Scale.layer5.{conv}.bias"] = np.ones(shape[0], np.float32)
+    for leaf in ("weight", "bias", "running_mean", "running_var"):
+      official[f"Scale.layer5.{norm}.{leaf}"] = np.ones(shape[0], np.float32)
+  official["Scale.layer5.prelu.weight"] = np.float32([0.3])
+  official["Scale.main_classifier.weight"] = np.ones((1, 256, 1, 1), np.float32)
+  official["Scale.main_classifier.bias"] = np.float32([0.7])
+  out = tmp_path / "out"
+  assert main(["convert", "deeplab", "any.pth", "--out", str(out)]) == 0
+  assert "deeplab (backbone=resnet18), 24," in capsys.readouterr().out
+  model, variables = checkpoints.load(out)
+  assert (type(model), model.backbone) == (DeepLab, "resnet18")
+  params = variables["params"]
+  assert params["resnet"]["stem"]["conv"]["kernel"][0, 0, 0, 0] == 0.5
+  assert params["pyramid"]["activation"]["negative_slope"] == np.float32(0.3)
+  assert params["saliency_head"]["bias"] == np.float32(0.7)
 
 
 def test_an_out_that_exists_is_refused(official, tmp_path, capsys):
@@ -65,6 +92,7 @@ def test_an_out_that_exists_is_refused(official, tmp_path, capsys):
     ("model", "file", "text"),
     [("agame", "plain_zip.pth", "no rule for"),
      ("resnet", "plain_legacy.pth", "no ResNet"),
+     ("deeplab", "plain_legacy.pth", "no ResNet"),
      ("agame", "hostile_zip.pth", "posix.system"),
      ("agame", "truncated_legacy.pth", "cut short"),
      ("agame", "not_a_checkpoint.pth", "web page"),

@@ -55,6 +55,12 @@ def state_dict_of(variant):
   }
 
 
+def convert_resnet(state_dict):
+  """The variant, and the variables of our ResNet."""
+  fields = convert.find_fields("resnet", convert.strip_data_parallel(state_dict))
+  return fields["variant"], convert.convert("resnet", state_dict, **fields)
+
+
 def leaves(tree, path=""):
   if not isinstance(tree, dict):
     return {path: tree}
@@ -85,7 +91,7 @@ def our_path(name):
 @pytest.mark.parametrize("variant", BLOCKS)
 def test_every_tensor_lands_in_its_own_leaf(variant):
   official = state_dict_of(variant)
-  found, variables = convert.convert_resnet(official)
+  found, variables = convert_resnet(official)
   assert found == variant
   ours = leaves(variables)
   expected = {our_path(name): value for name, value in official.items()}
@@ -102,7 +108,7 @@ def test_kernels_are_transposed_and_not_reshaped():
   weight = official["layer1.0.conv1.weight"] = np.random.default_rng(0).random(
       (64, 64, 3, 3), np.float32
   )
-  _, variables = convert.convert_resnet(official)
+  _, variables = convert_resnet(official)
   kernel = variables["params"]["stage1"]["block0"]["conv1"]["conv"]["kernel"]
   assert kernel.dtype == np.float32
   np.testing.assert_array_equal(kernel, np.moveaxis(weight, (2, 3, 1, 0), (0, 1, 2, 3)))
@@ -121,7 +127,7 @@ def test_the_stem_computes_what_its_official_tensors_say():
       "bn1.weight": scale, "bn1.bias": bias,
       "bn1.running_mean": mean, "bn1.running_var": var,
   }  # fmt: skip
-  _, variables = convert.convert_resnet(official)
+  _, variables = convert_resnet(official)
   image = rng.standard_normal((1, 32, 32, 3), np.float32)
   stem = ResNet("resnet18").apply(variables, jnp.asarray(image)).stem
   window = image[0, 5:12, 9:16].transpose(2, 0, 1)  # of output (4, 6): stride 2, pad 3
@@ -132,7 +138,7 @@ def test_the_stem_computes_what_its_official_tensors_say():
 
 def test_names_with_the_prefix_of_data_parallel_are_known():
   official = state_dict_of("resnet18")
-  _, variables = convert.convert_resnet({f"module.{k}": v for k, v in official.items()})
+  _, variables = convert_resnet({f"module.{k}": v for k, v in official.items()})
   assert variables["params"]["stem"]["norm"]["scale"][0] == 1
 
 
@@ -144,17 +150,17 @@ def test_names_with_the_prefix_of_data_parallel_are_known():
 def test_a_missing_tensor_is_named(name, text):
   official = state_dict_of("resnet18")
   del official[name]
-  with pytest.raises(ValueError, match=f"resnet18.*{text}.*{our_path(name)}"):
-    convert.convert_resnet(official)
+  with pytest.raises(ValueError, match=f"variant=resnet18.*{text}.*{our_path(name)}"):
+    convert_resnet(official)
 
 
 def test_other_networks_are_told_by_their_blocks():
   official = state_dict_of("resnet34")
   without = {k: v for k, v in official.items() if not k.startswith("layer3.5.")}
   with pytest.raises(ValueError, match=r"resnet152 has \(3, 4, 5, 3\) blocks"):
-    convert.convert_resnet(without)
+    convert_resnet(without)
   with pytest.raises(ValueError, match="no ResNet"):
-    convert.convert_resnet({"features.0.weight": np.zeros(1)})
+    convert_resnet({"features.0.weight": np.zeros(1)})
 
 
 def test_the_classifier_is_kept_in_sight_unless_it_is_dropped_on_purpose():

@@ -71,6 +71,24 @@ def test_late_objects_take_over_what_their_slot_has_gathered(
       np.testing.assert_array_equal(result.labels[first == 3], 3)
 
 
+def test_ids_with_gaps_leave_their_slots_empty(rvos, by_hand, frames, first):
+  """Object k is decoded in slot k - 1, after whatever is in those before it."""
+  begun = np.where(first == 2, 0, first).astype(np.int32)
+  late = np.where(first == 2, 2, 0).astype(np.int32)
+  new = np.array([[False, True, False, False]])
+  expected = by_hand(split(begun), {2: (split(late), new)})
+  segmenter = vosjax.VideoSegmenter(*rvos)
+  segmenter.start(frames[0], begun)
+  for t in range(1, len(frames)):
+    result = segmenter.step(frames[t], late if t == 2 else None)
+    ids = (1, 3) if t < 2 else (1, 2, 3)
+    assert result.object_ids == ids
+    slots = [i - 1 for i in ids]
+    np.testing.assert_allclose(result.probs, expected[t, slots], atol=2e-4)
+  beside = by_hand(split(np.where(begun == 3, 2, begun)), {})
+  assert np.abs(beside[1, 1] - expected[1, 2]).max() > 1e-2  # it makes a difference
+
+
 def test_overlaps_go_to_older_objects_and_to_better_first_frames(
     rvos, by_hand, frames, first):
   begun, late = parts(first)

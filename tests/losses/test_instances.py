@@ -38,11 +38,13 @@ def test_rvos(golden, name):
   )
   assert gap(cost, case[f"{name}_cost"]) < 1e-6
   assert gap(loss, case[f"{name}_loss"]) < 1e-6
+  expected = case[f"{name}_dloss_dlogits"]
   if name == "C":
     assert loss == 1
-    assert (grad == 0).all()
+    np.testing.assert_array_equal(grad, expected)
+    assert not expected.any()
   else:
-    assert gap(grad, case[f"{name}_dloss_dlogits"]) < 3e-6
+    assert gap(grad, expected) < 3e-6
 
 
 def test_padded_objects_count_for_nothing(golden):
@@ -105,6 +107,10 @@ def test_ris(golden, extra):
   valid = jnp.arange(2 + extra)[None] < 2
   iou = instances.relaxed_iou(probs, truth)[0, :2, :2].T
   assert gap(iou, case["iou"]) < 1e-5
+  np.testing.assert_array_equal(match(-iou[None])[0], case["assignment"])
+  # The score's part of a cost is the same along a row, and changes no matching.
+  cost = -iou - np.log(case["scores_flat"][:2, None])
+  assert gap(cost, case["cost"]) < 1e-6
   loss = jax.jit(instances.ris_loss)(probs, scores, truth, valid)[0]
   assert gap(loss, case["loss_sum"]) < 1e-6
   assert gap(loss / 4, case["loss_reported"]) < 1e-6

@@ -36,6 +36,9 @@ def test_sums_of_the_released_loss(case):
   assert first + second == pytest.approx(case["video_loss"], rel=3e-6)
   assert first == pytest.approx(case["group_video_loss"], rel=3e-6)
   assert 0.1 * first == pytest.approx(case["static_loss"], rel=3e-6)
+  probs, truth = jnp.asarray(case["prediction_1"]), case["label_1"] > 0
+  gradient = jax.grad(lambda p: 0.1 * released(p, truth))(probs)
+  np.testing.assert_allclose(gradient, case["static_grad_1"], rtol=2e-5, atol=1e-9)
 
 
 def test_corner_cases_of_the_released_loss(case):

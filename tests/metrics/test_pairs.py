@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from vosjax import metrics
+from vosjax.metrics import boundary
 
 
 def pairs(load, folder):
@@ -15,6 +16,9 @@ def pairs(load, folder):
       packed = arrays[f"{case['index']:03d}/{name}"]
       return np.unpackbits(packed, count=shape[0] * shape[1]).reshape(shape) > 0
 
+    for name in ("J", "F", "bound_th", "radius", "has_void"):
+      assert arrays[name][case["index"]] == case[name]
+    assert arrays["shape"][case["index"]].tolist() == list(shape)
     yield case, mask
 
 
@@ -30,6 +34,7 @@ def check(case, mask):
       metrics.boundary_map(truth & scored), mask("gt_boundary"))
   np.testing.assert_array_equal(
       metrics.boundary_map(prediction & scored), mask("pred_boundary"))
+  assert boundary.matching_radius(truth.shape, tolerance) == case["radius"]
 
 
 def test_pairs_equal_the_toolkit(golden):

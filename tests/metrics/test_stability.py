@@ -41,6 +41,18 @@ def test_real_series_equal_the_toolkit(name, frames, shared_metrics):
   )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["blackswan/gt", "car-shadow/pert"])
+def test_whole_real_series_equal_the_toolkit(name, shared_metrics):
+  sequence, kind = name.split("/")
+  masks = shared_metrics(f"inputs_{sequence}.npz")[kind][1:-1]
+  expected = shared_metrics("golden_tstab.npz")[f"{name}/T_raw"][1:-1]
+  found = stability.stability_series(masks)
+  np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+  mean = shared_metrics("golden_tstab.json")[name]["T_mean"]
+  assert metrics.temporal_stability(masks) == pytest.approx(mean, abs=1e-12)
+
+
 @pytest.mark.parametrize("name", ["kite-surf/pert/25", "car-shadow/pert/24"])
 def test_histograms_costs_and_paths_equal_the_toolkit(name, shared_metrics):
   arrays = shared_metrics("golden_tstab_detail.npz")
@@ -59,6 +71,10 @@ def test_histograms_costs_and_paths_equal_the_toolkit(name, shared_metrics):
   np.testing.assert_array_equal(
       grid_path.cheapest_path(turned)[::-1], case["path2"]
   )
+  pairs = np.stack(stability._match(costs), -1)
+  assert sorted(pairs.tolist()) == sorted(case["pairs"].tolist())
+  cost = costs[tuple(pairs.T)].mean()
+  assert stability.SCALE * cost == pytest.approx(case["T"], abs=1e-9)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 6), (6, 1), (2, 2), (5, 8), (9, 4)])

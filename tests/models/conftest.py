@@ -21,19 +21,30 @@ def manifests(name, *, one_shot=False, **fields):
 
 
 @pytest.fixture(scope="session")
-def official(golden):
-  """(model, variables) of an official checkpoint's stand-in, by model name."""
+def stand_in(golden):
+  """State dict in the place of an official checkpoint, by model name."""
   path = pathlib.Path(__file__).resolve().parents[1] / "golden" / "weights.py"
   spec = importlib.util.spec_from_file_location("golden_weights", path)
   weights = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(weights)
 
-  @functools.cache
-  def load(name, **fields):
+  def make(name, **fields):
     state_dict = {}
     for prefix, manifest in manifests(name, **fields).items():
       tensors = weights.reference_state_dict(golden(f"{name}/{manifest}"))
       state_dict |= {prefix + key: value for key, value in tensors.items()}
+    return state_dict
+
+  return make
+
+
+@pytest.fixture(scope="session")
+def official(stand_in):
+  """(model, variables) of an official checkpoint's stand-in, by model name."""
+
+  @functools.cache
+  def load(name, **fields):
+    state_dict = stand_in(name, **fields)
     return models.build(name, **fields), convert.convert(name, state_dict, **fields)
 
   return load

@@ -1,6 +1,8 @@
 """COSNet's forms and fusions on a network small enough to run in no time."""
 
 import functools
+import itertools
+import zlib
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ from flax.traverse_util import flatten_dict
 from vosjax import models
 from vosjax.models.cosnet import COSNetState
 from vosjax.models.modules.co_attention import CoAttention
+from vosjax.ops import affinity
 
 FIELDS = {
     "backbone": "resnet18", "width": 4, "features": 8, "branch_features": 4,
@@ -22,16 +25,28 @@ ACTIVE = np.ones((1, 1), bool)
 
 
 def make(**fields):
-  """A model and variables that are all off their initial values."""
+  """A model and variables that are all off their initial values.
+
+  Kernels are large enough for features to depend on the frame and the place, and the
+  affinity's weight is small enough for attention not to be all or nothing.
+  """
   model = models.build("cosnet", **FIELDS, **fields)
   shapes = jax.eval_shape(model.init, jax.random.key(0), FRAMES[:1])
-  rng = np.random.default_rng(0)
 
   def leaf(path, x):
-    if path[-1].key in ("scale", "var"):
-      return rng.uniform(0.5, 1.5, x.shape).astype(np.float32)
+    names = [key.key for key in path]
+    # What forms have in common is drawn alike.
+    rng = np.random.default_rng(zlib.crc32("/".join(names).encode()))
+    weight = names[1] == "co_attention" and names[-1] != "gate"
+    if names[-1] in ("scale", "var"):
+      low, high = (0.005, 0.02) if weight else (0.5, 1.5)
+      return rng.uniform(low, high, x.shape).astype(np.float32)
     fan_in = np.prod(x.shape[:-1]) if x.ndim > 1 else 4
-    gain = 0.01 if "stem" in str(path) else 1.0  # frames are in the +-130 range
+    gain = 1.5 if x.ndim > 1 and "encoder" in names else 1.0
+    if "stem" in names:  # frames are in the +-130 range
+      gain = 0.01
+    if weight and names[-1] == "kernel":
+      gain = 0.02
     return rng.normal(0, gain / np.sqrt(fan_in), x.shape).astype(np.float32)
 
   return model, jax.tree_util.tree_map_with_path(leaf, shapes)
@@ -50,6 +65,38 @@ def segment(model, variables, query, references):
   probs = np.asarray(jax.nn.sigmoid(prediction.logits[0, 0]))
   assert probs.std() > 1e-3  # there is something to compare
   return probs
+
+
+@pytest.mark.parametrize("form", ["vanilla", "symmetric", "channelwise"])
+def test_attention_here_is_neither_uniform_nor_all_or_nothing(form):
+  """Else what follows would tell nothing apart."""
+  model, variables = make(attention=form)
+  deep = call(model, variables, "encode", FRAMES[:2]).deep
+
+  def scores(model, a, b):
+    return affinity.affinity(model.co_attention.project(a), b)
+
+  found = np.asarray(call(model, variables, scores, deep[:1], deep[1:]))
+  positions = found.shape[1] * found.shape[2]
+  for axis in (0, 1):
+    largest = softmax(found.reshape(positions, -1), axis).max(axis).mean()
+    assert 5 / positions < largest < 0.8
+
+
+def test_fusions_differ():
+  """By far more than what other tests let pass as the same."""
+  model, variables = make()
+  found = {
+      fusion: segment(model.clone(fusion=fusion), variables, FRAMES[:1], FRAMES[1:4])
+      for fusion in ("summary", "prediction", "joint", "group")
+  }
+  for (one, a), (other, b) in itertools.combinations(found.items(), 2):
+    assert np.abs(a - b).max() > 1e-3, (one, other)
+  alone = call(model, variables, "saliency", FRAMES[:1])
+  alone = jax.nn.sigmoid(models.cosnet.upsample(alone, SIZE))[0]
+  less = segment(model, variables, FRAMES[:1], FRAMES[1:2])
+  for other in (alone, less):
+    assert np.abs(found["summary"] - other).max() > 1e-3
 
 
 @pytest.mark.parametrize("form", ["vanilla", "symmetric", "channelwise", "none"])
@@ -77,10 +124,10 @@ def test_co_attention_by_its_definition(gated):
   params = {"kernel": weight.T} | ({"gate": gate} if gated else {})
   params = jax.tree.map(np.float32, params)
   v_a, v_b = a.reshape(-1, 8).T, b.reshape(-1, 8).T  # [c n]
-  affinity = (weight @ v_a).T @ v_b  # rows: a, columns: b
+  scores = (weight @ v_a).T @ v_b  # rows: a, columns: b
   expected = (
-      v_b @ softmax(affinity, 1).T,  # for each position of a, over those of b
-      v_a @ softmax(affinity, 0),
+      v_b @ softmax(scores, 1).T,  # for each position of a, over those of b
+      v_a @ softmax(scores, 0),
   )
   if gated:
     expected = [z / (1 + np.exp(-gate @ z)) for z in expected]
@@ -128,6 +175,21 @@ def test_the_norms_of_all_shortcuts_are_frozen(backbone, first):
   }
   assert set(model.frozen) == found
   assert len(found) == 5 - first
+
+
+def test_summary_fusion_is_the_mean_of_gated_summaries():
+  model, variables = make()
+  query, references = FRAMES[:1], FRAMES[1:4]
+  deep = call(model, variables, "encode", np.concatenate([query, references])).deep
+
+  def fuse(model, deep):
+    read = [model.co_attention.pair(deep[:1], deep[i : i + 1])[0] for i in (1, 2, 3)]
+    summary = sum(map(model.co_attention.gate, read)) / 3
+    return models.cosnet.upsample(model.head_a(summary, deep[:1]), SIZE)
+
+  expected = jax.nn.sigmoid(call(model, variables, fuse, deep))[0]
+  found = segment(model, variables, query, references)
+  np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_prediction_fusion_is_the_mean_of_pairs():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import vosjax
+from vosjax.models.backbones import resnet
 from vosjax.models.modules.conv_lstm import ConvLSTMState
 from vosjax.models.rvos import RVOS
 
@@ -120,13 +121,23 @@ def test_encoder(official, case_of):
   case = case_of("golden_encoder")
   model, variables = official("rvos")
   frame = jnp.asarray(case["frame"][None] / np.float32(255))
-  skips = jax.jit(
-      lambda variables, frame: model.apply(
-          variables, frame, method=lambda model, x: model.encoder(x, train=False)
-      )
+  normalised = resnet.normalise(frame)[0, ::16, ::16].transpose(2, 0, 1)
+  assert gap(normalised, case["normalized_sample"]) < 1e-6
+
+  def see(model, x):
+    return model.encoder(x, train=False), model.encoder.resnet(resnet.normalise(x))
+
+  skips, stages = jax.jit(
+      lambda variables, frame: model.apply(variables, frame, method=see)
   )(variables, frame)
   for n, skip in zip((5, 4, 3, 2), skips, strict=True):
     assert gap(first(skip)[0], case[f"skip{n}"]) < 1e-5
+  for n, name in enumerate(resnet.STAGES, 1):
+    x = first(getattr(stages, name))[0]
+    means = x.mean((1, 2), np.float64)
+    assert gap(means, case[f"x{n}_channel_mean"]) < 2e-6
+    step = 2 if n > 3 else 8
+    assert gap(x[::16, ::step, ::step], case[f"x{n}_sample"]) < 1e-5
 
 
 @pytest.mark.parametrize("kind", ["st", "s", "t"])

@@ -44,7 +44,12 @@ def module(name, params):
 def encoder(official, golden):
   """Skip connections of the golden clips, their pull-back and batch statistics."""
   model, variables = official("rvos")
-  frames = golden("rvos/golden_train_zeroshot.npz")["frames"]
+  frames, *same = (
+      golden(f"rvos/golden_train_{name}.npz")["frames"]
+      for name in ("zeroshot", "oneshot_gt", "oneshot_inferred")
+  )
+  for others in same:
+    np.testing.assert_array_equal(others, frames)
   b, t = frames.shape[:2]
   images = jnp.asarray(frames.reshape(b * t, *frames.shape[2:]) / np.float32(255))
 

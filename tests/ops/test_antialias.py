@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vosjax.models.backbones.deeplab import normalise
 from vosjax.ops import antialias
 
 
@@ -29,6 +30,9 @@ def test_frames_of_the_official_test(golden):
   frame = case["frame_bgr"][None]
   found = antialias.resize_bytes(frame, (473, 473))
   np.testing.assert_array_equal(found[0, ::3, ::3], case["test_resized_every3"])
+  rgb = jnp.asarray(found[..., ::-1], jnp.float32) / 255
+  expected = case["test_input_every6"].transpose(1, 2, 0)
+  np.testing.assert_allclose(normalise(rgb)[0, ::6, ::6], expected, atol=3e-5)
   found = antialias.resize_bytes(frame, (97, 97))
   np.testing.assert_array_equal(found[0], case["test_resized_small"])
 
@@ -44,3 +48,8 @@ def test_framing_goes_there_and_back(golden):
   np.testing.assert_allclose(
       restored[::4, ::4], case["output_resized_every4"], atol=1e-5
   )
+  # The program truncates; what is next to an integer may fall on its other side.
+  grey = (255 * restored[::2, ::2]).astype(np.uint8)
+  differing = np.abs(grey.astype(int) - case["output_uint8_every2"])
+  assert differing.max() <= 1
+  assert differing.mean() < 1e-3

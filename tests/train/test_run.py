@@ -58,8 +58,9 @@ def official_resnet18():
 
 def test_training_starts_from_a_converted_backbone(config, tmp_path, monkeypatch):
   official = official_resnet18()
-  variant, variables = convert.convert_resnet(official)
-  checkpoints.save(tmp_path / "resnet", "resnet", {"variant": variant}, variables)
+  fields = convert.find_fields("resnet", official)
+  variables = convert.convert("resnet", official, **fields)
+  checkpoints.save(tmp_path / "resnet", "resnet", fields, variables)
   config.model.fields.width = 64
   config.backbone_checkpoint = str(tmp_path / "resnet")
   model = run.build(config)
@@ -78,6 +79,25 @@ def test_training_starts_from_a_converted_backbone(config, tmp_path, monkeypatch
   np.testing.assert_array_equal(stem[2, 3, 1, 5], official["conv1.weight"][5, 1, 2, 3])
 
 
+def test_cosnet_starts_from_a_deeplab_and_draws_the_rest(tmp_path, monkeypatch):
+  config = runpy.run_path(str(ROOT / "configs" / "cosnet.py"))["get_config"]("smoke")
+  names = ("backbone", "width", "features", "branch_features", "rates")
+  fields = {name: config.model.fields[name] for name in names}
+  model, part = run.build(config), checkpoints.build("deeplab", fields)
+  given, drawn = (
+      jax.tree.map(
+          lambda leaf, x=x: np.full(leaf.shape, x, leaf.dtype),
+          checkpoints.variable_shapes(network),
+      )
+      for x, network in enumerate((part, model), 1)
+  )
+  checkpoints.save(tmp_path / "deeplab", "deeplab", fields, given)
+  config.backbone_checkpoint = str(tmp_path / "deeplab")
+  monkeypatch.setattr(jax, "jit", lambda init: lambda *_: drawn)  # drawing is slow
+  for path, leaf in flax.traverse_util.flatten_dict(run.init(model, config)).items():
+    assert (np.asarray(leaf) == (1 if path[1] == "encoder" else 2)).all(), path
+
+
 @pytest.fixture
 def resnet(tmp_path):
   """Folder of a small ResNet that was saved as `vosjax convert resnet` does."""
@@ -91,7 +111,7 @@ def resnet(tmp_path):
 
 
 @pytest.mark.parametrize(("wrong", "said"), [
-    ("width", "resnet18 of width 8, which does not fit the model's backbone"),
+    ("width", r"variant=resnet18, width=8\), which does not fit the model's backbone"),
     ("absent", "is no checkpoint: it does not exist"),
 ])  # fmt: skip
 def test_a_backbone_that_does_not_fit_stops_before_anything_is_written(

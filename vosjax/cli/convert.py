@@ -12,25 +12,26 @@ from vosjax import checkpoints, convert
 EXAMPLE = """
 examples:
   vosjax convert resnet resnet101-63fe2227.pth --out weights/resnet101
+  vosjax convert deeplab deeplab_davis_12_0.pth --out weights/deeplab
   vosjax convert agame rn101_alpha_beta.pth.tar --out weights/agame
   vosjax segment holiday.mp4 --mask first.png --checkpoint weights/agame --out result
 
 Both formats of PyTorch are read, without PyTorch, and nothing that a file says is run.
 A ResNet (18, 34, 50, 101 or 152, told by its names) is a backbone to start training
-from: `--config.backbone_checkpoint=weights/resnet101`.
+from: `--config.backbone_checkpoint=weights/resnet101`. So is the DeepLabv3 that the
+released COSNet was trained from, ASPP and saliency classifier included.
 """
 
 # Models whose official weights come in several files, in the order of the arguments.
 PARTS = {"rsis": ("encoder", "decoder"), "rvos": ("encoder", "decoder")}
-KINDS = (*sorted(convert.TABLES), "resnet")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of `vosjax convert`."""
   parser.epilog = EXAMPLE
   parser.add_argument(
-      "model", choices=KINDS, help="whose weights they are; resnet: a backbone's"
-  )
+      "model", choices=sorted(convert.TABLES),
+      help="whose weights they are; deeplab and resnet: of a backbone")  # fmt: skip
   parser.add_argument(
       "files", type=pathlib.Path, nargs="+", metavar="FILE.pth",
       help="official file; where there are two, encoder first")  # fmt: skip
@@ -50,18 +51,14 @@ def run(args: argparse.Namespace) -> None:
     raise ValueError(f"--out {args.out} exists; name a new folder.")
   state_dict = read(args.model, args.files)
   try:
-    if args.model == "resnet":
-      variant, variables = convert.convert_resnet(state_dict)
-      name, fields = "resnet", {"variant": variant}
-    else:
-      variant = name = args.model
-      fields = convert.find_fields(name, state_dict)
-      variables = convert.convert(name, state_dict, **fields)
+    fields = convert.find_fields(args.model, state_dict)
+    variables = convert.convert(args.model, state_dict, **fields)
   except ValueError as error:
     raise ValueError(f"{', '.join(map(str, args.files))}: {error}") from error
-  checkpoints.save(args.out, name, fields, variables)
+  checkpoints.save(args.out, args.model, fields, variables)
   count = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-  print(f"{args.out}: {variant}, {count:,} parameters.")
+  title = checkpoints.describe(args.model, fields)
+  print(f"{args.out}: {title}, {count:,} parameters.")
 
 
 def read(model: str, files: Sequence[pathlib.Path]) -> dict[str, np.ndarray]:

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from vosjax import checkpoints
-from vosjax.convert.rules import Rule, apply_rules, strip_data_parallel
+from vosjax.convert.rules import Rule
 from vosjax.models.backbones.resnet import BLOCKS
 
 
@@ -37,18 +37,24 @@ def resnet_rules(
   return tuple(rules)
 
 
-def find_variant(state_dict: Mapping[str, np.ndarray]) -> str:
-  """Which ResNet a torchvision state dict belongs to, told by its names.
+def find_variant(
+    state_dict: Mapping[str, np.ndarray], official_prefix: str = ""
+) -> str:
+  """Which ResNet a state dict with torchvision's names belongs to.
+
+  Args:
+    state_dict: official names and arrays.
+    official_prefix: pattern before every name, without groups.
 
   Raises:
     ValueError: the names are of no ResNet 18, 34, 50, 101 or 152.
   """
-  blocks = [set() for _ in range(4)]
+  blocks, bottleneck = [set() for _ in range(4)], False
   for name in state_dict:
-    if match := re.match(r"layer([1-4])\.(\d+)\.", name):
+    if match := re.match(rf"{official_prefix}layer([1-4])\.(\d+)\.(\w+)", name):
       blocks[int(match[1]) - 1].add(match[2])
+      bottleneck |= match[3] == "conv3"
   counts = tuple(len(found) for found in blocks)
-  bottleneck = "layer1.0.conv3.weight" in state_dict
   for variant, expected in BLOCKS.items():
     basic = variant in ("resnet18", "resnet34")
     if expected == counts and basic != bottleneck:
@@ -59,17 +65,9 @@ def find_variant(state_dict: Mapping[str, np.ndarray]) -> str:
   )
 
 
-def convert_resnet(state_dict: Mapping[str, np.ndarray]) -> tuple[str, dict]:
-  """Turns a torchvision ResNet into ours; the classifier is dropped.
+RULES = resnet_rules("", "")
 
-  Returns:
-    The variant, such as "resnet50", and the variables of our `ResNet(variant)`.
 
-  Raises:
-    ValueError: the names or shapes are not those of torchvision's.
-  """
-  state_dict = strip_data_parallel(state_dict)
-  variant = find_variant(state_dict)
-  model = checkpoints.build("resnet", {"variant": variant})
-  shapes = checkpoints.variable_shapes(model)
-  return variant, apply_rules(variant, resnet_rules("", ""), state_dict, shapes)
+def find_fields(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
+  """Fields of the ResNet that these weights belong to."""
+  return {"variant": find_variant(state_dict)}

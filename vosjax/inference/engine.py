@@ -36,11 +36,11 @@ class VideoSegmenter:
     variables: its variables; BatchNorm is folded into the convolutions once, here.
     max_objects: slots for objects. None makes as many as the model has or there are
       objects, and more when needed, at the price of a compilation; a number is never
-      exceeded. Of a zero-shot model's objects the first so many count.
+      exceeded. Of a zero-shot model's objects the first so many count. One-shot RVOS
+      has object k in slot k - 1, if there is one, and decodes empty slots like others.
     recurrence: what the model's state is updated with, see `vosjax.models.decide`.
-      "aggregated" lets objects compete; "fine" is what the official single-object
-      protocol (DAVIS 2016) does. None takes the first where objects compete for
-      pixels, and the second elsewhere.
+      "aggregated" lets objects compete; "fine" does not, like the official protocol of
+      DAVIS 2016. None: the first where objects compete for pixels, else the second.
     references: how many other frames help (COSNet): 0 to 7, or "all" in `run`. None
       takes as many as the model says.
     reference_policy: which ones: "uniform", "random" or "consecutive". `run` chooses
@@ -199,11 +199,12 @@ class VideoSegmenter:
           "start(): labels hold no object (only 0 and 255). Give the first frame's "
           "mask, with one positive id per object; of a mask of 0 and 255 give mask > 0."
       )
-    slots = Slots(self._max_objects or max(len(ids), self._readout.num_slots or 0))
+    capacity = self._max_objects or max(len(ids), self._readout.num_slots or 0)
+    slots = Slots(capacity, by_id=isinstance(self._model, KeepsSlots))
     slots.refuse_excess(ids, "start")  # before anything of the last video is lost
     self._features = self._encode(frame)  # likewise
     self._size, self._slots, self._state = frame.shape[:2], slots, None
-    self._ranking = Ranking() if isinstance(self._model, KeepsSlots) else None
+    self._ranking = Ranking() if slots.by_id else None
     slot_labels, new = self._begin(labels, ids, "start")
     if self._ranking is not None:
       # The first frame is decoded for what slots gather and for the ranking; the next
@@ -238,9 +239,8 @@ class VideoSegmenter:
 
   def _finish(self) -> FrameResult:
     """Segments the frame whose features are there."""
-    slots, rank = self._slots, None
-    if self._ranking is not None:
-      rank = self._ranking.of(slots.slot_of, slots.capacity)
+    slots, ranking = self._slots, self._ranking
+    rank = ranking and ranking.of(slots.slot_of, slots.capacity)
     self._state, slot_labels, probs, present = programs.advance(
         self._model, self._size, self._recurrence, self._variables, self._state,
         self._features, self._active(), rank,

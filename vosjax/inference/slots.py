@@ -9,10 +9,17 @@ class Slots:
 
   Ids are any positive integers in any order; slots are positions on a model's object
   axis. A new object takes the lowest free slot.
+
+  Args:
+    capacity: number of slots.
+    by_id: id k takes slot k - 1 instead, as long as there is such a slot and it is
+      free. To a model whose slots live before their objects do, and see each other,
+      it makes a difference which slots are left empty.
   """
 
-  def __init__(self, capacity: int):
+  def __init__(self, capacity: int, *, by_id: bool = False):
     self.capacity = capacity
+    self.by_id = by_id
     self._slot_of: dict[int, int] = {}
 
   @property
@@ -54,7 +61,7 @@ class Slots:
       )
 
   def add(self, ids: Sequence[int], caller: str = "add") -> tuple[int, ...]:
-    """Gives each new id the lowest free slot and returns the slots.
+    """Gives each new id a free slot and returns the slots.
 
     Raises:
       ValueError: an id is tracked already, or too few slots are free; nothing is
@@ -62,11 +69,12 @@ class Slots:
     """
     self.refuse_known(ids, caller)
     self.refuse_excess(ids, caller)
-    taken = set(self._slot_of.values())
-    free = (slot for slot in range(self.capacity) if slot not in taken)
-    slots = tuple(slot for _, slot in zip(ids, free))
-    self._slot_of.update(zip(ids, slots))
-    return slots
+    free = set(range(self.capacity)) - set(self._slot_of.values())
+    if self.by_id:
+      self._slot_of |= {i: i - 1 for i in ids if i - 1 in free}
+    rest = [i for i in ids if i not in self._slot_of]
+    self._slot_of |= zip(rest, sorted(free - set(self._slot_of.values())))
+    return tuple(self._slot_of[i] for i in ids)
 
   def remove(self, object_id: int) -> int:
     """Frees the slot of an id and returns it."""

@@ -79,7 +79,10 @@ class VosModel(Protocol):
 
 @runtime_checkable
 class KeepsSlots(Protocol):
-  """A one-shot model whose slots live before their objects do (RVOS)."""
+  """A one-shot model whose slots live before their objects do (RVOS).
+
+  Object k belongs in slot k - 1: the model sees which slots are empty.
+  """
 
   def begin(self, features: Features, masks: Masks | None) -> State:
     """State before the first frame."""

@@ -18,6 +18,7 @@ from vosjax import models
 from vosjax.data.sources import Source
 from vosjax.inference import export
 from vosjax.train import benchmarks, feeds, processes, speed, trained, writers
+from vosjax.train.backbone import load_backbone
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupt, Interrupted
 from vosjax.train.loop import Every, Stage, fit
@@ -188,7 +189,7 @@ def init(model: nn.Module, config: ConfigDict) -> Variables:
     model_files.require_equal_shapes(given, variables, unfit)
     return given
   if config.backbone_checkpoint:
-    variables = model_files.load_backbone(config.backbone_checkpoint, variables)
+    variables = load_backbone(config.backbone_checkpoint, variables)
   return variables
 
 

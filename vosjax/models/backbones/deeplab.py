@@ -106,7 +106,10 @@ class DeepLab(nn.Module):
   ) -> Float[Array, "n height width c"]:
     """Features of RGB frames in [0, 1]; each side is divided by 8 and rounded up."""
     stages = self.resnet(normalise(frames), train=train, steps=steps)
-    return self.pyramid(stages.stage4, train=train, steps=steps)
+    features = self.pyramid(stages.stage4, train=train, steps=steps)
+    if self.is_initializing():  # every parameter takes part
+      self.saliency(features)
+    return features
 
   def saliency(self, features: Float[Array, "n h w c"]) -> Float[Array, "n h w"]:
     """Logit of a salient object at each position of the features."""

@@ -1,0 +1,88 @@
+"""Training from a backbone's weights: they go where they belong, or not at all."""
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vosjax import checkpoints
+from vosjax.train.backbone import load_backbone
+
+RESNET = {"variant": "resnet18", "width": 4}
+DEEPLAB = {"backbone": "resnet18", "width": 4, "features": 8, "branch_features": 4}
+PARTS = {"resnet": RESNET, "deeplab": DEEPLAB}
+FIELDS = {
+    "agame": {"backbone": "resnet18", "width": 4, "features": 8, "fusion_features": 8},
+    "cosnet": DEEPLAB,
+    "ris": {"channels": 2},
+    "rvos": {"backbone": "resnet18", "width": 4, "features": 16},
+}
+# Model, part -> where the model has it.
+PLACES = {
+    ("agame", "resnet"): "backbone",
+    ("cosnet", "resnet"): "encoder/resnet",
+    ("cosnet", "deeplab"): "encoder",
+    ("rvos", "resnet"): "encoder/backbone",
+}
+
+
+def draw(name, fields, seed=0):
+  """Variables that all differ."""
+  rng = np.random.default_rng(seed)
+  shapes = checkpoints.variable_shapes(checkpoints.build(name, fields))
+  return jax.tree.map(
+      lambda leaf: jnp.asarray(rng.random(leaf.shape), leaf.dtype), shapes
+  )
+
+
+def flatten(tree):
+  return flax.traverse_util.flatten_dict(tree, sep="/")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+  """Folders of a small ResNet, a small DeepLab and a small A-GAME."""
+  root = tmp_path_factory.mktemp("checkpoints")
+  for name, fields in (PARTS | {"agame": FIELDS["agame"]}).items():
+    checkpoints.save(root / name, name, fields, draw(name, fields))
+  return root
+
+
+@pytest.mark.parametrize(("name", "part"), PLACES)
+def test_a_part_is_put_in_its_place_and_nothing_else_changes(saved, name, part):
+  before = draw(name, FIELDS[name], seed=1)
+  after = flatten(load_backbone(saved / part, before))
+  expected = flatten(before)
+  for path, value in flatten(draw(part, PARTS[part])).items():
+    collection, _, rest = path.partition("/")
+    place = f"{collection}/{PLACES[name, part]}/{rest}"
+    assert place in expected
+    expected[place] = value
+  assert after.keys() == expected.keys()
+  for path, value in expected.items():
+    np.testing.assert_array_equal(after[path], value, err_msg=path)
+  jax.tree.map(np.testing.assert_array_equal, before, draw(name, FIELDS[name], seed=1))
+
+
+@pytest.mark.parametrize(("part", "name", "change", "text"), [
+    ("resnet", "agame", {"width": 8},
+     r"width=4\), .* the model's backbone .*params/backbone/stage1"),
+    ("resnet", "agame", {"backbone": "resnet34"}, "block2/.* is missing, expected"),
+    ("deeplab", "cosnet", {"backbone": "resnet34"}, "block2/.* is missing, expected"),
+    ("deeplab", "cosnet", {"features": 16},
+     r"features=8, .* the model's encoder .*params/encoder/pyramid/join"),
+])  # fmt: skip
+def test_a_part_of_another_width_or_depth_is_named(saved, part, name, change, text):
+  with pytest.raises(ValueError, match=rf"holds {part} \(.*{text}"):
+    load_backbone(saved / part, draw(name, FIELDS[name] | change))
+
+
+@pytest.mark.parametrize(("part", "name", "text"), [
+    ("agame", "agame", r"holds agame \(.*no backbone.*convert deeplab\|resnet"),
+    ("deeplab", "agame", r"holds deeplab \(.*no part of the model.*'backbone'.*Give"),
+    ("resnet", "ris", r"holds resnet \(.*no part of the model.*'cells_0'"),
+])  # fmt: skip
+def test_what_is_no_part_of_the_model_is_refused(saved, part, name, text):
+  with pytest.raises(ValueError, match=text):
+    load_backbone(saved / part, draw(name, FIELDS[name]))
