@@ -137,6 +137,9 @@ def agame_stage(**changes: Any) -> ConfigDict:
       losses=ConfigDict({"final": 1.0, "coarse": 1.0}),  # weights
       flip=True,  # left-right, half of the clips
       zoom=False,  # slowly into half of the clips
+      # BatchNorm as at test time: by running statistics, which stay as they are. Those
+      # of one or two small clips are too rough a guess to learn with.
+      frozen_batch_stats=False,
       remat=False,  # recompute time steps in the backward pass
       # Time steps per iteration of the scan. 0: all of them on CPU, which is never
       # slower there; 1 elsewhere, which compiles faster.

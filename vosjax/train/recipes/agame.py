@@ -27,6 +27,7 @@ def objective(
     model: nn.Module,
     losses: Mapping[str, Weight],
     *,
+    frozen_batch_stats: bool = False,
     remat: bool = False,
     unroll_steps: int = 1,
 ) -> Objective:
@@ -38,6 +39,7 @@ def objective(
   Args:
     model: an AGame.
     losses: weights of "final" and "coarse"; 0 switches a loss off.
+    frozen_batch_stats: normalise by running statistics and leave them as they are.
     remat: recompute time steps in the backward pass.
     unroll_steps: time steps per iteration of the scan.
   """
@@ -52,7 +54,7 @@ def objective(
         frames,
         truth[:, :1].astype(jnp.float32),
         recurrence="coarse",
-        train=True,
+        train=not frozen_batch_stats,
         remat=remat,
         unroll_steps=unroll_steps,
     )
@@ -109,6 +111,7 @@ def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
   return objective(
       model,
       stage.losses.to_dict(),
+      frozen_batch_stats=stage.frozen_batch_stats,
       remat=stage.remat,
       unroll_steps=stage.unroll_steps or every,
   )
