@@ -39,6 +39,7 @@ SCORINGS = {
 BENCHMARKS = {
     "davis2016": {"dataset": "davis", "subset": "val"},
     "fbms": {"dataset": "fbms", "subset": "test"},
+    "segtrack_v2": {"dataset": "segtrack_v2", "subset": "test"},
     "youtube_objects": {"dataset": "youtube_objects", "subset": "test"},
 }
 
