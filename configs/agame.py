@@ -99,7 +99,7 @@ def davis_folder():
   val.txt by the protocol of DAVIS 2016:
 
     python -m vosjax.main --config=configs/agame.py:davis_folder \
-        --config.data.root=../shared/data/davis16_240p --workdir=runs/davis16
+        --config.data.root=DAVIS_240p --workdir=runs/davis16
 
   data.year and data.resolution name other lists and sizes; a 2017 list keeps objects
   apart and is scored by the protocol of 2017. It learns more in its time if it starts

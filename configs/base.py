@@ -81,8 +81,8 @@ def get_config() -> ConfigDict:
   config.validation.num_videos = 2
 
   config.evaluation = ConfigDict()
-  # Or "davis", "fbms", "youtube_objects", "youtube_vos", "voc", "leaves", "cityscapes";
-  # see vosjax/train/benchmarks.py for the folder and the protocol of each.
+  # Or "davis", "fbms", "segtrack_v2", "youtube_objects", "youtube_vos", "voc",
+  # "leaves", "cityscapes": vosjax/train/benchmarks.py has the folder and rule of each.
   config.evaluation.dataset = "synthvos"
   # List or split of the set; of YouTube-VOS a folder such as "valid", or the path of a
   # text file with the names of videos.

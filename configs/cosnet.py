@@ -39,6 +39,7 @@ SCORINGS = {
 BENCHMARKS = {
     "davis2016": {"dataset": "davis", "subset": "val"},
     "fbms": {"dataset": "fbms", "subset": "test"},
+    "segtrack_v2": {"dataset": "segtrack_v2", "subset": "test"},
     "youtube_objects": {"dataset": "youtube_objects", "subset": "test"},
 }
 
@@ -124,7 +125,7 @@ def davis_folder():
   val.txt by the protocol of DAVIS 2016:
 
     python -m vosjax.main --config=configs/cosnet.py:davis_folder \
-        --config.data.root=../shared/data/davis16_240p --workdir=runs/cosnet_davis16
+        --config.data.root=DAVIS_240p --workdir=runs/cosnet_davis16
 
   data.year and data.resolution name other lists and sizes.
   """

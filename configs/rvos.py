@@ -115,7 +115,7 @@ def davis_folder():
   val.txt:
 
     python -m vosjax.main --config=configs/rvos.py:davis_folder \
-        --config.data.root=../shared/data/davis16_240p --workdir=runs/rvos16
+        --config.data.root=DAVIS_240p --workdir=runs/rvos16
 
   data.year and data.resolution name other lists and sizes; a 2017 list keeps objects
   apart.

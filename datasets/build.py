@@ -137,6 +137,9 @@ def map_beam(
     raise ImportError(
         "--beam_pipeline_options: Apache Beam is not installed. Run `pip install "
         "apache-beam`, best in an environment of its own, or give --workers.") from None
+  # Other processes import the builders, too.
+  path = os.environ.get("PYTHONPATH")
+  os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([path] if path else [])])
   with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
     _ = (pipeline | beam.Create(shards) | beam.Reshuffle() | beam.Map(function))
   return iter(())

@@ -87,6 +87,24 @@ def test_apache_beam_writes_the_same_records(build, command, out):
   assert records(out) == alone
 
 
+def test_apache_beam_draws_videos_in_other_processes(build, tmp_path, monkeypatch):
+  pytest.importorskip("apache_beam")
+  monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))  # it is changed
+  arguments = ["synthvos", "--config=procedural_tiny", "--workers=1"]
+  folders = [tmp_path / name for name in ("alone", "beam")]
+  assert build.main([*arguments, f"--data_dir={folders[0]}"]) == 0
+  assert build.main([
+      *arguments, f"--data_dir={folders[1]}",
+      "--beam_pipeline_options=--runner=DirectRunner,--direct_num_workers=2,"
+      "--direct_running_mode=multi_processing"]) == 0
+  alone, beam = (
+      [list(video.frames) for split in ("train", "validation")
+       for video in PreparedFolder(
+           str(folder / "synthvos/procedural_tiny/1.0.0"), split)]
+      for folder in folders)
+  assert len(alone) == 6 and alone == beam
+
+
 def test_absent_apache_beam_is_said(build, command, monkeypatch, capsys):
   monkeypatch.setitem(build.sys.modules, "apache_beam", None)
   assert build.main([*command, "--beam_pipeline_options=--runner=DirectRunner"]) == 2

@@ -34,7 +34,7 @@ THIRD_PARTIES = {
     "losses": ARRAYS | {"optax"},
     "metrics": PICTURES,
     "data": PICTURES | {
-        "absl", "grain", "pycocotools", "tensorflow_datasets", "array_record"},
+        "absl", "array_record", "grain", "pycocotools", "tensorflow_datasets", "yaml"},
     "viz": PICTURES,
     "checkpoints": ARRAYS | {"absl", "flax", "orbax"},
     "crf": ARRAYS,

@@ -1,5 +1,6 @@
 """DAVIS 2016: one object in every video."""
 
+import dataclasses
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -12,6 +13,7 @@ from vosjax.data.builders import (
     refuse_incomplete,
     wrong_counts,
 )
+from vosjax.data.davis_info import read_videos
 from vosjax.data.folders import DavisFolder
 
 
@@ -22,9 +24,9 @@ class Builder(VideoBuilder):
   HOMEPAGE = "https://davischallenge.org/davis2016/code.html"
   LICENSE = "BSD, as the authors state; the videos have sources of their own"
   MANUAL_DOWNLOAD_INSTRUCTIONS = """
-  Get DAVIS-data.zip from https://davischallenge.org/davis2016/code.html (the 2017
-  archive has the same videos in 480p and works too), unpack it, and give the folder
-  DAVIS (with JPEGImages, Annotations and ImageSets in it) as --manual_dir.
+  Get DAVIS-data.zip from https://davischallenge.org/davis2016/code.html, unpack it,
+  and give the folder DAVIS (with JPEGImages, Annotations and ImageSets in it) as
+  --manual_dir. (The 2017 archive is read too, but its masks are a revision.)
   """
   BUILDER_CONFIGS = [
       tfds.core.BuilderConfig(name="480p", description="the benchmark's resolution"),
@@ -33,6 +35,7 @@ class Builder(VideoBuilder):
 
   def open_splits(self, root: Path) -> dict[str, list[VideoFiles]]:
     """Both splits below the unpacked folder."""
+    info = read_videos(root)
     splits = {
         split: [from_folder(video) for video in DavisFolder(
             str(root), subset, year=2016, resolution=self.builder_config.name)]
@@ -43,5 +46,13 @@ class Builder(VideoBuilder):
     for videos in splits.values():
       for video in videos:
         problems += gaps(video)
+        told = info.get(video.name)
+        if told and told.num_frames != len(video.frames):
+          problems.append(
+              f"{video.name}: {len(video.frames)} of {told.num_frames} frames")
     refuse_incomplete(root, problems)
-    return splits
+    return {
+        split: [
+            dataclasses.replace(video, attributes=info[video.name].attributes)
+            if video.name in info else video for video in videos]
+        for split, videos in splits.items()}

@@ -13,6 +13,7 @@ from vosjax.data.builders import (
     refuse_incomplete,
     wrong_counts,
 )
+from vosjax.data.davis_info import read_objects
 from vosjax.data.folders import DavisFolder, picture_files, read_names
 
 RESOLUTIONS = {"480p": "480p", "full": "Full-Resolution"}
@@ -57,7 +58,8 @@ class Builder(VideoBuilder):
   Get DAVIS-2017-trainval-480p.zip (or another archive that README.md beside this
   builder names) from https://davischallenge.org/davis2017/code.html, unpack it, and
   give the folder DAVIS (with JPEGImages, Annotations and ImageSets in it) as
-  --manual_dir.
+  --manual_dir. For the objects' categories unpack DAVIS-2017_semantics-480p.zip of
+  the same page over it.
   """
   BUILDER_CONFIGS = _configs()
   NUM_VIDEOS = {"train": 60, "validation": 30, "test_dev": 30, "test_challenge": 30}
@@ -86,7 +88,12 @@ class Builder(VideoBuilder):
         if config.task == "semi_supervised" and video.masks[0] is None:
           problems.append(f"{video.name}: its first frame has no annotation")
     refuse_incomplete(root, problems)
-    return splits
+    known = read_objects(root)
+    return {
+        split: [
+            dataclasses.replace(video, objects=known.get(video.name, {}))
+            if any(video.masks) else video for video in videos]
+        for split, videos in splits.items()}
 
   def _without_annotations(self, root: Path) -> list[VideoFiles]:
     """The unsupervised test sets: frames alone."""

@@ -1,5 +1,6 @@
 """The DAVIS 2017 builder copies every byte and refuses incomplete folders."""
 
+import json
 import pickle
 import shutil
 
@@ -48,6 +49,29 @@ def test_records_hold_the_files_of_the_folder(prepare, davis_tree, config, annot
         assert stored.mask == original.label_files[t].read_bytes()
         np.testing.assert_array_equal(video.frame(t), original.frame(t))
         np.testing.assert_array_equal(video.labels(t), original.labels(t))
+
+
+def test_objects_have_the_categories_of_the_archive_for_them(build_videos, davis_tree):
+  counts = {"train": 2, "validation": 1}
+  (davis_tree / "davis_semantics.json").write_text(json.dumps({
+      "swan": {"1": "bird", "2": "person"}, "elsewhere": {"1": "bird"}}))
+  (davis_tree / "categories.json").write_text(json.dumps({
+      "bird": {"id": 6, "super_category": "animal"}}))
+  for task in ("semi_supervised", "unsupervised"):
+    train = build_videos(
+        "davis2017", davis_tree, config=f"{task}_480p", NUM_VIDEOS=counts)["train"]
+    assert train["swan"].objects == {
+        1: {"category": "bird", "super_category": "animal"}, 2: {"category": "person"}}
+    assert train["swan"].categories == {1: "bird", 2: "person"}
+    assert train["bus"].objects == {}
+
+
+def test_a_broken_file_of_categories_is_named(build_videos, davis_tree, capsys):
+  for text in ('{"swan": ["bird"]}', "{"):
+    (davis_tree / "davis_semantics.json").write_text(text)
+    assert build_videos(
+        "davis2017", davis_tree, NUM_VIDEOS={"train": 2, "validation": 1}) is None
+    assert "davis_semantics.json: not the file of DAVIS" in capsys.readouterr().err
 
 
 def test_what_is_missing_is_named_and_nothing_is_written(prepare, davis_tree, capsys):

@@ -1,4 +1,4 @@
-"""YouTube-Objects: pixel masks of 126 shots, or the boxes of release 2.3."""
+"""YouTube-Objects: masks of 126 shots, boxes of release 2.3, or all videos."""
 
 from pathlib import Path
 
@@ -18,6 +18,8 @@ NUM_SHOTS = {
     "aeroplane": 6, "bird": 6, "boat": 15, "car": 7, "cat": 16, "cow": 20, "dog": 27,
     "horse": 14, "motorbike": 10, "train": 5,
 }
+# How many videos each category has, at least and at most.
+NUM_VIDEOS = (9, 24)
 # Pictures with boxes: 6087.
 NUM_PICTURES = {"train": 4306, "test": 1781}
 _PICTURES = (".jpg", ".jpeg", ".png")
@@ -29,6 +31,7 @@ class Builder(VideoBuilder):
   `masks`: a record is a shot with a foreground mask in about every tenth frame.
   `boxes`: a record is a picture with the boxes in it; which video it comes from is
   not published with them.
+  `videos`: a record is a shot of release 1; only its category is known.
   """
 
   VERSION = tfds.core.Version("1.0.0")
@@ -42,17 +45,22 @@ class Builder(VideoBuilder):
   frame0001.jpg, ... in it) beside it, as youtube_objects.
   boxes: get release 2.3 as https://github.com/vkalogeiton/yto-dataset says, and give
   YTOdevkit/YTO (with Annotations, ImageSets and JPEGImages in it) as --manual_dir.
+  videos: give the folder of the videos of release 1 itself.
   """
   BUILDER_CONFIGS = [
       tfds.core.BuilderConfig(name="masks", description="pixel masks of 126 shots"),
-      tfds.core.BuilderConfig(name="boxes", description="boxes in 6087 pictures")]
+      tfds.core.BuilderConfig(name="boxes", description="boxes in 6087 pictures"),
+      tfds.core.BuilderConfig(name="videos", description="all shots, not annotated")]
   NUM_SHOTS = NUM_SHOTS
+  NUM_VIDEOS = NUM_VIDEOS
   NUM_PICTURES = NUM_PICTURES
 
   def open_splits(self, root: Path) -> dict[str, list[VideoFiles]]:
-    """Pictures with boxes in both splits, or all shots with masks, to test on."""
+    """Pictures with boxes in both splits, shots with masks to test on, or all shots."""
     if self.builder_config.name == "boxes":
       return self._boxes(root)
+    if self.builder_config.name == "videos":
+      return {"train": self._videos(root)}
     return {"test": self._masks(root)}
 
   def _boxes(self, root: Path) -> dict[str, list[VideoFiles]]:
@@ -77,6 +85,30 @@ class Builder(VideoBuilder):
       videos += [shot for found in shots for shot in found]
     refuse_incomplete(
         root, wrong_counts(counts, self.NUM_SHOTS, "annotated shots") + problems)
+    return videos
+
+
+  def _videos(self, root: Path) -> list[VideoFiles]:
+    problems: list[str] = []
+    videos = []
+    least, most = self.NUM_VIDEOS
+    for category in self.NUM_SHOTS:
+      folder = root / category / "data"
+      names = subfolders(folder)
+      if not least <= len(names) <= most:
+        problems.append(f"{category}: {len(names)} videos, expected {least} to {most}")
+      for name in names:
+        shots = subfolders(folder / name / "shots")
+        if not shots:
+          problems.append(f"{category}/data/{name}: no shots")
+        for shot in shots:
+          frames = _by_number(folder / name / "shots" / shot)
+          if not frames:
+            problems.append(f"{category}/data/{name}/shots/{shot}: no frames")
+          videos.append(VideoFiles(
+              f"{category}/{name}/{shot}", tuple(frames.values()),
+              (None,) * len(frames), objects={1: {"category": category}}))
+    refuse_incomplete(root, problems)
     return videos
 
 

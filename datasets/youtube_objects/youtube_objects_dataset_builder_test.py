@@ -63,7 +63,7 @@ def boxes_tree(tmp_path):
 def run(build_videos):
   return lambda root, config: build_videos(
       "youtube_objects", root, config=config, NUM_SHOTS={"cat": 3, "train": 1},
-      NUM_PICTURES={"train": 2, "test": 1})
+      NUM_PICTURES={"train": 2, "test": 1}, NUM_VIDEOS=(1, 2))
 
 
 def test_shots_hold_their_masks_and_categories(run, masks_tree):
@@ -98,6 +98,33 @@ def test_pictures_hold_their_boxes(run, boxes_tree):
   assert video.boxes(0) == [Box("cat", 0, 2, 4, 7, difficult=False),
                             Box("cat", 1, 0, 6, 2, difficult=True)]
   assert video.labels(0) is None
+
+
+def test_every_shot_of_the_videos_is_a_record(run, masks_tree):
+  root = masks_tree.parent / "youtube_objects"
+  shot = root / "train/data/0002/shots/001"
+  (root / "cat/data/0007/shots").mkdir(parents=True)
+  (root / "cat/data/0007/shots/003").symlink_to(shot)
+  (root / "cat/data/0007/shots/012").symlink_to(shot)
+  videos = run(root, "videos")["train"]
+  assert {name: video.categories for name, video in videos.items()} == {
+      "train/0002/001": {1: "train"}, "cat/0007/003": {1: "cat"},
+      "cat/0007/012": {1: "cat"}}
+  for t, frame in enumerate(sorted(shot.iterdir())):
+    assert videos["cat/0007/012"].frames[t].frame == frame.read_bytes()
+    assert videos["cat/0007/012"].labels(t) is None
+
+
+def test_videos_without_shots_and_shots_without_frames_are_named(
+    run, masks_tree, capsys):
+  root = masks_tree.parent / "youtube_objects"
+  for folder in ("0007/shots/012", "0008", "0009"):
+    (root / "cat/data" / folder).mkdir(parents=True)
+  assert run(root, "videos") is None
+  message = capsys.readouterr().err
+  assert "cat: 3 videos, expected 1 to 2" in message
+  assert "cat/data/0007/shots/012: no frames" in message
+  assert "cat/data/0008: no shots" in message
 
 
 def test_what_is_missing_is_named(run, masks_tree, boxes_tree, capsys):

@@ -83,6 +83,7 @@ def test_the_official_variant_switches_all_accidents_on():
 
 @pytest.mark.parametrize(("variant", "dataset", "subset"), [
     ("davis2016", "davis", "val"), ("fbms", "fbms", "test"),
+    ("segtrack_v2", "segtrack_v2", "test"),
     ("youtube_objects", "youtube_objects", "test"),
 ])  # fmt: skip
 def test_benchmarks_score_all_of_a_set_and_train_nothing(variant, dataset, subset):

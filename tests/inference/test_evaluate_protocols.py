@@ -167,9 +167,8 @@ def test_youtube_vos_scores_from_the_first_appearance_on():
 def test_youtube_objects_gives_both_averages():
   good, none = moving([1]), np.zeros_like(moving([1]))
   videos = [
-      Video(f"{category}{n}", predicted, good, categories={0: category})
-      for category, n, predicted in [
-          ("cat", 1, good), ("cat", 2, good), ("cat", 3, none), ("dog", 1, none)]
+      Video(name, predicted, good) for name, predicted in [
+          ("cat/0001", good), ("cat_0002", good), ("cat3/002", none), ("dog", none)]
   ]
   summary = evaluate(protocols.youtube_objects(), videos).summary
   assert summary["J-cat"] == pytest.approx(2 / 3)

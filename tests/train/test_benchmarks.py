@@ -8,16 +8,21 @@ import pytest
 
 from vosjax.train import benchmarks, run
 
-NAMES = ("davis", "fbms", "synthvos", "voc", "youtube_objects", "youtube_vos")
+NAMES = (
+    "davis", "fbms", "segtrack_v2", "synthvos", "voc", "youtube_objects", "youtube_vos"
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(("task", "year", "rules"), [
-    ("objects", "2017", ["davis2017", None, "davis2017", None, None, "youtube-vos"]),
-    ("objects", "2016", ["davis2016", None, "davis2017", None, None, "youtube-vos"]),
+    ("objects", "2017",
+     ["davis2017", None, "segtrack-v2", "davis2017", None, None, "youtube-vos"]),
+    ("objects", "2016",
+     ["davis2016", None, "segtrack-v2", "davis2017", None, None, "youtube-vos"]),
     ("primary", "2016",
-     ["davis2016", "fbms", "davis2016", None, "youtube-objects", None]),
+     ["davis2016", "fbms", "segtrack-v2-unsupervised", "davis2016", None,
+      "youtube-objects", None]),
     ("proposals", "2017",
-     ["davis2017-unsupervised", None, "davis2017-unsupervised",
+     ["davis2017-unsupervised", None, None, "davis2017-unsupervised",
       "davis2017-unsupervised", None, None]),
 ])  # fmt: skip
 def test_data_set_and_task_choose_the_rule(get_config, task, year, rules):

@@ -83,6 +83,28 @@ def test_davis_2016_has_its_own_variant(get_config, trained, davis, tmp_path):
   assert summary["T-Mean"] is not None  # bear is in the list for T
 
 
+def test_segtrack_v2_is_scored_by_both_its_rules(get_config, trained, sets, tmp_path):
+  root = tmp_path / "SegTrackv2"
+  for name in ("bmx", "drift"):
+    sets.write(root, name, 4, {t: sets.truth(t) for t in range(4)}, suffix="png")
+  config = cosnet(get_config, trained, "segtrack_v2", root)
+  _, rows = evaluate(config, tmp_path / "primary")
+  frames = {name: row["frames"] for name, row in rows.items()}
+  every = [f"{t:05}" for t in range(4)]
+  assert frames == {"bmx": every, "drift": every}
+  config = get_config("agame:paper")
+  config.mode = "evaluate"
+  config.data.root = str(root)
+  config.evaluation.update(
+      dataset="segtrack_v2", subset="test", checkpoint=trained("agame").path
+  )
+  summary, rows = evaluate(config, tmp_path / "objects")
+  assert set(rows) == {"bmx_1", "bmx_2", "drift_1", "drift_2"}
+  assert rows["bmx_2"]["frames"] == every[1:]
+  j = [row["J"]["mean"] for row in rows.values()]
+  assert summary["J-Mean"] == pytest.approx(np.mean(j)) and any(j)
+
+
 def on_youtube_vos(config, checkpoint, root):
   config.mode = "evaluate"
   config.data.youtube_vos = str(root / "train")

@@ -33,6 +33,14 @@ DEFAULT_SETS = {
 }
 UNSUPERVISED = ("Annotations_unsupervised", "Annotations")
 
+# Option -> the data sets that it means something for.
+OPTIONS = {
+    "--match": ("davis2017", "youtube-vos", "segtrack-v2"),
+    "--train-meta": ("youtube-vos",),
+    "--count-first-frames": ("youtube-vos",),
+    "--no-stability": ("davis2016",),
+}
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of `vosjax evaluate`."""
@@ -81,6 +89,11 @@ def run(args: argparse.Namespace) -> None:
   """
   if args.workers < 1:
     raise ValueError(f"--workers is {args.workers}; it must be 1 or more.")
+  for option, known in OPTIONS.items():
+    if vars(args)[option[2:].replace("-", "_")] and args.dataset not in known:
+      raise ValueError(
+          f"{option} means nothing for {args.dataset}, only for {', '.join(known)}. "
+          "Leave it out.")
   if args.out is not None:
     _check_writable(args.out)
   unsupervised = args.dataset.endswith("unsupervised")

@@ -178,7 +178,7 @@ class VideoFiles:
     frames: picture files in temporal order.
     masks: annotation file of each frame, None where it has none.
     boxes: PASCAL VOC's XML of each frame, or nothing.
-    layers, binary, coding, values, objects: as in `PreparedVideo`.
+    layers, binary, coding, values, objects, attributes: as in `PreparedVideo`.
   """
 
   name: str
@@ -190,6 +190,7 @@ class VideoFiles:
   coding: str = "ids"
   values: tuple[int, ...] = ()
   objects: Mapping[int, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+  attributes: tuple[str, ...] = ()
 
   @property
   def frame_names(self) -> tuple[str, ...]:
@@ -205,7 +206,7 @@ def encode_video(video: VideoFiles) -> dict[str, Any]:
       for frame, mask, xml in zip(video.frames, video.masks, boxes, strict=True)]
   return record(
       video.name, frames, binary=video.binary, coding=video.coding,
-      values=video.values, objects=video.objects,
+      values=video.values, objects=video.objects, attributes=video.attributes,
       layers=[path.read_bytes() for path in video.layers])
 
 

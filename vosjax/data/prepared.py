@@ -45,6 +45,7 @@ def features() -> tfds.features.FeaturesDict:
       "coding": tfds.features.Text(),  # a key of CODINGS: how pixels mean objects
       "values": tfds.features.Sequence(tfds.features.Scalar(np.int64)),
       "objects": tfds.features.Text(),  # JSON: id -> what the set says of the object
+      "attributes": tfds.features.Sequence(tfds.features.Text()),  # of the video
       # Annotations as bytes, not as Image: TFDS would turn palettes into colours.
       "frames": tfds.features.Dataset({
           "name": tfds.features.Text(),
@@ -65,6 +66,7 @@ def record(
     coding: str = "ids",
     values: Sequence[int] = (),
     objects: Mapping[int, Mapping[str, Any]] | None = None,
+    attributes: Sequence[str] = (),
     layers: Iterable[bytes] = (),
 ) -> dict[str, Any]:
   """The record of one video, for a builder; the arguments as in `PreparedVideo`."""
@@ -72,7 +74,8 @@ def record(
     raise ValueError(f"coding: {coding!r} unknown; the known are {list(CODINGS)}.")
   return {
       "name": name, "binary": binary, "coding": coding, "values": list(values),
-      "objects": json.dumps(objects or {}), "layers": list(layers),
+      "objects": json.dumps(objects or {}), "attributes": list(attributes),
+      "layers": list(layers),
       "frames": [frame._asdict() for frame in frames]}
 
 
@@ -90,6 +93,7 @@ class PreparedVideo:
       "values".
     objects: id -> what the data set says of the object, e.g. `category`, `seen`
       and `frames` of YouTube-VOS.
+    attributes: what the data set says of the video, as DAVIS 2016 does.
     layers: where each object has a mask file of its own, those of all frames, frame
       by frame.
   """
@@ -101,6 +105,7 @@ class PreparedVideo:
   coding: str = "ids"
   values: tuple[int, ...] = ()
   objects: Mapping[int, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+  attributes: tuple[str, ...] = ()
   layers: tuple[bytes, ...] = ()
 
   @property
@@ -213,6 +218,7 @@ class PreparedFolder:
         binary=bool(stored["binary"]), coding=stored["coding"].decode(),
         values=tuple(map(int, stored["values"])),
         objects={int(i): found for i, found in objects.items()},
+        attributes=tuple(name.decode() for name in stored["attributes"]),
         layers=tuple(stored["layers"]))
 
   def __getstate__(self):  # a worker opens the files itself

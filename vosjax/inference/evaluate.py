@@ -100,7 +100,13 @@ def _score_files(
   video, problems = files.load(slice(None) if match_first else protocol.scored)
   if video is None:
     return [], problems
-  return _score(protocol, matching.match_first_frame(video) if match_first else video)
+  if match_first:
+    problems += matching.problems(video)
+    if problems:
+      return [], problems
+    video = matching.match_first_frame(video)
+  problems += protocol.problems(video)
+  return ([], problems) if problems else (protocol.score(video), [])
 
 
 def _score(protocol: Protocol, video: Video) -> Outcome:

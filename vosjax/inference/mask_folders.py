@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import dataclasses
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -40,7 +39,8 @@ class MaskFiles:
     """Reads all files; only `needed` frames must have a prediction.
 
     Returns:
-      The video, or None and all that is wrong with its files, one line each.
+      The video, and all that is wrong with its files, one line each. Predictions that
+      are not usable are empty in it; where the truth is not, there is no video.
     """
     folder = self.prediction[0].parent
     if not folder.is_dir():
@@ -71,10 +71,12 @@ class MaskFiles:
           "resize with nearest neighbour.")
 
     with concurrent.futures.ThreadPoolExecutor(_DECODERS) as pool:
-      problems = [line for line in pool.map(read, pictures) if line]
-    if problems:
+      lines = list(pool.map(read, pictures))
+    problems = [line for line in lines if line]
+    if any(lines[: len(self.truth)]):
       return None, problems
-    return Video(self.name, volumes[1], volumes[0], self.frames, self.categories), []
+    video = Video(self.name, volumes[1], volumes[0], self.frames, self.categories)
+    return video, problems
 
 
 def find(
@@ -123,7 +125,7 @@ def find(
     truth = tuple(sorted((truth_root / name).glob("*.png")))
     found.append(MaskFiles(
         name, truth, tuple(predicted_root / name / path.name for path in truth),
-        categories.get(name) or {0: category_of(name)}))
+        categories.get(name, {})))
   return found
 
 
@@ -138,11 +140,6 @@ def read_subset(root: Path, subset: str) -> list[str]:
   raise ValueError(
       f"--set: no list {subset!r} in {sets}; there are {known}. Give one of these, or "
       "a text file with one sequence a line.")
-
-
-def category_of(name: str) -> str:
-  """Category in a sequence's name: `cat/0001`, `cat_0001` and `cat0001` are cats."""
-  return re.split(r"[/_\-\d]", name, maxsplit=1)[0] or name
 
 
 def seen_categories(meta: Path) -> frozenset[str]:

@@ -50,6 +50,16 @@ class FirstFrameMatcher:
     return labels
 
 
+def problems(video: Video) -> list[str]:
+  """What keeps predicted instances from being matched, one line each."""
+  return [
+      f"{video.name}/{name}.png: holds id {VOID}, which is void and no instance; "
+      "number instances from 1."
+      for name, labels in zip(video.frames, video.prediction)
+      if labels.max() == VOID
+  ]
+
+
 def match_first_frame(video: Video) -> Video:
   """Renames predicted instances to the objects that they meet first.
 

@@ -5,6 +5,7 @@ their rules below are the ones in common use.
 """
 
 import dataclasses
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -157,10 +158,15 @@ def youtube_objects() -> Protocol:
   columns average the ten categories: both are given.
   """
 
+  def score(video: Video) -> list[Row]:
+    category = category_of(video.name)
+    return [
+        dataclasses.replace(row, category=category) for row in _score_foreground(video)]
+
   def summarize(rows: list[Row]) -> dict[str, float]:
     categories: dict[str, list[float]] = {}
     for row in rows:
-      categories.setdefault(row.category or row.sequence, []).append(row.j.mean)
+      categories.setdefault(row.category, []).append(row.j.mean)
     means = {name: float(np.mean(js)) for name, js in sorted(categories.items())}
     return {
         "J-Mean-by-Category": float(np.mean(list(means.values()))),
@@ -170,7 +176,7 @@ def youtube_objects() -> Protocol:
   return Protocol(
       "youtube-objects",
       "objects merged; all annotated frames; mean over categories and over videos",
-      _score_foreground, summarize)
+      score, summarize)
 
 
 def segtrack_v2() -> Protocol:
@@ -217,6 +223,11 @@ def build(name: str, **options: Any) -> Protocol:
     raise ValueError(
         f"unknown protocol {name!r}: the known ones are {', '.join(PROTOCOLS)}.")
   return PROTOCOLS[name](**options)
+
+
+def category_of(name: str) -> str:
+  """Category in a sequence's name: `cat/0001`, `cat_0001` and `cat0001` are cats."""
+  return re.split(r"[/_\-\d]", name, maxsplit=1)[0] or name
 
 
 def largest_id(truth: Integer[np.ndarray, "t h w"]) -> int:

@@ -118,7 +118,7 @@ def _predictions(
     video, _ = files.load(slice(None))
     return matching.match_first_frame(video).prediction.__getitem__
   table = np.arange(256, dtype=np.uint8)
-  if any(row.predicted_id != row.object_id for row in rows):
+  if rows[0].object_id is not None:
     table[:] = 0  # proposals without an object vanish
     for row in rows:
       table[row.predicted_id] = row.object_id
@@ -209,7 +209,7 @@ def _all_rows(rows: Sequence[Row]) -> str:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-  head = "".join(f"<th>{name}</th>" for name in heads)
+  head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
   body = "".join(
       f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
       for row in rows)
@@ -217,7 +217,9 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _percent(value: float) -> str:
-  return "–" if math.isnan(value) else f"{100 * value:.1f}"
+  if math.isnan(value):
+    return "–"
+  return f"{round(100 * value, 1) + 0.0:.1f}"  # no minus before 0.0
 
 
 def _mean_j(rows: Sequence[Row]) -> float:

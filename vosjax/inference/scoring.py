@@ -21,7 +21,7 @@ class Video:
       may hold anything.
     truth: object ids as stored, 255 = void.
     frames: names of the frames; counted from 00000 by default.
-    categories: of the objects by id, or of the sequence under id 0.
+    categories: of the objects by id, where the data set tells.
   """
 
   name: str
@@ -102,7 +102,7 @@ def merged_row(
       None if void is None else void[scored])
   return Row(
       video.name, video.name, video.frames[scored],
-      scores.region[0], scores.contour[0], category=video.categories.get(0))
+      scores.region[0], scores.contour[0])
 
 
 def object_rows(

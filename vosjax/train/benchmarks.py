@@ -238,6 +238,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         _davis, _IDS | {"primary": "davis2016"}, "root", unlabelled=_all_frames
     ),
     "fbms": _sparse("fbms", {"primary": "fbms"}),
+    "segtrack_v2": _sparse(
+        "segtrack_v2", {"objects": "segtrack-v2", "primary": "segtrack-v2-unsupervised"}
+    ),
     "youtube_objects": _sparse("youtube_objects", {"primary": "youtube-objects"}),
     "youtube_vos": _sparse(
         "youtube_vos",

@@ -18,7 +18,6 @@ from vosjax.data.sources import VOID, Video
 from vosjax.inference import export
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.given import given_labels
-from vosjax.inference.mask_folders import category_of
 from vosjax.inference.results import CSV_COLUMNS, Result, average
 from vosjax.inference.scoring import Video as ScoredVideo
 from vosjax.train.recipe import Baselines, Segment
@@ -103,7 +102,7 @@ def annotated(predicted: Predicted, video: Video) -> ScoredVideo:
       predicted[kept],
       np.stack([truth[t] for t in kept]),
       tuple(video.frame_names[t] for t in kept),
-      {0: category_of(video.name)} | getattr(video, "categories", {}),
+      getattr(video, "categories", {}),
   )
 
 
