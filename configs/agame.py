@@ -53,18 +53,21 @@ def embedded():
   # In small frames, finer features and larger objects: the network then sees as much
   # of them as in the paper's frames. Minutes of training bear little clutter.
   config.data.update(
-      synthvos_videos=2000, synthvos_in_memory=True, synthvos_object_size=1.7,
-      synthvos_clutter=0.3, synthvos_camouflage=0.1, synthvos_speed=2.0,
-      synthvos_void=0.0,
+      synthvos_videos=1200, synthvos_length=6, synthvos_in_memory=True,
+      synthvos_object_size=1.7, synthvos_clutter=0.3, synthvos_camouflage=0.1,
+      synthvos_speed=2.0, synthvos_void=0.0,
   )  # fmt: skip
-  # Pairs of frames first: more objects a second, and none of the network's own errors.
+  # Pairs of frames first: they settle the batch statistics, and hold none of the
+  # network's own errors. Then many steps of one clip each, which teach more than few of
+  # several do.
   config.stages.early = base.agame_stage(
-      size=(96, 160), batch_size=4, clip_length=2, num_steps=1520, steps_per_epoch=190,
-      learning_rate=3e-3, lr_decay=0.85, weight_decay=1e-5,
+      size=(96, 160), batch_size=4, clip_length=2, num_steps=400, steps_per_epoch=50,
+      learning_rate=3e-3, lr_decay=0.85, weight_decay=1e-5, max_grad_norm=1.0,
   )  # fmt: skip
   config.stages.main = base.agame_stage(
-      size=(96, 160), batch_size=2, clip_length=4, num_steps=1200, steps_per_epoch=120,
-      learning_rate=1e-3, lr_decay=0.75, weight_decay=1e-5,
+      size=(96, 160), batch_size=1, clip_length=4, num_steps=2500, steps_per_epoch=250,
+      learning_rate=1e-3, lr_decay=0.75, weight_decay=1e-5, max_grad_norm=1.0,
+      frozen_batch_stats=True,
   )  # fmt: skip
   for stage in config.stages.values():
     stage.sources.synthvos = 1.0
@@ -83,8 +86,9 @@ def smoke():
   config.model.fields.update(width=4, features=16, fusion_features=8)
   del config.stages.early
   config.stages.main.update(
-      size=(32, 48), batch_size=2, clip_length=3, num_steps=20, steps_per_epoch=10
-  )
+      size=(32, 48), batch_size=2, clip_length=3, num_steps=20, steps_per_epoch=10,
+      frozen_batch_stats=False,
+  )  # fmt: skip
   base.every_few_steps(config)
   config.evaluation.update(
       size=(32, 48), length=5, max_objects=2, num_videos=2, num_previews=1
@@ -108,12 +112,13 @@ def davis_folder():
   config = embedded()
   config.title = "A-GAME, a small network on a DAVIS-layout folder, at 240 rows."
   config.data.update(year="2016", resolution="240p")
-  del config.stages.early
+  config.stages.early.update(num_steps=200, steps_per_epoch=50, learning_rate=1e-3)
   config.stages.main.update(
-      size=(240, 432), batch_size=2, num_steps=2000, steps_per_epoch=200,
-      learning_rate=5e-4, zoom=True,
-  )  # fmt: skip
-  config.stages.main.sources.update(synthvos=0.5, davis=0.5)
+      num_steps=2000, steps_per_epoch=200, learning_rate=5e-4, zoom=True
+  )
+  for stage in config.stages.values():
+    stage.size = (240, 432)
+    stage.sources.update(synthvos=0.5, davis=0.5)
   config.validation.every_steps = 500
   config.evaluation.update(dataset="davis", num_videos=0)
   return config

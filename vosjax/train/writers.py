@@ -81,7 +81,9 @@ def draw_curves(workdir: pathlib.Path) -> None:
     for name in names:
       _draw(axes, [line for line in lines if name in line], name)
     axes.set(title=title, xlabel="step")
-    axes.grid(alpha=0.3)
+    if title == "loss" and min(axes.dataLim.y0, axes.dataLim.y1) > 0:
+      axes.set_yscale("log")  # the first steps would flatten all others
+    axes.grid(alpha=0.3, which="both")
     if len(names) > 1:
       axes.legend(frameon=False)
   temporary = workdir / ".curves.png"
