@@ -116,8 +116,8 @@ def _stage(changes: dict[str, Any], **own: Any) -> ConfigDict:
   options.steps_per_epoch = 1000  # updates; what falls once an epoch counts in these
   options.learning_rate = 1e-4
   options.weight_decay = 0.0  # added to the gradient
-  # Longer gradients are shortened to it; 0: none are, as in all released programs but
-  # RIS's. Training from noise through time needs it: a few steps undo hundreds.
+  # Longer gradients are shortened to it; 0: none are, as in all released programs.
+  # Through time, from noise, a few long ones can undo hundreds of steps.
   options.max_grad_norm = 0.0
   # Share of each source among the samples, see vosjax.train.feeds.
   options.sources = ConfigDict({"synthvos": 0.0, "davis": 0.0, "youtube_vos": 0.0})

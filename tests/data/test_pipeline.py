@@ -6,9 +6,14 @@ import pytest
 
 from vosjax.data import pipeline, transforms
 from vosjax.data.folders import DavisFolder, FolderVideo
+from vosjax.data.recycling import Recycler
 
 CHAIN = (transforms.SampleClip(3), transforms.Resize((12, 16)),
          transforms.ChooseObject(5), transforms.RandomZoom(), transforms.RandomFlip())
+
+
+def address(array):
+  return array.__array_interface__["data"][0]
 
 
 def run(source, **options):
@@ -171,13 +176,28 @@ def test_a_batch_that_is_kept_is_not_written_again(davis):
   assert_same(kept, copies)
 
 
-def test_memory_of_batches_that_are_gone_is_used_again(davis):
-  source = DavisFolder(str(davis))
-  places = [
-      batch["frames"].__array_interface__["data"][0]
+def test_batches_are_made_in_the_memory_of_one_recycler(davis, monkeypatch):
+  made = []  # one list of arrays' places for each recycler
+
+  class Spy(Recycler):
+    def __init__(self):
+      super().__init__()
+      self.places = []
+      made.append(self.places)
+
+    def empty(self, *shape):
+      array = super().empty(*shape)
+      self.places.append(address(array))
+      return array
+
+  monkeypatch.setattr(pipeline, "Recycler", Spy)
+  places = {
+      address(batch[kind])
       for batch in pipeline.batches(
-          [source], None, CHAIN, batch_size=2, seed=7, num_steps=40)]
-  assert len(set(places)) < 20
+          [DavisFolder(str(davis))], None, CHAIN, batch_size=2, seed=7, num_steps=40)
+      for kind in ("frames", "labels")}
+  assert len(made) == 1 and len(made[0]) == 2 * 40
+  assert places == set(made[0]) and len(places) < 40
 
 
 def test_frames_are_decoded_once_and_only_for_their_batch(davis, monkeypatch):

@@ -19,7 +19,9 @@ def test_memory_of_what_is_gone_is_used_again():
   assert first.shape == (3, 4, 5) and first.dtype == np.uint8 and first.flags.writeable
   place = address(first)
   del first
+  others = [np.empty(60, np.uint8) for _ in range(8)]  # what is free, they take
   assert address(recycler.empty(5, 12)) == place  # of the same size, in another shape
+  assert place not in map(address, others)
 
 
 def test_memory_that_is_in_use_is_left_alone():

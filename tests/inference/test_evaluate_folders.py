@@ -139,6 +139,10 @@ def test_youtube_vos_learns_from_the_training_set_what_is_seen(tmp_path, capsys)
   arguments = [submission, "--dataset", "youtube-vos", "--root", root, "--workers", "1"]
   assert evaluate(*arguments) == 2
   assert "--train-meta FILE" in capsys.readouterr().err
+  nameless = tmp_path / "meta.json"  # as sets come whose categories are not told
+  nameless.write_text('{"videos": {"x": {"objects": {"1": {"frames": ["0"]}}}}}')
+  assert evaluate(*arguments, "--train-meta", nameless) == 2
+  assert f"{nameless}: names no category" in capsys.readouterr().err
   meta = {"videos": {"x": {"objects": {"1": {"category": "cat"}}}}}
   (tmp_path / "train").mkdir()
   (tmp_path / "train" / "meta.json").write_text(json.dumps(meta))

@@ -55,6 +55,15 @@ def test_a_model_is_not_scored_by_a_rule_of_others(
   assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("mode", ["evaluate", "predict"])
+def test_a_model_that_nobody_knows_is_named(get_config, trained, mode):
+  config = get_config("agame:paper")
+  config.mode, config.model.name = mode, "game"
+  config.evaluation.checkpoint = trained("agame").path
+  with pytest.raises(ValueError, match=r"model.name is 'game'; .*known.*'agame'"):
+    run.run(config, None)
+
+
 def opening(get_config, root, dataset, subset, key="root"):
   config = get_config("cosnet:fbms")
   config.data[key] = str(root)

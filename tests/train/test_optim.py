@@ -64,11 +64,18 @@ def test_a_prefix_that_freezes_nothing_is_refused():
     optim.label_params(params(), ["backbone/stage2"])
 
 
+class Partly(nn.Module):
+  """A model of which a part is not trained."""
+
+  frozen = ("still",)
+
+
 @pytest.mark.parametrize(("limit", "expected"), [(0.0, 5.0), (1.0, 1.0), (9.0, 5.0)])
 def test_long_gradients_are_shortened_for_any_optimizer(limit, expected):
   recipe = Recipe(None, lambda *_: optax.identity(), None, None)
-  tx = recipe.tx(nn.Dense(1), ConfigDict({"max_grad_norm": limit}))
-  grads = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}
+  tx = recipe.tx(Partly(), ConfigDict({"max_grad_norm": limit}))
+  grads = {"a": jnp.array([3.0]), "b": jnp.array([4.0]), "still": jnp.array([99.0])}
   updates, _ = tx.update(grads, tx.init(grads), grads)
+  del updates["still"]  # which moves nothing, and must not count
   np.testing.assert_allclose(optax.tree.norm(updates), expected, rtol=1e-6)
   np.testing.assert_allclose(updates["b"] / updates["a"], 4 / 3, rtol=1e-6)

@@ -172,6 +172,17 @@ def test_stages_that_draw_the_same_videos_share_them(config):
   assert longer is not main
 
 
+@pytest.mark.parametrize("mode", ["evaluate", "predict", "benchmark"])
+def test_what_one_process_does_is_refused_to_several(
+    config, tmp_path, monkeypatch, mode
+):
+  monkeypatch.setattr(jax, "process_count", lambda: 2)
+  config.mode = mode
+  with pytest.raises(ValueError, match=f"'{mode}', the work of one .* there are 2. St"):
+    run.run(config, str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["checkpoint", "metrics", "scores"])
 def test_a_full_disk_stops_with_its_name_and_leaves_nothing_half_written(

@@ -143,10 +143,19 @@ def read_subset(root: Path, subset: str) -> list[str]:
 
 
 def seen_categories(meta: Path) -> frozenset[str]:
-  """Categories of all objects in a YouTube-VOS `meta.json`."""
-  return frozenset(
+  """Categories of all objects in a YouTube-VOS `meta.json`.
+
+  Raises:
+    ValueError: there are none; all objects would pass for unseen.
+  """
+  seen = frozenset(
       category for objects in read_categories(meta).values()
       for category in objects.values())
+  if not seen:
+    raise ValueError(
+        f"{meta}: names no category of an object. Give the meta.json of the "
+        "YouTube-VOS training set.")
+  return seen
 
 
 def _annotation_root(root: Path, names: Sequence[str]) -> Path:

@@ -29,14 +29,14 @@ class Benchmark(NamedTuple):
   Attributes:
     open: its videos, by configuration, and whether all must be annotated.
     rules: name of the protocol, as `vosjax evaluate` knows it, by task.
-    folder: key of `data` that names the folder; "": nothing that could be sent in.
+    sent_in: others score predictions of it, too.
     late: objects may be given in any frame; otherwise in a video's first one alone.
     unlabelled: names of a video's frames whose annotation scores need and have not.
   """
 
   open: Callable[[ConfigDict, bool], Source]
   rules: Mapping[str, str]
-  folder: str = ""
+  sent_in: bool = False
   late: bool = False
   unlabelled: Callable[[Any], list[str]] | None = None
 
@@ -111,8 +111,8 @@ def open_source(config: ConfigDict) -> Source:
     ValueError: they are not there, or the data set is not one to send in.
   """
   benchmark = of(config)
-  if not benchmark.folder:
-    known = sorted(name for name, other in BENCHMARKS.items() if other.folder)
+  if not benchmark.sent_in:
+    known = sorted(name for name, other in BENCHMARKS.items() if other.sent_in)
     raise ValueError(
         f"evaluation.dataset is {config.evaluation.dataset!r}, of which there is "
         f"nothing to predict for others. Choose one of {known}."
@@ -182,7 +182,9 @@ def _plain(name, key, config, labelled):
 
 def _sparse(name, rules, key="root", **fields):
   """A data set of which some frames are annotated."""
-  return Benchmark(functools.partial(_plain, name, key), rules, key, **fields)
+  return Benchmark(
+      functools.partial(_plain, name, key), rules, sent_in=True, **fields
+  )
 
 
 def _all_frames(video):
@@ -235,7 +237,10 @@ _IDS = {"objects": "davis2017", "proposals": "davis2017-unsupervised"}
 BENCHMARKS: Mapping[str, Benchmark] = {
     "synthvos": Benchmark(_synthvos, _IDS | {"primary": "davis2016"}),
     "davis": Benchmark(
-        _davis, _IDS | {"primary": "davis2016"}, "root", unlabelled=_all_frames
+        _davis,
+        _IDS | {"primary": "davis2016"},
+        sent_in=True,
+        unlabelled=_all_frames,
     ),
     "fbms": _sparse("fbms", {"primary": "fbms"}),
     "segtrack_v2": _sparse(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import numpy as np
 import optax
 from jaxtyping import Array, Float, Integer
@@ -11,6 +12,7 @@ from ml_collections import ConfigDict
 
 from vosjax.data.sources import Source, Video
 from vosjax.inference.scoring import Video as ScoredVideo
+from vosjax.train.optim import TRAINED, label_params
 from vosjax.types import Variables, VideoBatch
 
 
@@ -75,8 +77,18 @@ class Recipe(NamedTuple):
   scoring: Callable[[ConfigDict, nn.Module], Scoring]
 
   def tx(self, model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
-    """The stage's optimizer, which sees gradients of `max_grad_norm` at most."""
+    """The stage's optimizer, which sees gradients of `max_grad_norm` at most.
+
+    The norm is that of what is trained: frozen parameters have gradients, too, where
+    the model does not stop them (COSNet's frozen normalisation).
+    """
     own = self.optimizer(model, stage)
     if not stage.max_grad_norm:
       return own
-    return optax.chain(optax.clip_by_global_norm(stage.max_grad_norm), own)
+
+    def is_trained(params):
+      labels = label_params(params, model.frozen)
+      return jax.tree.map(lambda label: label == TRAINED, labels)
+
+    shorten = optax.clip_by_global_norm(stage.max_grad_norm)
+    return optax.chain(optax.masked(shorten, is_trained), own)

@@ -54,8 +54,12 @@ def run(config: ConfigDict, workdir: str | None) -> None:
   }  # fmt: skip
   if config.mode not in modes:
     raise ValueError(f"mode is {config.mode!r}; known: {list(modes)}.")
-  if config.mode == "train" or processes.is_first():
-    modes[config.mode](config, workdir)
+  if config.mode != "train" and jax.process_count() > 1:
+    raise ValueError(
+        f"mode is {config.mode!r}, the work of one process, but there are "
+        f"{jax.process_count()}. Start a single one, without --coordinator."
+    )
+  modes[config.mode](config, workdir)
   processes.wait("the end")
 
 

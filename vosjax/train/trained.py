@@ -7,6 +7,7 @@ import flax.linen as nn
 from ml_collections import ConfigDict
 
 from vosjax import checkpoints, models
+from vosjax.train.recipes import recipe_of
 from vosjax.types import Variables
 
 
@@ -14,9 +15,11 @@ def load(config: ConfigDict, workdir: str | None) -> tuple[nn.Module, Variables]
   """Reads `evaluation.checkpoint`, or else WORKDIR/model.
 
   Raises:
-    ValueError: there is none, or it is of another model than the configuration.
+    ValueError: there is none, it is of another model than the configuration, or that
+      is of none.
   """
   directory = folder(config, workdir)
+  recipe_of(config)  # refuses what is no model
   model, variables = checkpoints.load(directory)
   if not isinstance(model, models.MODELS[config.model.name]):
     raise ValueError(
