@@ -162,6 +162,26 @@ def test_a_slot_sees_its_own_past_and_the_slots_before_it(tiny, previous):
   assert gaps.max((0, 1, 3, 4)).min() > 1e-3
 
 
+def test_without_spatial_recurrence_slots_meet_in_the_first_frame_alone(tiny):
+  """As released: T has nothing but the objects before to go by there."""
+  model, variables, features = tiny
+  model = model.clone(spatial=False)
+  decode = jax.jit(
+      lambda truth: decode_clip(model, variables, features, truth, previous="truth")
+  )
+  truth = jnp.zeros((1, 4, 2, *SIZE))
+
+  def moved(frame):
+    """How far each slot moves in each frame with a mask of the first slot."""
+    gaps = decode(truth) - decode(truth.at[:, frame, 0, 4:20, 8:30].set(1))
+    return jnp.abs(gaps).max((0, 3, 4))
+
+  assert moved(0)[0].min() > 1e-3
+  later = moved(1)  # which the third frame sees
+  assert later[2:, 0].min() > 1e-3
+  assert later[:, 1].max() < 1e-7
+
+
 def test_gradients_pass_through_time_and_from_object_to_object(tiny):
   """To the second slot in a second frame, from the first frame and the first slot."""
   model, variables, features = tiny
