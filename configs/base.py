@@ -6,7 +6,7 @@ Configurations change values of `get_config()` and add stages made by their mode
 
 from typing import Any
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 
 
 def get_config() -> ConfigDict:
@@ -98,7 +98,8 @@ def get_config() -> ConfigDict:
   config.evaluation.length = 24  # frames, for "synthvos"
   config.evaluation.max_objects = 5  # in a video, for "synthvos"
   # Of models that see other frames beside the one they segment (COSNet).
-  config.evaluation.references = 5  # how many; 0 to 7, or "all"
+  # How many, 0 to 7, or "all".
+  config.evaluation.references = FieldReference(5, field_type=object)
   config.evaluation.reference_policy = "uniform"  # or "random", "consecutive"
   config.evaluation.fusion = ""  # of references, see vosjax.models.COSNet; "": its own
   config.evaluation.compare_references = ()  # numbers to score beside

@@ -29,7 +29,7 @@ SCORINGS = {
     "uniform": {"reference_policy": "uniform"},
     "random": {"reference_policy": "random"},
     "consecutive": {"reference_policy": "consecutive"},
-    **{f"references_{n}": {"references": n} for n in (0, 1, 2, 5, 7)},
+    **{f"references_{n}": {"references": n} for n in (0, 1, 2, 5, 7, "all")},
 }
 # Whole benchmarks: a trained or converted network is scored on all of their videos, by
 # their own protocols. FOLDER is what datasets/build.py or datasets/export.py wrote, or

@@ -4,6 +4,10 @@ The two Gaussian kernels are applied with the permutohedral lattice, the filter 
 program with which the published numbers were made; it approximates the exact Gaussian.
 The lattices are laid out on the host, the mean field runs on any device.
 
+A frame of 480 x 854 takes about a second of one CPU core, of which four fifths lay out
+the lattice of the appearance kernel; the first frames also compile, once for each of
+few sizes of lattices.
+
 Sources: Krähenbühl and Koltun, Efficient Inference in Fully Connected CRFs with
 Gaussian Edge Potentials, NeurIPS 2011; Adams et al., Fast High-Dimensional Filtering
 Using the Permutohedral Lattice, Eurographics 2010.

@@ -7,7 +7,9 @@ from PIL import Image
 
 from vosjax import checkpoints, models
 from vosjax.__main__ import main
+from vosjax.cli import segment
 from vosjax.inference import edges, video_files
+from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import FrameResult
 
 SIZE = (24, 34)
@@ -83,6 +85,22 @@ def test_references_are_chosen_by_option(options, checkpoint, frames, tmp_path):
   code = vosjax(
       frames, "--checkpoint", checkpoint("cosnet"), "--out", tmp_path / "out", *options)
   assert code == 0
+
+
+def test_the_fusion_of_references_is_chosen_by_option(
+    checkpoint, frames, tmp_path, monkeypatch):
+  used = []
+
+  class Watched(VideoSegmenter):
+    def __init__(self, model, *args, **options):
+      used.append(model.fusion)
+      super().__init__(model, *args, **options)
+
+  monkeypatch.setattr(segment, "VideoSegmenter", Watched)
+  weights = (frames, "--checkpoint", checkpoint("cosnet"))
+  assert vosjax(*weights, "--out", tmp_path / "a", "--fusion", "prediction") == 0
+  assert vosjax(*weights, "--out", tmp_path / "b") == 0
+  assert used == ["prediction", "summary"]
 
 
 def test_a_video_of_one_frame(checkpoint, frames, tmp_path):
@@ -173,6 +191,8 @@ def test_options_that_a_model_does_not_have(checkpoint, frames, tmp_path, capsys
   assert "references is 3, but RVOS takes none" in complaint(
       capsys, *rvos, "--references", "3")
   assert "not for those of rvos" in complaint(capsys, *rvos, "--crf")
+  assert "--fusion is for cosnet's references; rvos takes none" in complaint(
+      capsys, *rvos, "--fusion", "joint")
   assert "--mask is given, but this rvos is zero-shot" in complaint(
       capsys, *rvos, "--mask", mask)
   one_shot = checkpoint("rvos", one_shot=True)

@@ -33,6 +33,7 @@ def flat(config, prefix=""):
     ("references_2", "evaluation.references", 2),
     ("references_5", "evaluation.references", 5),
     ("references_7", "evaluation.references", 7),
+    ("references_all", "evaluation.references", "all"),
 ])  # fmt: skip
 def test_a_row_of_the_tables_changes_one_key(prefix, variant, key, value):
   plain = flat(GET_CONFIG(prefix.rstrip("_")).to_dict())

@@ -19,6 +19,11 @@ def test_the_paper_recipe_has_the_numbers_of_the_program():
     assert (stage.rotation, stage.translation, stage.zoom) == (180.0, 0.0, (1.0, 1.0))
 
 
+def test_the_embedded_default_begins_with_two_objects():
+  first, second = GET_CONFIG("").stages.values()
+  assert (first.num_objects, second.num_objects) == (2, 0)
+
+
 def test_slides_and_program_differ_by_one_prediction():
   extra = {
       variant: {stage.extra_objects for stage in GET_CONFIG(variant).stages.values()}

@@ -26,6 +26,13 @@ def test_the_paper_s_losses_come_one_after_another():
     assert stage.num_steps == 20 * stage.steps_per_epoch
 
 
+def test_the_embedded_default_begins_with_two_objects_and_their_masks_alone():
+  first, second = stages("")
+  assert (first.num_objects, second.num_objects) == (2, 0)
+  assert dict(first.losses) == {"mask": 1.0, "class": 0.0, "box": 0.0, "stop": 0.0}
+  assert dict(second.losses) == {"mask": 1.0, "class": 0.1, "box": 0.0, "stop": 0.5}
+
+
 def test_leaves_have_no_classes_and_one_object_more_after_every_30_epochs():
   found = stages("paper_leaves")
   assert [stage.num_objects for stage in found] == list(range(2, 21))

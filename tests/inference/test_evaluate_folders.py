@@ -188,10 +188,14 @@ def test_first_frame_matching_needs_no_equal_ids(original, tmp_path, golden, cap
     write_masks(tmp_path / "zero-shot" / name, renamed)
   assert evaluate(
       tmp_path / "zero-shot", "--dataset", "davis2017", "--root", original,
-      "--match", "first-frame", "--workers", "1", "--out", tmp_path / "out") == 0
+      "--match", "first-frame", "--workers", "1", "--out", tmp_path / "out",
+      "--by-instances") == 0
   page = (tmp_path / "out" / "report.html").read_text()
   assert page.count("<img") == 2 * len(SEQUENCES)
-  assert re.search(r"^J&F-Mean +100\.0$", capsys.readouterr().out, re.MULTILINE)
+  said = capsys.readouterr().out
+  assert re.search(r"^J&F-Mean +100\.0$", said, re.MULTILINE)
+  for count in (1, 2, 3):  # RVOS's table by the number of objects in a video
+    assert re.search(rf"^ +{count} +1 +100\.0 +100\.0$", said, re.MULTILINE), said
 
 
 @pytest.mark.parametrize("dataset, sequence, score", [

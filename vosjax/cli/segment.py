@@ -13,6 +13,7 @@ from vosjax import checkpoints, convert, models, viz
 from vosjax.cli.convert import PARTS
 from vosjax.inference import edges, export, references, video_files
 from vosjax.inference.engine import VideoSegmenter
+from vosjax.models.cosnet import Fusion
 
 EXAMPLE = """
 examples:
@@ -46,11 +47,11 @@ NO_MASK = (
     "--mask is missing: {model} follows the objects that a mask of the first frame "
     "shows. Give --mask FIRST.png, or a folder of masks named after frames."
 )
-
 NEEDLESS_MASK = (
     "--mask is given, but this {model} is zero-shot and finds objects by itself. Leave "
     "it out."
 )
+NO_FUSION = "--fusion is for cosnet's references; {model} takes none. Leave it out."
 NO_PRIMARY = "--crf is for the one object that cosnet finds, not for those of {model}."
 
 DEFAULT_MODEL = "agame"
@@ -90,6 +91,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
       help="spread over the video, drawn once, or next to the frame (default uniform)",
   )
   cosnet.add_argument(
+      "--fusion", choices=get_args(Fusion),
+      help="of several references: the mean of what is read from each, the mean of the "
+      "masks with each (the released test), one reading of all, or the released group "
+      "model (default: as the checkpoint says, summary if official)")  # fmt: skip
+  cosnet.add_argument(
       "--seed", type=int, default=0, metavar="N",
       help="of the random policy (default 0)")  # fmt: skip
   cosnet.add_argument(
@@ -124,7 +130,9 @@ def run(args: argparse.Namespace) -> None:
       "reference_policy": args.reference_policy,
       "seed": args.seed,
   }
-  segmenter, name = load_segmenter(args.checkpoint, args.model, **options)
+  segmenter, name = load_segmenter(
+      args.checkpoint, args.model, fusion=args.fusion, **options
+  )
   if segmenter.one_shot != (labels is not None):
     fault = NO_MASK if segmenter.one_shot else NEEDLESS_MASK
     raise ValueError(fault.format(model=name))
@@ -139,9 +147,19 @@ def run(args: argparse.Namespace) -> None:
 
 
 def load_segmenter(
-    checkpoint: pathlib.Path, expected: str | None, **options: Any
+    checkpoint: pathlib.Path,
+    expected: str | None,
+    *,
+    fusion: Fusion | None = None,
+    **options: Any,
 ) -> tuple[VideoSegmenter, str]:
-  """A segmenter with some options from a checkpoint, and the name of its model.
+  """A segmenter from a checkpoint, and the name of its model.
+
+  Args:
+    checkpoint: folder of the model.
+    expected: name of the model, if it must be a certain one.
+    fusion: of references, if not that of the checkpoint.
+    **options: of the segmenter.
 
   Raises:
     ValueError: there is no such checkpoint, it is of another model than the expected
@@ -155,6 +173,10 @@ def load_segmenter(
         f"{checkpoint}: is a checkpoint of {name}, not of {expected or DEFAULT_MODEL}. "
         "Give another --checkpoint" + (", or leave --model out." if names else ".")
     )
+  if fusion is not None:
+    if name != PRIMARY:
+      raise ValueError(NO_FUSION.format(model=name))
+    model = model.clone(fusion=fusion)
   return VideoSegmenter(model, variables, **options), name
 
 
@@ -230,6 +252,7 @@ def _describe(args, video) -> dict[str, Any]:
       "checkpoint_changed": _last_change(args.checkpoint),
       "references": args.references,
       "reference_policy": args.reference_policy,
+      "fusion": args.fusion,
       "seed": args.seed,
       "crf": args.crf,
   }

@@ -65,7 +65,10 @@ def measure(
   peak = matrix_peak(jnp.dtype(dtype))
   report("compilation")
   began = time.perf_counter()
-  clip = _Clip(*programs.prepare(model, variables), size, objects, batch)
+  prepared, folded = programs.prepare(model, variables)
+  if hasattr(prepared, "stop_early"):  # scores of random weights end anywhere
+    prepared = prepared.clone(stop_early=False)
+  clip = _Clip(prepared, folded, size, objects, batch)
   clip.step()
   compile_seconds = time.perf_counter() - began
   report(f"{frames} frames")

@@ -26,6 +26,8 @@ def prepare(model: nn.Module, variables: Variables) -> tuple[nn.Module, Variable
   fields = {"folded": True}
   if cpu and hasattr(model, "unroll_objects"):  # a fourth less time than as a loop
     fields["unroll_objects"] = True
+  if hasattr(model, "stop_early"):
+    fields["stop_early"] = model.readout.ends
   return model.clone(**fields), _fold(variables, cpu)
 
 

@@ -96,7 +96,9 @@ class COSNet(nn.Module):
       "joint": one softmax over all references' positions; "group": the released group
       model, which normalises twice and thereby reads little more than the mean of all
       features.
-    num_references: that a state holds.
+    num_references: that a state holds. Segmenting at 473 x 473 takes 21 MiB beside
+      their features with one, 53 with five and 60 with seven (81 with fusion
+      "prediction"); the affinity of five alone would be 247.
     size: rows and columns that frames are resized to; None leaves them as they are.
     remat: recompute blocks of the backbone in the backward pass.
     folded: the variables come from `fold`.

@@ -4,6 +4,7 @@ Source: Romera-Paredes and Torr, Recurrent Instance Segmentation, ECCV 2016, and
 program, whose weights were never released in a form that could be compared.
 """
 
+import functools
 from typing import Literal
 
 import flax.linen as nn
@@ -16,6 +17,7 @@ from vosjax.models.api import Readout
 from vosjax.models.backbones.fcn import FCN8, centre
 from vosjax.models.modules.conv import Conv, Dtype
 from vosjax.models.modules.conv_lstm import ConvLSTMCell
+from vosjax.models.modules.sequence import decode_until_stop
 from vosjax.models.modules.spatial_inhibition import SpatialInhibition, uniform
 from vosjax.ops import antialias, resize
 from vosjax.ops.masks import clip_probability
@@ -52,7 +54,8 @@ class RIS(nn.Module):
 
   Attributes:
     extractor: of the features. "convolutions": 3x3, each with a ReLU (leaves); "fcn8":
-      FCN-8s at stride 8, whose VGG-16 is not trained (people).
+      FCN-8s at stride 8 (people), whose VGG-16 is not trained: ImageNet weights must
+      be put into its variables, which no converter here does.
     channels: of features and states; 100 for people.
     num_convolutions: of the extractor of that name.
     stride: of its features, a power of two; masks are enlarged as probabilities.
@@ -67,6 +70,8 @@ class RIS(nn.Module):
     size: rows and columns that images are resized to at inference; None leaves them
       as they are, but for a border that fills the last stride.
     unroll_objects: objects per iteration of the scan; a matter of speed alone.
+    stop_early: decode no slot behind the last sequence's end, see `decode_until_stop`.
+      A matter of speed alone; has no gradient.
     remat: recompute the convolutions of the features in the backward pass.
     folded: RIS has no BatchNorm; there is nothing to fold.
     dtype: of convolutions; states and logits stay in float32.
@@ -82,6 +87,7 @@ class RIS(nn.Module):
   threshold: float = 0.9
   size: tuple[int, int] | None = None
   unroll_objects: int = 1
+  stop_early: bool = False
   remat: bool = False
   folded: bool = False
   dtype: Dtype = None
@@ -171,16 +177,26 @@ class RIS(nn.Module):
       self, state: RISState, features: RISFeatures, active: Active
   ) -> tuple[RISState, Prediction]:
     """Decodes one object per slot; slots that are not active take part too."""
-    hidden = self.decode(features, active.shape[1])
+    if self.stop_early:
+      start, score = self._start(features), self.readout.score
+      follow = functools.partial(RIS._decode_next, features=features)
+      return state, decode_until_stop(self, follow, start, active, score)
+    return state, self._read(self.decode(features, active.shape[1]), features.size)
+
+  def _decode_next(self, states, features):
+    states, hidden = self._decode_object(states, features.gates)
+    return states, self._read(hidden[:, None], features.size)
+
+  def _read(self, hidden, size):
+    """Masks and scores of objects."""
     b, o, h, w, c = hidden.shape
     scores = self._score(hidden)
     logits = self.inhibition(hidden.reshape(b * o, h, w, c))
-    if (h, w) != features.size:
-      probs = self._enlarge(jax.nn.sigmoid(logits)[..., None], features.size)
+    if (h, w) != size:
+      probs = self._enlarge(jax.nn.sigmoid(logits)[..., None], size)
       probs = clip_probability(probs[..., 0])
       logits = jnp.log(probs) - jnp.log1p(-probs)
-    logits = logits.reshape(b, o, *features.size)
-    return state, Prediction(logits, {"score_logits": scores})
+    return Prediction(logits.reshape(b, o, *size), {"score_logits": scores})
 
   def _enlarge(self, probs, size):
     """FCN-8s sees a border beyond the image, which is cut off."""
@@ -193,7 +209,6 @@ class RIS(nn.Module):
       self, features: RISFeatures, num_objects: int
   ) -> Float[Array, "b o h w c"]:
     """Hidden maps of the second cell, one per object."""
-    start = self.cells[0].initial_state(*features.gates.shape[:3])
     scan = nn.scan(
         RIS._decode_object,
         variable_broadcast="params",
@@ -203,7 +218,11 @@ class RIS(nn.Module):
         length=num_objects,
         unroll=self.unroll_objects,
     )
-    return scan(self, (start, start), features.gates)[1]
+    return scan(self, self._start(features), features.gates)[1]
+
+  def _start(self, features):
+    """States of both cells before the first object."""
+    return (self.cells[0].initial_state(*features.gates.shape[:3]),) * 2
 
   def _decode_object(self, states, shared):
     lower, upper = self.cells

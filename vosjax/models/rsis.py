@@ -4,6 +4,8 @@ Source: Salvador et al., Recurrent Neural Networks for Semantic Instance Segment
 arXiv 1712.00617.
 """
 
+import functools
+
 import flax.linen as nn
 import flax.struct
 import jax.numpy as jnp
@@ -16,6 +18,7 @@ from vosjax.models.modules.recurrent_decoder import (
     SkipMode,
     torch_init,
 )
+from vosjax.models.modules.sequence import decode_until_stop
 from vosjax.models.modules.skip_encoder import SkipEncoder
 from vosjax.ops import antialias
 from vosjax.types import Active, Frames, Masks, Prediction, record
@@ -66,6 +69,8 @@ class RSIS(nn.Module):
       gates; training from noise for minutes tells objects apart sooner so. The
       released program does without.
     unroll_objects: objects per iteration of the scan; a matter of speed alone.
+    stop_early: decode no slot behind the last sequence's end, see `decode_until_stop`.
+      A matter of speed alone where the sequence ends there; has no gradient.
     frozen_stages: stages of the backbone that are not trained.
     remat: recompute blocks of the backbone in the backward pass.
     folded: the variables come from `fold`.
@@ -83,6 +88,7 @@ class RSIS(nn.Module):
   skip_stops: bool = False
   balanced_init: bool = False
   unroll_objects: int = 1
+  stop_early: bool = False
   size: tuple[int, int] | None = None
   frozen_stages: tuple[str, ...] = ()
   remat: bool = False
@@ -161,7 +167,20 @@ class RSIS(nn.Module):
       self, state: RSISState, features: RSISFeatures, active: Active
   ) -> tuple[RSISState, Prediction]:
     """Decodes one object per slot; slots that are not active take part too."""
+    if self.stop_early:
+      start = self.decoder.start(features.levels)
+      follow = functools.partial(RSIS._decode_next, features=features)
+      stop = self.readout.score
+      return state, decode_until_stop(self, follow, start, active, stop)
     hidden = self.decoder(features.levels, (), jnp.zeros(active.shape, bool))
+    return state, self._read(hidden, features.size)
+
+  def _decode_next(self, states, features):
+    states, hidden = self.decoder.follow(states, features.levels)
+    return states, self._read(hidden, features.size)
+
+  def _read(self, hidden, size):
+    """Masks and scores of objects."""
     side = jnp.concatenate([x.max((2, 3)) for x in hidden], axis=-1)
     aux = {
         "class_logits": self.classify(side),
@@ -169,8 +188,7 @@ class RSIS(nn.Module):
     }
     if self.box_head:
       aux["boxes"] = nn.sigmoid(self.box(side))
-    logits = self.decoder.logits(hidden[-1], features.size)
-    return state, Prediction(logits, aux)
+    return Prediction(self.decoder.logits(hidden[-1], size), aux)
 
   def update(
       self, state: RSISState, features: RSISFeatures, probs: Masks

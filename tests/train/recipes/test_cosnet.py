@@ -311,6 +311,27 @@ def test_rates_fall_to_zero_at_the_last_step_wherever_an_epoch_ends(config, num_
   assert bias == pytest.approx(-0.5 * num_steps**-0.9, rel=1e-3)
 
 
+@pytest.mark.parametrize(("key", "value", "text"), [
+    ("references", 8, "references is 8; expected 0 to 7, or 'all'"),
+    ("compare_references", (0, 9), "references is 9; expected 0 to 7"),
+    ("reference_policy", "near", "reference_policy is 'near'; known:"),
+    ("fusion", "mean", "evaluation.fusion is 'mean'; known: .'summary', 'prediction'"),
+])  # fmt: skip
+def test_a_run_that_cannot_be_scored_does_not_begin(config, key, value, text):
+  config.evaluation[key] = value
+  with pytest.raises(ValueError, match=text):
+    cosnet.RECIPE.scoring(config, None)
+
+
+def test_all_frames_can_be_references(config):
+  config.evaluation.update(references="all", compare_references=(0, "all"))
+  assert cosnet.RECIPE.scoring(config, None).task == "primary"
+  model = models.build("cosnet", **FIELDS)
+  variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, *SIZE, 3)))
+  names = cosnet.RECIPE.scoring(config, None).baselines(model, variables)
+  assert list(names) == ["0 references", "all references"]
+
+
 def test_models_are_scored_beside_fewer_references(config):
   config.evaluation.update(references=2, compare_references=(0, 1))
   config.model.fields.update(FIELDS)

@@ -77,6 +77,15 @@ def test_perfect_masks_have_the_least_loss(given, predicted, pictures):
   assert float(loss) == pytest.approx(-np.mean(COUNTS), abs=1e-5)
 
 
+def test_a_stage_says_what_counts_and_how_many_objects_are_decoded(monkeypatch):
+  seen = {}
+  monkeypatch.setattr(ris, "objective", lambda model, **options: seen.update(options))
+  for chosen, expected in ((2, 2), (0, 7)):  # 0: as many as the model has
+    stage = {"losses": {"score": 0.5}, "num_objects": chosen, "extra_objects": 3}
+    ris.RECIPE.objective(RIS(num_objects=7), ConfigDict(stage))
+    assert seen == {"num_objects": expected, "extra": 3, "score_weight": 0.5}
+
+
 def test_gradients_of_what_is_recurrent_are_clipped():
   stage = ConfigDict(
       {"learning_rate": 1.0, "lr_decay": 1.0, "steps_per_epoch": 1, "weight_decay": 0.0}

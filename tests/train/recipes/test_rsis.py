@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from scipy.optimize import linear_sum_assignment
 
+from vosjax.models import RSIS
 from vosjax.train.recipes import rsis
 
 LOSSES = {"mask": 1.0, "class": 0.1, "box": 0.0, "stop": 0.5}
@@ -121,6 +123,20 @@ def test_boxes(given, predicted, pictures):
   assert metrics["box_loss"] < 1e-12
   exact["boxes"][0, 3:] = 9  # no instance is there
   assert evaluate(given(box_head=True), exact, batch, box=1.0)[0] == metrics
+
+
+def test_a_stage_says_what_counts_and_how_many_objects_are_decoded(monkeypatch):
+  seen = {}
+
+  def watch(model, losses, *, num_objects):
+    seen.update(losses=losses, num_objects=num_objects)
+
+  monkeypatch.setattr(rsis, "objective", watch)
+  losses = {"mask": 1.0, "class": 0.2, "box": 0.0, "stop": 0.3}
+  for chosen, expected in ((2, 2), (0, 7)):  # 0: as many as the model has
+    stage = ConfigDict({"losses": losses, "num_objects": chosen})
+    rsis.RECIPE.objective(RSIS(num_objects=7), stage)
+    assert seen == {"losses": losses, "num_objects": expected}
 
 
 def test_a_box_loss_needs_a_box_head(given):

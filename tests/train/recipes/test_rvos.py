@@ -146,6 +146,57 @@ def test_with_inferred_masks_only_the_first_frames_are_given(tiny):
   assert changed_frames(tiny, "inferred", 1) == []
 
 
+@pytest.mark.parametrize("previous", ["truth", "inferred"])
+def test_a_slot_sees_its_own_past_and_the_slots_before_it(tiny, previous):
+  """What differs in the second slot alone never reaches the first, in no frame."""
+  model, variables, features = tiny
+  decode = jax.jit(
+      lambda truth: decode_clip(model, variables, features, truth, previous=previous)
+  )
+  truth = jnp.zeros((1, 4, 2, *SIZE))
+  gaps = jnp.abs(decode(truth) - decode(truth.at[:, :, 1, 4:20, 8:30].set(1)))
+  before, own = gaps.max((0, 1, 3, 4))
+  assert before < 1e-7
+  assert own > 1e-3
+  gaps = jnp.abs(decode(truth) - decode(truth.at[:, :, 0, 4:20, 8:30].set(1)))
+  assert gaps.max((0, 1, 3, 4)).min() > 1e-3
+
+
+def test_without_spatial_recurrence_slots_meet_in_the_first_frame_alone(tiny):
+  """As released: T has nothing but the objects before to go by there."""
+  model, variables, features = tiny
+  model = model.clone(spatial=False)
+  decode = jax.jit(
+      lambda truth: decode_clip(model, variables, features, truth, previous="truth")
+  )
+  truth = jnp.zeros((1, 4, 2, *SIZE))
+
+  def moved(frame):
+    """How far each slot moves in each frame with a mask of the first slot."""
+    gaps = decode(truth) - decode(truth.at[:, frame, 0, 4:20, 8:30].set(1))
+    return jnp.abs(gaps).max((0, 3, 4))
+
+  assert moved(0)[0].min() > 1e-3
+  later = moved(1)  # which the third frame sees
+  assert later[2:, 0].min() > 1e-3
+  assert later[:, 1].max() < 1e-7
+
+
+def test_gradients_pass_through_time_and_from_object_to_object(tiny):
+  """To the second slot in a second frame, from the first frame and the first slot."""
+  model, variables, features = tiny
+  features = jax.tree.map(lambda x: x[:2], features)
+  given = jnp.zeros((1, 2, 2, *SIZE)).at[:, 0, :, 4:20, 8:30].set(1)
+
+  def last(features, given):
+    decoded = decode_clip(model, variables, features, given, previous="truth")
+    return decoded[:, 1, 1].sum()
+
+  of_features, of_given = jax.jit(jax.grad(last, (0, 1)))(features, given)
+  assert all(jnp.abs(level.gates[0]).max() > 1e-6 for level in of_features.levels)
+  assert jnp.abs(of_given[:, 0, 0]).max() > 1e-6
+
+
 def test_no_gradient_passes_through_inferred_masks(tiny):
   """Without temporal recurrence, and a mask in the first frame only, none is left."""
   model, variables, features = tiny

@@ -15,6 +15,7 @@ from vosjax.types import record
 
 SkipMode = Literal["concat", "sum", "multiply", "none"]
 Maps = tuple[Float[Array, "..."], ...]  # one per level, coarse to fine
+States = tuple[ConvLSTMState, ...]  # likewise
 
 # PyTorch's default, U(-1, 1) / sqrt(fan_in).
 torch_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
@@ -129,10 +130,6 @@ class RecurrentDecoder(nn.Module):
       own: sum of `own_gates` at every level, or () if objects bring nothing.
       alone: objects that see zeros in place of the previous object's state.
     """
-    states = tuple(
-        cell.initial_state(*level.gates.shape[:3])
-        for cell, level in zip(self.cells, shared)
-    )
     scan = nn.scan(
         RecurrentDecoder._decode_object,
         variable_broadcast="params",
@@ -141,7 +138,22 @@ class RecurrentDecoder(nn.Module):
         out_axes=1,
         unroll=self.unroll,
     )
-    return scan(self, states, own, alone, shared)[1]
+    return scan(self, self.start(shared), own, alone, shared)[1]
+
+  def start(self, shared: tuple[LevelFeatures, ...]) -> States:
+    """States before the first object."""
+    return tuple(
+        cell.initial_state(*level.gates.shape[:3])
+        for cell, level in zip(self.cells, shared)
+    )
+
+  def follow(
+      self, states: States, shared: tuple[LevelFeatures, ...]
+  ) -> tuple[States, Maps]:
+    """The next of objects that bring nothing along: states, hidden maps [b 1 h w c]."""
+    alone = jnp.zeros(len(shared[0].gates), bool)
+    states, hidden = self._decode_object(states, (), alone, shared)
+    return states, tuple(x[:, None] for x in hidden)
 
   def _decode_object(self, states, own, alone, shared):
     keep = 1.0 - alone[:, None, None, None]

@@ -19,6 +19,7 @@ Source: Lu et al., CVPR 2019, and the released program.
 
 import functools
 from collections.abc import Mapping
+from typing import get_args
 
 import flax.linen as nn
 import jax
@@ -31,6 +32,7 @@ from ml_collections import ConfigDict
 from vosjax.data import pair_transforms, transforms
 from vosjax.data.sources import Source, Video
 from vosjax.inference.engine import VideoSegmenter
+from vosjax.inference.references import check as check_references
 from vosjax.losses.orthogonality import orthogonality_penalty
 from vosjax.losses.segmentation import (
     balanced_bce,
@@ -38,7 +40,7 @@ from vosjax.losses.segmentation import (
     mean_absolute_error,
     scaled_bce,
 )
-from vosjax.models.cosnet import upsample
+from vosjax.models.cosnet import Fusion, upsample
 from vosjax.train import alternation, feeds
 from vosjax.train.alternating_sgd import make_alternating_sgd
 from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring, Segment
@@ -219,6 +221,13 @@ def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
   """The primary object, beside the same weights with fewer references."""
   del model  # all find it
   options = config.evaluation
+  for count in (options.references, *options.compare_references):
+    check_references(count, options.reference_policy)
+  if options.fusion not in ("", *get_args(Fusion)):
+    raise ValueError(
+        f"evaluation.fusion is {options.fusion!r}; known: {list(get_args(Fusion))}, or "
+        "'' for that of the model."
+    )
   common = {
       "policy": options.reference_policy,
       "fusion": options.fusion,
