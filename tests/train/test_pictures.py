@@ -5,7 +5,7 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from vosjax.train import pictures
+from vosjax.train import feeds, pictures
 
 
 @pytest.fixture
@@ -33,3 +33,4 @@ def test_plants_that_are_scored_are_not_trained_on(config, tmp_path):
   names = [{source[i].name for i in range(len(source))} for source in (train, val)]
   assert (len(train), len(val)) == (8, 3)
   assert not names[0] & names[1]
+  assert feeds.origin(val) == f"from {folder}"
