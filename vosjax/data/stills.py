@@ -47,7 +47,7 @@ class Still:
 
   name: str
   image: Path | bytes
-  annotations: Mapping[str, Path | bytes]
+  annotations: Mapping[str, Path | bytes] = dataclasses.field(hash=False)
   read: Reader
   origin: str
 

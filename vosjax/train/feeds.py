@@ -12,7 +12,7 @@ from vosjax.data import pipeline
 from vosjax.data.folders import DavisFolder
 from vosjax.data.memory import InMemory
 from vosjax.data.sources import Source
-from vosjax.data.stills import StillsFolder
+from vosjax.data.stills import StillsFolder, StillSource
 from vosjax.data.synthvos import SynthVos
 from vosjax.data.youtube_vos import YoutubeVosFolder, youtube_vos_root
 from vosjax.train import pictures
@@ -100,6 +100,8 @@ def procedural(config: ConfigDict, *args: Any, **fields: Any) -> SynthVos:
 
 def origin(source: Source) -> str:
   """Where the videos of a source come from."""
+  if isinstance(source, StillSource):
+    return f"from {source.stills[0].origin}"
   for attribute in ("directory", "root"):
     if folder := getattr(source, attribute, None):
       return f"from {folder}"

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from vosjax.inference.evaluate import evaluate
 from vosjax.inference.results import Result, average
-from vosjax.train import benchmarks, evaluation
+from vosjax.train import benchmarks, evaluation, feeds
 from vosjax.train.benchmarks import ScoredSet
 from vosjax.train.recipe import Scoring
 from vosjax.train.state import TrainState
@@ -98,7 +98,10 @@ def finish(
   """
   source, protocol = unseen
   count = min(config.evaluation.num_videos or len(source), len(source))
-  LOG.info("scoring   %d unseen videos (%s)", count, protocol.rule)
+  LOG.info(
+      "scoring   %d of %d videos, %s (%s)",
+      count, len(source), feeds.origin(source), protocol.rule,
+  )  # fmt: skip
   contenders = {OURS: scoring.segment(model, variables)}
   contenders |= scoring.baselines(model, variables)
   if untrained is not None:
