@@ -89,6 +89,38 @@ def test_the_box_head_is_there_where_asked():
     assert not box_head or prediction.aux["boxes"].shape == (2, 2, 4)
 
 
+def test_heads_see_the_largest_value_of_every_hidden_map():
+  """Coarse to fine: 16, 8, 4, 2 and 1 of them here, 248 in the official program."""
+  model, frames = tiny(box_head=True), jnp.zeros((1, 32, 48, 3))
+  shapes = jax.eval_shape(model.init, jax.random.key(0), frames)
+  rng = np.random.default_rng(0)
+
+  def leaf(path, x):
+    drawn = rng.normal(0, 0.3, x.shape).astype(np.float32)
+    return 0.5 + np.abs(drawn) if path[-1].key in ("scale", "var") else drawn
+
+  variables = jax.tree_util.tree_map_with_path(leaf, shapes)
+
+  def run(model, frames):
+    features = model.encode(frames)
+    none = jnp.zeros((1, 2), bool)
+    hidden = model.decoder(features.levels, (), none)
+    return hidden, model.segment(RSISState(), features, none)[1].aux
+
+  apply = jax.jit(lambda variables: model.apply(variables, frames, method=run))
+  hidden, aux = apply(variables)
+  side = np.concatenate([np.asarray(x).max((2, 3)) for x in hidden], axis=-1)
+  assert side.shape == (1, 2, 31)
+  heads = variables["params"]
+  classes, stop, boxes = (
+      side @ heads[name]["kernel"] + heads[name]["bias"]
+      for name in ("classify", "stop", "box")
+  )
+  assert gap(aux["class_logits"], classes) < 1e-5
+  assert gap(aux["stop_logits"], stop[..., 0]) < 1e-5
+  assert gap(aux["boxes"], 1 / (1 + np.exp(-boxes))) < 1e-5
+
+
 @pytest.mark.parametrize("mode", ["concat", "sum", "multiply", "none"])
 def test_skip_modes(mode):
   """The shared gates against a convolution of what the official program joins."""
