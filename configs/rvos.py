@@ -130,7 +130,8 @@ def davis_folder():
         encoder_learning_rate=2e-4, max_grad_norm=1.0, affine=True,
     )  # fmt: skip
     stage.sources.update(synthvos=0.5, davis=0.5)
-  config.stages.stage1.num_steps = 20  # true masks teach to copy, as it does already
+  # True masks teach to copy, which it does already.
+  config.stages.stage1.update(num_steps=20, steps_per_epoch=20)
   config.evaluation.update(dataset="davis", num_videos=0)
   return config
 

@@ -43,7 +43,7 @@ def config(tmp_path):
   config = GET_CONFIG("davis_folder")
   config.data.root = str(make_folder(tmp_path / "davis"))
   config.data.resolution = "480p"
-  config.stages.main.update(size=SIZE, clip_length=3, num_steps=4)
+  config.stages.main.update(size=SIZE, batch_size=2, clip_length=3, num_steps=4)
   config.stages.main.sources.synthvos = 0.0
   return config
 

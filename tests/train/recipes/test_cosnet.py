@@ -320,15 +320,16 @@ def test_rates_fall_to_zero_at_the_last_step_wherever_an_epoch_ends(config, num_
 def test_a_run_that_cannot_be_scored_does_not_begin(config, key, value, text):
   config.evaluation[key] = value
   with pytest.raises(ValueError, match=text):
-    cosnet.RECIPE.scoring(config, None)
+    cosnet.RECIPE.scoring(config, models.build("cosnet", **FIELDS))
 
 
 def test_all_frames_can_be_references(config):
   config.evaluation.update(references="all", compare_references=(0, "all"))
-  assert cosnet.RECIPE.scoring(config, None).task == "primary"
   model = models.build("cosnet", **FIELDS)
+  scoring = cosnet.RECIPE.scoring(config, model)
+  assert scoring.task == "primary"
   variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, *SIZE, 3)))
-  names = cosnet.RECIPE.scoring(config, None).baselines(model, variables)
+  names = scoring.baselines(model, variables)
   assert list(names) == ["0 references", "all references"]
 
 

@@ -130,6 +130,7 @@ def test_a_stage_says_what_counts_and_how_many_objects_are_decoded(monkeypatch):
 
   def watch(model, losses, *, num_objects):
     seen.update(losses=losses, num_objects=num_objects)
+    return watch  # any function; it is not called
 
   monkeypatch.setattr(rsis, "objective", watch)
   losses = {"mask": 1.0, "class": 0.2, "box": 0.0, "stop": 0.3}
