@@ -65,7 +65,7 @@ def embedded():
       learning_rate=3e-3, lr_decay=0.85, weight_decay=1e-5, max_grad_norm=1.0,
   )  # fmt: skip
   config.stages.main = base.agame_stage(
-      size=(96, 160), batch_size=1, clip_length=4, num_steps=3000, steps_per_epoch=300,
+      size=(96, 160), batch_size=1, clip_length=4, num_steps=2500, steps_per_epoch=250,
       learning_rate=1e-3, lr_decay=0.75, weight_decay=1e-5, max_grad_norm=1.0,
       frozen_batch_stats=True,
   )  # fmt: skip
