@@ -98,6 +98,11 @@ def procedural(config: ConfigDict, *args: Any, **fields: Any) -> SynthVos:
   )
 
 
+def is_procedural(source: Source) -> bool:
+  """Whether videos are drawn, not read from files."""
+  return isinstance(source, SynthVos | InMemory)
+
+
 def origin(source: Source) -> str:
   """Where the videos of a source come from."""
   if isinstance(source, StillSource):

@@ -109,7 +109,7 @@ def _batches(
   """Clips that do not overlap; procedural videos are drawn as clips already."""
   clips = {
       name: source
-      if feeds.origin(source) == "procedural"
+      if feeds.is_procedural(source)
       else affine.SuccessiveClips(source, stage.clip_length)
       for name, source in sources.items()
   }
