@@ -1,6 +1,7 @@
 """`vosjax segment` from the command line, with a segmenter that only copies."""
 
 import errno
+import itertools
 import json
 import os
 import pathlib
@@ -27,22 +28,18 @@ class CopyingSegmenter:
   calls = 0
   one_shot = True
 
-  def start(self, frame, labels):
-    return self._answer(np.zeros(SIZE, np.int32) if labels is None else labels)
+  object_ids = ()
 
-  def step(self, frame, labels=None):
-    return self._answer(self.labels if labels is None else self.labels + labels)
-
-  def run(self, frames):
-    yield self.start(frames[0], None)
-    for index in range(1, len(frames)):
-      yield self.step(frames[index])
-
-  def _answer(self, labels):
-    CopyingSegmenter.calls += 1
-    self.labels = labels.astype(np.int32)
-    self.object_ids = tuple(int(i) for i in np.unique(labels) if i)
-    return types.SimpleNamespace(labels=self.labels, object_ids=self.object_ids)
+  def run(self, frames, given):
+    labels = np.zeros(SIZE, np.int32)
+    for index in range(len(frames)):
+      new = None if given is None else next(given)
+      labels = labels if new is None else labels + new
+      self.object_ids = tuple(int(i) for i in np.unique(labels) if i)
+      if self.object_ids or given is None:
+        CopyingSegmenter.calls += 1
+      yield types.SimpleNamespace(
+          frame=frames[index], labels=labels, object_ids=self.object_ids)
 
 
 @pytest.fixture(autouse=True)
@@ -192,14 +189,13 @@ def test_objects_appear_with_their_masks(frames, tmp_path):
 
 def test_a_job_that_was_stopped_goes_on(frames, mask, tmp_path, monkeypatch, capsys):
   out = tmp_path / "out"
-  step = CopyingSegmenter.step
+  whole = CopyingSegmenter.run
 
-  def interrupted(self, frame, labels=None):
-    if self.calls == 2:
-      raise KeyboardInterrupt
-    return step(self, frame, labels)
+  def interrupted(self, frames, given):
+    yield from itertools.islice(whole(self, frames, given), 2)
+    raise KeyboardInterrupt
 
-  monkeypatch.setattr(CopyingSegmenter, "step", interrupted)
+  monkeypatch.setattr(CopyingSegmenter, "run", interrupted)
   assert run(frames, mask, out) == 130
   assert sorted(path.name for path in out.iterdir()) == [
       "00000.png", "00001.png", "segment.json"]
@@ -207,7 +203,7 @@ def test_a_job_that_was_stopped_goes_on(frames, mask, tmp_path, monkeypatch, cap
   (out / ".00002.1.part.png").write_bytes(b"killed here")
   capsys.readouterr()
 
-  monkeypatch.setattr(CopyingSegmenter, "step", step)
+  monkeypatch.setattr(CopyingSegmenter, "run", whole)
   assert run(frames, mask, out) == 0
   assert "resuming, 2 of 4 masks are kept" in capsys.readouterr().out
   assert (out / "00000.png").stat().st_mtime_ns == kept

@@ -159,11 +159,11 @@ def test_the_crf_moves_masks_to_edges():
   labels[:, 19:] = 1  # two pixels short
   probs = np.full(SIZE, 0.1, np.float32)
   probs[:, 17:19], probs[:, 19:] = 0.45, 0.9
-  result = FrameResult(labels, (1,), probs[None, None], (0,))
-  found = edges.refine_labels(frame, result)
+  result = FrameResult(frame, labels, (1,), probs[None, None], (0,))
+  found = edges.refine_labels(result)
   np.testing.assert_array_equal(found, frame[..., 0] > 0)
-  flat = FrameResult(labels, (1,), np.full((1, 1, *SIZE), 0.5, np.float32), (0,))
-  np.testing.assert_array_equal(edges.refine_labels(frame, flat), labels)
+  flat = FrameResult(frame, labels, (1,), np.full((1, 1, *SIZE), 0.5, np.float32), (0,))
+  np.testing.assert_array_equal(edges.refine_labels(flat), labels)
 
 
 def test_the_crf_follows_cosnet(checkpoint, frames, tmp_path):

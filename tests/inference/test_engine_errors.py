@@ -23,7 +23,7 @@ NONE = np.zeros(SIZE, np.uint8)
         (RGB / 255, ONE, r"start\(\): frame is float64 \[32, 48, 3\]"),
         (RGB[..., :1], ONE, r"start\(\): frame is uint8 \[32, 48, 1\]"),
         (RGB, None, r"start\(\): labels are None, but this model is one-shot"),
-        (RGB, NONE, r"start\(\): labels hold no object.*Give the first frame's mask"),
+        (RGB, NONE, r"start\(\): labels hold no object.*Give a mask with one"),
         (RGB, NONE + np.uint8(255), r"start\(\): labels hold no object"),
         (RGB, ONE[:, 1:], r"start\(\): labels are uint8 \[32, 47\].*\[32, 48\]"),
         (RGB, RGB, r"start\(\): labels are uint8 \[32, 48, 3\]; expected integers"),

@@ -50,13 +50,21 @@ def by_hand(cosnet, video):
 def encoded(monkeypatch):
   """Which frames were encoded, by their first pixel, and how often."""
   counts = collections.Counter()
-  encode = programs.encode
+  encode, encode_each = programs.encode, programs.encode_each
+
+  def count(frames):
+    counts.update(tuple(int(x) for x in frame[0, 0]) for frame in frames)
 
   def counted(model, variables, frames):
-    counts[tuple(int(x) for x in frames[0, 0, 0])] += 1
+    count(frames)
     return encode(model, variables, frames)
 
+  def counted_each(model, variables, frames, at_once):
+    count(frames)
+    return encode_each(model, variables, frames, at_once)
+
   monkeypatch.setattr(programs, "encode", counted)
+  monkeypatch.setattr(programs, "encode_each", counted_each)
   return counts
 
 

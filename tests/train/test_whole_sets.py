@@ -182,18 +182,14 @@ class Recorder:
     self.calls = []
     Recorder.last = self
 
-  def start(self, frame, labels=None):
-    return self._note("start", frame, labels)
-
-  def step(self, frame, labels=None):
-    return self._note("step", frame, labels)
-
-  def _note(self, call, frame, labels):
-    ids = None if labels is None else sorted(set(np.unique(labels).tolist()) - {0})
-    self.calls.append((call, int(frame[0, 0, 0]), ids))
-    halves = np.zeros((2, 4, 6), np.float32)
-    halves[0, :, :3] = halves[1, :, 3:] = 1
-    return SimpleNamespace(labels=np.full((4, 6), 9, np.int32), probs=halves)
+  def run(self, frames, given=None):
+    for t in range(len(frames)):
+      labels = None if given is None else next(given)
+      ids = None if labels is None else sorted(set(np.unique(labels).tolist()) - {0})
+      self.calls.append((int(frames[t][0, 0, 0]), ids))
+      halves = np.zeros((2, 4, 6), np.float32)
+      halves[0, :, :3] = halves[1, :, 3:] = 1
+      yield SimpleNamespace(labels=np.full((4, 6), 9, np.int32), probs=halves)
 
 
 class Sparse:
@@ -221,12 +217,13 @@ def test_objects_are_given_once_in_their_first_frame(monkeypatch):
   segment = evaluation.model_segment(nn.Module(), {}, late=True)
   found = evaluation.whole(segment(Sparse()))
   assert Recorder.last.calls == [
-      ("start", 2, [2]), ("step", 3, None), ("step", 4, [1]), ("step", 5, None),
-  ]  # fmt: skip
-  assert found.max((1, 2)).tolist() == [0, 0, 9, 9, 9, 9]
+      (0, None), (1, None), (2, [2]), (3, None), (4, [1]), (5, None)
+  ]
+  assert (found == 9).all()
   segment = evaluation.model_segment(nn.Module(), {})  # as DAVIS has it
   evaluation.whole(segment(Sparse()))
-  assert [ids for *_, ids in Recorder.last.calls] == [[2], None, None, None]
+  given = [ids for _, ids in Recorder.last.calls]
+  assert given == [None, None, [2], None, None, None]
 
 
 def test_instances_are_matched_in_the_first_frame_of_each_object(monkeypatch):
@@ -241,7 +238,7 @@ def test_instances_are_matched_in_the_first_frame_of_each_object(monkeypatch):
   monkeypatch.setattr(FirstFrameMatcher, "step", spy)
   segment = rvos.segment_zero_shot(nn.Module(), {}, matched=True, late=True)
   found = evaluation.whole(segment(Sparse()))
-  assert [call for call, *_ in Recorder.last.calls] == ["start", *["step"] * 5]
+  assert Recorder.last.calls == [(t, None) for t in range(6)]
   assert seen == [False, False, True, False, True, False]
   assert found[:, 0, 0].tolist() == [0, 0, 0, 0, 1, 1]
   assert found[:, 0, 5].tolist() == [0, 0, 2, 2, 2, 2]

@@ -1,12 +1,12 @@
 """`vosjax segment`: objects through a video of one's own."""
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
 from typing import Any, get_args
 
-import numpy as np
 from tqdm import tqdm
 
 from vosjax import checkpoints, convert, models, viz
@@ -139,10 +139,11 @@ def run(args: argparse.Namespace) -> None:
   if args.crf and name != PRIMARY:
     raise ValueError(NO_PRIMARY.format(model=name))
   _claim(args.out, job)
-  results = (
-      zip(video, segmenter.run(video)) if labels is None
-      else _follow(segmenter, video, masks, (start, labels)))  # fmt: skip
-  count = _write(results, video, args.out, args.crf)
+  given = None
+  if labels is not None:
+    new = _new_labels(masks, video.names[start + 1 :], segmenter)
+    given = itertools.chain([None] * start, [labels], new)
+  count = _write(segmenter.run(video, given), video, args.out, args.crf)
   print(f"{args.out}: {count} masks and {OVERLAY}.")
 
 
@@ -201,43 +202,29 @@ def _references(text: str) -> references.Count:
   return count
 
 
-def _follow(segmenter, video, masks, first):
-  """Each frame and its result; None where no object has shown up yet."""
-  start, first_labels = first
-  for index, (name, frame) in enumerate(zip(video.names, video)):
-    if index < start:
-      yield frame, None
-    elif index == start:
-      yield frame, segmenter.start(frame, first_labels)
-    else:
-      yield frame, segmenter.step(frame, _new_labels(masks, name, segmenter))
-
-
 def _write(results, video, out, crf) -> int:
   """Writes masks and overlay; returns the number of frames."""
   count = 0
   overlay = export.video_writer(out / OVERLAY, video.size, video.frames_per_second)
   with overlay as write, tqdm(total=len(video), unit="frame", desc="segment") as bar:
-    for name, (frame, result) in zip(video.names, results):
-      if result is None:
-        labels = np.zeros(video.size, np.int32)
-      else:
-        labels = edges.refine_labels(frame, result) if crf else result.labels
+    for name, result in zip(video.names, results):
+      labels = edges.refine_labels(result) if crf else result.labels
       path = out / f"{name}.png"
       if not path.exists():
         export.write_labels(path, labels)
-      write(viz.overlay(frame, labels))
+      write(viz.overlay(result.frame, labels))
       bar.update()
       count += 1
   return count
 
 
-def _new_labels(masks, name, segmenter):
-  """Labels of objects that show up in this frame, or None."""
-  if name not in masks:
-    return None
-  labels = video_files.read_new_labels(masks[name], segmenter.object_ids)
-  return labels if labels.any() else None
+def _new_labels(masks, names, segmenter):
+  """Labels of objects that show up in each of these frames, or None."""
+  for name in names:
+    labels = None
+    if name in masks:
+      labels = video_files.read_new_labels(masks[name], segmenter.object_ids)
+    yield labels if labels is not None and labels.any() else None
 
 
 def _describe(args, video) -> dict[str, Any]:

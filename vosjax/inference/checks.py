@@ -70,6 +70,21 @@ def ids(labels: Int[np.ndarray, "h w"]) -> tuple[int, ...]:
   return tuple(int(i) for i in np.unique(labels) if i not in (0, VOID))
 
 
+def some_ids(labels: Int[np.ndarray, "h w"], caller: str) -> tuple[int, ...]:
+  """`ids`, of which there must be one.
+
+  Raises:
+    ValueError: there is none.
+  """
+  found = ids(labels)
+  if not found:
+    raise ValueError(
+        f"{caller}(): labels hold no object (only 0 and 255). Give a mask with one "
+        "positive id per object; of a mask of 0 and 255 give mask > 0."
+    )
+  return found
+
+
 def need_labels(readout: Readout, caller: str) -> None:
   """Refuses a first frame without labels where they are needed.
 
@@ -131,3 +146,16 @@ def choose_references(
         f"references is {count!r}, but {type(model).__name__} takes none; leave it out."
     )
   return 0
+
+
+def refuse_all(count: references.Count, caller: str) -> None:
+  """Refuses a stream where all frames are references.
+
+  Raises:
+    ValueError: they are.
+  """
+  if count == references.ALL:
+    raise ValueError(
+        f"{caller}(): references='all' needs the whole video. Use run(frames), or "
+        "another number."
+    )

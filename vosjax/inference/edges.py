@@ -1,30 +1,26 @@
 """Masks of a primary object that follow the picture's edges (COSNet's last step)."""
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int
 
 from vosjax import crf
 from vosjax.inference.frame_result import FrameResult
-from vosjax.types import AnyArray
 
 
-def refine_labels(
-    frame: UInt8[AnyArray, "h w 3"], result: FrameResult
-) -> Int[np.ndarray, "h w"]:
+def refine_labels(result: FrameResult) -> Int[np.ndarray, "h w"]:
   """Labels after the dense CRF, with the first of the parameters that COSNet tries.
 
   As in the release, the probability is stretched to [0, 1] within the frame before.
 
   Args:
-    frame: RGB.
-    result: of that frame; of a model that finds one object.
+    result: of a model that finds one object.
   """
   probs = result.probs[0]
   low, high = probs.min(), probs.max()
   if high == low:
     return result.labels
   refined = crf.refine(
-      frame,
+      result.frame,
       (probs - low) / (high - low),
       bilateral_position=10.0,
       bilateral_compatibility=8.0,

@@ -1,5 +1,6 @@
 """Segmentation of one video, frame by frame, with all state on the device."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from vosjax.inference import checks, programs, whole_video
+from vosjax.inference.ahead import encode_ahead
 from vosjax.inference.frame_result import FrameResult
 from vosjax.inference.painting import Ranking
 from vosjax.inference.references import ALL, Count, Policy, Seen
@@ -71,7 +73,7 @@ class VideoSegmenter:
       self._model = self._model.clone(num_references=self._references)
     self._max_objects = max_objects
     self._slots = Slots(max_objects or 1)
-    self._size: tuple[int, int] | None = None
+    self._frame: UInt8[np.ndarray, "h w 3"] | None = None
     self._features = self._state = self._seen = self._ranking = None
 
   @property
@@ -97,14 +99,8 @@ class VideoSegmenter:
         values are object ids. None for a zero-shot model.
     """
     frame, labels = self._check(frame, labels, "start")
-    if self._readout.one_shot:
-      return self._start_given(frame, labels)
-    if self._references == ALL:
-      raise ValueError(
-          "start(): references='all' needs the whole video. Use run(frames), or "
-          "another number."
-      )
-    return self._start_free(frame)
+    checks.refuse_all(self._references, "start")
+    return self._start(frame, labels, self._encode(frame))
 
   def step(
       self,
@@ -119,44 +115,37 @@ class VideoSegmenter:
         for pixels they are segmented in this frame like all others, their mask is
         not pasted; elsewhere (RVOS) it is.
     """
-    if self._size is None:
+    if self._frame is None:
       raise ValueError("step(): call start() with the first frame before.")
     frame, labels = self._check(frame, labels, "step")
-    ids = () if labels is None else checks.ids(labels)
-    self._slots.refuse_known(ids, "step")
-    if self._max_objects is not None:
-      self._slots.refuse_excess(ids, "step")  # before the last frame is forgotten
-    self._features = self._encode(frame)
-    if not ids:
-      return self._finish()
-    self._begin(labels, ids, "step")
-    result = self._finish()
-    if self._ranking is not None:
-      self._ranking.add(self._pixels(result, ids), labels)
-      shown = np.isin(labels, ids)
-      result.labels[shown] = labels[shown]
-    return result
+    return self._step(frame, labels, self._encode(frame))
 
   def run(
       self,
       frames: Sequence[UInt8[AnyArray, "h w 3"]] | Any,
-      labels: Shaped[AnyArray, "..."] | None = None,
+      labels: Shaped[AnyArray, "..."] | Iterator[Any] | None = None,
   ) -> Iterator[FrameResult]:
     """Segments a whole video, with references from all of it if the model takes any.
 
-    Each frame is encoded once. Features are kept of the references alone, so memory
-    grows with the video only if `references` is "all".
+    Each frame is encoded once, several as one batch, which `start` and `step` cannot
+    do. Features are kept of these and of references alone, so memory grows with the
+    video only if `references` is "all".
 
     Args:
       frames: anything with a length and items, such as a list or an array.
-      labels: of the first frame, see `start`.
+      labels: of the first frame, see `start`. Or an iterator over what comes with each
+        frame: labels of new objects, see `step`, or None; it is asked for one frame
+        after the other, and frames before the first object are background.
     """
     if not len(frames):
       raise ValueError("run(): there are no frames.")
-    if not isinstance(self._model, TakesReferences):
-      return self._run(frames, labels)
-    if labels is not None:
+    if labels is None:
+      checks.need_labels(self._readout, "run")
+    else:
       checks.refuse_labels(self._readout, "run")
+    if not isinstance(self._model, TakesReferences):
+      given = labels if isinstance(labels, Iterator) else [labels]
+      return self._run(frames, itertools.chain(given, itertools.repeat(None)))
     return whole_video.segment(
         self._model, self._variables, frames, policy=self._policy,
         num_references=self._references, seed=self._seed,
@@ -164,14 +153,11 @@ class VideoSegmenter:
 
   def add(self, labels: Shaped[AnyArray, "..."]) -> None:
     """Adds the objects of `labels`, which belong to the frame that was given last."""
-    if self._size is None:
+    if self._frame is None:
       raise ValueError("add(): call start() with the first frame before.")
     checks.refuse_labels(self._readout, "add")
     labels = checks.check_labels(labels, self._size, "add")
-    ids = checks.ids(labels)
-    if not ids:
-      raise ValueError("add(): labels hold no object (only 0 and 255).")
-    self._begin(labels, ids, "add")
+    self._begin(labels, checks.some_ids(labels, "add"), "add")
 
   def remove(self, object_id: int) -> None:
     """Forgets an object; its slot is free for another.
@@ -191,48 +177,78 @@ class VideoSegmenter:
       checks.need_labels(self._readout, caller)
     return frame, labels
 
-  def _start_given(self, frame, labels):
+  def _run(self, frames, given):
+    encoded = None
+    for t, labels in zip(range(len(frames)), given):
+      if encoded is not None:
+        follow = self._step
+      elif labels is None and self._readout.one_shot:
+        yield FrameResult.nothing(checks.check_frame(frames[t], f"run(): frame {t}"))
+        continue
+      else:
+        follow = self._start
+        encoded = encode_ahead(self._model, self._variables, frames, t)
+      frame, features = next(encoded)
+      if labels is not None:
+        labels = checks.check_labels(labels, frame.shape[:2], "run")
+      yield follow(frame, labels, features)
+
+  def _start(self, frame, labels, features):
+    if self._readout.one_shot:
+      return self._start_given(frame, labels, features)
+    return self._start_free(frame, features)
+
+  def _start_given(self, frame, labels, features):
     """First frame of a one-shot model."""
-    ids = checks.ids(labels)
-    if not ids:
-      raise ValueError(
-          "start(): labels hold no object (only 0 and 255). Give the first frame's "
-          "mask, with one positive id per object; of a mask of 0 and 255 give mask > 0."
-      )
+    ids = checks.some_ids(labels, "start")
     capacity = self._max_objects or max(len(ids), self._readout.num_slots or 0)
     slots = Slots(capacity, by_id=isinstance(self._model, KeepsSlots))
     slots.refuse_excess(ids, "start")  # before anything of the last video is lost
-    self._features = self._encode(frame)  # likewise
-    self._size, self._slots, self._state = frame.shape[:2], slots, None
+    self._frame, self._features = frame, features
+    self._slots, self._state = slots, None
     self._ranking = Ranking() if slots.by_id else None
     slot_labels, new = self._begin(labels, ids, "start")
     if self._ranking is not None:
       # The first frame is decoded for what slots gather and for the ranking; the next
       # one sees the given masks once more, and none in slots that are free.
-      self._ranking.add(self._pixels(self._finish(), ids), labels)
+      predicted = self._finish().masks(ids, self._readout.threshold)
+      self._ranking.add(predicted, labels)
       self._insert(slot_labels, np.ones_like(new))
-    masks = np.stack([labels == i for i in slots.ids])[None]
-    kept = np.where(labels == checks.VOID, 0, labels).astype(np.int32)
-    return FrameResult(kept, slots.ids, masks.astype(np.float32), slots.used)
+    return FrameResult.given(frame, labels, slots.ids, slots.used)
 
-  def _start_free(self, frame):
+  def _start_free(self, frame, features):
     """First frame of a zero-shot model."""
     capacity = self._readout.num_slots
-    self._features = self._encode(frame)
-    self._size, self._slots = frame.shape[:2], Slots(capacity)
+    self._frame, self._features = frame, features
+    self._slots = Slots(capacity)
     self._slots.add(range(1, min(capacity, self._max_objects or capacity) + 1))
     if isinstance(self._model, TakesReferences):
       self._seen = Seen(self._policy, self._references, seed=self._seed)
+    active = self._slots.active
     self._state = programs.begin(
-        self._model, self._size, self._variables, None, self._features, None,
-        self._active(),
-    )  # fmt: skip
+        self._model, self._size, self._variables, None, features, None, active
+    )
     return self._finish()
 
-  def _run(self, frames, labels):
-    yield self.start(frames[0], labels)
-    for t in range(1, len(frames)):
-      yield self.step(frames[t])
+  def _step(self, frame, labels, features):
+    ids = () if labels is None else checks.ids(labels)
+    self._slots.refuse_known(ids, "step")
+    if self._max_objects is not None:
+      self._slots.refuse_excess(ids, "step")  # before the last frame is forgotten
+    self._frame, self._features = frame, features
+    if not ids:
+      return self._finish()
+    self._begin(labels, ids, "step")
+    result = self._finish()
+    if self._ranking is not None:
+      self._ranking.add(result.masks(ids, self._readout.threshold), labels)
+      shown = np.isin(labels, ids)
+      result.labels[shown] = labels[shown]
+    return result
+
+  @property
+  def _size(self) -> tuple[int, int]:
+    return self._frame.shape[:2]
 
   def _encode(self, frame):
     return programs.encode(self._model, self._variables, frame[None])
@@ -243,15 +259,16 @@ class VideoSegmenter:
     rank = ranking and ranking.of(slots.slot_of, slots.capacity)
     self._state, slot_labels, probs, present = programs.advance(
         self._model, self._size, self._recurrence, self._variables, self._state,
-        self._features, self._active(), rank,
+        self._features, self._slots.active, rank,
     )  # fmt: skip
     place = self._seen.take() if self._seen is not None else None
     if place is not None:
       self._state = programs.remember(
           self._model, self._variables, self._state, self._features, np.int32(place)
       )
+    present = np.asarray(present)[0]
     return FrameResult.of(
-        slot_labels, probs, np.asarray(present)[0], slots.ids, slots.used
+        self._frame, slot_labels, probs, present, slots.ids, slots.used
     )
 
   def _begin(self, labels, ids, caller):
@@ -259,13 +276,13 @@ class VideoSegmenter:
     self._slots.refuse_known(ids, caller)
     missing = len(ids) - self._slots.num_free
     if missing > 0 and self._max_objects is None:
-      self._grow(missing)
-    slots = self._slots.add(ids, caller)
-    slot_labels = np.zeros((1, *labels.shape), np.int32)
-    for object_id, slot in zip(ids, slots):
-      slot_labels[0, labels == object_id] = slot + 1
-    new = np.zeros((1, self._slots.capacity), bool)
-    new[0, list(slots)] = True
+      # Doubling keeps the number of compilations small when many objects come late.
+      extra = max(missing, self._slots.capacity)
+      self._slots.capacity += extra
+      if self._state is not None:
+        self._state = programs.add_slots(self._model, self._state, extra)
+    self._slots.add(ids, caller)
+    slot_labels, new = self._slots.place(labels, ids)
     if self._ranking is not None and self._state is not None:
       # Nothing is predicted of them yet, and what their ids meant before is over.
       self._ranking.add(dict.fromkeys(ids, labels < 0), labels)
@@ -281,20 +298,3 @@ class VideoSegmenter:
     self._state = programs.insert(
         self._model, self._size, self._variables, self._state, slot_labels, new
     )
-
-  def _pixels(self, result, ids):
-    """What was predicted of some objects."""
-    masks = zip(result.object_ids, result.probs > self._readout.threshold)
-    return {i: mask for i, mask in masks if i in ids}
-
-  def _grow(self, missing):
-    # Doubling keeps the number of compilations small when many objects come late.
-    extra = max(missing, self._slots.capacity)
-    self._slots.capacity += extra
-    if self._state is not None:
-      self._state = programs.add_slots(self._model, self._state, extra)
-
-  def _active(self):
-    active = np.zeros((1, self._slots.capacity), bool)
-    active[0, list(self._slots.used)] = True
-    return active

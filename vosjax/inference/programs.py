@@ -5,11 +5,13 @@ all segmenters of the process.
 """
 
 import functools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from vosjax.inference import painting
@@ -73,9 +75,47 @@ def encode(
     model: nn.Module, variables: Variables, frames: UInt8[AnyArray, "b h w 3"]
 ) -> Features:
   """What all objects share of a frame of any size."""
+  return _encode(model, variables, frames)
+
+
+def _encode(model, variables, frames):
   framing = model.framing(frames.shape[1:3])
   frames = framing.frames(frames.astype(jnp.float32) / 255)
   return model.apply(variables, frames, method="encode")
+
+
+def encode_each(
+    model: nn.Module,
+    variables: Variables,
+    frames: Sequence[UInt8[AnyArray, "h w 3"]],
+    at_once: int,
+) -> Iterator[Features]:
+  """Features of each of some frames, `at_once` of which are encoded as one batch.
+
+  The last batch is filled up with its last frame, so that a number is compiled once.
+  """
+  for start in range(0, len(frames), at_once):
+    batch = list(frames[start : start + at_once])
+    filled = batch + batch[-1:] * (at_once - len(batch))
+    encoded = _encode_apart(model, variables, np.stack(filled))
+    yield from encoded[: len(batch)]
+
+
+def frames_at_once(count: int) -> int:
+  """How many of `count` frames are best encoded as one batch.
+
+  Two take a tenth less time than one by one on CPU (RVOS at 256x448: 232 ms a frame
+  for 258), in small networks a third, and more of them bring nothing there.
+  """
+  return min(count, 2 if jax.default_backend() == "cpu" else 8)
+
+
+@_jit(static_argnums=0)
+def _encode_apart(model, variables, frames):
+  features = _encode(model, variables, frames)
+  return tuple(
+      jax.tree.map(lambda x, i=i: x[i : i + 1], features) for i in range(len(frames))
+  )
 
 
 @_jit(static_argnums=(0, 1), donate_argnums=3)

@@ -3,6 +3,9 @@
 import types
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+from jaxtyping import Bool, Int
+
 
 class Slots:
   """Which object id sits in which slot.
@@ -36,6 +39,11 @@ class Slots:
   def slot_of(self) -> Mapping[int, int]:
     """Slot of each tracked id."""
     return types.MappingProxyType(self._slot_of)
+
+  @property
+  def active(self) -> Bool[np.ndarray, "1 s"]:
+    """Which slots are used."""
+    return self._mask(self.used)
 
   @property
   def num_free(self) -> int:
@@ -76,6 +84,16 @@ class Slots:
     self._slot_of |= zip(rest, sorted(free - set(self._slot_of.values())))
     return tuple(self._slot_of[i] for i in ids)
 
+  def place(
+      self, labels: Int[np.ndarray, "h w"], ids: Sequence[int]
+  ) -> tuple[Int[np.ndarray, "1 h w"], Bool[np.ndarray, "1 s"]]:
+    """Labels in terms of slots (0 = none, i = slot i - 1), and the slots of `ids`."""
+    slots = [self._slot_of[i] for i in ids]
+    placed = np.zeros((1, *labels.shape), np.int32)
+    for object_id, slot in zip(ids, slots):
+      placed[0, labels == object_id] = slot + 1
+    return placed, self._mask(slots)
+
   def remove(self, object_id: int) -> int:
     """Frees the slot of an id and returns it."""
     if object_id not in self._slot_of:
@@ -83,3 +101,8 @@ class Slots:
           f"remove(): object {object_id} is not tracked (tracking {list(self.ids)})."
       )
     return self._slot_of.pop(object_id)
+
+  def _mask(self, slots):
+    mask = np.zeros((1, self.capacity), bool)
+    mask[0, list(slots)] = True
+    return mask

@@ -1,5 +1,6 @@
 """A whole video through a model that takes references from all of it (COSNet)."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,8 +24,9 @@ def segment(
 ) -> Iterator[FrameResult]:
   """Segments every frame with references that `references.choose` names.
 
-  Each frame is encoded once. Features are kept of references and of frames between
-  them and the one at hand, not of the whole video (unless all are references).
+  Each frame is encoded once, several as one batch. Features are kept of references and
+  of frames between them and the one at hand, not of the whole video (unless all are
+  references).
 
   Args:
     model: as `programs.prepare` made it.
@@ -35,7 +37,9 @@ def segment(
     seed: likewise.
   """
   size = checks.check_frame(frames[0], "run(): frame 0").shape[:2]
-  features: dict[int, Any] = {}  # of frames that are still to come
+  at_once = programs.frames_at_once(len(frames))
+  pictures: dict[int, UInt8[np.ndarray, "h w 3"]] = {}  # of frames still to come
+  features: dict[int, Any] = {}  # of these, and of the frame before
   places: list[int] = []  # which frame is in each place of the state
   state = None
   active = np.ones((1, model.readout.num_slots), bool)
@@ -43,11 +47,17 @@ def segment(
     wanted = references.choose(
         policy, num_references, len(frames), t, seed=seed
     )
-    for i in sorted({t, *wanted} - {*features, *places}):
+    missing = sorted({t, *wanted} - {*features, *places})
+    known = {*missing, *features, *places}
+    coming = (i for i in range(t + 1, len(frames)) if i not in known)
+    missing += itertools.islice(coming, -len(missing) % at_once)
+    for i in missing:
       name = f"run(): frame {i}"
-      frame = checks.check_frame(frames[i], name)
-      checks.check_size(frame, size, name)
-      features[i] = programs.encode(model, variables, frame[None])
+      pictures[i] = checks.check_frame(frames[i], name)
+      checks.check_size(pictures[i], size, name)
+    found = [pictures[i] for i in missing]
+    encoded = programs.encode_each(model, variables, found, at_once)
+    features |= zip(missing, encoded, strict=True)
     if state is None:
       model = model.clone(num_references=len(wanted))
       places = [t] * len(wanted)
@@ -59,8 +69,9 @@ def segment(
     state, labels, probs, present = programs.advance(
         model, size, "fine", variables, state, features[t], active
     )
-    yield FrameResult.of(labels, probs, np.asarray(present)[0], (1,), (0,))
-    features = {i: value for i, value in features.items() if i >= t}
+    present = np.asarray(present)[0]
+    yield FrameResult.of(pictures.pop(t), labels, probs, present, (1,), (0,))
+    features.pop(t - 1, None)
 
 
 def _free_place(places, wanted):

@@ -28,6 +28,19 @@ FILM_RATE = 12.0  # frames per second
 Predicted = UInt8[np.ndarray, "t h w"]
 
 
+class Frames:
+  """The frames of a video, each decoded when it is asked for."""
+
+  def __init__(self, video: Video):
+    self._video = video
+
+  def __len__(self) -> int:
+    return len(self._video)
+
+  def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    return self._video.frame(index)
+
+
 def model_segment(
     model: nn.Module, variables: Variables, *, late: bool = False, **options: Any
 ) -> Segment:
@@ -44,16 +57,8 @@ def model_segment(
   segmenter = VideoSegmenter(model, jax.device_get(variables), **options)
 
   def segment(video):
-    begun = False
-    for t, given in enumerate(given_labels(video, late=late)):
-      frame = video.frame(t)
-      if begun:
-        yield segmenter.step(frame, given).labels
-      elif given is None:
-        yield np.zeros(frame.shape[:2], np.uint8)
-      else:
-        begun = True
-        yield segmenter.start(frame, given).labels
+    results = segmenter.run(Frames(video), given_labels(video, late=late))
+    return (result.labels for result in results)
 
   return segment
 

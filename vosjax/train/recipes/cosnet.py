@@ -24,13 +24,12 @@ from typing import get_args
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from vosjax.data import pair_transforms, transforms
-from vosjax.data.sources import Source, Video
+from vosjax.data.sources import Source
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.references import check as check_references
 from vosjax.losses.orthogonality import orthogonality_penalty
@@ -43,6 +42,7 @@ from vosjax.losses.segmentation import (
 from vosjax.models.cosnet import Fusion, upsample
 from vosjax.train import alternation, feeds
 from vosjax.train.alternating_sgd import make_alternating_sgd
+from vosjax.train.evaluation import Frames
 from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring, Segment
 from vosjax.types import Variables
 
@@ -273,20 +273,7 @@ def segment(
       seed=seed,
   )
 
-  return lambda video: (result.labels for result in segmenter.run(_Frames(video)))
-
-
-class _Frames:
-  """The frames of a video, each decoded when it is asked for."""
-
-  def __init__(self, video: Video):
-    self._video = video
-
-  def __len__(self) -> int:
-    return len(self._video)
-
-  def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-    return self._video.frame(index)
+  return lambda video: (result.labels for result in segmenter.run(Frames(video)))
 
 
 RECIPE = Recipe(_objective, _optimizer, _batches, _scoring)

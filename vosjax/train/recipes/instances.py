@@ -19,6 +19,7 @@ from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.scoring import Video as ScoredVideo
 from vosjax.models.unroll import encode_clip
 from vosjax.train import feeds
+from vosjax.train.evaluation import Frames
 from vosjax.train.recipe import Batches, Scoring, Segment
 from vosjax.types import Prediction, Variables, VideoBatch
 
@@ -90,9 +91,7 @@ def segment_frames(model: nn.Module, variables: Variables) -> Segment:
   """Segments each frame of a video by itself."""
   segmenter = VideoSegmenter(model, jax.device_get(variables))
 
-  return lambda video: (
-      segmenter.start(video.frame(t)).labels for t in range(len(video))
-  )
+  return lambda video: (result.labels for result in segmenter.run(Frames(video)))
 
 
 def measures(scored: ScoredVideo) -> dict[str, float]:

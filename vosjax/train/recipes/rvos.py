@@ -131,16 +131,13 @@ def segment_zero_shot(
   """
   segmenter = VideoSegmenter(model, jax.device_get(variables))
 
-  def results(video):
-    yield segmenter.start(video.frame(0))
-    yield from (segmenter.step(video.frame(t)) for t in range(1, len(video)))
-
   def segment(video):
+    results = segmenter.run(evaluation.Frames(video))
     if not matched or all(video.labels(t) is None for t in range(len(video))):
-      yield from (result.labels for result in results(video))
+      yield from (result.labels for result in results)
       return
     matcher = FirstFrameMatcher()
-    for result, given in zip(results(video), given_labels(video, late=late)):
+    for result, given in zip(results, given_labels(video, late=late)):
       yield matcher.step(result.probs > _THRESHOLD, given)
 
   return segment

@@ -1,0 +1,124 @@
+"""Whole videos, whose frames are encoded some at a time."""
+
+import jax
+import numpy as np
+import pytest
+
+import vosjax
+from vosjax.inference import programs
+
+
+class Broken(list):
+  """Frames of which one cannot be read."""
+
+  def __getitem__(self, index):
+    if index == 3:
+      raise OSError("00003.jpg: is cut off")
+    return super().__getitem__(index)
+
+
+@pytest.fixture(params=[1, 2, 3, 8])
+def at_once(request, monkeypatch):
+  monkeypatch.setattr(programs, "frames_at_once", lambda n: min(n, request.param))
+  return request.param
+
+
+@pytest.fixture
+def batches(monkeypatch):
+  """Sizes of the batches that are encoded."""
+  sizes, apart = [], programs._encode_apart
+
+  def recorded(model, variables, frames):
+    sizes.append(len(frames))
+    return apart(model, variables, frames)
+
+  monkeypatch.setattr(programs, "_encode_apart", recorded)
+  return sizes
+
+
+def split(first):
+  """What comes with frames: nothing, two objects, nothing, a third one."""
+  late = np.where(first == 3, first, 0)
+  return [None, first - late, None, late]
+
+
+def one_by_one(segmenter, frames, first):
+  _, begun, _, late = split(first)
+  yield segmenter.start(frames[1], begun)
+  yield segmenter.step(frames[2])
+  yield segmenter.step(frames[3], late)
+  yield segmenter.step(frames[4])
+
+
+@pytest.fixture(params=["agame", "rvos"])
+def one_shot(request, small, tiny):
+  return tiny if request.param == "agame" else small("rvos", one_shot=True)
+
+
+def test_objects_may_come_at_any_time(one_shot, frames, first, at_once, batches):
+  segmenter = vosjax.VideoSegmenter(*one_shot)
+  before, *found = segmenter.run(frames, iter(split(first)))
+  assert before.object_ids == () and before.probs.shape == (0, *first.shape)
+  assert not before.labels.any()
+  assert sum(batches) >= 4 and set(batches) == {min(4, at_once)}
+  expected = list(one_by_one(segmenter, frames, first))
+  assert [r.object_ids for r in found] == [(1, 2), (1, 2), (1, 2, 3), (1, 2, 3)]
+  for frame, ours, theirs in zip(frames[1:], found, expected, strict=True):
+    assert ours.object_ids == theirs.object_ids
+    assert (ours.frame == frame).all() and (theirs.frame == frame).all()
+    np.testing.assert_allclose(ours.probs, theirs.probs, atol=2e-5)
+    np.testing.assert_array_equal(ours.labels, theirs.labels)
+
+
+def test_what_comes_with_a_frame_is_asked_for_when_its_turn_has_come(
+    one_shot, frames, first, at_once):
+  segmenter, known = vosjax.VideoSegmenter(*one_shot), []
+
+  def given():
+    for labels in split(first):
+      known.append(segmenter.object_ids)
+      yield labels
+
+  assert len(list(segmenter.run(frames, given()))) == len(frames)
+  assert known == [(), (), (1, 2), (1, 2)]
+
+
+def test_frames_before_a_broken_one_are_segmented(one_shot, frames, first, at_once):
+  results = vosjax.VideoSegmenter(*one_shot).run(Broken(frames), first)
+  assert [next(results).frame is not None for _ in range(3)] == [True] * 3
+  with pytest.raises(OSError, match=r"00003.jpg: is cut off"):
+    next(results)
+
+
+def test_bad_frames_and_labels_are_named(one_shot, frames, first):
+  segmenter = vosjax.VideoSegmenter(*one_shot)
+  small = [*frames[:2], frames[2][:16]]
+  with pytest.raises(ValueError, match=r"run\(\): frame 2 is 16x48 but the video beg"):
+    list(segmenter.run(small, first))
+  with pytest.raises(ValueError, match=r"run\(\): frame 0 is float64 \[32, 48, 3\]"):
+    list(segmenter.run(frames / 255, iter([None, first])))
+  with pytest.raises(ValueError, match=r"run\(\): labels are uint8 \[16, 48\]"):
+    list(segmenter.run(frames, iter([first, first[:16]])))
+  with pytest.raises(ValueError, match=r"run\(\): labels are None, but this model is"):
+    segmenter.run(frames)
+
+
+def test_pictures_are_encoded_one_by_one_where_there_is_one(small, frames, batches):
+  (result,) = vosjax.VideoSegmenter(*small("rsis", num_classes=5)).run(frames[:1])
+  assert batches == [1]
+  assert result.labels.shape == frames.shape[1:3]
+
+
+def test_memory_does_not_grow_with_the_video(one_shot, frames, first):
+  segmenter = vosjax.VideoSegmenter(*one_shot)
+
+  def held():
+    return sum(array.nbytes for array in jax.live_arrays())
+
+  def peak(length):
+    before = held()
+    video = [frames[t % len(frames)] for t in range(length)]
+    return max(held() - before for _ in segmenter.run(video, first))
+
+  peak(6)  # compiles, which leaves constants behind
+  assert peak(20) < 1.1 * peak(6)

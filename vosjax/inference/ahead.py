@@ -1,0 +1,43 @@
+"""Frames of a video in order, encoded some at a time, before they are asked for."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import flax.linen as nn
+import numpy as np
+from jaxtyping import UInt8
+
+from vosjax.inference import checks, programs
+from vosjax.models.api import Features
+from vosjax.types import AnyArray, Variables
+
+
+def encode_ahead(
+    model: nn.Module,
+    variables: Variables,
+    frames: Sequence[UInt8[AnyArray, "h w 3"]] | Any,
+    first: int,
+) -> Iterator[tuple[UInt8[np.ndarray, "h w 3"], Features]]:
+  """Each frame from number `first` on, with its features.
+
+  Features do not depend on what was segmented, so that frames can share a batch.
+
+  Raises:
+    ValueError: a frame is not uint8 RGB or of another size; or whatever reading it
+      raises. Frames before it have been given then.
+  """
+  at_once = programs.frames_at_once(len(frames) - first)
+  for begin in range(first, len(frames), at_once):
+    batch, fault = [], None
+    try:
+      for t in range(begin, min(begin + at_once, len(frames))):
+        name = f"run(): frame {t}"
+        frame = checks.check_frame(frames[t], name)
+        size = frame.shape[:2] if t == first else size
+        checks.check_size(frame, size, name)
+        batch.append(frame)
+    except Exception as error:
+      fault = error
+    yield from zip(batch, programs.encode_each(model, variables, batch, at_once))
+    if fault is not None:
+      raise fault
