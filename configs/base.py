@@ -115,6 +115,9 @@ def _stage(changes: dict[str, Any], **own: Any) -> ConfigDict:
   options.clip_length = 8  # frames
   options.num_steps = 1000  # updates
   options.steps_per_epoch = 1000  # updates; what falls once an epoch counts in these
+  # Begin with what the best checkpoint by validation of the stages before had learnt;
+  # otherwise, or where none was scored, with what their last step had.
+  options.from_best = False
   options.learning_rate = 1e-4
   options.weight_decay = 0.0  # added to the gradient
   # Longer gradients are shortened to it; 0: none are, as in all released programs.
@@ -163,6 +166,7 @@ def rvos_stage(**changes: Any) -> ConfigDict:
       official=False,
       flip=True,  # left-right, half of the clips
       affine=True,  # rotate, move, shear and zoom whole clips
+      frozen_batch_stats=False,  # see agame_stage
       remat=False,  # recompute frames in the backward pass
       # Frames and objects per iteration of their scans. 0: all of them on CPU, where
       # the gradient takes a fifth less time then (120 ms for 147), 1 elsewhere.

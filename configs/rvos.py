@@ -153,13 +153,15 @@ def paper(row):
 
   data.youtube_vos_subset may name a text file with these videos. About 2776 of them
   make some 13900 clips of 5 annotated frames. Zero-shot 50 epochs; one-shot 20 with
-  true previous masks and, in "mask_st_plus", 20 more with inferred ones. These begin
-  where the first stage ends; the program goes back to its best checkpoint.
+  true previous masks and, in "mask_st_plus", 20 more with inferred ones, which begin
+  with the best checkpoint of the first stage.
   """
   epochs = (20, 20) if ROWS[row][1] else (50,)
   config = _paper(row, (256, 448), 13_900 // 4, epochs)
   config.title = f"RVOS ({row}), the paper's recipe on YouTube-VOS."
   config.data.youtube_vos_size = ()
+  if "stage2" in config.stages:
+    config.stages.stage2.from_best = True
   for stage in config.stages.values():
     stage.sources.youtube_vos = 1.0
   return config

@@ -1,5 +1,6 @@
 """Stages, resuming, signals and broken losses, on the toy run."""
 
+import dataclasses
 import os
 import pathlib
 import random
@@ -118,6 +119,40 @@ def test_each_stage_starts_with_a_fresh_optimizer(toy, tmp_path, monkeypatch):
   counts = {int(x) for x in _leaves(state.opt_state) if x.dtype == np.int32}
   assert counts == {2}
   assert int(state.step) == 5
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_stage_may_begin_with_the_best_of_those_before(
+    stopped, toy, tmp_path, monkeypatch
+):
+  """The toy's scores fall, so that its first checkpoint, of step 4, is the best."""
+
+  def idle(state, batch):
+    return state.replace(step=state.step + 1), {"loss": jnp.zeros(())}
+
+  def make_stages(*args):
+    first, second = whole(*args)
+    return [first, dataclasses.replace(second, train_step=idle, from_best=True)]
+
+  def with_signal(step):
+    if stopped and step == 9:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return toy.batch(step)
+
+  whole = toy.make_stages
+  monkeypatch.setattr(toy, "STEPS", (10, 2))
+  monkeypatch.setattr(toy, "make_stages", make_stages)
+  if stopped:
+    with pytest.raises(Interrupted, match="after step 10"):
+      toy.run(tmp_path, make_batch=with_signal)
+  state = toy.run(tmp_path)
+  checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+  assert checkpoints.best() == 4
+  then = checkpoints.restore(state, 4)
+  checkpoints.close()
+  assert int(state.step) == 12
+  for found, expected in zip(_leaves(state.variables), _leaves(then.variables)):
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_clips_and_checkpoint(

@@ -1,6 +1,7 @@
 """The one training loop."""
 
 import dataclasses
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from vosjax.train.interrupt import Interrupt, Interrupted
 from vosjax.train.state import TrainState
 from vosjax.train.step import Metrics, TrainStep, replicate, shard
 
+LOG = logging.getLogger("vosjax")
+
 Batch = Mapping[str, Any]  # frames, labels, names
 
 
@@ -26,6 +29,7 @@ class Stage:
     start: steps that earlier stages make.
     stop: global step after its last update.
     batches: the rest of its batches, given how many steps of it are done.
+    from_best: begin with what the best checkpoint so far had learnt, if one was scored.
   """
 
   name: str
@@ -35,9 +39,14 @@ class Stage:
   tx: optax.GradientTransformation
   train_step: TrainStep
   batches: Callable[[int], Iterator[Batch]]
+  from_best: bool = False
 
-  def enter(self, state: TrainState, step: int) -> TrainState:
+  def enter(
+      self, state: TrainState, step: int, checkpoints: Checkpoints
+  ) -> TrainState:
     """The state on this stage's devices, with a fresh optimizer at its beginning."""
+    if step == self.start and self.from_best:
+      state = _learnt_by_best(state, checkpoints)
     state = replicate(state, self.mesh)
     if step == self.start:
       state = state.replace(opt_state=jax.jit(self.tx.init)(state.params))
@@ -86,7 +95,7 @@ def fit(
   for stage in stages:
     if step >= stage.stop:
       continue
-    state = stage.enter(state, step)
+    state = stage.enter(state, step, checkpoints)
     for batch in stage.batches(step - stage.start):
       state, metrics = stage.train_step(state, shard(batch, stage.mesh))
       step += 1
@@ -102,6 +111,16 @@ def fit(
         raise Interrupted(signum, step)
   reports.flush()
   return state
+
+
+def _learnt_by_best(state, checkpoints):
+  """The state with parameters and batch statistics of the best checkpoint."""
+  best = checkpoints.best()
+  if best is None:
+    return state
+  LOG.info("goes on from step %d, the best so far by validation", best)
+  then = checkpoints.restore(state, best)
+  return state.replace(params=then.params, batch_stats=then.batch_stats)
 
 
 class _Reports:

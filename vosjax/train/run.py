@@ -229,6 +229,7 @@ def make_stages(
             tx=tx,
             train_step=make_train_step(objective, tx, mesh),
             batches=recipe.batches(config, options, sources[name]),
+            from_best=options.from_best,
         )
     )
     start += options.num_steps
