@@ -37,6 +37,7 @@ def get_config() -> ConfigDict:
   config.data.msra10k = "data/msra10k"  # folder of MSRA10K's stills: Imgs
   config.data.dut_omron = "data/dut_omron"  # folder of DUT-OMRON's two folders
   config.data.voc = "data/VOC2012"  # folder of PASCAL VOC 2012
+  config.data.voc_classes = ()  # of its instances, such as "person"; (): all
   config.data.sbd = "data/benchmark_RELEASE/dataset"  # folder of SBD
   config.data.leaves = "data/CVPPP2017_LSC_training/training/A1"  # folder of the plants
   config.data.cityscapes = "data/cityscapes"  # folder of leftImg8bit and gtFine

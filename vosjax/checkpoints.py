@@ -26,11 +26,16 @@ import numpy as np
 
 from vosjax import models
 from vosjax.models.backbones.deeplab import DeepLab
+from vosjax.models.backbones.fcn import VGG
 from vosjax.models.backbones.resnet import ResNet
 from vosjax.types import Variables
 
 # Parts of models that have checkpoints of their own, for training to start from.
-BACKBONES: dict[str, type[nn.Module]] = {"deeplab": DeepLab, "resnet": ResNet}
+BACKBONES: dict[str, type[nn.Module]] = {
+    "deeplab": DeepLab,
+    "resnet": ResNet,
+    "vgg": VGG,
+}
 FORMAT = 1
 _METADATA = "checkpoint.json"
 _ARRAYS = "arrays"

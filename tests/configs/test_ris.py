@@ -19,6 +19,18 @@ def test_the_paper_recipe_has_the_numbers_of_the_program():
     assert (stage.rotation, stage.translation, stage.zoom) == (180.0, 0.0, (1.0, 1.0))
 
 
+def test_people_are_found_by_the_fcn_of_the_program():
+  config = GET_CONFIG("paper_people")
+  fields = config.model.fields
+  assert (fields.extractor, fields.channels, fields.score) == ("fcn8", 100, "pool")
+  assert config.data.voc_classes == ("person",)
+  assert config.evaluation.dataset == "voc"
+  for stage in config.stages.values():
+    assert stage.size == fields.size == (500, 500)
+    assert stage.learning_rate in (1e-5, 1e-6)
+    assert (stage.extra_objects, stage.rotation) == (1, 22.5)
+
+
 def test_the_embedded_default_begins_with_two_objects():
   first, second = GET_CONFIG("").stages.values()
   assert (first.num_objects, second.num_objects) == (2, 0)

@@ -9,7 +9,13 @@ import scipy.sparse
 from PIL import Image
 
 from vosjax.data.sources import Source
-from vosjax.data.voc import CLASSES, AugmentedVocFolder, SbdFolder, VocFolder
+from vosjax.data.voc import (
+    CLASSES,
+    AugmentedVocFolder,
+    SbdFolder,
+    VocFolder,
+    keep_classes,
+)
 
 SIZE = (12, 16)
 
@@ -55,6 +61,21 @@ def test_labels_are_instances_with_classes(voc):
   expected[2:8, 1:6], expected[2:8, 7:12], expected[2:8, 6] = 1, 2, 255
   np.testing.assert_array_equal(still.labels(0), expected)
   assert [still.name for still in VocFolder(str(voc), "val")] == ["2007_000032"]
+
+
+def test_some_classes_alone(voc, sbd):
+  whole = AugmentedVocFolder(str(voc), str(sbd))
+  source = pickle.loads(pickle.dumps(keep_classes(whole, ("person", "train"))))
+  found = {still.name: still.classes for still in source}
+  assert found == {"2007_000033": {1: 19}, "2008_000002": {2: 15}, "2008_000007": {}}
+  labels = {still.name: np.unique(still.labels(0)).tolist() for still in source}
+  assert labels == {
+      "2007_000033": [0, 1], "2008_000002": [0, 2], "2008_000007": [0]}
+  (still,) = keep_classes(VocFolder(str(voc), "val"), ["dog"])
+  assert np.unique(still.labels(0)).tolist() == [0, 1, 255]  # void stays
+  with pytest.raises(ValueError, match=r"classes \['human'\] unknown; known: \['aero"):
+    keep_classes(whole, ("human", "dog"))
+  assert keep_classes(whole, ("dog",)) == keep_classes(whole, ("dog",))
 
 
 def test_missing_files_and_lists_are_named(voc):

@@ -1,10 +1,12 @@
 """RIS against its formulas, evaluated by an independent program."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vosjax.models.backbones import fcn
 from vosjax.models.backbones.fcn import centre
 from vosjax.models.ris import RIS, RISFeatures, RISState
 
@@ -119,6 +121,33 @@ def test_fcn8_features_have_the_sizes_of_the_program(size, positions):
   assert vgg["fc6"]["kernel"].shape == (7, 7, 512, 4096)
   assert sum(x.size for x in jax.tree.leaves(vgg)) == 134_260_544
   assert model.frozen == ("fcn/vgg",)
+
+
+class Pools(nn.Module):
+  """Stands for a VGG: keeps what it sees, at three sizes."""
+
+  dtype: None = None
+
+  @nn.compact
+  def __call__(self, x):
+    x = nn.Dense(3, use_bias=False, kernel_init=lambda *_: jnp.eye(3))(x)
+    return x[:, ::8, ::8], x[:, ::16, ::16], x[:, ::32, ::32]
+
+
+def test_fcn8_sees_what_torchvision_shows_a_vgg_and_leaves_it_alone(monkeypatch):
+  monkeypatch.setattr(fcn, "VGG", Pools)
+  model = fcn.FCN8(2)
+  frames = jax.random.uniform(jax.random.key(0), (1, 32, 48, 3))
+  variables = model.init(jax.random.key(1), frames)
+  _, seen = model.apply(variables, frames, capture_intermediates=True)
+  pool3 = seen["intermediates"]["vgg"]["__call__"][0][0]
+  assert not pool3[0, 0].any()  # a border of 99 pixels, which the mean fills
+  mean, std = jnp.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
+  picture = (frames - mean[None, None, None]) / std[None, None, None]
+  np.testing.assert_allclose(pool3[0, 13:17, 13:19], picture[0, 5::8, 5::8], rtol=1e-5)
+  grads = jax.grad(lambda v: model.apply(v, frames).sum())(variables)["params"]
+  assert not grads["vgg"]["Dense_0"]["kernel"].any()
+  assert grads["score7"]["kernel"].any()
 
 
 def test_what_is_added_lies_about_one_centre():

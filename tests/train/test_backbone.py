@@ -78,8 +78,26 @@ def test_a_part_of_another_width_or_depth_is_named(saved, part, name, change, te
     load_backbone(saved / part, draw(name, FIELDS[name] | change))
 
 
+def test_ris_takes_a_vgg(monkeypatch):
+  """Of the sizes alone: its weights hold half a gigabyte."""
+
+  def sizes(name, fields, value):
+    shapes = checkpoints.variable_shapes(checkpoints.build(name, fields))
+    fill = np.float32(value)
+    return jax.tree.map(lambda leaf: np.broadcast_to(fill, leaf.shape), shapes)
+
+  vgg = checkpoints.build("vgg", {})
+  monkeypatch.setattr(checkpoints, "load", lambda _: (vgg, sizes("vgg", {}, 1)))
+  monkeypatch.setattr(checkpoints, "title", lambda _: "vgg")
+  before = sizes("ris", {"extractor": "fcn8", "channels": 2}, 0)
+  after = flatten(load_backbone("weights/vgg", before))
+  changed = {path for path, leaf in after.items() if leaf.flat[0]}
+  assert changed == {path for path in after if path.startswith("params/fcn/vgg/")}
+  assert len(changed) == 30
+
+
 @pytest.mark.parametrize(("part", "name", "text"), [
-    ("agame", "agame", r"holds agame \(.*no backbone.*convert deeplab\|resnet"),
+    ("agame", "agame", r"holds agame \(.*no backbone.*convert deeplab\|resnet\|vgg"),
     ("deeplab", "agame", r"holds deeplab \(.*no part of the model.*'backbone'.*Give"),
     ("resnet", "ris", r"holds resnet \(.*no part of the model.*'cells_0'"),
 ])  # fmt: skip

@@ -5,7 +5,9 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
+from vosjax.data.voc import VocFolder, keep_classes
 from vosjax.train import feeds, pictures, run
+from vosjax.train.recipes import instances
 
 
 @pytest.fixture
@@ -20,6 +22,49 @@ def config(tmp_path):
 def test_a_missing_folder_is_named_with_how_to_get_it(config, name, key):
   with pytest.raises(ValueError, match=rf"datasets/.*README.*--config.data.{key}="):
     pictures.SETS[name](config, "train")
+
+
+def save_voc(root, kinds):
+  """A picture of each kind, whose only instance is of that class."""
+  for folder in ("JPEGImages", "SegmentationObject", "SegmentationClass"):
+    (root / folder).mkdir(parents=True)
+  for name, kind in kinds.items():
+    labels = np.zeros((32, 48), np.uint8)
+    labels[8:24, 8:40] = 1
+    Image.new("RGB", (48, 32)).save(root / f"JPEGImages/{name}.jpg")
+    Image.fromarray(labels).save(root / f"SegmentationObject/{name}.png")
+    Image.fromarray(labels * kind).save(root / f"SegmentationClass/{name}.png")
+  lists = root / "ImageSets/Segmentation"
+  lists.mkdir(parents=True)
+  for subset in ("train", "val"):
+    (lists / f"{subset}.txt").write_text("\n".join(kinds))
+
+
+def test_only_pictures_with_the_wanted_classes_are_scored(config, tmp_path):
+  save_voc(tmp_path / "voc", {"dog": 12, "person": 15, "both": 15})
+  config.data.voc_classes = ()
+  assert len(pictures.voc(config, "val")) == 3
+  config.data.voc_classes = ("person",)
+  source = pictures.voc(config, "val")
+  assert [still.name for still in source.stills] == ["person", "both"]
+  assert feeds.origin(source) == f"from {tmp_path / 'voc'}"
+  for names, text in (
+      (("cow",), "val list of .*voc shows any of 'cow'"),
+      (("human",), r"data.voc_classes: classes \['human'\] unknown; known: \['aer"),
+  ):
+    config.data.voc_classes = names
+    with pytest.raises(ValueError, match=text):
+      pictures.voc(config, "val")
+
+
+def test_pictures_without_the_wanted_classes_are_passed_over(get_config, tmp_path):
+  save_voc(tmp_path / "voc", {"dog": 12, "person": 15})
+  source = keep_classes(VocFolder(str(tmp_path / "voc"), "train"), ("person",))
+  config = get_config("ris:smoke")
+  stage = config.stages.stage1_two
+  stage.sources.voc = 1.0
+  batch = next(instances.batches(config, stage, {"voc": source})(0))
+  assert {name.split("/")[0] for name in batch["names"]} == {"person"}
 
 
 @pytest.fixture

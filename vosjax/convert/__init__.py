@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from vosjax import checkpoints
-from vosjax.convert import agame, cosnet, deeplab, resnet, rsis, rvos
+from vosjax.convert import agame, cosnet, deeplab, resnet, rsis, rvos, vgg
 from vosjax.convert.resnet import find_variant, resnet_rules
 from vosjax.convert.rules import apply_rules, strip_data_parallel
 from vosjax.convert.torch_file import read_torch
@@ -19,6 +19,7 @@ TABLES = {
     "resnet": resnet.RULES,
     "rsis": rsis.RULES,
     "rvos": rvos.RULES,
+    "vgg": vgg.RULES,
 }
 _FIELDS = {
     "deeplab": deeplab.find_fields,

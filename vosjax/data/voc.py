@@ -6,7 +6,7 @@ Sources: Everingham et al., "The PASCAL Visual Object Classes (VOC) Challenge", 
 
 import dataclasses
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,14 @@ import scipy.io
 from vosjax.data import images
 from vosjax.data.folders import read_names
 from vosjax.data.sources import VOID
-from vosjax.data.stills import Annotation, Still, StillSource, locate, refuse_missing
+from vosjax.data.stills import (
+    Annotation,
+    Reader,
+    Still,
+    StillSource,
+    locate,
+    refuse_missing,
+)
 
 CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat",
@@ -110,6 +117,40 @@ class AugmentedVocFolder(StillSource):
         VocFolder(self.voc, "train")) for still in source.stills}
     object.__setattr__(self, "stills", tuple(
         merged[name] for name in sorted(merged) if name not in held_out))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Only:
+  """Reads what `read` does, with instances of other classes as background."""
+
+  read: Reader
+  kept: frozenset[int]
+
+  def __call__(self, annotations, name):
+    annotation = self.read(annotations, name)
+    classes = {i: k for i, k in annotation.classes.items() if k in self.kept}
+    others = list(annotation.classes.keys() - classes.keys())
+    labels = np.where(np.isin(annotation.labels, others), 0, annotation.labels)
+    return Annotation(labels.astype(np.uint8), classes)
+
+
+def keep_classes(source: StillSource, kept: Collection[str]) -> StillSource:
+  """The pictures of a source, with instances of some classes alone.
+
+  Args:
+    source: of VOC's classes.
+    kept: of `CLASSES`; pictures without any of these have no instance.
+
+  Raises:
+    ValueError: an unknown class.
+  """
+  unknown = sorted(set(kept) - set(CLASSES[1:]))
+  if unknown:
+    raise ValueError(f"classes {unknown} unknown; known: {list(CLASSES[1:])}.")
+  numbers = frozenset(map(CLASSES.index, kept))
+  return StillSource(tuple(
+      dataclasses.replace(still, read=_Only(still.read, numbers))
+      for still in source.stills))
 
 
 def names(lists: Path, subset: str) -> list[str]:

@@ -54,8 +54,8 @@ class RIS(nn.Module):
 
   Attributes:
     extractor: of the features. "convolutions": 3x3, each with a ReLU (leaves); "fcn8":
-      FCN-8s at stride 8 (people), whose VGG-16 is not trained: ImageNet weights must
-      be put into its variables, which no converter here does.
+      FCN-8s at stride 8 (people), whose VGG-16 is not trained: training begins with
+      the weights that `vosjax convert vgg` brings.
     channels: of features and states; 100 for people.
     num_convolutions: of the extractor of that name.
     stride: of its features, a power of two; masks are enlarged as probabilities.

@@ -1,9 +1,11 @@
 """FCN-8s features: VGG-16 made convolutional, with two skip connections."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vosjax.models.backbones.resnet import normalise
 from vosjax.models.modules.conv import Conv, Dtype
 from vosjax.ops import resize
 from vosjax.types import AnyArray
@@ -11,7 +13,6 @@ from vosjax.types import AnyArray
 _STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels, convolutions
 _FC_CHANNELS, _FC_SIZE = 4096, 7
 _PADDING = 100  # around the picture, so that fc6 sees all of it
-_MEANS = (123.68, 116.779, 103.939)  # red, green, blue, of 255; those of Caffe's VGG
 
 
 class VGG(nn.Module):
@@ -41,6 +42,10 @@ class VGG(nn.Module):
 class FCN8(nn.Module):
   """Features at stride 8, as RIS reads them for people.
 
+  Frames are normalised as torchvision's VGG-16 expects, whose weights
+  `vosjax convert vgg` brings; the program has Caffe's, which were trained on blue,
+  green and red in steps of 1/255 about their means.
+
   Scores of fc7 are doubled in size, added to those of pool4, doubled again and added
   to those of pool3. Pictures of 500 x 500 give 64 x 64 positions, as published; those
   of other sizes as many as both sides of an addition share, about their centres.
@@ -56,10 +61,11 @@ class FCN8(nn.Module):
 
   @nn.compact
   def __call__(self, frames: Float[AnyArray, "n h w 3"]) -> Float[Array, "n y x c"]:
-    x = jnp.asarray(frames) * 255 - jnp.array(_MEANS, frames.dtype)[None, None, None]
+    x = normalise(jnp.asarray(frames))
     border = (_PADDING - 1, _PADDING - 1)  # the first convolution adds one
     x = jnp.pad(x, ((0, 0), border, border, (0, 0)))
-    pool3, pool4, fc7 = VGG(self.dtype, name="vgg")(x)
+    # It is not trained, and no time is spent on its gradient.
+    pool3, pool4, fc7 = jax.lax.stop_gradient(VGG(self.dtype, name="vgg")(x))
 
     def score(x, name):
       return Conv(self.channels, 1, dtype=self.dtype, name=name)(x)

@@ -1,0 +1,33 @@
+"""Names of torchvision's VGG-16, whose hidden classifiers become convolutions."""
+
+from vosjax.convert.rules import Rule
+
+# Places of the convolutions within torchvision's `features`, stage by stage.
+_PLACES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
+_WINDOW = 7  # positions on each side that the classifier sees
+
+
+def _window(tensor):
+  """(out, in x 7 x 7) as a kernel of so many rows and columns."""
+  tensor = tensor.reshape(len(tensor), -1, _WINDOW, _WINDOW)
+  return tensor.transpose(2, 3, 1, 0)
+
+
+def _point(tensor):
+  """(out, in) as a 1x1 kernel."""
+  return tensor.T[None, None]
+
+
+def _rules():
+  for stage, places in enumerate(_PLACES, 1):
+    for i, place in enumerate(places, 1):
+      path = f"params/conv{stage}_{i}"
+      yield rf"features\.{place}\.weight", f"{path}/kernel", "conv"
+      yield rf"features\.{place}\.bias", f"{path}/bias", "same"
+  for place, name, layout in ((0, "fc6", _window), (3, "fc7", _point)):
+    yield rf"classifier\.{place}\.weight", f"params/{name}/kernel", layout
+    yield rf"classifier\.{place}\.bias", f"params/{name}/bias", "same"
+  yield r"classifier\.6\.(weight|bias)", None, None  # the classes of ImageNet
+
+
+RULES: tuple[Rule, ...] = tuple(_rules())
