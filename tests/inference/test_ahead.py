@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import vosjax
-from vosjax.inference import programs
+from vosjax.inference import benchmark, programs
 
 
 class Broken(list):
@@ -122,3 +122,18 @@ def test_memory_does_not_grow_with_the_video(one_shot, frames, first):
 
   peak(6)  # compiles, which leaves constants behind
   assert peak(20) < 1.1 * peak(6)
+
+
+def test_the_benchmark_compares_batches_with_single_frames(monkeypatch):
+  asked, encode_each = [], programs.encode_each
+
+  def recorded(model, variables, frames, at_once):
+    asked.append((len(frames), at_once))
+    return encode_each(model, variables, frames, at_once)
+
+  monkeypatch.setattr(programs, "encode_each", recorded)
+  result = benchmark.measure(
+      "ris", size=(16, 16), frames=3, channels=2, num_convolutions=1)
+  assert result["frames_at_once"] == programs.frames_at_once(3) == 2
+  assert set(asked) == {(2, 1), (2, 2)}  # the same frames both times
+  assert min(result["encode_ms"], result["encode_ms_in_run"]) > 0

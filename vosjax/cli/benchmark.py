@@ -37,6 +37,9 @@ ROWS = (
     ("peak_memory_bytes", "memory, at most", "{:,} bytes"),
     ("plain_ms_per_frame", "plain form", "{:.1f} ms"),
     ("speedup_over_plain", "faster than plain", "{:.2f} x"),
+    ("encode_ms", "encoder, by itself", "{:.1f} ms"),
+    ("encode_ms_in_run", "encoder, in batches", "{:.1f} ms"),
+    ("frames_at_once", "frames of a batch", "{}"),
 )
 
 

@@ -44,7 +44,8 @@ def measure(
     batch: videos that run side by side.
     dtype: of the convolutions.
     frames: that are timed; the median counts.
-    compare: also time the network as it is written down, see `plain_ms_per_frame`.
+    compare: also time the network as it is written down, see `plain_ms_per_frame`,
+      and frames of one video that are encoded together, see `encode_ms_in_run`.
     progress: told what is done next, if given.
     **fields: of the model.
 
@@ -55,7 +56,9 @@ def measure(
     matrix product measured in this run; `fraction_of_peak`; `peak_memory_bytes`, of
     the device, or of the process on CPU; `plain_ms_per_frame`, with BatchNorm apart,
     no transformed kernels, the compiler's defaults and each object on its own;
-    `speedup_over_plain`.
+    `speedup_over_plain`; `encode_ms`, the encoder's part, a frame at a time;
+    `encode_ms_in_run`, the same of `frames_at_once` in one batch, as
+    `VideoSegmenter.run` encodes them.
   """
   report = progress or (lambda _: None)
   model = build(name, objects, dtype=dtype, **fields)
@@ -97,6 +100,8 @@ def measure(
     plain_seconds = _median_seconds(plain.step, _PLAIN_FRAMES) / batch
     result["plain_ms_per_frame"] = 1e3 * plain_seconds
     result["speedup_over_plain"] = plain_seconds / seconds
+    report("the encoder, frame by frame and some at once")
+    result |= clip.measure_encoder(frames)
   return result
 
 
@@ -197,6 +202,26 @@ class _Clip:
 
   def encode(self):
     return programs.encode(self.model, self.variables, self.frames)
+
+  def measure_encoder(self, times):
+    """Of one video's frames: by themselves, and as `VideoSegmenter.run` does."""
+    many = programs.frames_at_once(times)
+    batch = [np.asarray(self.frames[0])] * many
+
+    def seconds(at_once):
+      def call():
+        jax.block_until_ready(
+            [*programs.encode_each(self.model, self.variables, batch, at_once)]
+        )
+
+      call()  # compiles
+      return _median_seconds(call, times) / many
+
+    return {
+        "encode_ms": 1e3 * seconds(1),
+        "encode_ms_in_run": 1e3 * seconds(many),
+        "frames_at_once": many,
+    }
 
   def step(self):
     self.state, labels, *_ = programs.advance(
