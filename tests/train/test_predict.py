@@ -115,6 +115,12 @@ def test_a_workdir_of_something_else_is_refused(
               moved / "JPEGImages/480p/deer/00004.jpg")  # fmt: skip
   with pytest.raises(ValueError, match="deer is 4 there and 5 here"):
     run.run(agame, workdir)
+  (moved / "JPEGImages/480p/deer/00004.jpg").unlink()
+  given = moved / "Annotations/480p/deer/00000.png"
+  masks = np.asarray(Image.open(given))
+  Image.fromarray(masks[::-1]).save(given)
+  with pytest.raises(ValueError, match="else: annotations .checksum..deer is"):
+    run.run(agame, workdir)
   agame.seed = 5
   with pytest.raises(ValueError, match="another configuration: seed is 0 there"):
     run.run(agame, workdir)

@@ -3,7 +3,8 @@
 import logging
 import pathlib
 import shlex
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import tqdm
@@ -32,12 +33,12 @@ class Known(NamedTuple):
   Attributes:
     name: of the video.
     frames: names of its frames.
-    annotated: whether any of them is.
+    annotations: checksum of what is given of it; None if that is nothing.
   """
 
   name: str
   frames: tuple[str, ...]
-  annotated: bool
+  annotations: int | None
 
 
 def predict(config: ConfigDict, workdir: str | None) -> None:
@@ -53,7 +54,7 @@ def predict(config: ConfigDict, workdir: str | None) -> None:
   rule = benchmarks.rule(config, scoring.task)
   source = benchmarks.open_source(config)
   videos = [
-      Known(video.name, tuple(video.frame_names), any(video.label_files))
+      Known(video.name, tuple(video.frame_names), _checksum(video.label_files))
       for video in benchmarks.videos(source)
   ]
   match = scoring.task == "objects" and not _require_annotations(
@@ -76,13 +77,23 @@ def predict(config: ConfigDict, workdir: str | None) -> None:
   )  # fmt: skip
 
 
+def _checksum(files: Sequence[Any]) -> int | None:
+  """Of the bytes of annotation files, by frame; None if there is none."""
+  total = None
+  for index, file in enumerate(files):
+    if file:
+      parts = [file.read_bytes()] if isinstance(file, pathlib.Path) else file
+      total = zlib.crc32(b"".join((str(index).encode(), *parts)), total or 0)
+  return total
+
+
 def _require_annotations(videos: list[Known], *, one_shot: bool) -> bool:
   """Whether the videos have annotations of the objects that ids are to stand for.
 
   Raises:
     ValueError: a part of them has none, or all where these are needed.
   """
-  bare = [video.name for video in videos if not video.annotated]
+  bare = [video.name for video in videos if video.annotations is None]
   if not bare or (len(bare) == len(videos) and not one_shot):
     return not bare
   more = f" and {len(bare) - _SHOWN} more" if bare[_SHOWN:] else ""
@@ -135,7 +146,12 @@ def _note(config, workdir, videos) -> dict[str, Any]:
   }
   model = trained.fingerprint(trained.folder(config, workdir))
   lengths = {video.name: len(video.frames) for video in videos}
-  return options | {"model (checksum)": model, "videos (frames)": lengths}
+  given = {video.name: video.annotations for video in videos}
+  return options | {
+      "model (checksum)": model,
+      "videos (frames)": lengths,
+      "annotations (checksum)": given,
+  }
 
 
 def _is_done(out, video) -> bool:
