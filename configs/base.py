@@ -167,7 +167,6 @@ def rvos_stage(**changes: Any) -> ConfigDict:
       official=False,
       flip=True,  # left-right, half of the clips
       affine=True,  # rotate, move, shear and zoom whole clips
-      frozen_batch_stats=False,  # see agame_stage
       remat=False,  # recompute frames in the backward pass
       # Frames and objects per iteration of their scans. 0: all of them on CPU, where
       # the gradient takes a fifth less time then (120 ms for 147), 1 elsewhere.

@@ -53,6 +53,7 @@ def test_the_paper_recipe_has_the_numbers_of_the_released_program():
     assert rates == (1e-3, 1e-6, 1e-6)
     assert stage.lr_decay == 1 and stage.flip and stage.affine and not stage.official
     assert stage.num_steps == epochs * stage.steps_per_epoch
+    assert stage.from_best == (stage.previous == "inferred")
     assert dict(stage.sources) == {"synthvos": 0, "davis": 0, "youtube_vos": 1}
   # Fields that the class gives the released values are not set.
   assert set(zero_shot.model.fields) == {"dtype", "remat"}

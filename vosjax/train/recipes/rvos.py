@@ -29,7 +29,6 @@ def objective(
     *,
     previous: Previous = "truth",
     official: bool = False,
-    frozen_batch_stats: bool = False,
     remat: bool = False,
     unroll_steps: int | bool = 1,
 ) -> Objective:
@@ -45,7 +44,6 @@ def objective(
       that show it, and whether a slot counts is asked by the object of the same
       number, even where the slot was matched to another; void is background.
       Otherwise objects of any frame of the clip count in all, and void in none.
-    frozen_batch_stats: normalise by running statistics and leave them as they are.
     remat: recompute frames in the backward pass.
     unroll_steps: frames per iteration of the scan; True: all.
   """
@@ -54,8 +52,7 @@ def objective(
     del key  # nothing in this model is random
     frames = batch.frames.astype(jnp.float32) / 255
     truth, shown = split_objects(batch.labels, model.num_objects)
-    train = not frozen_batch_stats
-    features, stats = encode_clip(model, variables, frames, train=train)
+    features, stats = encode_clip(model, variables, frames, train=True)
     probs = decode_clip(
         model,
         variables,
@@ -91,7 +88,6 @@ def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
       model.clone(unroll_objects=unroll),
       previous=stage.previous,
       official=stage.official,
-      frozen_batch_stats=stage.frozen_batch_stats,
       remat=stage.remat,
       unroll_steps=unroll,
   )
