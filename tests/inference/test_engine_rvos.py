@@ -164,3 +164,13 @@ def test_age_decides_overlaps_however_objects_arrive(rvos, frames, first, monkey
   segmenter.add(one)  # the same id again, in the same slot
   segmenter.step(frames[3])
   assert ranks[-1] == [0, 2, 1]
+
+
+def test_the_first_result_has_the_given_masks_whatever_their_slots(rvos, frames, first):
+  """Object 4 sits in slot 3, and no object in slots 1 and 2."""
+  labels = np.where(first == 1, 4, np.where(first == 3, 1, 0)).astype(np.int32)
+  labels[0] = 255
+  result = vosjax.VideoSegmenter(*rvos).start(frames[0], labels)
+  assert (result.object_ids, result.slots) == ((1, 4), (0, 3))
+  np.testing.assert_array_equal(result.probs, [first == 3, first == 1])
+  np.testing.assert_array_equal(result.labels, np.where(labels == 255, 0, labels))
