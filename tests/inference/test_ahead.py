@@ -1,5 +1,7 @@
 """Whole videos, whose frames are encoded some at a time."""
 
+import inspect
+
 import jax
 import numpy as np
 import pytest
@@ -101,6 +103,39 @@ def test_bad_frames_and_labels_are_named(one_shot, frames, first):
     list(segmenter.run(frames, iter([first, first[:16]])))
   with pytest.raises(ValueError, match=r"run\(\): labels are None, but this model is"):
     segmenter.run(frames)
+
+
+def test_labels_may_be_a_list_of_what_comes_with_each_frame(one_shot, frames, first):
+  segmenter = vosjax.VideoSegmenter(*one_shot)
+  for labels in (split(first), tuple(split(first))):
+    ids = [result.object_ids for result in segmenter.run(frames, labels)]
+    assert ids == [(), (1, 2), (1, 2), (1, 2, 3), (1, 2, 3)]
+
+
+def test_what_is_wrong_is_said_of_run(one_shot, frames, first):
+  limited = vosjax.VideoSegmenter(*one_shot, max_objects=3)
+  with pytest.raises(ValueError, match=r"run\(\): objects \[1, 2, 3\] are tracked"):
+    list(limited.run(frames, [first, first]))
+  with pytest.raises(ValueError, match=r"run\(\): 1 new objects \[5\] but 0 of 3"):
+    list(limited.run(frames, [first, np.where(first == 1, 5, 0)]))
+  with pytest.raises(ValueError, match=r"run\(\): labels hold no object"):
+    list(limited.run(frames, first * 0))
+  run = inspect.unwrap(vosjax.VideoSegmenter.run)  # before annotations are checked
+  with pytest.raises(ValueError, match=r"run\(\): frames is a generator; .* start\(\)"):
+    run(limited, (frame for frame in frames), first)
+
+
+def test_another_video_in_between_is_noticed(one_shot, frames, first):
+  segmenter = vosjax.VideoSegmenter(*one_shot)
+  one, other = segmenter.run(frames, first), segmenter.run(frames, first == 1)
+  next(one)
+  assert next(other).object_ids == (1,)
+  with pytest.raises(ValueError, match=r"run\(\): another frame was segmented in betw"):
+    next(one)
+  assert next(other).object_ids == (1,)
+  segmenter.step(frames[2])
+  with pytest.raises(ValueError, match="Take a VideoSegmenter for each of several"):
+    next(other)
 
 
 def test_pictures_are_encoded_one_by_one_where_there_is_one(small, frames, batches):

@@ -28,6 +28,21 @@ def check_frame(frame: Any, name: str) -> UInt8[np.ndarray, "h w 3"]:
   return frame
 
 
+def check_frames(frames: Any, caller: str) -> None:
+  """Refuses what is no whole video.
+
+  Raises:
+    ValueError: there are no frames, or they cannot be counted and asked for.
+  """
+  if not (hasattr(frames, "__len__") and hasattr(frames, "__getitem__")):
+    raise ValueError(
+        f"{caller}(): frames is a {type(frames).__name__}; expected something with a "
+        "length and items, such as a list. Of a stream use start() and step()."
+    )
+  if not len(frames):
+    raise ValueError(f"{caller}(): there are no frames.")
+
+
 def check_size(
     frame: UInt8[np.ndarray, "h w 3"], size: tuple[int, int], name: str
 ) -> None:
@@ -40,6 +55,19 @@ def check_size(
     raise ValueError(
         f"{name} is {frame.shape[0]}x{frame.shape[1]} but the video began with "
         f"{size[0]}x{size[1]}. Resize it, or start anew."
+    )
+
+
+def refuse_another(frame: Any, last: Any, caller: str) -> None:
+  """Refuses to go on with a video where another frame was the last.
+
+  Raises:
+    ValueError: `last` is not `frame`.
+  """
+  if last is not frame:
+    raise ValueError(
+        f"{caller}(): another frame was segmented in between. Take a VideoSegmenter "
+        "for each of several videos that are followed at the same time."
     )
 
 

@@ -100,7 +100,7 @@ class VideoSegmenter:
     """
     frame, labels = self._check(frame, labels, "start")
     checks.refuse_all(self._references, "start")
-    return self._start(frame, labels, self._encode(frame))
+    return self._start(frame, labels, self._encode(frame), "start")
 
   def step(
       self,
@@ -118,12 +118,12 @@ class VideoSegmenter:
     if self._frame is None:
       raise ValueError("step(): call start() with the first frame before.")
     frame, labels = self._check(frame, labels, "step")
-    return self._step(frame, labels, self._encode(frame))
+    return self._step(frame, labels, self._encode(frame), "step")
 
   def run(
       self,
       frames: Sequence[UInt8[AnyArray, "h w 3"]] | Any,
-      labels: Shaped[AnyArray, "..."] | Iterator[Any] | None = None,
+      labels: Shaped[AnyArray, "..."] | Sequence[Any] | Iterator[Any] | None = None,
   ) -> Iterator[FrameResult]:
     """Segments a whole video, with references from all of it if the model takes any.
 
@@ -133,18 +133,17 @@ class VideoSegmenter:
 
     Args:
       frames: anything with a length and items, such as a list or an array.
-      labels: of the first frame, see `start`. Or an iterator over what comes with each
-        frame: labels of new objects, see `step`, or None; it is asked for one frame
-        after the other, and frames before the first object are background.
+      labels: of the first frame, see `start`. Or a list or an iterator of what comes
+        with each frame: labels of new objects, see `step`, or None; it is asked for one
+        frame after the other, and frames before the first object are background.
     """
-    if not len(frames):
-      raise ValueError("run(): there are no frames.")
+    checks.check_frames(frames, "run")
     if labels is None:
       checks.need_labels(self._readout, "run")
     else:
       checks.refuse_labels(self._readout, "run")
     if not isinstance(self._model, TakesReferences):
-      given = labels if isinstance(labels, Iterator) else [labels]
+      given = labels if isinstance(labels, list | tuple | Iterator) else [labels]
       return self._run(frames, itertools.chain(given, itertools.repeat(None)))
     return whole_video.segment(
         self._model, self._variables, frames, policy=self._policy,
@@ -191,23 +190,24 @@ class VideoSegmenter:
       frame, features = next(encoded)
       if labels is not None:
         labels = checks.check_labels(labels, frame.shape[:2], "run")
-      yield follow(frame, labels, features)
+      yield follow(frame, labels, features, "run")
+      checks.refuse_another(frame, self._frame, "run")
 
-  def _start(self, frame, labels, features):
+  def _start(self, frame, labels, features, caller):
     if self._readout.one_shot:
-      return self._start_given(frame, labels, features)
+      return self._start_given(frame, labels, features, caller)
     return self._start_free(frame, features)
 
-  def _start_given(self, frame, labels, features):
+  def _start_given(self, frame, labels, features, caller):
     """First frame of a one-shot model."""
-    ids = checks.some_ids(labels, "start")
+    ids = checks.some_ids(labels, caller)
     capacity = self._max_objects or max(len(ids), self._readout.num_slots or 0)
     slots = Slots(capacity, by_id=isinstance(self._model, KeepsSlots))
-    slots.refuse_excess(ids, "start")  # before anything of the last video is lost
+    slots.refuse_excess(ids, caller)  # before anything of the last video is lost
     self._frame, self._features = frame, features
     self._slots, self._state = slots, None
     self._ranking = Ranking() if slots.by_id else None
-    slot_labels, new = self._begin(labels, ids, "start")
+    slot_labels, new = self._begin(labels, ids, caller)
     if self._ranking is not None:
       # The first frame is decoded for what slots gather and for the ranking; the next
       # one sees the given masks once more, and none in slots that are free.
@@ -230,15 +230,15 @@ class VideoSegmenter:
     )
     return self._finish()
 
-  def _step(self, frame, labels, features):
+  def _step(self, frame, labels, features, caller):
     ids = () if labels is None else checks.ids(labels)
-    self._slots.refuse_known(ids, "step")
+    self._slots.refuse_known(ids, caller)
     if self._max_objects is not None:
-      self._slots.refuse_excess(ids, "step")  # before the last frame is forgotten
+      self._slots.refuse_excess(ids, caller)  # before the last frame is forgotten
     self._frame, self._features = frame, features
     if not ids:
       return self._finish()
-    self._begin(labels, ids, "step")
+    self._begin(labels, ids, caller)
     result = self._finish()
     if self._ranking is not None:
       self._ranking.add(result.masks(ids, self._readout.threshold), labels)
