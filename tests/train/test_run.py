@@ -158,6 +158,13 @@ def test_the_scan_is_unrolled_on_cpu_unless_its_length_is_given(config, monkeypa
   assert seen == [1, 2, 1]
 
 
+def test_a_stage_begins_with_the_best_before_it_if_told_so(get_config):
+  config = get_config("rvos:smoke")
+  config.stages.stage2.from_best = True
+  stages, _ = run.make_stages(config, run.build(config))
+  assert [stage.from_best for stage in stages] == [False, True]
+
+
 def test_stages_that_draw_the_same_videos_share_them(config):
   config.data.synthvos_length = 0  # those of a clip
   with config.unlocked():
