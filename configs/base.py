@@ -204,7 +204,7 @@ def rsis_stage(**changes: Any) -> ConfigDict:
       encoder_learning_rate=1e-6,  # of the backbone
       weight_decay=1e-6,
       # Weights; 0: not yet switched on.
-      losses=ConfigDict({"mask": 1.0, "class": 0.0, "box": 0.0, "stop": 0.0}),
+      losses=ConfigDict({"mask": 1.0, "classes": 0.0, "box": 0.0, "stop": 0.0}),
       # Repeat updates of the backbone as the released program does by accident, see
       # vosjax/train/recipes/recurrent.py.
       official=False,

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import keyword
 import pathlib
 import re
 import runpy
@@ -43,6 +44,15 @@ def paths(config, prefix=""):
       yield from paths(value, f"{name}.")
     else:
       yield name
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_key_can_be_set_on_the_command_line(file):
+  """Whose parser takes them for Python's names."""
+  for variant in variants(file):
+    for name in paths(get_config(file)(variant)):
+      assert not any(map(keyword.iskeyword, name.split("."))), name
+      assert all(map(str.isidentifier, name.split("."))), name
 
 
 def test_every_recipe_has_a_configuration():

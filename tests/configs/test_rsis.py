@@ -16,9 +16,9 @@ def stages(variant):
 
 def test_the_paper_s_losses_come_one_after_another():
   masks, classes, stops = stages("paper")
-  assert dict(masks.losses) == {"mask": 1.0, "class": 0.0, "box": 0.0, "stop": 0.0}
-  assert dict(classes.losses) == {"mask": 1.0, "class": 0.1, "box": 0.0, "stop": 0.0}
-  assert dict(stops.losses) == {"mask": 1.0, "class": 0.1, "box": 0.0, "stop": 0.5}
+  assert dict(masks.losses) == {"mask": 1.0, "classes": 0.0, "box": 0.0, "stop": 0.0}
+  assert dict(classes.losses) == {"mask": 1.0, "classes": 0.1, "box": 0.0, "stop": 0.0}
+  assert dict(stops.losses) == {"mask": 1.0, "classes": 0.1, "box": 0.0, "stop": 0.5}
   for stage in (masks, classes, stops):
     assert (stage.size, stage.batch_size, stage.zoom) == ((256, 256), 28, (0.7, 1.4))
     assert (stage.learning_rate, stage.encoder_learning_rate) == (1e-3, 1e-6)
@@ -29,14 +29,14 @@ def test_the_paper_s_losses_come_one_after_another():
 def test_the_embedded_default_begins_with_two_objects_and_their_masks_alone():
   first, second = stages("")
   assert (first.num_objects, second.num_objects) == (2, 0)
-  assert dict(first.losses) == {"mask": 1.0, "class": 0.0, "box": 0.0, "stop": 0.0}
-  assert dict(second.losses) == {"mask": 1.0, "class": 0.1, "box": 0.0, "stop": 0.5}
+  assert dict(first.losses) == {"mask": 1.0, "classes": 0.0, "box": 0.0, "stop": 0.0}
+  assert dict(second.losses) == {"mask": 1.0, "classes": 1.0, "box": 0.0, "stop": 0.5}
 
 
 def test_leaves_have_no_classes_and_one_object_more_after_every_30_epochs():
   found = stages("paper_leaves")
   assert [stage.num_objects for stage in found] == list(range(2, 21))
-  assert not any(stage.losses["class"] for stage in found)
+  assert not any(stage.losses.classes for stage in found)
   stops = [stage.losses.stop for stage in found]
   assert stops == [0.0] * 17 + [0.1] * 2  # from epoch 510 on
   assert {stage.num_steps // stage.steps_per_epoch for stage in found} == {30}
@@ -50,7 +50,7 @@ def test_cityscapes_trains_its_encoder_from_epoch_20_on():
   assert {stage.encoder_learning_rate for stage in others} == {1e-6}
   begun = [0, *range(20, 500, 25)]
   for start, stage in zip(begun, (first, *others)):
-    assert stage.losses["class"] == (0.1 if start >= 60 else 0)
+    assert stage.losses.classes == (0.1 if start >= 60 else 0)
     assert stage.losses.stop == (0.5 if start >= 100 and stage.num_objects > 5 else 0)
 
 

@@ -10,7 +10,7 @@ from vosjax.models.unroll import encode_clip
 from vosjax.train.recipes import instances, rsis
 from vosjax.types import VideoBatch
 
-RELEASED = {"mask": 1.0, "class": 0.1, "box": 0.0, "stop": 0.5}
+RELEASED = {"mask": 1.0, "classes": 0.1, "box": 0.0, "stop": 0.5}
 
 
 def module(name, params):
@@ -88,7 +88,7 @@ def test_losses_and_gradients(official, case, batch, monkeypatch, prefix, tolera
     return jax.value_and_grad(loss, has_aux=True)(params)
 
   (loss, (outputs, classes)), grads = compute(variables["params"])
-  terms = [outputs.metrics[f"{name}_loss"] for name in ("mask", "stop", "class")]
+  terms = [outputs.metrics[f"{name}_loss"] for name in ("mask", "stop", "classes")]
   expected = case[f"{prefix}losses_total_iou_stop_class"]
   np.testing.assert_allclose([loss, *terms], expected, rtol=1e-5)
   expected = case[f"{prefix}matched_classes"]

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from vosjax.models import RSIS
 from vosjax.train.recipes import rsis
 
-LOSSES = {"mask": 1.0, "class": 0.1, "box": 0.0, "stop": 0.5}
+LOSSES = {"mask": 1.0, "classes": 0.1, "box": 0.0, "stop": 0.5}
 COUNTS = (3, 1)
 
 
@@ -63,7 +63,7 @@ def test_losses_are_those_of_the_definition(given, predicted, pictures, t):
   metrics, _ = evaluate(given(), predicted, batch, t)
   mask, kind, stop = by_hand(predicted, masks, np.asarray(batch.classes), t)
   assert metrics["mask_loss"] == pytest.approx(mask, rel=1e-5)
-  assert metrics["class_loss"] == pytest.approx(kind, rel=1e-5)
+  assert metrics["classes_loss"] == pytest.approx(kind, rel=1e-5)
   assert metrics["stop_loss"] == pytest.approx(stop, rel=1e-5)
   total = mask + 0.1 * kind + 0.5 * stop
   assert metrics["loss"] == pytest.approx(total, rel=1e-5)
@@ -98,14 +98,14 @@ def test_classes_move_with_the_masks_they_belong_to(given, predicted, pictures):
       "logits": logits, "class_logits": 20 * np.eye(4)[classes],
   }  # fmt: skip
   metrics, _ = evaluate(given(), right, batch)
-  assert metrics["mask_loss"] < 1e-5 and metrics["class_loss"] < 1e-5
+  assert metrics["mask_loss"] < 1e-5 and metrics["classes_loss"] < 1e-5
   assert metrics["class_accuracy"] == 1
   unmoved = right | {"class_logits": 20 * np.eye(4)[np.asarray(batch.classes)]}
   assert evaluate(given(), unmoved, batch)[0]["class_accuracy"] < 0.5
 
 
 def test_a_loss_of_weight_0_is_off(given, predicted, pictures):
-  _, grads = evaluate(given(), predicted, pictures[0], **{"class": 0.0, "stop": 0.0})
+  _, grads = evaluate(given(), predicted, pictures[0], classes=0.0, stop=0.0)
   assert not np.asarray(grads["class_logits"]).any()
   assert not np.asarray(grads["stop_logits"]).any()
 
@@ -133,7 +133,7 @@ def test_a_stage_says_what_counts_and_how_many_objects_are_decoded(monkeypatch):
     return watch  # any function; it is not called
 
   monkeypatch.setattr(rsis, "objective", watch)
-  losses = {"mask": 1.0, "class": 0.2, "box": 0.0, "stop": 0.3}
+  losses = {"mask": 1.0, "classes": 0.2, "box": 0.0, "stop": 0.3}
   for chosen, expected in ((2, 2), (0, 7)):  # 0: as many as the model has
     stage = ConfigDict({"losses": losses, "num_objects": chosen})
     rsis.RECIPE.objective(RSIS(num_objects=7), stage)

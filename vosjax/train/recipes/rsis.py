@@ -26,7 +26,7 @@ def objective(
 
   Args:
     model: an RSIS.
-    losses: weights of "mask", "class", "box" and "stop"; 0 switches a loss off.
+    losses: weights of "mask", "classes", "box" and "stop"; 0 switches a loss off.
     num_objects: predictions; a curriculum begins with few.
   """
   if losses["box"] and not model.box_head:
@@ -46,7 +46,7 @@ def objective(
     found = valid_slots(truth.valid, num_objects)
     values = {
         "mask": (losses_of.soft_iou_loss(probs, masks), found),
-        "class": (losses_of.class_loss(aux["class_logits"], classes), found),
+        "classes": (losses_of.class_loss(aux["class_logits"], classes), found),
         "stop": (
             losses_of.stop_loss(aux["stop_logits"], found),
             judged(truth.valid, num_objects),
