@@ -79,13 +79,37 @@ def test_what_comes_with_a_frame_is_asked_for_when_its_turn_has_come(
       known.append(segmenter.object_ids)
       yield labels
 
-  assert len(list(segmenter.run(frames, given()))) == len(frames)
-  assert known == [(), (), (1, 2), (1, 2)]
+  for _ in range(2):  # what was tracked in the video before is forgotten
+    assert len(list(segmenter.run(frames, given()))) == len(frames)
+    assert known == [(), (), (1, 2), (1, 2)]
+    known.clear()
+  next(segmenter.run(frames, given()))
+  with pytest.raises(ValueError, match=r"add\(\): call start\(\) with the first frame"):
+    segmenter.add(first)
+
+
+def test_the_first_labels_must_hold_an_object(one_shot, frames, first):
+  results = vosjax.VideoSegmenter(*one_shot).run(frames, iter([None, 0 * first]))
+  assert next(results).object_ids == ()
+  with pytest.raises(ValueError, match=r"labels hold no object"):
+    next(results)
 
 
 def test_frames_before_a_broken_one_are_segmented(one_shot, frames, first, at_once):
   results = vosjax.VideoSegmenter(*one_shot).run(Broken(frames), first)
   assert [next(results).frame is not None for _ in range(3)] == [True] * 3
+  with pytest.raises(OSError, match=r"00003.jpg: is cut off"):
+    next(results)
+
+
+@pytest.mark.parametrize(("references", "fine"), [(0, 3), (1, 2), ("all", 0)])
+def test_frames_that_need_no_broken_one_are_segmented(
+    references, fine, small, frames, at_once):
+  segmenter = vosjax.VideoSegmenter(
+      *small("cosnet"), references=references, reference_policy="consecutive")
+  results = segmenter.run(Broken(frames))
+  for t in range(fine):
+    assert (next(results).frame == frames[t]).all()
   with pytest.raises(OSError, match=r"00003.jpg: is cut off"):
     next(results)
 
