@@ -172,6 +172,14 @@ def test_stages_that_draw_the_same_videos_share_them(config):
   assert longer is not main
 
 
+def test_a_stage_says_whether_it_begins_with_the_best(config):
+  with config.unlocked():
+    config.stages.second = config.stages.main.copy_and_resolve_references()
+  config.stages.second.from_best = True
+  stages, _ = run.make_stages(config, run.build(config))
+  assert [stage.from_best for stage in stages] == [False, True]
+
+
 @pytest.mark.parametrize("mode", ["evaluate", "predict", "benchmark"])
 def test_what_one_process_does_is_refused_to_several(
     config, tmp_path, monkeypatch, mode
