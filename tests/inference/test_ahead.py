@@ -102,6 +102,15 @@ def test_frames_before_a_broken_one_are_segmented(one_shot, frames, first, at_on
     next(results)
 
 
+@pytest.mark.parametrize("references", [0, 1, 2, "all"])
+def test_batches_are_full_where_frames_wait_for_their_turn(
+    references, small, frames, at_once, batches):
+  segmenter = vosjax.VideoSegmenter(*small("cosnet"), references=references)
+  list(segmenter.run(frames))
+  at_once = min(len(frames), at_once)
+  assert batches == [at_once] * -(-len(frames) // at_once)
+
+
 @pytest.mark.parametrize(("references", "fine"), [(0, 3), (1, 2), ("all", 0)])
 def test_frames_that_need_no_broken_one_are_segmented(
     references, fine, small, frames, at_once):
