@@ -1,5 +1,7 @@
 """Whole videos, whose frames are encoded some at a time."""
 
+import weakref
+
 import jax
 import numpy as np
 import pytest
@@ -155,6 +157,21 @@ def test_memory_does_not_grow_with_the_video(one_shot, frames, first):
 
   peak(6)  # compiles, which leaves constants behind
   assert peak(20) < 1.1 * peak(6)
+
+
+@pytest.mark.parametrize("name", ["cosnet", "rvos"])
+def test_frames_do_not_stay(name, small, frames):
+  alive = {}
+
+  class Decoded(list):
+
+    def __getitem__(self, index):
+      frame = np.array(frames[index % len(frames)])
+      alive[index] = weakref.finalize(frame, alive.pop, index)
+      return frame
+
+  segmenter = vosjax.VideoSegmenter(*small(name))
+  assert max(len(alive) for _ in segmenter.run(Decoded(range(20)))) <= 7
 
 
 def test_the_benchmark_compares_batches_with_single_frames(monkeypatch):
