@@ -1,6 +1,7 @@
 """Whole videos, whose frames are encoded some at a time."""
 
 import inspect
+import weakref
 
 import jax
 import numpy as np
@@ -81,13 +82,46 @@ def test_what_comes_with_a_frame_is_asked_for_when_its_turn_has_come(
       known.append(segmenter.object_ids)
       yield labels
 
-  assert len(list(segmenter.run(frames, given()))) == len(frames)
-  assert known == [(), (), (1, 2), (1, 2)]
+  for _ in range(2):  # what was tracked in the video before is forgotten
+    assert len(list(segmenter.run(frames, given()))) == len(frames)
+    assert known == [(), (), (1, 2), (1, 2)]
+    known.clear()
+  next(segmenter.run(frames, given()))
+  with pytest.raises(ValueError, match=r"add\(\): call start\(\) with the first frame"):
+    segmenter.add(first)
+
+
+def test_the_first_labels_must_hold_an_object(one_shot, frames, first):
+  results = vosjax.VideoSegmenter(*one_shot).run(frames, iter([None, 0 * first]))
+  assert next(results).object_ids == ()
+  with pytest.raises(ValueError, match=r"labels hold no object"):
+    next(results)
 
 
 def test_frames_before_a_broken_one_are_segmented(one_shot, frames, first, at_once):
   results = vosjax.VideoSegmenter(*one_shot).run(Broken(frames), first)
   assert [next(results).frame is not None for _ in range(3)] == [True] * 3
+  with pytest.raises(OSError, match=r"00003.jpg: is cut off"):
+    next(results)
+
+
+@pytest.mark.parametrize("references", [0, 1, 2, "all"])
+def test_batches_are_full_where_frames_wait_for_their_turn(
+    references, small, frames, at_once, batches):
+  segmenter = vosjax.VideoSegmenter(*small("cosnet"), references=references)
+  list(segmenter.run(frames))
+  at_once = min(len(frames), at_once)
+  assert batches == [at_once] * -(-len(frames) // at_once)
+
+
+@pytest.mark.parametrize(("references", "fine"), [(0, 3), (1, 2), ("all", 0)])
+def test_frames_that_need_no_broken_one_are_segmented(
+    references, fine, small, frames, at_once):
+  segmenter = vosjax.VideoSegmenter(
+      *small("cosnet"), references=references, reference_policy="consecutive")
+  results = segmenter.run(Broken(frames))
+  for t in range(fine):
+    assert (next(results).frame == frames[t]).all()
   with pytest.raises(OSError, match=r"00003.jpg: is cut off"):
     next(results)
 
@@ -157,6 +191,21 @@ def test_memory_does_not_grow_with_the_video(one_shot, frames, first):
 
   peak(6)  # compiles, which leaves constants behind
   assert peak(20) < 1.1 * peak(6)
+
+
+@pytest.mark.parametrize("name", ["cosnet", "rvos"])
+def test_frames_do_not_stay(name, small, frames):
+  alive = {}
+
+  class Decoded(list):
+
+    def __getitem__(self, index):
+      frame = np.array(frames[index % len(frames)])
+      alive[index] = weakref.finalize(frame, alive.pop, index)
+      return frame
+
+  segmenter = vosjax.VideoSegmenter(*small(name))
+  assert max(len(alive) for _ in segmenter.run(Decoded(range(20)))) <= 7
 
 
 def test_the_benchmark_compares_batches_with_single_frames(monkeypatch):

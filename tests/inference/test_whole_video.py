@@ -86,19 +86,6 @@ def test_each_frame_sees_its_references_and_is_encoded_once(
   assert len(encoded) == len(video)
 
 
-def test_batches_are_filled_with_coming_frames(cosnet, video, monkeypatch):
-  counts, encode_each = [], programs.encode_each
-
-  def counted(model, variables, frames, at_once):
-    counts.append(len(frames))
-    return encode_each(model, variables, frames, at_once)
-
-  monkeypatch.setattr(programs, "encode_each", counted)
-  monkeypatch.setattr(programs, "frames_at_once", lambda count: 4)
-  list(vosjax.VideoSegmenter(*cosnet, references=2).run(video))
-  assert [n for n in counts if n] == [4, 4, 1]
-
-
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_stream_sees_frames_that_it_has_shown(
     policy, cosnet, video, by_hand, encoded):

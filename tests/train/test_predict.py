@@ -126,6 +126,20 @@ def test_a_workdir_of_something_else_is_refused(
     run.run(agame, workdir)
 
 
+def test_annotations_are_told_apart_by_frame_and_content(tmp_path):
+  one, two = tmp_path / "one.png", tmp_path / "two.png"
+  one.write_bytes(b"1")
+  two.write_bytes(b"2")
+  given = [
+      (None, None), (one, None), (None, one), (two, None), (None, two), (one, two),
+      (two, one), (two, two), ([b"1", b"2"], None), ([b"1", b"3"], None),
+  ]  # fmt: skip
+  sums = [predict._checksum(files) for files in given]
+  assert sums[0] is None
+  assert len(set(sums)) == len(given)
+  assert predict._checksum(([b"1"], None)) == sums[1]  # a prepared set's bytes
+
+
 def test_videos_without_masks_stop_a_one_shot_model_before_anything_is_written(
     agame, davis, tmp_path
 ):

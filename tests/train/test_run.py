@@ -158,13 +158,6 @@ def test_the_scan_is_unrolled_on_cpu_unless_its_length_is_given(config, monkeypa
   assert seen == [1, 2, 1]
 
 
-def test_a_stage_begins_with_the_best_before_it_if_told_so(get_config):
-  config = get_config("rvos:smoke")
-  config.stages.stage2.from_best = True
-  stages, _ = run.make_stages(config, run.build(config))
-  assert [stage.from_best for stage in stages] == [False, True]
-
-
 def test_stages_that_draw_the_same_videos_share_them(config):
   config.data.synthvos_length = 0  # those of a clip
   with config.unlocked():
@@ -177,6 +170,14 @@ def test_stages_that_draw_the_same_videos_share_them(config):
   )
   assert main is same
   assert longer is not main
+
+
+def test_a_stage_says_whether_it_begins_with_the_best(config):
+  with config.unlocked():
+    config.stages.second = config.stages.main.copy_and_resolve_references()
+  config.stages.second.from_best = True
+  stages, _ = run.make_stages(config, run.build(config))
+  assert [stage.from_best for stage in stages] == [False, True]
 
 
 @pytest.mark.parametrize("mode", ["evaluate", "predict", "benchmark"])

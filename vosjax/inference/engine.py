@@ -134,8 +134,9 @@ class VideoSegmenter:
     Args:
       frames: anything with a length and items, such as a list or an array.
       labels: of the first frame, see `start`. Or a list or an iterator of what comes
-        with each frame: labels of new objects, see `step`, or None; it is asked for one
-        frame after the other, and frames before the first object are background.
+        with each frame, asked frame by frame: labels of new objects, see `step`, or
+        None. Before the first labels, which must hold an object, frames are background
+        and nothing is tracked.
     """
     checks.check_frames(frames, "run")
     if labels is None:
@@ -177,6 +178,7 @@ class VideoSegmenter:
     return frame, labels
 
   def _run(self, frames, given):
+    self._frame, self._slots = None, Slots(self._max_objects or 1)
     encoded = None
     for t, labels in zip(range(len(frames)), given):
       if encoded is not None:
@@ -257,9 +259,9 @@ class VideoSegmenter:
     """Segments the frame whose features are there."""
     slots, ranking = self._slots, self._ranking
     rank = ranking and ranking.of(slots.slot_of, slots.capacity)
-    self._state, slot_labels, probs, present = programs.advance(
+    self._state, labels, probs, present = programs.advance(
         self._model, self._size, self._recurrence, self._variables, self._state,
-        self._features, self._slots.active, rank,
+        self._features, slots.active, rank,
     )  # fmt: skip
     place = self._seen.take() if self._seen is not None else None
     if place is not None:
@@ -267,9 +269,7 @@ class VideoSegmenter:
           self._model, self._variables, self._state, self._features, np.int32(place)
       )
     present = np.asarray(present)[0]
-    return FrameResult.of(
-        self._frame, slot_labels, probs, present, slots.ids, slots.used
-    )
+    return FrameResult.of(self._frame, labels, probs, present, slots.ids, slots.used)
 
   def _begin(self, labels, ids, caller):
     """Lets objects into free slots; returns their label map and which slots."""

@@ -18,7 +18,8 @@ class FrameResult:
     frame: RGB, as it was given.
     labels: 0 = background, otherwise object ids.
     object_ids: objects that are tracked, or were found, in the order of their slots.
-    slot_probs: probabilities of all slots, on the device.
+    slot_probs: probabilities of the slots, where they were computed: on the device,
+      but for a frame whose objects were given.
     slots: of `object_ids`.
   """
 

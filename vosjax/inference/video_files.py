@@ -17,7 +17,7 @@ FOLDER_FRAMES_PER_SECOND = 24.0  # that of DAVIS; folders do not say
 
 
 class VideoFrames(abc.ABC):
-  """A video that is read in order, or frame by frame.
+  """A video that is read frame by frame.
 
   Attributes:
     files: what is read.
@@ -35,12 +35,12 @@ class VideoFrames(abc.ABC):
     return len(self.names)
 
   @abc.abstractmethod
-  def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """RGB frames in order; a broken one raises ValueError with its name."""
-
-  @abc.abstractmethod
   def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-    """One RGB frame; cheapest where indices ascend."""
+    """One RGB frame; cheapest where indices ascend.
+
+    Raises:
+      ValueError: it is broken; with its name.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +51,6 @@ class FrameFolder(VideoFrames):
   names: tuple[str, ...]
   size: tuple[int, int]
   frames_per_second: float = FOLDER_FRAMES_PER_SECOND
-
-  def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    return map(images.read_image, self.files)
 
   def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
     return images.read_image(self.files[index])
@@ -72,7 +69,8 @@ class VideoFile(VideoFrames):
   def path(self) -> pathlib.Path:
     return self.files[0]
 
-  def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+  def decode(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """All frames in order."""
     import av
 
     try:
@@ -103,7 +101,7 @@ class _Cursor:
     if not 0 <= index < len(self._video):
       raise IndexError(index)
     if index < self._at:
-      self._frames, self._at = iter(self._video), -1
+      self._frames, self._at = self._video.decode(), -1
     while self._at < index:
       self._at += 1
       self._frame = next(self._frames, None)

@@ -35,6 +35,10 @@ def segment(
     policy: see `references.choose`.
     num_references: likewise.
     seed: likewise.
+
+  Raises:
+    ValueError: a frame is not uint8 RGB or of another size; or whatever reading it
+      raises. Frames before the first that needs it have been segmented then.
   """
   size = checks.check_frame(frames[0], "run(): frame 0").shape[:2]
   at_once = programs.frames_at_once(len(frames))
@@ -50,11 +54,13 @@ def segment(
     missing = sorted({t, *wanted} - {*features, *places})
     known = {*missing, *features, *places}
     coming = (i for i in range(t + 1, len(frames)) if i not in known)
-    missing += itertools.islice(coming, -len(missing) % at_once)
-    for i in missing:
-      name = f"run(): frame {i}"
-      pictures[i] = checks.check_frame(frames[i], name)
-      checks.check_size(pictures[i], size, name)
+    pictures |= {i: _read(frames, i, size) for i in missing}
+    for i in itertools.islice(coming, -len(missing) % at_once):
+      try:
+        pictures[i] = _read(frames, i, size)
+      except Exception:  # it is raised when this frame's turn has come
+        break
+      missing.append(i)
     found = [pictures[i] for i in missing]
     encoded = programs.encode_each(model, variables, found, at_once)
     features |= zip(missing, encoded, strict=True)
@@ -72,6 +78,13 @@ def segment(
     present = np.asarray(present)[0]
     yield FrameResult.of(pictures.pop(t), labels, probs, present, (1,), (0,))
     features.pop(t - 1, None)
+
+
+def _read(frames, i, size):
+  name = f"run(): frame {i}"
+  frame = checks.check_frame(frames[i], name)
+  checks.check_size(frame, size, name)
+  return frame
 
 
 def _free_place(places, wanted):

@@ -44,7 +44,7 @@ class FCN8(nn.Module):
 
   Frames are normalised as torchvision's VGG-16 expects, whose weights
   `vosjax convert vgg` brings; the program has Caffe's, which were trained on blue,
-  green and red in steps of 1/255 about their means.
+  green and red from 0 to 255, less their means.
 
   Scores of fc7 are doubled in size, added to those of pool4, doubled again and added
   to those of pool3. Pictures of 500 x 500 give 64 x 64 positions, as published; those
