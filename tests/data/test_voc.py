@@ -14,6 +14,7 @@ from vosjax.data.voc import (
     AugmentedVocFolder,
     SbdFolder,
     VocFolder,
+    class_numbers,
     keep_classes,
 )
 
@@ -65,17 +66,27 @@ def test_labels_are_instances_with_classes(voc):
 
 def test_some_classes_alone(voc, sbd):
   whole = AugmentedVocFolder(str(voc), str(sbd))
-  source = pickle.loads(pickle.dumps(keep_classes(whole, ("person", "train"))))
+  kept = class_numbers(("person", "train"))
+  source = pickle.loads(pickle.dumps(keep_classes(whole, kept)))
   found = {still.name: still.classes for still in source}
-  assert found == {"2007_000033": {1: 19}, "2008_000002": {2: 15}, "2008_000007": {}}
+  assert found == {"2007_000033": {1: 19}, "2008_000002": {2: 15}}
   labels = {still.name: np.unique(still.labels(0)).tolist() for still in source}
-  assert labels == {
-      "2007_000033": [0, 1], "2008_000002": [0, 2], "2008_000007": [0]}
-  (still,) = keep_classes(VocFolder(str(voc), "val"), ["dog"])
+  assert labels == {"2007_000033": [0, 1], "2008_000002": [0, 2]}
+  dogs = class_numbers(["dog"])
+  (still,) = keep_classes(VocFolder(str(voc), "val"), dogs)
   assert np.unique(still.labels(0)).tolist() == [0, 1, 255]  # void stays
+  assert keep_classes(whole, dogs) == keep_classes(whole, dogs)
   with pytest.raises(ValueError, match=r"classes \['human'\] unknown; known: \['aero"):
-    keep_classes(whole, ("human", "dog"))
-  assert keep_classes(whole, ("dog",)) == keep_classes(whole, ("dog",))
+    class_numbers(("human", "dog"))
+
+
+def test_pictures_are_not_decoded_to_find_classes(voc):
+  (voc / "JPEGImages/2007_000032.jpg").write_bytes(b"")
+  source = keep_classes(VocFolder(str(voc), "train"), class_numbers(("dog",)))
+  assert [still.name for still in source.stills] == ["2007_000032"]
+  (voc / "SegmentationClass/2007_000033.png").write_bytes(b"")
+  with pytest.raises(ValueError, match="2007_000033"):
+    keep_classes(VocFolder(str(voc), "train"), class_numbers(("dog",)))
 
 
 def test_missing_files_and_lists_are_named(voc):

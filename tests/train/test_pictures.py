@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+import scipy.io
 from ml_collections import ConfigDict
 from PIL import Image
 
-from vosjax.data.voc import VocFolder, keep_classes
 from vosjax.train import feeds, pictures, run
 from vosjax.train.recipes import instances
 
@@ -57,14 +57,39 @@ def test_only_pictures_with_the_wanted_classes_are_scored(config, tmp_path):
       pictures.voc(config, "val")
 
 
-def test_pictures_without_the_wanted_classes_are_passed_over(get_config, tmp_path):
-  save_voc(tmp_path / "voc", {"dog": 12, "person": 15})
-  source = keep_classes(VocFolder(str(tmp_path / "voc"), "train"), ("person",))
-  config = get_config("ris:smoke")
-  stage = config.stages.stage1_two
+def save_sbd(root, kinds):
+  """The same as `save_voc` in the files of SBD; its own val list is empty."""
+  for folder in ("img", "inst", "cls"):
+    (root / folder).mkdir(parents=True)
+  for name, kind in kinds.items():
+    labels = np.zeros((32, 48), np.uint8)
+    labels[8:24, 8:40] = 1
+    Image.new("RGB", (48, 32)).save(root / f"img/{name}.jpg")
+    truth = {"GTinst": {"Segmentation": labels, "Categories": np.uint8([[kind]])}}
+    scipy.io.savemat(root / f"inst/{name}.mat", truth)
+    (root / f"cls/{name}.mat").touch()
+  for subset in ("train", "val"):
+    (root / f"{subset}.txt").write_text("\n".join(kinds))
+
+
+def test_pictures_of_a_rare_class_are_trained_on_equally_often(
+    get_config, config, tmp_path
+):
+  """Others, more in a row than the pipeline passes over, are not in its way."""
+  save_voc(tmp_path / "voc", {"held_out": 15})
+  others = {f"dog{i:03d}": 12 for i in range(150)}
+  save_sbd(tmp_path / "sbd", others | {"person1": 15, "person2": 15})
+  config.data.voc_classes = ("person",)
+  source = pictures.voc(config, "train")
+  assert [still.name for still in source.stills] == ["person1", "person2"]
+  config.data.voc_classes = ("cow",)
+  with pytest.raises(ValueError, match="no picture of the train list .* 'cow'"):
+    pictures.voc(config, "train")
+  smoke = get_config("ris:smoke")
+  stage = smoke.stages.stage1_two
   stage.sources.voc = 1.0
-  batch = next(instances.batches(config, stage, {"voc": source})(0))
-  assert {name.split("/")[0] for name in batch["names"]} == {"person"}
+  batch = next(instances.batches(smoke, stage, {"voc": source})(0))
+  assert {name.split("/")[0] for name in batch["names"]} == {"person1", "person2"}
 
 
 @pytest.fixture

@@ -82,10 +82,18 @@ class Still:
     """Class of each object id; empty where there are none."""
     return self._annotation.classes if self._annotation else {}
 
+  def read_annotation(self) -> Annotation | None:
+    """Labels and classes without a look at the picture; nothing is kept.
+
+    Raises:
+      ValueError: the annotation is unreadable.
+    """
+    data = {kind: content(file) for kind, file in self.annotations.items()}
+    return self.read(data, self._where)
+
   @functools.cached_property
   def _annotation(self) -> Annotation | None:
-    data = {kind: content(file) for kind, file in self.annotations.items()}
-    annotation = self.read(data, self._where)
+    annotation = self.read_annotation()
     if annotation is None:
       return None
     (h, w), (width, height) = annotation.labels.shape, self._picture.size

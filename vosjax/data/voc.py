@@ -134,23 +134,35 @@ class _Only:
     return Annotation(labels.astype(np.uint8), classes)
 
 
-def keep_classes(source: StillSource, kept: Collection[str]) -> StillSource:
-  """The pictures of a source, with instances of some classes alone.
+def class_numbers(wanted: Collection[str]) -> frozenset[int]:
+  """Numbers of some classes, as annotations give them.
+
+  Raises:
+    ValueError: one is unknown; lists those that are known.
+  """
+  unknown = sorted(set(wanted) - set(CLASSES[1:]))
+  if unknown:
+    raise ValueError(f"classes {unknown} unknown; known: {list(CLASSES[1:])}.")
+  return frozenset(map(CLASSES.index, wanted))
+
+
+def keep_classes(source: StillSource, kept: frozenset[int]) -> StillSource:
+  """The pictures that show instances of some classes, with these instances alone.
+
+  All annotations are read, a few ms each. Left to the pipeline, pictures without
+  such an instance would make it draw those behind them again and again.
 
   Args:
     source: of VOC's classes.
-    kept: of `CLASSES`; pictures without any of these have no instance.
+    kept: as `class_numbers` gives them; instances of others become background.
 
   Raises:
-    ValueError: an unknown class.
+    ValueError: an annotation is unreadable; names it.
   """
-  unknown = sorted(set(kept) - set(CLASSES[1:]))
-  if unknown:
-    raise ValueError(f"classes {unknown} unknown; known: {list(CLASSES[1:])}.")
-  numbers = frozenset(map(CLASSES.index, kept))
+  stills = (dataclasses.replace(still, read=_Only(still.read, kept))
+            for still in source.stills)
   return StillSource(tuple(
-      dataclasses.replace(still, read=_Only(still.read, numbers))
-      for still in source.stills))
+      still for still in stills if still.read_annotation().classes))
 
 
 def names(lists: Path, subset: str) -> list[str]:

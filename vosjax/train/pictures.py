@@ -9,7 +9,12 @@ from vosjax.data.cityscapes import CityscapesFolder
 from vosjax.data.cvppp import LeavesFolder
 from vosjax.data.sources import Source
 from vosjax.data.stills import StillSource
-from vosjax.data.voc import AugmentedVocFolder, VocFolder, keep_classes
+from vosjax.data.voc import (
+    AugmentedVocFolder,
+    VocFolder,
+    class_numbers,
+    keep_classes,
+)
 
 _HELD_OUT = 5  # every so manieth plant is for scoring
 
@@ -17,8 +22,8 @@ _HELD_OUT = 5  # every so manieth plant is for scoring
 def voc(config: ConfigDict, subset: str) -> Source:
   """PASCAL VOC 2012; for training with all of SBD that is not in its val list.
 
-  Where `data.voc_classes` names some, instances of others are background. Pictures
-  that then have none are not scored, and training passes them over as it meets them.
+  Where `data.voc_classes` names some, instances of others are background, and pictures
+  that then have none are left out.
   """
   folder = require_folder(
       "voc", config.data.voc, "voc2012", "JPEGImages and ImageSets"
@@ -31,18 +36,16 @@ def voc(config: ConfigDict, subset: str) -> Source:
   if not config.data.voc_classes:
     return source
   try:
-    source = keep_classes(source, config.data.voc_classes)
+    kept = class_numbers(config.data.voc_classes)
   except ValueError as error:
     raise ValueError(f"data.voc_classes: {error}") from None
-  if subset == "train":
-    return source
-  shown = tuple(source.stills[i] for i in range(len(source)) if source[i].classes)
-  if not shown:
+  source = keep_classes(source, kept)
+  if not len(source):
     raise ValueError(
         f"data.voc_classes: no picture of the {subset} list of {folder} shows any of "
         f"{', '.join(map(repr, config.data.voc_classes))}."
     )
-  return StillSource(shown)
+  return source
 
 
 def leaves(config: ConfigDict, subset: str) -> Source:
