@@ -60,6 +60,15 @@ def test_a_model_comes_back_as_it_was_saved(tmp_path):
   assert [path.name for path in tmp_path.rglob("*") if path.name.startswith(".")] == []
 
 
+def test_a_model_without_statistics_comes_back_from_training(tmp_path):
+  """Training keeps a place for statistics, which RIS leaves empty."""
+  fields = {"channels": 2}
+  variables = random_variables("ris", fields)
+  assert set(variables) == {"params"}
+  checkpoints.save(tmp_path / "new", "ris", fields, variables | {"batch_stats": {}})
+  assert_equal(checkpoints.load(tmp_path / "new")[1], variables)
+
+
 def test_a_checkpoint_is_replaced_as_a_whole(copy):
   fields = SMALL | {"width": 8}
   variables = random_variables("agame", fields, seed=1)
