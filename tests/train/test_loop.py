@@ -121,38 +121,68 @@ def test_each_stage_starts_with_a_fresh_optimizer(toy, tmp_path, monkeypatch):
   assert int(state.step) == 5
 
 
+@pytest.mark.parametrize("from_best", [False, True])
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_stage_may_begin_with_the_best_of_those_before(
-    stopped, toy, tmp_path, monkeypatch
+    stopped, from_best, toy, tmp_path, monkeypatch
 ):
   """The toy's scores fall, so that its first checkpoint, of step 4, is the best."""
 
   def idle(state, batch):
     return state.replace(step=state.step + 1), {"loss": jnp.zeros(())}
 
-  def make_stages(*args):
-    first, second = whole(*args)
-    return [first, dataclasses.replace(second, train_step=idle, from_best=True)]
-
-  def with_signal(step):
-    if stopped and step == 9:
-      os.kill(os.getpid(), signal.SIGTERM)
-    return toy.batch(step)
-
-  whole = toy.make_stages
-  monkeypatch.setattr(toy, "STEPS", (10, 2))
-  monkeypatch.setattr(toy, "make_stages", make_stages)
+  _change_second(toy, monkeypatch, train_step=idle, from_best=from_best)
   if stopped:
     with pytest.raises(Interrupted, match="after step 10"):
-      toy.run(tmp_path, make_batch=with_signal)
+      toy.run(tmp_path, make_batch=_signal_at(toy, 9))
   state = toy.run(tmp_path)
   checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
   assert checkpoints.best() == 4
   then = checkpoints.restore(state, 4)
   checkpoints.close()
   assert int(state.step) == 12
-  for found, expected in zip(_leaves(state.variables), _leaves(then.variables)):
-    np.testing.assert_array_equal(found, expected)
+  for found, expected in zip(_trained(state), _trained(then), strict=True):
+    assert (found == expected).all() == from_best
+
+
+def test_a_stage_that_began_with_the_best_goes_on_from_where_it_stopped(
+    toy, tmp_path, monkeypatch
+):
+  _change_second(toy, monkeypatch, from_best=True)
+  expected = toy.run(tmp_path / "whole")
+  with pytest.raises(Interrupted, match="after step 11"):
+    toy.run(tmp_path / "stopped", make_batch=_signal_at(toy, 10))
+  found = toy.run(tmp_path / "stopped")
+  for ours, theirs in zip(_trained(found), _trained(expected), strict=True):
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def _change_second(toy, monkeypatch, **changes):
+  """Stages of 10 and 2 steps, the second with some of its fields changed."""
+
+  def make_stages(*args):
+    first, second = whole(*args)
+    return [first, dataclasses.replace(second, **changes)]
+
+  whole = toy.make_stages
+  monkeypatch.setattr(toy, "STEPS", (10, 2))
+  monkeypatch.setattr(toy, "make_stages", make_stages)
+
+
+def _signal_at(toy, last):
+  """Batches of which one comes with a signal."""
+
+  def make_batch(step):
+    if step == last:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return toy.batch(step)
+
+  return make_batch
+
+
+def _trained(state):
+  """Parameters that are trained, and the batch statistics."""
+  return _leaves((state.params["trained"], state.batch_stats))
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_clips_and_checkpoint(
