@@ -140,6 +140,30 @@ def test_a_film_gives_the_same_as_its_frames_in_any_order(tmp_path):
     film[5]
 
 
+def test_a_broken_frame_of_a_film_is_broken_whenever_it_is_asked_for(
+    tmp_path, monkeypatch):
+  from vosjax.inference import export
+
+  path = tmp_path / "film.mp4"
+  with export.video_writer(path, SIZE, 25.0) as write:
+    for value in (0, 60, 120, 180, 240):
+      write(np.full((*SIZE, 3), value, np.uint8))
+  film = video_files.open_video(path)
+  decode = video_files.VideoFile.decode
+
+  def faulty(film):
+    for index, frame in enumerate(decode(film)):
+      if index == 3:
+        raise ValueError("frame 3 is broken")
+      yield frame
+
+  monkeypatch.setattr(video_files.VideoFile, "decode", faulty)
+  for _ in range(2):
+    with pytest.raises(ValueError, match="frame 3 is broken"):
+      film[3]
+    assert int(film[2].mean().round(-1)) == 120
+
+
 def test_one_shot_rvos_follows_its_mask(checkpoint, frames, tmp_path):
   mask = np.zeros(SIZE, np.uint8)
   mask[4:9, 5:20] = 255

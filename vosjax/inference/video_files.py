@@ -100,16 +100,18 @@ class _Cursor:
   def read(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
     if not 0 <= index < len(self._video):
       raise IndexError(index)
-    if index < self._at:
-      self._frames, self._at = self._video.decode(), -1
-    while self._at < index:
-      self._at += 1
+    at, self._at = self._at, len(self._video)  # where it is known: not after a fault
+    if index < at:
+      self._frames, at = self._video.decode(), -1
+    while at < index:
+      at += 1
       self._frame = next(self._frames, None)
       if self._frame is None:
         raise ValueError(
-            f"{self._video.path}: ends before frame {self._at}, though it announces "
+            f"{self._video.path}: ends before frame {at}, though it announces "
             f"{len(self._video)}. Write it anew, or give a folder of its frames."
         )
+    self._at = at
     return self._frame
 
 
