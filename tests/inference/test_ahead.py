@@ -159,6 +159,22 @@ def test_what_is_wrong_is_said_of_run(one_shot, frames, first):
     run(limited, (frame for frame in frames), first)
 
 
+def test_a_video_that_never_begins_is_refused(one_shot, frames, first):
+  segmenter, used = vosjax.VideoSegmenter(*one_shot), iter([first])
+  assert len(list(segmenter.run(frames, used))) == len(frames)
+  with pytest.raises(ValueError, match=r"run\(\): labels came with no frame.*one run"):
+    list(segmenter.run(frames, used))
+
+
+def test_frames_that_are_no_pictures_are_named(one_shot, first):
+  run = inspect.unwrap(vosjax.VideoSegmenter.run)  # before annotations are checked
+  segmenter = vosjax.VideoSegmenter(*one_shot)
+  with pytest.raises(ValueError, match=r"run\(\): frame 0 is no array: its rows"):
+    list(run(segmenter, [[[1, 2, 3], [4]]], first))
+  with pytest.raises(ValueError, match=r"run\(\): frame 0 is \[0, 48, 3\]: it has no"):
+    list(segmenter.run(np.zeros((1, 0, 48, 3), np.uint8), first[:0]))
+
+
 def test_another_video_in_between_is_noticed(one_shot, frames, first):
   segmenter = vosjax.VideoSegmenter(*one_shot)
   one, other = segmenter.run(frames, first), segmenter.run(frames, first == 1)

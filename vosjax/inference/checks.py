@@ -20,11 +20,16 @@ def check_frame(frame: Any, name: str) -> UInt8[np.ndarray, "h w 3"]:
   Raises:
     ValueError: it is not uint8 RGB.
   """
-  frame = np.asarray(frame)
+  try:
+    frame = np.asarray(frame)
+  except ValueError:  # lists of unequal lengths
+    raise ValueError(f"{name} is no array: its rows differ in length.") from None
   if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
     raise ValueError(
         f"{name} is {frame.dtype} {list(frame.shape)}; expected uint8 RGB [h w 3]."
     )
+  if not frame.size:
+    raise ValueError(f"{name} is {list(frame.shape)}: it has no pixels.")
   return frame
 
 
@@ -58,16 +63,29 @@ def check_size(
     )
 
 
-def refuse_another(frame: Any, last: Any, caller: str) -> None:
-  """Refuses to go on with a video where another frame was the last.
+def refuse_another(features: Any, last: Any, caller: str) -> None:
+  """Refuses to go on with a video where the last frame was another one.
 
   Raises:
-    ValueError: `last` is not `frame`.
+    ValueError: `last` is not `features`, those of the frame that should be it.
   """
-  if last is not frame:
+  if last is not features:
     raise ValueError(
         f"{caller}(): another frame was segmented in between. Take a VideoSegmenter "
         "for each of several videos that are followed at the same time."
+    )
+
+
+def refuse_unbegun(encoded: Any, caller: str) -> None:
+  """Refuses a video that is over before anything of it was encoded.
+
+  Raises:
+    ValueError: `encoded` is None.
+  """
+  if encoded is None:
+    raise ValueError(
+        f"{caller}(): labels came with no frame, so that all is background. Give those "
+        "of the first frame that shows an object; an iterator serves one run."
     )
 
 

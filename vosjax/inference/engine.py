@@ -133,10 +133,9 @@ class VideoSegmenter:
 
     Args:
       frames: anything with a length and items, such as a list or an array.
-      labels: of the first frame, see `start`. Or a list or an iterator of what comes
-        with each frame, asked frame by frame: labels of new objects, see `step`, or
-        None. Before the first labels, which must hold an object, frames are background
-        and nothing is tracked.
+      labels: of the first frame, see `start`. Or a list or an iterator, asked frame by
+        frame, of new objects, see `step`, or None. Frames before the first labels,
+        which must hold an object, are background, and nothing is tracked.
     """
     checks.check_frames(frames, "run")
     if labels is None:
@@ -193,7 +192,8 @@ class VideoSegmenter:
       if labels is not None:
         labels = checks.check_labels(labels, frame.shape[:2], "run")
       yield follow(frame, labels, features, "run")
-      checks.refuse_another(frame, self._frame, "run")
+      checks.refuse_another(features, self._features, "run")
+    checks.refuse_unbegun(encoded, "run")
 
   def _start(self, frame, labels, features, caller):
     if self._readout.one_shot:
