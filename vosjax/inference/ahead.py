@@ -26,16 +26,13 @@ def encode_ahead(
     ValueError: a frame is not uint8 RGB or of another size; or whatever reading it
       raises. Frames before it have been given then.
   """
-  at_once = programs.frames_at_once(len(frames) - first)
+  at_once, size = programs.frames_at_once(len(frames) - first), None
   for begin in range(first, len(frames), at_once):
     batch, fault = [], None
     try:
       for t in range(begin, min(begin + at_once, len(frames))):
-        name = f"run(): frame {t}"
-        frame = checks.check_frame(frames[t], name)
-        size = frame.shape[:2] if t == first else size
-        checks.check_size(frame, size, name)
-        batch.append(frame)
+        batch.append(checks.read_frame(frames, t, size))
+        size = batch[-1].shape[:2]
     except Exception as error:
       fault = error
     yield from zip(batch, programs.encode_each(model, variables, batch, at_once))

@@ -33,6 +33,26 @@ def check_frame(frame: Any, name: str) -> UInt8[np.ndarray, "h w 3"]:
   return frame
 
 
+def read_frame(
+    frames: Any, index: int, size: tuple[int, int] | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
+  """A frame of the video that `run` was given.
+
+  Args:
+    frames: of the video.
+    index: of the frame.
+    size: of the video; None: this frame is the first.
+
+  Raises:
+    ValueError: it is not uint8 RGB of that size; or whatever reading it raises.
+  """
+  name = f"run(): frame {index}"
+  frame = check_frame(frames[index], name)
+  if size is not None:
+    check_size(frame, size, name)
+  return frame
+
+
 def check_frames(frames: Any, caller: str) -> None:
   """Refuses what is no whole video.
 

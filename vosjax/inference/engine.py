@@ -183,7 +183,7 @@ class VideoSegmenter:
       if encoded is not None:
         follow = self._step
       elif labels is None and self._readout.one_shot:
-        yield FrameResult.nothing(checks.check_frame(frames[t], f"run(): frame {t}"))
+        yield FrameResult.nothing(checks.read_frame(frames, t))
         continue
       else:
         follow = self._start

@@ -40,7 +40,7 @@ def segment(
     ValueError: a frame is not uint8 RGB or of another size; or whatever reading it
       raises. Frames before the first that needs it have been segmented then.
   """
-  size = checks.check_frame(frames[0], "run(): frame 0").shape[:2]
+  size = checks.read_frame(frames, 0).shape[:2]
   at_once = programs.frames_at_once(len(frames))
   pictures: dict[int, UInt8[np.ndarray, "h w 3"]] = {}  # of frames still to come
   features: dict[int, Any] = {}  # of these, and of the frame before
@@ -54,10 +54,10 @@ def segment(
     missing = sorted({t, *wanted} - {*features, *places})
     known = {*missing, *features, *places}
     coming = (i for i in range(t + 1, len(frames)) if i not in known)
-    pictures |= {i: _read(frames, i, size) for i in missing}
+    pictures |= {i: checks.read_frame(frames, i, size) for i in missing}
     for i in itertools.islice(coming, -len(missing) % at_once):
       try:
-        pictures[i] = _read(frames, i, size)
+        pictures[i] = checks.read_frame(frames, i, size)
       except Exception:  # it is raised when this frame's turn has come
         break
       missing.append(i)
@@ -78,13 +78,6 @@ def segment(
     present = np.asarray(present)[0]
     yield FrameResult.of(pictures.pop(t), labels, probs, present, (1,), (0,))
     features.pop(t - 1, None)
-
-
-def _read(frames, i, size):
-  name = f"run(): frame {i}"
-  frame = checks.check_frame(frames[i], name)
-  checks.check_size(frame, size, name)
-  return frame
 
 
 def _free_place(places, wanted):
