@@ -7,15 +7,11 @@ _PLACES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
 _WINDOW = 7  # positions on each side that the classifier sees
 
 
-def _window(tensor):
-  """(out, in x 7 x 7) as a kernel of so many rows and columns."""
-  tensor = tensor.reshape(len(tensor), -1, _WINDOW, _WINDOW)
-  return tensor.transpose(2, 3, 1, 0)
-
-
-def _point(tensor):
-  """(out, in) as a 1x1 kernel."""
-  return tensor.T[None, None]
+def _kernel(side):
+  """A layout: (out, in x side x side) as a kernel of so many rows and columns."""
+  return lambda tensor: (
+      tensor.reshape(len(tensor), -1, side, side).transpose(2, 3, 1, 0)
+  )
 
 
 def _rules():
@@ -24,8 +20,8 @@ def _rules():
       path = f"params/conv{stage}_{i}"
       yield rf"features\.{place}\.weight", f"{path}/kernel", "conv"
       yield rf"features\.{place}\.bias", f"{path}/bias", "same"
-  for place, name, layout in ((0, "fc6", _window), (3, "fc7", _point)):
-    yield rf"classifier\.{place}\.weight", f"params/{name}/kernel", layout
+  for place, name, side in ((0, "fc6", _WINDOW), (3, "fc7", 1)):
+    yield rf"classifier\.{place}\.weight", f"params/{name}/kernel", _kernel(side)
     yield rf"classifier\.{place}\.bias", f"params/{name}/bias", "same"
   yield r"classifier\.6\.(weight|bias)", None, None  # the classes of ImageNet
 
