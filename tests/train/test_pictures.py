@@ -24,14 +24,22 @@ def test_a_missing_folder_is_named_with_how_to_get_it(config, name, key):
     pictures.SETS[name](config, "train")
 
 
+def save_pictures(root, pictures, annotations, kinds):
+  """Folders of a set, and a picture of each kind; returns one instance's labels."""
+  for folder in (pictures, *annotations):
+    (root / folder).mkdir(parents=True)
+  for name in kinds:
+    Image.new("RGB", (48, 32)).save(root / pictures / f"{name}.jpg")
+  labels = np.zeros((32, 48), np.uint8)
+  labels[8:24, 8:40] = 1
+  return labels
+
+
 def save_voc(root, kinds):
   """A picture of each kind, whose only instance is of that class."""
-  for folder in ("JPEGImages", "SegmentationObject", "SegmentationClass"):
-    (root / folder).mkdir(parents=True)
+  folders = ("SegmentationObject", "SegmentationClass")
+  labels = save_pictures(root, "JPEGImages", folders, kinds)
   for name, kind in kinds.items():
-    labels = np.zeros((32, 48), np.uint8)
-    labels[8:24, 8:40] = 1
-    Image.new("RGB", (48, 32)).save(root / f"JPEGImages/{name}.jpg")
     Image.fromarray(labels).save(root / f"SegmentationObject/{name}.png")
     Image.fromarray(labels * kind).save(root / f"SegmentationClass/{name}.png")
   lists = root / "ImageSets/Segmentation"
@@ -59,12 +67,8 @@ def test_only_pictures_with_the_wanted_classes_are_scored(config, tmp_path):
 
 def save_sbd(root, kinds):
   """The same as `save_voc` in the files of SBD; its own val list is empty."""
-  for folder in ("img", "inst", "cls"):
-    (root / folder).mkdir(parents=True)
+  labels = save_pictures(root, "img", ("inst", "cls"), kinds)
   for name, kind in kinds.items():
-    labels = np.zeros((32, 48), np.uint8)
-    labels[8:24, 8:40] = 1
-    Image.new("RGB", (48, 32)).save(root / f"img/{name}.jpg")
     truth = {"GTinst": {"Segmentation": labels, "Categories": np.uint8([[kind]])}}
     scipy.io.savemat(root / f"inst/{name}.mat", truth)
     (root / f"cls/{name}.mat").touch()
