@@ -82,7 +82,7 @@ def smoke():
 def boxes(recipe):
   """With the box head and loss of the slides, which the released program lacks.
 
-  The slides give no weight for the loss; here it has that of the classes.
+  The slides give no weight for the loss; here it has the released one of the classes.
   """
   config = recipe()
   config.title = f"RSIS with boxes; otherwise: {config.title}"
