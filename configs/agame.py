@@ -13,24 +13,24 @@ _BASE = pathlib.Path(__file__).with_name("base.py")
 base = types.SimpleNamespace(**runpy.run_path(str(_BASE)))
 
 ABLATIONS = {
-    "no_appearance": {"use_appearance": False},
-    "no_mask_prop": {"use_propagation": False},
-    "unimodal": {"residual": False},
-    "no_update": {"update_rate": 0.0},
-    "softmax": {"softmax_scores": True},
-    "no_end_to_end": {"end_to_end": False},
+  "no_appearance": {"use_appearance": False},
+  "no_mask_prop": {"use_propagation": False},
+  "unimodal": {"residual": False},
+  "no_update": {"update_rate": 0.0},
+  "softmax": {"softmax_scores": True},
+  "no_end_to_end": {"end_to_end": False},
 }
 
 
 def get_config(variant=""):
   """The configuration of a variant; "" is the embedded default."""
   recipes = {
-      "": embedded,
-      "smoke": smoke,
-      "davis_folder": davis_folder,
-      "imported": imported,
-      "paper": paper,
-      "paper_davis": paper_davis,
+    "": embedded,
+    "smoke": smoke,
+    "davis_folder": davis_folder,
+    "imported": imported,
+    "paper": paper,
+    "paper_davis": paper_davis,
   }
   for name, fields in ABLATIONS.items():
     recipes[name] = functools.partial(ablation, embedded, name, fields)
@@ -42,33 +42,57 @@ def embedded():
   """Small enough for two CPU cores and a few minutes, with nothing downloaded."""
   config = base.get_config()
   config.title = (
-      "A-GAME, the embedded default: a small network on procedural SynthVOS, minutes "
-      "on a CPU. The paper's recipe: --config=configs/agame.py:paper"
+    "A-GAME, the embedded default: a small network on procedural SynthVOS, minutes "
+    "on a CPU. The paper's recipe: --config=configs/agame.py:paper"
   )
   config.model.name = "agame"
   config.model.fields.update(
-      backbone="resnet18", width=16, output_stride=8, features=64, fusion_features=32,
-      frozen_stages=(), balanced_init=True,
-  )  # fmt: skip
+    backbone="resnet18",
+    width=16,
+    output_stride=8,
+    features=64,
+    fusion_features=32,
+    frozen_stages=(),
+    balanced_init=True,
+  )
   # In small frames, finer features and larger objects: the network then sees as much
   # of them as in the paper's frames. Minutes of training bear little clutter.
   config.data.update(
-      synthvos_videos=1200, synthvos_length=6, synthvos_in_memory=True,
-      synthvos_object_size=1.7, synthvos_clutter=0.3, synthvos_camouflage=0.1,
-      synthvos_speed=2.0, synthvos_void=0.0,
-  )  # fmt: skip
+    synthvos_videos=1200,
+    synthvos_length=6,
+    synthvos_in_memory=True,
+    synthvos_object_size=1.7,
+    synthvos_clutter=0.3,
+    synthvos_camouflage=0.1,
+    synthvos_speed=2.0,
+    synthvos_void=0.0,
+  )
   # Pairs of frames first: they settle the batch statistics, and hold none of the
   # network's own errors. Then many steps of one clip each, which teach more than few of
   # several do.
   config.stages.early = base.agame_stage(
-      size=(96, 160), batch_size=4, clip_length=2, num_steps=400, steps_per_epoch=50,
-      learning_rate=3e-3, lr_decay=0.85, weight_decay=1e-5, max_grad_norm=1.0,
-  )  # fmt: skip
+    size=(96, 160),
+    batch_size=4,
+    clip_length=2,
+    num_steps=400,
+    steps_per_epoch=50,
+    learning_rate=3e-3,
+    lr_decay=0.85,
+    weight_decay=1e-5,
+    max_grad_norm=1.0,
+  )
   config.stages.main = base.agame_stage(
-      size=(96, 160), batch_size=1, clip_length=4, num_steps=2500, steps_per_epoch=250,
-      learning_rate=1e-3, lr_decay=0.75, weight_decay=1e-5, max_grad_norm=1.0,
-      frozen_batch_stats=True,
-  )  # fmt: skip
+    size=(96, 160),
+    batch_size=1,
+    clip_length=4,
+    num_steps=2500,
+    steps_per_epoch=250,
+    learning_rate=1e-3,
+    lr_decay=0.75,
+    weight_decay=1e-5,
+    max_grad_norm=1.0,
+    frozen_batch_stats=True,
+  )
   for stage in config.stages.values():
     stage.sources.synthvos = 1.0
   config.evaluation.size = (96, 160)
@@ -86,12 +110,16 @@ def smoke():
   config.model.fields.update(width=4, features=16, fusion_features=8)
   del config.stages.early
   config.stages.main.update(
-      size=(32, 48), batch_size=2, clip_length=3, num_steps=20, steps_per_epoch=10,
-      frozen_batch_stats=False,
-  )  # fmt: skip
+    size=(32, 48),
+    batch_size=2,
+    clip_length=3,
+    num_steps=20,
+    steps_per_epoch=10,
+    frozen_batch_stats=False,
+  )
   base.every_few_steps(config)
   config.evaluation.update(
-      size=(32, 48), length=5, max_objects=2, num_videos=2, num_previews=1
+    size=(32, 48), length=5, max_objects=2, num_videos=2, num_previews=1
   )
   return config
 
@@ -114,7 +142,7 @@ def davis_folder():
   config.data.update(year="2016", resolution="240p")
   config.stages.early.update(num_steps=200, steps_per_epoch=50, learning_rate=1e-3)
   config.stages.main.update(
-      num_steps=2000, steps_per_epoch=200, learning_rate=5e-4, zoom=True
+    num_steps=2000, steps_per_epoch=200, learning_rate=5e-4, zoom=True
   )
   for stage in config.stages.values():
     stage.size = (240, 432)
@@ -156,7 +184,7 @@ def paper():
   config.data.synthvos = "data/synthvos"
   epoch = 3231 // 4
   config.stages.alpha = base.agame_stage(
-      num_steps=160 * epoch, steps_per_epoch=epoch, lr_decay=0.975, weight_decay=1e-5
+    num_steps=160 * epoch, steps_per_epoch=epoch, lr_decay=0.975, weight_decay=1e-5
   )
   config.stages.alpha.sources.update(davis=60.0, youtube_vos=3171.0, synthvos=3171.0)
   config.stages.beta = _beta(samples=2 * 60)
@@ -169,9 +197,14 @@ def paper_davis():
   config = _paper("A-GAME, the paper's recipe on DAVIS 2017 alone.")
   epoch = 2600 // 4
   config.stages.alpha = base.agame_stage(
-      num_steps=80 * epoch, steps_per_epoch=epoch, lr_decay=0.95, weight_decay=1e-5,
-      zoom=True, replacement=True, samples_per_pass=2600,
-  )  # fmt: skip
+    num_steps=80 * epoch,
+    steps_per_epoch=epoch,
+    lr_decay=0.95,
+    weight_decay=1e-5,
+    zoom=True,
+    replacement=True,
+    samples_per_pass=2600,
+  )
   config.stages.beta = _beta(samples=118)
   config.stages.beta.replacement = True
   for stage in config.stages.values():
@@ -183,10 +216,16 @@ def _beta(samples):
   """Fine-tuning at full resolution, on longer clips and the final loss alone."""
   epoch = samples // 2
   stage = base.agame_stage(
-      size=(480, 864), batch_size=2, clip_length=14, num_steps=100 * epoch,
-      steps_per_epoch=epoch, learning_rate=1e-5, lr_decay=0.985, weight_decay=1e-6,
-      samples_per_pass=samples,
-  )  # fmt: skip
+    size=(480, 864),
+    batch_size=2,
+    clip_length=14,
+    num_steps=100 * epoch,
+    steps_per_epoch=epoch,
+    learning_rate=1e-5,
+    lr_decay=0.985,
+    weight_decay=1e-6,
+    samples_per_pass=samples,
+  )
   stage.losses.coarse = 0.0
   return stage
 

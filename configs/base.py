@@ -51,7 +51,7 @@ def get_config() -> ConfigDict:
   config.data.min_object_pixels = 100  # at full size, for a frame to count as a start
   # At training size, for an object to be chosen; by source.
   config.data.min_chosen_pixels = ConfigDict(
-      {"synthvos": 25, "davis": 25, "youtube_vos": 10}
+    {"synthvos": 25, "davis": 25, "youtube_vos": 10}
   )
   config.data.synthvos_videos = 100_000  # procedural videos; they cost no disk
   config.data.synthvos_objects = 3  # at most, in a training video
@@ -137,87 +137,87 @@ def _stage(changes: dict[str, Any], **own: Any) -> ConfigDict:
 def agame_stage(**changes: Any) -> ConfigDict:
   """A stage of A-GAME's training, with `changes` to its defaults."""
   return _stage(
-      changes,
-      lr_decay=1.0,  # factor on the learning rate once an epoch
-      losses=ConfigDict({"final": 1.0, "coarse": 1.0}),  # weights
-      flip=True,  # left-right, half of the clips
-      zoom=False,  # slowly into half of the clips
-      # BatchNorm as at test time: by running statistics, which stay as they are. Those
-      # of one or two small clips are too rough a guess to learn with.
-      frozen_batch_stats=False,
-      remat=False,  # recompute time steps in the backward pass
-      # Time steps per iteration of the scan. 0: all of them on CPU, which is never
-      # slower there; 1 elsewhere, which compiles faster.
-      unroll_steps=0,
+    changes,
+    lr_decay=1.0,  # factor on the learning rate once an epoch
+    losses=ConfigDict({"final": 1.0, "coarse": 1.0}),  # weights
+    flip=True,  # left-right, half of the clips
+    zoom=False,  # slowly into half of the clips
+    # BatchNorm as at test time: by running statistics, which stay as they are. Those
+    # of one or two small clips are too rough a guess to learn with.
+    frozen_batch_stats=False,
+    remat=False,  # recompute time steps in the backward pass
+    # Time steps per iteration of the scan. 0: all of them on CPU, which is never
+    # slower there; 1 elsewhere, which compiles faster.
+    unroll_steps=0,
   )
 
 
 def rvos_stage(**changes: Any) -> ConfigDict:
   """A stage of RVOS's training, with `changes` to its defaults."""
   return _stage(
-      changes,
-      encoder_learning_rate=1e-6,  # of the backbone; learning_rate is of all the rest
-      lr_decay=1.0,  # factor on both learning rates once an epoch
-      # What a one-shot model sees of the frame before: the "truth", or what it
-      # "inferred" itself.
-      previous="truth",
-      # Do what the released program does by accident: repeated updates of the backbone
-      # (see vosjax/train/recipes/recurrent.py), objects counted frame by frame under
-      # unmatched numbers, void taken for background (see .../rvos.py).
-      official=False,
-      flip=True,  # left-right, half of the clips
-      affine=True,  # rotate, move, shear and zoom whole clips
-      remat=False,  # recompute frames in the backward pass
-      # Frames and objects per iteration of their scans. 0: all of them on CPU, where
-      # the gradient takes a fifth less time then (120 ms for 147), 1 elsewhere.
-      unroll_steps=0,
+    changes,
+    encoder_learning_rate=1e-6,  # of the backbone; learning_rate is of all the rest
+    lr_decay=1.0,  # factor on both learning rates once an epoch
+    # What a one-shot model sees of the frame before: the "truth", or what it
+    # "inferred" itself.
+    previous="truth",
+    # Do what the released program does by accident: repeated updates of the backbone
+    # (see vosjax/train/recipes/recurrent.py), objects counted frame by frame under
+    # unmatched numbers, void taken for background (see .../rvos.py).
+    official=False,
+    flip=True,  # left-right, half of the clips
+    affine=True,  # rotate, move, shear and zoom whole clips
+    remat=False,  # recompute frames in the backward pass
+    # Frames and objects per iteration of their scans. 0: all of them on CPU, where
+    # the gradient takes a fifth less time then (120 ms for 147), 1 elsewhere.
+    unroll_steps=0,
   )
 
 
 def _instance_stage(changes, **own):
   """A stage on single pictures with instances (RSIS, RIS)."""
   return _stage(
-      changes,
-      size=(256, 256),
-      clip_length=1,
-      sources=ConfigDict({"voc": 0.0, "leaves": 0.0, "cityscapes": 0.0}),
-      lr_decay=1.0,  # factor on learning rates once an epoch
-      num_objects=0,  # that are decoded; 0: as many as the model has
-      max_instances=20,  # of a picture that count, the largest ones
-      min_instance_pixels=1,  # at training size
-      flip=True,  # left-right, half of the pictures
-      affine=True,  # rotate, move, shear and zoom
-      rotation=10.0,  # degrees, at most
-      translation=0.1,  # share of rows and of columns, at most
-      shear=0.1,  # degrees, at most
-      zoom=(0.7, 1.4),  # factor on what is seen: above 1 shrinks
-      **own,
+    changes,
+    size=(256, 256),
+    clip_length=1,
+    sources=ConfigDict({"voc": 0.0, "leaves": 0.0, "cityscapes": 0.0}),
+    lr_decay=1.0,  # factor on learning rates once an epoch
+    num_objects=0,  # that are decoded; 0: as many as the model has
+    max_instances=20,  # of a picture that count, the largest ones
+    min_instance_pixels=1,  # at training size
+    flip=True,  # left-right, half of the pictures
+    affine=True,  # rotate, move, shear and zoom
+    rotation=10.0,  # degrees, at most
+    translation=0.1,  # share of rows and of columns, at most
+    shear=0.1,  # degrees, at most
+    zoom=(0.7, 1.4),  # factor on what is seen: above 1 shrinks
+    **own,
   )
 
 
 def rsis_stage(**changes: Any) -> ConfigDict:
   """A stage of RSIS's training, with `changes` to its defaults."""
   return _instance_stage(
-      changes,
-      batch_size=28,
-      learning_rate=1e-3,  # of all but the backbone
-      encoder_learning_rate=1e-6,  # of the backbone
-      weight_decay=1e-6,
-      # Weights; 0: not yet switched on.
-      losses=ConfigDict({"mask": 1.0, "classes": 0.0, "box": 0.0, "stop": 0.0}),
-      # Repeat updates of the backbone as the released program does by accident, see
-      # vosjax/train/recipes/recurrent.py.
-      official=False,
+    changes,
+    batch_size=28,
+    learning_rate=1e-3,  # of all but the backbone
+    encoder_learning_rate=1e-6,  # of the backbone
+    weight_decay=1e-6,
+    # Weights; 0: not yet switched on.
+    losses=ConfigDict({"mask": 1.0, "classes": 0.0, "box": 0.0, "stop": 0.0}),
+    # Repeat updates of the backbone as the released program does by accident, see
+    # vosjax/train/recipes/recurrent.py.
+    official=False,
   )
 
 
 def ris_stage(**changes: Any) -> ConfigDict:
   """A stage of RIS's training, with `changes` to its defaults."""
   return _instance_stage(
-      changes,
-      batch_size=1,
-      losses=ConfigDict({"score": 1.0}),  # weight beside the IoU
-      extra_objects=2,  # predictions beyond the instances; the program for leaves: 1
+    changes,
+    batch_size=1,
+    losses=ConfigDict({"score": 1.0}),  # weight beside the IoU
+    extra_objects=2,  # predictions beyond the instances; the program for leaves: 1
   )
 
 
@@ -228,20 +228,20 @@ def cosnet_stage(**changes: Any) -> ConfigDict:
   are single frames of the videos.
   """
   return _stage(
-      changes,
-      size=(473, 473),
-      batch_size=16,
-      clip_length=2,  # a target and its references; more than one: the group form
-      sources=ConfigDict({"msra10k": 0.0, "dut_omron": 0.0}),
-      learning_rate=2.5e-4,  # at the beginning; falls to 0, half of it from epoch 6 on
-      momentum=0.9,
-      weight_decay=5e-4,
-      pair_rates=(0.01, 10.0),  # factors for encoder and heads in steps on pairs
-      bce="scaled",  # as released; "balanced": as in the paper
-      losses=ConfigDict({"absolute": 0.8, "still": 0.1, "orthogonality": 1e-3}),
-      augment=True,  # crop, change the scale and flip each frame of a pair
-      # With all accidents of the released program, see vosjax.train.recipes.cosnet.
-      official=False,
+    changes,
+    size=(473, 473),
+    batch_size=16,
+    clip_length=2,  # a target and its references; more than one: the group form
+    sources=ConfigDict({"msra10k": 0.0, "dut_omron": 0.0}),
+    learning_rate=2.5e-4,  # at the beginning; falls to 0, half of it from epoch 6 on
+    momentum=0.9,
+    weight_decay=5e-4,
+    pair_rates=(0.01, 10.0),  # factors for encoder and heads in steps on pairs
+    bce="scaled",  # as released; "balanced": as in the paper
+    losses=ConfigDict({"absolute": 0.8, "still": 0.1, "orthogonality": 1e-3}),
+    augment=True,  # crop, change the scale and flip each frame of a pair
+    # With all accidents of the released program, see vosjax.train.recipes.cosnet.
+    official=False,
   )
 
 
@@ -257,8 +257,8 @@ def choose(variants: dict[str, Any], variant: str, file: str) -> ConfigDict:
   """The variant's configuration, locked; an unknown name lists the known ones."""
   if variant not in variants:
     raise ValueError(
-        f"{file}: variant {variant!r} is unknown; known: "
-        f"{', '.join(filter(None, variants))}."
+      f"{file}: variant {variant!r} is unknown; known: "
+      f"{', '.join(filter(None, variants))}."
     )
   config = variants[variant]()
   config.lock()

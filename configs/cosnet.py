@@ -14,22 +14,22 @@ base = types.SimpleNamespace(**runpy.run_path(str(_BASE)))
 
 # Table 1, and the gate: other networks.
 NETWORKS = {
-    "none": {"attention": "none"},
-    "vanilla": {"attention": "vanilla"},
-    "symmetric": {"attention": "symmetric"},
-    "channelwise": {"attention": "channelwise"},
-    "no_gate": {"gated": False},
+  "none": {"attention": "none"},
+  "vanilla": {"attention": "vanilla"},
+  "symmetric": {"attention": "symmetric"},
+  "channelwise": {"attention": "channelwise"},
+  "no_gate": {"gated": False},
 }
 # Tables 1 and 2: the same network, scored otherwise. A trained one is scored anew with
 #   --config=configs/cosnet.py:NAME --config.mode=evaluate \
 #   --config.evaluation.checkpoint=RUN/model
 SCORINGS = {
-    "summary_fusion": {"fusion": "summary"},
-    "prediction_fusion": {"fusion": "prediction"},
-    "uniform": {"reference_policy": "uniform"},
-    "random": {"reference_policy": "random"},
-    "consecutive": {"reference_policy": "consecutive"},
-    **{f"references_{n}": {"references": n} for n in (0, 1, 2, 5, 7, "all")},
+  "summary_fusion": {"fusion": "summary"},
+  "prediction_fusion": {"fusion": "prediction"},
+  "uniform": {"reference_policy": "uniform"},
+  "random": {"reference_policy": "random"},
+  "consecutive": {"reference_policy": "consecutive"},
+  **{f"references_{n}": {"references": n} for n in (0, 1, 2, 5, 7, "all")},
 }
 # Whole benchmarks: a trained or converted network is scored on all of their videos, by
 # their own protocols. FOLDER is what datasets/build.py or datasets/export.py wrote, or
@@ -37,22 +37,22 @@ SCORINGS = {
 #   --config=configs/cosnet.py:NAME --config.data.root=FOLDER \
 #   --config.evaluation.checkpoint=weights/cosnet
 BENCHMARKS = {
-    "davis2016": {"dataset": "davis", "subset": "val"},
-    "fbms": {"dataset": "fbms", "subset": "test"},
-    "segtrack_v2": {"dataset": "segtrack_v2", "subset": "test"},
-    "youtube_objects": {"dataset": "youtube_objects", "subset": "test"},
+  "davis2016": {"dataset": "davis", "subset": "val"},
+  "fbms": {"dataset": "fbms", "subset": "test"},
+  "segtrack_v2": {"dataset": "segtrack_v2", "subset": "test"},
+  "youtube_objects": {"dataset": "youtube_objects", "subset": "test"},
 }
 
 
 def get_config(variant=""):
   """The configuration of a variant; "" is the embedded default."""
   recipes = {
-      "": embedded,
-      "smoke": smoke,
-      "davis_folder": davis_folder,
-      "paper": paper,
-      "paper_official": paper_official,
-      "paper_group": paper_group,
+    "": embedded,
+    "smoke": smoke,
+    "davis_folder": davis_folder,
+    "paper": paper,
+    "paper_official": paper_official,
+    "paper_group": paper_group,
   }
   for name, options in BENCHMARKS.items():
     recipes[name] = functools.partial(benchmark, name, options)
@@ -72,27 +72,43 @@ def embedded():
   """
   config = base.get_config()
   config.title = (
-      "COSNet, the embedded default: a small network on procedural SynthVOS, minutes "
-      "on a CPU. The paper's recipe: --config=configs/cosnet.py:paper"
+    "COSNet, the embedded default: a small network on procedural SynthVOS, minutes "
+    "on a CPU. The paper's recipe: --config=configs/cosnet.py:paper"
   )
   size = (80, 128)
   config.model.name = "cosnet"
   # The symmetric form begins as a plain comparison of features, which is what it takes
   # to find things again; a free matrix would have to learn that first.
   config.model.fields.update(
-      backbone="resnet18", width=12, features=64, branch_features=32, rates=(2, 4, 6),
-      size=size, attention="symmetric",
-  )  # fmt: skip
+    backbone="resnet18",
+    width=12,
+    features=64,
+    branch_features=32,
+    rates=(2, 4, 6),
+    size=size,
+    attention="symmetric",
+  )
   config.data.update(
-      synthvos_videos=600, synthvos_length=12, synthvos_in_memory=True,
-      synthvos_objects=1, synthvos_object_size=1.4, synthvos_clutter=0.0,
-      synthvos_strangers=1, synthvos_plain=1.0, synthvos_kinds=("blob", "creature"),
-      synthvos_void=0.0,
-  )  # fmt: skip
+    synthvos_videos=600,
+    synthvos_length=12,
+    synthvos_in_memory=True,
+    synthvos_objects=1,
+    synthvos_object_size=1.4,
+    synthvos_clutter=0.0,
+    synthvos_strangers=1,
+    synthvos_plain=1.0,
+    synthvos_kinds=("blob", "creature"),
+    synthvos_void=0.0,
+  )
   config.stages.main = base.cosnet_stage(
-      size=size, batch_size=6, num_steps=2400, steps_per_epoch=400, learning_rate=0.2,
-      pair_rates=(1.0, 1.0), bce="balanced",
-  )  # fmt: skip
+    size=size,
+    batch_size=6,
+    num_steps=2400,
+    steps_per_epoch=400,
+    learning_rate=0.2,
+    pair_rates=(1.0, 1.0),
+    bce="balanced",
+  )
   config.stages.main.losses.still = 1.0
   config.stages.main.sources.synthvos = 1.0
   config.checkpoint.every_steps = 600
@@ -109,7 +125,7 @@ def smoke():
   config.title = "COSNet, smoke test: a few tiny steps that show that everything runs."
   size = (32, 48)
   config.model.fields.update(
-      width=4, features=16, branch_features=8, rates=(1, 2), size=size
+    width=4, features=16, branch_features=8, rates=(1, 2), size=size
   )
   config.data.update(synthvos_videos=8, synthvos_length=4)
   config.stages.main.update(size=size, batch_size=2, num_steps=20, steps_per_epoch=10)
@@ -135,13 +151,11 @@ def davis_folder():
   config.model.fields.update(size=size)
   config.data.update(year="2016", resolution="240p", synthvos_plain=0.5)
   config.stages.main.update(
-      size=size, batch_size=4, num_steps=1500, steps_per_epoch=250
+    size=size, batch_size=4, num_steps=1500, steps_per_epoch=250
   )
   config.stages.main.sources.update(synthvos=0.3, davis=0.7)
   config.validation.every_steps = 1500
-  config.evaluation.update(
-      dataset="davis", num_videos=0, compare_references=(0, 1, 2)
-  )
+  config.evaluation.update(dataset="davis", num_videos=0, compare_references=(0, 1, 2))
   return config
 
 

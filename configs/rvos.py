@@ -15,27 +15,27 @@ base = types.SimpleNamespace(**runpy.run_path(str(_BASE)))
 # Rows of the tables -> fields of the model, and how many stages of one-shot training:
 # with true previous masks, then with inferred ones. "s" was trained on single frames.
 ROWS = {
-    "s": ({"temporal": False}, 0),
-    "t": ({"spatial": False}, 0),
-    "st": ({}, 0),
-    "mask_s": ({"one_shot": True, "temporal": False}, 1),
-    "mask_t": ({"one_shot": True, "spatial": False}, 1),
-    "mask_st": ({"one_shot": True}, 1),
-    "mask_st_plus": ({"one_shot": True}, 2),
+  "s": ({"temporal": False}, 0),
+  "t": ({"spatial": False}, 0),
+  "st": ({}, 0),
+  "mask_s": ({"one_shot": True, "temporal": False}, 1),
+  "mask_t": ({"one_shot": True, "spatial": False}, 1),
+  "mask_st": ({"one_shot": True}, 1),
+  "mask_st_plus": ({"one_shot": True}, 2),
 }
 
 
 def get_config(variant=""):
   """The configuration of a variant; "" is the embedded default."""
   recipes = {
-      "": functools.partial(embedded, "mask_st_plus"),
-      "smoke": smoke,
-      "davis_folder": davis_folder,
-      "zero_shot": functools.partial(embedded, "st"),
-      "paper": functools.partial(paper, "st"),
-      "paper_one_shot": functools.partial(paper, "mask_st_plus"),
-      "paper_davis": functools.partial(paper_davis, "st"),
-      "paper_davis_one_shot": functools.partial(paper_davis, "mask_st"),
+    "": functools.partial(embedded, "mask_st_plus"),
+    "smoke": smoke,
+    "davis_folder": davis_folder,
+    "zero_shot": functools.partial(embedded, "st"),
+    "paper": functools.partial(paper, "st"),
+    "paper_one_shot": functools.partial(paper, "mask_st_plus"),
+    "paper_davis": functools.partial(paper_davis, "st"),
+    "paper_davis_one_shot": functools.partial(paper_davis, "mask_st"),
   }
   for row in ROWS:
     recipes[row] = functools.partial(embedded, row)
@@ -61,25 +61,34 @@ def embedded(row):
   """Small enough for two CPU cores and a few minutes, with nothing downloaded."""
   config = base.get_config()
   config.title = (
-      f"RVOS ({row}), embedded: a small network on procedural SynthVOS, minutes on a "
-      "CPU. The paper's recipe: --config=configs/rvos.py:paper or :paper_one_shot"
+    f"RVOS ({row}), embedded: a small network on procedural SynthVOS, minutes on a "
+    "CPU. The paper's recipe: --config=configs/rvos.py:paper or :paper_one_shot"
   )
   config.model.fields.update(
-      backbone="resnet18", width=16, features=64, num_objects=3, balanced_init=True
+    backbone="resnet18", width=16, features=64, num_objects=3, balanced_init=True
   )
   # In small frames, objects are drawn larger, as for A-GAME (configs/agame.py). Where
   # no mask says what an object is, it stands before a wall, and nothing else does.
   one_shot = ROWS[row][0].get("one_shot", False)
   config.data.update(
-      synthvos_videos=700, synthvos_in_memory=True, synthvos_object_size=1.7,
-      synthvos_clutter=0.3 if one_shot else 0.0,
-      synthvos_plain=0.0 if one_shot else 1.0,
-  )  # fmt: skip
+    synthvos_videos=700,
+    synthvos_in_memory=True,
+    synthvos_object_size=1.7,
+    synthvos_clutter=0.3 if one_shot else 0.0,
+    synthvos_plain=0.0 if one_shot else 1.0,
+  )
   stage = {
-      "size": (96, 160), "batch_size": 2, "clip_length": 4, "steps_per_epoch": 100,
-      "learning_rate": 2.5e-3, "encoder_learning_rate": 2.5e-3, "lr_decay": 0.8,
-      "weight_decay": 1e-6, "affine": False, "max_grad_norm": 1.0,
-  }  # fmt: skip
+    "size": (96, 160),
+    "batch_size": 2,
+    "clip_length": 4,
+    "steps_per_epoch": 100,
+    "learning_rate": 2.5e-3,
+    "encoder_learning_rate": 2.5e-3,
+    "lr_decay": 0.8,
+    "weight_decay": 1e-6,
+    "affine": False,
+    "max_grad_norm": 1.0,
+  }
   _row(config, row, stage, (300, 1000) if ROWS[row][1] == 2 else (1900,))
   if "stage2" in config.stages:  # true masks teach to copy, time alone to follow
     config.stages.stage2.clip_length = 6
@@ -101,12 +110,16 @@ def smoke():
   config.data.synthvos_objects = 2
   for stage in config.stages.values():
     stage.update(
-        size=(32, 48), batch_size=2, clip_length=3, num_steps=10, steps_per_epoch=10,
-        unroll_steps=1,
-    )  # fmt: skip
+      size=(32, 48),
+      batch_size=2,
+      clip_length=3,
+      num_steps=10,
+      steps_per_epoch=10,
+      unroll_steps=1,
+    )
   base.every_few_steps(config)
   config.evaluation.update(
-      size=(32, 48), length=5, max_objects=2, num_videos=2, num_previews=1
+    size=(32, 48), length=5, max_objects=2, num_videos=2, num_previews=1
   )
   return config
 
@@ -129,9 +142,14 @@ def davis_folder():
   config.data.update(year="2016", resolution="240p")
   for stage in config.stages.values():
     stage.update(
-        size=(240, 432), batch_size=2, clip_length=4, num_steps=300, learning_rate=2e-4,
-        encoder_learning_rate=2e-4, affine=True,
-    )  # fmt: skip
+      size=(240, 432),
+      batch_size=2,
+      clip_length=4,
+      num_steps=300,
+      learning_rate=2e-4,
+      encoder_learning_rate=2e-4,
+      affine=True,
+    )
     stage.sources.update(synthvos=0.5, davis=0.5)
   # True masks teach to copy, which it does already.
   config.stages.stage1.update(num_steps=20, steps_per_epoch=20)
@@ -142,10 +160,14 @@ def davis_folder():
 def _paper(row, size, steps_per_epoch, epochs):
   config = base.get_config()
   stage = {
-      "size": size, "batch_size": 4, "clip_length": 5, "learning_rate": 1e-3,
-      "encoder_learning_rate": 1e-6, "weight_decay": 1e-6,
-      "steps_per_epoch": steps_per_epoch,
-  }  # fmt: skip
+    "size": size,
+    "batch_size": 4,
+    "clip_length": 5,
+    "learning_rate": 1e-3,
+    "encoder_learning_rate": 1e-6,
+    "weight_decay": 1e-6,
+    "steps_per_epoch": steps_per_epoch,
+  }
   _row(config, row, stage, [steps_per_epoch * n for n in epochs])
   config.evaluation.update(dataset="davis", num_videos=0)
   return config

@@ -45,16 +45,26 @@ def main(arguments: list[str] | None = None) -> int:
     kind = builder_class(options.name)
     if options.config not in (None, *kind.builder_configs):
       raise ValueError(
-          f"--config {options.config}: {options.name} has {[*kind.builder_configs]}.")
+        f"--config {options.config}: {options.name} has {[*kind.builder_configs]}."
+      )
     builder = kind(
-        data_dir=pathlib.Path(options.data_dir).expanduser(), config=options.config,
-        file_format="array_record")
+      data_dir=pathlib.Path(options.data_dir).expanduser(),
+      config=options.config,
+      file_format="array_record",
+    )
     builder.map_shards = _mapper(options)
     mode = tfds.GenerateMode
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(
-        manual_dir=options.manual_dir, try_download_gcs=False, download_mode=(
-            mode.REUSE_CACHE_IF_EXISTS if options.overwrite
-            else mode.REUSE_DATASET_IF_EXISTS)))
+    builder.download_and_prepare(
+      download_config=tfds.download.DownloadConfig(
+        manual_dir=options.manual_dir,
+        try_download_gcs=False,
+        download_mode=(
+          mode.REUSE_CACHE_IF_EXISTS
+          if options.overwrite
+          else mode.REUSE_DATASET_IF_EXISTS
+        ),
+      )
+    )
   except (AssertionError, ImportError, OSError, ValueError) as error:  # tfds asserts
     sys.stderr.write(f"build.py: {error}\n")
     return 2
@@ -68,20 +78,29 @@ def main(arguments: list[str] | None = None) -> int:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
   known = sorted(path.parent.name for path in ROOT.glob("*/*_dataset_builder.py"))
   parser = argparse.ArgumentParser(
-      description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
   parser.add_argument("name", choices=known, help="which data set")
   parser.add_argument("--config", help="name of a configuration; default: the first")
   parser.add_argument("--manual_dir", help="where the unpacked original lies")
   parser.add_argument(
-      "--data_dir", default="~/tensorflow_datasets", help="where to write")
+    "--data_dir", default="~/tensorflow_datasets", help="where to write"
+  )
   parser.add_argument(
-      "--workers", type=int, default=os.cpu_count() or 1, metavar="N",
-      help="processes (default: %(default)s, one for each core)")
+    "--workers",
+    type=int,
+    default=os.cpu_count() or 1,
+    metavar="N",
+    help="processes (default: %(default)s, one for each core)",
+  )
   parser.add_argument(
-      "--overwrite", action="store_true", help="build again what is already there")
+    "--overwrite", action="store_true", help="build again what is already there"
+  )
   parser.add_argument(
-      "--beam_pipeline_options", metavar="OPTIONS",
-      help="write shards with Apache Beam; its options, separated by commas")
+    "--beam_pipeline_options",
+    metavar="OPTIONS",
+    help="write shards with Apache Beam; its options, separated by commas",
+  )
   options = parser.parse_args(arguments)
   if options.workers < 1:
     parser.error(f"--workers is {options.workers}; it must be 1 or more.")
@@ -96,7 +115,7 @@ def _mapper(options: argparse.Namespace) -> Callable[..., Iterable[Any]]:
 
 
 def map_processes(
-    workers: int, function: Callable[[Any], int], shards: Sequence[Any]
+  workers: int, function: Callable[[Any], int], shards: Sequence[Any]
 ) -> Iterator[int]:
   """Runs `function` on all shards in processes, and says how many records are done.
 
@@ -123,7 +142,7 @@ def map_processes(
 
 
 def map_beam(
-    options: Sequence[str], function: Callable[[Any], int], shards: Sequence[Any]
+  options: Sequence[str], function: Callable[[Any], int], shards: Sequence[Any]
 ) -> Iterator[int]:
   """Runs `function` on all shards in an Apache Beam pipeline.
 
@@ -135,13 +154,14 @@ def map_beam(
     from apache_beam.options.pipeline_options import PipelineOptions
   except ImportError:
     raise ImportError(
-        "--beam_pipeline_options: Apache Beam is not installed. Run `pip install "
-        "apache-beam`, best in an environment of its own, or give --workers.") from None
+      "--beam_pipeline_options: Apache Beam is not installed. Run `pip install "
+      "apache-beam`, best in an environment of its own, or give --workers."
+    ) from None
   # Other processes import the builders, too.
   path = os.environ.get("PYTHONPATH")
   os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([path] if path else [])])
   with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
-    _ = (pipeline | beam.Create(shards) | beam.Reshuffle() | beam.Map(function))
+    _ = pipeline | beam.Create(shards) | beam.Reshuffle() | beam.Map(function)
   return iter(())
 
 

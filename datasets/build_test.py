@@ -16,8 +16,11 @@ def command(build, davis_tree, monkeypatch):
   builder = build.builder_class("davis2017")
   monkeypatch.setattr(builder, "NUM_VIDEOS", {"train": 2, "validation": 1})
   monkeypatch.setattr(builder, "SHARD_BYTES", 1)
-  return ["davis2017", f"--manual_dir={davis_tree}",
-          f"--data_dir={davis_tree.parent / 'out'}"]
+  return [
+    "davis2017",
+    f"--manual_dir={davis_tree}",
+    f"--data_dir={davis_tree.parent / 'out'}",
+  ]
 
 
 @pytest.fixture
@@ -27,8 +30,11 @@ def out(davis_tree):
 
 def records(folder):
   """Everything that both splits hold, in order."""
-  return [(video.name, video.frames) for split in ("train", "validation")
-          for video in PreparedFolder(str(folder / "1.0.0"), split)]
+  return [
+    (video.name, video.frames)
+    for split in ("train", "validation")
+    for video in PreparedFolder(str(folder / "1.0.0"), split)
+  ]
 
 
 def test_processes_write_what_one_process_writes(build, command, out):
@@ -40,7 +46,8 @@ def test_processes_write_what_one_process_writes(build, command, out):
 
 
 def test_an_unknown_configuration_is_one_line_with_the_known_ones(
-    build, command, out, capsys):
+  build, command, out, capsys
+):
   assert build.main([*command, "--config=foo"]) == 2
   error = capsys.readouterr().err
   assert error.count("\n") == 1 and "foo: davis2017 has ['semi_supervised" in error
@@ -65,7 +72,8 @@ def test_a_build_goes_on_where_it_stopped(build, command, out, monkeypatch, caps
 
 
 def test_a_shard_of_files_that_have_changed_is_written_again(
-    build, command, out, davis_tree, monkeypatch):
+  build, command, out, davis_tree, monkeypatch
+):
   with monkeypatch.context() as patch:
     patch.setattr(builders.ShardedBuilder, "_take", _interrupted)
     assert build.main([*command, "--workers=1"]) == 130
@@ -93,15 +101,25 @@ def test_apache_beam_draws_videos_in_other_processes(build, tmp_path, monkeypatc
   arguments = ["synthvos", "--config=procedural_tiny", "--workers=1"]
   folders = [tmp_path / name for name in ("alone", "beam")]
   assert build.main([*arguments, f"--data_dir={folders[0]}"]) == 0
-  assert build.main([
-      *arguments, f"--data_dir={folders[1]}",
-      "--beam_pipeline_options=--runner=DirectRunner,--direct_num_workers=2,"
-      "--direct_running_mode=multi_processing"]) == 0
+  assert (
+    build.main(
+      [
+        *arguments,
+        f"--data_dir={folders[1]}",
+        "--beam_pipeline_options=--runner=DirectRunner,--direct_num_workers=2,"
+        "--direct_running_mode=multi_processing",
+      ]
+    )
+    == 0
+  )
   alone, beam = (
-      [list(video.frames) for split in ("train", "validation")
-       for video in PreparedFolder(
-           str(folder / "synthvos/procedural_tiny/1.0.0"), split)]
-      for folder in folders)
+    [
+      list(video.frames)
+      for split in ("train", "validation")
+      for video in PreparedFolder(str(folder / "synthvos/procedural_tiny/1.0.0"), split)
+    ]
+    for folder in folders
+  )
   assert len(alone) == 6 and alone == beam
 
 

@@ -30,8 +30,12 @@ def build_stills(build, monkeypatch, tmp_path):
     assert set(builder.NUM_STILLS) == set(counts) == set(splits)
     monkeypatch.setattr(builder, "NUM_STILLS", counts)
     out = tmp_path / "prepared"
-    assert build.main([name, f"--manual_dir={root}", f"--data_dir={out}",
-                       f"--workers={workers}"]) == 0
+    assert (
+      build.main(
+        [name, f"--manual_dir={root}", f"--data_dir={out}", f"--workers={workers}"]
+      )
+      == 0
+    )
     [directory] = (out / name).glob("1.*")
     sources = {split: PreparedStills(str(directory), split) for split in splits}
     for split, originals in splits.items():
@@ -41,7 +45,8 @@ def build_stills(build, monkeypatch, tmp_path):
         original = by_name[still.name]
         assert still.image == original.image.read_bytes()
         assert still.annotations == {
-            kind: content(path) for kind, path in original.annotations.items()}
+          kind: content(path) for kind, path in original.annotations.items()
+        }
         np.testing.assert_array_equal(still.labels(0), original.labels(0))
         assert still.classes == original.classes
     info = builder(data_dir=out).info
@@ -66,9 +71,15 @@ def build_videos(build, monkeypatch, tmp_path):
     for attribute, value in attributes.items():
       monkeypatch.setattr(builder, attribute, value)
     out = tmp_path / "prepared"
-    code = build.main([
-        name, f"--manual_dir={root}", f"--data_dir={out}", "--workers=1",
-        *([f"--config={config}"] if config else [])])
+    code = build.main(
+      [
+        name,
+        f"--manual_dir={root}",
+        f"--data_dir={out}",
+        "--workers=1",
+        *([f"--config={config}"] if config else []),
+      ]
+    )
     if code:
       assert code == 2 and not list(out.rglob("*.array_record*"))
       return None
@@ -76,12 +87,17 @@ def build_videos(build, monkeypatch, tmp_path):
     assert built.info.homepage.startswith("http") and "@" in built.info.citation
     assert built.info.redistribution_info.license
     assert "--manual_dir" in built.info.description
-    sources = {split: PreparedFolder(str(built.data_path), split)
-               for split in built.info.splits}
-    assert all(isinstance(source, Source) and isinstance(source[0], Video)
-               for source in sources.values())
-    return {split: {video.name: video for video in source}
-            for split, source in sources.items()}
+    sources = {
+      split: PreparedFolder(str(built.data_path), split) for split in built.info.splits
+    }
+    assert all(
+      isinstance(source, Source) and isinstance(source[0], Video)
+      for source in sources.values()
+    )
+    return {
+      split: {video.name: video for video in source}
+      for split, source in sources.items()
+    }
 
   return run
 
@@ -113,16 +129,34 @@ WHITE, RED, BLUE = (255, 255, 255), (255, 0, 0), (0, 0, 255)
 
 def _definition(values, files, num_frames):
   """A definition file of FBMS as the set has them, line ends of Windows included."""
-  lines = ["Ground truth definition file; do not change!", "",
-           "Total number of regions:", str(len(values))]
+  lines = [
+    "Ground truth definition file; do not change!",
+    "",
+    "Total number of regions:",
+    str(len(values)),
+  ]
   for i, value in enumerate(values):
     lines += [f"Scale of region {i}:", str(value)]
-  lines += ["Confusion penality matrix:", "0 1 1", "1 0 1", "1 1 0", "",
-            "Total number of frames in this shot:", str(num_frames),
-            "Total number of labeled frames for this shot:", str(len(files))]
+  lines += [
+    "Confusion penality matrix:",
+    "0 1 1",
+    "1 0 1",
+    "1 1 0",
+    "",
+    "Total number of frames in this shot:",
+    str(num_frames),
+    "Total number of labeled frames for this shot:",
+    str(len(files)),
+  ]
   for number, name in files.items():
-    lines += ["Frame number:", str(number - 1), "File name:", name,
-              "Input file name:", name.replace("_gt", "").replace(".pgm", ".ppm")]
+    lines += [
+      "Frame number:",
+      str(number - 1),
+      "File name:",
+      name,
+      "Input file name:",
+      name.replace("_gt", "").replace(".pgm", ".ppm"),
+    ]
   return "\r\n".join(lines) + "\r\n"
 
 
@@ -131,23 +165,30 @@ def fbms_tree(tmp_path):
   """FBMS as unpacked: a training video of grey truth, a test video of coloured."""
   root = tmp_path / "FBMS"
   rng = np.random.default_rng(0)
-  for folder, name, stem in (("Trainingset", "cars2", "cars2_{:02}"),
-                             ("Testset", "tennis", "tennis{:03}")):
+  for folder, name, stem in (
+    ("Trainingset", "cars2", "cars2_{:02}"),
+    ("Testset", "tennis", "tennis{:03}"),
+  ):
     truth = root / folder / name / "GroundTruth"
     truth.mkdir(parents=True)
     for t in range(1, 12):
       Image.fromarray(rng.integers(0, 256, (6, 9, 3), np.uint8)).save(
-          root / folder / name / f"{stem.format(t)}.jpg")
+        root / folder / name / f"{stem.format(t)}.jpg"
+      )
   truth = root / "Trainingset/cars2/GroundTruth"
   for t in (1, 10):
     Image.fromarray(rng.choice([0, 85, 170], (6, 9)).astype(np.uint8)).save(
-        truth / f"cars2_{t:02}.pgm")
-  (truth / "cars2Def.dat").write_text(_definition(
-      (0, 85, 170), {1: "cars2_01.pgm", 10: "cars2_10.pgm"}, 11), newline="")
+      truth / f"cars2_{t:02}.pgm"
+    )
+  (truth / "cars2Def.dat").write_text(
+    _definition((0, 85, 170), {1: "cars2_01.pgm", 10: "cars2_10.pgm"}, 11), newline=""
+  )
   truth = root / "Testset/tennis/GroundTruth"
-  Image.fromarray(np.array([WHITE, RED, BLUE, (1, 2, 3)], np.uint8)[
-      np.arange(54).reshape(6, 9) % 4]).save(truth / "tennis005_gt.ppm")
+  Image.fromarray(
+    np.array([WHITE, RED, BLUE, (1, 2, 3)], np.uint8)[np.arange(54).reshape(6, 9) % 4]
+  ).save(truth / "tennis005_gt.ppm")
   (truth / "tennis005_PROB_gt.ppm").write_bytes(b"of no concern")
-  (truth / "tennisDef.dat").write_text(_definition(
-      (0xFF0000, 0xFFFFFF, 0x0000FF), {5: "tennis005_gt.ppm"}, 11), newline="")
+  (truth / "tennisDef.dat").write_text(
+    _definition((0xFF0000, 0xFFFFFF, 0x0000FF), {5: "tennis005_gt.ppm"}, 11), newline=""
+  )
   return root

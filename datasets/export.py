@@ -25,7 +25,8 @@ SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PN": ".png"}  # by the first bytes of
 def main(arguments: list[str] | None = None) -> int:
   """Writes what the command line names; returns the exit code."""
   parser = argparse.ArgumentParser(
-      description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
   parser.add_argument("directory", help="version folder that build.py wrote")
   parser.add_argument("--split", default="test", help="default: %(default)s")
   parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR")

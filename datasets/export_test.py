@@ -40,12 +40,24 @@ def videos(tmp_path):
     return encoded(tmp_path / f"m{suffix}", pixels)
 
   return [
-      PreparedVideo("bmx", (frame("bmx_1", ".bmp"), frame("bmx_2", ".bmp")), "here",
-                    coding="layers", layers=tuple(mask(".bmp") for _ in range(4))),
-      PreparedVideo(
-          "cat/0001", (frame("00001", ".jpg", mask(".png")), frame("00002", ".jpg"),
-                       frame("00003", ".jpg", mask(".png"))), "here",
-          objects={1: {"category": "cat", "frames": ["00001"]}})]
+    PreparedVideo(
+      "bmx",
+      (frame("bmx_1", ".bmp"), frame("bmx_2", ".bmp")),
+      "here",
+      coding="layers",
+      layers=tuple(mask(".bmp") for _ in range(4)),
+    ),
+    PreparedVideo(
+      "cat/0001",
+      (
+        frame("00001", ".jpg", mask(".png")),
+        frame("00002", ".jpg"),
+        frame("00003", ".jpg", mask(".png")),
+      ),
+      "here",
+      objects={1: {"category": "cat", "frames": ["00001"]}},
+    ),
+  ]
 
 
 def test_frames_stay_as_they_are_and_masks_become_ids(export, videos, tmp_path):
@@ -54,14 +66,19 @@ def test_frames_stay_as_they_are_and_masks_become_ids(export, videos, tmp_path):
   bmx, cat = videos
   assert (out / "JPEGImages/cat/0001/00001.jpg").read_bytes() == cat.frames[0].frame
   np.testing.assert_array_equal(
-      images.read_image(out / "JPEGImages/bmx/bmx_2.png"), bmx.frame(1))
+    images.read_image(out / "JPEGImages/bmx/bmx_2.png"), bmx.frame(1)
+  )
   for t in range(2):
     np.testing.assert_array_equal(
-        images.read_labels(out / f"Annotations/bmx/bmx_{t + 1}.png"), bmx.labels(t))
+      images.read_labels(out / f"Annotations/bmx/bmx_{t + 1}.png"), bmx.labels(t)
+    )
   assert {path.name for path in out.glob("Annotations/cat/0001/*")} == {
-      "00001.png", "00003.png"}
+    "00001.png",
+    "00003.png",
+  }
   assert json.loads((out / "meta.json").read_text()) == {
-      "videos": {"cat/0001": {"objects": {"1": cat.objects[1]}}}}
+    "videos": {"cat/0001": {"objects": {"1": cat.objects[1]}}}
+  }
 
 
 @pytest.mark.parametrize("dataset", ["fbms", "youtube-objects", "segtrack-v2"])
@@ -70,8 +87,21 @@ def test_truth_scores_itself_fully(export, videos, tmp_path, capsys, dataset):
   export.export(videos, out)
   (out / "meta.json").unlink()
   shutil.copytree(out / "Annotations", tmp_path / "predictions")
-  assert vosjax(["evaluate", str(tmp_path / "predictions"), "--dataset", dataset,
-                 "--root", str(out), "--workers", "1"]) == 0
+  assert (
+    vosjax(
+      [
+        "evaluate",
+        str(tmp_path / "predictions"),
+        "--dataset",
+        dataset,
+        "--root",
+        str(out),
+        "--workers",
+        "1",
+      ]
+    )
+    == 0
+  )
   assert "100.0" in capsys.readouterr().out
 
 

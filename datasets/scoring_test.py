@@ -18,8 +18,8 @@ pytestmark = pytest.mark.filterwarnings("default")  # tfds and its dependencies
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SMALL = {"backbone": "resnet18", "width": 4, "features": 8}
 FIELDS = {
-    "cosnet": SMALL | {"branch_features": 4, "rates": (1, 2), "size": (32, 48)},
-    "agame": SMALL | {"fusion_features": 8},
+  "cosnet": SMALL | {"branch_features": 4, "rates": (1, 2), "size": (32, 48)},
+  "agame": SMALL | {"fusion_features": 8},
 }
 
 
@@ -40,12 +40,14 @@ def scores(tmp_path):
       shapes = checkpoints.variable_shapes(models.build(name, **FIELDS[name]))
       rng = np.random.default_rng(0)
       noise = jax.tree.map(
-          lambda x: rng.uniform(0.01, 0.1, x.shape).astype(np.float32), shapes)
+        lambda x: rng.uniform(0.01, 0.1, x.shape).astype(np.float32), shapes
+      )
       if name == "agame":  # on the point of seeing foreground
         noise["params"]["refinement"]["head"]["bias"][:] = 0, 0.1
       checkpoints.save(checkpoint, name, FIELDS[name], noise)
     config = runpy.run_path(str(ROOT / f"configs/{name}.py"))["get_config"](
-        variant.partition(":")[2])
+      variant.partition(":")[2]
+    )
     config.mode = "evaluate"
     config.data.update(data)
     config.evaluation.update(evaluation, checkpoint=str(checkpoint), num_previews=0)
@@ -83,28 +85,39 @@ def youtube_vos_tree(tmp_path):
       labels[4:20, 4 + t : 20 + t] = 1
       labels[16:28, 30:44] = 2 * (t > 0)
       for folder, pixels, suffix in (
-          ("JPEGImages", labels[..., None] * np.uint8([90, 30, 70]), "jpg"),
-          ("Annotations", labels, "png")):
+        ("JPEGImages", labels[..., None] * np.uint8([90, 30, 70]), "jpg"),
+        ("Annotations", labels, "png"),
+      ):
         path = root / f"{split}/{folder}/{name}/{t:05}.{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
     frames = [f"{t:05}" for t in range(0, 20, 5)]
-    meta = {name: {"objects": {
-        "1": {"category": "cat", "frames": frames},
-        "2": {"category": category, "frames": frames[1:]}}}}
+    meta = {
+      name: {
+        "objects": {
+          "1": {"category": "cat", "frames": frames},
+          "2": {"category": category, "frames": frames[1:]},
+        }
+      }
+    }
     (root / split / "meta.json").write_text(json.dumps({"videos": meta}))
   return root
 
 
-def test_youtube_vos(build, build_videos, monkeypatch, scores, youtube_vos_tree,
-                     tmp_path):
+def test_youtube_vos(
+  build, build_videos, monkeypatch, scores, youtube_vos_tree, tmp_path
+):
   for config in build.builder_class("youtube_vos").BUILDER_CONFIGS:
     monkeypatch.setattr(config, "num_videos", {"train": 1, "validation": 1})
   build_videos("youtube_vos", youtube_vos_tree)
   records = prepared(tmp_path, "youtube_vos")
   ours = scores(
-      "agame:paper", "records", data={"youtube_vos": str(records)},
-      dataset="youtube_vos", subset="valid")
+    "agame:paper",
+    "records",
+    data={"youtube_vos": str(records)},
+    dataset="youtube_vos",
+    subset="valid",
+  )
   assert [row["name"] for row in ours["rows"]] == ["b2_1", "b2_2"]
   assert [row["category"] for row in ours["rows"]] == ["cat", "yak"]
   assert ours["rows"][1]["frames"] == ["00010", "00015"]
@@ -112,11 +125,19 @@ def test_youtube_vos(build, build_videos, monkeypatch, scores, youtube_vos_tree,
     assert ours["summary"][f"J-{part}"] == row["J"]["mean"]
   assert any(row["J"]["mean"] for row in ours["rows"])
   assert ours == scores(
-      "agame:paper", "folder", data={"youtube_vos": str(youtube_vos_tree)},
-      dataset="youtube_vos", subset="valid")
+    "agame:paper",
+    "folder",
+    data={"youtube_vos": str(youtube_vos_tree)},
+    dataset="youtube_vos",
+    subset="valid",
+  )
   held_out = scores(
-      "agame:paper", "slice", data={"youtube_vos": str(records)},
-      dataset="youtube_vos", subset="train[:1]")
+    "agame:paper",
+    "slice",
+    data={"youtube_vos": str(records)},
+    dataset="youtube_vos",
+    subset="train[:1]",
+  )
   assert {row["sequence"] for row in held_out["rows"]} == {"a1"}
 
 

@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Read when JAX starts, and inherited by the processes that tests start.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
-    f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
+  f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
 ).strip()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
@@ -28,9 +28,9 @@ jax.config.update("jax_default_matmul_precision", "highest")
 
 # Later lines win. Each exception is somebody else's code, and says why.
 WARNINGS = (
-    "error",
-    # Two runs that share the cache may meet half-written entries: recompiling is right.
-    "default:Error (reading|writing) persistent compilation cache:UserWarning",
+  "error",
+  # Two runs that share the cache may meet half-written entries: recompiling is right.
+  "default:Error (reading|writing) persistent compilation cache:UserWarning",
 )
 
 
@@ -73,7 +73,7 @@ def tiny():
   from vosjax import models  # not before jaxtyping's hook is in place
 
   model = models.build(
-      "agame", backbone="resnet18", width=4, features=8, fusion_features=8
+    "agame", backbone="resnet18", width=4, features=8, fusion_features=8
   )
   frames, masks = np.zeros((1, 32, 32, 3), np.float32), np.zeros((1, 1, 32, 32))
   shapes = jax.eval_shape(model.init, jax.random.key(0), frames, masks)

@@ -24,8 +24,20 @@ MAX_FUNCTION_LINES = 50
 
 # What `import vosjax` and a forward pass must never drag in.
 HEAVY = (
-    "tensorflow", "tensorflow_datasets", "grain", "av", "matplotlib", "orbax", "clu",
-    "ml_collections", "optax", "PIL", "scipy", "tqdm", "vosjax.data")
+  "tensorflow",
+  "tensorflow_datasets",
+  "grain",
+  "av",
+  "matplotlib",
+  "orbax",
+  "clu",
+  "ml_collections",
+  "optax",
+  "PIL",
+  "scipy",
+  "tqdm",
+  "vosjax.data",
+)
 
 
 def trees():
@@ -96,18 +108,20 @@ def test_public_functions_and_classes_are_documented():
       faults.append(f"{path}:1: module")
     named = (node for node in tree.body if isinstance(node, (*FUNCTIONS, ast.ClassDef)))
     faults += [
-        f"{path}:{node.lineno}: {node.name}"
-        for node in named
-        if is_public(node) and not ast.get_docstring(node)]
+      f"{path}:{node.lineno}: {node.name}"
+      for node in named
+      if is_public(node) and not ast.get_docstring(node)
+    ]
   assert not faults, "no docstring:\n" + "\n".join(faults)
 
 
 def test_public_functions_are_annotated():
   faults = [
-      f"{path}:{function.lineno}: {function.name}({', '.join(missing)})"
-      for path, tree in trees()
-      for function, is_method in public_functions(tree)
-      if (missing := unannotated(function, is_method))]
+    f"{path}:{function.lineno}: {function.name}({', '.join(missing)})"
+    for path, tree in trees()
+    for function, is_method in public_functions(tree)
+    if (missing := unannotated(function, is_method))
+  ]
   assert not faults, "no annotation:\n" + "\n".join(faults)
 
 
@@ -138,14 +152,20 @@ def test_no_star_imports_and_no_utils():
 def loaded_after(statement: str) -> dict:
   """Modules and seconds of a fresh process that already holds jax and flax."""
   code = (
-      "import flax.linen, jax.numpy, jaxtyping, json, sys, time\n"
-      "start = time.perf_counter()\n"
-      f"{statement}\n"
-      "seconds = time.perf_counter() - start\n"
-      "print(json.dumps({'modules': list(sys.modules), 'seconds': seconds}))")
+    "import flax.linen, jax.numpy, jaxtyping, json, sys, time\n"
+    "start = time.perf_counter()\n"
+    f"{statement}\n"
+    "seconds = time.perf_counter() - start\n"
+    "print(json.dumps({'modules': list(sys.modules), 'seconds': seconds}))"
+  )
   result = subprocess.run(
-      [sys.executable, "-c", code], cwd=ROOT, env=os.environ | {"PYTHONPATH": ""},
-      capture_output=True, text=True, check=True)
+    [sys.executable, "-c", code],
+    cwd=ROOT,
+    env=os.environ | {"PYTHONPATH": ""},
+    capture_output=True,
+    text=True,
+    check=True,
+  )
   return json.loads(result.stdout.splitlines()[-1])
 
 

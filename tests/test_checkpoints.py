@@ -21,7 +21,7 @@ def random_variables(name, fields, seed=0):
   rng = np.random.default_rng(seed)
   shapes = checkpoints.variable_shapes(checkpoints.build(name, fields))
   return jax.tree.map(
-      lambda leaf: jnp.asarray(rng.random(leaf.shape), leaf.dtype), shapes
+    lambda leaf: jnp.asarray(rng.random(leaf.shape), leaf.dtype), shapes
   )
 
 
@@ -148,10 +148,14 @@ def test_variables_that_do_not_fit_the_fields_are_named(copy):
 
 
 @pytest.mark.parametrize(
-    ("change", "text"),
-    [({"name": "nonet"}, "'nonet' is unknown"), ({"format": 99}, "format 99"),
-     ({"fields": {"colour": 1}}, "colour"), ({"files": None}, "damaged")],
-)  # fmt: skip
+  ("change", "text"),
+  [
+    ({"name": "nonet"}, "'nonet' is unknown"),
+    ({"format": 99}, "format 99"),
+    ({"fields": {"colour": 1}}, "colour"),
+    ({"files": None}, "damaged"),
+  ],
+)
 def test_metadata_of_another_kind_is_an_error(copy, change, text):
   path = copy / "agame" / "checkpoint.json"
   metadata = json.loads(path.read_text()) | change

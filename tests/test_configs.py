@@ -69,7 +69,7 @@ def shapes_of(model):
   """Shapes of the variables; many variants share a network."""
   size = (64, 64)
   return jax.eval_shape(
-      model.init, jax.random.key(0), jnp.zeros((1, *size, 3)), jnp.zeros((1, 1, *size))
+    model.init, jax.random.key(0), jnp.zeros((1, *size, 3)), jnp.zeros((1, 1, *size))
   )
 
 
@@ -91,6 +91,7 @@ def test_every_variant_builds_its_model_and_recipe(file, variant):
 @pytest.mark.parametrize(("file", "variant"), CASES)
 def test_every_variant_has_the_same_keys_and_is_locked(file, variant):
   config, whole = get_config(file)(variant), get_config(file)("")
+
   def rest(config):
     keep = (p for p in paths(config) if not p.startswith(("stages.", "model.fields.")))
     return sorted(keep)
@@ -114,6 +115,9 @@ def test_every_key_is_read_somewhere(file):
         read.add(node.attr)
   config = get_config(file)("paper")
   named = (".losses.", ".sources.", ".min_chosen_pixels.", "model.fields.")
-  keys = {path.rpartition(".")[2] for path in paths(config)
-          if not any(part in path for part in named)}  # fmt: skip
+  keys = {
+    path.rpartition(".")[2]
+    for path in paths(config)
+    if not any(part in path for part in named)
+  }
   assert not keys - read

@@ -18,7 +18,8 @@ def test_marginals_of_every_iteration(golden, i):
   case = golden("cosnet/golden_crf.npz")
   expected = case[f"q1_iterations_{i}"]
   for iterations in range(6):
-    found = np.asarray(crf.refine(
+    found = np.asarray(
+      crf.refine(
         case[f"rgb_{i}"],
         stretched(case[f"soft_{i}"]),
         bilateral_position=float(case[f"bilateral_sdim_{i}"]),
@@ -27,7 +28,8 @@ def test_marginals_of_every_iteration(golden, i):
         gaussian_position=float(case["gaussian_sdim"]),
         gaussian_compatibility=float(case["gaussian_compat"]),
         iterations=iterations,
-    ))
+      )
+    )
     assert np.abs(found - expected[iterations]).max() < 1e-4
     assert np.abs(found - expected[iterations]).mean() < 1e-6
   assert ((found > 0.5) == (case[f"mask_{i}"] > 0)).all()
@@ -38,9 +40,7 @@ def test_a_coarse_mask_moves_to_the_edge_of_the_picture():
   frame[:, 24:] = 200
   probs = np.full((40, 48), 0.2, np.float32)
   probs[:, 20:] = 0.8
-  found = crf.refine(
-      frame, probs, bilateral_position=10.0, bilateral_compatibility=8.0
-  )
+  found = crf.refine(frame, probs, bilateral_position=10.0, bilateral_compatibility=8.0)
   np.testing.assert_array_equal(found > 0.5, frame[:, :, 0] > 100)
 
 
@@ -54,27 +54,25 @@ def test_the_lattice_comes_near_the_exact_gaussian():
   exact = np.exp(-distance / 2) @ values
   values, ones = jnp.asarray(values), jnp.ones(400)
   found = crf._filter(lattice, values) / crf._filter(lattice, ones)
-  np.testing.assert_allclose(
-      found, exact / np.exp(-distance / 2).sum(1), rtol=0.1
-  )
+  np.testing.assert_allclose(found, exact / np.exp(-distance / 2).sum(1), rtol=0.1)
 
 
 @pytest.mark.parametrize(
-    ("change", "text"),
-    [
-        ({"frame": np.zeros((8, 9), np.uint8)}, r"frame is uint8 \[8, 9\]"),
-        ({"probs": np.zeros((8, 8))}, r"probs are \[8, 8\] but the frame is \[8, 9\]"),
-        ({"probs": np.full((8, 9), 255)}, "reach from 255.0 to 255.0"),
-        ({"probs": np.full((8, 9), np.nan)}, "reach from nan"),
-        ({"bilateral_position": 0.0}, "bilateral_position is 0.0; it must be positive"),
-    ],
+  ("change", "text"),
+  [
+    ({"frame": np.zeros((8, 9), np.uint8)}, r"frame is uint8 \[8, 9\]"),
+    ({"probs": np.zeros((8, 8))}, r"probs are \[8, 8\] but the frame is \[8, 9\]"),
+    ({"probs": np.full((8, 9), 255)}, "reach from 255.0 to 255.0"),
+    ({"probs": np.full((8, 9), np.nan)}, "reach from nan"),
+    ({"bilateral_position": 0.0}, "bilateral_position is 0.0; it must be positive"),
+  ],
 )
 def test_bad_input_is_named(change, text):
   given = {
-      "frame": np.zeros((8, 9, 3), np.uint8),
-      "probs": np.zeros((8, 9)),
-      "bilateral_position": 10.0,
-      "bilateral_compatibility": 8.0,
+    "frame": np.zeros((8, 9, 3), np.uint8),
+    "probs": np.zeros((8, 9)),
+    "bilateral_position": 10.0,
+    "bilateral_compatibility": 8.0,
   }
   with pytest.raises(ValueError, match=text):
     crf.refine(**(given | change))

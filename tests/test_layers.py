@@ -10,13 +10,22 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 # Unit (a folder or file directly in vosjax/) -> layer.
 LAYERS = {
-    "types": 0,
-    "ops": 1,
-    "models": 2, "losses": 2, "metrics": 2, "data": 2, "viz": 2, "checkpoints": 2,
-    "crf": 2,
-    "convert": 3, "inference": 3,
-    "train": 4,
-    "main": 5, "__main__": 5, "cli": 5, "__init__": 5,
+  "types": 0,
+  "ops": 1,
+  "models": 2,
+  "losses": 2,
+  "metrics": 2,
+  "data": 2,
+  "viz": 2,
+  "checkpoints": 2,
+  "crf": 2,
+  "convert": 3,
+  "inference": 3,
+  "train": 4,
+  "main": 5,
+  "__main__": 5,
+  "cli": 5,
+  "__init__": 5,
 }
 
 # A checkpoint says by name and fields which model it belongs to, and builds it.
@@ -28,25 +37,36 @@ WITHOUT_JAX = ("metrics", "data", "viz")
 ARRAYS = {"jax", "jaxtyping", "numpy"}
 PICTURES = {"jaxtyping", "numpy", "PIL", "scipy"}
 THIRD_PARTIES = {
-    "types": ARRAYS | {"flax"},
-    "ops": ARRAYS | {"flax.struct"},
-    "models": ARRAYS | {"flax"},
-    "losses": ARRAYS | {"optax"},
-    "metrics": PICTURES,
-    "data": PICTURES | {
-        "absl", "array_record", "grain", "pycocotools", "tensorflow_datasets", "yaml"},
-    "viz": PICTURES,
-    "checkpoints": ARRAYS | {"absl", "flax", "orbax"},
-    "crf": ARRAYS,
-    "convert": ARRAYS | {"absl", "flax"},
-    "inference": ARRAYS | {"absl", "av", "flax", "PIL", "tqdm"},
-    "train": ARRAYS | {
-        "absl", "clu", "flax", "grain", "matplotlib", "ml_collections", "optax",
-        "orbax", "PIL", "tensorboardX", "tqdm"},
-    "main": ARRAYS | {"absl", "flax", "ml_collections"},
-    "__main__": set(),
-    "cli": ARRAYS | {"absl", "flax", "PIL", "tqdm"},
-    "__init__": set(),
+  "types": ARRAYS | {"flax"},
+  "ops": ARRAYS | {"flax.struct"},
+  "models": ARRAYS | {"flax"},
+  "losses": ARRAYS | {"optax"},
+  "metrics": PICTURES,
+  "data": PICTURES
+  | {"absl", "array_record", "grain", "pycocotools", "tensorflow_datasets", "yaml"},
+  "viz": PICTURES,
+  "checkpoints": ARRAYS | {"absl", "flax", "orbax"},
+  "crf": ARRAYS,
+  "convert": ARRAYS | {"absl", "flax"},
+  "inference": ARRAYS | {"absl", "av", "flax", "PIL", "tqdm"},
+  "train": ARRAYS
+  | {
+    "absl",
+    "clu",
+    "flax",
+    "grain",
+    "matplotlib",
+    "ml_collections",
+    "optax",
+    "orbax",
+    "PIL",
+    "tensorboardX",
+    "tqdm",
+  },
+  "main": ARRAYS | {"absl", "flax", "ml_collections"},
+  "__main__": set(),
+  "cli": ARRAYS | {"absl", "flax", "PIL", "tqdm"},
+  "__init__": set(),
 }
 
 
@@ -108,20 +128,20 @@ def test_imports_point_downwards():
 
 
 @pytest.mark.parametrize(
-    ("file", "source", "reason"),
-    [
-        ("ops/resize.py", "from vosjax.models import api", "layer 1 imports layer 2"),
-        ("models/agame.py", "def f():\n  import vosjax.data.sources", "layer 2"),
-        ("models/agame.py", "import optax", "optax is not on the list of models"),
-        ("metrics/region.py", "from vosjax import ops", "must load no JAX"),
-        ("data/sources.py", "import jax.numpy as jnp", "is not on the list of data"),
-        ("convert/rules.py", "import vosjax.inference.engine", "layer 3"),
-        ("losses/matching.py", "from . import segmentation", "relative import"),
-        ("ops/resize.py", "import flax.linen", "flax.linen is not on the list of ops"),
-        ("train/loop.py", "import datasets", "datasets is not on the list"),
-        ("train/loop.py", "import vosjax", "layer 4 imports layer 5"),
-        ("helpers/a.py", "", "in no layer"),
-    ],
+  ("file", "source", "reason"),
+  [
+    ("ops/resize.py", "from vosjax.models import api", "layer 1 imports layer 2"),
+    ("models/agame.py", "def f():\n  import vosjax.data.sources", "layer 2"),
+    ("models/agame.py", "import optax", "optax is not on the list of models"),
+    ("metrics/region.py", "from vosjax import ops", "must load no JAX"),
+    ("data/sources.py", "import jax.numpy as jnp", "is not on the list of data"),
+    ("convert/rules.py", "import vosjax.inference.engine", "layer 3"),
+    ("losses/matching.py", "from . import segmentation", "relative import"),
+    ("ops/resize.py", "import flax.linen", "flax.linen is not on the list of ops"),
+    ("train/loop.py", "import datasets", "datasets is not on the list"),
+    ("train/loop.py", "import vosjax", "layer 4 imports layer 5"),
+    ("helpers/a.py", "", "in no layer"),
+  ],
 )
 def test_a_wrong_import_is_named_with_file_and_line(tmp_path, file, source, reason):
   path = tmp_path / file

@@ -14,12 +14,17 @@ AGAME = f"--config={ROOT}/configs/agame.py"
 
 def vosjax_main(*arguments, folder, **environment):
   return subprocess.run(
-      [sys.executable, "-m", "vosjax.main", *arguments], cwd=folder, text=True,
-      env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, capture_output=True,
-  )  # fmt: skip
+    [sys.executable, "-m", "vosjax.main", *arguments],
+    cwd=folder,
+    text=True,
+    env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+    capture_output=True,
+  )
 
 
-@pytest.mark.parametrize(("arguments", "said"), [
+@pytest.mark.parametrize(
+  ("arguments", "said"),
+  [
     ((), "give a configuration"),
     ((AGAME, "extra"), "unexpected argument 'extra'"),
     ((AGAME + ":nope",), "variant 'nope' is unknown; known: smoke"),
@@ -27,7 +32,8 @@ def vosjax_main(*arguments, folder, **environment):
     ((AGAME, "--config.seed=abc"), "invalid literal for int() with base 10: 'abc'"),
     ((AGAME, "--bogus"), "Unknown command line flag 'bogus'"),
     (("--config=absent.py",), "absent.py"),
-])  # fmt: skip
+  ],
+)
 def test_a_mistake_is_told_in_one_line_with_exit_code_2(tmp_path, arguments, said):
   done = vosjax_main(*arguments, folder=tmp_path)
   assert done.returncode == 2
@@ -41,9 +47,13 @@ def test_missing_data_are_named_all_at_once_with_their_origin(tmp_path):
   done = vosjax_main(AGAME + ":paper", folder=tmp_path, **any_device)
   assert done.returncode == 2
   for word in (
-      "DAVIS 2017", "davischallenge.org", "--config.data.root=",
-      "YouTube-VOS", "youtube-vos.org", "--config.data.youtube_vos=",
-  ):  # fmt: skip
+    "DAVIS 2017",
+    "davischallenge.org",
+    "--config.data.root=",
+    "YouTube-VOS",
+    "youtube-vos.org",
+    "--config.data.youtube_vos=",
+  ):
     assert word in done.stderr
   assert done.stderr.count("\n") == 1
   assert not list(tmp_path.iterdir())
@@ -57,9 +67,15 @@ def test_the_smoke_run_leaves_what_it_promises_and_is_not_repeated(tmp_path):
   for line in ("smoke test", "devices", "this model", "copy the first mask"):
     assert line in done.stdout
   workdir = tmp_path / "run"
-  for name in ("config.json", "checkpoints/20", "metrics.jsonl", "curves.png",
-               "eval/global_results.csv", "eval/per-sequence_results.csv",
-               "model/checkpoint.json"):  # fmt: skip
+  for name in (
+    "config.json",
+    "checkpoints/20",
+    "metrics.jsonl",
+    "curves.png",
+    "eval/global_results.csv",
+    "eval/per-sequence_results.csv",
+    "model/checkpoint.json",
+  ):
     assert (workdir / name).exists(), name
   assert list(workdir.glob("preview/*.mp4"))
   assert list(workdir.glob("preview/*.png"))

@@ -37,8 +37,8 @@ def commands(*start):
   for line in "".join(blocks("sh")).splitlines():
     words = shlex.split(line.rpartition("&& ")[2])
     words[0] = pathlib.PurePath(words[0]).name
-    if tuple(words[:len(start)]) == start:
-      found.append(words[len(start):])
+    if tuple(words[: len(start)]) == start:
+      found.append(words[len(start) :])
   assert found, start
   return found
 
@@ -52,7 +52,7 @@ def rows(header):
   lines = README.splitlines()
   start = next(i for i, line in enumerate(lines) if line.startswith(f"| {header} |"))
   table = []
-  for line in lines[start + 2:]:
+  for line in lines[start + 2 :]:
     if not line.startswith("|"):
       return table
     table.append([cell.strip() for cell in line.strip("|").split("|")])
@@ -79,9 +79,13 @@ def test_the_snippet_for_inference_segments_and_scores(weights, capsys):
   assert found["result"].labels.shape == (64, 96)
 
 
-@pytest.mark.parametrize("traced", [
-    True, pytest.param(False, marks=pytest.mark.slow),
-])  # fmt: skip
+@pytest.mark.parametrize(
+  "traced",
+  [
+    True,
+    pytest.param(False, marks=pytest.mark.slow),
+  ],
+)
 def test_the_snippet_for_training_gives_gradients(traced, monkeypatch):
   if traced:  # all but compiled, which takes most of a minute
     monkeypatch.setattr(jax, "jit", lambda f: functools.partial(jax.eval_shape, f))
@@ -180,8 +184,11 @@ def test_files_and_links_exist():
 
 
 def test_the_test_command_is_the_one_that_is_run_on_a_fresh_clone():
-  (line,) = [x for x in "".join(blocks("sh")).splitlines()
-             if x.startswith("python3 -m venv") and x.endswith("-m pytest")]
+  (line,) = [
+    x
+    for x in "".join(blocks("sh")).splitlines()
+    if x.startswith("python3 -m venv") and x.endswith("-m pytest")
+  ]
   assert line in (ROOT / ".ci" / "run").read_text()
 
 
@@ -190,10 +197,10 @@ def test_no_method_is_said_to_do_more_than_is_registered():
     name = method.split()[0].lower().replace("-", "")
     has_config = (ROOT / "configs" / f"{name}.py").exists()
     for said, there in (
-        (network, name in models.MODELS),
-        (official, name in convert.TABLES),
-        (training, name in RECIPES and has_config),
-        (video, name in models.MODELS),
+      (network, name in models.MODELS),
+      (official, name in convert.TABLES),
+      (training, name in RECIPES and has_config),
+      (video, name in models.MODELS),
     ):
       assert said in ("yes", "not yet", "none were released"), said
       assert said != "yes" or there, f"{method}: {said}"

@@ -9,14 +9,14 @@ from typing import Any
 
 # Public name -> module, for names inside a module "module:attribute".
 _PUBLIC = {
-    "VideoSegmenter": "vosjax.inference.engine:VideoSegmenter",
-    "checkpoints": "vosjax.checkpoints",
-    "convert": "vosjax.convert",
-    "crf": "vosjax.crf",
-    "losses": "vosjax.losses",
-    "metrics": "vosjax.metrics",
-    "models": "vosjax.models",
-    "viz": "vosjax.viz",
+  "VideoSegmenter": "vosjax.inference.engine:VideoSegmenter",
+  "checkpoints": "vosjax.checkpoints",
+  "convert": "vosjax.convert",
+  "crf": "vosjax.crf",
+  "losses": "vosjax.losses",
+  "metrics": "vosjax.metrics",
+  "models": "vosjax.models",
+  "viz": "vosjax.viz",
 }
 
 __all__ = sorted(_PUBLIC)

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 # Command -> (module with `configure(parser)` and `run(args)`, what it does).
 COMMANDS = {
-    "segment": ("vosjax.cli.segment", "follow objects through your own video"),
-    "import-data": ("vosjax.cli.import_data", "make a data set of your own videos"),
-    "evaluate": ("vosjax.cli.evaluate", "score predictions as the benchmarks do"),
-    "convert": ("vosjax.cli.convert", "turn an official PyTorch checkpoint into ours"),
-    "benchmark": ("vosjax.cli.benchmark", "measure the speed of a model here"),
+  "segment": ("vosjax.cli.segment", "follow objects through your own video"),
+  "import-data": ("vosjax.cli.import_data", "make a data set of your own videos"),
+  "evaluate": ("vosjax.cli.evaluate", "score predictions as the benchmarks do"),
+  "convert": ("vosjax.cli.convert", "turn an official PyTorch checkpoint into ours"),
+  "benchmark": ("vosjax.cli.benchmark", "measure the speed of a model here"),
 }
 
 EPILOG = """
@@ -51,19 +51,17 @@ def _parser(argv) -> argparse.ArgumentParser:
   commands = "\n".join(f"  {n:<{width}}  {text}" for n, (_, text) in COMMANDS.items())
   raw = argparse.RawDescriptionHelpFormatter
   parser = argparse.ArgumentParser(
-      prog="vosjax",
-      description=f"Video object segmentation in JAX.\n\ncommands:\n{commands}",
-      epilog=EPILOG,
-      formatter_class=raw,
+    prog="vosjax",
+    description=f"Video object segmentation in JAX.\n\ncommands:\n{commands}",
+    epilog=EPILOG,
+    formatter_class=raw,
   )
   subparsers = parser.add_subparsers(
-      metavar="COMMAND", required=True, help="one of the above"
+    metavar="COMMAND", required=True, help="one of the above"
   )
   for name, (module, summary) in COMMANDS.items():
     description = summary[0].upper() + summary[1:] + "."
-    command = subparsers.add_parser(
-        name, description=description, formatter_class=raw
-    )
+    command = subparsers.add_parser(name, description=description, formatter_class=raw)
     if argv and argv[0] == name:
       implementation = importlib.import_module(module)
       implementation.configure(command)
@@ -77,11 +75,11 @@ def _explain(error: OSError) -> str:
     return str(error)
   file = "" if error.filename is None else f"{error.filename}:"
   hint = {
-      "ENOSPC": "Free some space and run the command again.",
-      "EDQUOT": "Free some space and run the command again.",
-      "EACCES": "Choose a place that you may read and write.",
-      "EPERM": "Choose a place that you may read and write.",
-      "EROFS": "Choose a place that you may write.",
+    "ENOSPC": "Free some space and run the command again.",
+    "EDQUOT": "Free some space and run the command again.",
+    "EACCES": "Choose a place that you may read and write.",
+    "EPERM": "Choose a place that you may read and write.",
+    "EROFS": "Choose a place that you may write.",
   }.get(errno.errorcode.get(error.errno, ""), "")
   return f"{file} {error.strerror}. {hint}".strip()
 

@@ -32,9 +32,9 @@ from vosjax.types import Variables
 
 # Parts of models that have checkpoints of their own, for training to start from.
 BACKBONES: dict[str, type[nn.Module]] = {
-    "deeplab": DeepLab,
-    "resnet": ResNet,
-    "vgg": VGG,
+  "deeplab": DeepLab,
+  "resnet": ResNet,
+  "vgg": VGG,
 }
 FORMAT = 1
 _METADATA = "checkpoint.json"
@@ -69,7 +69,7 @@ def variable_shapes(model: nn.Module) -> dict:
 
 
 def save(
-    directory: Path, name: str, fields: Mapping[str, Any], variables: Variables
+  directory: Path, name: str, fields: Mapping[str, Any], variables: Variables
 ) -> None:
   """Writes a checkpoint, whole or not at all; one that is there is replaced.
 
@@ -96,7 +96,7 @@ def save(
   _check_space(directory, sum(leaf.nbytes for leaf in jax.tree.leaves(variables)))
   # Beside the target: a rename is atomic only within one file system.
   with tempfile.TemporaryDirectory(
-      prefix=f".{directory.name}-", dir=directory.parent, ignore_cleanup_errors=True
+    prefix=f".{directory.name}-", dir=directory.parent, ignore_cleanup_errors=True
   ) as temporary:
     fresh = pathlib.Path(temporary, "new")
     try:
@@ -108,8 +108,11 @@ def save(
         raise
       raise OSError(int(code[1]), os.strerror(int(code[1])), str(directory)) from error
     metadata = {
-        "format": FORMAT, "name": name, "fields": fields, "files": _checksums(fresh)
-    }  # fmt: skip
+      "format": FORMAT,
+      "name": name,
+      "fields": fields,
+      "files": _checksums(fresh),
+    }
     (fresh / _METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
     _swap(directory, fresh, pathlib.Path(temporary, "old"))
 
@@ -127,7 +130,7 @@ def check_target(directory: Path) -> None:
     raise ValueError(f"{directory} is a file; name a new folder for the checkpoint.")
   if any(directory.iterdir()) and not (directory / _METADATA).is_file():
     raise ValueError(
-        f"{directory} holds other files and is no checkpoint; name a new folder."
+      f"{directory} holds other files and is no checkpoint; name a new folder."
     )
 
 
@@ -155,8 +158,8 @@ def load(directory: Path) -> tuple[nn.Module, dict]:
     require_equal_shapes(held, shapes, unfit)
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     target = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
-        shapes,
+      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
+      shapes,
     )
     return model, checkpointer.restore(directory / _ARRAYS, target)
 
@@ -184,7 +187,7 @@ def _open_checkpointer() -> Any:
 
   me = jax.process_index()
   alone = ocp.options.MultiprocessingOptions(
-      primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process{me}"
+    primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process{me}"
   )
   if jax.process_count() == 1:
     alone = ocp.options.MultiprocessingOptions()
@@ -207,8 +210,8 @@ def _read_metadata(directory: pathlib.Path) -> dict[str, Any]:
     if (directory / "model" / _METADATA).is_file():
       raise ValueError(f"{directory} is a run; give {directory / 'model'}.")
     raise ValueError(
-        f"{directory} is no checkpoint: it {what}. Train one, or turn an official file "
-        "into one with `vosjax convert`."
+      f"{directory} is no checkpoint: it {what}. Train one, or turn an official file "
+      "into one with `vosjax convert`."
     )
   try:
     metadata = json.loads(path.read_text())
@@ -228,10 +231,10 @@ def require_equal_shapes(found: Variables, expected: Variables, what: str) -> No
   flat = [flax.traverse_util.flatten_dict(dict(t), sep="/") for t in (found, expected)]
   shapes = [{path: tuple(leaf.shape) for path, leaf in tree.items()} for tree in flat]
   differing = [
-      f"{path} is {shapes[0].get(path, 'missing')}, expected "
-      f"{shapes[1].get(path, 'nothing')}"
-      for path in sorted(shapes[0].keys() | shapes[1].keys(), key=_params_first)
-      if shapes[0].get(path) != shapes[1].get(path)
+    f"{path} is {shapes[0].get(path, 'missing')}, expected "
+    f"{shapes[1].get(path, 'nothing')}"
+    for path in sorted(shapes[0].keys() | shapes[1].keys(), key=_params_first)
+    if shapes[0].get(path) != shapes[1].get(path)
   ]
   if differing:
     rest = f"; and {len(differing) - _SHOWN} more" if differing[_SHOWN:] else ""
@@ -263,7 +266,7 @@ def _check_files(directory: pathlib.Path, expected: Mapping[str, int]) -> None:
   wrong = [path for path in expected if found.get(path) != expected[path]]
   if wrong:
     raise ValueError(
-        f"{directory} is damaged: {wrong[:_SHOWN]} missing or changed; {_REPAIR}."
+      f"{directory} is damaged: {wrong[:_SHOWN]} missing or changed; {_REPAIR}."
     )
 
 

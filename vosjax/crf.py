@@ -44,15 +44,15 @@ class Lattice:
 
 
 def refine(
-    frame: UInt8[AnyArray, "h w 3"] | Any,
-    probs: Num[AnyArray, "h w"] | Any,
-    *,
-    bilateral_position: float,
-    bilateral_color: float = 7.0,
-    bilateral_compatibility: float,
-    gaussian_position: float = 1.0,
-    gaussian_compatibility: float = 5.0,
-    iterations: int = 5,
+  frame: UInt8[AnyArray, "h w 3"] | Any,
+  probs: Num[AnyArray, "h w"] | Any,
+  *,
+  bilateral_position: float,
+  bilateral_color: float = 7.0,
+  bilateral_compatibility: float,
+  gaussian_position: float = 1.0,
+  gaussian_compatibility: float = 5.0,
+  iterations: int = 5,
 ) -> Float[Array, "h w"]:
   """Foreground marginals after mean-field inference with two Gaussian kernels.
 
@@ -76,9 +76,9 @@ def refine(
   frame, probs = np.asarray(frame), np.asarray(probs, np.float32)
   _check(frame, probs)
   widths = {
-      "bilateral_position": bilateral_position,
-      "bilateral_color": bilateral_color,
-      "gaussian_position": gaussian_position,
+    "bilateral_position": bilateral_position,
+    "bilateral_color": bilateral_color,
+    "gaussian_position": gaussian_position,
   }
   for name, width in widths.items():
     if not width > 0:
@@ -88,12 +88,12 @@ def refine(
   color = frame.reshape(-1, 3).astype(np.float64) / bilateral_color
   appearance = np.concatenate([position / bilateral_position, color], axis=1)
   out = _mean_field(
-      jnp.asarray(probs.reshape(-1)),
-      _smoothness_lattice(h, w, float(gaussian_position)),
-      make_lattice(appearance),
-      jnp.float32(gaussian_compatibility),
-      jnp.float32(bilateral_compatibility),
-      iterations,
+    jnp.asarray(probs.reshape(-1)),
+    _smoothness_lattice(h, w, float(gaussian_position)),
+    make_lattice(appearance),
+    jnp.float32(gaussian_compatibility),
+    jnp.float32(bilateral_compatibility),
+    iterations,
   )
   return out.reshape(h, w)
 
@@ -115,14 +115,14 @@ def make_lattice(features: Float[np.ndarray, "n d"]) -> Lattice:
   steps = np.vstack([np.diag(np.full(d, d + 1)) - 1, -np.ones((1, d), np.int64)])
   size = _round_up(len(known) + 1)
   left, right = (
-      np.stack([_find(known, known + step @ strides, size) for step in sign * steps])
-      for sign in (1, -1)
+    np.stack([_find(known, known + step @ strides, size) for step in sign * steps])
+    for sign in (1, -1)
   )
   return Lattice(
-      jnp.asarray(vertices.reshape(n, corners).astype(np.int32)),
-      jnp.asarray(weights.astype(np.float32)),
-      jnp.asarray(left),
-      jnp.asarray(right),
+    jnp.asarray(vertices.reshape(n, corners).astype(np.int32)),
+    jnp.asarray(weights.astype(np.float32)),
+    jnp.asarray(left),
+    jnp.asarray(right),
   )
 
 
@@ -203,8 +203,8 @@ def _mean_field(probs, smoothness, appearance, smooth_gain, appear_gain, iterati
   def step(_, q):
     # Both labels at once: the filter is linear, so it sees their difference.
     messages = (
-        weight * norm * _filter(lattice, norm * (2 * q - 1))
-        for lattice, weight, norm in kernels
+      weight * norm * _filter(lattice, norm * (2 * q - 1))
+      for lattice, weight, norm in kernels
     )
     return jax.nn.sigmoid(unary + sum(messages))
 
@@ -214,16 +214,16 @@ def _mean_field(probs, smoothness, appearance, smooth_gain, appear_gain, iterati
 def _check(frame, probs):
   if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
     raise ValueError(
-        f"refine(): frame is {frame.dtype} {list(frame.shape)}; expected uint8 RGB "
-        "[h w 3]."
+      f"refine(): frame is {frame.dtype} {list(frame.shape)}; expected uint8 RGB "
+      "[h w 3]."
     )
   if probs.shape != frame.shape[:2]:
     raise ValueError(
-        f"refine(): probs are {list(probs.shape)} but the frame is "
-        f"{list(frame.shape[:2])}; resize them to the frame."
+      f"refine(): probs are {list(probs.shape)} but the frame is "
+      f"{list(frame.shape[:2])}; resize them to the frame."
     )
   if not (probs.min() >= 0 and probs.max() <= 1):
     raise ValueError(
-        f"refine(): probs reach from {probs.min()} to {probs.max()}; expected "
-        "probabilities in [0, 1]."
+      f"refine(): probs reach from {probs.min()} to {probs.max()}; expected "
+      "probabilities in [0, 1]."
     )

@@ -23,17 +23,21 @@ from absl import app, flags
 from ml_collections import config_flags
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Configuration, e.g. configs/agame.py or configs/agame.py:smoke."
+  "config", None, "Configuration, e.g. configs/agame.py or configs/agame.py:smoke."
 )
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the run; a run that it holds goes on where it stopped. "
-    "Without it: a new folder below runs/.",
+  "workdir",
+  None,
+  "Folder of the run; a run that it holds goes on where it stopped. "
+  "Without it: a new folder below runs/.",
 )
 
 _COORDINATOR = flags.DEFINE_string(
-    "coordinator", None, "Several processes train one model: HOST:PORT of the first, "
-    "or auto where JAX finds the others itself (Slurm, TPU pods).",
-)  # fmt: skip
+  "coordinator",
+  None,
+  "Several processes train one model: HOST:PORT of the first, "
+  "or auto where JAX finds the others itself (Slurm, TPU pods).",
+)
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many, unless auto.")
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which, from 0, unless auto.")
 

@@ -21,11 +21,15 @@ class Builder(StillBuilder):
   HOMEPAGE = "https://www.cityscapes-dataset.com"
   LICENSE = "non-commercial; see https://www.cityscapes-dataset.com/license/"
   ANNOTATIONS = {
-      "instances": label_map(np.uint16), "classes": label_map(),
-      "polygons": tfds.features.Text()}
+    "instances": label_map(np.uint16),
+    "classes": label_map(),
+    "polygons": tfds.features.Text(),
+  }
   NUM_STILLS = {"train": 2_975, "validation": 500, "test": 1_525}
 
   def open_sources(self, root: Path) -> dict[str, CityscapesFolder]:
     """All three splits; the annotation of test shows what to ignore alone."""
-    return {split: CityscapesFolder(str(root), subset) for split, subset in (
-        ("train", "train"), ("validation", "val"), ("test", "test"))}
+    return {
+      split: CityscapesFolder(str(root), subset)
+      for split, subset in (("train", "train"), ("validation", "val"), ("test", "test"))
+    }

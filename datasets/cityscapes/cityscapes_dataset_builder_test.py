@@ -20,8 +20,9 @@ def test_records_hold_the_files_of_all_cities(build_stills, tmp_path):
     if subset == "test":
       ids = np.where(ids == 1, 1, 0).astype(np.uint16)
     for city in cities:
-      frames, truth = (root / folder / subset / city
-                       for folder in ("leftImg8bit", "gtFine"))
+      frames, truth = (
+        root / folder / subset / city for folder in ("leftImg8bit", "gtFine")
+      )
       frames.mkdir(parents=True)
       truth.mkdir(parents=True)
       name = f"{city}_000000_000019"
@@ -31,12 +32,18 @@ def test_records_hold_the_files_of_all_cities(build_stills, tmp_path):
       Image.fromarray(kinds).save(truth / f"{name}_gtFine_labelIds.png")
       Image.new("RGBA", (16, 8)).save(truth / f"{name}_gtFine_color.png")
       (truth / f"{name}_gtFine_polygons.json").write_text(
-          json.dumps({"imgHeight": 8, "imgWidth": 16, "objects": []}))
+        json.dumps({"imgHeight": 8, "imgWidth": 16, "objects": []})
+      )
   splits = build_stills(
-      "cityscapes", root, {"train": 2, "validation": 1, "test": 1},
-      {"train": CityscapesFolder(str(root), "train"),
-       "validation": CityscapesFolder(str(root), "val"),
-       "test": CityscapesFolder(str(root), "test")})
+    "cityscapes",
+    root,
+    {"train": 2, "validation": 1, "test": 1},
+    {
+      "train": CityscapesFolder(str(root), "train"),
+      "validation": CityscapesFolder(str(root), "val"),
+      "test": CityscapesFolder(str(root), "test"),
+    },
+  )
   assert splits["train"][0].classes == {1: 1, 2: 3}
   assert set(np.unique(splits["train"][0].labels(0))) == {0, 1, 2, 255}
   assert (splits["test"][0].labels(0) == 255).all()

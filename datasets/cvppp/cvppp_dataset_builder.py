@@ -25,5 +25,7 @@ class Builder(StillBuilder):
 
   def open_sources(self, root: Path) -> dict[str, LeavesFolder]:
     """The pictures of test have no leaves: these are not public."""
-    return {"train": LeavesFolder(str(root / "training/A1")),
-            "test": LeavesFolder(str(root / "testing/A1"), annotated=False)}
+    return {
+      "train": LeavesFolder(str(root / "training/A1")),
+      "test": LeavesFolder(str(root / "testing/A1"), annotated=False),
+    }

@@ -22,8 +22,13 @@ def test_records_hold_the_files_of_both_archives(build_stills, tmp_path):
         image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
         image.save(folder / f"{plant}_label.png")
   splits = build_stills(
-      "cvppp", tmp_path / "data", {"train": 2, "test": 1},
-      {"train": LeavesFolder(str(train)),
-       "test": LeavesFolder(str(test), annotated=False)})
+    "cvppp",
+    tmp_path / "data",
+    {"train": 2, "test": 1},
+    {
+      "train": LeavesFolder(str(train)),
+      "test": LeavesFolder(str(test), annotated=False),
+    },
+  )
   assert splits["train"][0].classes == {1: 1, 2: 1}
   assert splits["test"][0].labels(0) is None

@@ -6,12 +6,12 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from vosjax.data.builders import (
-    VideoBuilder,
-    VideoFiles,
-    from_folder,
-    gaps,
-    refuse_incomplete,
-    wrong_counts,
+  VideoBuilder,
+  VideoFiles,
+  from_folder,
+  gaps,
+  refuse_incomplete,
+  wrong_counts,
 )
 from vosjax.data.davis_info import read_videos
 from vosjax.data.folders import DavisFolder
@@ -29,30 +29,43 @@ class Builder(VideoBuilder):
   --manual_dir. (The 2017 archive is read too, but its masks are a revision.)
   """
   BUILDER_CONFIGS = [
-      tfds.core.BuilderConfig(name="480p", description="the benchmark's resolution"),
-      tfds.core.BuilderConfig(name="1080p", description="the original resolution")]
+    tfds.core.BuilderConfig(name="480p", description="the benchmark's resolution"),
+    tfds.core.BuilderConfig(name="1080p", description="the original resolution"),
+  ]
   NUM_VIDEOS = {"train": 30, "validation": 20}
 
   def open_splits(self, root: Path) -> dict[str, list[VideoFiles]]:
     """Both splits below the unpacked folder."""
     info = read_videos(root)
     splits = {
-        split: [from_folder(video) for video in DavisFolder(
-            str(root), subset, year=2016, resolution=self.builder_config.name)]
-        for split, subset in (("train", "train"), ("validation", "val"))}
+      split: [
+        from_folder(video)
+        for video in DavisFolder(
+          str(root), subset, year=2016, resolution=self.builder_config.name
+        )
+      ]
+      for split, subset in (("train", "train"), ("validation", "val"))
+    }
     problems = wrong_counts(
-        {split: len(videos) for split, videos in splits.items()},
-        self.NUM_VIDEOS, "videos")
+      {split: len(videos) for split, videos in splits.items()},
+      self.NUM_VIDEOS,
+      "videos",
+    )
     for videos in splits.values():
       for video in videos:
         problems += gaps(video)
         told = info.get(video.name)
         if told and told.num_frames != len(video.frames):
           problems.append(
-              f"{video.name}: {len(video.frames)} of {told.num_frames} frames")
+            f"{video.name}: {len(video.frames)} of {told.num_frames} frames"
+          )
     refuse_incomplete(root, problems)
     return {
-        split: [
-            dataclasses.replace(video, attributes=info[video.name].attributes)
-            if video.name in info else video for video in videos]
-        for split, videos in splits.items()}
+      split: [
+        dataclasses.replace(video, attributes=info[video.name].attributes)
+        if video.name in info
+        else video
+        for video in videos
+      ]
+      for split, videos in splits.items()
+    }

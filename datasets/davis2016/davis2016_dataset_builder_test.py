@@ -25,11 +25,15 @@ sequences:
 
 def test_records_hold_one_object_and_the_original_bytes(build, davis_tree, monkeypatch):
   monkeypatch.setattr(
-      build.builder_class("davis2016"), "NUM_VIDEOS", {"train": 2, "validation": 1})
+    build.builder_class("davis2016"), "NUM_VIDEOS", {"train": 2, "validation": 1}
+  )
   out = davis_tree.parent / "out"
-  assert build.main(
-      ["davis2016", f"--manual_dir={davis_tree}", f"--data_dir={out}",
-       "--workers=1"]) == 0
+  assert (
+    build.main(
+      ["davis2016", f"--manual_dir={davis_tree}", f"--data_dir={out}", "--workers=1"]
+    )
+    == 0
+  )
   [video] = PreparedFolder(str(out / "davis2016/480p/1.0.0"), "validation")
   files = davis_tree / "Annotations/480p/camel"
   for t in range(3):
@@ -40,21 +44,33 @@ def test_records_hold_one_object_and_the_original_bytes(build, davis_tree, monke
 def test_attributes_come_from_the_archive(build_videos, davis_tree):
   (davis_tree / "Annotations/db_info.yml").write_text(INFO)
   splits = build_videos(
-      "davis2016", davis_tree, NUM_VIDEOS={"train": 2, "validation": 1})
+    "davis2016", davis_tree, NUM_VIDEOS={"train": 2, "validation": 1}
+  )
   videos = splits["train"] | splits["validation"]
   assert {name: video.attributes for name, video in videos.items()} == {
-      "swan": ("FM", "OCC"), "bus": (), "camel": ()}
+    "swan": ("FM", "OCC"),
+    "bus": (),
+    "camel": (),
+  }
 
 
-@pytest.mark.parametrize("text, said", [
-    (INFO.replace("num_frames: 3\n  set: test", "num_frames: 4\n  set: test"),
-     "camel: 3 of 4 frames"),
+@pytest.mark.parametrize(
+  "text, said",
+  [
+    (
+      INFO.replace("num_frames: 3\n  set: test", "num_frames: 4\n  set: test"),
+      "camel: 3 of 4 frames",
+    ),
     ("sequences: 7", "db_info.yml: not the file of DAVIS"),
     ("a: [", "db_info.yml: not the file of DAVIS"),
-])
+  ],
+)
 def test_what_contradicts_the_archive_is_named(
-    build_videos, davis_tree, capsys, text, said):
+  build_videos, davis_tree, capsys, text, said
+):
   (davis_tree / "Annotations/db_info.yml").write_text(text)
-  assert build_videos(
-      "davis2016", davis_tree, NUM_VIDEOS={"train": 2, "validation": 1}) is None
+  assert (
+    build_videos("davis2016", davis_tree, NUM_VIDEOS={"train": 2, "validation": 1})
+    is None
+  )
   assert said in capsys.readouterr().err

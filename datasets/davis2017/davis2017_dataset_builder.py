@@ -6,19 +6,21 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from vosjax.data.builders import (
-    VideoBuilder,
-    VideoFiles,
-    from_folder,
-    gaps,
-    refuse_incomplete,
-    wrong_counts,
+  VideoBuilder,
+  VideoFiles,
+  from_folder,
+  gaps,
+  refuse_incomplete,
+  wrong_counts,
 )
 from vosjax.data.davis_info import read_objects
 from vosjax.data.folders import DavisFolder, picture_files, read_names
 
 RESOLUTIONS = {"480p": "480p", "full": "Full-Resolution"}
 ANNOTATIONS = {
-    "semi_supervised": "Annotations", "unsupervised": "Annotations_unsupervised"}
+  "semi_supervised": "Annotations",
+  "unsupervised": "Annotations_unsupervised",
+}
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -38,13 +40,16 @@ class Davis2017Config(tfds.core.BuilderConfig):
 
 def _configs() -> list[Davis2017Config]:
   return [
-      Davis2017Config(
-          name=f"{task}_{test.replace('-', '_')}{'_' if test else ''}{size}",
-          description=f"{task} {test or 'training and validation'}, {resolution}",
-          resolution=resolution, task=task, test=test)
-      for test in ("", "test-dev", "test-challenge")
-      for task in ANNOTATIONS
-      for size, resolution in RESOLUTIONS.items()
+    Davis2017Config(
+      name=f"{task}_{test.replace('-', '_')}{'_' if test else ''}{size}",
+      description=f"{task} {test or 'training and validation'}, {resolution}",
+      resolution=resolution,
+      task=task,
+      test=test,
+    )
+    for test in ("", "test-dev", "test-challenge")
+    for task in ANNOTATIONS
+    for size, resolution in RESOLUTIONS.items()
   ]
 
 
@@ -69,19 +74,33 @@ class Builder(VideoBuilder):
     config = self.builder_config
     if not config.test:
       splits = {
-          split: [from_folder(video) for video in DavisFolder(
-              str(root), subset, resolution=config.resolution,
-              annotations=ANNOTATIONS[config.task])]
-          for split, subset in (("train", "train"), ("validation", "val"))}
+        split: [
+          from_folder(video)
+          for video in DavisFolder(
+            str(root),
+            subset,
+            resolution=config.resolution,
+            annotations=ANNOTATIONS[config.task],
+          )
+        ]
+        for split, subset in (("train", "train"), ("validation", "val"))
+      }
     elif config.task == "semi_supervised":
-      splits = {config.test.replace("-", "_"): [
-          from_folder(video) for video in DavisFolder(
-              str(root), config.test, resolution=config.resolution, sparse=True)]}
+      splits = {
+        config.test.replace("-", "_"): [
+          from_folder(video)
+          for video in DavisFolder(
+            str(root), config.test, resolution=config.resolution, sparse=True
+          )
+        ]
+      }
     else:
       splits = {config.test.replace("-", "_"): self._without_annotations(root)}
     problems = wrong_counts(
-        {split: len(videos) for split, videos in splits.items()},
-        {split: self.NUM_VIDEOS[split] for split in splits}, "videos")
+      {split: len(videos) for split, videos in splits.items()},
+      {split: self.NUM_VIDEOS[split] for split in splits},
+      "videos",
+    )
     for videos in splits.values():
       for video in videos:
         problems += gaps(video)
@@ -90,10 +109,14 @@ class Builder(VideoBuilder):
     refuse_incomplete(root, problems)
     known = read_objects(root)
     return {
-        split: [
-            dataclasses.replace(video, objects=known.get(video.name, {}))
-            if any(video.masks) else video for video in videos]
-        for split, videos in splits.items()}
+      split: [
+        dataclasses.replace(video, objects=known.get(video.name, {}))
+        if any(video.masks)
+        else video
+        for video in videos
+      ]
+      for split, videos in splits.items()
+    }
 
   def _without_annotations(self, root: Path) -> list[VideoFiles]:
     """The unsupervised test sets: frames alone."""
@@ -105,6 +128,7 @@ class Builder(VideoBuilder):
     for name in read_names(listed):
       frames = picture_files(root / "JPEGImages" / config.resolution / name)
       videos.append(VideoFiles(name, tuple(frames.values()), (None,) * len(frames)))
-    refuse_incomplete(root, [
-        f"no frames of {video.name}" for video in videos if not video.frames])
+    refuse_incomplete(
+      root, [f"no frames of {video.name}" for video in videos if not video.frames]
+    )
     return videos

@@ -17,29 +17,42 @@ pytestmark = pytest.mark.filterwarnings("default")  # tfds and its dependencies
 @pytest.fixture
 def prepare(build, davis_tree, monkeypatch):
   monkeypatch.setattr(
-      build.builder_class("davis2017"), "NUM_VIDEOS", {"train": 2, "validation": 1})
+    build.builder_class("davis2017"), "NUM_VIDEOS", {"train": 2, "validation": 1}
+  )
   out = davis_tree.parent / "out"
 
   def run(*options):
-    code = build.main([
-        "davis2017", f"--manual_dir={davis_tree}", f"--data_dir={out}", "--workers=1",
-        *options])
+    code = build.main(
+      [
+        "davis2017",
+        f"--manual_dir={davis_tree}",
+        f"--data_dir={out}",
+        "--workers=1",
+        *options,
+      ]
+    )
     return code, out / "davis2017"
 
   return run
 
 
-@pytest.mark.parametrize("config, annotations", [
+@pytest.mark.parametrize(
+  "config, annotations",
+  [
     ("semi_supervised_480p", "Annotations"),
-    ("unsupervised_480p", "Annotations_unsupervised")])
+    ("unsupervised_480p", "Annotations_unsupervised"),
+  ],
+)
 def test_records_hold_the_files_of_the_folder(prepare, davis_tree, config, annotations):
   code, out = prepare(f"--config={config}")
   assert code == 0
   for split, subset in (("train", "train"), ("validation", "val")):
-    prepared = pickle.loads(pickle.dumps(PreparedFolder(
-        str(out / config / "1.0.0"), split)))
-    originals = {v.name: v for v in DavisFolder(
-        str(davis_tree), subset, annotations=annotations)}
+    prepared = pickle.loads(
+      pickle.dumps(PreparedFolder(str(out / config / "1.0.0"), split))
+    )
+    originals = {
+      v.name: v for v in DavisFolder(str(davis_tree), subset, annotations=annotations)
+    }
     assert {video.name for video in prepared} == set(originals)
     for video in prepared:
       original = originals[video.name]
@@ -53,15 +66,20 @@ def test_records_hold_the_files_of_the_folder(prepare, davis_tree, config, annot
 
 def test_objects_have_the_categories_of_the_archive_for_them(build_videos, davis_tree):
   counts = {"train": 2, "validation": 1}
-  (davis_tree / "davis_semantics.json").write_text(json.dumps({
-      "swan": {"1": "bird", "2": "person"}, "elsewhere": {"1": "bird"}}))
-  (davis_tree / "categories.json").write_text(json.dumps({
-      "bird": {"id": 6, "super_category": "animal"}}))
+  (davis_tree / "davis_semantics.json").write_text(
+    json.dumps({"swan": {"1": "bird", "2": "person"}, "elsewhere": {"1": "bird"}})
+  )
+  (davis_tree / "categories.json").write_text(
+    json.dumps({"bird": {"id": 6, "super_category": "animal"}})
+  )
   for task in ("semi_supervised", "unsupervised"):
     train = build_videos(
-        "davis2017", davis_tree, config=f"{task}_480p", NUM_VIDEOS=counts)["train"]
+      "davis2017", davis_tree, config=f"{task}_480p", NUM_VIDEOS=counts
+    )["train"]
     assert train["swan"].objects == {
-        1: {"category": "bird", "super_category": "animal"}, 2: {"category": "person"}}
+      1: {"category": "bird", "super_category": "animal"},
+      2: {"category": "person"},
+    }
     assert train["swan"].categories == {1: "bird", 2: "person"}
     assert train["bus"].objects == {}
 
@@ -69,8 +87,10 @@ def test_objects_have_the_categories_of_the_archive_for_them(build_videos, davis
 def test_a_broken_file_of_categories_is_named(build_videos, davis_tree, capsys):
   for text in ('{"swan": ["bird"]}', "{"):
     (davis_tree / "davis_semantics.json").write_text(text)
-    assert build_videos(
-        "davis2017", davis_tree, NUM_VIDEOS={"train": 2, "validation": 1}) is None
+    assert (
+      build_videos("davis2017", davis_tree, NUM_VIDEOS={"train": 2, "validation": 1})
+      is None
+    )
     assert "davis_semantics.json: not the file of DAVIS" in capsys.readouterr().err
 
 
@@ -110,8 +130,16 @@ def test_folders_that_hold_no_prepared_videos_are_refused(tmp_path):
 
 
 def test_the_archive_is_asked_for_when_it_is_absent(build, tmp_path, capsys):
-  assert build.main(["davis2017", f"--manual_dir={tmp_path / 'nowhere'}",
-                     f"--data_dir={tmp_path / 'out'}"]) == 2
+  assert (
+    build.main(
+      [
+        "davis2017",
+        f"--manual_dir={tmp_path / 'nowhere'}",
+        f"--data_dir={tmp_path / 'out'}",
+      ]
+    )
+    == 2
+  )
   assert "https://davischallenge.org" in capsys.readouterr().err
 
 
@@ -129,33 +157,52 @@ def test_tree(davis_tree):
 
 def test_test_sets_hold_first_annotations_or_none(build_videos, test_tree):
   videos = build_videos(
-      "davis2017", test_tree, config="semi_supervised_test_dev_480p",
-      NUM_VIDEOS={"test_dev": 1})["test_dev"]
+    "davis2017",
+    test_tree,
+    config="semi_supervised_test_dev_480p",
+    NUM_VIDEOS={"test_dev": 1},
+  )["test_dev"]
   first = test_tree / "Annotations/480p/camel/00000.png"
   assert [videos["camel"].mask_files(t) for t in range(3)] == [
-      [first.read_bytes()], [], []]
+    [first.read_bytes()],
+    [],
+    [],
+  ]
   videos = build_videos(
-      "davis2017", test_tree, config="unsupervised_test_dev_480p",
-      NUM_VIDEOS={"test_dev": 2})["test_dev"]
+    "davis2017",
+    test_tree,
+    config="unsupervised_test_dev_480p",
+    NUM_VIDEOS={"test_dev": 2},
+  )["test_dev"]
   assert set(videos) == {"bus", "swan"}
   for name, video in videos.items():
     assert all(video.labels(t) is None for t in range(3))
     for t, stored in enumerate(video.frames):
-      assert stored.frame == (
-          test_tree / f"JPEGImages/480p/{name}/{t:05}.jpg").read_bytes()
+      assert (
+        stored.frame == (test_tree / f"JPEGImages/480p/{name}/{t:05}.jpg").read_bytes()
+      )
 
 
 def test_what_a_test_set_lacks_is_named(build_videos, test_tree, capsys):
   (test_tree / "Annotations/480p/camel/00000.png").rename(
-      test_tree / "Annotations/480p/camel/00001.png")
+    test_tree / "Annotations/480p/camel/00001.png"
+  )
   shutil.rmtree(test_tree / "JPEGImages/480p/bus")
   for task in ("semi_supervised", "unsupervised"):
-    assert build_videos(
-        "davis2017", test_tree, config=f"{task}_test_dev_480p",
-        NUM_VIDEOS={"test_dev": 1}) is None
+    assert (
+      build_videos(
+        "davis2017",
+        test_tree,
+        config=f"{task}_test_dev_480p",
+        NUM_VIDEOS={"test_dev": 1},
+      )
+      is None
+    )
   message = capsys.readouterr().err
   assert "camel: its first frame has no annotation" in message
   assert "no frames of bus" in message
-  assert build_videos("davis2017", test_tree, config="unsupervised_test_challenge_480p"
-                      ) is None
+  assert (
+    build_videos("davis2017", test_tree, config="unsupervised_test_challenge_480p")
+    is None
+  )
   assert "no list ImageSets/2019/test-challenge.txt" in capsys.readouterr().err

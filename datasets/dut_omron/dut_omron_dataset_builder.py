@@ -24,5 +24,8 @@ class Builder(StillBuilder):
 
   def open_sources(self, root: Path) -> dict[str, StillsFolder]:
     """Pictures and masks, paired by name."""
-    return {"train": StillsFolder(
-        str(root / "DUT-OMRON-image"), str(root / "pixelwiseGT-new-PNG"))}
+    return {
+      "train": StillsFolder(
+        str(root / "DUT-OMRON-image"), str(root / "pixelwiseGT-new-PNG")
+      )
+    }

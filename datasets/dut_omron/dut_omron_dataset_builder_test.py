@@ -18,5 +18,6 @@ def test_records_hold_the_files_of_both_folders(build_stills, tmp_path):
     Image.fromarray(picture).save(folders[0] / f"{name}.jpg")
     mask = np.where(picture[..., 0] > 99, 255, 0).astype(np.uint8)
     Image.fromarray(mask).save(folders[1] / f"{name}.png")
-  build_stills("dut_omron", root, {"train": 2},
-               {"train": StillsFolder(*map(str, folders))})
+  build_stills(
+    "dut_omron", root, {"train": 2}, {"train": StillsFolder(*map(str, folders))}
+  )

@@ -5,10 +5,10 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from vosjax.data.builders import (
-    VideoBuilder,
-    VideoFiles,
-    frame_number,
-    refuse_incomplete,
+  VideoBuilder,
+  VideoFiles,
+  frame_number,
+  refuse_incomplete,
 )
 from vosjax.data.fbms import read_definition
 from vosjax.data.folders import picture_files, subfolders
@@ -38,8 +38,9 @@ class Builder(VideoBuilder):
       names = subfolders(root / folder)
       if len(names) != self.NUM_VIDEOS[split]:
         problems.append(
-            f"{folder}: {len(names)} of {self.NUM_VIDEOS[split]} videos "
-            f"({', '.join(names) or 'none'})")
+          f"{folder}: {len(names)} of {self.NUM_VIDEOS[split]} videos "
+          f"({', '.join(names) or 'none'})"
+        )
       splits[split] = [_video(root / folder / name, problems) for name in names]
     refuse_incomplete(root, problems)
     return splits
@@ -48,15 +49,18 @@ class Builder(VideoBuilder):
 def _video(folder: Path, problems: list[str]) -> VideoFiles:
   """A video; appends a line for all that is missing."""
   where = f"{folder.parent.name}/{folder.name}"
-  frames = dict(sorted(
-      picture_files(folder, _PICTURES).items(),
-      key=lambda item: frame_number(item[0])))
+  frames = dict(
+    sorted(
+      picture_files(folder, _PICTURES).items(), key=lambda item: frame_number(item[0])
+    )
+  )
   numbers = {frame_number(stem): stem for stem in frames}
   definitions = sorted((folder / "GroundTruth").glob("*.dat"))
   if not frames or len(definitions) != 1:
     problems.append(
-        f"{where}: {len(frames)} frames and {len(definitions)} files "
-        "GroundTruth/*.dat, expected frames and 1 such file")
+      f"{where}: {len(frames)} frames and {len(definitions)} files "
+      "GroundTruth/*.dat, expected frames and 1 such file"
+    )
     return VideoFiles(folder.name, (), ())
   definition = read_definition(definitions[0])
   masks: dict[str, Path] = {}
@@ -67,8 +71,14 @@ def _video(folder: Path, problems: list[str]) -> VideoFiles:
       masks[stem] = path
     else:
       problems.append(
-          f"{where}/GroundTruth/{name}" if stem else f"{where}: the frame of {name}")
+        f"{where}/GroundTruth/{name}" if stem else f"{where}: the frame of {name}"
+      )
   values = definition.ordered_values
   return VideoFiles(
-      folder.name, tuple(frames.values()), tuple(masks.get(stem) for stem in frames),
-      coding="values", values=values, objects={i: {} for i in range(1, len(values))})
+    folder.name,
+    tuple(frames.values()),
+    tuple(masks.get(stem) for stem in frames),
+    coding="values",
+    values=values,
+    objects={i: {} for i in range(1, len(values))},
+  )

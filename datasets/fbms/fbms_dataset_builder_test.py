@@ -28,7 +28,8 @@ def test_grey_truth_has_a_black_background(run, fbms_tree):
 
 
 def test_colour_truth_has_a_white_background_and_ignores_what_is_not_listed(
-    run, fbms_tree):
+  run, fbms_tree
+):
   video = run(fbms_tree)["test"]["tennis"]
   annotated = [t for t in range(len(video)) if video.labels(t) is not None]
   assert annotated == [4]

@@ -29,7 +29,8 @@ def tree(tmp_path):
 def test_records_hold_the_files_of_the_folder(build_stills, tree):
   folder = str(tree / "Imgs")
   splits = build_stills(
-      "msra10k", tree, {"train": 3}, {"train": StillsFolder(folder, folder)})
+    "msra10k", tree, {"train": 3}, {"train": StillsFolder(folder, folder)}
+  )
   assert set(np.unique(splits["train"][0].labels(0))) == {0, 1}
 
 
@@ -44,8 +45,16 @@ def test_a_short_folder_is_refused_and_not_written(build, tree, tmp_path, capsys
 
 
 def test_the_archive_is_asked_for_when_it_is_absent(build, tmp_path, capsys):
-  assert build.main(["msra10k", f"--manual_dir={tmp_path / 'nowhere'}",
-                     f"--data_dir={tmp_path / 'out'}"]) == 2
+  assert (
+    build.main(
+      [
+        "msra10k",
+        f"--manual_dir={tmp_path / 'nowhere'}",
+        f"--data_dir={tmp_path / 'out'}",
+      ]
+    )
+    == 2
+  )
   assert "https://mmcheng.net/msra10k/" in capsys.readouterr().err
 
 

@@ -20,10 +20,14 @@ class Builder(StillBuilder):
   HOMEPAGE = "http://home.bharathh.info/pubs/codes/SBD/download.html"
   LICENSE = "the pictures are under the terms of use of flickr"
   ANNOTATIONS = {  # MATLAB files
-      "instances": tfds.features.Text(), "classes": tfds.features.Text()}
+    "instances": tfds.features.Text(),
+    "classes": tfds.features.Text(),
+  }
   NUM_STILLS = {"train": 8_498, "validation": 2_857}
 
   def open_sources(self, root: Path) -> dict[str, SbdFolder]:
     """The set's own lists, which are not those of VOC."""
-    return {split: SbdFolder(str(root), subset)
-            for split, subset in (("train", "train"), ("validation", "val"))}
+    return {
+      split: SbdFolder(str(root), subset)
+      for split, subset in (("train", "train"), ("validation", "val"))
+    }

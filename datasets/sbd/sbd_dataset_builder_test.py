@@ -15,8 +15,10 @@ def test_records_hold_pictures_and_matlab_files(build_stills, tmp_path):
     (root / folder).mkdir(parents=True)
   labels = np.zeros((9, 12), np.uint8)
   labels[:4], labels[5:] = 1, 2
-  for subset, names in {"train": ("2008_000002", "2008_000003"),
-                        "val": ("2008_000007",)}.items():
+  for subset, names in {
+    "train": ("2008_000002", "2008_000003"),
+    "val": ("2008_000007",),
+  }.items():
     (root / f"{subset}.txt").write_text("\n".join(names) + "\n")
     for name in names:
       Image.new("RGB", (12, 9)).save(root / f"img/{name}.jpg")
@@ -24,7 +26,9 @@ def test_records_hold_pictures_and_matlab_files(build_stills, tmp_path):
       scipy.io.savemat(root / f"inst/{name}.mat", {"GTinst": truth})
       scipy.io.savemat(root / f"cls/{name}.mat", {"GTcls": truth})
   splits = build_stills(
-      "sbd", root, {"train": 2, "validation": 1},
-      {"train": SbdFolder(str(root), "train"),
-       "validation": SbdFolder(str(root), "val")})
+    "sbd",
+    root,
+    {"train": 2, "validation": 1},
+    {"train": SbdFolder(str(root), "train"), "validation": SbdFolder(str(root), "val")},
+  )
   assert splits["train"][1].classes == {1: 9, 2: 15}

@@ -11,9 +11,20 @@ _PICTURES = (".png", ".bmp", ".jpg", ".jpeg")
 
 # Objects of each video: 24 in all.
 NUM_OBJECTS = {
-    "bird_of_paradise": 1, "birdfall": 1, "bmx": 2, "cheetah": 2, "drift": 2, "frog": 1,
-    "girl": 1, "hummingbird": 2, "monkey": 1, "monkeydog": 2, "parachute": 1,
-    "penguin": 6, "soldier": 1, "worm": 1,
+  "bird_of_paradise": 1,
+  "birdfall": 1,
+  "bmx": 2,
+  "cheetah": 2,
+  "drift": 2,
+  "frog": 1,
+  "girl": 1,
+  "hummingbird": 2,
+  "monkey": 1,
+  "monkeydog": 2,
+  "parachute": 1,
+  "penguin": 6,
+  "soldier": 1,
+  "worm": 1,
 }
 
 
@@ -33,8 +44,10 @@ class Builder(VideoBuilder):
   def open_splits(self, root: Path) -> dict[str, list[VideoFiles]]:
     """All videos: the set has no splits, and is customarily tested on."""
     problems: list[str] = []
-    videos = [_video(root, name, count, problems)
-              for name, count in sorted(self.NUM_OBJECTS.items())]
+    videos = [
+      _video(root, name, count, problems)
+      for name, count in sorted(self.NUM_OBJECTS.items())
+    ]
     refuse_incomplete(root, problems)
     return {"test": videos}
 
@@ -54,15 +67,21 @@ def _video(root: Path, name: str, num_objects: int, problems: list[str]) -> Vide
     problems.append(f"GroundTruth/{name}: {len(masks)} of {num_objects} objects")
   problems += [f"JPEGImages/{name}/{stem}" for stem in listed if stem not in frames]
   problems += [
-      f"{folder.relative_to(root)}/{stem}" for folder, files in
-      zip(folders or [truth], masks) for stem in frames if stem not in files]
+    f"{folder.relative_to(root)}/{stem}"
+    for folder, files in zip(folders or [truth], masks)
+    for stem in frames
+    if stem not in files
+  ]
   layers = tuple(files[stem] for stem in frames for files in masks if stem in files)
   single = len(masks) == 1
   return VideoFiles(
-      name, tuple(frames.values()),
-      layers if single and len(layers) == len(frames) else (None,) * len(frames),
-      layers=() if single else layers, coding="layers",
-      objects={i: {} for i in range(1, num_objects + 1)})
+    name,
+    tuple(frames.values()),
+    layers if single and len(layers) == len(frames) else (None,) * len(frames),
+    layers=() if single else layers,
+    coding="layers",
+    objects={i: {} for i in range(1, num_objects + 1)},
+  )
 
 
 def _listed_frames(path: Path) -> list[str]:

@@ -24,21 +24,24 @@ def tree(tmp_path):
     (root / "JPEGImages" / name / ".DS_Store").write_text("")
     for stem in stems:
       Image.fromarray(rng.integers(0, 256, (5, 7, 3), np.uint8)).save(
-          root / f"JPEGImages/{name}/{stem}.{frame_type}")
+        root / f"JPEGImages/{name}/{stem}.{frame_type}"
+      )
     for number, mask_type in enumerate(mask_types, 1):
       folder = root / "GroundTruth" / name / (str(number) if count > 1 else "")
       folder.mkdir(parents=True)
       for stem in stems:
         grey = np.where(rng.random((5, 7)) < 0.5, 255, 0).astype(np.uint8)
         Image.fromarray(np.repeat(grey[..., None], 3, 2)).save(
-            folder / f"{stem}.{mask_type}")
+          folder / f"{stem}.{mask_type}"
+        )
   return root
 
 
 @pytest.fixture
 def run(build_videos):
   return lambda root: build_videos(
-      "segtrack_v2", root, NUM_OBJECTS={name: spec[0] for name, spec in VIDEOS.items()})
+    "segtrack_v2", root, NUM_OBJECTS={name: spec[0] for name, spec in VIDEOS.items()}
+  )
 
 
 def test_records_hold_every_mask_and_later_objects_lie_on_top(run, tree):
@@ -51,8 +54,14 @@ def test_records_hold_every_mask_and_later_objects_lie_on_top(run, tree):
       frame = tree / f"JPEGImages/{name}/{stem}.{frame_type}"
       assert video.frames[t].frame == frame.read_bytes()
       np.testing.assert_array_equal(video.frame(t), np.asarray(Image.open(frame)))
-      files = [tree / "GroundTruth" / name / (str(i) if count > 1 else "") /
-               f"{stem}.{mask_type}" for i, mask_type in enumerate(mask_types, 1)]
+      files = [
+        tree
+        / "GroundTruth"
+        / name
+        / (str(i) if count > 1 else "")
+        / f"{stem}.{mask_type}"
+        for i, mask_type in enumerate(mask_types, 1)
+      ]
       assert video.mask_files(t) == [path.read_bytes() for path in files]
       expected = np.zeros((5, 7), np.uint8)
       for i, path in enumerate(files, 1):

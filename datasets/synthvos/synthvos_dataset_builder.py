@@ -151,8 +151,14 @@ class Builder(ShardedBuilder):
       found |= {name: len(source) for name, source in backgrounds.items()}
       refuse_incomplete(root, wrong_counts(found, self.NUM_STILLS, "pictures"))
     splits = (
-      Split(name, seed, count, config.size, config.length,
-            str(root) if config.pasted else None)
+      Split(
+        name,
+        seed,
+        count,
+        config.size,
+        config.length,
+        str(root) if config.pasted else None,
+      )
       for seed, (name, count) in enumerate(config.num_videos.items())
     )
     return {

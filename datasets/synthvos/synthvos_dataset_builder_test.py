@@ -20,12 +20,14 @@ def same(stored, original):
 
 
 def test_procedural_records_hold_the_videos_of_the_generator(build, tmp_path):
-  assert build.main(
-    ["synthvos", "--config=procedural_tiny", f"--data_dir={tmp_path}", "--workers=1"]
-  ) == 0
+  assert (
+    build.main(
+      ["synthvos", "--config=procedural_tiny", f"--data_dir={tmp_path}", "--workers=1"]
+    )
+    == 0
+  )
   for seed, (split, count) in enumerate({"train": 4, "validation": 2}.items()):
-    prepared = PreparedFolder(
-      str(tmp_path / "synthvos/procedural_tiny/1.0.0"), split)
+    prepared = PreparedFolder(str(tmp_path / "synthvos/procedural_tiny/1.0.0"), split)
     drawn = SynthVos(seed, count, size=(96, 160), length=8)
     by_name = {drawn[i].name: drawn[i] for i in range(count)}
     assert {video.name for video in prepared} == set(by_name)
@@ -41,15 +43,19 @@ def originals(tmp_path):
   y, x = np.mgrid[:40, :50]
   for k in range(3):
     mask = (y - 20) ** 2 + (x - 25) ** 2 < (8 + 4 * k) ** 2
-    Image.fromarray(np.where(mask[..., None], 255, 0).repeat(3, 2).astype(np.uint8)
-                    ).save(imgs / f"{k}.jpg")
+    Image.fromarray(
+      np.where(mask[..., None], 255, 0).repeat(3, 2).astype(np.uint8)
+    ).save(imgs / f"{k}.jpg")
     Image.fromarray(mask.astype(np.uint8) * 255).save(imgs / f"{k}.png")
   lists = root / "VOC2012/ImageSets/Segmentation"
   lists.mkdir(parents=True)
   for subset, name in (("train", "2007_000032"), ("val", "2007_000033")):
     (lists / f"{subset}.txt").write_text(f"{name}\n")
-    for folder, suffix in (("JPEGImages", "jpg"), ("SegmentationClass", "png"),
-                           ("SegmentationObject", "png")):
+    for folder, suffix in (
+      ("JPEGImages", "jpg"),
+      ("SegmentationClass", "png"),
+      ("SegmentationObject", "png"),
+    ):
       path = root / f"VOC2012/{folder}/{name}.{suffix}"
       path.parent.mkdir(exist_ok=True)
       shape = (60, 80, 3) if suffix == "jpg" else (60, 80)
@@ -58,29 +64,43 @@ def originals(tmp_path):
 
 
 def test_pasted_records_hold_objects_of_msra10k_on_pictures_of_voc(
-    build, originals, tmp_path, monkeypatch):
+  build, originals, tmp_path, monkeypatch
+):
   builder = build.builder_class("synthvos")
   monkeypatch.setattr(
-    builder, "NUM_STILLS", {"objects": 3, "train": 1, "validation": 1})
+    builder, "NUM_STILLS", {"objects": 3, "train": 1, "validation": 1}
+  )
   config = builder.builder_configs["pasted"]
   monkeypatch.setattr(config, "num_videos", {"train": 3, "validation": 2})
   monkeypatch.setattr(config, "size", (48, 64))
   monkeypatch.setattr(config, "length", 2)
-  assert build.main(["synthvos", "--config=pasted", f"--manual_dir={originals}",
-                     f"--data_dir={tmp_path}", "--workers=1"]) == 0
+  assert (
+    build.main(
+      [
+        "synthvos",
+        "--config=pasted",
+        f"--manual_dir={originals}",
+        f"--data_dir={tmp_path}",
+        "--workers=1",
+      ]
+    )
+    == 0
+  )
   module = __import__(builder.__module__, fromlist=["open_split"])
   for seed, (split, count) in enumerate(config.num_videos.items()):
     prepared = PreparedFolder(str(tmp_path / "synthvos/pasted/1.0.0"), split)
     drawn = module.open_split(
-      module.Split(split, seed, count, (48, 64), 2, str(originals)))
+      module.Split(split, seed, count, (48, 64), 2, str(originals))
+    )
     assert [video.name for video in prepared] == [drawn[i].name for i in range(count)]
     for video, original in zip(prepared, drawn):
       same(video, original)
     names = {still.name for still in drawn.objects}
     assert names == ({"1", "2"} if split == "train" else {"0"})
     [background] = drawn.backgrounds
-    assert background.name == {
-      "train": "2007_000032", "validation": "2007_000033"}[split]
+    assert (
+      background.name == {"train": "2007_000032", "validation": "2007_000033"}[split]
+    )
 
 
 def test_what_pasted_videos_lack_is_named(build, originals, tmp_path, capsys):

@@ -25,5 +25,7 @@ class Builder(StillBuilder):
 
   def open_sources(self, root: Path) -> dict[str, VocFolder]:
     """The lists train and val; together they are trainval."""
-    return {split: VocFolder(str(root), subset)
-            for split, subset in (("train", "train"), ("validation", "val"))}
+    return {
+      split: VocFolder(str(root), subset)
+      for split, subset in (("train", "train"), ("validation", "val"))
+    }

@@ -20,21 +20,26 @@ def test_records_hold_pictures_instances_and_classes(build_stills, tmp_path):
   lists = root / "ImageSets/Segmentation"
   for folder in (lists, root / "JPEGImages"):
     folder.mkdir(parents=True)
-  for subset, names in {"train": ("2007_000032", "2007_000039"),
-                        "val": ("2007_000033",)}.items():
+  for subset, names in {
+    "train": ("2007_000032", "2007_000039"),
+    "val": ("2007_000033",),
+  }.items():
     (lists / f"{subset}.txt").write_text("".join(f"{name}\n" for name in names))
     for name in names:
       Image.new("RGB", (12, 9)).save(root / f"JPEGImages/{name}.jpg")
       objects, classes = np.zeros((9, 12), np.uint8), np.zeros((9, 12), np.uint8)
       objects[:3], classes[:3] = 1, 15
       objects[3], classes[3] = 255, 255
-      objects[4:, :int(name[-1])], classes[4:, :int(name[-1])] = 2, 7
+      objects[4:, : int(name[-1])], classes[4:, : int(name[-1])] = 2, 7
       save_map(root / f"SegmentationObject/{name}.png", objects)
       save_map(root / f"SegmentationClass/{name}.png", classes)
   Image.new("RGB", (12, 9)).save(root / "JPEGImages/2012_004331.jpg")  # no segmentation
   splits = build_stills(
-      "voc2012", root, {"train": 2, "validation": 1},
-      {"train": VocFolder(str(root), "train"),
-       "validation": VocFolder(str(root), "val")}, workers=2)
+    "voc2012",
+    root,
+    {"train": 2, "validation": 1},
+    {"train": VocFolder(str(root), "train"), "validation": VocFolder(str(root), "val")},
+    workers=2,
+  )
   assert splits["train"][0].classes == {1: 15, 2: 7}
   assert set(np.unique(splits["validation"][0].labels(0))) == {0, 1, 2, 255}

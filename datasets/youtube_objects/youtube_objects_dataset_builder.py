@@ -5,18 +5,26 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from vosjax.data.builders import (
-    VideoBuilder,
-    VideoFiles,
-    frame_number,
-    refuse_incomplete,
-    wrong_counts,
+  VideoBuilder,
+  VideoFiles,
+  frame_number,
+  refuse_incomplete,
+  wrong_counts,
 )
 from vosjax.data.folders import picture_files, read_names, subfolders
 
 # Annotated shots of each category: 126.
 NUM_SHOTS = {
-    "aeroplane": 6, "bird": 6, "boat": 15, "car": 7, "cat": 16, "cow": 20, "dog": 27,
-    "horse": 14, "motorbike": 10, "train": 5,
+  "aeroplane": 6,
+  "bird": 6,
+  "boat": 15,
+  "car": 7,
+  "cat": 16,
+  "cow": 20,
+  "dog": 27,
+  "horse": 14,
+  "motorbike": 10,
+  "train": 5,
 }
 # How many videos each category has, at least and at most.
 NUM_VIDEOS = (9, 24)
@@ -48,9 +56,10 @@ class Builder(VideoBuilder):
   videos: give the folder of the videos of release 1 itself.
   """
   BUILDER_CONFIGS = [
-      tfds.core.BuilderConfig(name="masks", description="pixel masks of 126 shots"),
-      tfds.core.BuilderConfig(name="boxes", description="boxes in 6087 pictures"),
-      tfds.core.BuilderConfig(name="videos", description="all shots, not annotated")]
+    tfds.core.BuilderConfig(name="masks", description="pixel masks of 126 shots"),
+    tfds.core.BuilderConfig(name="boxes", description="boxes in 6087 pictures"),
+    tfds.core.BuilderConfig(name="videos", description="all shots, not annotated"),
+  ]
   NUM_SHOTS = NUM_SHOTS
   NUM_VIDEOS = NUM_VIDEOS
   NUM_PICTURES = NUM_PICTURES
@@ -70,23 +79,31 @@ class Builder(VideoBuilder):
       listed = root / f"ImageSets/Main/{split}YTO.txt"
       names = read_names(listed) if listed.is_file() else []
       splits[split] = [_picture(root, name, problems) for name in names]
-    refuse_incomplete(root, wrong_counts(
-        {split: len(videos) for split, videos in splits.items()}, self.NUM_PICTURES,
-        "pictures in ImageSets/Main") + problems)
+    refuse_incomplete(
+      root,
+      wrong_counts(
+        {split: len(videos) for split, videos in splits.items()},
+        self.NUM_PICTURES,
+        "pictures in ImageSets/Main",
+      )
+      + problems,
+    )
     return splits
 
   def _masks(self, root: Path) -> list[VideoFiles]:
     problems: list[str] = []
     videos, counts = [], {}
     for category in self.NUM_SHOTS:
-      shots = [_shots(root, category, name, problems)
-               for name in subfolders(root / category / "data")]
+      shots = [
+        _shots(root, category, name, problems)
+        for name in subfolders(root / category / "data")
+      ]
       counts[category] = sum(map(len, shots))
       videos += [shot for found in shots for shot in found]
     refuse_incomplete(
-        root, wrong_counts(counts, self.NUM_SHOTS, "annotated shots") + problems)
+      root, wrong_counts(counts, self.NUM_SHOTS, "annotated shots") + problems
+    )
     return videos
-
 
   def _videos(self, root: Path) -> list[VideoFiles]:
     problems: list[str] = []
@@ -105,9 +122,14 @@ class Builder(VideoBuilder):
           frames = _by_number(folder / name / "shots" / shot)
           if not frames:
             problems.append(f"{category}/data/{name}/shots/{shot}: no frames")
-          videos.append(VideoFiles(
-              f"{category}/{name}/{shot}", tuple(frames.values()),
-              (None,) * len(frames), objects={1: {"category": category}}))
+          videos.append(
+            VideoFiles(
+              f"{category}/{name}/{shot}",
+              tuple(frames.values()),
+              (None,) * len(frames),
+              objects={1: {"category": category}},
+            )
+          )
     refuse_incomplete(root, problems)
     return videos
 
@@ -115,17 +137,22 @@ class Builder(VideoBuilder):
 def _picture(root: Path, name: str, problems: list[str]) -> VideoFiles:
   """A picture with boxes; appends a line for a file that is missing."""
   frame, boxes = root / f"JPEGImages/{name}.jpg", root / f"Annotations/{name}.xml"
-  problems += [str(path.relative_to(root)) for path in (frame, boxes)
-               if not path.is_file()]
+  problems += [
+    str(path.relative_to(root)) for path in (frame, boxes) if not path.is_file()
+  ]
   return VideoFiles(name, (frame,), (None,), boxes=(boxes,))
 
 
-def _shots(root: Path, category: str, name: str, problems: list[str]
-           ) -> list[VideoFiles]:
+def _shots(
+  root: Path, category: str, name: str, problems: list[str]
+) -> list[VideoFiles]:
   """The annotated shots of a video; appends a line for a frame that is missing."""
   folder = root / category / "data" / name / "shots"
-  numbers = [shot for shot in subfolders(folder)
-             if picture_files(folder / shot / "labels", _PICTURES)]
+  numbers = [
+    shot
+    for shot in subfolders(folder)
+    if picture_files(folder / shot / "labels", _PICTURES)
+  ]
   videos = []
   for shot in numbers:
     masks = _by_number(folder / shot / "labels")
@@ -133,12 +160,19 @@ def _shots(root: Path, category: str, name: str, problems: list[str]
     if not frames:
       original = root.parent / "youtube_objects" / folder.relative_to(root)
       frames = _by_number(original / shot)
-    problems += [f"{(folder / shot).relative_to(root)}: no frame {number}"
-                 for number in sorted(set(masks) - set(frames))]
-    videos.append(VideoFiles(
+    problems += [
+      f"{(folder / shot).relative_to(root)}: no frame {number}"
+      for number in sorted(set(masks) - set(frames))
+    ]
+    videos.append(
+      VideoFiles(
         f"{category}/{name}" if len(numbers) == 1 else f"{category}/{name}/{shot}",
-        tuple(frames.values()), tuple(masks.get(number) for number in frames),
-        coding="layers", objects={1: {"category": category}}))
+        tuple(frames.values()),
+        tuple(masks.get(number) for number in frames),
+        coding="layers",
+        objects={1: {"category": category}},
+      )
+    )
   return videos
 
 

@@ -34,13 +34,15 @@ def masks_tree(tmp_path):
       frames.mkdir(parents=True)
       for t in range(1, 12):
         Image.fromarray(rng.integers(0, 256, (16, 24, 3), np.uint8)).save(
-            frames / f"{stem.format(t)}.{suffix}")
+          frames / f"{stem.format(t)}.{suffix}"
+        )
       for t in (1, 11):
         grey = np.zeros((16, 24), np.uint8)
         grey[4:12, t : t + 8] = 255
         Image.fromarray(grey).save(folder / f"labels/{t:05}.jpg")
     (root / category / "data" / "0099" / "shots" / "001" / "labels").mkdir(
-        parents=True, exist_ok=True)  # not annotated
+      parents=True, exist_ok=True
+    )  # not annotated
   return root
 
 
@@ -49,12 +51,15 @@ def boxes_tree(tmp_path):
   root = tmp_path / "YTO"
   for folder in ("Annotations", "ImageSets/Main", "JPEGImages"):
     (root / folder).mkdir(parents=True)
-  for split, names in (("train", ["cat_00000001", "cat_00000022"]),
-                       ("test", ["cat_00000333"])):
+  for split, names in (
+    ("train", ["cat_00000001", "cat_00000022"]),
+    ("test", ["cat_00000333"]),
+  ):
     (root / f"ImageSets/Main/{split}YTO.txt").write_text("\n".join(names) + "\n")
     for name in names:
       Image.fromarray(np.full((6, 8, 3), len(names), np.uint8)).save(
-          root / f"JPEGImages/{name}.jpg")
+        root / f"JPEGImages/{name}.jpg"
+      )
       (root / f"Annotations/{name}.xml").write_text(XML.format(name=name))
   return root
 
@@ -62,8 +67,13 @@ def boxes_tree(tmp_path):
 @pytest.fixture
 def run(build_videos):
   return lambda root, config: build_videos(
-      "youtube_objects", root, config=config, NUM_SHOTS={"cat": 3, "train": 1},
-      NUM_PICTURES={"train": 2, "test": 1}, NUM_VIDEOS=(1, 2))
+    "youtube_objects",
+    root,
+    config=config,
+    NUM_SHOTS={"cat": 3, "train": 1},
+    NUM_PICTURES={"train": 2, "test": 1},
+    NUM_VIDEOS=(1, 2),
+  )
 
 
 def test_shots_hold_their_masks_and_categories(run, masks_tree):
@@ -82,21 +92,30 @@ def test_shots_hold_their_masks_and_categories(run, masks_tree):
       expected = np.zeros((16, 24), np.uint8)
       expected[4:12, t + 1 : t + 9] = 1
       assert (video.labels(t) != expected).mean() < 0.02  # JPEG smears edges
-    frame = (folder / "images/00011.png" if category == "cat" else
-             masks_tree.parent / "youtube_objects/train/data/0002/shots/001"
-             / "frame0011.jpg")
+    frame = (
+      folder / "images/00011.png"
+      if category == "cat"
+      else masks_tree.parent
+      / "youtube_objects/train/data/0002/shots/001"
+      / "frame0011.jpg"
+    )
     assert video.frames[10].frame == frame.read_bytes()
 
 
 def test_pictures_hold_their_boxes(run, boxes_tree):
   splits = run(boxes_tree, "boxes")
   assert {split: set(videos) for split, videos in splits.items()} == {
-      "train": {"cat_00000001", "cat_00000022"}, "test": {"cat_00000333"}}
+    "train": {"cat_00000001", "cat_00000022"},
+    "test": {"cat_00000333"},
+  }
   video = splits["test"]["cat_00000333"]
-  assert video.frames[0].boxes == (
-      boxes_tree / "Annotations/cat_00000333.xml").read_bytes()
-  assert video.boxes(0) == [Box("cat", 0, 2, 4, 7, difficult=False),
-                            Box("cat", 1, 0, 6, 2, difficult=True)]
+  assert (
+    video.frames[0].boxes == (boxes_tree / "Annotations/cat_00000333.xml").read_bytes()
+  )
+  assert video.boxes(0) == [
+    Box("cat", 0, 2, 4, 7, difficult=False),
+    Box("cat", 1, 0, 6, 2, difficult=True),
+  ]
   assert video.labels(0) is None
 
 
@@ -108,15 +127,18 @@ def test_every_shot_of_the_videos_is_a_record(run, masks_tree):
   (root / "cat/data/0007/shots/012").symlink_to(shot)
   videos = run(root, "videos")["train"]
   assert {name: video.categories for name, video in videos.items()} == {
-      "train/0002/001": {1: "train"}, "cat/0007/003": {1: "cat"},
-      "cat/0007/012": {1: "cat"}}
+    "train/0002/001": {1: "train"},
+    "cat/0007/003": {1: "cat"},
+    "cat/0007/012": {1: "cat"},
+  }
   for t, frame in enumerate(sorted(shot.iterdir())):
     assert videos["cat/0007/012"].frames[t].frame == frame.read_bytes()
     assert videos["cat/0007/012"].labels(t) is None
 
 
 def test_videos_without_shots_and_shots_without_frames_are_named(
-    run, masks_tree, capsys):
+  run, masks_tree, capsys
+):
   root = masks_tree.parent / "youtube_objects"
   for folder in ("0007/shots/012", "0008", "0009"):
     (root / "cat/data" / folder).mkdir(parents=True)

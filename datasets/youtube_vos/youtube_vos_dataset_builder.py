@@ -9,10 +9,10 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from vosjax.data.builders import (
-    VideoBuilder,
-    VideoFiles,
-    refuse_incomplete,
-    wrong_counts,
+  VideoBuilder,
+  VideoFiles,
+  refuse_incomplete,
+  wrong_counts,
 )
 from vosjax.data.folders import picture_files, subfolders
 
@@ -49,36 +49,54 @@ class Builder(VideoBuilder):
   train, valid and test, as --manual_dir.
   """
   BUILDER_CONFIGS = [
-      YoutubeVosConfig(
-          name=f"{year}{'_all_frames' if all_frames else ''}", num_videos=num_videos,
-          description=f"release {year}, {'all frames' if all_frames else '6 fps'}",
-          all_frames=all_frames)
-      for year, num_videos in (
-          ("2018", {"train": 3471, "validation": 474, "test": 508}),
-          ("2019", {"train": 3471, "validation": 507, "test": 541}))
-      for all_frames in (False, True)
+    YoutubeVosConfig(
+      name=f"{year}{'_all_frames' if all_frames else ''}",
+      num_videos=num_videos,
+      description=f"release {year}, {'all frames' if all_frames else '6 fps'}",
+      all_frames=all_frames,
+    )
+    for year, num_videos in (
+      ("2018", {"train": 3471, "validation": 474, "test": 508}),
+      ("2019", {"train": 3471, "validation": 507, "test": 541}),
+    )
+    for all_frames in (False, True)
   ]
 
   def open_splits(self, root: Path) -> dict[str, list[VideoFiles]]:
     """The splits whose folders are in the unpacked folder."""
-    there = {split: root / folder for split, folder in SPLITS.items()
-             if (root / folder).is_dir()}
+    there = {
+      split: root / folder
+      for split, folder in SPLITS.items()
+      if (root / folder).is_dir()
+    }
     if not there:
       refuse_incomplete(root, [f"no folder {name}" for name in SPLITS.values()])
     seen = _seen_categories(root / "train" / "meta.json")
     problems: list[str] = []
-    splits = {split: self._videos(split, folder, seen, problems)
-              for split, folder in there.items()}
-    refuse_incomplete(root, problems + wrong_counts(
+    splits = {
+      split: self._videos(split, folder, seen, problems)
+      for split, folder in there.items()
+    }
+    refuse_incomplete(
+      root,
+      problems
+      + wrong_counts(
         {split: len(videos) for split, videos in splits.items()},
-        {split: self.builder_config.num_videos[split] for split in splits}, "videos"))
+        {split: self.builder_config.num_videos[split] for split in splits},
+        "videos",
+      ),
+    )
     return splits
 
-  def _videos(self, split: str, folder: Path, seen: frozenset[str] | None,
-              problems: list[str]) -> list[VideoFiles]:
+  def _videos(
+    self, split: str, folder: Path, seen: frozenset[str] | None, problems: list[str]
+  ) -> list[VideoFiles]:
     """The videos of a split; appends a line for all that is missing."""
-    meta = _read_meta(folder / "meta.json") if split != "test" or (
-        folder / "meta.json").is_file() else {}
+    meta = (
+      _read_meta(folder / "meta.json")
+      if split != "test" or (folder / "meta.json").is_file()
+      else {}
+    )
     frames_root = folder / "JPEGImages"
     if self.builder_config.all_frames:
       frames_root = folder.with_name(f"{folder.name}_all_frames") / "JPEGImages"
@@ -86,23 +104,38 @@ class Builder(VideoBuilder):
     for name in sorted({*meta, *subfolders(folder / "Annotations")}):
       frames = picture_files(frames_root / name)
       masks = picture_files(folder / "Annotations" / name, (".png",))
-      objects = {int(i): _object(found, seen)
-                 for i, found in meta.get(name, {}).get("objects", {}).items()}
+      objects = {
+        int(i): _object(found, seen)
+        for i, found in meta.get(name, {}).get("objects", {}).items()
+      }
       if not objects and split != "test":
         problems.append(f"{folder.name}/meta.json: no objects of {name}")
       problems += _missing(
-          name, frames, masks, objects, frames_root.relative_to(folder.parent))
+        name, frames, masks, objects, frames_root.relative_to(folder.parent)
+      )
       if split == "train":
-        problems += [f"{folder.name}/Annotations/{name}/{frame}.png"
-                     for frame in sorted(_frames_of(objects) - set(masks))]
-      videos.append(VideoFiles(
-          name, tuple(frames.values()), tuple(masks.get(stem) for stem in frames),
-          objects=objects))
+        problems += [
+          f"{folder.name}/Annotations/{name}/{frame}.png"
+          for frame in sorted(_frames_of(objects) - set(masks))
+        ]
+      videos.append(
+        VideoFiles(
+          name,
+          tuple(frames.values()),
+          tuple(masks.get(stem) for stem in frames),
+          objects=objects,
+        )
+      )
     return videos
 
 
-def _missing(name: str, frames: Mapping[str, Path], masks: Mapping[str, Path],
-             objects: Mapping[int, Mapping[str, Any]], where: Path) -> list[str]:
+def _missing(
+  name: str,
+  frames: Mapping[str, Path],
+  masks: Mapping[str, Path],
+  objects: Mapping[int, Mapping[str, Any]],
+  where: Path,
+) -> list[str]:
   """What a video lacks of the frames that its annotations and meta.json name."""
   if not frames:
     return [f"no frames in {where / name}"]
@@ -127,8 +160,10 @@ def _seen_categories(path: Path) -> frozenset[str] | None:
   if not path.is_file():
     return None
   return frozenset(
-      found["category"] for video in _read_meta(path).values()
-      for found in video["objects"].values())
+    found["category"]
+    for video in _read_meta(path).values()
+    for found in video["objects"].values()
+  )
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
@@ -138,5 +173,5 @@ def _read_meta(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())["videos"]
   except (KeyError, TypeError, json.JSONDecodeError) as error:
     raise ValueError(
-        f"{path}: no meta.json of YouTube-VOS ({error!r}). Unpack the archive "
-        "again.") from None
+      f"{path}: no meta.json of YouTube-VOS ({error!r}). Unpack the archive again."
+    ) from None

@@ -9,12 +9,14 @@ from PIL import Image
 pytestmark = pytest.mark.filterwarnings("default")  # tfds and its dependencies
 
 META = {
-    "train": {"a1": {"1": ("cat", ["00000", "00005", "00010"]),
-                     "2": ("owl", ["00010"])},
-              "b2": {"1": ("owl", ["00015", "00020", "00025"])}},
-    "valid": {"c3": {"1": ("cat", ["00000", "00005", "00010"]),
-                     "2": ("yak", ["00005", "00010"])}},
-    "test": {"d4": {"1": (None, ["00000"])}},
+  "train": {
+    "a1": {"1": ("cat", ["00000", "00005", "00010"]), "2": ("owl", ["00010"])},
+    "b2": {"1": ("owl", ["00015", "00020", "00025"])},
+  },
+  "valid": {
+    "c3": {"1": ("cat", ["00000", "00005", "00010"]), "2": ("yak", ["00005", "00010"])}
+  },
+  "test": {"d4": {"1": (None, ["00000"])}},
 }
 FRAMES = {"a1": (0, 5, 10), "b2": (15, 20, 25), "c3": (0, 5, 10), "d4": (0, 5)}
 # Validation and test hold what appears first, and nothing else.
@@ -35,15 +37,19 @@ def tree(tmp_path):
         for number in numbers:
           pixels = np.full((6, 8, 3), number * 5, np.uint8)
           Image.fromarray(pixels).save(
-              root / folder / f"JPEGImages/{name}/{number:05}.jpg")
+            root / folder / f"JPEGImages/{name}/{number:05}.jpg"
+          )
       (root / split / "Annotations" / name).mkdir(parents=True)
       for number in MASKS[name]:
         labels = Image.fromarray(rng.integers(0, 3, (6, 8), np.uint8))
         labels.putpalette(rng.integers(0, 256, 768).tolist())
         labels.save(root / split / f"Annotations/{name}/{number:05}.png")
-      meta[name] = {"objects": {
+      meta[name] = {
+        "objects": {
           i: ({"category": category} if category else {}) | {"frames": frames}
-          for i, (category, frames) in objects.items()}}
+          for i, (category, frames) in objects.items()
+        }
+      }
     (root / split / "meta.json").write_text(json.dumps({"videos": meta}))
   return root
 
@@ -51,6 +57,7 @@ def tree(tmp_path):
 @pytest.fixture
 def run(build, build_videos, monkeypatch):
   """Builds with the counts of the dummy tree."""
+
   def build_tree(root, config="2018"):
     for known in build.builder_class("youtube_vos").BUILDER_CONFIGS:
       monkeypatch.setattr(known, "num_videos", COUNTS)
@@ -103,7 +110,12 @@ def test_what_is_missing_is_named_all_at_once(run, tree, capsys):
   (tree / "train/meta.json").write_text(json.dumps(meta))
   assert run(tree) is None
   message = capsys.readouterr().err
-  for missing in ("valid/JPEGImages/c3/00010.jpg", "train/Annotations/a1/00005.png",
-                  "no annotations of d4", "meta.json: no objects of b2",
-                  "no frames in train/JPEGImages/e5", "train: 3 of 2 videos"):
+  for missing in (
+    "valid/JPEGImages/c3/00010.jpg",
+    "train/Annotations/a1/00005.png",
+    "no annotations of d4",
+    "meta.json: no objects of b2",
+    "no frames in train/JPEGImages/e5",
+    "train: 3 of 2 videos",
+  ):
     assert missing in message

@@ -12,9 +12,23 @@ from vosjax.inference import benchmark_metrics
 
 def test_every_measure_is_timed_beside_the_official_one(tmp_path, capsys):
   file = tmp_path / "metrics.json"
-  assert main([
-      "benchmark", "metrics", "--size", "48x64", "--objects", "2", "--frames", "4",
-      "--json", str(file)]) == 0
+  assert (
+    main(
+      [
+        "benchmark",
+        "metrics",
+        "--size",
+        "48x64",
+        "--objects",
+        "2",
+        "--frames",
+        "4",
+        "--json",
+        str(file),
+      ]
+    )
+    == 0
+  )
   result = json.loads(file.read_text())
   assert set(result["milliseconds"]) == set(benchmark_metrics.OFFICIAL)
   for name, official in benchmark_metrics.OFFICIAL.items():

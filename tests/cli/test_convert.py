@@ -83,23 +83,25 @@ def test_a_deeplab_is_a_backbone_too(official, tmp_path, capsys):
 
 def test_an_out_that_exists_is_refused(official, tmp_path, capsys):
   assert f"--out {tmp_path} exists" in complaint(
-      capsys, "resnet", "any.pth", "--out", tmp_path
+    capsys, "resnet", "any.pth", "--out", tmp_path
   )
   assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("model", "file", "text"),
-    [("agame", "plain_zip.pth", "no rule for"),
-     ("resnet", "plain_legacy.pth", "no ResNet"),
-     ("deeplab", "plain_legacy.pth", "no ResNet"),
-     ("agame", "hostile_zip.pth", "posix.system"),
-     ("agame", "truncated_legacy.pth", "cut short"),
-     ("agame", "not_a_checkpoint.pth", "web page"),
-     ("agame", "none.pth", "No such file")],
-)  # fmt: skip
+  ("model", "file", "text"),
+  [
+    ("agame", "plain_zip.pth", "no rule for"),
+    ("resnet", "plain_legacy.pth", "no ResNet"),
+    ("deeplab", "plain_legacy.pth", "no ResNet"),
+    ("agame", "hostile_zip.pth", "posix.system"),
+    ("agame", "truncated_legacy.pth", "cut short"),
+    ("agame", "not_a_checkpoint.pth", "web page"),
+    ("agame", "none.pth", "No such file"),
+  ],
+)
 def test_a_wrong_file_is_one_line_and_leaves_nothing(
-    tmp_path, capsys, monkeypatch, model, file, text
+  tmp_path, capsys, monkeypatch, model, file, text
 ):
   monkeypatch.chdir(tmp_path)
   line = complaint(capsys, model, FILES / file, "--out", tmp_path / "out")

@@ -29,8 +29,12 @@ def write_video(frames, labels, names, first_id=1):
 
 def make(root, size="480p", videos=("one", "two", "three"), names=("00000", "00001")):
   for i, video in enumerate(videos, 1):
-    write_video(root / "JPEGImages" / size / video, root / "Annotations" / size / video,
-                names, first_id=i)
+    write_video(
+      root / "JPEGImages" / size / video,
+      root / "Annotations" / size / video,
+      names,
+      first_id=i,
+    )
   return root
 
 
@@ -87,12 +91,13 @@ def test_all_problems_are_listed_and_nothing_is_made(source, tmp_path, capsys):
   assert not (tmp_path / "out").exists()
   lines = capsys.readouterr().err.splitlines()
   for wanted in (
-      "one/00001.jpg: not a whole picture",
-      "one/00000.png: a label map of RGB colours",
-      "two/00001.png: 7x5 pixels",
-      "two/00007.png: a label map without frame two/00007.jpg",
-      "three: no frame has a label map",
-      "four: no frames"):
+    "one/00001.jpg: not a whole picture",
+    "one/00000.png: a label map of RGB colours",
+    "two/00001.png: 7x5 pixels",
+    "two/00007.png: a label map without frame two/00007.jpg",
+    "three: no frame has a label map",
+    "four: no frames",
+  ):
     assert any(wanted in line for line in lines), wanted
   assert "6 problem(s)" in lines[-1]
 
@@ -125,11 +130,17 @@ def test_coco_becomes_label_maps_with_categories(tmp_path):
   for name in names:
     Image.new("RGB", SIZE[::-1]).save(frames / name)
   box = [[2, 3, 9, 3, 9, 8, 2, 8]]
-  (tmp_path / "x.json").write_text(json.dumps({
-      "videos": [{"id": 5, "file_names": names, "height": 24, "width": 32}],
-      "categories": [{"id": 1, "name": "cat"}],
-      "annotations": [
-          {"id": 8, "video_id": 5, "category_id": 1, "segmentations": [box, None]}]}))
+  (tmp_path / "x.json").write_text(
+    json.dumps(
+      {
+        "videos": [{"id": 5, "file_names": names, "height": 24, "width": 32}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [
+          {"id": 8, "video_id": 5, "category_id": 1, "segmentations": [box, None]}
+        ],
+      }
+    )
+  )
   out = tmp_path / "out"
   assert run(tmp_path / "x.json", "--images", frames, "--out", out) == 0
   (video,) = DavisFolder(str(out))
@@ -175,20 +186,27 @@ def test_a_stopped_import_goes_on_where_it_was(source, tmp_path, monkeypatch):
   assert run(source, "--out", out) == 0  # there already
 
 
-@pytest.mark.parametrize("prepare, arguments, text", [
+@pytest.mark.parametrize(
+  "prepare, arguments, text",
+  [
     (None, ["absent", "--out", "out"], "absent: no such file or folder. Expected"),
     (None, [".", "--out", "out"], r"holds data in mine: give mine"),
     (None, ["mine", "--out", "mine"], "mine exists and is no import of this command"),
     (None, ["mine", "--out", "out", "--images", "mine"], "belongs to a .json"),
     (None, ["mine", "--out", "out", "--val", "3"], "of 3 videos, 1 to 2 can be kept"),
     (None, ["mine", "--out", "out", "--val", "nine.txt"], "no video nine in the data"),
-    (["mine", "--out", "out"], ["mine", "--out", "out", "--val", "2"],
-     "with other options"),
+    (
+      ["mine", "--out", "out"],
+      ["mine", "--out", "out", "--val", "2"],
+      "with other options",
+    ),
     (["mine", "--out", "out"], ["other", "--out", "out"], "imported from .*mine, or"),
     (["mine", "--out", "out"], ["mine", "--out", "out", "changed"], "have changed"),
-])
+  ],
+)
 def test_wrong_arguments_are_one_line(
-    source, tmp_path, monkeypatch, capsys, prepare, arguments, text):
+  source, tmp_path, monkeypatch, capsys, prepare, arguments, text
+):
   monkeypatch.chdir(tmp_path)
   (tmp_path / "nine.txt").write_text("nine\n")
   if prepare:
@@ -214,14 +232,18 @@ VIDEO = {"id": 1, "file_names": ["a.jpg", "b.jpg"], "height": 24, "width": 32}
 TRACK = {"id": 5, "video_id": 1, "category_id": 1, "segmentations": [None, None]}
 
 
-@pytest.mark.parametrize("videos, annotations, text", [
+@pytest.mark.parametrize(
+  "videos, annotations, text",
+  [
     ([VIDEO, VIDEO], [TRACK], "several videos have the id 1"),
     ([VIDEO], [TRACK, TRACK], "several annotations have the id (1, 5)"),
     ([VIDEO], [TRACK | {"video_id": 9}], "annotation 5 has video_id 9, but videos has"),
     ([VIDEO], [TRACK | {"segmentations": [None]}], "has 1 segmentations, but the"),
-])
+  ],
+)
 def test_a_json_that_contradicts_itself_is_refused(
-    videos, annotations, text, tmp_path, capsys):
+  videos, annotations, text, tmp_path, capsys
+):
   path = tmp_path / "instances.json"
   path.write_text(json.dumps({"videos": videos, "annotations": annotations}))
   assert run(path, "--out", tmp_path / "out") == 2

@@ -39,14 +39,16 @@ class CopyingSegmenter:
       if self.object_ids or given is None:
         CopyingSegmenter.calls += 1
       yield types.SimpleNamespace(
-          frame=frames[index], labels=labels, object_ids=self.object_ids)
+        frame=frames[index], labels=labels, object_ids=self.object_ids
+      )
 
 
 @pytest.fixture(autouse=True)
 def copying(monkeypatch):
   CopyingSegmenter.calls = 0
   monkeypatch.setattr(
-      segment, "load_segmenter", lambda *_, **__: (CopyingSegmenter(), "agame"))
+    segment, "load_segmenter", lambda *_, **__: (CopyingSegmenter(), "agame")
+  )
 
 
 @pytest.fixture
@@ -198,7 +200,10 @@ def test_a_job_that_was_stopped_goes_on(frames, mask, tmp_path, monkeypatch, cap
   monkeypatch.setattr(CopyingSegmenter, "run", interrupted)
   assert run(frames, mask, out) == 130
   assert sorted(path.name for path in out.iterdir()) == [
-      "00000.png", "00001.png", "segment.json"]
+    "00000.png",
+    "00001.png",
+    "segment.json",
+  ]
   kept = (out / "00000.png").stat().st_mtime_ns
   (out / ".00002.1.part.png").write_bytes(b"killed here")
   capsys.readouterr()
@@ -240,7 +245,7 @@ def test_an_out_of_another_job_is_refused(frames, mask, tmp_path, capsys):
 
 
 def test_results_of_a_video_that_has_changed_are_not_passed_for_it(
-    frames, mask, tmp_path, capsys
+  frames, mask, tmp_path, capsys
 ):
   run(frames, mask, tmp_path / "out")
   Image.new("RGB", SIZE[::-1]).save(frames / "00001.jpg")
@@ -266,8 +271,11 @@ def test_an_empty_out_is_taken(frames, mask, tmp_path):
 def test_without_checkpoint_it_says_how_to_get_one(frames, tmp_path, capsys):
   assert vosjax(frames, "--out", tmp_path / "out") == 2
   refused(
-      capsys, "--checkpoint is missing", "vosjax.main --config=configs/agame.py",
-      "vosjax convert agame FILE.pth --out DIR")
+    capsys,
+    "--checkpoint is missing",
+    "vosjax.main --config=configs/agame.py",
+    "vosjax convert agame FILE.pth --out DIR",
+  )
   assert not (tmp_path / "out").exists()
 
 
@@ -280,7 +288,8 @@ def test_a_one_shot_model_asks_for_its_mask(frames, tmp_path, capsys):
 
 def test_a_zero_shot_model_needs_none(frames, tmp_path, monkeypatch):
   monkeypatch.setattr(
-      segment, "load_segmenter", lambda *_, **__: (CopyingSegmenter(), "cosnet"))
+    segment, "load_segmenter", lambda *_, **__: (CopyingSegmenter(), "cosnet")
+  )
   monkeypatch.setattr(CopyingSegmenter, "one_shot", False)
   code = vosjax(frames, "--out", tmp_path / "out", "--checkpoint", "ours")
   assert code == 0
@@ -359,9 +368,20 @@ def two_frames_of_one_name(frames, mask):
 
 
 FAULTS = (
-    truncated_frame, truncated_header, frame_of_text, missing_frame,
-    frame_of_another_size, mask_of_another_size, rgb_mask, empty_mask, mask_of_void,
-    no_mask, no_video, empty_folder, two_frames_of_one_name)
+  truncated_frame,
+  truncated_header,
+  frame_of_text,
+  missing_frame,
+  frame_of_another_size,
+  mask_of_another_size,
+  rgb_mask,
+  empty_mask,
+  mask_of_void,
+  no_mask,
+  no_video,
+  empty_folder,
+  two_frames_of_one_name,
+)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
@@ -374,7 +394,10 @@ def test_bad_input_is_named_in_one_line(fault, frames, mask, tmp_path, capsys):
   assert text in error
   if fault is truncated_frame:  # found out on the way: what is whole stays
     assert {path.name for path in out.iterdir()} == {
-        "00000.png", "00001.png", "segment.json"}
+      "00000.png",
+      "00001.png",
+      "segment.json",
+    }
   else:
     assert not out.exists()
 
@@ -395,7 +418,8 @@ def test_a_file_that_is_no_video_is_named(mask, tmp_path, capsys):
 
 
 def test_a_full_disk_leaves_nothing_half_written(
-    frames, mask, tmp_path, monkeypatch, capsys):
+  frames, mask, tmp_path, monkeypatch, capsys
+):
   write_bytes = pathlib.Path.write_bytes
 
   def full(path, content):
@@ -413,7 +437,8 @@ def test_a_full_disk_leaves_nothing_half_written(
 
 
 def test_a_folder_that_may_not_be_written_is_named(
-    frames, mask, tmp_path, monkeypatch, capsys):
+  frames, mask, tmp_path, monkeypatch, capsys
+):
   def forbidden(path, *_, **__):
     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
@@ -453,8 +478,16 @@ def test_a_model_segments_and_takes_late_objects(real, checkpoint, frames, tmp_p
   save_mask(masks / "00002.png", 2, rows=slice(15, 20))
   out = tmp_path / "out"
   code = vosjax(
-      frames, "--mask", masks, "--out", out, "--checkpoint", checkpoint,
-      "--model", "agame")
+    frames,
+    "--mask",
+    masks,
+    "--out",
+    out,
+    "--checkpoint",
+    checkpoint,
+    "--model",
+    "agame",
+  )
   assert code == 0
   labels = [np.asarray(Image.open(out / f"{name}.png")) for name in NAMES]
   np.testing.assert_array_equal(labels[0], np.asarray(Image.open(masks / "00000.png")))
@@ -469,18 +502,28 @@ def test_a_checkpoint_that_is_not_there_is_named(real, frames, mask, tmp_path, c
 
 
 def test_a_checkpoint_of_another_model_is_named(
-    real, checkpoint, frames, mask, tmp_path, monkeypatch, capsys):
+  real, checkpoint, frames, mask, tmp_path, monkeypatch, capsys
+):
   monkeypatch.setitem(models.MODELS, "cosnet", object)
   code = vosjax(
-      frames, "--mask", mask, "--out", tmp_path / "out", "--checkpoint", checkpoint,
-      "--model", "cosnet")
+    frames,
+    "--mask",
+    mask,
+    "--out",
+    tmp_path / "out",
+    "--checkpoint",
+    checkpoint,
+    "--model",
+    "cosnet",
+  )
   assert code == 2
   refused(capsys, f"{checkpoint}: is a checkpoint of agame, not of cosnet")
   assert not (tmp_path / "out").exists()
 
 
 def test_a_checkpoint_of_a_backbone_is_refused(
-    real, frames, mask, tmp_path, monkeypatch, capsys):
+  real, frames, mask, tmp_path, monkeypatch, capsys
+):
   monkeypatch.setattr(checkpoints, "load", lambda _: (object(), {}))
   assert run(frames, mask, tmp_path / "out") == 2
   refused(capsys, "ours: is a checkpoint of object, not of agame")

@@ -16,12 +16,11 @@ SIZE = (24, 34)
 NAMES = [f"{index:05d}" for index in range(4)]
 SMALL = {"backbone": "resnet18", "width": 4}
 FIELDS = {
-    "cosnet": SMALL | {
-        "features": 8, "branch_features": 4, "rates": (1,), "size": None},
-    "ris": {"channels": 4, "num_convolutions": 2, "num_objects": 3},
-    "rsis": SMALL | {"features": 16, "num_objects": 3, "num_classes": 3},
-    "rvos": SMALL | {"features": 16, "num_objects": 3},
-}  # fmt: skip
+  "cosnet": SMALL | {"features": 8, "branch_features": 4, "rates": (1,), "size": None},
+  "ris": {"channels": 4, "num_convolutions": 2, "num_objects": 3},
+  "rsis": SMALL | {"features": 16, "num_objects": 3, "num_classes": 3},
+  "rvos": SMALL | {"features": 16, "num_objects": 3},
+}
 COLOURS = np.random.default_rng(0).integers(0, 256, (4, *SIZE, 3), np.uint8)
 
 
@@ -36,8 +35,9 @@ def checkpoint(tmp_path_factory):
       fields |= FIELDS[name]
       rng = np.random.default_rng(0)
       variables = jax.tree.map(
-          lambda leaf: np.abs(rng.normal(0, 0.1, leaf.shape)).astype(leaf.dtype),
-          checkpoints.variable_shapes(models.build(name, **fields)))
+        lambda leaf: np.abs(rng.normal(0, 0.1, leaf.shape)).astype(leaf.dtype),
+        checkpoints.variable_shapes(models.build(name, **fields)),
+      )
       folders[key] = tmp_path_factory.mktemp(name) / "model"
       checkpoints.save(folders[key], name, fields, variables)
     return folders[key]
@@ -74,21 +74,24 @@ def test_zero_shot_models_need_no_mask(name, checkpoint, frames, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options",
-    [
-        ("--references", "0"), ("--references", "all"),
-        ("--references", "2", "--reference-policy", "consecutive"),
-        ("--references", "7", "--reference-policy", "random", "--seed", "3"),
-    ],
-)  # fmt: skip
+  "options",
+  [
+    ("--references", "0"),
+    ("--references", "all"),
+    ("--references", "2", "--reference-policy", "consecutive"),
+    ("--references", "7", "--reference-policy", "random", "--seed", "3"),
+  ],
+)
 def test_references_are_chosen_by_option(options, checkpoint, frames, tmp_path):
   code = vosjax(
-      frames, "--checkpoint", checkpoint("cosnet"), "--out", tmp_path / "out", *options)
+    frames, "--checkpoint", checkpoint("cosnet"), "--out", tmp_path / "out", *options
+  )
   assert code == 0
 
 
 def test_the_fusion_of_references_is_chosen_by_option(
-    checkpoint, frames, tmp_path, monkeypatch):
+  checkpoint, frames, tmp_path, monkeypatch
+):
   used = []
 
   class Watched(VideoSegmenter):
@@ -141,7 +144,8 @@ def test_a_film_gives_the_same_as_its_frames_in_any_order(tmp_path):
 
 
 def test_a_broken_frame_of_a_film_is_broken_whenever_it_is_asked_for(
-    tmp_path, monkeypatch):
+  tmp_path, monkeypatch
+):
   from vosjax.inference import export
 
   path = tmp_path / "film.mp4"
@@ -170,8 +174,14 @@ def test_one_shot_rvos_follows_its_mask(checkpoint, frames, tmp_path):
   Image.fromarray(mask).save(tmp_path / "davis2016.png")
   out = tmp_path / "out"
   code = vosjax(
-      frames, "--mask", tmp_path / "davis2016.png", "--out", out,
-      "--checkpoint", checkpoint("rvos", one_shot=True))
+    frames,
+    "--mask",
+    tmp_path / "davis2016.png",
+    "--out",
+    out,
+    "--checkpoint",
+    checkpoint("rvos", one_shot=True),
+  )
   assert code == 0
   np.testing.assert_array_equal(masks(out)[0], mask == 255)
 
@@ -213,15 +223,19 @@ def test_options_that_a_model_does_not_have(checkpoint, frames, tmp_path, capsys
   out = ("--out", tmp_path / "out")
   rvos = (frames, *out, "--checkpoint", checkpoint("rvos"))
   assert "references is 3, but RVOS takes none" in complaint(
-      capsys, *rvos, "--references", "3")
+    capsys, *rvos, "--references", "3"
+  )
   assert "not for those of rvos" in complaint(capsys, *rvos, "--crf")
   assert "--fusion is for cosnet's references; rvos takes none" in complaint(
-      capsys, *rvos, "--fusion", "joint")
+    capsys, *rvos, "--fusion", "joint"
+  )
   assert "--mask is given, but this rvos is zero-shot" in complaint(
-      capsys, *rvos, "--mask", mask)
+    capsys, *rvos, "--mask", mask
+  )
   one_shot = checkpoint("rvos", one_shot=True)
   assert "--mask is missing: rvos" in complaint(
-      capsys, frames, *out, "--checkpoint", one_shot)
+    capsys, frames, *out, "--checkpoint", one_shot
+  )
   assert not (tmp_path / "out").exists()
 
 
@@ -234,16 +248,17 @@ def test_references_out_of_range_are_refused(count, frames, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "official"),
-    [
-        ("cosnet", "vosjax convert cosnet FILE.pth --out DIR"),
-        ("rvos", "vosjax convert rvos ENCODER.pth DECODER.pth --out DIR"),
-        ("rsis", "vosjax convert rsis ENCODER.pth DECODER.pth --out DIR"),
-        ("ris", None),
-    ],
+  ("name", "official"),
+  [
+    ("cosnet", "vosjax convert cosnet FILE.pth --out DIR"),
+    ("rvos", "vosjax convert rvos ENCODER.pth DECODER.pth --out DIR"),
+    ("rsis", "vosjax convert rsis ENCODER.pth DECODER.pth --out DIR"),
+    ("ris", None),
+  ],
 )
 def test_a_missing_checkpoint_says_where_to_get_one(
-    name, official, frames, tmp_path, capsys):
+  name, official, frames, tmp_path, capsys
+):
   text = complaint(capsys, frames, "--out", tmp_path / "out", "--model", name)
   assert f"--config=configs/{name}.py" in text
   assert ("vosjax convert" in text) == (official is not None)

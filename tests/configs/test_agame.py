@@ -13,13 +13,22 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "agame.py"))["get_config"]
 
 ABLATIONS = (
-    "no_appearance", "no_mask_prop", "unimodal", "no_update", "softmax",
-    "no_end_to_end",
-)  # fmt: skip
+  "no_appearance",
+  "no_mask_prop",
+  "unimodal",
+  "no_update",
+  "softmax",
+  "no_end_to_end",
+)
 VARIANTS = (
-    "", "smoke", "davis_folder", "paper", "paper_davis",
-    *ABLATIONS, *(f"paper_{name}" for name in ABLATIONS),
-)  # fmt: skip
+  "",
+  "smoke",
+  "davis_folder",
+  "paper",
+  "paper_davis",
+  *ABLATIONS,
+  *(f"paper_{name}" for name in ABLATIONS),
+)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -28,23 +37,26 @@ def test_precision_and_remat_can_be_set_on_every_variant(variant):
   config.model.fields.update(dtype="bfloat16", remat=True)
   model = models.build(config.model.name, **config.model.fields.to_dict())
   features = jax.eval_shape(
-      lambda: model.init_with_output(
-          jax.random.key(0), jnp.zeros((1, 32, 32, 3)), method="encode"
-      )[0]
+    lambda: model.init_with_output(
+      jax.random.key(0), jnp.zeros((1, 32, 32, 3)), method="encode"
+    )[0]
   )
   assert features.deep.dtype == features.skip4.dtype == jnp.bfloat16
   if model.use_appearance:  # its sums need every bit
     assert features.appearance.dtype == jnp.float32
 
 
-@pytest.mark.parametrize(("variant", "field", "value"), [
+@pytest.mark.parametrize(
+  ("variant", "field", "value"),
+  [
     ("no_appearance", "use_appearance", False),
     ("no_mask_prop", "use_propagation", False),
     ("unimodal", "residual", False),
     ("no_update", "update_rate", 0.0),
     ("softmax", "softmax_scores", True),
     ("no_end_to_end", "end_to_end", False),
-])  # fmt: skip
+  ],
+)
 @pytest.mark.parametrize("recipe", ["", "paper"])
 def test_an_ablation_changes_one_field_of_its_recipe(recipe, variant, field, value):
   plain = GET_CONFIG(recipe).to_dict()

@@ -18,7 +18,9 @@ def flat(config, prefix=""):
 
 
 @pytest.mark.parametrize("prefix", ["", "paper_"])
-@pytest.mark.parametrize(("variant", "key", "value"), [
+@pytest.mark.parametrize(
+  ("variant", "key", "value"),
+  [
     ("vanilla", "model.fields.attention", "vanilla"),
     ("symmetric", "model.fields.attention", "symmetric"),
     ("channelwise", "model.fields.attention", "channelwise"),
@@ -34,7 +36,8 @@ def flat(config, prefix=""):
     ("references_5", "evaluation.references", 5),
     ("references_7", "evaluation.references", 7),
     ("references_all", "evaluation.references", "all"),
-])  # fmt: skip
+  ],
+)
 def test_a_row_of_the_tables_changes_one_key(prefix, variant, key, value):
   plain = flat(GET_CONFIG(prefix.rstrip("_")).to_dict())
   changed = flat(GET_CONFIG(prefix + variant).to_dict())
@@ -76,17 +79,21 @@ def test_the_official_variant_switches_all_accidents_on():
   differing = {k: official[k] for k in official if official[k] != plain[k]}
   differing.pop("title")
   assert differing == {
-      "stages.main.official": True,
-      "evaluation.fusion": "prediction",
-      "evaluation.reference_policy": "random",
+    "stages.main.official": True,
+    "evaluation.fusion": "prediction",
+    "evaluation.reference_policy": "random",
   }
 
 
-@pytest.mark.parametrize(("variant", "dataset", "subset"), [
-    ("davis2016", "davis", "val"), ("fbms", "fbms", "test"),
+@pytest.mark.parametrize(
+  ("variant", "dataset", "subset"),
+  [
+    ("davis2016", "davis", "val"),
+    ("fbms", "fbms", "test"),
     ("segtrack_v2", "segtrack_v2", "test"),
     ("youtube_objects", "youtube_objects", "test"),
-])  # fmt: skip
+  ],
+)
 def test_benchmarks_score_all_of_a_set_and_train_nothing(variant, dataset, subset):
   plain = flat(GET_CONFIG("paper").to_dict())
   benchmark = flat(GET_CONFIG(variant).to_dict())

@@ -38,7 +38,7 @@ def test_the_embedded_default_begins_with_two_objects():
 
 def test_slides_and_program_differ_by_one_prediction():
   extra = {
-      variant: {stage.extra_objects for stage in GET_CONFIG(variant).stages.values()}
-      for variant in ("paper", "paper_slides")
+    variant: {stage.extra_objects for stage in GET_CONFIG(variant).stages.values()}
+    for variant in ("paper", "paper_slides")
   }
   assert extra == {"paper": {1}, "paper_slides": {2}}

@@ -9,13 +9,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "rvos.py"))["get_config"]
 
 ROWS = {  # one-shot, spatial, temporal, what previous masks are, stage by stage
-    "s": (False, True, False, ["truth"]),
-    "t": (False, False, True, ["truth"]),
-    "st": (False, True, True, ["truth"]),
-    "mask_s": (True, True, False, ["truth"]),
-    "mask_t": (True, False, True, ["truth"]),
-    "mask_st": (True, True, True, ["truth"]),
-    "mask_st_plus": (True, True, True, ["truth", "inferred"]),
+  "s": (False, True, False, ["truth"]),
+  "t": (False, False, True, ["truth"]),
+  "st": (False, True, True, ["truth"]),
+  "mask_s": (True, True, False, ["truth"]),
+  "mask_t": (True, False, True, ["truth"]),
+  "mask_st": (True, True, True, ["truth"]),
+  "mask_st_plus": (True, True, True, ["truth", "inferred"]),
 }
 
 
@@ -25,10 +25,10 @@ def test_each_row_has_its_recurrence_and_masks(recipe, row):
   config = GET_CONFIG(f"{recipe}{row}")
   fields = config.model.fields
   found = (
-      fields.get("one_shot", False),
-      fields.get("spatial", True),
-      fields.get("temporal", True),
-      [stage.previous for stage in config.stages.values()],
+    fields.get("one_shot", False),
+    fields.get("spatial", True),
+    fields.get("temporal", True),
+    [stage.previous for stage in config.stages.values()],
   )
   assert found == ROWS[row]
   lengths = {stage.clip_length for stage in config.stages.values()}
@@ -38,9 +38,11 @@ def test_each_row_has_its_recurrence_and_masks(recipe, row):
 
 def test_names_of_rows_mean_what_they_say():
   for name, row in (
-      ("", "mask_st_plus"), ("zero_shot", "st"), ("paper", "paper_st"),
-      ("paper_one_shot", "paper_mask_st_plus"),
-  ):  # fmt: skip
+    ("", "mask_st_plus"),
+    ("zero_shot", "st"),
+    ("paper", "paper_st"),
+    ("paper_one_shot", "paper_mask_st_plus"),
+  ):
     assert GET_CONFIG(name).to_dict() == GET_CONFIG(row).to_dict()
 
 

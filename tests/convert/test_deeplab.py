@@ -20,17 +20,17 @@ def cosnet(golden):
   """Every tensor of the official COSNet, narrow and filled with its own number."""
   manifest = golden("cosnet/manifest.json")
   return {
-      name: np.full(narrow(entry["shape"]), i, np.float32)
-      for i, (name, entry) in enumerate(manifest.items())
+    name: np.full(narrow(entry["shape"]), i, np.float32)
+    for i, (name, entry) in enumerate(manifest.items())
   }
 
 
 def deeplab(cosnet, wrapper):
   """The encoder as the released program finds it in the file."""
   return {
-      name.replace("encoder.", wrapper, 1): value
-      for name, value in cosnet.items()
-      if name.startswith("encoder.")
+    name.replace("encoder.", wrapper, 1): value
+    for name, value in cosnet.items()
+    if name.startswith("encoder.")
   }
 
 
@@ -46,9 +46,9 @@ def test_tensors_land_where_those_of_a_cosnet_do(cosnet):
   assert fields == {"backbone": "resnet101"}
   found = numbers(convert.convert("deeplab", state_dict, **fields, **NARROW))
   expected = {
-      path.replace("/encoder/", "/"): value
-      for path, value in numbers(convert.convert("cosnet", cosnet, **NARROW)).items()
-      if "/encoder/" in path
+    path.replace("/encoder/", "/"): value
+    for path, value in numbers(convert.convert("cosnet", cosnet, **NARROW)).items()
+    if "/encoder/" in path
   }
   assert "params/saliency_head/kernel" in expected
   assert "params/pyramid/activation/negative_slope" in expected

@@ -9,11 +9,11 @@ from vosjax.models.backbones.resnet import BLOCKS, ResNet
 
 # Of torchvision 0.20, without the classifier: convolutions and BatchNorm affine.
 PARAMETERS = {
-    "resnet18": 11_176_512,
-    "resnet34": 21_284_672,
-    "resnet50": 23_508_032,
-    "resnet101": 42_500_160,
-    "resnet152": 58_143_808,
+  "resnet18": 11_176_512,
+  "resnet34": 21_284_672,
+  "resnet50": 23_508_032,
+  "resnet101": 42_500_160,
+  "resnet152": 58_143_808,
 }
 
 
@@ -50,8 +50,8 @@ def official_shapes(variant):
 def state_dict_of(variant):
   """Every tensor is filled with its own number, the place in the state dict."""
   return {
-      name: np.full(shape, i, np.float32)
-      for i, (name, shape) in enumerate(official_shapes(variant).items())
+    name: np.full(shape, i, np.float32)
+    for i, (name, shape) in enumerate(official_shapes(variant).items())
   }
 
 
@@ -106,7 +106,7 @@ def test_every_tensor_lands_in_its_own_leaf(variant):
 def test_kernels_are_transposed_and_not_reshaped():
   official = state_dict_of("resnet18")
   weight = official["layer1.0.conv1.weight"] = np.random.default_rng(0).random(
-      (64, 64, 3, 3), np.float32
+    (64, 64, 3, 3), np.float32
   )
   _, variables = convert_resnet(official)
   kernel = variables["params"]["stage1"]["block0"]["conv1"]["conv"]["kernel"]
@@ -116,17 +116,19 @@ def test_kernels_are_transposed_and_not_reshaped():
 
 def test_the_stem_computes_what_its_official_tensors_say():
   official = {
-      name: value if "running_var" in name else value * 0
-      for name, value in state_dict_of("resnet18").items()
+    name: value if "running_var" in name else value * 0
+    for name, value in state_dict_of("resnet18").items()
   }
   rng = np.random.default_rng(1)
   weight = official["conv1.weight"] = rng.standard_normal((64, 3, 7, 7), np.float32)
   scale, bias, mean = (rng.standard_normal(64).astype(np.float32) for _ in range(3))
   var = rng.uniform(0.5, 2, 64).astype(np.float32)
   official |= {
-      "bn1.weight": scale, "bn1.bias": bias,
-      "bn1.running_mean": mean, "bn1.running_var": var,
-  }  # fmt: skip
+    "bn1.weight": scale,
+    "bn1.bias": bias,
+    "bn1.running_mean": mean,
+    "bn1.running_var": var,
+  }
   _, variables = convert_resnet(official)
   image = rng.standard_normal((1, 32, 32, 3), np.float32)
   stem = ResNet("resnet18").apply(variables, jnp.asarray(image)).stem
@@ -143,10 +145,13 @@ def test_names_with_the_prefix_of_data_parallel_are_known():
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
-    [("layer4.1.conv2.weight", "never filled"), ("bn1.running_var", "never filled"),
-     ("layer2.0.downsample.0.weight", "never filled")],
-)  # fmt: skip
+  ("name", "text"),
+  [
+    ("layer4.1.conv2.weight", "never filled"),
+    ("bn1.running_var", "never filled"),
+    ("layer2.0.downsample.0.weight", "never filled"),
+  ],
+)
 def test_a_missing_tensor_is_named(name, text):
   official = state_dict_of("resnet18")
   del official[name]

@@ -34,32 +34,34 @@ def test_dense_puts_output_channels_last(trailing):
   weight = random(4, 4, *trailing)
   target = shapes(params__a__kernel=(4, 4))
   result = apply_rules("m", [("w", "params/a/kernel", "dense")], {"w": weight}, target)
-  np.testing.assert_array_equal(
-      result["params"]["a"]["kernel"], weight.reshape(4, 4).T
-  )
+  np.testing.assert_array_equal(result["params"]["a"]["kernel"], weight.reshape(4, 4).T)
 
 
 def test_batch_norm_is_split_between_its_collections():
   state_dict = {
-      "bn.weight": np.float32([1]), "bn.bias": np.float32([2]),
-      "bn.running_mean": np.float32([3]), "bn.running_var": np.float32([4]),
-      "bn.num_batches_tracked": np.int64(5),
-  }  # fmt: skip
+    "bn.weight": np.float32([1]),
+    "bn.bias": np.float32([2]),
+    "bn.running_mean": np.float32([3]),
+    "bn.running_var": np.float32([4]),
+    "bn.num_batches_tracked": np.int64(5),
+  }
   target = shapes(
-      params__a__scale=(1,), params__a__bias=(1,),
-      batch_stats__a__mean=(1,), batch_stats__a__var=(1,),
-  )  # fmt: skip
+    params__a__scale=(1,),
+    params__a__bias=(1,),
+    batch_stats__a__mean=(1,),
+    batch_stats__a__var=(1,),
+  )
   result = apply_rules("m", [("bn", "a", "bn")], state_dict, target)
   assert result == {
-      "params": {"a": {"scale": 1, "bias": 2}},
-      "batch_stats": {"a": {"mean": 3, "var": 4}},
+    "params": {"a": {"scale": 1, "bias": 2}},
+    "batch_stats": {"a": {"mean": 3, "var": 4}},
   }
 
 
 def test_the_first_match_wins_and_functions_and_types_are_applied():
   rules = [
-      (r"x\.0", None, None),
-      (r"x\.(\d)", r"params/a/part\1", lambda tensor: -tensor),
+    (r"x\.0", None, None),
+    (r"x\.(\d)", r"params/a/part\1", lambda tensor: -tensor),
   ]
   state_dict = {"x.0": np.zeros(2), "x.1": np.ones((), np.float64)}
   result = apply_rules("m", rules, state_dict, shapes(params__a__part1=()))
@@ -71,16 +73,18 @@ def test_a_pattern_must_match_the_whole_name():
   target = shapes(params__a__bias=(1,))
   with pytest.raises(ValueError, match=r"no rule for \['x\.bias\.more'\]"):
     apply_rules(
-        "m", [(r"x\.bias", "params/a/bias", "same")],
-        {"x.bias": np.ones(1), "x.bias.more": np.ones(1)}, target,
-    )  # fmt: skip
+      "m",
+      [(r"x\.bias", "params/a/bias", "same")],
+      {"x.bias": np.ones(1), "x.bias.more": np.ones(1)},
+      target,
+    )
 
 
 def test_every_fault_is_named_at_once():
   rules = [
-      ("a", "params/m/a", "same"),
-      ("b", "params/m/b", "conv"),
-      ("c", "params/m/z", "same"),
+    ("a", "params/m/a", "same"),
+    ("b", "params/m/b", "conv"),
+    ("c", "params/m/z", "same"),
   ]
   state_dict = {"a": np.ones(2), "b": np.ones(3), "c": np.ones(1), "d": np.ones(1)}
   target = shapes(params__m__a=(3,), params__m__b=(3,), params__m__missing=(1,))

@@ -52,9 +52,14 @@ def dumps(value):
 def tensor(size=4, offset=0, shape=(4,), stride=(1,), kind="FloatStorage", key="0"):
   pid = Pid("storage", Global(f"torch.{kind}"), key, "cpu", size)
   return Global(
-      "torch._utils._rebuild_tensor_v2", pid, offset, shape, stride, False,
-      collections.OrderedDict(),
-  )  # fmt: skip
+    "torch._utils._rebuild_tensor_v2",
+    pid,
+    offset,
+    shape,
+    stride,
+    False,
+    collections.OrderedDict(),
+  )
 
 
 def write_zip(path, content, storages=(), compression=zipfile.ZIP_STORED):
@@ -74,10 +79,14 @@ def fault(path):
 
 
 @pytest.mark.parametrize(
-    "file",
-    ["plain_zip.pth", "plain_legacy.pth", "wrapped_zip.pth.tar",
-     "wrapped_legacy.pth.tar"],
-)  # fmt: skip
+  "file",
+  [
+    "plain_zip.pth",
+    "plain_legacy.pth",
+    "wrapped_zip.pth.tar",
+    "wrapped_legacy.pth.tar",
+  ],
+)
 def test_values_equal_those_that_pytorch_wrote(golden, file):
   expected = golden("torch_files/expected.json")
   arrays = read_torch(FILES / file)
@@ -106,11 +115,17 @@ def test_a_hostile_pickle_is_refused_by_name_and_not_run(tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["builtins.eval", "os.system", "torch.storage._load_from_bytes",
-     "torch._utils.__builtins__", "numpy.core.multiarray._reconstruct",
-     "collections.Counter", "vosjax.convert.torch_file.os.system"],
-)  # fmt: skip
+  "name",
+  [
+    "builtins.eval",
+    "os.system",
+    "torch.storage._load_from_bytes",
+    "torch._utils.__builtins__",
+    "numpy.core.multiarray._reconstruct",
+    "collections.Counter",
+    "vosjax.convert.torch_file.os.system",
+  ],
+)
 def test_any_other_global_is_refused_by_name(tmp_path, name):
   content = {"w": tensor(), "x": Global(name, "1")}
   assert name in fault(write_zip(tmp_path / "a.pth", content, [bytes(16)]))
@@ -126,20 +141,27 @@ def test_every_cut_of_a_file_is_an_error_that_names_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "word"),
-    [("truncated_zip.pth", "cut short"), ("truncated_legacy.pth", "cut short"),
-     ("not_a_checkpoint.pth", "web page")],
-)  # fmt: skip
+  ("file", "word"),
+  [
+    ("truncated_zip.pth", "cut short"),
+    ("truncated_legacy.pth", "cut short"),
+    ("not_a_checkpoint.pth", "web page"),
+  ],
+)
 def test_files_that_are_no_checkpoints_are_named_for_what_they_are(file, word):
   assert word in fault(FILES / file)
 
 
 @pytest.mark.parametrize(
-    ("content", "word"),
-    [(b"", "empty"), (b"\x1f\x8b\x08", "gzip"), (b"\x89HDF\r\n", "HDF5"),
-     (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
-     (b"\x00" * 600, "not a PyTorch checkpoint")],
-)  # fmt: skip
+  ("content", "word"),
+  [
+    (b"", "empty"),
+    (b"\x1f\x8b\x08", "gzip"),
+    (b"\x89HDF\r\n", "HDF5"),
+    (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+    (b"\x00" * 600, "not a PyTorch checkpoint"),
+  ],
+)
 def test_other_files_are_told_apart(tmp_path, content, word):
   path = tmp_path / "a.pth"
   path.write_bytes(content)
@@ -147,15 +169,31 @@ def test_other_files_are_told_apart(tmp_path, content, word):
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"size": 5}, {"size": 3}, {"size": -1}, {"size": 2**62}, {"size": "4"},
-     {"offset": 1}, {"offset": -1}, {"shape": (5,)}, {"shape": (-1,)},
-     {"shape": (2**40,), "stride": (0,)}, {"shape": (2, 2), "stride": (2, 2)},
-     {"stride": (-1,)}, {"stride": (2**70,)}, {"shape": (4, 1)}, {"shape": "4"},
-     {"shape": (1.5,)}, {"kind": "DoubleStorage"}, {"key": "7"}, {"key": "../0"},
-     {"key": b"0"}],
-    ids=str,
-)  # fmt: skip
+  "wrong",
+  [
+    {"size": 5},
+    {"size": 3},
+    {"size": -1},
+    {"size": 2**62},
+    {"size": "4"},
+    {"offset": 1},
+    {"offset": -1},
+    {"shape": (5,)},
+    {"shape": (-1,)},
+    {"shape": (2**40,), "stride": (0,)},
+    {"shape": (2, 2), "stride": (2, 2)},
+    {"stride": (-1,)},
+    {"stride": (2**70,)},
+    {"shape": (4, 1)},
+    {"shape": "4"},
+    {"shape": (1.5,)},
+    {"kind": "DoubleStorage"},
+    {"key": "7"},
+    {"key": "../0"},
+    {"key": b"0"},
+  ],
+  ids=str,
+)
 def test_a_view_must_fit_its_storage(tmp_path, wrong):
   storage = np.arange(4, dtype=np.float32).tobytes()
   fault(write_zip(tmp_path / "a.pth", {"w": tensor(**wrong)}, [storage]))
@@ -191,9 +229,9 @@ def test_a_legacy_storage_must_have_the_size_that_its_tensors_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content",
-    [[1, 2], {"epoch": 3}, {}, {"net": {"state_dict": {}}}, "text", None],
-    ids=str,
+  "content",
+  [[1, 2], {"epoch": 3}, {}, {"net": {"state_dict": {}}}, "text", None],
+  ids=str,
 )
 def test_a_pickle_without_tensors_is_an_error(tmp_path, content):
   fault(write_zip(tmp_path / "a.pth", content))

@@ -12,10 +12,20 @@ from vosjax.models.backbones.fcn import VGG
 
 # Convolutions of torchvision's `features` (configuration D): place, inputs, outputs.
 FEATURES = (
-    (0, 3, 64), (2, 64, 64), (5, 64, 128), (7, 128, 128), (10, 128, 256),
-    (12, 256, 256), (14, 256, 256), (17, 256, 512), (19, 512, 512), (21, 512, 512),
-    (24, 512, 512), (26, 512, 512), (28, 512, 512),
-)  # fmt: skip
+  (0, 3, 64),
+  (2, 64, 64),
+  (5, 64, 128),
+  (7, 128, 128),
+  (10, 128, 256),
+  (12, 256, 256),
+  (14, 256, 256),
+  (17, 256, 512),
+  (19, 512, 512),
+  (21, 512, 512),
+  (24, 512, 512),
+  (26, 512, 512),
+  (28, 512, 512),
+)
 
 
 def official_shapes():
@@ -34,14 +44,15 @@ def test_every_tensor_has_a_leaf_of_its_size(monkeypatch):
   """Sizes alone: the real tensors hold half a gigabyte."""
   monkeypatch.setattr(jax.numpy, "asarray", lambda x, dtype: (x.flat[0], x.shape))
   state_dict = {
-      name: np.broadcast_to(np.float32(i), shape)
-      for i, (name, shape) in enumerate(official_shapes().items())
+    name: np.broadcast_to(np.float32(i), shape)
+    for i, (name, shape) in enumerate(official_shapes().items())
   }
   shapes = checkpoints.variable_shapes(VGG())
   found = apply_rules("vgg", vgg.RULES, state_dict, shapes)
   found = flax.traverse_util.flatten_dict(found, sep="/")
-  order = [f"conv{s}_{i}" for s, n in enumerate((2, 2, 3, 3, 3), 1)
-           for i in range(1, n + 1)]  # fmt: skip
+  order = [
+    f"conv{s}_{i}" for s, n in enumerate((2, 2, 3, 3, 3), 1) for i in range(1, n + 1)
+  ]
   for number, name in enumerate((*order, "fc6", "fc7")):
     assert found[f"params/{name}/kernel"][0] == 2 * number
     assert found[f"params/{name}/bias"][0] == 2 * number + 1
@@ -53,13 +64,15 @@ def test_hidden_classifiers_see_what_they_saw_as_matrices():
   rng = np.random.default_rng(0)
   pool5, hidden = rng.normal(size=(3, 7, 7)), rng.normal(size=4)
   state_dict = {
-      "classifier.0.weight": rng.normal(size=(4, 3 * 49)),
-      "classifier.3.weight": rng.normal(size=(2, 4)),
+    "classifier.0.weight": rng.normal(size=(4, 3 * 49)),
+    "classifier.3.weight": rng.normal(size=(2, 4)),
   }
-  shapes = {"params": {
+  shapes = {
+    "params": {
       "fc6": {"kernel": jax.ShapeDtypeStruct((7, 7, 3, 4), np.float32)},
       "fc7": {"kernel": jax.ShapeDtypeStruct((1, 1, 4, 2), np.float32)},
-  }}  # fmt: skip
+    }
+  }
   params = apply_rules("vgg", vgg.RULES, state_dict, shapes)["params"]
   fc6 = np.einsum("yxco,cyx->o", params["fc6"]["kernel"], pool5)
   matrix = state_dict["classifier.0.weight"]

@@ -17,7 +17,7 @@ def frame_pixels(video: int, t: int) -> np.ndarray:
 def label_pixels(video: int, t: int) -> np.ndarray:
   """Object 1 moves right, object 3 stands still, void runs along the bottom."""
   labels = np.zeros(SIZE, np.uint8)
-  labels[2:14, t:t + 12] = 1
+  labels[2:14, t : t + 12] = 1
   if video % 2:
     labels[2:14, 20:32] = 3
   labels[-1] = 255
@@ -39,7 +39,8 @@ def make_davis(root, videos=4, length=6, subset="train", year="2017"):
       (root / folder / "480p" / name).mkdir(parents=True, exist_ok=True)
     for t in range(length):
       Image.fromarray(frame_pixels(v, t)).save(
-          root / f"JPEGImages/480p/{name}/{t:05}.jpg", quality=95)
+        root / f"JPEGImages/480p/{name}/{t:05}.jpg", quality=95
+      )
       save_labels(root / f"Annotations/480p/{name}/{t:05}.png", label_pixels(v, t))
   lists = root / "ImageSets" / year
   lists.mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,8 @@ def make_davis(root, videos=4, length=6, subset="train", year="2017"):
 def tree():
   """What the data set is made of."""
   return types.SimpleNamespace(
-      frame_pixels=frame_pixels, label_pixels=label_pixels, save_labels=save_labels)
+    frame_pixels=frame_pixels, label_pixels=label_pixels, save_labels=save_labels
+  )
 
 
 @pytest.fixture

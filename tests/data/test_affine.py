@@ -31,12 +31,12 @@ def expected_source(h, w):
   rows, columns = rows - np.sin(shear) * columns, np.cos(shear) * columns
   rows, columns = rows + 0.1 * h, columns + 0.1 * w
   rows, columns = (
-      np.cos(angle) * rows - np.sin(angle) * columns,
-      np.sin(angle) * rows + np.cos(angle) * columns,
+    np.cos(angle) * rows - np.sin(angle) * columns,
+    np.sin(angle) * rows + np.cos(angle) * columns,
   )
   return (
-      np.rint(rows + h / 2 - 0.5).clip(0, h - 1).astype(int),
-      np.rint(columns + w / 2 - 0.5).clip(0, w - 1).astype(int),
+    np.rint(rows + h / 2 - 0.5).clip(0, h - 1).astype(int),
+    np.rint(columns + w / 2 - 0.5).clip(0, w - 1).astype(int),
   )
 
 
@@ -97,22 +97,24 @@ def test_clips_follow_each_other_and_leave_the_rest_out():
   clips = SuccessiveClips([video("a", 7), video("short", 2), video("b", 3)], 3)
   assert len(clips) == 3
   assert frames_of(clips[i] for i in range(3)) == [
-      ("a/00000", [0, 1, 2]), ("a/00003", [3, 4, 5]), ("b/00000", [0, 1, 2]),
-  ]  # fmt: skip
+    ("a/00000", [0, 1, 2]),
+    ("a/00003", [3, 4, 5]),
+    ("b/00000", [0, 1, 2]),
+  ]
 
 
 @pytest.mark.parametrize("annotated", [{0, 5, 10, 15}])
 def test_frames_without_annotation_are_passed_over(annotated):
   clips = SuccessiveClips([video("a", 20, annotated)], 2)
   assert frames_of(clips[i] for i in range(2)) == [
-      ("a/00000", [0, 5]), ("a/00010", [10, 15]),
-  ]  # fmt: skip
+    ("a/00000", [0, 5]),
+    ("a/00010", [10, 15]),
+  ]
 
 
 def test_prepared_frames_without_annotation_are_passed_over():
   frames = tuple(
-      EncodedFrame(f"{t:05d}", b"jpeg", b"png" if t % 5 == 0 else b"")
-      for t in range(20)
+    EncodedFrame(f"{t:05d}", b"jpeg", b"png" if t % 5 == 0 else b"") for t in range(20)
   )
   clips = SuccessiveClips([PreparedVideo("a", frames, "nowhere")], 2)
   assert [clip.frames for clip in clips] == [(0, 5), (10, 15)]

@@ -17,11 +17,16 @@ def instance_file(ids) -> dict[str, bytes]:
 
 
 def test_ids_say_class_and_instance():
-  read = read_instances(instance_file(
-      [[7, 26002, 26000, 33000], [24001, 24001, 7, 11]]), "x")
+  read = read_instances(
+    instance_file([[7, 26002, 26000, 33000], [24001, 24001, 7, 11]]), "x"
+  )
   np.testing.assert_array_equal(read.labels, [[0, 3, 2, 4], [1, 1, 0, 0]])
   assert {i: CLASSES[k] for i, k in read.classes.items()} == {
-      1: "person", 2: "car", 3: "car", 4: "bicycle"}
+    1: "person",
+    2: "car",
+    3: "car",
+    4: "bicycle",
+  }
 
 
 def test_all_eight_classes_are_known():

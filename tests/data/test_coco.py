@@ -45,7 +45,9 @@ def test_polygons_are_filled_and_joined():
   np.testing.assert_array_equal(decode(polygons, SIZE), expected)
 
 
-@pytest.mark.parametrize("segmentation, text", [
+@pytest.mark.parametrize(
+  "segmentation, text",
+  [
     ({"size": [6, 8], "counts": [40]}, "over 40 pixels, but the picture has 6x8"),
     ({"size": [8, 6], "counts": [48]}, r"size \[8, 6\]"),
     ({"size": [6, 8], "counts": [-3, 51]}, "neither a text nor whole numbers"),
@@ -55,7 +57,8 @@ def test_polygons_are_filled_and_joined():
     ([[0, 0, 1e9, 0, 1e9, 1e9]], "in or near the picture"),
     ([["a"] * 6], "neither RLE"),
     ("abc", "neither RLE"),
-])
+  ],
+)
 def test_what_is_no_segmentation_is_refused(segmentation, text):
   with pytest.raises(ValueError, match=text):
     decode(segmentation, SIZE)
@@ -73,17 +76,35 @@ def write(path, content, files):
 def test_videos_of_youtube_vis_become_label_maps(tmp_path):
   files = ["0a/00000.jpg", "0a/00005.jpg"]
   annotations = [
-      {"id": 7, "video_id": 3, "category_id": 2, "segmentations": [
-          runs(square(0, 0, 5)), None]},
-      {"id": 9, "video_id": 3, "category_id": 5, "segmentations": [
-          runs(square(1, 1, 2)), runs(square(2, 4))]},
-      {"id": 11, "video_id": 3, "category_id": 5, "iscrowd": 1, "segmentations": [
-          runs(square(0, 0, 6)), None]},
+    {
+      "id": 7,
+      "video_id": 3,
+      "category_id": 2,
+      "segmentations": [runs(square(0, 0, 5)), None],
+    },
+    {
+      "id": 9,
+      "video_id": 3,
+      "category_id": 5,
+      "segmentations": [runs(square(1, 1, 2)), runs(square(2, 4))],
+    },
+    {
+      "id": 11,
+      "video_id": 3,
+      "category_id": 5,
+      "iscrowd": 1,
+      "segmentations": [runs(square(0, 0, 6)), None],
+    },
   ]
-  path = write(tmp_path / "train" / "instances.json", {
+  path = write(
+    tmp_path / "train" / "instances.json",
+    {
       "videos": [{"id": 3, "file_names": files, "height": 6, "width": 8}],
       "annotations": annotations,
-      "categories": [{"id": 2, "name": "ape"}, {"id": 5, "name": "bee"}]}, files)
+      "categories": [{"id": 2, "name": "ape"}, {"id": 5, "name": "bee"}],
+    },
+    files,
+  )
   (video,) = read_coco(path)
   assert (video.name, video.frame_names) == ("0a", ("00000", "00005"))
   assert video.categories == {1: "ape", 2: "bee"}
@@ -100,19 +121,21 @@ def test_videos_of_youtube_vis_become_label_maps(tmp_path):
 def test_images_with_tracks_are_videos_and_others_single_frames(tmp_path):
   files = ["a1.jpg", "a0.jpg", "still.png"]
   images = [
-      {"id": 1, "file_name": files[0], "video_id": 4, "frame_id": 1},
-      {"id": 2, "file_name": files[1], "video_id": 4, "frame_id": 0},
-      {"id": 3, "file_name": files[2]},
+    {"id": 1, "file_name": files[0], "video_id": 4, "frame_id": 1},
+    {"id": 2, "file_name": files[1], "video_id": 4, "frame_id": 0},
+    {"id": 3, "file_name": files[2]},
   ]
   mark = {"category_id": 1, "segmentation": [[1, 1, 4, 1, 4, 3, 1, 3]]}
   content = {
-      "images": [image | {"height": 6, "width": 8} for image in images],
-      "videos": [{"id": 4, "name": "walk"}],
-      "annotations": [
-          mark | {"id": 1, "image_id": 1, "instance_id": 70},
-          mark | {"id": 2, "image_id": 2, "instance_id": 60},
-          mark | {"id": 3, "image_id": 3}],
-      "categories": [{"id": 1, "name": "cat"}]}
+    "images": [image | {"height": 6, "width": 8} for image in images],
+    "videos": [{"id": 4, "name": "walk"}],
+    "annotations": [
+      mark | {"id": 1, "image_id": 1, "instance_id": 70},
+      mark | {"id": 2, "image_id": 2, "instance_id": 60},
+      mark | {"id": 3, "image_id": 3},
+    ],
+    "categories": [{"id": 1, "name": "cat"}],
+  }
   path = write(tmp_path / "labels.json", content, files)
   walk, still = read_coco(path)
   assert (walk.name, walk.frame_names) == ("walk", ("a0", "a1"))
@@ -124,13 +147,18 @@ def test_images_with_tracks_are_videos_and_others_single_frames(tmp_path):
     read_coco(path)
 
 
-@pytest.mark.parametrize("content, text", [
+@pytest.mark.parametrize(
+  "content, text",
+  [
     ([], "not a COCO-style JSON"),
     ({"annotations": []}, r"not a COCO-style JSON .*'images'"),
     ({"images": []}, "no videos and no images"),
-    ({"images": [{"id": 1, "file_name": "x.jpg", "height": 6, "width": 8}]},
-     "no frame x.jpg in .*--images DIR"),
-])
+    (
+      {"images": [{"id": 1, "file_name": "x.jpg", "height": 6, "width": 8}]},
+      "no frame x.jpg in .*--images DIR",
+    ),
+  ],
+)
 def test_other_files_are_refused(tmp_path, content, text):
   path = tmp_path / "x.json"
   path.write_text(json.dumps(content))
@@ -140,7 +168,8 @@ def test_other_files_are_refused(tmp_path, content, text):
 
 def test_more_objects_than_labels_are_refused(tmp_path):
   content = {
-      "images": [{"id": 1, "file_name": "x.jpg", "height": 6, "width": 8}],
-      "annotations": [{"image_id": 1, "segmentation": []}] * 255}
+    "images": [{"id": 1, "file_name": "x.jpg", "height": 6, "width": 8}],
+    "annotations": [{"image_id": 1, "segmentation": []}] * 255,
+  }
   with pytest.raises(ValueError, match="video x has 255 objects"):
     read_coco(write(tmp_path / "x.json", content, ["x.jpg"]))

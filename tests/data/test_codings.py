@@ -17,8 +17,7 @@ def encoded(pixels, kind="PNG"):
 
 def test_later_layers_lie_on_top_and_half_is_the_threshold():
   files = [encoded([[0, 127, 128, 255]]), encoded([[0, 0, 0, 255]], "BMP")]
-  np.testing.assert_array_equal(
-      CODINGS["layers"](files, (), "a"), [[0, 0, 1, 2]])
+  np.testing.assert_array_equal(CODINGS["layers"](files, (), "a"), [[0, 0, 1, 2]])
 
 
 def test_layers_of_several_sizes_are_refused():
@@ -29,10 +28,12 @@ def test_layers_of_several_sizes_are_refused():
 def test_values_are_greys_or_colours_and_others_are_background():
   grey = encoded([[7, 0, 9, 8]], "PPM")
   np.testing.assert_array_equal(
-      CODINGS["values"]([grey], (0, 9, 7), "a"), [[2, 0, 1, 0]])
+    CODINGS["values"]([grey], (0, 9, 7), "a"), [[2, 0, 1, 0]]
+  )
   color = encoded([[[255, 255, 255], [1, 2, 3], [3, 2, 1]]], "PPM")
   np.testing.assert_array_equal(
-      CODINGS["values"]([color], (0xFFFFFF, 0x010203), "a"), [[0, 1, 0]])
+    CODINGS["values"]([color], (0xFFFFFF, 0x010203), "a"), [[0, 1, 0]]
+  )
 
 
 @pytest.mark.parametrize("coding", CODINGS)

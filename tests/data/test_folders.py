@@ -27,9 +27,12 @@ def test_2016_merges_objects_and_void(davis, tree):
 
 def test_the_pair_lists_of_2016_are_read(davis):
   (davis / "ImageSets/480p").mkdir()
-  (davis / "ImageSets/480p/val.txt").write_text("".join(
+  (davis / "ImageSets/480p/val.txt").write_text(
+    "".join(
       f"/JPEGImages/480p/video2/{t:05}.jpg /Annotations/480p/video2/{t:05}.png\n"
-      for t in range(6)))
+      for t in range(6)
+    )
+  )
   assert [v.name for v in DavisFolder(str(davis), "val", 2016)] == ["video2"]
 
 
@@ -83,12 +86,15 @@ def test_a_mask_or_frame_of_another_size_is_named(davis, tree):
     video.frame(2)
 
 
-@pytest.mark.parametrize("fields, message", [
+@pytest.mark.parametrize(
+  "fields, message",
+  [
     ({"root": "absent"}, r"root: no folder .*absent.*Expected the DAVIS layout"),
     ({"resolution": "1080p"}, r"resolution: no folder .*holds \['480p'\]"),
     ({"subset": "trian"}, r"subset: no list 'trian'.*2017/train\.txt"),
     ({"year": 2018}, r"year: got 2018"),
-])
+  ],
+)
 def test_wrong_arguments_list_what_there_is(davis, fields, message):
   with pytest.raises(ValueError, match=message):
     DavisFolder(**({"root": str(davis)} | fields))

@@ -46,7 +46,8 @@ def test_black_and_white_masks_become_zero_and_one(mode):
 def test_grey_ids_keep_their_values_and_void():
   ids = np.array([[0, 1, 255]], np.uint8)
   np.testing.assert_array_equal(
-      images.decode_labels(encoded(Image.fromarray(ids)), "m"), ids)
+    images.decode_labels(encoded(Image.fromarray(ids)), "m"), ids
+  )
   wide = Image.fromarray(ids.astype(np.uint16))
   np.testing.assert_array_equal(images.decode_labels(encoded(wide), "m"), ids)
 
@@ -57,7 +58,8 @@ def test_labels_that_are_no_ids_are_refused_with_the_remedy():
     images.decode_labels(encoded(colors), "m.png")
   with pytest.raises(ValueError, match=r"m\.png: object id 300 in a 16-bit"):
     images.decode_labels(
-        encoded(Image.fromarray(np.array([[0, 300]], np.uint16))), "m.png")
+      encoded(Image.fromarray(np.array([[0, 300]], np.uint16))), "m.png"
+    )
   soft = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
   with pytest.raises(ValueError, match=r"m\.png: 256 different grey values.*nearest"):
     images.decode_labels(encoded(soft), "m.png")
@@ -71,7 +73,8 @@ def test_frames_of_every_kind_become_rgb():
   picture = Image.fromarray(grey)
   for mode in ("L", "RGB", "RGBA", "LA", "P"):
     np.testing.assert_array_equal(
-        images.decode_image(encoded(picture.convert(mode)), "f"), expected)
+      images.decode_image(encoded(picture.convert(mode)), "f"), expected
+    )
   deep = Image.fromarray(grey.astype(np.uint16) * 257)
   np.testing.assert_array_equal(images.decode_image(encoded(deep), "f"), expected)
 

@@ -62,8 +62,13 @@ def test_batches_carry_classes_that_fit_their_labels():
   """Whatever turns, moves and mirrors a picture, an instance keeps its class."""
   source = InMemory(SynthVos(0, 6, size=(48, 64), length=1, clutter=0.0))
   kinds = [set(source[i].classes.values()) for i in range(6)]
-  chain = (SampleFrame(), Resize((32, 40)), RandomFlip(), RandomAffine(),
-           LargestFirst(5))  # fmt: skip
+  chain = (
+    SampleFrame(),
+    Resize((32, 40)),
+    RandomFlip(),
+    RandomAffine(),
+    LargestFirst(5),
+  )
   (batch,) = batches([source], None, chain, batch_size=6, seed=0, num_steps=1)
   for picture, classes, name in zip(batch["labels"], batch["classes"], batch["names"]):
     shown = np.unique(picture)

@@ -7,14 +7,14 @@ import pytest
 
 from vosjax.data.memory import ArrayVideo
 from vosjax.data.pair_transforms import (
-    AddReferences,
-    AnyTarget,
-    CropScaleFlip,
-    EveryFrame,
-    Inner,
-    Jitter,
-    Target,
-    stretch,
+  AddReferences,
+  AnyTarget,
+  CropScaleFlip,
+  EveryFrame,
+  Inner,
+  Jitter,
+  Target,
+  stretch,
 )
 
 SIZE = (20, 30)
@@ -38,8 +38,7 @@ def sample(count, length=6, time=2, official=False, draws=200):
   transform = AddReferences(count, official)
   target = Target(make_video(length), time)
   return [
-      times(transform.random_map(target, np.random.default_rng(i)))
-      for i in range(draws)
+    times(transform.random_map(target, np.random.default_rng(i))) for i in range(draws)
   ]
 
 
@@ -49,13 +48,15 @@ def test_the_released_augmentation(golden):
   names = list(case["train_parameter_names"])
   augment = CropScaleFlip(tuple(case["small_size"].tolist()), official=True)
   for row, image, mask in zip(
-      case["train_parameters_f64"], case["train_images"], case["train_masks"]
+    case["train_parameters_f64"], case["train_images"], case["train_masks"]
   ):
     drawn = dict(zip(names, row))
     jitter = Jitter(
-        int(drawn["crop_y"]), int(drawn["crop_x"]), drawn["scale"],
-        bool(drawn["flip_draw"] > 0.5),
-    )  # fmt: skip
+      int(drawn["crop_y"]),
+      int(drawn["crop_x"]),
+      drawn["scale"],
+      bool(drawn["flip_draw"] > 0.5),
+    )
     found, found_mask = augment.apply(frame, labels, jitter)
     np.testing.assert_array_equal(found_mask, mask)
     np.testing.assert_array_equal(found, image)
@@ -159,9 +160,7 @@ def test_frames_without_annotation_are_passed_over():
 def test_a_pass_shows_every_frame_once():
   source = EveryFrame([make_video(3, "a"), make_video(1, "b"), make_video(2, "c")])
   names = [source[i].name for i in range(len(source))]
-  assert names == [
-      "a/00000", "a/00001", "a/00002", "b/00000", "c/00000", "c/00001"
-  ]  # fmt: skip
+  assert names == ["a/00000", "a/00001", "a/00002", "b/00000", "c/00000", "c/00001"]
   for index in (-1, 6):
     with pytest.raises(IndexError):
       source[index]

@@ -59,7 +59,8 @@ def test_labels_lie_on_the_objects(source):
     # The green that surrounds the objects in their pictures stays behind.
     assert (frames[..., 1] > 120).mean() < 0.01
     assert 0 < labels.max() <= 5 and sorted(set(np.unique(labels[0])) - {0}) == list(
-        range(1, labels[0].max() + 1))
+      range(1, labels[0].max() + 1)
+    )
 
 
 def test_objects_move_and_the_background_stays(source):
@@ -68,16 +69,25 @@ def test_objects_move_and_the_background_stays(source):
     frames, labels = source[index].clip(0, 6)
     moved.append((labels[0] != labels[5]).mean())
     never = (labels == 0).all(axis=0)
-    far = np.lib.stride_tricks.sliding_window_view(
-        np.pad(never, 2), (5, 5)).all(axis=(2, 3))
+    far = np.lib.stride_tricks.sliding_window_view(np.pad(never, 2), (5, 5)).all(
+      axis=(2, 3)
+    )
     np.testing.assert_array_equal(frames[0][far], frames[5][far])
   assert np.mean(moved) > 0.02
 
 
 def test_objects_travel_the_farther_the_faster_they_are(source):
   def travel(speed):
-    videos = PastedVos(source.objects, source.backgrounds, 1, 8, size=SIZE, length=6,
-                       max_objects=1, speed=speed)
+    videos = PastedVos(
+      source.objects,
+      source.backgrounds,
+      1,
+      8,
+      size=SIZE,
+      length=6,
+      max_objects=1,
+      speed=speed,
+    )
     ways = []
     for index in range(len(videos)):
       _, labels = videos[index].clip(0, 6)
@@ -92,8 +102,9 @@ def test_objects_travel_the_farther_the_faster_they_are(source):
 def test_one_to_max_objects_are_pasted(source):
   counts = {source[i].labels(0).max() for i in range(12)}
   assert min(counts) == 1 and max(counts) >= 3
-  one = PastedVos(source.objects, source.backgrounds, 3, 6, size=SIZE, length=1,
-                  max_objects=1)
+  one = PastedVos(
+    source.objects, source.backgrounds, 3, 6, size=SIZE, length=1, max_objects=1
+  )
   assert {one[i].labels(0).max() for i in range(6)} == {1}
 
 

@@ -42,7 +42,8 @@ def test_a_change_waits_for_the_picture_too():
   changed = change_each(pictures, lambda t, x: x[:2, :3] + np.uint8(10 * t), (2, 3))
   assert changed.shape == (3, 2, 3) and read == []
   np.testing.assert_array_equal(
-      np.asarray(changed), np.full((3, 2, 3), [[[0]], [[11]], [[22]]]))
+    np.asarray(changed), np.full((3, 2, 3), [[[0]], [[11]], [[22]]])
+  )
   assert read == [0, 1, 2]
 
 
@@ -96,8 +97,9 @@ def test_a_clip_asks_its_video_for_each_picture_once():
   assert video.asked == [("labels", 1)]
   np.testing.assert_array_equal(np.asarray(clip["frames"])[:, 0, 0, 0], [1, 2])
   np.asarray(clip["labels"])
-  assert sorted(video.asked) == sorted([*zip(["frame"] * 2, [1, 2]), ("labels", 1),
-                                        ("labels", 2)])
+  assert sorted(video.asked) == sorted(
+    [*zip(["frame"] * 2, [1, 2]), ("labels", 1), ("labels", 2)]
+  )
 
 
 def test_a_video_may_offer_more_than_it_must():
@@ -113,9 +115,13 @@ def test_a_video_may_offer_more_than_it_must():
 def test_videos_of_files_offer_pictures_and_know_their_size_undecoded(davis):
   folder = DavisFolder(str(davis))[1]
   stored = tuple(
-      EncodedFrame(path.stem, path.read_bytes(), b"") for path in folder.frame_files)
+    EncodedFrame(path.stem, path.read_bytes(), b"") for path in folder.frame_files
+  )
   videos = [
-      folder, ClipView(folder, tuple(range(6))), PreparedVideo("v", stored, "here")]
+    folder,
+    ClipView(folder, tuple(range(6))),
+    PreparedVideo("v", stored, "here"),
+  ]
   for video in videos:
     assert isinstance(picture(video, 2), Image.Image)
     np.testing.assert_array_equal(picture(video, 2), folder.frame(2))

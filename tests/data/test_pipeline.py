@@ -8,8 +8,13 @@ from vosjax.data import pipeline, transforms
 from vosjax.data.folders import DavisFolder, FolderVideo
 from vosjax.data.recycling import Recycler
 
-CHAIN = (transforms.SampleClip(3), transforms.Resize((12, 16)),
-         transforms.ChooseObject(5), transforms.RandomZoom(), transforms.RandomFlip())
+CHAIN = (
+  transforms.SampleClip(3),
+  transforms.Resize((12, 16)),
+  transforms.ChooseObject(5),
+  transforms.RandomZoom(),
+  transforms.RandomFlip(),
+)
 
 
 def address(array):
@@ -57,8 +62,11 @@ def test_shards_together_are_the_batches_of_one_process(davis):
 
 
 def test_repeated_videos_are_cut_and_augmented_anew(davis):
-  names = [name for batch in run(DavisFolder(str(davis)), num_steps=20)
-           for name in batch["names"]]
+  names = [
+    name
+    for batch in run(DavisFolder(str(davis)), num_steps=20)
+    for name in batch["names"]
+  ]
   assert len(set(names)) > 8
 
 
@@ -87,8 +95,9 @@ def test_weights_without_replacement_share_an_epoch_and_repeat_nothing():
 
 
 def test_replacement_draws_more_samples_than_there_are_videos():
-  order = pipeline.Order((4, 2), weights=(1.0, 3.0), replacement=True,
-                         samples_per_epoch=3000)
+  order = pipeline.Order(
+    (4, 2), weights=(1.0, 3.0), replacement=True, samples_per_epoch=3000
+  )
   counts = collections.Counter(drawn(order))
   assert len(counts) == 6
   assert abs(sum(counts[1, i] for i in range(2)) / 3000 - 0.75) < 0.03
@@ -111,13 +120,16 @@ class Unusable:
 def test_unfit_videos_give_way_and_are_named_when_nothing_else_is_left(davis):
   good = DavisFolder(str(davis))
   mixed = [*good, Unusable(), Unusable()]
-  batches = list(pipeline.batches([mixed], None, CHAIN, batch_size=3, seed=0,
-                                  num_steps=4))
+  batches = list(
+    pipeline.batches([mixed], None, CHAIN, batch_size=3, seed=0, num_steps=4)
+  )
   assert {name.split("/")[0] for b in batches for name in b["names"]} <= {
-      video.name for video in good}
+    video.name for video in good
+  }
   with pytest.raises(ValueError, match=r"too short or show no object.*\['empty'\]"):
-    list(pipeline.batches([[Unusable()]], None, CHAIN, batch_size=1, seed=0,
-                          num_steps=1))
+    list(
+      pipeline.batches([[Unusable()]], None, CHAIN, batch_size=1, seed=0, num_steps=1)
+    )
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
@@ -146,15 +158,21 @@ def test_clips_of_different_sizes_ask_for_resize(davis, tmp_path):
       return small[0].labels(index)[:, :20]
 
   with pytest.raises(ValueError, match=r"different shapes.*Add Resize"):
-    list(pipeline.batches([small, [Cropped()]], None, chain, batch_size=2, seed=0,
-                          num_steps=1))
+    list(
+      pipeline.batches(
+        [small, [Cropped()]], None, chain, batch_size=2, seed=0, num_steps=1
+      )
+    )
 
 
-@pytest.mark.parametrize("options, message", [
+@pytest.mark.parametrize(
+  "options, message",
+  [
     ({"shard": (2, 2)}, "shard: got"),
     ({"batch_size": 0}, "batch_size: got 0"),
     ({"samples_per_epoch": 9}, "samples_per_epoch: got 9 with 4 videos"),
-])
+  ],
+)
 def test_impossible_requests_are_refused(davis, options, message):
   with pytest.raises(ValueError, match=message):
     run(DavisFolder(str(davis)), **options)
@@ -170,7 +188,8 @@ def test_a_batch_that_is_kept_is_not_written_again(davis):
   source = DavisFolder(str(davis))
   kept, copies = [], []
   for batch in pipeline.batches(
-      [source], None, CHAIN, batch_size=2, seed=7, num_steps=12):
+    [source], None, CHAIN, batch_size=2, seed=7, num_steps=12
+  ):
     kept.append(batch)
     copies.append(batch | {k: batch[k].copy() for k in ("frames", "labels")})
   assert_same(kept, copies)
@@ -192,10 +211,12 @@ def test_batches_are_made_in_the_memory_of_one_recycler(davis, monkeypatch):
 
   monkeypatch.setattr(pipeline, "Recycler", Spy)
   places = {
-      address(batch[kind])
-      for batch in pipeline.batches(
-          [DavisFolder(str(davis))], None, CHAIN, batch_size=2, seed=7, num_steps=40)
-      for kind in ("frames", "labels")}
+    address(batch[kind])
+    for batch in pipeline.batches(
+      [DavisFolder(str(davis))], None, CHAIN, batch_size=2, seed=7, num_steps=40
+    )
+    for kind in ("frames", "labels")
+  }
   assert len(made) == 1 and len(made[0]) == 2 * 40
   assert places == set(made[0]) and len(places) < 40
 
@@ -204,6 +225,7 @@ def test_frames_are_decoded_once_and_only_for_their_batch(davis, monkeypatch):
   decoded = []
   picture = FolderVideo.picture
   monkeypatch.setattr(
-      FolderVideo, "picture", lambda self, t: decoded.append(t) or picture(self, t))
+    FolderVideo, "picture", lambda self, t: decoded.append(t) or picture(self, t)
+  )
   assert len(run(DavisFolder(str(davis)), num_steps=3)) == 3
   assert len(decoded) == 3 * 2 * 3  # steps, clips, frames

@@ -44,9 +44,15 @@ def test_rows_that_are_filtered_are_left_to_pillow():
 
   def stored(kind_of_filter):
     rows = zlib.compress(bytes([kind_of_filter, 1, 2, 3]) * 4)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*parts) for parts in (
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+      chunk(*parts)
+      for parts in (
         (b"IHDR", struct.pack(">IIBBBBB", 3, 4, 8, 3, 0, 0, 0)),
-        (b"PLTE", bytes(range(30))), (b"IDAT", rows), (b"IEND", b"")))
+        (b"PLTE", bytes(range(30))),
+        (b"IDAT", rows),
+        (b"IEND", b""),
+      )
+    )
 
   np.testing.assert_array_equal(decode_indices(stored(0)), [[1, 2, 3]] * 4)
   assert np.asarray(Image.open(io.BytesIO(stored(1))))[0].tolist() == [1, 3, 6]

@@ -19,7 +19,7 @@ def msra(tmp_path):
   for k, name in enumerate(("7", "12", "x.1")):
     Image.new("RGB", SIZE[::-1], (40 * k, 10, 10)).save(tmp_path / f"{name}.jpg")
     mask = np.zeros(SIZE, np.uint8)
-    mask[2:9, k:k + 8], mask[9, k:k + 8], mask[10, k:k + 8] = 255, 128, 127
+    mask[2:9, k : k + 8], mask[9, k : k + 8], mask[10, k : k + 8] = 255, 128, 127
     Image.fromarray(mask).save(tmp_path / f"{name}.png")
   (tmp_path / "._7.jpg").write_bytes(b"left by an unpacker")
   return tmp_path
@@ -46,11 +46,14 @@ def test_a_source_keeps_no_pictures(msra):
 
 
 def test_stills_go_through_the_pipeline(msra):
-  steps = [transforms.SampleClip(1, 10), transforms.Resize((8, 8)),
-           transforms.ChooseObject(5)]
+  steps = [
+    transforms.SampleClip(1, 10),
+    transforms.Resize((8, 8)),
+    transforms.ChooseObject(5),
+  ]
   batches = pipeline.batches(
-      [StillsFolder(str(msra), str(msra))], None, steps, batch_size=3, seed=0,
-      num_steps=1)
+    [StillsFolder(str(msra), str(msra))], None, steps, batch_size=3, seed=0, num_steps=1
+  )
   [batch] = list(batches)
   assert batch["frames"].shape == (3, 1, 8, 8, 3)
   assert batch["labels"].max() == 1 and len(set(batch["names"])) == 3

@@ -13,9 +13,15 @@ LENGTH = 20
 @pytest.fixture(scope="module")
 def source():
   return SynthVos(
-      1, 8, size=(48, 64), length=LENGTH, max_objects=1, clutter=0.0, void=0.0,
-      strangers=2,
-  )  # fmt: skip
+    1,
+    8,
+    size=(48, 64),
+    length=LENGTH,
+    max_objects=1,
+    clutter=0.0,
+    void=0.0,
+    strangers=2,
+  )
 
 
 def strangers(video):

@@ -9,16 +9,21 @@ from vosjax.data import images, throughput
 def test_clips_are_timed_beside_their_pictures(monkeypatch):
   wall, cpu = itertools.count(), itertools.count(step=2)
   now = types.SimpleNamespace(  # every span takes one second of two processors
-      perf_counter=lambda: next(wall), process_time=lambda: next(cpu))
+    perf_counter=lambda: next(wall), process_time=lambda: next(cpu)
+  )
   monkeypatch.setattr(throughput, "time", now)
   result = throughput.measure((40, 64), steps=2, rounds=1)
   frames = 2 * throughput.BATCH_SIZE * throughput.CLIP_LENGTH
   for case in ("own size", "half size"):
     assert result[case] == {
-        "pipeline": frames, "decoder": frames, "resizer": frames,
-        "fraction_of_decoder": 1.0, "fraction_of_resizer": 1.0,
-        "cpu_fraction_of_decoder": 1.0, "cpu_fraction_of_resizer": 1.0,
-    }  # fmt: skip
+      "pipeline": frames,
+      "decoder": frames,
+      "resizer": frames,
+      "fraction_of_decoder": 1.0,
+      "fraction_of_resizer": 1.0,
+      "cpu_fraction_of_decoder": 1.0,
+      "cpu_fraction_of_resizer": 1.0,
+    }
   lines = throughput.table(result).splitlines()
   assert lines[1].split() == ["pipeline", "64", "64"]
   assert lines[-1].split() == ["cpu", "fraction", "of", "resizer", "1.00", "1.00"]
@@ -26,11 +31,13 @@ def test_clips_are_timed_beside_their_pictures(monkeypatch):
 
 def test_fractions_are_of_what_the_pipeline_takes(monkeypatch, tmp_path):
   source = throughput.draw_folder(tmp_path, size=(40, 64), videos=2, length=9)
-  pictures = itertools.cycle([
-      throughput._Seconds(1.0, 2.0), throughput._Seconds(3.0, 4.0)])  # with resizing
+  pictures = itertools.cycle(
+    [throughput._Seconds(1.0, 2.0), throughput._Seconds(3.0, 4.0)]
+  )  # with resizing
   monkeypatch.setattr(throughput, "_time_pictures", lambda *_: next(pictures))
   monkeypatch.setattr(
-      throughput, "_time_pipeline", lambda *_: throughput._Seconds(4.0, 8.0))
+    throughput, "_time_pipeline", lambda *_: throughput._Seconds(4.0, 8.0)
+  )
   result = throughput.measure_folder(source, (20, 32), steps=1, rounds=3)
   assert result["pipeline"] == 8.0 and result["decoder"] == 32.0
   assert result["fraction_of_decoder"] == 0.25
@@ -43,11 +50,13 @@ def test_all_pictures_are_decoded_while_the_clock_runs(monkeypatch, tmp_path):
   source = throughput.draw_folder(tmp_path, size=(40, 64), videos=2, length=9)
   events = []
   now = types.SimpleNamespace(
-      perf_counter=lambda: events.append("clock") or 0.0, process_time=lambda: 0.0)
+    perf_counter=lambda: events.append("clock") or 0.0, process_time=lambda: 0.0
+  )
   monkeypatch.setattr(throughput, "time", now)
   decode = images.read_picture
   monkeypatch.setattr(
-      images, "read_picture", lambda path: events.append("frame") or decode(path))
+    images, "read_picture", lambda path: events.append("frame") or decode(path)
+  )
   throughput._time_pictures(source, 20, None)
   assert events == ["clock", *["frame"] * 20, "clock"]
 

@@ -43,13 +43,21 @@ def clip(labels: np.ndarray, seed: int = 0) -> Clip:
 
 
 def draws(transform, element, count=200):
-  return [transform.random_map(element, np.random.default_rng(i))
-          for i in range(count)]
+  return [transform.random_map(element, np.random.default_rng(i)) for i in range(count)]
 
 
 def test_clips_start_uniformly_where_an_object_shows_and_enough_frames_follow():
-  video = Frames([with_object(101), with_object(100), None, with_object(240),
-                  with_object(150, label=255), with_object(150), with_object(150)])
+  video = Frames(
+    [
+      with_object(101),
+      with_object(100),
+      None,
+      with_object(240),
+      with_object(150, label=255),
+      with_object(150),
+      with_object(150),
+    ]
+  )
   starts = [c["frames"][0][0, 0, 0] for c in draws(transforms.SampleClip(3), video)]
   assert set(starts) == {0, 3}  # 1: too small, 2: none, 4: void, 5 and 6: too late
   assert 70 < starts.count(0) < 130
@@ -58,7 +66,8 @@ def test_clips_start_uniformly_where_an_object_shows_and_enough_frames_follow():
 def test_a_clip_is_consecutive_decodes_nothing_else_and_says_where_it_is_from():
   video = Frames([with_object(0), with_object(150), None, with_object(150, 3)])
   sampled = transforms.SampleClip(2, first=True).random_map(
-      video, np.random.default_rng(0))
+    video, np.random.default_rng(0)
+  )
   assert sampled["name"] == "memory/1" and video.decoded == []
   frames = np.asarray(sampled["frames"])
   assert video.decoded == [1, 2]
@@ -88,8 +97,10 @@ def test_one_large_enough_object_becomes_one_and_all_else_background():
   smallest = transforms.ChooseObject(25, smallest_id=True)
   for result in draws(smallest, clip(labels)):
     np.testing.assert_array_equal(result["labels"], labels == 2)
-  assert transforms.ChooseObject(200).random_map(
-      clip(labels), np.random.default_rng(0)) is None
+  assert (
+    transforms.ChooseObject(200).random_map(clip(labels), np.random.default_rng(0))
+    is None
+  )
 
 
 def test_several_objects_are_renumbered_from_one():
@@ -111,7 +122,8 @@ def test_flip_mirrors_columns_of_frames_and_labels_half_of_the_time():
   assert 70 < len(flipped) < 130
   np.testing.assert_array_equal(flipped[0]["labels"][0, 0], [5, 4, 3, 2, 1, 0])
   np.testing.assert_array_equal(
-      flipped[0]["frames"][0, 2, 0], original["frames"][0, 2, 5])
+    flipped[0]["frames"][0, 2, 0], original["frames"][0, 2, 5]
+  )
 
 
 def zoomed_by_hand(image: np.ndarray, scale: float, nearest: bool) -> np.ndarray:
@@ -128,8 +140,10 @@ def zoomed_by_hand(image: np.ndarray, scale: float, nearest: bool) -> np.ndarray
     at = np.clip(at, 0, size - 1)
     low = np.floor(at).astype(int)
     part = (at - low).reshape((-1,) + (1,) * (out.ndim - 1 - axis))
-    out = (np.take(out, low, axis) * (1 - part)
-           + np.take(out, np.minimum(low + 1, size - 1), axis) * part)
+    out = (
+      np.take(out, low, axis) * (1 - part)
+      + np.take(out, np.minimum(low + 1, size - 1), axis) * part
+    )
   return out
 
 
@@ -153,10 +167,13 @@ def test_zoom_scales_frame_l_by_g_to_the_power_l_plus_one():
   for t in range(3):
     scale = 1.08 ** (t + 1)
     np.testing.assert_allclose(
-        result["frames"][t], zoomed_by_hand(original["frames"][t], scale, False),
-        atol=1.01)
+      result["frames"][t],
+      zoomed_by_hand(original["frames"][t], scale, False),
+      atol=1.01,
+    )
     np.testing.assert_array_equal(
-        result["labels"][t], zoomed_by_hand(original["labels"][t], scale, True))
+      result["labels"][t], zoomed_by_hand(original["labels"][t], scale, True)
+    )
 
 
 def test_resize_averages_frames_and_never_mixes_labels():
@@ -173,26 +190,34 @@ def test_resize_averages_frames_and_never_mixes_labels():
 @pytest.mark.parametrize("size", [(4, 6)])
 def test_resize_to_the_same_size_changes_nothing(size):
   original = clip(np.zeros((1, *size), np.uint8))
-  assert transforms.Resize(size).random_map(
-      original, np.random.default_rng(0)) is original
+  assert (
+    transforms.Resize(size).random_map(original, np.random.default_rng(0)) is original
+  )
 
 
 CHANGES = (
-    transforms.RandomFlip(1.0), transforms.Resize((11, 19)), transforms.ChooseObject(5),
-    transforms.RandomFlip(1.0), transforms.RandomZoom(1.0),
-    transforms.ChooseObjects(2, 5), transforms.Resize((9, 8)),
+  transforms.RandomFlip(1.0),
+  transforms.Resize((11, 19)),
+  transforms.ChooseObject(5),
+  transforms.RandomFlip(1.0),
+  transforms.RandomZoom(1.0),
+  transforms.ChooseObjects(2, 5),
+  transforms.Resize((9, 8)),
 )
 
 
 @pytest.mark.parametrize("count", range(1, len(CHANGES) + 1))
 def test_what_is_changed_while_it_is_decoded_equals_what_is_changed_afterwards(
-    davis, count
+  davis, count
 ):
   """Undecoded pictures pass from Pillow to Pillow, and arrays are arrays in between."""
   sampled = transforms.SampleClip(3, 5).random_map(
-      DavisFolder(str(davis))[1], np.random.default_rng(0))
-  lazy, eager = sampled, sampled | {
-      kind: np.asarray(sampled[kind]) for kind in ("frames", "labels")}
+    DavisFolder(str(davis))[1], np.random.default_rng(0)
+  )
+  lazy, eager = (
+    sampled,
+    sampled | {kind: np.asarray(sampled[kind]) for kind in ("frames", "labels")},
+  )
   for i, change in enumerate(CHANGES[:count]):
     lazy = change.random_map(lazy, np.random.default_rng(i))
     eager = change.random_map(eager, np.random.default_rng(i))
@@ -207,10 +232,12 @@ def test_the_labels_of_a_start_are_decoded_once(monkeypatch):
   asked = []
   labels = Frames.labels
   monkeypatch.setattr(
-      Frames, "labels", lambda self, t: asked.append(t) or labels(self, t))
+    Frames, "labels", lambda self, t: asked.append(t) or labels(self, t)
+  )
   video = Frames([with_object(100)] * 4)
   clip = transforms.SampleClip(3, 50, first=True).random_map(
-      video, np.random.default_rng(0))
+    video, np.random.default_rng(0)
+  )
   clip = transforms.ChooseObject().random_map(clip, np.random.default_rng(0))
   np.asarray(clip["labels"])
   assert asked == [0, 1, 2]

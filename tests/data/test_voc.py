@@ -10,12 +10,12 @@ from PIL import Image
 
 from vosjax.data.sources import Source
 from vosjax.data.voc import (
-    CLASSES,
-    AugmentedVocFolder,
-    SbdFolder,
-    VocFolder,
-    class_numbers,
-    keep_classes,
+  CLASSES,
+  AugmentedVocFolder,
+  SbdFolder,
+  VocFolder,
+  class_numbers,
+  keep_classes,
 )
 
 SIZE = (12, 16)
@@ -33,9 +33,12 @@ def voc(tmp_path):
   """Two pictures: a dog beside a person with void between, and one train."""
   (tmp_path / "JPEGImages").mkdir()
   maps = {
-      "2007_000032": [(np.s_[2:8, 1:6], 1, 12), (np.s_[2:8, 7:12], 2, 15),
-                      (np.s_[2:8, 6], 255, 255)],
-      "2007_000033": [(np.s_[:5], 1, 19), (np.s_[0, 0], 1, 3)],  # one pixel amiss
+    "2007_000032": [
+      (np.s_[2:8, 1:6], 1, 12),
+      (np.s_[2:8, 7:12], 2, 15),
+      (np.s_[2:8, 6], 255, 255),
+    ],
+    "2007_000033": [(np.s_[:5], 1, 19), (np.s_[0, 0], 1, 3)],  # one pixel amiss
   }
   for name, parts in maps.items():
     Image.new("RGB", SIZE[::-1]).save(tmp_path / f"JPEGImages/{name}.jpg")
@@ -110,12 +113,17 @@ def save_sbd(root, name, labels, classes):
   for k in range(len(classes)):
     outlines[k, 0] = scipy.sparse.csc_matrix(labels == k + 1, dtype=float)
   for folder, key, fields in (
-      ("inst", "GTinst", {"Categories": np.array(classes, float)[:, None]}),
-      ("cls", "GTcls", {"CategoriesPresent": np.array(classes, float)[:, None]})):
+    ("inst", "GTinst", {"Categories": np.array(classes, float)[:, None]}),
+    ("cls", "GTcls", {"CategoriesPresent": np.array(classes, float)[:, None]}),
+  ):
     (root / folder).mkdir(parents=True, exist_ok=True)
-    scipy.io.savemat(root / f"{folder}/{name}.mat", {
+    scipy.io.savemat(
+      root / f"{folder}/{name}.mat",
+      {
         key: {"Segmentation": labels, "Boundaries": outlines, **fields},
-    }, do_compression=True)
+      },
+      do_compression=True,
+    )
   (root / "img").mkdir(exist_ok=True)
   Image.new("RGB", SIZE[::-1]).save(root / f"img/{name}.jpg")
 
@@ -157,5 +165,8 @@ def test_the_augmented_set_leaves_val_out_and_prefers_voc(voc, sbd):
   (voc / "ImageSets/Segmentation/train.txt").write_text("2007_000033\n")
   source = AugmentedVocFolder(str(voc), str(sbd))
   assert [still.name for still in source] == [
-      "2007_000033", "2008_000002", "2008_000007"]
+    "2007_000033",
+    "2008_000002",
+    "2008_000007",
+  ]
   assert source[0].classes == {1: 19} and source[2].classes == {1: 4}

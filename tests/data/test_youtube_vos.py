@@ -69,7 +69,7 @@ def test_videos_without_annotations_are_left_out_unless_they_are_wanted(youtube_
 
 
 def test_videos_may_lie_deeper_and_frames_be_numbered_without_zeros(
-    youtube_vos, tmp_path
+  youtube_vos, tmp_path
 ):
   train = youtube_vos / "train"
   for folder, suffix in (("JPEGImages", "jpg"), ("Annotations", "png")):
@@ -80,7 +80,11 @@ def test_videos_may_lie_deeper_and_frames_be_numbered_without_zeros(
       path.rename(path.with_name(f"cat_{t + 8}.{suffix}"))
   source = YoutubeVosFolder(str(youtube_vos))
   assert [video.name for video in source] == [
-      "cat/0001/002", "video1", "video2", "video3"]
+    "cat/0001/002",
+    "video1",
+    "video2",
+    "video3",
+  ]
   assert source[0].frame_names == tuple(f"cat_{n}" for n in range(8, 14))
   listed = tmp_path / "list.txt"
   listed.write_text("cat/0001/002\n")

@@ -13,12 +13,17 @@ LENGTH = 5
 
 SMALL = {"backbone": "resnet18", "width": 4}
 FIELDS = {
-    "cosnet": SMALL | {
-        "features": 8, "branch_features": 4, "rates": (1, 2), "size": None,
-        "num_references": 3},
-    "ris": {"channels": 4, "num_convolutions": 2, "num_objects": 4},
-    "rsis": SMALL | {"features": 16, "num_objects": 4, "num_classes": 3},
-    "rvos": SMALL | {"features": 16, "num_objects": 4},
+  "cosnet": SMALL
+  | {
+    "features": 8,
+    "branch_features": 4,
+    "rates": (1, 2),
+    "size": None,
+    "num_references": 3,
+  },
+  "ris": {"channels": 4, "num_convolutions": 2, "num_objects": 4},
+  "rsis": SMALL | {"features": 16, "num_objects": 4, "num_classes": 3},
+  "rvos": SMALL | {"features": 16, "num_objects": 4},
 }
 
 

@@ -74,7 +74,8 @@ def test_objects_may_come_at_any_time(one_shot, frames, first, at_once, batches)
 
 
 def test_what_comes_with_a_frame_is_asked_for_when_its_turn_has_come(
-    one_shot, frames, first, at_once):
+  one_shot, frames, first, at_once
+):
   segmenter, known = vosjax.VideoSegmenter(*one_shot), []
 
   def given():
@@ -107,7 +108,8 @@ def test_frames_before_a_broken_one_are_segmented(one_shot, frames, first, at_on
 
 @pytest.mark.parametrize("references", [0, 1, 2, "all"])
 def test_batches_are_full_where_frames_wait_for_their_turn(
-    references, small, frames, at_once, batches):
+  references, small, frames, at_once, batches
+):
   segmenter = vosjax.VideoSegmenter(*small("cosnet"), references=references)
   list(segmenter.run(frames))
   at_once = min(len(frames), at_once)
@@ -116,9 +118,11 @@ def test_batches_are_full_where_frames_wait_for_their_turn(
 
 @pytest.mark.parametrize(("references", "fine"), [(0, 3), (1, 2), ("all", 0)])
 def test_frames_that_need_no_broken_one_are_segmented(
-    references, fine, small, frames, at_once):
+  references, fine, small, frames, at_once
+):
   segmenter = vosjax.VideoSegmenter(
-      *small("cosnet"), references=references, reference_policy="consecutive")
+    *small("cosnet"), references=references, reference_policy="consecutive"
+  )
   results = segmenter.run(Broken(frames))
   for t in range(fine):
     assert (next(results).frame == frames[t]).all()
@@ -222,7 +226,6 @@ def test_frames_do_not_stay(name, small, frames):
   alive = {}
 
   class Decoded(list):
-
     def __getitem__(self, index):
       frame = np.array(frames[index % len(frames)])
       alive[index] = weakref.finalize(frame, alive.pop, index)
@@ -246,7 +249,8 @@ def test_the_benchmark_compares_batches_with_single_frames(monkeypatch):
   monkeypatch.setattr(programs, "encode_each", recorded)
   monkeypatch.setattr(benchmark, "_median_seconds", three_seconds)
   result = benchmark.measure(
-      "ris", size=(16, 16), frames=3, channels=2, num_convolutions=1)
+    "ris", size=(16, 16), frames=3, channels=2, num_convolutions=1
+  )
   assert result["frames_at_once"] == programs.frames_at_once(3) == 2
   assert set(asked) == {(2, 1), (2, 2)}  # the same frames both times
   assert result["encode_ms"] == result["encode_ms_in_run"] == 3000 / 2  # a frame

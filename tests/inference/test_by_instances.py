@@ -12,9 +12,11 @@ def row(sequence, k, region, contour):
 
 def test_objects_are_averaged_over_videos_of_as_many():
   rows = (
-      row("one", 1, 0.8, 0.6), row("pair", 1, 0.2, 0.3), row("pair", 2, 0.4, 0.5),
-      row("other", 1, 0.6, 0.7),
-  )  # fmt: skip
+    row("one", 1, 0.8, 0.6),
+    row("pair", 1, 0.2, 0.3),
+    row("pair", 2, 0.4, 0.5),
+    row("other", 1, 0.6, 0.7),
+  )
   result = Result("davis2017", "a rule", rows, {})
   found = result.by_instances()
   assert list(found) == [1, 2]

@@ -23,11 +23,11 @@ def scan(model, variables, frames, masks, recurrence):
   """What training would see: the probabilities of all frames after the first."""
   frames = frames[None] / jnp.float32(255)
   clip = models.unroll(
-      model, variables, frames, masks[None].astype(jnp.float32), recurrence=recurrence
+    model, variables, frames, masks[None].astype(jnp.float32), recurrence=recurrence
   )
   active = jnp.ones((1, len(masks)), bool)
   return jax.vmap(lambda logits: soft_aggregate(logits[None], active)[0])(
-      clip.predictions.logits[0]
+    clip.predictions.logits[0]
   )
 
 
@@ -55,8 +55,8 @@ def test_streaming_equals_the_scan(tiny, frames, first, recurrence):
 
 def test_recurrences_differ(tiny, frames, first):
   last = [
-      play(vosjax.VideoSegmenter(*tiny, recurrence=name), frames, first)[-1].probs
-      for name in ("aggregated", "fine", "coarse")
+    play(vosjax.VideoSegmenter(*tiny, recurrence=name), frames, first)[-1].probs
+    for name in ("aggregated", "fine", "coarse")
   ]
   assert np.abs(last[0] - last[1]).max() > 1e-3
   assert np.abs(last[1] - last[2]).max() > 1e-3
@@ -95,9 +95,7 @@ def test_void_is_no_object_and_counts_as_background(tiny, frames, first):
   assert given.object_ids == (1, 2, 3)
   np.testing.assert_array_equal(given.labels, first)
   results = [segmenter.step(frame) for frame in frames[1:]]
-  for result, plain in zip(
-      results, play(vosjax.VideoSegmenter(*tiny), frames, first)
-  ):
+  for result, plain in zip(results, play(vosjax.VideoSegmenter(*tiny), frames, first)):
     np.testing.assert_array_equal(result.probs, plain.probs)
   assert segmenter.step(frames[1], np.full(first.shape, 255)).object_ids == (1, 2, 3)
 

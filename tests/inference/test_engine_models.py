@@ -90,7 +90,8 @@ def test_cosnet_gives_its_own_probability(small, frames):
 
 @pytest.mark.parametrize(("name", "threshold"), [("rsis", 0.5), ("ris", 0.9)])
 def test_scores_end_the_list_of_objects_without_compiling(
-    name, threshold, small, frames, monkeypatch):
+  name, threshold, small, frames, monkeypatch
+):
   """With a bias that stops each frame somewhere else."""
   model, variables = small(name)
   head = "stop" if name == "rsis" else "score_head"
@@ -105,7 +106,8 @@ def test_scores_end_the_list_of_objects_without_compiling(
   traces = []
   segment = type(model).segment
   monkeypatch.setattr(
-      type(model), "segment", lambda *args: traces.append(1) or segment(*args))
+    type(model), "segment", lambda *args: traces.append(1) or segment(*args)
+  )
   segmenter = vosjax.VideoSegmenter(model, variables)
   probs, aux = by_hand(model, variables, frames)
   traces.clear()
@@ -162,8 +164,8 @@ def test_labels_mean_nothing_to_zero_shot_models(name, small, frames):
   assert not segmenter.one_shot
   labels = np.ones(frames.shape[1:3], np.int32)
   for caller, call in {
-      "start": lambda: segmenter.start(frames[0], labels),
-      "run": lambda: list(segmenter.run(frames, labels)),
+    "start": lambda: segmenter.start(frames[0], labels),
+    "run": lambda: list(segmenter.run(frames, labels)),
   }.items():
     with pytest.raises(ValueError, match=r"\(\): labels are given, but this model is"):
       call()
@@ -194,7 +196,8 @@ def test_run_equals_start_and_step_where_no_references_are_taken(name, small, fr
   options = {"references": 0} if name == "cosnet" else {}
   segmenter = vosjax.VideoSegmenter(*small(name), **options)
   for found, expected in zip(
-      segmenter.run(frames), play(segmenter, frames), strict=True):
+    segmenter.run(frames), play(segmenter, frames), strict=True
+  ):
     assert found.object_ids == expected.object_ids
     np.testing.assert_array_equal(found.labels, expected.labels)
 

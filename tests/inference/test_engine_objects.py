@@ -59,7 +59,7 @@ def compilations():
 
 
 def test_nothing_compiles_while_slots_are_free(
-    tiny, frames, first, traces, compilations
+  tiny, frames, first, traces, compilations
 ):
   model, variables = tiny
   model = model.clone(update_rate=0.123)  # no other test has compiled this one
@@ -107,11 +107,13 @@ def test_growth_changes_no_result(tiny, frames, first):
   for max_objects in (None, 3, 7):
     segmenter = vosjax.VideoSegmenter(*tiny, max_objects=max_objects)
     segmenter.start(frames[0], begun)
-    results.append([
+    results.append(
+      [
         segmenter.step(frames[1]),
         segmenter.step(frames[2], late),
         segmenter.step(frames[3]),
-    ])
+      ]
+    )
   for grown, *others in zip(*results):
     for other in others:
       assert grown.object_ids == other.object_ids
@@ -161,6 +163,4 @@ def test_an_added_object_begins_with_the_frame_given_last(tiny, frames, first):
   together = vosjax.VideoSegmenter(*tiny, max_objects=3)
   together.start(frames[0], first)
   for frame in frames[1:]:
-    np.testing.assert_array_equal(
-        added.step(frame).probs, together.step(frame).probs
-    )
+    np.testing.assert_array_equal(added.step(frame).probs, together.step(frame).probs)

@@ -34,7 +34,8 @@ def by_hand(rvos, frames):
     return jax.jit(lambda *args: model.apply(variables, *args, method=name))
 
   encode, begin, insert, segment, update = map(
-      method, ("encode", "begin", "insert", "segment", "update"))
+    method, ("encode", "begin", "insert", "segment", "update")
+  )
   active = jnp.ones((1, 4), bool)
 
   def run(masks, late):
@@ -54,7 +55,8 @@ def by_hand(rvos, frames):
 
 
 def test_late_objects_take_over_what_their_slot_has_gathered(
-    rvos, by_hand, frames, first):
+  rvos, by_hand, frames, first
+):
   begun, late = parts(first)
   new = np.array([[False, False, True, False]])
   expected = by_hand(split(begun), {2: (split(late), new)})
@@ -90,7 +92,8 @@ def test_ids_with_gaps_leave_their_slots_empty(rvos, by_hand, frames, first):
 
 
 def test_overlaps_go_to_older_objects_and_to_better_first_frames(
-    rvos, by_hand, frames, first):
+  rvos, by_hand, frames, first
+):
   begun, late = parts(first)
   new = np.array([[False, False, True, False]])
   probs = by_hand(split(begun), {2: (split(late), new)})

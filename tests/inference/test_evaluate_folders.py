@@ -50,16 +50,31 @@ def evaluate(*args):
   return command.main(["evaluate", *map(str, args)])
 
 
-@pytest.mark.parametrize("dataset, predictions, configuration, workers", [
+@pytest.mark.parametrize(
+  "dataset, predictions, configuration, workers",
+  [
     ("davis2017", "pert", "semi", 1),
     ("davis2017-unsupervised", "few", "unsup_few", 2),
-])
+  ],
+)
 def test_files_equal_the_toolkit(
-    original, tmp_path, golden, capsys, dataset, predictions, configuration, workers):
+  original, tmp_path, golden, capsys, dataset, predictions, configuration, workers
+):
   expected = golden("metrics/golden_sequences.json")[configuration]
-  assert evaluate(
-      original / predictions, "--dataset", dataset, "--root", original, "--out",
-      tmp_path / "out", "--workers", workers) == 0
+  assert (
+    evaluate(
+      original / predictions,
+      "--dataset",
+      dataset,
+      "--root",
+      original,
+      "--out",
+      tmp_path / "out",
+      "--workers",
+      workers,
+    )
+    == 0
+  )
   for name, text in expected["csv"].items():
     assert (tmp_path / "out" / name).read_text() == text
   results = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -80,27 +95,34 @@ def test_all_problems_are_listed_and_nothing_is_scored(davis, tmp_path, capsys):
   Image.new("P", (5, 7)).save(broken / "blob-one" / "00004.png")
   Image.new("RGB", (160, 120), (9, 0, 0)).save(broken / "blob-two" / "00005.png")
   Image.fromarray(np.full((120, 160), 9, np.uint8)).convert("P").save(
-      broken / "blob-two" / "00006.png")
+    broken / "blob-two" / "00006.png"
+  )
   (broken / "blob-two" / "00000.png").unlink()  # the first frame is not scored
   shutil.rmtree(broken / "blob-three")
   out = tmp_path / "out"
-  assert evaluate(
-      broken, "--dataset", "davis2017", "--root", davis, "--out", out,
-      "--workers", "1") == 2
+  assert (
+    evaluate(
+      broken, "--dataset", "davis2017", "--root", davis, "--out", out, "--workers", "1"
+    )
+    == 2
+  )
   assert not out.exists()
   lines = capsys.readouterr().err.splitlines()
   for wanted in (
-      "blob-one/00003.png: missing",
-      "blob-one/00004.png: 5x7 pixels, but the annotation has 160x120",
-      "blob-two/00005.png: a label map of RGB colours",
-      "blob-two/00006.png: holds object id 9, but davis2017 allows ids up to 2",
-      "pert/blob-three: no such folder"):
+    "blob-one/00003.png: missing",
+    "blob-one/00004.png: 5x7 pixels, but the annotation has 160x120",
+    "blob-two/00005.png: a label map of RGB colours",
+    "blob-two/00006.png: holds object id 9, but davis2017 allows ids up to 2",
+    "pert/blob-three: no such folder",
+  ):
     assert any(wanted in line for line in lines), wanted
   assert not any("blob-two/00000.png" in line for line in lines)
   assert "5 problem(s)" in lines[-1]
 
 
-@pytest.mark.parametrize("arguments, text", [
+@pytest.mark.parametrize(
+  "arguments, text",
+  [
     (["nowhere"], "nowhere: no such folder"),
     (["Annotations/480p/blob-one"], "holds no folder of any sequence.*no folder at"),
     (["ImageSets"], "blob-one, blob-two, blob-three.*but 2017"),
@@ -108,12 +130,15 @@ def test_all_problems_are_listed_and_nothing_is_scored(davis, tmp_path, capsys):
     (["pert", "--set", "2016/train"], "no list '2016/train'.*2017/val"),
     (["pert", "--workers", "0"], "--workers is 0"),
     (["pert", "--no-stability"], "--no-stability means nothing for davis2017, only "),
-    (["pert", "--match", "first-frame", "--dataset", "fbms"],
-     "--match means nothing for fbms, only for davis2017, youtube-vos, segtrack-v2"),
+    (
+      ["pert", "--match", "first-frame", "--dataset", "fbms"],
+      "--match means nothing for fbms, only for davis2017, youtube-vos, segtrack-v2",
+    ),
     (["pert", "--root", "pert"], "holds no folder Annotations.*datasets/export.py"),
     (["pert", "--root", "absent"], "--root absent: no such folder"),
     (["pert", "--out", "ImageSets/2017/val.txt/x"], "val.txt is no folder that you"),
-])
+  ],
+)
 def test_wrong_arguments_are_one_line(original, monkeypatch, capsys, arguments, text):
   monkeypatch.chdir(original)
   assert evaluate("--dataset", "davis2017", "--root", ".", *arguments) == 2
@@ -158,14 +183,27 @@ def test_pictures_show_matched_proposals_alone(tmp_path):
   labels[:, 25:35, 35:55] = 2  # a proposal of something that is no object
   write_masks(tmp_path / "predicted" / "swan", labels)
   (tmp_path / "list.txt").write_text("swan")
-  assert evaluate(
-      tmp_path / "predicted", "--dataset", "davis2017-unsupervised", "--root",
-      tmp_path / "valid", "--set", tmp_path / "list.txt", "--workers", "1", "--out",
-      tmp_path / "out") == 0
+  assert (
+    evaluate(
+      tmp_path / "predicted",
+      "--dataset",
+      "davis2017-unsupervised",
+      "--root",
+      tmp_path / "valid",
+      "--set",
+      tmp_path / "list.txt",
+      "--workers",
+      "1",
+      "--out",
+      tmp_path / "out",
+    )
+    == 0
+  )
   page = (tmp_path / "out" / "report.html").read_text()
   pictures = [
-      np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"), int)
-      for data in re.findall("data:image/jpeg;base64,([^']+)'", page)]
+    np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"), int)
+    for data in re.findall("data:image/jpeg;base64,([^']+)'", page)
+  ]
   assert len(pictures) == 2
   for picture in pictures:  # grey but for the object's red, on both sides
     assert (picture[..., 0] - picture[..., 1]).max() > 60
@@ -175,9 +213,20 @@ def test_pictures_show_matched_proposals_alone(tmp_path):
 def test_void_is_no_instance_to_match(davis, capsys):
   path = davis / "few" / "blob-two" / "00002.png"
   Image.fromarray(np.full((120, 160), 255, np.uint8)).convert("P").save(path)
-  assert evaluate(
-      davis / "few", "--dataset", "davis2017", "--root", davis, "--match",
-      "first-frame", "--workers", "1") == 2
+  assert (
+    evaluate(
+      davis / "few",
+      "--dataset",
+      "davis2017",
+      "--root",
+      davis,
+      "--match",
+      "first-frame",
+      "--workers",
+      "1",
+    )
+    == 2
+  )
   assert "blob-two/00002.png: holds id 255, which is void" in capsys.readouterr().err
 
 
@@ -186,10 +235,23 @@ def test_first_frame_matching_needs_no_equal_ids(original, tmp_path, golden, cap
     truth = golden(f"metrics/inputs_{name}.npz")["gt"]
     renamed = np.where(truth > 0, 9 - truth, 0).astype(np.uint8)
     write_masks(tmp_path / "zero-shot" / name, renamed)
-  assert evaluate(
-      tmp_path / "zero-shot", "--dataset", "davis2017", "--root", original,
-      "--match", "first-frame", "--workers", "1", "--out", tmp_path / "out",
-      "--by-instances") == 0
+  assert (
+    evaluate(
+      tmp_path / "zero-shot",
+      "--dataset",
+      "davis2017",
+      "--root",
+      original,
+      "--match",
+      "first-frame",
+      "--workers",
+      "1",
+      "--out",
+      tmp_path / "out",
+      "--by-instances",
+    )
+    == 0
+  )
   page = (tmp_path / "out" / "report.html").read_text()
   assert page.count("<img") == 2 * len(SEQUENCES)
   said = capsys.readouterr().out
@@ -198,14 +260,22 @@ def test_first_frame_matching_needs_no_equal_ids(original, tmp_path, golden, cap
     assert re.search(rf"^ +{count} +1 +100\.0 +100\.0$", said, re.MULTILINE), said
 
 
-@pytest.mark.parametrize("dataset, sequence, score", [
-    ("davis2016", "blob", "J&F-Mean"), ("davis2017", "blob", "J&F-Mean"),
-    ("davis2017-unsupervised", "blob", "J&F-Mean"), ("youtube-vos", "0ab", "G"),
-    ("fbms", "cars1", "J-Mean"), ("youtube-objects", "cat/0001", "J-Mean-by-Category"),
-    ("segtrack-v2", "bmx", "J-Mean"), ("segtrack-v2-unsupervised", "bmx", "J-Mean"),
-])
+@pytest.mark.parametrize(
+  "dataset, sequence, score",
+  [
+    ("davis2016", "blob", "J&F-Mean"),
+    ("davis2017", "blob", "J&F-Mean"),
+    ("davis2017-unsupervised", "blob", "J&F-Mean"),
+    ("youtube-vos", "0ab", "G"),
+    ("fbms", "cars1", "J-Mean"),
+    ("youtube-objects", "cat/0001", "J-Mean-by-Category"),
+    ("segtrack-v2", "bmx", "J-Mean"),
+    ("segtrack-v2-unsupervised", "bmx", "J-Mean"),
+  ],
+)
 def test_every_data_set_is_scored_and_reported(
-    tmp_path, capsys, dataset, sequence, score):
+  tmp_path, capsys, dataset, sequence, score
+):
   labels = np.zeros((4, 20, 30), np.uint8)
   labels[:, 3:9, 4:15], labels[:, 12:18, 6:20] = 1, 2
   root = tmp_path / "valid"
@@ -217,9 +287,22 @@ def test_every_data_set_is_scored_and_reported(
   for folder in (root, tmp_path / "train"):
     (folder / "meta.json").write_text(meta)
   (tmp_path / "list.txt").write_text(sequence)
-  assert evaluate(
-      tmp_path / "predicted", "--dataset", dataset, "--root", root, "--set",
-      tmp_path / "list.txt", "--workers", "1", "--out", tmp_path / "out") == 0
+  assert (
+    evaluate(
+      tmp_path / "predicted",
+      "--dataset",
+      dataset,
+      "--root",
+      root,
+      "--set",
+      tmp_path / "list.txt",
+      "--workers",
+      "1",
+      "--out",
+      tmp_path / "out",
+    )
+    == 0
+  )
   said = capsys.readouterr().out
   if dataset != "youtube-vos":  # no category is unseen, so that G is not a number
     assert re.search(rf"^{score} +100\.0$", said, re.MULTILINE), said
@@ -233,29 +316,52 @@ def test_every_data_set_is_scored_and_reported(
 
 
 SCORES = {  # of the pack's own README
-    "osvos_semi_supervised": {
-        "blackswan": (94.3, 97.4), "car-shadow": (92.8, 91.7),
-        "libby": (62.3, 75.1), "bmx-trees": (54.1, 76.6)},
-    "rvos_zero_shot": {
-        "blackswan": (92.1, 94.3), "car-shadow": (92.0, 95.7),
-        "libby": (62.6, 77.9), "bmx-trees": (49.5, 69.2)},
+  "osvos_semi_supervised": {
+    "blackswan": (94.3, 97.4),
+    "car-shadow": (92.8, 91.7),
+    "libby": (62.3, 75.1),
+    "bmx-trees": (54.1, 76.6),
+  },
+  "rvos_zero_shot": {
+    "blackswan": (92.1, 94.3),
+    "car-shadow": (92.0, 95.7),
+    "libby": (62.6, 77.9),
+    "bmx-trees": (49.5, 69.2),
+  },
 }
 
 
-@pytest.mark.parametrize("method, dataset", [
+@pytest.mark.parametrize(
+  "method, dataset",
+  [
     ("osvos_semi_supervised", "davis2016"),
     ("rvos_zero_shot", "davis2017-unsupervised"),
-])
+  ],
+)
 def test_published_predictions_get_their_scores(shared, tmp_path, method, dataset):
   root = shared / "data" / "davis_mini"
   options = ["--no-stability"] if dataset == "davis2016" else []
-  assert evaluate(
-      root / "ReferencePredictions" / method, "--dataset", dataset, "--root", root,
-      "--set", "2016/val", "--out", tmp_path, "--workers", "1", *options) == 0
+  assert (
+    evaluate(
+      root / "ReferencePredictions" / method,
+      "--dataset",
+      dataset,
+      "--root",
+      root,
+      "--set",
+      "2016/val",
+      "--out",
+      tmp_path,
+      "--workers",
+      "1",
+      *options,
+    )
+    == 0
+  )
   rows = json.loads((tmp_path / "results.json").read_text())["rows"]
   means = {
-      row["sequence"]: tuple(round(100 * row[name]["mean"], 1) for name in "JF")
-      for row in rows
+    row["sequence"]: tuple(round(100 * row[name]["mean"], 1) for name in "JF")
+    for row in rows
   }
   assert means == SCORES[method]
 
@@ -265,9 +371,20 @@ def test_real_folders_give_the_official_files(shared, tmp_path):
   archive = shared / "reference" / "metrics" / "davis_layout.zip"
   with zipfile.ZipFile(archive) as files:
     files.extractall(tmp_path)
-  assert evaluate(
-      tmp_path / "results" / "pert", "--dataset", "davis2017", "--root",
-      tmp_path / "davis", "--out", tmp_path / "out", "--workers", "2") == 0
+  assert (
+    evaluate(
+      tmp_path / "results" / "pert",
+      "--dataset",
+      "davis2017",
+      "--root",
+      tmp_path / "davis",
+      "--out",
+      tmp_path / "out",
+      "--workers",
+      "2",
+    )
+    == 0
+  )
   expected = tmp_path / "expected_csv" / "semi"
   for path in expected.iterdir():
     assert (tmp_path / "out" / path.name).read_text() == path.read_text()

@@ -12,8 +12,8 @@ from vosjax.inference.scoring import Video, split_void
 
 COLUMNS = ("J_mean", "J_recall", "J_decay", "F_mean", "F_recall", "F_decay")
 PROTOCOL = {
-    "semi-supervised": protocols.davis2017,
-    "unsupervised": protocols.davis2017_unsupervised,
+  "semi-supervised": protocols.davis2017,
+  "unsupervised": protocols.davis2017_unsupervised,
 }
 
 
@@ -50,9 +50,9 @@ def check_davis2017(load, name):
   expected = load("metrics/golden_sequences.json")[name]
   frames = load("metrics/golden_sequences.npz")
   videos = [
-      Video(sequence, masks[expected["results"]], masks[expected["ground_truth"]])
-      for sequence in expected["sequences"]
-      for masks in [load(f"metrics/inputs_{sequence}.npz")]
+    Video(sequence, masks[expected["results"]], masks[expected["ground_truth"]])
+    for sequence in expected["sequences"]
+    for masks in [load(f"metrics/inputs_{sequence}.npz")]
   ]
   result = evaluate(PROTOCOL[expected["task"]](), videos)
   summary = expected.get("global_") or expected["global"]
@@ -72,10 +72,13 @@ def check_davis2017(load, name):
     assert ours == text
   if expected["task"] == "unsupervised":
     for video in videos:
-      check_matching(video, {
+      check_matching(
+        video,
+        {
           key: frames[f"{name}/{video.name}/match_{key}"]
           for key in ("score", "proposal", "object")
-      })  # fmt: skip
+        },
+      )
 
 
 def check_matching(video, expected):
@@ -83,7 +86,8 @@ def check_matching(video, expected):
   num_proposals, num_objects = expected["score"].shape
   truth, void = split_void(video.truth)
   scores = metrics.score_proposals(
-      video.prediction, truth, num_proposals, num_objects, void)
+    video.prediction, truth, num_proposals, num_objects, void
+  )
   means = (scores.region.mean(-1) + scores.contour.mean(-1)) / 2
   np.testing.assert_array_equal(means, expected["score"])
   proposals, objects = metrics.match_proposals(means)
@@ -107,15 +111,19 @@ def check_davis2016(load, monkeypatch):
   series = load("metrics/golden_tstab.npz")
   stable = {name for name, row in expected["rows"].items() if "T_mean" in row}
   monkeypatch.setattr(protocols, "STABLE_SEQUENCES", stable)
-  result = evaluate(protocols.davis2016(), [
+  result = evaluate(
+    protocols.davis2016(),
+    [
       Video(name, masks["pert"], masks["gt"])
       for name in expected["rows"]
       for masks in [load(f"metrics/inputs_{name}.npz")]
-  ])
+    ],
+  )
   for row in result.rows:
     wanted = expected["rows"][row.name]
     np.testing.assert_allclose(
-        [*row.j, *row.f], [wanted[c] for c in COLUMNS], rtol=0, atol=1e-9)
+      [*row.j, *row.f], [wanted[c] for c in COLUMNS], rtol=0, atol=1e-9
+    )
     for measure, values in (("J", row.region), ("F", row.contour)):
       padded = np.pad(values, 1, constant_values=np.nan)
       np.testing.assert_array_equal(padded, frames[f"{row.name}/{measure}"])
@@ -123,9 +131,14 @@ def check_davis2016(load, monkeypatch):
       assert row.stability == pytest.approx(wanted["T_mean"], abs=1e-9)
       # Pair by pair these are tested with the measure itself.
       np.testing.assert_array_equal(
-          frames[f"{row.name}/T"], series[f"{row.name}/pert/T_raw"])
-  average = {name.replace("_mean", "-Mean").replace("_recall", "-Recall").replace(
-      "_decay", "-Decay"): value for name, value in expected["average"].items()}
+        frames[f"{row.name}/T"], series[f"{row.name}/pert/T_raw"]
+      )
+  average = {
+    name.replace("_mean", "-Mean")
+    .replace("_recall", "-Recall")
+    .replace("_decay", "-Decay"): value
+    for name, value in expected["average"].items()
+  }
   for name, value in average.items():
     assert result.summary[name] == pytest.approx(value, abs=1e-9)
 
@@ -158,7 +171,12 @@ def test_youtube_vos_scores_from_the_first_appearance_on():
   scored = {row.object_id: list(row.region) for row in result.rows}
   assert scored == {1: [1, 1, 1], 2: [0], 4: [1, 1, 1]}
   assert dict(result.summary) == {
-      "G": 0.5, "J-Seen": 1, "J-Unseen": 0, "F-Seen": 1, "F-Unseen": 0}
+    "G": 0.5,
+    "J-Seen": 1,
+    "J-Unseen": 0,
+    "F-Seen": 1,
+    "F-Unseen": 0,
+  }
   first = evaluate(protocols.youtube_vos(seen={"cat"}, skip_first=False), [video])
   assert {row.object_id: len(row.region) for row in first.rows} == {1: 4, 2: 2, 4: 4}
   assert "first frames count" in first.rule
@@ -167,8 +185,13 @@ def test_youtube_vos_scores_from_the_first_appearance_on():
 def test_youtube_objects_gives_both_averages():
   good, none = moving([1]), np.zeros_like(moving([1]))
   videos = [
-      Video(name, predicted, good) for name, predicted in [
-          ("cat/0001", good), ("cat_0002", good), ("cat3/002", none), ("dog", none)]
+    Video(name, predicted, good)
+    for name, predicted in [
+      ("cat/0001", good),
+      ("cat_0002", good),
+      ("cat3/002", none),
+      ("dog", none),
+    ]
   ]
   summary = evaluate(protocols.youtube_objects(), videos).summary
   assert summary["J-cat"] == pytest.approx(2 / 3)
@@ -202,8 +225,14 @@ def test_segtrack_scores_each_object_without_the_first_frame():
 def test_instances_keep_the_object_of_their_first_frame():
   truth = moving([1, 2])
   truth[0][truth[0] == 2] = 0  # object 2 appears in frame 1
-  instances = np.stack([  # they overlap; the third is a worse copy of the first
-      moving([0, 7]) > 0, moving([7, 0]) > 0, moving([7, 7]) > 0], axis=1)
+  instances = np.stack(
+    [  # they overlap; the third is a worse copy of the first
+      moving([0, 7]) > 0,
+      moving([7, 0]) > 0,
+      moving([7, 7]) > 0,
+    ],
+    axis=1,
+  )
   given = [truth[0].copy(), truth[1], None, truth[3]]  # not every frame has one
   given[0][-1] = 255  # void is no object
   matcher = matching.FirstFrameMatcher()
@@ -214,11 +243,14 @@ def test_instances_keep_the_object_of_their_first_frame():
   np.testing.assert_array_equal(matched.prediction, truth)
 
 
-@pytest.mark.parametrize("protocol, labels, text", [
+@pytest.mark.parametrize(
+  "protocol, labels, text",
+  [
     (protocols.davis2017, [1, 2], "v/00001.png: holds object id 3.*ids up to 2"),
     (protocols.davis2017_unsupervised, [1], "id 21.*up to 20"),
     (lambda: protocols.youtube_vos(seen=()), [1, 2], "id 3.*up to 2"),
-])
+  ],
+)
 def test_ids_beyond_the_allowed_are_all_named(protocol, labels, text):
   truth = moving(labels)
   predicted = truth.copy()

@@ -30,20 +30,41 @@ def given(*rows, late):
 
 
 ROWS = (
-    None, [0, 255, 0], [0, 255, 2], [1, 2, 2], None, [1, 3, 2], [0, 0, 0], [1, 1, 1],
-)  # fmt: skip
+  None,
+  [0, 255, 0],
+  [0, 255, 2],
+  [1, 2, 2],
+  None,
+  [1, 3, 2],
+  [0, 0, 0],
+  [1, 1, 1],
+)
 
 
 def test_late_objects_come_alone_and_never_twice():
   assert given(*ROWS, late=True) == [
-      None, None, [0, 255, 2], [1, 0, 0], None, [0, 3, 0], None, None
-  ]  # fmt: skip
+    None,
+    None,
+    [0, 255, 2],
+    [1, 0, 0],
+    None,
+    [0, 3, 0],
+    None,
+    None,
+  ]
 
 
 def test_otherwise_the_first_frame_with_objects_is_all():
   assert given(*ROWS, late=False) == [
-      None, None, [0, 255, 2], None, None, None, None, None
-  ]  # fmt: skip
+    None,
+    None,
+    [0, 255, 2],
+    None,
+    None,
+    None,
+    None,
+    None,
+  ]
 
 
 @pytest.mark.parametrize("late", [True, False])

@@ -24,8 +24,8 @@ def test_the_first_slot_wins_overlaps():
 
 
 @pytest.mark.parametrize(
-    ("rank", "expected"),
-    [([0, 1, 2], [3, 2, 3, 0]), ([2, 0, 1], [1, 1, 3, 0]), ([0, 2, 1], [3, 2, 2, 0])],
+  ("rank", "expected"),
+  [([0, 1, 2], [3, 2, 3, 0]), ([2, 0, 1], [1, 1, 3, 0]), ([0, 2, 1], [3, 2, 2, 0])],
 )
 def test_the_highest_rank_wins_overlaps(rank, expected):
   assert paint([1, 1, 1], rank) == expected
@@ -42,7 +42,8 @@ def find(masks=MASKS, scores=None, active=ALL, **rule):
   readout = Readout(False, 3, 0.5, None if scores is None else "stop", **rule)
   prediction = Prediction(jnp.zeros(masks.shape), aux)
   found = painting.find_objects(
-      readout, prediction, jnp.asarray(masks), jnp.asarray(active))
+    readout, prediction, jnp.asarray(masks), jnp.asarray(active)
+  )
   return np.asarray(found)[0].tolist()
 
 
@@ -70,8 +71,8 @@ def given(*shares):
   """Labels of three objects on ten pixels each, and predictions that meet them."""
   labels = np.repeat(np.arange(1, len(shares) + 1), 10)[None].astype(np.int32)
   predicted = {
-      i: (labels == i) & (np.arange(labels.size) % 10 < share)
-      for i, share in enumerate(shares, 1)
+    i: (labels == i) & (np.arange(labels.size) % 10 < share)
+    for i, share in enumerate(shares, 1)
   }
   return predicted, labels
 

@@ -9,15 +9,15 @@ from vosjax.inference import references
 
 
 @pytest.mark.parametrize(
-    ("n", "length", "expected"),
-    [
-        (5, 82, (8, 24, 41, 57, 73)),  # floor((k + 1/2) L / N)
-        (2, 9, (2, 6)),
-        (1, 9, (4,)),
-        (0, 9, ()),
-        (5, 3, (0, 1, 2)),
-        (7, 1, (0,)),
-    ],
+  ("n", "length", "expected"),
+  [
+    (5, 82, (8, 24, 41, 57, 73)),  # floor((k + 1/2) L / N)
+    (2, 9, (2, 6)),
+    (1, 9, (4,)),
+    (0, 9, ()),
+    (5, 3, (0, 1, 2)),
+    (7, 1, (0,)),
+  ],
 )
 def test_uniform_references_are_the_middles_of_equal_parts(n, length, expected):
   for t in range(length):
@@ -25,18 +25,18 @@ def test_uniform_references_are_the_middles_of_equal_parts(n, length, expected):
 
 
 @pytest.mark.parametrize(
-    ("n", "t", "expected"),
-    [
-        (5, 5, (3, 4, 6, 7, 8)),  # floor(N / 2) before, ceil(N / 2) after
-        (4, 5, (3, 4, 6, 7)),
-        (1, 5, (6,)),
-        (1, 9, (8,)),
-        (5, 0, (1, 2, 3, 4, 5)),
-        (5, 1, (0, 2, 3, 4, 5)),
-        (5, 8, (4, 5, 6, 7, 9)),
-        (5, 9, (4, 5, 6, 7, 8)),
-        (0, 5, ()),
-    ],
+  ("n", "t", "expected"),
+  [
+    (5, 5, (3, 4, 6, 7, 8)),  # floor(N / 2) before, ceil(N / 2) after
+    (4, 5, (3, 4, 6, 7)),
+    (1, 5, (6,)),
+    (1, 9, (8,)),
+    (5, 0, (1, 2, 3, 4, 5)),
+    (5, 1, (0, 2, 3, 4, 5)),
+    (5, 8, (4, 5, 6, 7, 9)),
+    (5, 9, (4, 5, 6, 7, 8)),
+    (0, 5, ()),
+  ],
 )
 def test_consecutive_references_surround_the_frame(n, t, expected):
   assert references.choose("consecutive", n, 10, t) == expected

@@ -59,9 +59,11 @@ def test_slots_behind_the_last_end_are_not_decoded(name, ending, frames):
   early = segment(model.clone(stop_early=True), variables, pair, every)
   decoded = max(ends) + 1  # the last of them says that nothing is left
   for found, expected in zip(
-      jax.tree.leaves(early), jax.tree.leaves(whole), strict=True):
+    jax.tree.leaves(early), jax.tree.leaves(whole), strict=True
+  ):
     np.testing.assert_allclose(
-        found[:, :decoded], expected[:, :decoded], rtol=1e-5, atol=1e-5)
+      found[:, :decoded], expected[:, :decoded], rtol=1e-5, atol=1e-5
+    )
     assert (found[:, decoded:] == NOTHING).all()
   np.testing.assert_array_equal(count(early.aux[HEADS[name][1]]), ends)
 
@@ -79,7 +81,10 @@ def test_nor_are_slots_behind_the_last_active_one(name, small, frames):
 
 def test_programs_end_early_where_sequences_end(small):
   for name, fields, expected in (
-      ("rsis", {}, True), ("rsis", {"skip_stops": True}, False), ("ris", {}, True)):
+    ("rsis", {}, True),
+    ("rsis", {"skip_stops": True}, False),
+    ("ris", {}, True),
+  ):
     model, variables = small(name)
     model, _ = programs.prepare(model.clone(**fields), variables)
     assert model.stop_early == expected
@@ -89,7 +94,7 @@ def test_what_is_skipped_ends_nothing(small, frames):
   """As released: objects behind a low score are there, with their own masks."""
   model, variables = small("rsis")
   whole = segment(
-      model, variables, frames[:1] / np.float32(255), jnp.ones((1, 4), bool)
+    model, variables, frames[:1] / np.float32(255), jnp.ones((1, 4), bool)
   )
   level = np.asarray(whole.aux["stop_logits"][0, :2]).mean()
   head = variables["params"]["stop"]
@@ -116,5 +121,6 @@ def test_benchmarks_time_all_slots(monkeypatch):
 
   monkeypatch.setattr(programs, "advance", watch)
   benchmark.measure(
-      "ris", size=(16, 16), objects=2, frames=1, compare=False, channels=2)
+    "ris", size=(16, 16), objects=2, frames=1, compare=False, channels=2
+  )
   assert seen and not any(seen)

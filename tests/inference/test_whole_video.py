@@ -29,14 +29,19 @@ def by_hand(cosnet, video):
   """Probability of frame `t` with references of any numbers, unfolded."""
   model, variables = cosnet
   deep = jax.jit(
-      lambda x: model.apply(variables, x / jnp.float32(255), method="encode"))(video)
+    lambda x: model.apply(variables, x / jnp.float32(255), method="encode")
+  )(video)
 
   @jax.jit
   def segment(query, others):
     features = deep.replace(deep=query[None])
     _, prediction = model.apply(
-        variables, COSNetState(others[None]), features, jnp.ones((1, 1), bool),
-        method="segment")
+      variables,
+      COSNetState(others[None]),
+      features,
+      jnp.ones((1, 1), bool),
+      method="segment",
+    )
     return jax.nn.sigmoid(prediction.logits[0, 0])
 
   def call(t, chosen):
@@ -69,14 +74,22 @@ def encoded(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("policy", "count"),
-    [("uniform", 3), ("random", 3), ("consecutive", 3), ("consecutive", 2),
-     ("uniform", 0), ("uniform", "all")],
-)  # fmt: skip
+  ("policy", "count"),
+  [
+    ("uniform", 3),
+    ("random", 3),
+    ("consecutive", 3),
+    ("consecutive", 2),
+    ("uniform", 0),
+    ("uniform", "all"),
+  ],
+)
 def test_each_frame_sees_its_references_and_is_encoded_once(
-    policy, count, cosnet, video, by_hand, encoded):
+  policy, count, cosnet, video, by_hand, encoded
+):
   segmenter = vosjax.VideoSegmenter(
-      *cosnet, references=count, reference_policy=policy, seed=4)
+    *cosnet, references=count, reference_policy=policy, seed=4
+  )
   results = list(segmenter.run(video))
   assert len(results) == len(video)
   for t, result in enumerate(results):
@@ -88,7 +101,8 @@ def test_each_frame_sees_its_references_and_is_encoded_once(
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_stream_sees_frames_that_it_has_shown(
-    policy, cosnet, video, by_hand, encoded):
+  policy, cosnet, video, by_hand, encoded
+):
   segmenter = vosjax.VideoSegmenter(*cosnet, reference_policy=policy, seed=4)
   seen = references.Seen(policy, 3, seed=4)
   for _ in range(2):  # starting anew forgets what was shown
@@ -104,9 +118,9 @@ def test_a_stream_sees_frames_that_it_has_shown(
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("count", [3, "all"])
 def test_a_video_of_one_frame_is_its_own_reference(
-    policy, count, cosnet, video, by_hand):
-  segmenter = vosjax.VideoSegmenter(
-      *cosnet, references=count, reference_policy=policy)
+  policy, count, cosnet, video, by_hand
+):
+  segmenter = vosjax.VideoSegmenter(*cosnet, references=count, reference_policy=policy)
   (result,) = segmenter.run(video[:1])
   np.testing.assert_allclose(result.probs[0], by_hand(0, (0,)), atol=5e-4)
 
@@ -115,14 +129,19 @@ def held():
   return sum(array.nbytes for array in jax.live_arrays())
 
 
-@pytest.mark.parametrize(("policy", "count", "grows"), [
-    ("uniform", 2, False), ("consecutive", 2, False), ("random", 2, False),
+@pytest.mark.parametrize(
+  ("policy", "count", "grows"),
+  [
+    ("uniform", 2, False),
+    ("consecutive", 2, False),
+    ("random", 2, False),
     ("uniform", "all", True),
-])  # fmt: skip
+  ],
+)
 def test_memory_grows_with_the_video_only_if_all_are_references(
-    policy, count, grows, cosnet, video):
-  segmenter = vosjax.VideoSegmenter(
-      *cosnet, references=count, reference_policy=policy)
+  policy, count, grows, cosnet, video
+):
+  segmenter = vosjax.VideoSegmenter(*cosnet, references=count, reference_policy=policy)
 
   def peak(length):
     before = held()

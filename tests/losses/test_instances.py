@@ -34,7 +34,7 @@ def test_rvos(golden, name):
   truth = jnp.asarray(case[f"{name}_targets"], jnp.float32).reshape(b, -1, h, w)
   valid = jnp.asarray(case[f"{name}_sw"] > 0)
   (loss, cost), grad = jax.jit(jax.value_and_grad(clip_loss, has_aux=True))(
-      logits, truth, valid
+    logits, truth, valid
   )
   assert gap(cost, case[f"{name}_cost"]) < 1e-6
   assert gap(loss, case[f"{name}_loss"]) < 1e-6
@@ -75,16 +75,16 @@ def test_rsis(golden):
     valid = is_object[:, :t]
     mean = instances.mean_over
     terms = {
-        "iou": mean(instances.soft_iou_loss(probs, ordered), valid),
-        "class": mean(instances.class_loss(classes, kinds), valid),
-        "stop": mean(instances.stop_loss(stops, valid), counts[:, :t]),
+      "iou": mean(instances.soft_iou_loss(probs, ordered), valid),
+      "class": mean(instances.class_loss(classes, kinds), valid),
+      "stop": mean(instances.stop_loss(stops, valid), counts[:, :t]),
     }
     loss = terms["iou"] + 0.1 * terms["class"] + 0.5 * terms["stop"]
     return loss, (terms | {"total": loss}, cost, masked, kinds, ordered.sum((2, 3)))
 
   inputs = (jnp.asarray(case[f"{n}_logits"]) for n in ("mask", "class", "stop"))
   (_, (terms, cost, masked, kinds, area)), grads = jax.jit(
-      jax.value_and_grad(total, (0, 1, 2), has_aux=True)
+    jax.value_and_grad(total, (0, 1, 2), has_aux=True)
   )(*inputs)
   for name, term in terms.items():
     assert gap(term, case[f"loss_{name}"]) < 2e-6

@@ -30,8 +30,8 @@ def test_terms_of_the_released_loss(case, i):
 
 def test_sums_of_the_released_loss(case):
   first, second = (
-      released(jnp.asarray(case[f"prediction_{i}"]), case[f"label_{i}"] > 0)
-      for i in (1, 2)
+    released(jnp.asarray(case[f"prediction_{i}"]), case[f"label_{i}"] > 0)
+    for i in (1, 2)
   )
   assert first + second == pytest.approx(case["video_loss"], rel=3e-6)
   assert first == pytest.approx(case["group_video_loss"], rel=3e-6)

@@ -5,8 +5,9 @@ import pytest
 
 from vosjax.metrics import contours, shape_context
 
-SEQUENCES = [f"{s}/{k}" for s in ("blob-one", "blob-two", "blob-three")
-             for k in ("gt", "pert")]  # fmt: skip
+SEQUENCES = [
+  f"{s}/{k}" for s in ("blob-one", "blob-two", "blob-three") for k in ("gt", "pert")
+]
 
 
 def per_frame(arrays, name, points, counts):

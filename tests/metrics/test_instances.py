@@ -14,14 +14,14 @@ TRUTH = picture("1122", "1122", "0000")
 
 
 @pytest.mark.parametrize(
-    ("prediction", "dice", "count"),
-    [
-        (picture("2211", "2211", "0000"), 1.0, 0),  # ids mean nothing
-        (picture("1100", "1100", "0000"), 0.5, 1),  # (1 + 0) / 2 from the truth's side
-        (picture("1111", "1111", "0000"), 2 / 3, 1),  # both merged: 2 * 4 / (8 + 4)
-        (picture("1133", "1122", "4000"), (1 + 2 / 3 + 2 / 3 + 0) / 4, 2),
-        (np.zeros((3, 4), int), 0.0, 2),
-    ],
+  ("prediction", "dice", "count"),
+  [
+    (picture("2211", "2211", "0000"), 1.0, 0),  # ids mean nothing
+    (picture("1100", "1100", "0000"), 0.5, 1),  # (1 + 0) / 2 from the truth's side
+    (picture("1111", "1111", "0000"), 2 / 3, 1),  # both merged: 2 * 4 / (8 + 4)
+    (picture("1133", "1122", "4000"), (1 + 2 / 3 + 2 / 3 + 0) / 4, 2),
+    (np.zeros((3, 4), int), 0.0, 2),
+  ],
 )
 def test_values(prediction, dice, count):
   assert symmetric_best_dice(prediction, TRUTH) == pytest.approx(dice)

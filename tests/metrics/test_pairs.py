@@ -27,13 +27,16 @@ def check(case, mask):
   void = mask("void") if case["has_void"] else None
   tolerance = case["bound_th"]
   assert metrics.region_similarity(prediction, truth, void) == case["J"]
-  assert metrics.contour_accuracy(
-      prediction, truth, void, tolerance=tolerance) == case["F"]
+  assert (
+    metrics.contour_accuracy(prediction, truth, void, tolerance=tolerance) == case["F"]
+  )
   scored = True if void is None else ~void
   np.testing.assert_array_equal(
-      metrics.boundary_map(truth & scored), mask("gt_boundary"))
+    metrics.boundary_map(truth & scored), mask("gt_boundary")
+  )
   np.testing.assert_array_equal(
-      metrics.boundary_map(prediction & scored), mask("pred_boundary"))
+    metrics.boundary_map(prediction & scored), mask("pred_boundary")
+  )
   assert boundary.matching_radius(truth.shape, tolerance) == case["radius"]
 
 
@@ -76,7 +79,8 @@ def test_integers_count_as_masks_where_not_zero():
 
 
 @pytest.mark.parametrize(
-    "measure", [metrics.region_similarity, metrics.contour_accuracy])
+  "measure", [metrics.region_similarity, metrics.contour_accuracy]
+)
 def test_masks_of_different_sizes_are_refused(measure):
   masks = np.zeros((4, 5), bool), np.zeros((4, 6), bool)
   with pytest.raises(ValueError, match="prediction is 4x5 and truth is 4x6.*resize"):

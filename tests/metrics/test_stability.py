@@ -6,8 +6,9 @@ import pytest
 from vosjax import metrics
 from vosjax.metrics import grid_path, shape_context, stability
 
-SEQUENCES = [f"{s}/{k}" for s in ("blob-one", "blob-two", "blob-three")
-             for k in ("gt", "pert")]  # fmt: skip
+SEQUENCES = [
+  f"{s}/{k}" for s in ("blob-one", "blob-two", "blob-three") for k in ("gt", "pert")
+]
 
 
 @pytest.mark.parametrize("name", SEQUENCES)
@@ -22,14 +23,14 @@ def test_series_equal_the_toolkit(name, golden):
 
 
 @pytest.mark.parametrize(
-    ("name", "frames"),
-    [
-        # Each range holds pairs whose value hangs on the order of the toolkit's heap.
-        ("kite-surf/pert", range(24, 28)),
-        ("kite-surf/gt", range(25, 28)),
-        ("car-shadow/gt", range(14, 17)),
-        ("blackswan/pert", range(4, 6)),
-    ],
+  ("name", "frames"),
+  [
+    # Each range holds pairs whose value hangs on the order of the toolkit's heap.
+    ("kite-surf/pert", range(24, 28)),
+    ("kite-surf/gt", range(25, 28)),
+    ("car-shadow/gt", range(14, 17)),
+    ("blackswan/pert", range(4, 6)),
+  ],
 )
 def test_real_series_equal_the_toolkit(name, frames, shared_metrics):
   sequence, kind = name.split("/")
@@ -37,7 +38,7 @@ def test_real_series_equal_the_toolkit(name, frames, shared_metrics):
   expected = shared_metrics("golden_tstab.npz")[f"{name}/T_raw"][1:-1]
   found = stability.stability_series(masks[frames.start : frames.stop])
   np.testing.assert_allclose(
-      found, expected[frames.start : frames.stop - 1], rtol=0, atol=1e-9
+    found, expected[frames.start : frames.stop - 1], rtol=0, atol=1e-9
   )
 
 
@@ -68,9 +69,7 @@ def test_histograms_costs_and_paths_equal_the_toolkit(name, shared_metrics):
   first = grid_path.cheapest_path(costs)
   np.testing.assert_array_equal(first[::-1], case["path1"])
   turned = np.roll(costs, -(case["anchor"] + 1), (0, 1))
-  np.testing.assert_array_equal(
-      grid_path.cheapest_path(turned)[::-1], case["path2"]
-  )
+  np.testing.assert_array_equal(grid_path.cheapest_path(turned)[::-1], case["path2"])
   pairs = np.stack(stability._match(costs), -1)
   assert sorted(pairs.tolist()) == sorted(case["pairs"].tolist())
   cost = costs[tuple(pairs.T)].mean()
@@ -104,7 +103,7 @@ def least_total(costs):
 def test_a_moving_shape_is_stable_and_a_changing_one_is_not():
   masks = np.zeros((5, 60, 90), np.uint8)
   for t in range(5):
-    masks[t, 10 : 30, 10 + 8 * t : 40 + 8 * t] = 3
+    masks[t, 10:30, 10 + 8 * t : 40 + 8 * t] = 3
   assert metrics.temporal_stability(masks) == pytest.approx(0, abs=1e-12)
   masks[::2, 20:30, 20:70] = 0
   assert metrics.temporal_stability(masks) > 0.1
@@ -120,7 +119,7 @@ def test_pairs_without_two_contours_are_left_out():
 
 
 @pytest.mark.parametrize(
-    "masks", [np.zeros((4, 5), bool), np.zeros((2, 4, 5), np.float32)]
+  "masks", [np.zeros((4, 5), bool), np.zeros((2, 4, 5), np.float32)]
 )
 def test_what_is_no_masks_is_refused(masks):
   with pytest.raises(ValueError, match=r"masks are (bool|float32) \["):

@@ -14,7 +14,8 @@ def test_statistics_equal_the_toolkit(golden):
   for n in lengths:
     np.testing.assert_array_equal(summary.bin_edges(int(n)), cases[f"{n}/bin_edges"])
     np.testing.assert_array_equal(
-        metrics.summarize(cases[f"{n}/values"]), cases[f"{n}/mean_recall_decay"])
+      metrics.summarize(cases[f"{n}/values"]), cases[f"{n}/mean_recall_decay"]
+    )
 
 
 def test_decay_is_right_beyond_255_frames():

@@ -15,8 +15,8 @@ def manifests(name, *, one_shot=False, **fields):
     return {"": "manifest.json"}
   kind = {"rvos": "_mask_st" if one_shot else "_st"}.get(name, "")
   return {
-      "encoder.": "manifest_encoder.json",
-      "decoder.": f"manifest_decoder{kind}.json",
+    "encoder.": "manifest_encoder.json",
+    "decoder.": f"manifest_decoder{kind}.json",
   }
 
 

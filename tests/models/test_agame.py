@@ -24,7 +24,7 @@ def agame(official):
 
 
 @pytest.mark.parametrize(
-    ("recurrence", "prefix"), [("fine", ""), ("coarse", "coarse_mode_")]
+  ("recurrence", "prefix"), [("fine", ""), ("coarse", "coarse_mode_")]
 )
 def test_one_object(agame, golden, recurrence, prefix):
   case = golden("agame/golden_single.npz")
@@ -48,9 +48,9 @@ def check_one_object(agame, case, recurrence, prefix, step):
   model, variables = agame
   frames = jnp.asarray(case["frames"][None] / np.float32(255))
   masks = jnp.asarray(case["first_label"][None, None] == 1, jnp.float32)
-  clip = jax.jit(
-      lambda *args: models.unroll(model, *args, recurrence=recurrence)
-  )(variables, frames, masks)
+  clip = jax.jit(lambda *args: models.unroll(model, *args, recurrence=recurrence))(
+    variables, frames, masks
+  )
   prediction = clip.predictions
   scores = np.moveaxis(np.asarray(prediction.aux["scores"][0, :, 0]), -1, 1)
   assert gap(scores, case[f"{prefix}appearance_scores"]) < 2e-5
@@ -73,14 +73,12 @@ def watched(monkeypatch):
   """What the engine's network says of each frame, and the state after it."""
   predictions, states, advance = [], [], programs.advance
   segment = jax.jit(
-      lambda model, *args: model.apply(*args, method="segment")[1], static_argnums=0
+    lambda model, *args: model.apply(*args, method="segment")[1], static_argnums=0
   )
 
   def watch(model, size, recurrence, variables, state, features, active, *rest):
     predictions.append(segment(model, variables, state, features, active))
-    result = advance(
-        model, size, recurrence, variables, state, features, active, *rest
-    )
+    result = advance(model, size, recurrence, variables, state, features, active, *rest)
     states.append(result[0])
     return result
 
@@ -102,9 +100,7 @@ def test_many_objects_streaming(agame, golden, watched, name):
       continue
     result = segmenter.step(frame, labels)
     visible = [
-        int(i)
-        for i, since in zip(case["object_ids"], case["visible_from"])
-        if since <= t
+      int(i) for i, since in zip(case["object_ids"], case["visible_from"]) if since <= t
     ]
     assert list(result.object_ids) == visible
     expected = case["aggregated_prob"][t - 1][: len(visible)]

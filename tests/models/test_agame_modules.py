@@ -42,9 +42,9 @@ def run(agame):
 
   def call(method, *args):
     apply = jax.jit(
-        lambda variables, *args: model.apply(
-            variables, *args, method=method, capture_intermediates=True
-        )
+      lambda variables, *args: model.apply(
+        variables, *args, method=method, capture_intermediates=True
+      )
     )
     out, captured = apply(variables, *args)
     return out, captured["intermediates"]
@@ -89,9 +89,13 @@ def test_backbone_stages(golden, run):
 
   stages, _ = run(see, image)
   for official, ours in (
-      ("conv1", "stem"), ("maxpool", "maxpool"), ("layer1", "stage1"),
-      ("layer2", "stage2"), ("layer3", "stage3"), ("layer4", "stage4"),
-  ):  # fmt: skip
+    ("conv1", "stem"),
+    ("maxpool", "maxpool"),
+    ("layer1", "stage1"),
+    ("layer2", "stage2"),
+    ("layer3", "stage3"),
+    ("layer4", "stage4"),
+  ):
     x = first(stages[ours])
     assert list(x.shape) == case[f"{official}_shape"].tolist()
     np.testing.assert_allclose(stats(x), case[f"{official}_stats"], rtol=1e-6)
@@ -110,9 +114,9 @@ def check(inputs, expected):
 @pytest.mark.parametrize("kind", ["app", "app_unimodal", "app_fixedcov"])
 def test_appearance_model(official, modules, kind):
   fields = {
-      "app": {},
-      "app_unimodal": {"residual": False},
-      "app_fixedcov": {"fit_variance": False},
+    "app": {},
+    "app_unimodal": {"residual": False},
+    "app_fixedcov": {"fit_variance": False},
   }[kind]
   model, variables = official("agame")
   model = model.clone(**fields)
@@ -122,12 +126,12 @@ def test_appearance_model(official, modules, kind):
     variables = variables | {"params": params}
   masks = [jnp.asarray(modules[f"app_y{t}"])[:, None, 1] for t in range(3)]
   deep = [
-      np.maximum(
-          noise(1001 + t, (3, 2048, 6, 8))
-          + modules[f"app_y{t}"][:, 1:2] * noise(1000, (1, 2048, 1, 1)),
-          0,
-      )
-      for t in range(3)
+    np.maximum(
+      noise(1001 + t, (3, 2048, 6, 8))
+      + modules[f"app_y{t}"][:, 1:2] * noise(1000, (1, 2048, 1, 1)),
+      0,
+    )
+    for t in range(3)
   ]
   check(deep, modules["app_x_check"])
 
@@ -138,7 +142,7 @@ def test_appearance_model(official, modules, kind):
     for t in (1, 2):
       states.append(model.appearance.update(states[-1], x[t], masks[t]))
     scores = [
-        model.appearance.scores(state, x[(t + 1) % 3]) for t, state in enumerate(states)
+      model.appearance.scores(state, x[(t + 1) % 3]) for t, state in enumerate(states)
     ]
     return x[0], states, scores
 
@@ -159,16 +163,16 @@ def test_appearance_model(official, modules, kind):
 
 def test_mask_propagation(run, modules):
   current, reference = (
-      np.maximum(noise(seed, (2, 2048, 6, 8)), 0) for seed in (1101, 1102)
+    np.maximum(noise(seed, (2, 2048, 6, 8)), 0) for seed in (1101, 1102)
   )
   given, previous = (
-      jnp.asarray(modules[f"prop_{name}_mask"])[:, None, 1] for name in ("init", "prev")
+    jnp.asarray(modules[f"prop_{name}_mask"])[:, None, 1] for name in ("init", "prev")
   )
 
   def propagate(model, current, reference, given, previous):
     state = model.propagation.init_state(reference, given)
     return model.propagation(
-        state.replace(previous=previous), model.propagation.encode(current)
+      state.replace(previous=previous), model.propagation.encode(current)
     )
 
   check([current, reference], modules["up_input_check"][:2])

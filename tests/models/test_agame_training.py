@@ -82,11 +82,11 @@ def test_losses_and_norms(agame, case, gradients, ours, stage):
   np.testing.assert_allclose(outputs.metrics["iou"], case[f"{stage}_miou"], rtol=1e-5)
 
   groups = (
-      grads["backbone"]["stage4"],
-      (grads["reduce"], grads["appearance"]),
-      grads["propagation"],
-      (grads["fusion"], grads["coarse_head"]),
-      grads["refinement"],
+    grads["backbone"]["stage4"],
+    (grads["reduce"], grads["appearance"]),
+    grads["propagation"],
+    (grads["fusion"], grads["coarse_head"]),
+    grads["refinement"],
   )
   norms = [optax.tree.norm(group) for group in groups]
   np.testing.assert_allclose(norms, case[f"{stage}_grad_l2_modules"], rtol=1e-5)
@@ -142,7 +142,7 @@ def test_adam_step(agame, case, ours):
   grads = unflatten_dict(grads, sep="/")
   params = unflatten_dict({path: params[path] for path in stored("grad")}, sep="/")
   tx = make_optimizer(
-      learning_rate=1e-4, lr_decay=0.975, steps_per_epoch=1, weight_decay=1e-5
+    learning_rate=1e-4, lr_decay=0.975, steps_per_epoch=1, weight_decay=1e-5
   )
   updates, _ = tx.update(grads, tx.init(params), params)
   updates = flatten_dict(updates, sep="/")
@@ -157,7 +157,7 @@ def test_predictions(agame, case):
   model, variables = agame
   masks = jnp.asarray(case["labels"][:, :1] == 1, jnp.float32)
   clip = jax.jit(
-      lambda *args: models.unroll(model, *args, recurrence="coarse", train=True)
+    lambda *args: models.unroll(model, *args, recurrence="coarse", train=True)
   )(variables, jnp.asarray(case["frames"] / np.float32(255)), masks)
   probs = jax.nn.log_sigmoid(clip.predictions.logits[:, :, 0, ::4, ::4])
   for stage in ("alpha", "beta"):

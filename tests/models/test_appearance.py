@@ -36,8 +36,7 @@ class Slides:
 
   def blend(self, old, new):
     return [
-        tuple((1 - RATE) * a + RATE * b for a, b in zip(*pair))
-        for pair in zip(old, new)
+      tuple((1 - RATE) * a + RATE * b for a, b in zip(*pair)) for pair in zip(old, new)
     ]
 
   def start(self, x, y):
@@ -84,9 +83,9 @@ def test_paper_reading_follows_the_equations(case):
   state = None
   for t in range(3):
     y = masks[t].reshape(-1)
-    state = slides.start(flat[t], y > 0.5) if t == 0 else (
-        slides.update(state, flat[t], y)
-    )  # fmt: skip
+    state = (
+      slides.start(flat[t], y > 0.5) if t == 0 else (slides.update(state, flat[t], y))
+    )
     means, variances = map(np.stack, zip(*state))
     np.testing.assert_allclose(states[t].means[0, 0], means, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(states[t].variances[0, 0], variances, rtol=1e-4)
@@ -94,7 +93,7 @@ def test_paper_reading_follows_the_equations(case):
     # The paper's log of prior and likelihood, up to what is the same for all scores.
     expected = np.log(np.stack(densities, -1)) + 1.5 * np.log(2 * np.pi)
     np.testing.assert_allclose(
-        np.asarray(scores[t]).reshape(-1, 4), expected, rtol=1e-4, atol=1e-4
+      np.asarray(scores[t]).reshape(-1, 4), expected, rtol=1e-4, atol=1e-4
     )
 
 

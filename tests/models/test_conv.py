@@ -13,14 +13,16 @@ from vosjax.models.modules.conv import centred, convolve
 def plain(x, kernel, dilation):
   reach = dilation * (kernel.shape[0] // 2)
   return jax.lax.conv_general_dilated(
-      x, kernel, (1, 1), ((reach, reach),) * 2, rhs_dilation=(dilation, dilation),
-      dimension_numbers=("NHWC", "HWIO", "NHWC"),
-  )  # fmt: skip
+    x,
+    kernel,
+    (1, 1),
+    ((reach, reach),) * 2,
+    rhs_dilation=(dilation, dilation),
+    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+  )
 
 
-@pytest.mark.parametrize(
-    ("size", "dilation"), [(3, 1), (1, 1), (3, 2), (5, 1), (7, 3)]
-)
+@pytest.mark.parametrize(("size", "dilation"), [(3, 1), (1, 1), (3, 2), (5, 1), (7, 3)])
 def test_gradients_are_those_of_jax(size, dilation):
   keys = jax.random.split(jax.random.key(size), 3)
   x = jax.random.normal(keys[0], (2, 7, 10, 3))

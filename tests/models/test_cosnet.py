@@ -55,7 +55,7 @@ def run(cosnet):
   """Calls a method or a function of the bound model, compiled."""
   model, variables = cosnet
   return lambda method, *args, **fields: jax.jit(
-      functools.partial(model.clone(**fields).apply, method=method)
+    functools.partial(model.clone(**fields).apply, method=method)
   )(variables, *args)
 
 
@@ -64,11 +64,11 @@ def stages(model, frames):
   found = model.encoder.resnet(normalise(frames))
   deep = model.encoder.pyramid(found.stage4)
   return {
-      "stem_pool": max_pool_3x3(found.stem, ceil=True),
-      **{f"layer{i}": getattr(found, f"stage{i}") for i in range(1, 5)},
-      "branches": model.encoder.pyramid.branches(found.stage4),
-      "features": deep,
-      "saliency_logit": model.encoder.saliency(deep),
+    "stem_pool": max_pool_3x3(found.stem, ceil=True),
+    **{f"layer{i}": getattr(found, f"stage{i}") for i in range(1, 5)},
+    "branches": model.encoder.pyramid.branches(found.stage4),
+    "features": deep,
+    "saliency_logit": model.encoder.saliency(deep),
   }
 
 
@@ -164,10 +164,10 @@ def test_pair_at_the_size_of_training(run, reference):
   for side, g, z in zip("ab", gated, summaries):
     assert gap(share(g, z), case[f"big_gate_{side}"][:, 0]) < TOLERANCE
   for found, expected in (
-      (logits.saliency_a, alone["big_saliency_prob_every4"]),
-      (logits.saliency_b, case["big_saliency_b_every4"]),
-      (logits.a, case["big_prob_a_every4"]),
-      (logits.b, case["big_prob_b_every4"]),
+    (logits.saliency_a, alone["big_saliency_prob_every4"]),
+    (logits.saliency_b, case["big_saliency_b_every4"]),
+    (logits.a, case["big_prob_a_every4"]),
+    (logits.b, case["big_prob_b_every4"]),
   ):
     probs = jax.nn.sigmoid(upsample(found, (473, 473)))[:, ::4, ::4]
     assert gap(probs, expected[:, 0]) < TOLERANCE
@@ -211,15 +211,15 @@ def test_fusion_of_references(run, reference):
   assert gap(probs, case["query_saliency_prob"][0, 0]) < TOLERANCE
   for n in (1, 2, 5):
     for fusion, stored in (
-        ("prediction", f"prediction_fusion_n{n}"),
-        ("summary", f"summary_fusion_n{n}_prob"),
-        ("group", f"group_n{n}_prob"),
+      ("prediction", f"prediction_fusion_n{n}"),
+      ("summary", f"summary_fusion_n{n}_prob"),
+      ("group", f"group_n{n}_prob"),
     ):
       assert gap(jax.nn.sigmoid(logits(fusion, n)), case[stored]) < TOLERANCE, stored
     for fusion, stored in (
-        ("summary", f"summary_fusion_n{n}_logit"),
-        ("group", f"group_n{n}_logit"),
-        ("joint", f"onesoftmax_group_n{n}_logit"),
+      ("summary", f"summary_fusion_n{n}_logit"),
+      ("group", f"group_n{n}_logit"),
+      ("joint", f"onesoftmax_group_n{n}_logit"),
     ):
       summary, z, logit = grid(fusion, n)
       assert gap(logit, case[stored][:, 0]) < TOLERANCE, stored
@@ -237,9 +237,9 @@ def test_forms_of_co_attention(cosnet, golden, form):
   case = golden("cosnet/golden_coattention.npz")
   model, variables = cosnet
   weights = {
-      "vanilla": variables["params"]["co_attention"],
-      "symmetric": {"basis": case["symmetric_p"], "scale": case["symmetric_d"]},
-      "channelwise": {"scale": case["channelwise_d"]},
+    "vanilla": variables["params"]["co_attention"],
+    "symmetric": {"basis": case["symmetric_p"], "scale": case["symmetric_d"]},
+    "channelwise": {"scale": case["channelwise_d"]},
   }[form]
   weights = {name: jnp.asarray(x, jnp.float32) for name, x in weights.items()}
   gate = variables["params"]["co_attention"]["gate"]
@@ -252,15 +252,15 @@ def test_forms_of_co_attention(cosnet, golden, form):
     gates = [model.co_attention.gate(z) for z in (z_a, z_b)]
     heads = (model.head_a, model.head_b)
     hidden = [
-        nn.relu(head.join(jnp.concatenate([z, x], -1), train=False))
-        for head, z, x in zip(heads, gates, (a, b))
+      nn.relu(head.join(jnp.concatenate([z, x], -1), train=False))
+      for head, z, x in zip(heads, gates, (a, b))
     ]
     logits = [head(z, x) for head, z, x in zip(heads, gates, (a, b))]
     return scores, z_a, z_b, gates, hidden, logits
 
   apply = functools.partial(model.clone(attention=form).apply, method=parts)
   scores, z_a, z_b, gates, hidden, logits = jax.jit(apply)(
-      variables | {"params": params}, a, b
+    variables | {"params": params}, a, b
   )
   scores = scores.reshape(2, 63, 63)
   assert gap(scores, case[f"{form}_affinity"]) < TOLERANCE

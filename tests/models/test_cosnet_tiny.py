@@ -16,9 +16,13 @@ from vosjax.models.modules.co_attention import CoAttention
 from vosjax.ops import affinity
 
 FIELDS = {
-    "backbone": "resnet18", "width": 4, "features": 8, "branch_features": 4,
-    "rates": (1, 2), "size": None,
-}  # fmt: skip
+  "backbone": "resnet18",
+  "width": 4,
+  "features": 8,
+  "branch_features": 4,
+  "rates": (1, 2),
+  "size": None,
+}
 SIZE = (33, 41)
 FRAMES = np.random.RandomState(0).uniform(0, 1, (6, *SIZE, 3)).astype(np.float32)
 ACTIVE = np.ones((1, 1), bool)
@@ -87,8 +91,8 @@ def test_fusions_differ():
   """By far more than what other tests let pass as the same."""
   model, variables = make()
   found = {
-      fusion: segment(model.clone(fusion=fusion), variables, FRAMES[:1], FRAMES[1:4])
-      for fusion in ("summary", "prediction", "joint", "group")
+    fusion: segment(model.clone(fusion=fusion), variables, FRAMES[:1], FRAMES[1:4])
+    for fusion in ("summary", "prediction", "joint", "group")
   }
   for (one, a), (other, b) in itertools.combinations(found.items(), 2):
     assert np.abs(a - b).max() > 1e-3, (one, other)
@@ -126,8 +130,8 @@ def test_co_attention_by_its_definition(gated):
   v_a, v_b = a.reshape(-1, 8).T, b.reshape(-1, 8).T  # [c n]
   scores = (weight @ v_a).T @ v_b  # rows: a, columns: b
   expected = (
-      v_b @ softmax(scores, 1).T,  # for each position of a, over those of b
-      v_a @ softmax(scores, 0),
+    v_b @ softmax(scores, 1).T,  # for each position of a, over those of b
+    v_a @ softmax(scores, 0),
   )
   if gated:
     expected = [z / (1 + np.exp(-gate @ z)) for z in expected]
@@ -136,7 +140,7 @@ def test_co_attention_by_its_definition(gated):
     return [module.gate(z) for z in module.pair(a, b)]
 
   found = CoAttention(8, gated=gated).apply(
-      {"params": params}, jnp.float32(a), jnp.float32(b), method=read
+    {"params": params}, jnp.float32(a), jnp.float32(b), method=read
   )
   for z, truth, frame in zip(found, expected, (a, b)):
     np.testing.assert_allclose(z, truth.T.reshape(frame.shape), atol=1e-5)
@@ -157,8 +161,8 @@ def test_a_head_sees_the_summary_before_the_features():
     return model.head_a(summary, deep)
 
   logits = [
-      call(model, variables | {"params": params}, look, summary, deep)
-      for summary, deep in ((maps[0], maps[1]), (maps[0], maps[2]), (maps[1], maps[2]))
+    call(model, variables | {"params": params}, look, summary, deep)
+    for summary, deep in ((maps[0], maps[1]), (maps[0], maps[2]), (maps[1], maps[2]))
   ]
   np.testing.assert_array_equal(logits[0], logits[1])
   assert np.abs(logits[1] - logits[2]).max() > 1e-2
@@ -169,9 +173,9 @@ def test_the_norms_of_all_shortcuts_are_frozen(backbone, first):
   model = models.build("cosnet", **FIELDS | {"backbone": backbone})
   shapes = jax.eval_shape(model.init, jax.random.key(0), FRAMES[:1])
   found = {
-      path.rpartition("/")[0]
-      for path in flatten_dict(shapes["params"], sep="/")
-      if "shortcut/norm" in path
+    path.rpartition("/")[0]
+    for path in flatten_dict(shapes["params"], sep="/")
+    if "shortcut/norm" in path
   }
   assert set(model.frozen) == found
   assert len(found) == 5 - first
@@ -245,7 +249,7 @@ def test_batch_statistics_of_a_pair_are_of_each_frame():
 
   def train(a, b):
     logits, updated = model.apply(
-        variables, a, b, train=True, method="pair_logits", mutable=["batch_stats"]
+      variables, a, b, train=True, method="pair_logits", mutable=["batch_stats"]
     )
     return logits.saliency_a, updated
 
@@ -263,9 +267,9 @@ def test_the_two_sides_of_a_pair_are_alike():
     return tree | {"head_a": tree["head_b"], "head_b": tree["head_a"]}
 
   apply = jax.jit(
-      functools.partial(
-          model.apply, train=True, method="pair_logits", mutable=["batch_stats"]
-      )
+    functools.partial(
+      model.apply, train=True, method="pair_logits", mutable=["batch_stats"]
+    )
   )
   a, b = FRAMES[:2], FRAMES[2:4]
   logits, updated = apply(variables, a, b)
@@ -276,21 +280,23 @@ def test_the_two_sides_of_a_pair_are_alike():
   for head, mirrored in (("head_a", "head_b"), ("head_b", "head_a")):
     for leaf in ("mean", "var"):
       x, y, start = (
-          tree["batch_stats"][name]["join"]["norm"][leaf]
-          for tree, name in (
-              (updated, head), (other_updated, mirrored), (variables, head)
-          )
-      )  # fmt: skip
+        tree["batch_stats"][name]["join"]["norm"][leaf]
+        for tree, name in (
+          (updated, head),
+          (other_updated, mirrored),
+          (variables, head),
+        )
+      )
       np.testing.assert_allclose(x, y, atol=1e-4)
       assert np.abs(x - start).max() > 1e-3
 
 
 @pytest.mark.parametrize(
-    ("fields", "text"),
-    [
-        ({"fusion": "mean"}, "fusion 'mean' is unknown; known: 'summary'"),
-        ({"attention": "full"}, "form 'full' is unknown; known: 'vanilla'"),
-    ],
+  ("fields", "text"),
+  [
+    ({"fusion": "mean"}, "fusion 'mean' is unknown; known: 'summary'"),
+    ({"attention": "full"}, "form 'full' is unknown; known: 'vanilla'"),
+  ],
 )
 def test_bad_fields_are_named(fields, text):
   with pytest.raises(ValueError, match=text):

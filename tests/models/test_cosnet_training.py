@@ -28,19 +28,19 @@ def cosnet(official):
 
 # Official module -> our paths, in the order of the stored norms.
 MODULES = {
-    "encoder.conv1": ["encoder/resnet/stem/conv"],
-    "encoder.bn1": ["encoder/resnet/stem/norm"],
-    **{f"encoder.layer{i}": [f"encoder/resnet/stage{i}"] for i in range(1, 5)},
-    "encoder.layer5": ["encoder/pyramid"],
-    "encoder.main_classifier": ["encoder/saliency_head"],
-    "linear_e": ["co_attention/kernel"],
-    "gate": ["co_attention/gate"],
-    "conv1": ["head_a/join/conv"],
-    "conv2": ["head_b/join/conv"],
-    "bn1": ["head_a/join/norm"],
-    "bn2": ["head_b/join/norm"],
-    "main_classifier1": ["head_a/out"],
-    "main_classifier2": ["head_b/out"],
+  "encoder.conv1": ["encoder/resnet/stem/conv"],
+  "encoder.bn1": ["encoder/resnet/stem/norm"],
+  **{f"encoder.layer{i}": [f"encoder/resnet/stage{i}"] for i in range(1, 5)},
+  "encoder.layer5": ["encoder/pyramid"],
+  "encoder.main_classifier": ["encoder/saliency_head"],
+  "linear_e": ["co_attention/kernel"],
+  "gate": ["co_attention/gate"],
+  "conv1": ["head_a/join/conv"],
+  "conv2": ["head_b/join/conv"],
+  "bn1": ["head_a/join/norm"],
+  "bn2": ["head_b/join/norm"],
+  "main_classifier1": ["head_a/out"],
+  "main_classifier2": ["head_b/out"],
 }
 
 
@@ -59,11 +59,11 @@ def step(cosnet, golden):
 
   def loss(params, train, static):
     logits, updated = model.apply(
-        {**variables, "params": params},
-        *((image, image) if static else (target, search)),
-        train=train,
-        method="pair_logits",
-        mutable=["batch_stats"],
+      {**variables, "params": params},
+      *((image, image) if static else (target, search)),
+      train=train,
+      method="pair_logits",
+      mutable=["batch_stats"],
     )
     if static:
       value = 0.1 * released_loss(logits.saliency_b, truth["image"])
@@ -81,11 +81,18 @@ def norms(model, grads):
   """Norm of each official module's gradient, frozen parameters left out."""
   flat = flatten_dict(grads, sep="/")
   flat = {k: v for k, v in flat.items() if not k.startswith(model.frozen)}
-  return np.array([
-      np.sqrt(sum(
+  return np.array(
+    [
+      np.sqrt(
+        sum(
           np.square(np.asarray(v, np.float64)).sum()
-          for k, v in flat.items() if k.startswith(tuple(paths))))
-      for paths in MODULES.values()])  # fmt: skip
+          for k, v in flat.items()
+          if k.startswith(tuple(paths))
+        )
+      )
+      for paths in MODULES.values()
+    ]
+  )
 
 
 @pytest.mark.slow
@@ -105,12 +112,12 @@ def test_training_step(cosnet, step, train, static):
   if train:
     assert gap(probs, case[f"{name}_prob"][:, 0]) < (3e-4 if static else 8e-4)
     places = {
-        "encoder.bn1": stats["encoder"]["resnet"]["stem"]["norm"],
-        "encoder.layer3.5.bn2": stats["encoder"]["resnet"]["stage3"]["block5"]["conv2"][
-            "norm"
-        ],
-        "encoder.layer5.bn": stats["encoder"]["pyramid"]["join"]["norm"],
-        "encoder.layer5.bn_x": stats["encoder"]["pyramid"]["pooled"]["norm"],
+      "encoder.bn1": stats["encoder"]["resnet"]["stem"]["norm"],
+      "encoder.layer3.5.bn2": stats["encoder"]["resnet"]["stage3"]["block5"]["conv2"][
+        "norm"
+      ],
+      "encoder.layer5.bn": stats["encoder"]["pyramid"]["join"]["norm"],
+      "encoder.layer5.bn_x": stats["encoder"]["pyramid"]["pooled"]["norm"],
     }
     if not static:
       places["bn1"] = stats["head_a"]["join"]["norm"]
@@ -132,9 +139,9 @@ def check_entries(case, name, grads, train):
   """
   co_attention, stem = grads["co_attention"], grads["encoder"]["resnet"]["stem"]
   for found, stored, evaluation, training in (
-      (co_attention["kernel"].T[::8, ::8], "linear_e_every8", 1e-5, 5e-3),
-      (co_attention["gate"], "gate", 1e-5, 5e-3),
-      (stem["conv"]["kernel"].transpose(3, 2, 0, 1), "encoder_conv1", 1.5e-2, 1.1e-1),
+    (co_attention["kernel"].T[::8, ::8], "linear_e_every8", 1e-5, 5e-3),
+    (co_attention["gate"], "gate", 1e-5, 5e-3),
+    (stem["conv"]["kernel"].transpose(3, 2, 0, 1), "encoder_conv1", 1.5e-2, 1.1e-1),
   ):
     expected = case[f"{name}_grad_{stored}"]
     assert gap(found, expected) < (training if train else evaluation), stored

@@ -15,7 +15,7 @@ def test_batch_statistics_follow_pytorch():
   norm = BatchNorm()
   variables = norm.init(jax.random.key(0), jnp.asarray(x), train=False)
   y, updated = norm.apply(
-      variables, jnp.asarray(x), train=True, mutable=["batch_stats"]
+    variables, jnp.asarray(x), train=True, mutable=["batch_stats"]
   )
   mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
   np.testing.assert_allclose(y, (x - mean) / np.sqrt(var + 1e-5), atol=1e-5)
@@ -32,7 +32,7 @@ def test_a_clip_at_once_equals_its_frames_one_by_one():
   norm = BatchNorm()
   variables = norm.init(jax.random.key(0), clip[:, 0], train=False)
   together, after = norm.apply(
-      variables, clip.reshape(6, 4, 4, 2), train=True, steps=3, mutable=["batch_stats"]
+    variables, clip.reshape(6, 4, 4, 2), train=True, steps=3, mutable=["batch_stats"]
   )
   apart = []
   for t in range(3):
@@ -43,7 +43,7 @@ def test_a_clip_at_once_equals_its_frames_one_by_one():
   np.testing.assert_allclose(together, np.stack(apart, 1), atol=1e-5)
   for name in ("mean", "var"):
     np.testing.assert_allclose(
-        after["batch_stats"][name], variables["batch_stats"][name], rtol=1e-5
+      after["batch_stats"][name], variables["batch_stats"][name], rtol=1e-5
     )
 
 
@@ -56,8 +56,8 @@ def test_folding_changes_nothing(winograd):
   leaves, tree = jax.tree.flatten(variables)
   keys = jax.random.split(jax.random.key(2), len(leaves))
   leaves = [
-      leaf if leaf.ndim > 1 else jax.random.uniform(key, leaf.shape, float, 0.6, 1.2)
-      for key, leaf in zip(keys, leaves)
+    leaf if leaf.ndim > 1 else jax.random.uniform(key, leaf.shape, float, 0.6, 1.2)
+    for key, leaf in zip(keys, leaves)
   ]
   variables = jax.tree.unflatten(tree, leaves)
   folded = models.fold(variables, winograd=winograd)

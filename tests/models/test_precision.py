@@ -14,7 +14,7 @@ TINY = {"backbone": "resnet18", "width": 8, "features": 16, "fusion_features": 8
 
 
 def test_mixed_precision_moves_the_golden_clip_by_little(
-    official, golden, record_property
+  official, golden, record_property
 ):
   """What bfloat16 does is rounding, and does not grow over five frames.
 
@@ -31,7 +31,7 @@ def test_mixed_precision_moves_the_golden_clip_by_little(
   frames = jnp.asarray(case["frames"][None] / np.float32(255))
   masks = jnp.asarray(case["first_label"][None, None] == 1, jnp.float32)
   clip = jax.jit(lambda *args: models.unroll(model, *args, recurrence="fine"))(
-      variables, frames, masks
+    variables, frames, masks
   )
   probs = np.asarray(jax.nn.sigmoid(clip.predictions.logits[0, :, 0]))
   far = np.abs(probs - case["object_prob"]).max()
@@ -46,14 +46,14 @@ def test_a_step_in_mixed_precision_is_finite_and_keeps_float32_weights():
   model = models.build("agame", **TINY, frozen_stages=(), dtype="bfloat16", remat=True)
   rng = np.random.default_rng(0)
   batch = {
-      "frames": rng.integers(0, 256, (2, 3, 32, 48, 3), np.uint8),
-      "labels": (rng.random((2, 3, 32, 48)) < 0.4).astype(np.uint8),
+    "frames": rng.integers(0, 256, (2, 3, 32, 48, 3), np.uint8),
+    "labels": (rng.random((2, 3, 32, 48)) < 0.4).astype(np.uint8),
   }
   variables = model.init(
-      jax.random.key(0), jnp.zeros((1, 32, 48, 3)), jnp.zeros((1, 1, 32, 48))
+    jax.random.key(0), jnp.zeros((1, 32, 48, 3)), jnp.zeros((1, 1, 32, 48))
   )
   tx = optim.make_optimizer(
-      learning_rate=1e-3, lr_decay=1.0, steps_per_epoch=1, weight_decay=1e-5
+    learning_rate=1e-3, lr_decay=1.0, steps_per_epoch=1, weight_decay=1e-5
   )
   mesh = make_mesh(2, jax.devices()[:1])
   objective = agame.objective(model, {"final": 1.0, "coarse": 1.0})

@@ -49,15 +49,13 @@ def read_all(cell, skip, *others):
 def test_shared_gates_are_computed_once_per_frame():
   """As many convolutions as levels, however many objects there are."""
   decoder = RecurrentDecoder((8, 8, 4, 2), (8, 4, 2, 1))
-  skips = tuple(
-      jnp.ones((1, 2**i, 2**i, c)) for i, c in enumerate(decoder.skips)
-  )
+  skips = tuple(jnp.ones((1, 2**i, 2**i, c)) for i, c in enumerate(decoder.skips))
   variables = decoder.init(jax.random.key(0), skips, 2, method=decode)
 
   def convolutions(objects):
-    jaxpr = jax.make_jaxpr(
-        lambda v: decoder.apply(v, skips, objects, method=decode)
-    )(variables)
+    jaxpr = jax.make_jaxpr(lambda v: decoder.apply(v, skips, objects, method=decode))(
+      variables
+    )
     return str(jaxpr).count("conv_general_dilated[")
 
   assert convolutions(2) == convolutions(5)
@@ -75,8 +73,8 @@ def test_objects_unrolled_are_objects_scanned():
   decoder = RecurrentDecoder((8, 8, 4, 2), (8, 4, 2, 1))
   keys = jax.random.split(jax.random.key(0), 4)
   skips = tuple(
-      jax.random.normal(key, (1, 2**i, 2**i, c))
-      for i, (key, c) in enumerate(zip(keys, decoder.skips))
+    jax.random.normal(key, (1, 2**i, 2**i, c))
+    for i, (key, c) in enumerate(zip(keys, decoder.skips))
   )
   variables = decoder.init(jax.random.key(0), skips, 3, method=decode)
   scanned = decoder.apply(variables, skips, 3, method=decode)

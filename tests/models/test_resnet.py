@@ -9,11 +9,11 @@ from vosjax.models.backbones.resnet import BLOCKS, ResNet, stage_channels
 
 # torchvision's parameter counts, less the classifier's.
 PARAMETERS = {
-    "resnet18": 11_689_512 - 513_000,
-    "resnet34": 21_797_672 - 513_000,
-    "resnet50": 25_557_032 - 2_049_000,
-    "resnet101": 44_549_160 - 2_049_000,
-    "resnet152": 60_192_808 - 2_049_000,
+  "resnet18": 11_689_512 - 513_000,
+  "resnet34": 21_797_672 - 513_000,
+  "resnet50": 25_557_032 - 2_049_000,
+  "resnet101": 44_549_160 - 2_049_000,
+  "resnet152": 60_192_808 - 2_049_000,
 }
 
 
@@ -48,7 +48,7 @@ def test_frozen_stages_have_no_gradient_and_keep_their_statistics():
 
   def loss(params):
     stages, updated = network.apply(
-        variables | {"params": params}, x, train=True, mutable=["batch_stats"]
+      variables | {"params": params}, x, train=True, mutable=["batch_stats"]
     )
     return jnp.square(stages.stage4).sum() + stages.stage1.sum(), updated
 
@@ -68,7 +68,7 @@ def test_remat_changes_no_gradient():
   def grads(remat):
     def loss(params):
       stages, _ = network.clone(remat=remat).apply(
-          variables | {"params": params}, x, train=True, mutable=["batch_stats"]
+        variables | {"params": params}, x, train=True, mutable=["batch_stats"]
       )
       return jnp.square(stages.stage4).mean()
 
@@ -79,12 +79,12 @@ def test_remat_changes_no_gradient():
 
 
 @pytest.mark.parametrize(
-    ("fields", "text"),
-    [
-        ({"variant": "resnet99"}, "'resnet99' is unknown; known: .*'resnet18'"),
-        ({"output_stride": 4}, "must be 8, 16 or 32, not 4"),
-        ({"frozen": ("layer4",)}, r"\['layer4'\], which are no stages"),
-    ],
+  ("fields", "text"),
+  [
+    ({"variant": "resnet99"}, "'resnet99' is unknown; known: .*'resnet18'"),
+    ({"output_stride": 4}, "must be 8, 16 or 32, not 4"),
+    ({"frozen": ("layer4",)}, r"\['layer4'\], which are no stages"),
+  ],
 )
 def test_bad_fields_are_named(fields, text):
   with pytest.raises(ValueError, match=text):

@@ -28,19 +28,19 @@ def params_of(case, score):
     return {"gates": {"kernel": kernel, "bias": bias}}
 
   params = {
-      "cells_0": cell(1),
-      "cells_1": cell(2),
-      "inhibition": {
-          "score": {
-              "kernel": case["param_after_conv_weight"].transpose(2, 3, 1, 0),
-              "bias": case["param_after_conv_bias"],
-          },
-          "bias": case["param_addition_bias"][0],
+    "cells_0": cell(1),
+    "cells_1": cell(2),
+    "inhibition": {
+      "score": {
+        "kernel": case["param_after_conv_weight"].transpose(2, 3, 1, 0),
+        "bias": case["param_after_conv_bias"],
       },
-      "score_head": {
-          "kernel": case[f"param_stop_{score}_weight"].T,
-          "bias": case[f"param_stop_{score}_bias"],
-      },
+      "bias": case["param_addition_bias"][0],
+    },
+    "score_head": {
+      "kernel": case[f"param_stop_{score}_weight"].T,
+      "bias": case[f"param_stop_{score}_bias"],
+    },
   }
   return jax.tree.map(jnp.asarray, params)
 
@@ -57,7 +57,7 @@ def test_formulas(golden, score):
 
   x = jnp.asarray(case["param_features"].transpose(1, 2, 0)[None])
   hidden, prediction = jax.jit(
-      lambda params, x: model.apply({"params": params}, x, method=run)
+    lambda params, x: model.apply({"params": params}, x, method=run)
   )(params_of(case, score), x)
   assert gap(np.moveaxis(np.asarray(hidden), -1, 2)[0], case["hidden2"]) < 3e-6
   assert gap(jax.nn.sigmoid(prediction.logits)[0], case["masks"]) < 3e-6
@@ -69,20 +69,18 @@ def test_strided_features_give_masks_of_the_frame_s_size():
   model = RIS(channels=2, stride=8, num_objects=3)
   frames = jnp.zeros((1, 32, 48, 3))
   features, _ = jax.eval_shape(
-      lambda key: model.init_with_output(key, frames, method="encode"),
-      jax.random.key(0),
+    lambda key: model.init_with_output(key, frames, method="encode"),
+    jax.random.key(0),
   )
   assert features.gates.shape == (1, 4, 6, 8)
-  prediction, _ = jax.eval_shape(
-      model.init_with_output, jax.random.key(0), frames
-  )
+  prediction, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), frames)
   assert prediction.logits.shape == (1, 3, 32, 48)
   assert prediction.aux["score_logits"].shape == (1, 3)
 
 
 def test_gates_begin_open_and_scores_high():
   variables = jax.jit(RIS(channels=1, num_objects=1).init)(
-      jax.random.key(0), jnp.zeros((1, 4, 4, 3))
+    jax.random.key(0), jnp.zeros((1, 4, 4, 3))
   )
   for cell in ("cells_0", "cells_1"):
     bias = variables["params"][cell]["gates"]["bias"]
@@ -101,20 +99,24 @@ def test_masks_cannot_be_given():
     RIS().init_state(features, jnp.zeros((1, 1, 4, 4)))
 
 
-@pytest.mark.parametrize(("size", "positions"), [
-    ((500, 500), (64, 64)), ((256, 448), (36, 60)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+  ("size", "positions"),
+  [
+    ((500, 500), (64, 64)),
+    ((256, 448), (36, 60)),
+  ],
+)
 def test_fcn8_features_have_the_sizes_of_the_program(size, positions):
   """For 256 x 448, where its crops do not line up, both sides share as much."""
   model = RIS(extractor="fcn8", channels=3, num_objects=2)
   frames = jnp.zeros((1, *size, 3))
   features, variables = jax.eval_shape(
-      lambda key: model.init_with_output(key, frames, method="encode"),
-      jax.random.key(0),
+    lambda key: model.init_with_output(key, frames, method="encode"),
+    jax.random.key(0),
   )
   assert features.gates.shape == (1, *positions, 12)
   prediction = jax.eval_shape(
-      lambda key: model.init_with_output(key, frames)[0], jax.random.key(0)
+    lambda key: model.init_with_output(key, frames)[0], jax.random.key(0)
   )
   assert prediction.logits.shape == (1, 2, *size)
   vgg = variables["params"]["fcn"]["vgg"]

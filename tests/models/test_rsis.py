@@ -60,7 +60,7 @@ def test_inference(official, shared):
 
   images = jnp.asarray(case["images"] / np.float32(255))
   skips, hidden, prediction = jax.jit(
-      lambda variables, images: model.apply(variables, images, method=run)
+    lambda variables, images: model.apply(variables, images, method=run)
   )(variables, images)
   for n, skip in zip((5, 4, 3, 2, 1), skips, strict=True):
     assert gap(first(skip), case[f"skip{n}"]) < 1e-5
@@ -82,7 +82,7 @@ def test_the_box_head_is_there_where_asked():
   frames = jnp.zeros((2, 33, 47, 3))
   for box_head in (True, False):
     prediction, variables = jax.eval_shape(
-        tiny(box_head=box_head).init_with_output, jax.random.key(0), frames
+      tiny(box_head=box_head).init_with_output, jax.random.key(0), frames
     )
     assert prediction.logits.shape == (2, 2, 33, 47)
     assert ("box" in variables["params"]) == box_head
@@ -113,8 +113,8 @@ def test_heads_see_the_largest_value_of_every_hidden_map():
   assert side.shape == (1, 2, 31)
   heads = variables["params"]
   classes, stop, boxes = (
-      side @ heads[name]["kernel"] + heads[name]["bias"]
-      for name in ("classify", "stop", "box")
+    side @ heads[name]["kernel"] + heads[name]["bias"]
+    for name in ("classify", "stop", "box")
   )
   assert gap(aux["class_logits"], classes) < 1e-5
   assert gap(aux["stop_logits"], stop[..., 0]) < 1e-5
@@ -127,15 +127,15 @@ def test_skip_modes(mode):
   decoder = RecurrentDecoder((8, 8), (8, 4), temporal=False, skip_mode=mode)
   rng = np.random.default_rng(0)
   skip, upsampled, hidden = (
-      jnp.asarray(rng.standard_normal((1, 4, 4, c), np.float32)) for c in (8, 8, 4)
+    jnp.asarray(rng.standard_normal((1, 4, 4, c), np.float32)) for c in (8, 8, 4)
   )
   kernels = [
-      jnp.array(rng.random((3, 3, sum(n for _, n in level), 4 * c), np.float32))
-      for c, level in zip((8, 4), (decoder._inputs(0), decoder._inputs(1)))
+    jnp.array(rng.random((3, 3, sum(n for _, n in level), 4 * c), np.float32))
+    for c, level in zip((8, 4), (decoder._inputs(0), decoder._inputs(1)))
   ]
   params = {
-      f"cells_{i}": {"gates": {"kernel": kernel, "bias": kernel[0, 0, 0]}}
-      for i, kernel in enumerate(kernels)
+    f"cells_{i}": {"gates": {"kernel": kernel, "bias": kernel[0, 0, 0]}}
+    for i, kernel in enumerate(kernels)
   }
 
   def step(decoder):
@@ -144,10 +144,10 @@ def test_skip_modes(mode):
     x = upsampled if shared.factor is None else upsampled * shared.factor
     gates = shared.gates + level.read("upsampled", x) + level.read("spatial", hidden)
     joined = {
-        "concat": jnp.concatenate([upsampled, skip], -1),
-        "sum": upsampled + skip,
-        "multiply": upsampled * skip,
-        "none": upsampled,
+      "concat": jnp.concatenate([upsampled, skip], -1),
+      "sum": upsampled + skip,
+      "multiply": upsampled * skip,
+      "none": upsampled,
     }[mode]
     joined = jnp.concatenate([joined, hidden], -1)
     return gates, convolve(joined, level.gates.kernel) + level.bias[None, None, None]

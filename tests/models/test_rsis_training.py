@@ -45,9 +45,9 @@ def batch(case):
     for place, i in enumerate(present[np.argsort(-areas)], 1):
       labels[b][ids == i] = place
   return VideoBatch(
-      jnp.asarray(case["images"][:, None]),
-      jnp.asarray(labels[:, None]),
-      jnp.asarray(case["classes"].astype(np.uint8)),
+    jnp.asarray(case["images"][:, None]),
+    jnp.asarray(labels[:, None]),
+    jnp.asarray(case["classes"].astype(np.uint8)),
   )
 
 
@@ -80,9 +80,7 @@ def test_losses_and_gradients(official, case, batch, monkeypatch, prefix, tolera
   @jax.jit
   def compute(params):
     def loss(params):
-      value, outputs = loss_of(
-          variables | {"params": params}, batch, jax.random.key(0)
-      )
+      value, outputs = loss_of(variables | {"params": params}, batch, jax.random.key(0))
       return value, (outputs, seen["classes"])
 
     return jax.value_and_grad(loss, has_aux=True)(params)

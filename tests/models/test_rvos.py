@@ -34,7 +34,7 @@ def frames_of(case):
 def masks_of(ids, num_objects):
   """[h w] -> [1 o h w]."""
   return jnp.asarray(ids == np.arange(1, num_objects + 1)[:, None, None], jnp.float32)[
-      None
+    None
   ]
 
 
@@ -53,14 +53,14 @@ def case_of(shared):
 def segment(official):
   """Frame by frame: probabilities [t o h w] and the last state."""
   encode = jax.jit(
-      lambda model, variables, frame: model.apply(variables, frame, method="encode"),
-      static_argnums=0,
+    lambda model, variables, frame: model.apply(variables, frame, method="encode"),
+    static_argnums=0,
   )
   step = jax.jit(
-      lambda model, variables, state, features: model.apply(
-          variables, state, features, state.seen, method="segment"
-      ),
-      static_argnums=0,
+    lambda model, variables, state, features: model.apply(
+      variables, state, features, state.seen, method="segment"
+    ),
+    static_argnums=0,
   )
 
   def run(frames, masks=None, late=None, **fields):
@@ -91,12 +91,12 @@ def test_cell(official, golden, kind, given):
   model, variables = official("rvos", one_shot=kind == "mask")
   level = {"st": 1, "mask": 2}[kind]
   x = {
-      name: last(case[f"{kind}_{name}"])
-      for name in ("input", "h_spatial", "c_spatial", "h_temporal")
+    name: last(case[f"{kind}_{name}"])
+    for name in ("input", "h_spatial", "c_spatial", "h_temporal")
   }
   for names, absent in (
-      (("h_spatial", "c_spatial"), given in ("none", "temporal")),
-      (("h_temporal",), given in ("none", "spatial")),
+    (("h_spatial", "c_spatial"), given in ("none", "temporal")),
+    (("h_temporal",), given in ("none", "spatial")),
   ):
     x |= {name: jnp.zeros_like(x[name]) for name in names if absent}
 
@@ -128,7 +128,7 @@ def test_encoder(official, case_of):
     return model.encoder(x, train=False), model.encoder.resnet(resnet.normalise(x))
 
   skips, stages = jax.jit(
-      lambda variables, frame: model.apply(variables, frame, method=see)
+    lambda variables, frame: model.apply(variables, frame, method=see)
   )(variables, frame)
   for n, skip in zip((5, 4, 3, 2), skips, strict=True):
     assert gap(first(skip)[0], case[f"skip{n}"]) < 1e-5
@@ -144,7 +144,7 @@ def test_encoder(official, case_of):
 def test_zero_shot(segment, case_of, kind):
   case = case_of("golden_zeroshot")
   probs, state = segment(
-      frames_of(case), num_objects=4, spatial="s" in kind, temporal="t" in kind
+    frames_of(case), num_objects=4, spatial="s" in kind, temporal="t" in kind
   )
   assert gap(probs, case[f"masks_{kind}"]) < 4e-5
   if kind == "st":
@@ -155,10 +155,10 @@ def test_zero_shot(segment, case_of, kind):
 def test_one_shot_at_an_odd_size(segment, case_of, kind):
   case = case_of("golden_oneshot")
   probs, state = segment(
-      frames_of(case),
-      masks_of(case["ids"][0], 3),
-      spatial="s" in kind,
-      temporal="t" in kind,
+    frames_of(case),
+    masks_of(case["ids"][0], 3),
+    spatial="s" in kind,
+    temporal="t" in kind,
   )
   assert gap(probs, case[f"masks_{kind}"]) < 1e-4
   if kind == "st":

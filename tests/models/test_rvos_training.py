@@ -45,8 +45,8 @@ def encoder(official, golden):
   """Skip connections of the golden clips, their pull-back and batch statistics."""
   model, variables = official("rvos")
   frames, *same = (
-      golden(f"rvos/golden_train_{name}.npz")["frames"]
-      for name in ("zeroshot", "oneshot_gt", "oneshot_inferred")
+    golden(f"rvos/golden_train_{name}.npz")["frames"]
+    for name in ("zeroshot", "oneshot_gt", "oneshot_inferred")
   )
   for others in same:
     np.testing.assert_array_equal(others, frames)
@@ -56,10 +56,10 @@ def encoder(official, golden):
   def run(train):
     def skips(params):
       return model.apply(
-          {"params": params, "batch_stats": variables["batch_stats"]},
-          images,
-          method=lambda model, x: model.encoder(x, train=train, steps=t),
-          mutable=["batch_stats"] if train else [],
+        {"params": params, "batch_stats": variables["batch_stats"]},
+        images,
+        method=lambda model, x: model.encoder(x, train=train, steps=t),
+        mutable=["batch_stats"] if train else [],
       )
 
     params = {"encoder": variables["params"]["encoder"]}
@@ -69,10 +69,10 @@ def encoder(official, golden):
 
 
 CASES = {
-    "zeroshot": ("zeroshot", {}, None),
-    "zeroshot_t": ("zeroshot", {"spatial": False}, None),
-    "oneshot_gt": ("oneshot_gt", {"one_shot": True}, "truth"),
-    "oneshot_inferred": ("oneshot_inferred", {"one_shot": True}, "inferred"),
+  "zeroshot": ("zeroshot", {}, None),
+  "zeroshot_t": ("zeroshot", {"spatial": False}, None),
+  "oneshot_gt": ("oneshot_gt", {"one_shot": True}, "truth"),
+  "oneshot_inferred": ("oneshot_inferred", {"one_shot": True}, "inferred"),
 }
 
 
@@ -90,11 +90,11 @@ def check(case, prefix, fields, previous, official, encoder, train):
     def loss(decoder, skips):
       params = variables["params"] | {"decoder": decoder}
       levels = model.apply(
-          {"params": params}, skips, method=lambda model, x: model.decoder.encode(x)
+        {"params": params}, skips, method=lambda model, x: model.decoder.encode(x)
       )
       features = RVOSFeatures(time_first(levels, ids.shape[1]), ids.shape[2:])
       probs = decode_clip(
-          model, {"params": params}, features, truth, previous=previous or "truth"
+        model, {"params": params}, features, truth, previous=previous or "truth"
       )
       counts = jnp.broadcast_to(valid[:, None], (*ids.shape[:2], valid.shape[1]))
       losses, objects = clip_losses(probs, truth, counts, matched=not one_shot)
@@ -103,7 +103,7 @@ def check(case, prefix, fields, previous, official, encoder, train):
     return jax.value_and_grad(loss, (0, 1), has_aux=True)(decoder, skips)
 
   (loss, (losses, objects, probs)), grads = compute(
-      variables["params"]["decoder"], skips
+    variables["params"]["decoder"], skips
   )
   np.testing.assert_allclose(losses, case[f"{prefix}loss_frame"], rtol=1e-5)
   np.testing.assert_allclose(loss, case[f"{prefix}loss_cumulative"][-1], rtol=1e-5)
@@ -135,7 +135,7 @@ def test_batch_statistics(official, golden, encoder, name):
   file, fields, previous = CASES[name]
   case = golden(f"rvos/golden_train_{file}.npz")
   updated, grads, params, model = check(
-      case, "", fields, previous, official, encoder, train=True
+    case, "", fields, previous, official, encoder, train=True
   )
   stats = updated["batch_stats"]["encoder"]
   stem = stats["backbone"]["stem"]["norm"]
@@ -148,10 +148,16 @@ def test_batch_statistics(official, golden, encoder, name):
 
 def check_step(case, model, params, grads):
   """How far each module goes in a step of both Adams, repeated updates included."""
-  stage = ConfigDict({
-      "learning_rate": 1e-3, "encoder_learning_rate": 1e-6, "weight_decay": 1e-6,
-      "lr_decay": 1.0, "steps_per_epoch": 1, "official": True,
-  })  # fmt: skip
+  stage = ConfigDict(
+    {
+      "learning_rate": 1e-3,
+      "encoder_learning_rate": 1e-6,
+      "weight_decay": 1e-6,
+      "lr_decay": 1.0,
+      "steps_per_epoch": 1,
+      "official": True,
+    }
+  )
   tx = two_adams(model, stage)
   grads = {side: grads[side] for side in params}
   updates = jax.jit(lambda p, g: tx.update(g, tx.init(p), p)[0])(params, grads)

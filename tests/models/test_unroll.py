@@ -27,9 +27,9 @@ def clip():
 
 
 @functools.partial(
-    jax.jit,
-    static_argnums=0,
-    static_argnames=("recurrence", "train", "remat", "unroll_steps"),
+  jax.jit,
+  static_argnums=0,
+  static_argnames=("recurrence", "train", "remat", "unroll_steps"),
 )
 def unroll(model, variables, frames, masks, active=None, **options):
   return models.unroll(model, variables, frames, masks, active=active, **options)
@@ -39,7 +39,7 @@ def assert_close(actual, expected):
   actual, expected = np.asarray(actual), np.asarray(expected)
   assert actual.shape == expected.shape
   np.testing.assert_allclose(
-      actual, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
+    actual, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
   )
 
 
@@ -104,8 +104,8 @@ def test_inactive_slots_change_nothing(tiny, clip):
   expected = unroll(*tiny, frames, masks[:, :2])
   active = np.array([[True, True, False]] * BATCH)
   results = [
-      unroll(*tiny, frames, jnp.asarray(m), active)
-      for m in (masks, np.concatenate([masks[:, :2], masks[:, :1]], 1))
+    unroll(*tiny, frames, jnp.asarray(m), active)
+    for m in (masks, np.concatenate([masks[:, :2], masks[:, :1]], 1))
   ]
   for result in results:
     assert_close(result.predictions.logits[:, :, :2], expected.predictions.logits)
@@ -141,13 +141,13 @@ def gradients(tiny, clip):
   def compute(**options):
     def loss(params):
       result = models.unroll(
-          model,
-          variables | {"params": params},
-          clip[0],
-          jnp.asarray(clip[1]),
-          recurrence="coarse",
-          train=True,
-          **options,
+        model,
+        variables | {"params": params},
+        clip[0],
+        jnp.asarray(clip[1]),
+        recurrence="coarse",
+        train=True,
+        **options,
       )
       return jnp.square(result.predictions.logits).mean(), result.batch_stats
 
@@ -201,11 +201,11 @@ def test_batch_statistics_are_those_of_frames_one_by_one(tiny, clip):
   @jax.jit
   def encode(batch_stats, frame):
     return model.apply(
-        variables | {"batch_stats": batch_stats},
-        frame,
-        train=True,
-        method="encode",
-        mutable=["batch_stats"],
+      variables | {"batch_stats": batch_stats},
+      frame,
+      train=True,
+      method="encode",
+      mutable=["batch_stats"],
     )[1]["batch_stats"]
 
   stats = variables["batch_stats"]
@@ -219,7 +219,7 @@ def test_features_of_output_stride_8_have_twice_the_rows_and_columns(tiny, clip)
   frames, masks = clip
   fine = model.clone(output_stride=8)
   features = jax.eval_shape(
-      lambda: fine.apply(variables, frames[:, 0, :24], method="encode")
+    lambda: fine.apply(variables, frames[:, 0, :24], method="encode")
   )
   assert features.deep.shape[1:3] == features.appearance.shape[1:3] == (3, 6)
   result = unroll(fine, variables, frames, masks)

@@ -26,7 +26,7 @@ def test_each_side_reads_the_other():
   scores = affinity.affinity(query, reference)
   assert scores.shape == (2, 3, 5, 2, 6)
   np.testing.assert_allclose(
-      scores[1, 2, 0, 1, 4], query[1, 2, 0] @ reference[1, 1, 4], rtol=1e-5
+    scores[1, 2, 0, 1, 4], query[1, 2, 0] @ reference[1, 1, 4], rtol=1e-5
   )
   of_reference = affinity.read_reference(scores, reference)
   of_query = affinity.read_query(scores, query)
@@ -57,9 +57,7 @@ def test_gradients_are_those_of_the_whole_affinity():
   def chunked(query, reference):
     return jnp.square(affinity.read(query, reference, rows=4)).sum()
 
-  expected, found = (
-      jax.grad(f, (0, 1))(QUERY, reference) for f in (whole, chunked)
-  )
+  expected, found = (jax.grad(f, (0, 1))(QUERY, reference) for f in (whole, chunked))
   for a, b in zip(found, expected):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 

@@ -16,8 +16,8 @@ def pillow(image, size):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
-    [((48, 85), (47, 47)), ((31, 20), (64, 47)), ((7, 100), (50, 3)), ((9, 9), (9, 5))],
+  ("old", "new"),
+  [((48, 85), (47, 47)), ((31, 20), (64, 47)), ((7, 100), (50, 3)), ((9, 9), (9, 5))],
 )
 def test_every_byte_is_pillows(old, new):
   image = np.random.RandomState(0).randint(0, 256, (*old, 3)).astype(np.uint8)
@@ -46,7 +46,7 @@ def test_framing_goes_there_and_back(golden):
   probs = jnp.asarray(case["output_prob_473"], jnp.float32)[None, None]
   restored = np.asarray(framing.restore(probs))[0, 0]
   np.testing.assert_allclose(
-      restored[::4, ::4], case["output_resized_every4"], atol=1e-5
+    restored[::4, ::4], case["output_resized_every4"], atol=1e-5
   )
   # The program truncates; what is next to an integer may fall on its other side.
   grey = (255 * restored[::2, ::2]).astype(np.uint8)

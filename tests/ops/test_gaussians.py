@@ -20,7 +20,7 @@ def case():
 def test_moments_follow_their_definition(case, pseudo_count):
   x, weights = case
   got = weighted_moments(
-      jnp.asarray(x, jnp.float32), jnp.asarray(weights, jnp.float32), pseudo_count
+    jnp.asarray(x, jnp.float32), jnp.asarray(weights, jnp.float32), pseudo_count
   )
   count = weights.sum(-1)[..., None] + pseudo_count
   means = np.einsum("bokp,bpc->bokc", weights, x) / count
@@ -36,8 +36,8 @@ def test_likelihood_follows_its_definition(case):
   rng = np.random.default_rng(1)
   means, variances = rng.normal(3, 1, (2, 3, 2, 4)), rng.uniform(0.2, 2, (2, 3, 2, 4))
   got = log_likelihood(
-      jnp.asarray(x, jnp.float32),
-      Gaussians(jnp.asarray(means, jnp.float32), jnp.asarray(variances, jnp.float32)),
+    jnp.asarray(x, jnp.float32),
+    Gaussians(jnp.asarray(means, jnp.float32), jnp.asarray(variances, jnp.float32)),
   )
   means, variances = means[:, :, :, None], variances[:, :, :, None]
   squares = (x[:, None, None] - means) ** 2

@@ -66,7 +66,7 @@ def test_padding_reflects_puts_more_in_front_and_is_undone(size):
   before = [(n + 1) // 2 for n in lacks]
   widths = [(b, n - b) for b, n in zip(before, lacks)]
   np.testing.assert_array_equal(
-      padded, np.pad(x, ((0, 0), *widths, (0, 0)), mode="reflect")
+    padded, np.pad(x, ((0, 0), *widths, (0, 0)), mode="reflect")
   )
   assert padded.shape[1:3] == frame.padded_size
   masks = jnp.moveaxis(jnp.asarray(x), -1, 1)
@@ -77,6 +77,6 @@ def test_max_pool_has_the_gradient_of_reduce_window():
   x = jnp.asarray(image((1, 6, 7, 2)))
   ours = jax.grad(lambda x: (resize.max_pool_3x3(x) ** 2).sum())(x)
   theirs = jax.grad(
-      lambda x: (nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))) ** 2).sum()
+    lambda x: (nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))) ** 2).sum()
   )(x)
   np.testing.assert_allclose(ours, theirs, rtol=1e-6)

@@ -20,11 +20,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = (32, 48)
 SMALL = {"backbone": "resnet18", "width": 4}
 FIELDS = {
-    "agame": SMALL | {"features": 8, "fusion_features": 8},
-    "cosnet": SMALL | {
-        "features": 8, "branch_features": 4, "rates": (1, 2), "size": None},
-    "rvos": SMALL | {"features": 16, "num_objects": 4},
-}  # fmt: skip
+  "agame": SMALL | {"features": 8, "fusion_features": 8},
+  "cosnet": SMALL
+  | {"features": 8, "branch_features": 4, "rates": (1, 2), "size": None},
+  "rvos": SMALL | {"features": 16, "num_objects": 4},
+}
 
 
 @pytest.fixture(scope="session")
@@ -147,8 +147,8 @@ def youtube_vos(sets, tmp_path):
   """
   root = tmp_path / "YouTubeVOS"
   shown = {
-      "late": {t: truth(t, (2,) if t < 3 else (1, 2)) for t in (1, 2, 3, 4)},
-      "early": {t: truth(t) for t in range(4)},
+    "late": {t: truth(t, (2,) if t < 3 else (1, 2)) for t in (1, 2, 3, 4)},
+    "early": {t: truth(t) for t in range(4)},
   }
   given = {"late": {1: truth(1, (2,)), 3: truth(3, (1,))}, "early": {0: truth(0)}}
   categories = {"1": "cat", "2": "yak"}
@@ -156,10 +156,17 @@ def youtube_vos(sets, tmp_path):
     meta = {}
     for name, length in (("late", 5), ("early", 4)):
       sets.write(root / split, name, length, annotations[name], stem="{:04d}5")
-      meta[name] = {"objects": {
-          i: {"category": category, "frames": [
-              f"{t:04d}5" for t, labels in shown[name].items() if int(i) in labels]}
-          for i, category in categories.items()}}  # fmt: skip
+      meta[name] = {
+        "objects": {
+          i: {
+            "category": category,
+            "frames": [
+              f"{t:04d}5" for t, labels in shown[name].items() if int(i) in labels
+            ],
+          }
+          for i, category in categories.items()
+        }
+      }
     if split == "train":
       sets.write(root / split, "other", 2, {0: truth(0, (1,)), 1: truth(1, (1,))})
       other = {"category": "cat", "frames": ["00000", "00001"]}
@@ -174,8 +181,9 @@ def fbms(sets, tmp_path):
   """Root of two videos as datasets/export.py writes FBMS: two annotated frames each."""
   root = tmp_path / "FBMS"
   sets.write(root, "cars", 8, {t: truth(t) for t in (1, 6)}, stem="cars_{:02d}")
-  sets.write(root, "tennis", 11, {t: truth(t) for t in (0, 10)}, stem="tennis{}",
-             suffix="png")  # fmt: skip
+  sets.write(
+    root, "tennis", 11, {t: truth(t) for t in (0, 10)}, stem="tennis{}", suffix="png"
+  )
   return root
 
 

@@ -9,14 +9,14 @@ from vosjax.train.alternating_sgd import count_updates, make_alternating_sgd
 from vosjax.train.alternation import Rates
 
 PATHS = {
-    "encoder/resnet/stem/conv": 1,
-    "encoder/resnet/stage1/block0/conv1": 3,
-    "encoder/resnet/stage1/block0/shortcut/conv": 4,
-    "encoder/resnet/stage1/block0/shortcut/norm": 0,
-    "encoder/pyramid/join": 2,
-    "encoder/saliency_head": 1,
-    "co_attention": 1,
-    "head_a/join": 1,
+  "encoder/resnet/stem/conv": 1,
+  "encoder/resnet/stage1/block0/conv1": 3,
+  "encoder/resnet/stage1/block0/shortcut/conv": 4,
+  "encoder/resnet/stage1/block0/shortcut/norm": 0,
+  "encoder/pyramid/join": 2,
+  "encoder/saliency_head": 1,
+  "co_attention": 1,
+  "head_a/join": 1,
 }
 FROZEN = ("encoder/resnet/stage1/block0/shortcut/norm",)
 MOMENTUM, DECAY = 0.9, 0.01
@@ -35,8 +35,8 @@ def tree(values):
 
 def leaves(root):
   return {
-      "/".join(k.key for k in path[:-1]): np.asarray(value)
-      for path, value in jax.tree_util.tree_leaves_with_path(root)
+    "/".join(k.key for k in path[:-1]): np.asarray(value)
+    for path, value in jax.tree_util.tree_leaves_with_path(root)
   }
 
 
@@ -52,10 +52,10 @@ def test_steps_are_those_of_the_list_of_parameters(repeat):
   rng = np.random.default_rng(0)
   params = {path: rng.normal(size=3).astype(np.float32) for path in PATHS}
   grads = [
-      {path: rng.normal(size=3).astype(np.float32) for path in PATHS} for _ in range(5)
+    {path: rng.normal(size=3).astype(np.float32) for path in PATHS} for _ in range(5)
   ]
   tx = make_alternating_sgd(
-      rates, momentum=MOMENTUM, weight_decay=DECAY, frozen=FROZEN, repeat=repeat
+    rates, momentum=MOMENTUM, weight_decay=DECAY, frozen=FROZEN, repeat=repeat
   )
   ours = jax.tree.map(jnp.asarray, tree(params))
   state = tx.init(ours)

@@ -13,17 +13,17 @@ RESNET = {"variant": "resnet18", "width": 4}
 DEEPLAB = {"backbone": "resnet18", "width": 4, "features": 8, "branch_features": 4}
 PARTS = {"resnet": RESNET, "deeplab": DEEPLAB}
 FIELDS = {
-    "agame": {"backbone": "resnet18", "width": 4, "features": 8, "fusion_features": 8},
-    "cosnet": DEEPLAB,
-    "ris": {"channels": 2},
-    "rvos": {"backbone": "resnet18", "width": 4, "features": 16},
+  "agame": {"backbone": "resnet18", "width": 4, "features": 8, "fusion_features": 8},
+  "cosnet": DEEPLAB,
+  "ris": {"channels": 2},
+  "rvos": {"backbone": "resnet18", "width": 4, "features": 16},
 }
 # Model, part -> where the model has it.
 PLACES = {
-    ("agame", "resnet"): "backbone",
-    ("cosnet", "resnet"): "encoder/resnet",
-    ("cosnet", "deeplab"): "encoder",
-    ("rvos", "resnet"): "encoder/backbone",
+  ("agame", "resnet"): "backbone",
+  ("cosnet", "resnet"): "encoder/resnet",
+  ("cosnet", "deeplab"): "encoder",
+  ("rvos", "resnet"): "encoder/backbone",
 }
 
 
@@ -32,7 +32,7 @@ def draw(name, fields, seed=0):
   rng = np.random.default_rng(seed)
   shapes = checkpoints.variable_shapes(checkpoints.build(name, fields))
   return jax.tree.map(
-      lambda leaf: jnp.asarray(rng.random(leaf.shape), leaf.dtype), shapes
+    lambda leaf: jnp.asarray(rng.random(leaf.shape), leaf.dtype), shapes
   )
 
 
@@ -65,14 +65,25 @@ def test_a_part_is_put_in_its_place_and_nothing_else_changes(saved, name, part):
   jax.tree.map(np.testing.assert_array_equal, before, draw(name, FIELDS[name], seed=1))
 
 
-@pytest.mark.parametrize(("part", "name", "change", "text"), [
-    ("resnet", "agame", {"width": 8},
-     r"width=4\), .* the model's backbone .*params/backbone/stage1"),
+@pytest.mark.parametrize(
+  ("part", "name", "change", "text"),
+  [
+    (
+      "resnet",
+      "agame",
+      {"width": 8},
+      r"width=4\), .* the model's backbone .*params/backbone/stage1",
+    ),
     ("resnet", "agame", {"backbone": "resnet34"}, "block2/.* is missing, expected"),
     ("deeplab", "cosnet", {"backbone": "resnet34"}, "block2/.* is missing, expected"),
-    ("deeplab", "cosnet", {"features": 16},
-     r"features=8, .* the model's encoder .*params/encoder/pyramid/join"),
-])  # fmt: skip
+    (
+      "deeplab",
+      "cosnet",
+      {"features": 16},
+      r"features=8, .* the model's encoder .*params/encoder/pyramid/join",
+    ),
+  ],
+)
 def test_a_part_of_another_width_or_depth_is_named(saved, part, name, change, text):
   with pytest.raises(ValueError, match=rf"holds {part} \(.*{text}"):
     load_backbone(saved / part, draw(name, FIELDS[name] | change))
@@ -96,11 +107,14 @@ def test_ris_takes_a_vgg(monkeypatch):
   assert len(changed) == 30
 
 
-@pytest.mark.parametrize(("part", "name", "text"), [
+@pytest.mark.parametrize(
+  ("part", "name", "text"),
+  [
     ("agame", "agame", r"holds agame \(.*no backbone.*convert deeplab\|resnet\|vgg"),
     ("deeplab", "agame", r"holds deeplab \(.*no part of the model.*'backbone'.*Give"),
     ("resnet", "ris", r"holds resnet \(.*no part of the model.*'cells_0'"),
-])  # fmt: skip
+  ],
+)
 def test_what_is_no_part_of_the_model_is_refused(saved, part, name, text):
   with pytest.raises(ValueError, match=text):
     load_backbone(saved / part, draw(name, FIELDS[name]))

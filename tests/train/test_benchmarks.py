@@ -9,22 +9,57 @@ import pytest
 from vosjax.train import benchmarks, run
 
 NAMES = (
-    "davis", "fbms", "segtrack_v2", "synthvos", "voc", "youtube_objects", "youtube_vos"
-)  # fmt: skip
+  "davis",
+  "fbms",
+  "segtrack_v2",
+  "synthvos",
+  "voc",
+  "youtube_objects",
+  "youtube_vos",
+)
 
 
-@pytest.mark.parametrize(("task", "year", "rules"), [
-    ("objects", "2017",
-     ["davis2017", None, "segtrack-v2", "davis2017", None, None, "youtube-vos"]),
-    ("objects", "2016",
-     ["davis2016", None, "segtrack-v2", "davis2017", None, None, "youtube-vos"]),
-    ("primary", "2016",
-     ["davis2016", "fbms", "segtrack-v2-unsupervised", "davis2016", None,
-      "youtube-objects", None]),
-    ("proposals", "2017",
-     ["davis2017-unsupervised", None, None, "davis2017-unsupervised",
-      "davis2017-unsupervised", None, None]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+  ("task", "year", "rules"),
+  [
+    (
+      "objects",
+      "2017",
+      ["davis2017", None, "segtrack-v2", "davis2017", None, None, "youtube-vos"],
+    ),
+    (
+      "objects",
+      "2016",
+      ["davis2016", None, "segtrack-v2", "davis2017", None, None, "youtube-vos"],
+    ),
+    (
+      "primary",
+      "2016",
+      [
+        "davis2016",
+        "fbms",
+        "segtrack-v2-unsupervised",
+        "davis2016",
+        None,
+        "youtube-objects",
+        None,
+      ],
+    ),
+    (
+      "proposals",
+      "2017",
+      [
+        "davis2017-unsupervised",
+        None,
+        None,
+        "davis2017-unsupervised",
+        "davis2017-unsupervised",
+        None,
+        None,
+      ],
+    ),
+  ],
+)
 def test_data_set_and_task_choose_the_rule(get_config, task, year, rules):
   config = get_config("agame")
   config.data.year = year
@@ -37,18 +72,21 @@ def test_data_set_and_task_choose_the_rule(get_config, task, year, rules):
       assert benchmarks.rule(config, task) == expected
 
 
-@pytest.mark.parametrize(("file", "fields", "dataset", "said"), [
+@pytest.mark.parametrize(
+  ("file", "fields", "dataset", "said"),
+  [
     ("cosnet", {}, "youtube_vos", "primary objects are not scored.*'fbms'"),
     ("agame", {}, "fbms", "given or matched objects are not scored.*'youtube_vos'"),
     ("rvos", {"one_shot": False}, "youtube_vos", "own proposals are not scored"),
-])  # fmt: skip
+  ],
+)
 def test_a_model_is_not_scored_by_a_rule_of_others(
-    get_config, trained, tmp_path, file, fields, dataset, said
+  get_config, trained, tmp_path, file, fields, dataset, said
 ):
   config = get_config(f"{file}:paper")
   config.mode = "evaluate"
   config.evaluation.update(
-      dataset=dataset, match_first_frame=False, checkpoint=trained(file, **fields).path
+    dataset=dataset, match_first_frame=False, checkpoint=trained(file, **fields).path
   )
   with pytest.raises(ValueError, match=said):
     run.run(config, str(tmp_path / "run"))
@@ -96,8 +134,8 @@ def test_every_video_needs_an_annotation_to_be_scored(get_config, fbms):
 
 def test_what_a_server_keeps_is_not_scored(get_config, davis, youtube_vos):
   said = (
-      "no annotation of deer/00001, deer/00002, deer/00003, orchid/00001, "
-      "orchid/00002 and 1 more, which scores need.*--config.mode=predict"
+    "no annotation of deer/00001, deer/00002, deer/00003, orchid/00001, "
+    "orchid/00002 and 1 more, which scores need.*--config.mode=predict"
   )
   with pytest.raises(ValueError, match=said):
     opening(get_config, davis, "davis", "test-dev")
@@ -108,15 +146,17 @@ def test_what_a_server_keeps_is_not_scored(get_config, davis, youtube_vos):
 
 def test_a_missing_list_is_not_taken_for_all_videos(get_config, youtube_vos):
   with pytest.raises(ValueError, match="no list 'heldout.txt'"):
-    opening(get_config, youtube_vos / "train", "youtube_vos", "heldout.txt",
-            "youtube_vos")  # fmt: skip
+    opening(
+      get_config, youtube_vos / "train", "youtube_vos", "heldout.txt", "youtube_vos"
+    )
 
 
 def test_the_training_set_says_what_is_seen(get_config, youtube_vos):
   (youtube_vos / "train/meta.json").rename(youtube_vos / "elsewhere.json")
   for path in (youtube_vos / "train/Annotations").iterdir():  # a complete valid
-    shutil.copytree(path, youtube_vos / "valid/Annotations" / path.name,
-                    dirs_exist_ok=True)  # fmt: skip
+    shutil.copytree(
+      path, youtube_vos / "valid/Annotations" / path.name, dirs_exist_ok=True
+    )
   shutil.rmtree(youtube_vos / "valid/Annotations/other")
   arguments = get_config, youtube_vos, "youtube_vos", "valid", "youtube_vos"
   with pytest.raises(ValueError, match="train/meta.json: not there.*which categories"):
@@ -127,6 +167,6 @@ def test_the_training_set_says_what_is_seen(get_config, youtube_vos):
   labels = np.zeros((2, 4, 4), np.uint8)
   labels[:, 1:3, 1:3] = 1
   scored = protocol.score(
-      benchmarks.protocols.Video("v", labels, labels, categories={1: "yak"})
+    benchmarks.protocols.Video("v", labels, labels, categories={1: "yak"})
   )
   assert protocol.summarize(scored)["J-Seen"] == 1

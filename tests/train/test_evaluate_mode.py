@@ -70,7 +70,7 @@ def evaluate(davis, checkpoint, workdir, year):
   config.mode = "evaluate"
   config.data.update(root=str(davis), year=year, resolution="480p")
   config.evaluation.update(
-      checkpoint=str(checkpoint), dataset="davis", num_videos=0, num_previews=1
+    checkpoint=str(checkpoint), dataset="davis", num_videos=0, num_previews=1
   )
   run.run(config, str(workdir))
 
@@ -78,8 +78,7 @@ def evaluate(davis, checkpoint, workdir, year):
 def by_hand(network, davis, year):
   """J of each object in the second frame, which is the same in both videos."""
   frames = [
-      np.asarray(Image.open(davis / f"JPEGImages/480p/bear/{t:05}.jpg"))
-      for t in range(2)
+    np.asarray(Image.open(davis / f"JPEGImages/480p/bear/{t:05}.jpg")) for t in range(2)
   ]
   first, second = (draw(t)[1] for t in range(2))
   options = {}
@@ -93,11 +92,15 @@ def by_hand(network, davis, year):
   return [similarity(predicted == i, second == i) for i in ids]
 
 
-@pytest.mark.parametrize(("year", "rows"), [
-    ("2016", ["bear", "tree"]), ("2017", ["bear_1", "bear_2", "tree_1", "tree_2"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+  ("year", "rows"),
+  [
+    ("2016", ["bear", "tree"]),
+    ("2017", ["bear_1", "bear_2", "tree_1", "tree_2"]),
+  ],
+)
 def test_a_checkpoint_is_scored_by_the_protocol_of_the_year(
-    network, davis, checkpoint, tmp_path, year, rows
+  network, davis, checkpoint, tmp_path, year, rows
 ):
   workdir = tmp_path / "run"
   evaluate(davis, checkpoint, workdir, year)

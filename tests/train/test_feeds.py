@@ -25,8 +25,8 @@ def make_folder(root, subset="train", year="2016", videos=("one", "two"), length
       labels = np.zeros(SIZE, np.uint8)
       labels[8:24, 8 + t : 24 + t] = 1
       for folder, array, suffix in (
-          ("JPEGImages", np.repeat(labels[..., None] * 200, 3, 2), "jpg"),
-          ("Annotations", labels, "png"),
+        ("JPEGImages", np.repeat(labels[..., None] * 200, 3, 2), "jpg"),
+        ("Annotations", labels, "png"),
       ):
         path = root / folder / "480p" / name / f"{t:05d}.{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,12 +64,12 @@ def test_a_folder_gives_its_clips(config):
 def test_youtube_vos_has_rules_of_its_own():
   config = GET_CONFIG("paper")
   chains = {
-      name: agame.clip_transforms(config, config.stages.alpha, name)
-      for name in ("davis", "youtube_vos", "synthvos")
+    name: agame.clip_transforms(config, config.stages.alpha, name)
+    for name in ("davis", "youtube_vos", "synthvos")
   }
   least = {
-      name: next(t for t in chain if isinstance(t, transforms.ChooseObject)).min_pixels
-      for name, chain in chains.items()
+    name: next(t for t in chain if isinstance(t, transforms.ChooseObject)).min_pixels
+    for name, chain in chains.items()
   }
   assert least == {"davis": 25, "youtube_vos": 10, "synthvos": 25}
   assert chains["youtube_vos"][0] == transforms.RequireSize((720, 1280))

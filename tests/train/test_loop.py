@@ -33,9 +33,10 @@ def uninterrupted(toy, tmp_path_factory):
 def start(folder):
   environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[2])}
   return subprocess.Popen(
-      [sys.executable, str(SCRIPT), str(folder)], env=environment,
-      stderr=subprocess.PIPE,
-  )  # fmt: skip
+    [sys.executable, str(SCRIPT), str(folder)],
+    env=environment,
+    stderr=subprocess.PIPE,
+  )
 
 
 def wait_for_step(folder, process, step):
@@ -99,7 +100,7 @@ def test_sigterm_saves_the_very_step_and_the_run_goes_on(tmp_path, toy, uninterr
 
 
 def test_a_signal_in_the_last_step_stops_there_and_nothing_is_repeated(
-    tmp_path, toy, uninterrupted
+  tmp_path, toy, uninterrupted
 ):
   def with_signal(step):
     if step == 59:
@@ -124,7 +125,7 @@ def test_each_stage_starts_with_a_fresh_optimizer(toy, tmp_path, monkeypatch):
 @pytest.mark.parametrize("from_best", [False, True])
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_stage_may_begin_with_the_best_of_those_before(
-    stopped, from_best, toy, tmp_path, monkeypatch
+  stopped, from_best, toy, tmp_path, monkeypatch
 ):
   """The toy's scores fall, so that its first checkpoint, of step 4, is the best."""
 
@@ -146,7 +147,7 @@ def test_a_stage_may_begin_with_the_best_of_those_before(
 
 
 def test_a_stage_that_began_with_the_best_goes_on_from_where_it_stopped(
-    toy, tmp_path, monkeypatch
+  toy, tmp_path, monkeypatch
 ):
   _change_second(toy, monkeypatch, from_best=True)
   expected = toy.run(tmp_path / "whole")
@@ -186,7 +187,7 @@ def _trained(state):
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_clips_and_checkpoint(
-    toy, tmp_path, monkeypatch
+  toy, tmp_path, monkeypatch
 ):
   def diverging(variables, batch, key):
     """Not a number on the tenth batch, whose labels alone reach 3."""

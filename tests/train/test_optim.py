@@ -10,17 +10,20 @@ from vosjax.train import optim
 from vosjax.train.recipe import Recipe
 
 OPTIONS = {
-    "learning_rate": 1e-2, "lr_decay": 0.5, "steps_per_epoch": 2, "weight_decay": 0.1,
-}  # fmt: skip
+  "learning_rate": 1e-2,
+  "lr_decay": 0.5,
+  "steps_per_epoch": 2,
+  "weight_decay": 0.1,
+}
 
 
 def params():
   return {
-      "backbone": {
-          "stage1": {"w": jnp.array([1.0, -2.0])},
-          "stage10": {"w": jnp.ones(2)},
-      },
-      "head": {"w": jnp.array([0.5, 3.0])},
+    "backbone": {
+      "stage1": {"w": jnp.array([1.0, -2.0])},
+      "stage10": {"w": jnp.ones(2)},
+    },
+    "head": {"w": jnp.array([0.5, 3.0])},
   }
 
 

@@ -16,9 +16,14 @@ def config(tmp_path):
   return ConfigDict({"data": {key: str(tmp_path / key) for key in keys}})
 
 
-@pytest.mark.parametrize(("name", "key"), [
-    ("voc", "voc"), ("leaves", "leaves"), ("cityscapes", "cityscapes"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+  ("name", "key"),
+  [
+    ("voc", "voc"),
+    ("leaves", "leaves"),
+    ("cityscapes", "cityscapes"),
+  ],
+)
 def test_a_missing_folder_is_named_with_how_to_get_it(config, name, key):
   with pytest.raises(ValueError, match=rf"datasets/.*README.*--config.data.{key}="):
     pictures.SETS[name](config, "train")
@@ -57,8 +62,8 @@ def test_only_pictures_with_the_wanted_classes_are_scored(config, tmp_path):
   assert [still.name for still in source.stills] == ["person", "both"]
   assert feeds.origin(source) == f"from {tmp_path / 'voc'}"
   for names, text in (
-      (("cow",), "val list of .*voc shows any of 'cow'"),
-      (("human",), r"data.voc_classes: classes \['human'\] unknown; known: \['aer"),
+    (("cow",), "val list of .*voc shows any of 'cow'"),
+    (("human",), r"data.voc_classes: classes \['human'\] unknown; known: \['aer"),
   ):
     config.data.voc_classes = names
     with pytest.raises(ValueError, match=text):
@@ -77,7 +82,7 @@ def save_sbd(root, kinds):
 
 
 def test_pictures_of_a_rare_class_are_trained_on_equally_often(
-    get_config, config, tmp_path
+  get_config, config, tmp_path
 ):
   """Others, more in a row than the pipeline passes over, are not in its way."""
   save_voc(tmp_path / "voc", {"held_out": 15})

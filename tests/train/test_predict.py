@@ -37,9 +37,7 @@ def written(workdir):
 ALL = {f"{name}/{t:05d}.png" for name in ("deer", "orchid") for t in range(4)}
 
 
-def test_a_test_set_becomes_palette_masks_of_each_frame(
-    agame, sets, tmp_path, capsys
-):
+def test_a_test_set_becomes_palette_masks_of_each_frame(agame, sets, tmp_path, capsys):
   agame.evaluation.num_videos = 1  # holds for scores alone
   run.run(agame, str(tmp_path / "run"))
   files = written(tmp_path / "run")
@@ -86,7 +84,7 @@ def test_what_was_begun_goes_on_video_by_video(agame, tmp_path, monkeypatch, cap
 
 
 def test_a_workdir_of_something_else_is_refused(
-    agame, trained, davis, tmp_path, monkeypatch
+  agame, trained, davis, tmp_path, monkeypatch
 ):
   def nothing(segment, source, videos, done, out):
     (out / "deer").mkdir(parents=True)
@@ -111,8 +109,9 @@ def test_a_workdir_of_something_else_is_refused(
   with pytest.raises(ValueError, match="subset is 'test-dev' there and 'val' here"):
     run.run(agame, workdir)
   agame.evaluation.subset = "test-dev"
-  shutil.copy(moved / "JPEGImages/480p/deer/00003.jpg",
-              moved / "JPEGImages/480p/deer/00004.jpg")  # fmt: skip
+  shutil.copy(
+    moved / "JPEGImages/480p/deer/00003.jpg", moved / "JPEGImages/480p/deer/00004.jpg"
+  )
   with pytest.raises(ValueError, match="deer is 4 there and 5 here"):
     run.run(agame, workdir)
   (moved / "JPEGImages/480p/deer/00004.jpg").unlink()
@@ -131,9 +130,17 @@ def test_annotations_are_told_apart_by_frame_and_content(tmp_path):
   one.write_bytes(b"1")
   two.write_bytes(b"2")
   given = [
-      (None, None), (one, None), (None, one), (two, None), (None, two), (one, two),
-      (two, one), (two, two), ([b"1", b"2"], None), ([b"1", b"3"], None),
-  ]  # fmt: skip
+    (None, None),
+    (one, None),
+    (None, one),
+    (two, None),
+    (None, two),
+    (one, two),
+    (two, one),
+    (two, two),
+    ([b"1", b"2"], None),
+    ([b"1", b"3"], None),
+  ]
   sums = [predict._checksum(files) for files in given]
   assert sums[0] is None
   assert len(set(sums)) == len(given)
@@ -141,7 +148,7 @@ def test_annotations_are_told_apart_by_frame_and_content(tmp_path):
 
 
 def test_videos_without_masks_stop_a_one_shot_model_before_anything_is_written(
-    agame, davis, tmp_path
+  agame, davis, tmp_path
 ):
   shutil.rmtree(davis / "Annotations/480p/orchid")
   said = "1 of 2 videos have no annotation: orchid. This model follows .* zero-shot"
@@ -154,7 +161,7 @@ def test_videos_without_masks_stop_a_one_shot_model_before_anything_is_written(
 
 
 def test_masks_without_objects_are_named_and_leave_no_blank_masks(
-    agame, davis, tmp_path
+  agame, davis, tmp_path
 ):
   blank = Image.fromarray(np.zeros((32, 48), np.uint8))
   blank.save(davis / "Annotations/480p/deer/00000.png")
@@ -174,7 +181,7 @@ def test_what_cannot_be_sent_anywhere_is_not_predicted(agame, tmp_path):
 
 
 def test_a_zero_shot_model_needs_no_annotations(
-    get_config, trained, davis, tmp_path, capsys
+  get_config, trained, davis, tmp_path, capsys
 ):
   shutil.rmtree(davis / "Annotations")
   listed = davis / "ImageSets/2019"
@@ -182,7 +189,7 @@ def test_a_zero_shot_model_needs_no_annotations(
   shutil.copy(davis / "ImageSets/2017/test-dev.txt", listed)
   checkpoint = trained("rvos", one_shot=False).path
   config = setting(
-      get_config, "rvos:paper", checkpoint, davis, str(listed / "test-dev.txt")
+    get_config, "rvos:paper", checkpoint, davis, str(listed / "test-dev.txt")
   )
   config.evaluation.match_first_frame = False
   run.run(config, str(tmp_path / "run"))
@@ -198,7 +205,7 @@ def test_a_zero_shot_model_needs_no_annotations(
 
 
 def test_a_set_that_is_annotated_in_part_is_not_matched_in_part(
-    get_config, trained, davis, tmp_path
+  get_config, trained, davis, tmp_path
 ):
   shutil.rmtree(davis / "Annotations/480p/orchid")
   checkpoint = trained("rvos", one_shot=False).path
@@ -211,20 +218,23 @@ def test_a_set_that_is_annotated_in_part_is_not_matched_in_part(
 
 
 def test_late_objects_of_youtube_vos_come_in_their_first_frame(
-    get_config, trained, youtube_vos, tmp_path, capsys
+  get_config, trained, youtube_vos, tmp_path, capsys
 ):
   (youtube_vos / "train").rename(youtube_vos / "elsewhere")  # what is seen is not asked
   root = youtube_vos.rename(youtube_vos.with_name("youtube_vos"))
   config = setting(
-      get_config, "rvos:paper_one_shot", trained("rvos", one_shot=True).path, root,
-      "valid", dataset="youtube_vos",
-  )  # fmt: skip
+    get_config,
+    "rvos:paper_one_shot",
+    trained("rvos", one_shot=True).path,
+    root,
+    "valid",
+    dataset="youtube_vos",
+  )
   run.run(config, str(tmp_path / "run"))
   files = written(tmp_path / "run")
   assert set(files) == {
-      f"{name}/{t:04d}5.png" for name, n in (("late", 5), ("early", 4))
-      for t in range(n)
-  }  # fmt: skip
+    f"{name}/{t:04d}5.png" for name, n in (("late", 5), ("early", 4)) for t in range(n)
+  }
   late = [np.asarray(Image.open(files[f"late/{t:04d}5.png"])) for t in range(5)]
   assert not late[0].any()
   for t, i in ((1, 2), (3, 1)):  # RVOS shows what it is given
@@ -243,21 +253,23 @@ def command(said):
 
 @pytest.mark.parametrize("case", ["davis2016", "davis2017", "fbms", "matched"])
 def test_the_command_it_prints_gives_the_scores_of_evaluate(
-    get_config, trained, sets, davis, fbms, youtube_vos, tmp_path, capsys, case
+  get_config, trained, sets, davis, fbms, youtube_vos, tmp_path, capsys, case
 ):
   if case == "davis2017":
     config = setting(get_config, "agame:paper", trained("agame").path, davis, "val")
   elif case == "matched":
     root = youtube_vos.rename(youtube_vos.with_name("youtube_vos"))
     config = setting(
-        get_config, "rvos:paper", trained("rvos", one_shot=False).path, root / "train",
-        str(root / "held_out.txt"), dataset="youtube_vos",
-    )  # fmt: skip
+      get_config,
+      "rvos:paper",
+      trained("rvos", one_shot=False).path,
+      root / "train",
+      str(root / "held_out.txt"),
+      dataset="youtube_vos",
+    )
   else:
     root, subset = (fbms, "test") if case == "fbms" else (davis, "val")
-    config = setting(
-        get_config, f"cosnet:{case}", trained("cosnet").path, root, subset
-    )
+    config = setting(get_config, f"cosnet:{case}", trained("cosnet").path, root, subset)
   workdir = tmp_path / "run"
   run.run(config, str(workdir))
   arguments = command(capsys.readouterr().out)
@@ -266,8 +278,8 @@ def test_the_command_it_prints_gives_the_scores_of_evaluate(
   config.mode = "evaluate"
   run.run(config, str(workdir))
   ours, theirs = (
-      json.loads(pathlib.Path(folder, "results.json").read_text())
-      for folder in (workdir / "eval", scores)
+    json.loads(pathlib.Path(folder, "results.json").read_text())
+    for folder in (workdir / "eval", scores)
   )
   assert any(value for row in ours["rows"] for value in row["J_per_frame"])
   assert ours == theirs

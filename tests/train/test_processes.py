@@ -22,16 +22,25 @@ def start_both(workdir):
     free.bind(("localhost", 0))
     port = free.getsockname()[1]
   command = [
-      sys.executable, "-m", "vosjax.main", f"--config={ROOT}/configs/agame.py:smoke",
-      f"--workdir={workdir}", f"--coordinator=localhost:{port}", "--num_processes=2",
-  ]  # fmt: skip
+    sys.executable,
+    "-m",
+    "vosjax.main",
+    f"--config={ROOT}/configs/agame.py:smoke",
+    f"--workdir={workdir}",
+    f"--coordinator=localhost:{port}",
+    "--num_processes=2",
+  ]
   environment = os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
   return [
-      subprocess.Popen(
-          [*command, f"--process_id={i}"], env=environment, text=True,
-          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-      ) for i in range(2)
-  ]  # fmt: skip
+    subprocess.Popen(
+      [*command, f"--process_id={i}"],
+      env=environment,
+      text=True,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+    )
+    for i in range(2)
+  ]
 
 
 def end(processes):

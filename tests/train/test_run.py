@@ -32,8 +32,12 @@ def config():
 def official_resnet18():
   """A state dict with torchvision's names and shapes, and a value of its own each."""
   rng = np.random.default_rng(0)
-  shapes = {"conv1.weight": (64, 3, 7, 7), "bn1": 64, "fc.weight": (10, 512),
-            "fc.bias": (10,)}  # fmt: skip
+  shapes = {
+    "conv1.weight": (64, 3, 7, 7),
+    "bn1": 64,
+    "fc.weight": (10, 512),
+    "fc.bias": (10,),
+  }
   before = 64
   for stage, width in enumerate((64, 128, 256, 512), 1):
     for block in range(2):
@@ -65,7 +69,7 @@ def test_training_starts_from_a_converted_backbone(config, tmp_path, monkeypatch
   config.backbone_checkpoint = str(tmp_path / "resnet")
   model = run.build(config)
   drawn = jax.tree.map(
-      lambda leaf: np.zeros(leaf.shape, leaf.dtype), checkpoints.variable_shapes(model)
+    lambda leaf: np.zeros(leaf.shape, leaf.dtype), checkpoints.variable_shapes(model)
   )
   monkeypatch.setattr(jax, "jit", lambda init: lambda *_: drawn)  # drawing is slow
   initial = run.init(model, config)
@@ -85,11 +89,11 @@ def test_cosnet_starts_from_a_deeplab_and_draws_the_rest(tmp_path, monkeypatch):
   fields = {name: config.model.fields[name] for name in names}
   model, part = run.build(config), checkpoints.build("deeplab", fields)
   given, drawn = (
-      jax.tree.map(
-          lambda leaf, x=x: np.full(leaf.shape, x, leaf.dtype),
-          checkpoints.variable_shapes(network),
-      )
-      for x, network in enumerate((part, model), 1)
+    jax.tree.map(
+      lambda leaf, x=x: np.full(leaf.shape, x, leaf.dtype),
+      checkpoints.variable_shapes(network),
+    )
+    for x, network in enumerate((part, model), 1)
   )
   checkpoints.save(tmp_path / "deeplab", "deeplab", fields, given)
   config.backbone_checkpoint = str(tmp_path / "deeplab")
@@ -104,18 +108,21 @@ def resnet(tmp_path):
   fields = {"variant": "resnet18", "width": 8}
   model = checkpoints.build("resnet", fields)
   variables = jax.tree.map(
-      lambda leaf: jnp.ones(leaf.shape, leaf.dtype), checkpoints.variable_shapes(model)
+    lambda leaf: jnp.ones(leaf.shape, leaf.dtype), checkpoints.variable_shapes(model)
   )
   checkpoints.save(tmp_path / "resnet", "resnet", fields, variables)
   return str(tmp_path / "resnet")
 
 
-@pytest.mark.parametrize(("wrong", "said"), [
+@pytest.mark.parametrize(
+  ("wrong", "said"),
+  [
     ("width", r"variant=resnet18, width=8\), which does not fit the model's backbone"),
     ("absent", "is no checkpoint: it does not exist"),
-])  # fmt: skip
+  ],
+)
 def test_a_backbone_that_does_not_fit_stops_before_anything_is_written(
-    config, tmp_path, resnet, wrong, said
+  config, tmp_path, resnet, wrong, said
 ):
   config.backbone_checkpoint = resnet if wrong == "width" else str(tmp_path / "absent")
   with pytest.raises(ValueError, match=said):
@@ -166,7 +173,7 @@ def test_stages_that_draw_the_same_videos_share_them(config):
   config.stages.longer.clip_length += 1
   sources = run.make_stages(config, run.build(config))[1]
   main, same, longer = (
-      sources[name]["synthvos"] for name in ("main", "same", "longer")
+    sources[name]["synthvos"] for name in ("main", "same", "longer")
   )
   assert main is same
   assert longer is not main
@@ -182,7 +189,7 @@ def test_a_stage_says_whether_it_begins_with_the_best(config):
 
 @pytest.mark.parametrize("mode", ["evaluate", "predict", "benchmark"])
 def test_what_one_process_does_is_refused_to_several(
-    config, tmp_path, monkeypatch, mode
+  config, tmp_path, monkeypatch, mode
 ):
   monkeypatch.setattr(jax, "process_count", lambda: 2)
   config.mode = mode
@@ -194,7 +201,7 @@ def test_what_one_process_does_is_refused_to_several(
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["checkpoint", "metrics", "scores"])
 def test_a_full_disk_stops_with_its_name_and_leaves_nothing_half_written(
-    config, tmp_path, monkeypatch, place
+  config, tmp_path, monkeypatch, place
 ):
   def full(*args, **kwargs):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), place)
@@ -216,14 +223,14 @@ def test_a_full_disk_stops_with_its_name_and_leaves_nothing_half_written(
 
 @pytest.mark.slow
 def test_the_best_model_by_validation_is_kept_beside_the_last(
-    config, tmp_path, monkeypatch
+  config, tmp_path, monkeypatch
 ):
   scores = {1: 0.9, 2: 0.1}
   monkeypatch.setattr(run.Validation, "score_of", lambda _, step: scores[step])
   config.checkpoint.every_steps = 1
   run.run(config, str(tmp_path))
   best, last = (
-      checkpoints.load(tmp_path / name)[1] for name in ("model_best", "model")
+    checkpoints.load(tmp_path / name)[1] for name in ("model_best", "model")
   )
   differ = jax.tree.map(lambda a, b: bool((a != b).any()), best, last)
   assert any(jax.tree.leaves(differ["params"]))

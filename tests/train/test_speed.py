@@ -12,7 +12,7 @@ CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 
 
 def test_every_stage_is_measured_on_drawn_clips_and_nothing_is_trained(
-    tmp_path, capsys
+  tmp_path, capsys
 ):
   config = runpy.run_path(str(CONFIGS / "ris.py"))["get_config"]("smoke")
   config.mode = "benchmark"
@@ -25,7 +25,7 @@ def test_every_stage_is_measured_on_drawn_clips_and_nothing_is_trained(
   assert sum(result["part_ms"].values()) == pytest.approx(result["ms_per_step"])
   frames = stage.batch_size * stage.clip_length
   assert result["frames_per_second"] == pytest.approx(
-      1e3 * frames / result["ms_per_step"]
+    1e3 * frames / result["ms_per_step"]
   )
   assert result["temporary_bytes"] > 0
   assert {path.name for path in tmp_path.iterdir()} == {"config.json", "speed.json"}

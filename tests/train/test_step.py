@@ -20,9 +20,12 @@ from vosjax.train.step import make_mesh, make_train_step, replicate, shard
 from vosjax.types import VideoBatch
 
 AGAME = {
-    "backbone": "resnet18", "width": 4, "features": 8, "fusion_features": 8,
-    "frozen_stages": ("stem", "stage1"),
-}  # fmt: skip
+  "backbone": "resnet18",
+  "width": 4,
+  "features": 8,
+  "fusion_features": 8,
+  "frozen_stages": ("stem", "stage1"),
+}
 
 
 class Small(nn.Module):
@@ -45,7 +48,7 @@ def small(axis_name=None):
     b, t, h, w = batch.labels.shape
     frames = batch.frames.reshape(b * t, h, w, 3) / 255
     out, updated = model.apply(
-        variables, frames, train=True, steps=t, mutable=["batch_stats"]
+      variables, frames, train=True, steps=t, mutable=["batch_stats"]
     )
     loss = jnp.square(out.reshape(b, t, h, w) - batch.labels).mean()
     return loss, Outputs({"loss": loss}, updated["batch_stats"])
@@ -61,7 +64,7 @@ def agame(axis_name=None):
 
 
 @pytest.fixture(
-    scope="module", params=[small, pytest.param(agame, marks=pytest.mark.slow)]
+  scope="module", params=[small, pytest.param(agame, marks=pytest.mark.slow)]
 )
 def case(request):
   """A model, its variables, and the update that eight devices make together."""
@@ -81,8 +84,8 @@ def case(request):
 def make_batch():
   rng = np.random.default_rng(0)
   return {
-      "frames": rng.integers(0, 256, (8, 3, 32, 32, 3), np.uint8),
-      "labels": (rng.random((8, 3, 32, 32)) < 0.4).astype(np.uint8),
+    "frames": rng.integers(0, 256, (8, 3, 32, 32, 3), np.uint8),
+    "labels": (rng.random((8, 3, 32, 32)) < 0.4).astype(np.uint8),
   }
 
 
@@ -142,8 +145,9 @@ def test_memory_that_a_device_shares_with_a_batch_is_not_used_again(num_devices)
   place = address(whole)
   labels = whole[-place % 64 :][:size].reshape(2, 1, 64, 64)
   labels[...] = 7
-  batch = shard({"frames": np.zeros((2, 1, 64, 64, 3), np.uint8), "labels": labels},
-                mesh)  # fmt: skip
+  batch = shard(
+    {"frames": np.zeros((2, 1, 64, 64, 3), np.uint8), "labels": labels}, mesh
+  )
   parts = [part.data for part in batch.labels.addressable_shards]
   assert parts[0].unsafe_buffer_pointer() == address(labels)  # it is the same memory
   del whole, labels

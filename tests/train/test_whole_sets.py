@@ -36,13 +36,11 @@ def primary_j(sets, trained, root, name, annotated):
   made = trained("cosnet")
   segmenter = VideoSegmenter(made.model, made.variables, references=5)
   found = [result.labels for result in segmenter.run(sets.read(root, name))]
-  return [
-      metrics.region_similarity(found[t] > 0, sets.truth(t) > 0) for t in annotated
-  ]
+  return [metrics.region_similarity(found[t] > 0, sets.truth(t) > 0) for t in annotated]
 
 
 def test_fbms_is_scored_on_annotated_frames_with_references_from_all(
-    get_config, trained, sets, fbms, tmp_path
+  get_config, trained, sets, fbms, tmp_path
 ):
   config = cosnet(get_config, trained, "fbms", fbms)
   summary, rows = evaluate(config, tmp_path / "run")
@@ -57,7 +55,7 @@ def test_fbms_is_scored_on_annotated_frames_with_references_from_all(
 
 
 def test_youtube_objects_averages_categories_and_videos(
-    get_config, trained, youtube_objects, tmp_path, capsys
+  get_config, trained, youtube_objects, tmp_path, capsys
 ):
   config = cosnet(get_config, trained, "youtube_objects", youtube_objects)
   config.evaluation.num_previews = 1
@@ -66,7 +64,7 @@ def test_youtube_objects_averages_categories_and_videos(
   j = {name: row["J"]["mean"] for name, row in rows.items()}
   assert summary["J-cat"] == pytest.approx((j["cat/0001"] + j["cat/0004/002"]) / 2)
   assert summary["J-Mean-by-Category"] == pytest.approx(
-      (summary["J-cat"] + j["dog/0002"]) / 2
+    (summary["J-cat"] + j["dog/0002"]) / 2
   )
   assert summary["J-Mean-by-Video"] == pytest.approx(np.mean(list(j.values())))
   printed = f"J-Mean-by-Category {100 * summary['J-Mean-by-Category']:.1f}"
@@ -96,7 +94,7 @@ def test_segtrack_v2_is_scored_by_both_its_rules(get_config, trained, sets, tmp_
   config.mode = "evaluate"
   config.data.root = str(root)
   config.evaluation.update(
-      dataset="segtrack_v2", subset="test", checkpoint=trained("agame").path
+    dataset="segtrack_v2", subset="test", checkpoint=trained("agame").path
   )
   summary, rows = evaluate(config, tmp_path / "objects")
   assert set(rows) == {"bmx_1", "bmx_2", "drift_1", "drift_2"}
@@ -109,13 +107,13 @@ def on_youtube_vos(config, checkpoint, root):
   config.mode = "evaluate"
   config.data.youtube_vos = str(root / "train")
   config.evaluation.update(
-      dataset="youtube_vos", subset=str(root / "held_out.txt"), checkpoint=checkpoint
+    dataset="youtube_vos", subset=str(root / "held_out.txt"), checkpoint=checkpoint
   )
   return config
 
 
 def test_youtube_vos_held_out_is_scored_by_seen_and_unseen(
-    get_config, trained, sets, youtube_vos, tmp_path, capsys
+  get_config, trained, sets, youtube_vos, tmp_path, capsys
 ):
   network = trained("agame")
   config = on_youtube_vos(get_config("agame:paper"), network.path, youtube_vos)
@@ -129,19 +127,19 @@ def test_youtube_vos_held_out_is_scored_by_seen_and_unseen(
   frames = sets.read(train, "late")
   segmenter.start(frames[1], sets.truth(1, (2,)))
   found = [
-      segmenter.step(frames[2]),
-      segmenter.step(frames[3], sets.truth(3, (1,))),
-      segmenter.step(frames[4]),
+    segmenter.step(frames[2]),
+    segmenter.step(frames[3], sets.truth(3, (1,))),
+    segmenter.step(frames[4]),
   ]
   expected = [
-      metrics.region_similarity(result.labels == 2, sets.truth(t) == 2)
-      for t, result in enumerate(found, 2)
+    metrics.region_similarity(result.labels == 2, sets.truth(t) == 2)
+    for t, result in enumerate(found, 2)
   ]
   assert 0 < np.mean(expected) < 1
   assert rows["late_2"]["J_per_frame"] == pytest.approx(expected)
   assert summary["G"] is None  # no category is unseen
   assert summary["J-Seen"] == pytest.approx(
-      np.mean([row["J"]["mean"] for row in rows.values()])
+    np.mean([row["J"]["mean"] for row in rows.values()])
   )
   assert "J-Unseen -" in capsys.readouterr().out
 
@@ -153,8 +151,8 @@ def test_youtube_vos_held_out_is_scored_by_seen_and_unseen(
   config.data.youtube_vos = str(held_out)
   summary, rows = evaluate(config, tmp_path / "run")
   j = {
-      i: np.mean([rows[f"{name}_{i}"]["J"]["mean"] for name in ("late", "early")])
-      for i in (1, 2)
+    i: np.mean([rows[f"{name}_{i}"]["J"]["mean"] for name in ("late", "early")])
+    for i in (1, 2)
   }
   assert summary["J-Seen"] == pytest.approx(j[1])
   assert summary["J-Unseen"] == pytest.approx(j[2])
@@ -162,7 +160,7 @@ def test_youtube_vos_held_out_is_scored_by_seen_and_unseen(
 
 @pytest.mark.parametrize("one_shot", [True, False])
 def test_rvos_is_scored_on_youtube_vos(
-    get_config, trained, sets, youtube_vos, tmp_path, one_shot
+  get_config, trained, sets, youtube_vos, tmp_path, one_shot
 ):
   """The checkpoint says whether it is one-shot, whatever the variant trains."""
   network = trained("rvos", one_shot=one_shot)
@@ -217,7 +215,12 @@ def test_objects_are_given_once_in_their_first_frame(monkeypatch):
   segment = evaluation.model_segment(nn.Module(), {}, late=True)
   found = evaluation.whole(segment(Sparse()))
   assert Recorder.last.calls == [
-      (0, None), (1, None), (2, [2]), (3, None), (4, [1]), (5, None)
+    (0, None),
+    (1, None),
+    (2, [2]),
+    (3, None),
+    (4, [1]),
+    (5, None),
   ]
   assert (found == 9).all()
   segment = evaluation.model_segment(nn.Module(), {})  # as DAVIS has it
@@ -280,7 +283,5 @@ def test_one_video_is_held_at_a_time(get_config, tmp_path):
   (tmp_path / "run").mkdir()
   unseen = benchmarks.ScoredSet(Source(), protocols.fbms())
   config = get_config("cosnet:fbms")
-  [result] = finish(
-      config, made, nn.Module(), {}, unseen, tmp_path / "run"
-  ).values()
+  [result] = finish(config, made, nn.Module(), {}, unseen, tmp_path / "run").values()
   assert len(result.rows) == 5

@@ -71,9 +71,9 @@ def test_a_run_goes_on_only_with_the_videos_that_it_began_with(tmp_path):
   same_videos(tmp_path, sources(bear, tree))
   same_videos(tmp_path, sources(bear, tree))
   for changed, said in [
-      (sources(bear), "main.davis.tree is 50 there and None here"),
-      (sources(bear, Clip("tree", 49)), "main.davis.tree is 50 there and 49 here"),
-      (sources(bear, tree, drawn=4), "main.synthvos is 3 there and 4 here"),
+    (sources(bear), "main.davis.tree is 50 there and None here"),
+    (sources(bear, Clip("tree", 49)), "main.davis.tree is 50 there and 49 here"),
+    (sources(bear, tree, drawn=4), "main.synthvos is 3 there and 4 here"),
   ]:
     with pytest.raises(ValueError, match=said):
       same_videos(tmp_path, changed)

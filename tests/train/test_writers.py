@@ -27,8 +27,9 @@ def test_one_line_a_step(tmp_path, open_writer):
   writer.write(2, {"loss": 1.5, "iou": 0.25})
   lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
   assert [json.loads(line) for line in lines] == [
-      {"step": 1, "loss": 2.5}, {"step": 2, "loss": 1.5, "iou": 0.25},
-  ]  # fmt: skip
+    {"step": 1, "loss": 2.5},
+    {"step": 2, "loss": 1.5, "iou": 0.25},
+  ]
 
 
 def test_resuming_drops_later_steps_and_a_broken_last_line(tmp_path, open_writer):
@@ -47,8 +48,10 @@ def test_the_log_holds_means_since_the_line_before(tmp_path, open_writer):
   for step in range(1, 8):
     log(step, {"loss": float(step)})
   assert writers.read_metrics(tmp_path) == [
-      {"step": 3, "loss": 2.0}, {"step": 6, "loss": 5.0}, {"step": 7, "loss": 7.0},
-  ]  # fmt: skip
+    {"step": 3, "loss": 2.0},
+    {"step": 6, "loss": 5.0},
+    {"step": 7, "loss": 7.0},
+  ]
 
 
 def test_curves_show_what_was_logged(tmp_path, open_writer):

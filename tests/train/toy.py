@@ -27,8 +27,8 @@ STEPS = (30, 30)
 
 def variables():
   return {
-      "params": {"trained": {"w": jnp.ones((4, 3)) / 3}, "frozen": {"w": jnp.ones(3)}},
-      "batch_stats": {"mean": jnp.zeros(3)},
+    "params": {"trained": {"w": jnp.ones((4, 3)) / 3}, "frozen": {"w": jnp.ones(3)}},
+    "batch_stats": {"mean": jnp.zeros(3)},
   }
 
 
@@ -46,9 +46,9 @@ def objective(variables, batch, key):
 def batch(step):
   rng = np.random.default_rng(step)
   return {
-      "frames": rng.integers(0, 256, (BATCH, 2, 4, 4, 3), np.uint8),
-      "labels": rng.integers(0, 2, (BATCH, 2, 4, 4), np.uint8),
-      "names": [f"clip{step}"] * BATCH,
+    "frames": rng.integers(0, 256, (BATCH, 2, 4, 4, 3), np.uint8),
+    "labels": rng.integers(0, 2, (BATCH, 2, 4, 4), np.uint8),
+    "names": [f"clip{step}"] * BATCH,
   }
 
 
@@ -56,9 +56,12 @@ def make_stages(make_batch=batch, pause=0.0):
   mesh, start, stages = make_mesh(BATCH), 0, []
   for i, steps in enumerate(STEPS):
     tx = optim.make_optimizer(
-        learning_rate=1e-2 / (i + 1), lr_decay=0.5, steps_per_epoch=7,
-        weight_decay=1e-2, frozen=("frozen",),
-    )  # fmt: skip
+      learning_rate=1e-2 / (i + 1),
+      lr_decay=0.5,
+      steps_per_epoch=7,
+      weight_decay=1e-2,
+      frozen=("frozen",),
+    )
 
     def batches(done, start=start, steps=steps):
       for step in range(start + done, start + steps):
@@ -87,10 +90,13 @@ def run(workdir, *, pause=0.0, make_batch=batch):
   try:
     with Interrupt() as interrupt:
       return fit(
-          state, stages, checkpoints=checkpoints, interrupt=interrupt,
-          observers=[writer.write],
-          actions=[Every(4, save)],
-      )  # fmt: skip
+        state,
+        stages,
+        checkpoints=checkpoints,
+        interrupt=interrupt,
+        observers=[writer.write],
+        actions=[Every(4, save)],
+      )
   finally:
     checkpoints.close()
     writer.close()

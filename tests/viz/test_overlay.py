@@ -53,10 +53,13 @@ def test_masks_and_wide_integers_are_labels_too():
 
 
 @pytest.mark.parametrize(
-    ("labels", "alpha", "text"),
-    [(np.zeros((30, 40), np.uint8), 0.5, "labels are 40x30, the frame is 80x60"),
-     (labels_with(1), 1.5, r"alpha is 1.5; expected a number in \[0, 1\]"),
-     (labels_with(300, np.int32), 0.5, "labels reach 300")])
+  ("labels", "alpha", "text"),
+  [
+    (np.zeros((30, 40), np.uint8), 0.5, "labels are 40x30, the frame is 80x60"),
+    (labels_with(1), 1.5, r"alpha is 1.5; expected a number in \[0, 1\]"),
+    (labels_with(300, np.int32), 0.5, "labels reach 300"),
+  ],
+)
 def test_wrong_arguments_are_named(labels, alpha, text):
   with pytest.raises(ValueError, match=text):
     viz.overlay(FRAME, labels, alpha=alpha)

@@ -5,8 +5,17 @@ from vosjax import viz
 
 def test_first_colors_are_those_of_davis():
   expected = [
-      (0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128),
-      (128, 0, 128), (0, 128, 128), (128, 128, 128), (64, 0, 0), (192, 0, 0)]
+    (0, 0, 0),
+    (128, 0, 0),
+    (0, 128, 0),
+    (128, 128, 0),
+    (0, 0, 128),
+    (128, 0, 128),
+    (0, 128, 128),
+    (128, 128, 128),
+    (64, 0, 0),
+    (192, 0, 0),
+  ]
   np.testing.assert_array_equal(viz.palette()[:10], expected)
 
 
@@ -30,5 +39,6 @@ def test_no_two_labels_share_a_color():
 def test_bright_colors_keep_the_order_of_channels():
   dark, bright = viz.palette()[1:].astype(int), viz.bright_palette()[1:].astype(int)
   np.testing.assert_array_equal(
-      np.sign(np.diff(dark, axis=1)), np.sign(np.diff(bright, axis=1)))
+    np.sign(np.diff(dark, axis=1)), np.sign(np.diff(bright, axis=1))
+  )
   assert (bright >= dark).all()

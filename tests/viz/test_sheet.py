@@ -37,10 +37,13 @@ def test_long_captions_stay_within_their_column():
 
 
 @pytest.mark.parametrize(
-    ("rows", "options", "text"),
-    [([], {}, "no picture"),
-     ([[picture(4, 4, 0)]], {"captions": ["a", "b"]}, "2 captions for 1 columns"),
-     ([[picture(4, 4, 0)]], {"row_captions": ["a", "b"]}, "2 row_captions for 1 rows")])
+  ("rows", "options", "text"),
+  [
+    ([], {}, "no picture"),
+    ([[picture(4, 4, 0)]], {"captions": ["a", "b"]}, "2 captions for 1 columns"),
+    ([[picture(4, 4, 0)]], {"row_captions": ["a", "b"]}, "2 row_captions for 1 rows"),
+  ],
+)
 def test_wrong_layouts_are_named(rows, options, text):
   with pytest.raises(ValueError, match=text):
     viz.contact_sheet(rows, **options)

@@ -28,18 +28,18 @@ training clips beside that of decoding (and resizing) their pictures and nothing
 METRICS, DATA = "metrics", "data"
 
 ROWS = (
-    ("ms_per_frame", "time of a frame", "{:.1f} ms"),
-    ("frames_per_second", "frames per second", "{:.2f}"),
-    ("compile_seconds", "compilation", "{:.1f} s"),
-    ("gflop_per_frame", "work of a frame", "{:.1f} GFLOP"),
-    ("peak_gflop_per_second", "matrix product", "{:.0f} GFLOP/s"),
-    ("fraction_of_peak", "fraction of that peak", "{:.2f}"),
-    ("peak_memory_bytes", "memory, at most", "{:,} bytes"),
-    ("plain_ms_per_frame", "plain form", "{:.1f} ms"),
-    ("speedup_over_plain", "faster than plain", "{:.2f} x"),
-    ("encode_ms", "encoder, by itself", "{:.1f} ms"),
-    ("encode_ms_in_run", "encoder, in batches", "{:.1f} ms"),
-    ("frames_at_once", "frames of a batch", "{}"),
+  ("ms_per_frame", "time of a frame", "{:.1f} ms"),
+  ("frames_per_second", "frames per second", "{:.2f}"),
+  ("compile_seconds", "compilation", "{:.1f} s"),
+  ("gflop_per_frame", "work of a frame", "{:.1f} GFLOP"),
+  ("peak_gflop_per_second", "matrix product", "{:.0f} GFLOP/s"),
+  ("fraction_of_peak", "fraction of that peak", "{:.2f}"),
+  ("peak_memory_bytes", "memory, at most", "{:,} bytes"),
+  ("plain_ms_per_frame", "plain form", "{:.1f} ms"),
+  ("speedup_over_plain", "faster than plain", "{:.2f} x"),
+  ("encode_ms", "encoder, by itself", "{:.1f} ms"),
+  ("encode_ms_in_run", "encoder, in batches", "{:.1f} ms"),
+  ("frames_at_once", "frames of a batch", "{}"),
 )
 
 
@@ -47,36 +47,59 @@ def configure(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of `vosjax benchmark`."""
   parser.epilog = EXAMPLE
   parser.add_argument(
-      "model", choices=[*sorted(models.MODELS), METRICS, DATA],
-      help="which network; metrics: J, F, T and the protocols (--size, --objects and "
-      "--frames alone count then); data: clips to train on (--size alone)")  # fmt: skip
-  parser.add_argument(
-      "--size", type=_size, default=(480, 864), metavar="HxW",
-      help="rows x columns of the frames (default 480x864)")  # fmt: skip
-  parser.add_argument(
-      "--objects", type=_count, default=1, metavar="N",
-      help="objects in each video (default 1)")  # fmt: skip
-  parser.add_argument(
-      "--batch", type=_count, default=1, metavar="N",
-      help="videos at a time (default 1)")  # fmt: skip
-  parser.add_argument(
-      "--dtype", choices=("float32", "bfloat16"), default="float32",
-      help="number format of the convolutions (default float32)")  # fmt: skip
-  parser.add_argument(
-      "--frames", type=_count, default=10, metavar="N",
-      help="frames to time (default 10)")  # fmt: skip
-  parser.add_argument(
-      "--backbone", metavar="NAME", help="in place of the published one, e.g. resnet18"
+    "model",
+    choices=[*sorted(models.MODELS), METRICS, DATA],
+    help="which network; metrics: J, F, T and the protocols (--size, --objects and "
+    "--frames alone count then); data: clips to train on (--size alone)",
   )
   parser.add_argument(
-      "--field", type=_field, action="append", default=[], metavar="NAME=VALUE",
-      help="a field of the model, as in JSON, e.g. one_shot=true; may come again")
+    "--size",
+    type=_size,
+    default=(480, 864),
+    metavar="HxW",
+    help="rows x columns of the frames (default 480x864)",
+  )
   parser.add_argument(
-      "--no-plain", action="store_true",
-      help="do not compare with the network as it is written down")  # fmt: skip
+    "--objects",
+    type=_count,
+    default=1,
+    metavar="N",
+    help="objects in each video (default 1)",
+  )
   parser.add_argument(
-      "--json", type=pathlib.Path, metavar="FILE",
-      help="also write the figures to this file")  # fmt: skip
+    "--batch", type=_count, default=1, metavar="N", help="videos at a time (default 1)"
+  )
+  parser.add_argument(
+    "--dtype",
+    choices=("float32", "bfloat16"),
+    default="float32",
+    help="number format of the convolutions (default float32)",
+  )
+  parser.add_argument(
+    "--frames", type=_count, default=10, metavar="N", help="frames to time (default 10)"
+  )
+  parser.add_argument(
+    "--backbone", metavar="NAME", help="in place of the published one, e.g. resnet18"
+  )
+  parser.add_argument(
+    "--field",
+    type=_field,
+    action="append",
+    default=[],
+    metavar="NAME=VALUE",
+    help="a field of the model, as in JSON, e.g. one_shot=true; may come again",
+  )
+  parser.add_argument(
+    "--no-plain",
+    action="store_true",
+    help="do not compare with the network as it is written down",
+  )
+  parser.add_argument(
+    "--json",
+    type=pathlib.Path,
+    metavar="FILE",
+    help="also write the figures to this file",
+  )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -95,7 +118,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _metrics(args):
   result = benchmark_metrics.measure(
-      size=args.size, objects=args.objects, frames=args.frames, progress=_tell)
+    size=args.size, objects=args.objects, frames=args.frames, progress=_tell
+  )
   print(benchmark_metrics.table(result))
   return result
 
@@ -113,19 +137,19 @@ def _model(args):
   fields = {"backbone": args.backbone} if args.backbone else {}
   fields |= dict(args.field)
   result = benchmark.measure(
-      args.model,
-      size=args.size,
-      objects=args.objects,
-      batch=args.batch,
-      dtype=args.dtype,
-      frames=args.frames,
-      compare=not args.no_plain,
-      progress=_tell,
-      **fields,
+    args.model,
+    size=args.size,
+    objects=args.objects,
+    batch=args.batch,
+    dtype=args.dtype,
+    frames=args.frames,
+    compare=not args.no_plain,
+    progress=_tell,
+    **fields,
   )
   print(
-      f"{args.model}, {args.size[0]}x{args.size[1]}, {args.objects} object(s), batch "
-      f"{args.batch}, {args.dtype}, on {result['platform']} ({result['device']})"
+    f"{args.model}, {args.size[0]}x{args.size[1]}, {args.objects} object(s), batch "
+    f"{args.batch}, {args.dtype}, on {result['platform']} ({result['device']})"
   )
   for key, text, form in ROWS:
     if key in result:
@@ -141,7 +165,7 @@ def _size(text):
   match = re.fullmatch(r"(\d+)x(\d+)", text)
   if not match or min(map(int, match.groups())) < 16:
     raise argparse.ArgumentTypeError(
-        f"{text!r} is no size; expected ROWSxCOLUMNS of at least 16, such as 480x864"
+      f"{text!r} is no size; expected ROWSxCOLUMNS of at least 16, such as 480x864"
     )
   return tuple(map(int, match.groups()))
 

@@ -31,14 +31,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of `vosjax convert`."""
   parser.epilog = EXAMPLE
   parser.add_argument(
-      "model", choices=sorted(convert.TABLES),
-      help="whose weights they are; deeplab, resnet, vgg: of a backbone")  # fmt: skip
+    "model",
+    choices=sorted(convert.TABLES),
+    help="whose weights they are; deeplab, resnet, vgg: of a backbone",
+  )
   parser.add_argument(
-      "files", type=pathlib.Path, nargs="+", metavar="FILE.pth",
-      help="official file; where there are two, encoder first")  # fmt: skip
+    "files",
+    type=pathlib.Path,
+    nargs="+",
+    metavar="FILE.pth",
+    help="official file; where there are two, encoder first",
+  )
   parser.add_argument(
-      "--out", type=pathlib.Path, required=True, metavar="DIR",
-      help="folder to make; it must not exist")  # fmt: skip
+    "--out",
+    type=pathlib.Path,
+    required=True,
+    metavar="DIR",
+    help="folder to make; it must not exist",
+  )
 
 
 def run(args: argparse.Namespace) -> None:

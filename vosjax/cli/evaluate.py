@@ -27,18 +27,18 @@ toolkit writes them, results.json, curves/SEQUENCE.svg and report.html.
 
 # Data set -> the list of sequences that is scored; None = all that are annotated.
 DEFAULT_SETS = {
-    "davis2016": "2016/val",
-    "davis2017": "2017/val",
-    "davis2017-unsupervised": "2017/val",
+  "davis2016": "2016/val",
+  "davis2017": "2017/val",
+  "davis2017-unsupervised": "2017/val",
 }
 UNSUPERVISED = ("Annotations_unsupervised", "Annotations")
 
 # Option -> the data sets that it means something for.
 OPTIONS = {
-    "--match": ("davis2017", "youtube-vos", "segtrack-v2"),
-    "--train-meta": ("youtube-vos",),
-    "--count-first-frames": ("youtube-vos",),
-    "--no-stability": ("davis2016",),
+  "--match": ("davis2017", "youtube-vos", "segtrack-v2"),
+  "--train-meta": ("youtube-vos",),
+  "--count-first-frames": ("youtube-vos",),
+  "--no-stability": ("davis2016",),
 }
 
 
@@ -47,37 +47,60 @@ def configure(parser: argparse.ArgumentParser) -> None:
   parser.epilog = EXAMPLE
   path = pathlib.Path
   parser.add_argument(
-      "predictions", type=path, metavar="PREDICTIONS", help="folder of predicted masks")
+    "predictions", type=path, metavar="PREDICTIONS", help="folder of predicted masks"
+  )
   parser.add_argument(
-      "--dataset", required=True, choices=protocols.PROTOCOLS, metavar="NAME",
-      help=f"whose protocol to follow: {', '.join(protocols.PROTOCOLS)}")
+    "--dataset",
+    required=True,
+    choices=protocols.PROTOCOLS,
+    metavar="NAME",
+    help=f"whose protocol to follow: {', '.join(protocols.PROTOCOLS)}",
+  )
   parser.add_argument(
-      "--root", type=path, required=True, metavar="DIR", help="folder of the data set")
+    "--root", type=path, required=True, metavar="DIR", help="folder of the data set"
+  )
   parser.add_argument(
-      "--out", type=path, metavar="DIR", help="where to write tables and the report")
+    "--out", type=path, metavar="DIR", help="where to write tables and the report"
+  )
   parser.add_argument(
-      "--set", metavar="LIST", dest="subset",
-      help="a list in ImageSets such as 2017/val, or a text file of sequences "
-      "(default: the validation set for DAVIS, all sequences elsewhere)")
+    "--set",
+    metavar="LIST",
+    dest="subset",
+    help="a list in ImageSets such as 2017/val, or a text file of sequences "
+    "(default: the validation set for DAVIS, all sequences elsewhere)",
+  )
   parser.add_argument(
-      "--match", choices=["first-frame"],
-      help="pair predicted instances with objects by the first frame (RVOS, zero-shot)")
+    "--match",
+    choices=["first-frame"],
+    help="pair predicted instances with objects by the first frame (RVOS, zero-shot)",
+  )
   parser.add_argument(
-      "--train-meta", type=path, metavar="FILE",
-      help="YouTube-VOS: meta.json of the training set, which tells what is seen "
-      "(default: train/meta.json beside --root)")
+    "--train-meta",
+    type=path,
+    metavar="FILE",
+    help="YouTube-VOS: meta.json of the training set, which tells what is seen "
+    "(default: train/meta.json beside --root)",
+  )
   parser.add_argument(
-      "--count-first-frames", action="store_true",
-      help="YouTube-VOS: also score each object's first annotated frame")
+    "--count-first-frames",
+    action="store_true",
+    help="YouTube-VOS: also score each object's first annotated frame",
+  )
   parser.add_argument(
-      "--no-stability", action="store_true",
-      help="davis2016: leave out T, the slow part")
+    "--no-stability", action="store_true", help="davis2016: leave out T, the slow part"
+  )
   parser.add_argument(
-      "--by-instances", action="store_true",
-      help="also print J and F by the number of objects in a video")
+    "--by-instances",
+    action="store_true",
+    help="also print J and F by the number of objects in a video",
+  )
   parser.add_argument(
-      "--workers", type=int, default=os.cpu_count() or 1, metavar="N",
-      help="processes (default: %(default)s, one for each core)")
+    "--workers",
+    type=int,
+    default=os.cpu_count() or 1,
+    metavar="N",
+    help="processes (default: %(default)s, one for each core)",
+  )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -92,30 +115,40 @@ def run(args: argparse.Namespace) -> None:
   for option, known in OPTIONS.items():
     if vars(args)[option[2:].replace("-", "_")] and args.dataset not in known:
       raise ValueError(
-          f"{option} means nothing for {args.dataset}, only for {', '.join(known)}. "
-          "Leave it out.")
+        f"{option} means nothing for {args.dataset}, only for {', '.join(known)}. "
+        "Leave it out."
+      )
   if args.out is not None:
     _check_writable(args.out)
   unsupervised = args.dataset.endswith("unsupervised")
   subset = args.subset or DEFAULT_SETS.get(args.dataset)
   sequences = mask_folders.find(
-      args.predictions, args.root, subset=subset,
-      annotations=UNSUPERVISED if unsupervised else ("Annotations",))
+    args.predictions,
+    args.root,
+    subset=subset,
+    annotations=UNSUPERVISED if unsupervised else ("Annotations",),
+  )
   try:
     with tqdm(total=len(sequences), unit="sequence", leave=False) as bar:
+
       def done(name: str) -> None:
         bar.set_description(name)
         bar.update()
 
       result = evaluate.evaluate_files(
-          args.dataset, sequences, options=_options(args),
-          match_first=args.match is not None,
-          workers=min(args.workers, len(sequences)), progress=done)
+        args.dataset,
+        sequences,
+        options=_options(args),
+        match_first=args.match is not None,
+        workers=min(args.workers, len(sequences)),
+        progress=done,
+      )
   except evaluate.UnusablePredictionsError as error:
     print(*error.problems, sep="\n", file=sys.stderr)
     raise ValueError(
-        f"nothing was scored: {len(error.problems)} problem(s), listed above. Put them "
-        "right and run the command again.") from None
+      f"nothing was scored: {len(error.problems)} problem(s), listed above. Put them "
+      "right and run the command again."
+    ) from None
   print(result.table())
   if args.by_instances:
     print(f"\n{result.instances_table()}")
@@ -127,22 +160,26 @@ def run(args: argparse.Namespace) -> None:
 
 
 def write(
-    out: pathlib.Path,
-    result: Result,
-    sequences: list[mask_folders.MaskFiles],
-    *,
-    name: str,
-    args: argparse.Namespace,
+  out: pathlib.Path,
+  result: Result,
+  sequences: list[mask_folders.MaskFiles],
+  *,
+  name: str,
+  args: argparse.Namespace,
 ) -> None:
   """Writes tables, curves and the report, each file whole or not at all."""
   page = report.report_html(
-      result, sequences, predictions=args.predictions.name, root=args.root,
-      match_first=args.match is not None)
+    result,
+    sequences,
+    predictions=args.predictions.name,
+    root=args.root,
+    match_first=args.match is not None,
+  )
   files = {
-      f"global_results-{name}.csv": result.global_csv(),
-      f"per-sequence_results-{name}.csv": result.rows_csv(),
-      "results.json": result.to_json(),
-      "report.html": page,
+    f"global_results-{name}.csv": result.global_csv(),
+    f"per-sequence_results-{name}.csv": result.rows_csv(),
+    "results.json": result.to_json(),
+    "report.html": page,
   }
   for sequence in sequences:
     rows = [row for row in result.rows if row.sequence == sequence.name]
@@ -158,7 +195,8 @@ def _check_writable(out: pathlib.Path) -> None:
   existing = next(path for path in (out, *out.absolute().parents) if path.exists())
   if not existing.is_dir() or not os.access(existing, os.W_OK):
     raise ValueError(
-        f"--out {out}: {existing} is no folder that you may write to. Choose another.")
+      f"--out {out}: {existing} is no folder that you may write to. Choose another."
+    )
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
@@ -170,9 +208,10 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
   meta = args.train_meta or args.root.parent / "train" / "meta.json"
   if not meta.is_file():
     raise ValueError(
-        f"{meta}: not there. It tells which categories are seen in training: give "
-        "--train-meta FILE, the meta.json of the YouTube-VOS training set.")
+      f"{meta}: not there. It tells which categories are seen in training: give "
+      "--train-meta FILE, the meta.json of the YouTube-VOS training set."
+    )
   return {
-      "seen": mask_folders.seen_categories(meta),
-      "skip_first": not args.count_first_frames,
+    "seen": mask_folders.seen_categories(meta),
+    "skip_first": not args.count_first_frames,
   }

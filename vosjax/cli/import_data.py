@@ -36,17 +36,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
   path = pathlib.Path
   parser.add_argument("source", type=path, metavar="SOURCE", help="folder or .json")
   parser.add_argument(
-      "--out", type=path, required=True, metavar="DIR", help="folder to make")
+    "--out", type=path, required=True, metavar="DIR", help="folder to make"
+  )
   parser.add_argument(
-      "--images", type=path, metavar="DIR",
-      help="JSON: the folder that its file names are relative to")
+    "--images",
+    type=path,
+    metavar="DIR",
+    help="JSON: the folder that its file names are relative to",
+  )
   parser.add_argument(
-      "--val", metavar="FILE|N",
-      help="videos to keep for validation: a text file of names, or how many (default: "
-      "the lists of SOURCE if it has both, otherwise a tenth)")
+    "--val",
+    metavar="FILE|N",
+    help="videos to keep for validation: a text file of names, or how many (default: "
+    "the lists of SOURCE if it has both, otherwise a tenth)",
+  )
   parser.add_argument(
-      "--workers", type=int, default=os.cpu_count() or 1, metavar="N",
-      help="threads that check (default: %(default)s, one for each core)")
+    "--workers",
+    type=int,
+    default=os.cpu_count() or 1,
+    metavar="N",
+    help="threads that check (default: %(default)s, one for each core)",
+  )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -73,13 +83,14 @@ def run(args: argparse.Namespace) -> None:
   if data.unlisted:
     print(f"left out, as no list has them: {_few(data.unlisted)}")
   print(
-      f"written: {args.out}, with report.txt and contact_sheet.jpg. To train on it:\n"
-      "  python -m vosjax.main --config=configs/agame.py:imported "
-      f"--config.data.root={args.out}")
+    f"written: {args.out}, with report.txt and contact_sheet.jpg. To train on it:\n"
+    "  python -m vosjax.main --config=configs/agame.py:imported "
+    f"--config.data.root={args.out}"
+  )
 
 
 def _check(
-    job: import_job.Job, data: own.OwnData, workers: int
+  job: import_job.Job, data: own.OwnData, workers: int
 ) -> list[survey.VideoSurvey]:
   """Surveys of all videos; ValueError once all problems are listed."""
   frames = sum(map(len, data.videos))
@@ -89,8 +100,9 @@ def _check(
   if problems:
     print(*problems, sep="\n", file=sys.stderr)
     raise ValueError(
-        f"nothing was imported: {len(problems)} problem(s), listed above. Put them "
-        "right and run the command again; what was sound is not checked twice.")
+      f"nothing was imported: {len(problems)} problem(s), listed above. Put them "
+      "right and run the command again; what was sound is not checked twice."
+    )
   if not found:
     raise ValueError("nothing was imported: there is no video.")
   return found

@@ -48,18 +48,18 @@ class Job:
   """
 
   def __init__(
-      self,
-      source: pathlib.Path,
-      images: pathlib.Path | None,
-      val: str | None,
-      out: pathlib.Path,
+    self,
+    source: pathlib.Path,
+    images: pathlib.Path | None,
+    val: str | None,
+    out: pathlib.Path,
   ):
     self._source, self._out = source, out
     self._part = out.with_name(f"{out.name}.part")
     self._description = {
-        "source": str(source.resolve()),
-        "images": images and str(images.resolve()),
-        "val": val,
+      "source": str(source.resolve()),
+      "images": images and str(images.resolve()),
+      "val": val,
     }
 
   def is_done(self, data: own.OwnData) -> bool:
@@ -75,28 +75,32 @@ class Job:
         there = json.loads((folder / note).read_bytes())
       except (OSError, ValueError):
         raise ValueError(
-            f"--out {self._out}: {folder} exists and is no import of this command. "
-            "Name a new folder.") from None
+          f"--out {self._out}: {folder} exists and is no import of this command. "
+          "Name a new folder."
+        ) from None
       if {key: there.get(key) for key in self._description} != self._description:
         raise ValueError(
-            f"--out {self._out}: {folder} was imported from {there.get('source')}, or "
-            "with other options. Remove it, or name a new folder.")
+          f"--out {self._out}: {folder} was imported from {there.get('source')}, or "
+          "with other options. Remove it, or name a new folder."
+        )
       if folder == self._out:
         if there["files"] == self._fingerprint(data.videos):
           return True
         raise ValueError(
-            f"--out {self._out}: the files of {self._source} have changed since they "
-            "were imported. Remove it, or name a new folder.")
+          f"--out {self._out}: the files of {self._source} have changed since they "
+          "were imported. Remove it, or name a new folder."
+        )
     return False
 
   def check(
-      self, data: own.OwnData, workers: int, progress: Callable[[int], object]
+    self, data: own.OwnData, workers: int, progress: Callable[[int], object]
   ) -> list[VideoSurvey]:
     """Looks at every picture of every video that is not known from before."""
     self._part.mkdir(parents=True, exist_ok=True)
     export.write_bytes(self._part / _JOB, json.dumps(self._description).encode())
     for name in {*folders.subfolders(self._part / _FRAMES)} - {
-        video.name for video in data.videos}:
+      video.name for video in data.videos
+    }:
       self._drop(name)  # its source has gone
     known = self._journal()
     lock = threading.Lock()
@@ -134,18 +138,26 @@ class Job:
       draft.rename(target)
 
   def finish(
-      self,
-      data: own.OwnData,
-      found: Sequence[VideoSurvey],
-      lists: Mapping[str, Sequence[str]],
+    self,
+    data: own.OwnData,
+    found: Sequence[VideoSurvey],
+    lists: Mapping[str, Sequence[str]],
   ) -> None:
     """Writes lists, categories, report and contact sheet; the folder is whole then."""
     note = self._description | {"files": self._fingerprint(data.videos)}
     files = {
-        f"{_LISTS}/{key}.txt": "\n".join(names) + "\n" for key, names in lists.items()}
+      f"{_LISTS}/{key}.txt": "\n".join(names) + "\n" for key, names in lists.items()
+    }
     files["report.txt"] = "\n".join(
-        [f"{self._source}: {data.layout} layout", "", table(found), "",
-         *details(found), ""])
+      [
+        f"{self._source}: {data.layout} layout",
+        "",
+        table(found),
+        "",
+        *details(found),
+        "",
+      ]
+    )
     files[_NOTE] = json.dumps(note, indent=1)
     if any(data.categories.values()):
       files["meta.json"] = json.dumps(_meta(data.categories), indent=1)
@@ -187,9 +199,7 @@ class Job:
     return digest.hexdigest()
 
 
-def split(
-    data: own.OwnData, val: str | None
-) -> dict[str, list[str]]:
+def split(data: own.OwnData, val: str | None) -> dict[str, list[str]]:
   """Names of the videos to train on and of those to validate on.
 
   Args:
@@ -210,11 +220,14 @@ def split(
     count = max(1, round(len(names) / _VALIDATION_SHARE)) if val is None else int(val)
     if val is not None and not 1 <= count < len(names):
       raise ValueError(
-          f"--val {val}: of {len(names)} videos, 1 to {len(names) - 1} can be kept.")
+        f"--val {val}: of {len(names)} videos, 1 to {len(names) - 1} can be kept."
+      )
     chosen = [names[(2 * i + 1) * len(names) // (2 * count)] for i in range(count)]
   # A single video has to serve for both.
-  return {"train": [name for name in names if name not in chosen] or names,
-          "val": chosen}
+  return {
+    "train": [name for name in names if name not in chosen] or names,
+    "val": chosen,
+  }
 
 
 def _write_frames(video, names, folder):
@@ -241,17 +254,24 @@ def _take(source: pathlib.Path, target: pathlib.Path) -> None:
 
 def _meta(categories: Mapping[str, Mapping[int, str]]) -> dict[str, Any]:
   """Categories in the form of YouTube-VOS."""
-  return {"videos": {
+  return {
+    "videos": {
       name: {"objects": {str(i): {"category": c} for i, c in objects.items()}}
-      for name, objects in categories.items()}}
+      for name, objects in categories.items()
+    }
+  }
 
 
 def _contact_sheet(videos: Sequence[Video]) -> bytes:
   """A JPEG of some videos, a row each, objects in colour."""
   rows = [videos[i].annotated_part() for i in _spread(len(videos), _SHEET_ROWS)]
   cells = [
-      [viz.overlay(video.frame(t), video.labels(t))
-       for t in _spread(len(video), _SHEET_COLUMNS)] for video in rows]
+    [
+      viz.overlay(video.frame(t), video.labels(t))
+      for t in _spread(len(video), _SHEET_COLUMNS)
+    ]
+    for video in rows
+  ]
   captions = [f"{video.name}, {len(video)} frames" for video in rows]
   sheet = viz.contact_sheet(cells, row_captions=captions, cell_width=_CELL_WIDTH)
   buffer = io.BytesIO()

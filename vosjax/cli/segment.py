@@ -35,21 +35,21 @@ model remembers what it saw, but masks that are there are kept.
 """
 
 NO_CHECKPOINT = (
-    "--checkpoint is missing: {model} needs trained weights. Train the embedded "
-    "default (`python -m vosjax.main --config=configs/{model}.py --workdir=DIR`) and "
-    "give --checkpoint DIR/model"
+  "--checkpoint is missing: {model} needs trained weights. Train the embedded "
+  "default (`python -m vosjax.main --config=configs/{model}.py --workdir=DIR`) and "
+  "give --checkpoint DIR/model"
 )
 OFFICIAL = (
-    ", or convert the official weights (`vosjax convert {model} {files} --out DIR`) "
-    "and give --checkpoint DIR"
+  ", or convert the official weights (`vosjax convert {model} {files} --out DIR`) "
+  "and give --checkpoint DIR"
 )
 NO_MASK = (
-    "--mask is missing: {model} follows the objects that a mask of the first frame "
-    "shows. Give --mask FIRST.png, or a folder of masks named after frames."
+  "--mask is missing: {model} follows the objects that a mask of the first frame "
+  "shows. Give --mask FIRST.png, or a folder of masks named after frames."
 )
 NEEDLESS_MASK = (
-    "--mask is given, but this {model} is zero-shot and finds objects by itself. Leave "
-    "it out."
+  "--mask is given, but this {model} is zero-shot and finds objects by itself. Leave "
+  "it out."
 )
 NO_FUSION = "--fusion is for cosnet's references; {model} takes none. Leave it out."
 NO_PRIMARY = "--crf is for the one object that cosnet finds, not for those of {model}."
@@ -65,42 +65,65 @@ def configure(parser: argparse.ArgumentParser) -> None:
   parser.epilog = EXAMPLE
   path = pathlib.Path
   parser.add_argument(
-      "video", type=path, metavar="VIDEO_OR_FOLDER",
-      help="a video file, or a folder of frames, ordered by name")  # fmt: skip
+    "video",
+    type=path,
+    metavar="VIDEO_OR_FOLDER",
+    help="a video file, or a folder of frames, ordered by name",
+  )
   parser.add_argument(
-      "--out", type=path, required=True, metavar="DIR",
-      help="folder to make; one that holds this very job is continued")  # fmt: skip
+    "--out",
+    type=path,
+    required=True,
+    metavar="DIR",
+    help="folder to make; one that holds this very job is continued",
+  )
   parser.add_argument(
-      "--mask", type=path, metavar="FIRST.png",
-      help="objects of the first frame, or a folder of masks")  # fmt: skip
+    "--mask",
+    type=path,
+    metavar="FIRST.png",
+    help="objects of the first frame, or a folder of masks",
+  )
   parser.add_argument(
-      "--model", metavar="NAME",
-      help=f"{', '.join(sorted(models.MODELS))}: refuse a checkpoint of another "
-      "model (default: take what the checkpoint holds)")  # fmt: skip
+    "--model",
+    metavar="NAME",
+    help=f"{', '.join(sorted(models.MODELS))}: refuse a checkpoint of another "
+    "model (default: take what the checkpoint holds)",
+  )
   parser.add_argument(
-      "--checkpoint", type=path, metavar="DIR",
-      help="what training left in WORKDIR/model, or `vosjax convert` in its --out",
+    "--checkpoint",
+    type=path,
+    metavar="DIR",
+    help="what training left in WORKDIR/model, or `vosjax convert` in its --out",
   )
   cosnet = parser.add_argument_group("for cosnet")
   cosnet.add_argument(
-      "--references", type=_references, metavar="N",
-      help=f"other frames that help with each: 0 to {references.MAX_REFERENCES}, or "
-      "all (default: as the checkpoint says, 5 if official)")  # fmt: skip
-  cosnet.add_argument(
-      "--reference-policy", choices=get_args(references.Policy), default="uniform",
-      help="spread over the video, drawn once, or next to the frame (default uniform)",
+    "--references",
+    type=_references,
+    metavar="N",
+    help=f"other frames that help with each: 0 to {references.MAX_REFERENCES}, or "
+    "all (default: as the checkpoint says, 5 if official)",
   )
   cosnet.add_argument(
-      "--fusion", choices=get_args(Fusion),
-      help="of several references: the mean of what is read from each, the mean of the "
-      "masks with each (the released test), one reading of all, or the released group "
-      "model (default: as the checkpoint says, summary if official)")  # fmt: skip
+    "--reference-policy",
+    choices=get_args(references.Policy),
+    default="uniform",
+    help="spread over the video, drawn once, or next to the frame (default uniform)",
+  )
   cosnet.add_argument(
-      "--seed", type=int, default=0, metavar="N",
-      help="of the random policy (default 0)")  # fmt: skip
+    "--fusion",
+    choices=get_args(Fusion),
+    help="of several references: the mean of what is read from each, the mean of the "
+    "masks with each (the released test), one reading of all, or the released group "
+    "model (default: as the checkpoint says, summary if official)",
+  )
   cosnet.add_argument(
-      "--crf", action="store_true",
-      help="let masks follow the edges of the picture by a dense CRF")  # fmt: skip
+    "--seed", type=int, default=0, metavar="N", help="of the random policy (default 0)"
+  )
+  cosnet.add_argument(
+    "--crf",
+    action="store_true",
+    help="let masks follow the edges of the picture by a dense CRF",
+  )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -126,12 +149,12 @@ def run(args: argparse.Namespace) -> None:
     print(f"{args.out}: finished before, nothing to do ({len(video)} frames).")
     return
   options = {
-      "references": args.references,
-      "reference_policy": args.reference_policy,
-      "seed": args.seed,
+    "references": args.references,
+    "reference_policy": args.reference_policy,
+    "seed": args.seed,
   }
   segmenter, name = load_segmenter(
-      args.checkpoint, args.model, fusion=args.fusion, **options
+    args.checkpoint, args.model, fusion=args.fusion, **options
   )
   if segmenter.one_shot != (labels is not None):
     fault = NO_MASK if segmenter.one_shot else NEEDLESS_MASK
@@ -148,11 +171,11 @@ def run(args: argparse.Namespace) -> None:
 
 
 def load_segmenter(
-    checkpoint: pathlib.Path,
-    expected: str | None,
-    *,
-    fusion: Fusion | None = None,
-    **options: Any,
+  checkpoint: pathlib.Path,
+  expected: str | None,
+  *,
+  fusion: Fusion | None = None,
+  **options: Any,
 ) -> tuple[VideoSegmenter, str]:
   """A segmenter from a checkpoint, and the name of its model.
 
@@ -171,8 +194,8 @@ def load_segmenter(
   name = names[0] if names else type(model).__name__
   if not names or expected not in (None, name):
     raise ValueError(
-        f"{checkpoint}: is a checkpoint of {name}, not of {expected or DEFAULT_MODEL}. "
-        "Give another --checkpoint" + (", or leave --model out." if names else ".")
+      f"{checkpoint}: is a checkpoint of {name}, not of {expected or DEFAULT_MODEL}. "
+      "Give another --checkpoint" + (", or leave --model out." if names else ".")
     )
   if fusion is not None:
     if name != PRIMARY:
@@ -197,7 +220,7 @@ def _references(text: str) -> references.Count:
     references.check(count, "uniform")
   except ValueError:
     raise argparse.ArgumentTypeError(
-        f"{text!r} is neither 0 to {references.MAX_REFERENCES} nor {references.ALL}"
+      f"{text!r} is neither 0 to {references.MAX_REFERENCES} nor {references.ALL}"
     ) from None
   return count
 
@@ -230,18 +253,18 @@ def _new_labels(masks, names, segmenter):
 def _describe(args, video) -> dict[str, Any]:
   """What a folder of results came from: another job must not mix into it."""
   return {
-      "video": str(args.video.resolve()),
-      "video_changed": max(file.stat().st_mtime_ns for file in video.files),
-      "frames": len(video),
-      "mask": None if args.mask is None else str(args.mask.resolve()),
-      "mask_changed": _last_change(args.mask),
-      "checkpoint": str(args.checkpoint.resolve()),
-      "checkpoint_changed": _last_change(args.checkpoint),
-      "references": args.references,
-      "reference_policy": args.reference_policy,
-      "fusion": args.fusion,
-      "seed": args.seed,
-      "crf": args.crf,
+    "video": str(args.video.resolve()),
+    "video_changed": max(file.stat().st_mtime_ns for file in video.files),
+    "frames": len(video),
+    "mask": None if args.mask is None else str(args.mask.resolve()),
+    "mask_changed": _last_change(args.mask),
+    "checkpoint": str(args.checkpoint.resolve()),
+    "checkpoint_changed": _last_change(args.checkpoint),
+    "references": args.references,
+    "reference_policy": args.reference_policy,
+    "fusion": args.fusion,
+    "seed": args.seed,
+    "crf": args.crf,
   }
 
 
@@ -261,13 +284,13 @@ def _is_finished(out, job) -> bool:
     found = json.loads((out / JOB_FILE).read_text())
   except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
     raise ValueError(
-        f"--out {out}: exists and is no job of `vosjax segment`. Choose a new folder."
+      f"--out {out}: exists and is no job of `vosjax segment`. Choose a new folder."
     ) from None
   if found != job:
     differing = sorted(key for key in job if found.get(key) != job[key])
     raise ValueError(
-        f"--out {out}: holds another job, which differs in {', '.join(differing)}. "
-        "Choose a new folder, or delete that one."
+      f"--out {out}: holds another job, which differs in {', '.join(differing)}. "
+      "Choose a new folder, or delete that one."
     )
   return (out / OVERLAY).exists()
 
@@ -282,6 +305,6 @@ def _claim(out, job):
     draft.unlink()
   there = len(list(out.glob("*.png")))
   print(
-      f"{out}: resuming, {there} of {job['frames']} masks are kept; frames are "
-      "computed again from the first one, as the model remembers them."
+    f"{out}: resuming, {there} of {job['frames']} masks are kept; frames are "
+    "computed again from the first one, as the model remembers them."
   )

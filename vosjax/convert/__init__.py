@@ -13,25 +13,31 @@ from vosjax.convert.torch_file import read_torch
 
 # Models, and backbones that training starts from.
 TABLES = {
-    "agame": agame.RULES,
-    "cosnet": cosnet.RULES,
-    "deeplab": deeplab.RULES,
-    "resnet": resnet.RULES,
-    "rsis": rsis.RULES,
-    "rvos": rvos.RULES,
-    "vgg": vgg.RULES,
+  "agame": agame.RULES,
+  "cosnet": cosnet.RULES,
+  "deeplab": deeplab.RULES,
+  "resnet": resnet.RULES,
+  "rsis": rsis.RULES,
+  "rvos": rvos.RULES,
+  "vgg": vgg.RULES,
 }
 _FIELDS = {
-    "deeplab": deeplab.find_fields,
-    "resnet": resnet.find_fields,
-    "rsis": rsis.find_fields,
-    "rvos": rvos.find_fields,
+  "deeplab": deeplab.find_fields,
+  "resnet": resnet.find_fields,
+  "rsis": rsis.find_fields,
+  "rvos": rvos.find_fields,
 }
 
 __all__ = [
-    "TABLES", "apply_rules", "convert", "find_fields", "find_variant", "read_torch",
-    "resnet_rules", "strip_data_parallel",
-]  # fmt: skip
+  "TABLES",
+  "apply_rules",
+  "convert",
+  "find_fields",
+  "find_variant",
+  "read_torch",
+  "resnet_rules",
+  "strip_data_parallel",
+]
 
 
 def find_fields(name: str, state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -12,9 +12,9 @@ def _head_rules(official, ours):
 
 
 RULES = (
-    *deeplab_rules(r"encoder\.", "encoder"),
-    (r"linear_e\.weight", "params/co_attention/kernel", "dense"),
-    (r"gate\.weight", "params/co_attention/gate", lambda t: t.reshape(t.shape[1])),
-    *_head_rules("1", "head_a"),
-    *_head_rules("2", "head_b"),
+  *deeplab_rules(r"encoder\.", "encoder"),
+  (r"linear_e\.weight", "params/co_attention/kernel", "dense"),
+  (r"gate\.weight", "params/co_attention/gate", lambda t: t.reshape(t.shape[1])),
+  *_head_rules("1", "head_a"),
+  *_head_rules("2", "head_b"),
 )

@@ -10,12 +10,12 @@ from vosjax.convert.rules import Rule
 
 # Official convolution and BatchNorm of `layer5`, and our unit.
 _PYRAMID = (
-    ("conv", "bn_x", "pooled"),
-    ("conv2d_0", "bn_0", "pointwise"),
-    ("conv2d_1", "bn_1", "atrous_0"),
-    ("conv2d_2", "bn_2", "atrous_1"),
-    ("conv2d_3", "bn_3", "atrous_2"),
-    ("bottleneck", "bn", "join"),
+  ("conv", "bn_x", "pooled"),
+  ("conv2d_0", "bn_0", "pointwise"),
+  ("conv2d_1", "bn_1", "atrous_0"),
+  ("conv2d_2", "bn_2", "atrous_1"),
+  ("conv2d_3", "bn_3", "atrous_2"),
+  ("bottleneck", "bn", "join"),
 )
 
 
@@ -29,10 +29,10 @@ def deeplab_rules(official_prefix: str, our_prefix: str) -> tuple[Rule, ...]:
   ours = f"{our_prefix}/" if our_prefix else ""
   saliency = rf"{official_prefix}main_classifier"
   return (
-      *resnet_rules(official_prefix, f"{ours}resnet", drop_classifier=False),
-      *_pyramid_rules(rf"{official_prefix}layer5\.", f"{ours}pyramid"),
-      (rf"{saliency}\.weight", f"params/{ours}saliency_head/kernel", "conv"),
-      (rf"{saliency}\.bias", f"params/{ours}saliency_head/bias", "same"),
+    *resnet_rules(official_prefix, f"{ours}resnet", drop_classifier=False),
+    *_pyramid_rules(rf"{official_prefix}layer5\.", f"{ours}pyramid"),
+    (rf"{saliency}\.weight", f"params/{ours}saliency_head/kernel", "conv"),
+    (rf"{saliency}\.bias", f"params/{ours}saliency_head/bias", "same"),
   )
 
 

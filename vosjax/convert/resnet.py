@@ -11,7 +11,7 @@ from vosjax.models.backbones.resnet import BLOCKS
 
 
 def resnet_rules(
-    official_prefix: str, our_prefix: str, drop_classifier: bool = True
+  official_prefix: str, our_prefix: str, drop_classifier: bool = True
 ) -> tuple[Rule, ...]:
   """Rules of a backbone without its classifier.
 
@@ -24,9 +24,9 @@ def resnet_rules(
   block = rf"{official_prefix}layer(\d)\.(\d+)\."
   place = rf"{ours}stage\1/block\2"
   units = (
-      (rf"{official_prefix}conv1", rf"{official_prefix}bn1", f"{ours}stem"),
-      (rf"{block}conv(\d)", rf"{block}bn(\d)", rf"{place}/conv\3"),
-      (rf"{block}downsample\.0", rf"{block}downsample\.1", f"{place}/shortcut"),
+    (rf"{official_prefix}conv1", rf"{official_prefix}bn1", f"{ours}stem"),
+    (rf"{block}conv(\d)", rf"{block}bn(\d)", rf"{place}/conv\3"),
+    (rf"{block}downsample\.0", rf"{block}downsample\.1", f"{place}/shortcut"),
   )
   rules: list[Rule] = []
   for conv, norm, path in units:
@@ -38,7 +38,7 @@ def resnet_rules(
 
 
 def find_variant(
-    state_dict: Mapping[str, np.ndarray], official_prefix: str = ""
+  state_dict: Mapping[str, np.ndarray], official_prefix: str = ""
 ) -> str:
   """Which ResNet a state dict with torchvision's names belongs to.
 
@@ -60,8 +60,8 @@ def find_variant(
     if expected == counts and basic != bottleneck:
       return variant
   raise ValueError(
-      f"no ResNet of {', '.join(BLOCKS)} has {counts} blocks in layer1 to layer4; the "
-      f"state dict begins with {list(state_dict)[:3]}."
+    f"no ResNet of {', '.join(BLOCKS)} has {counts} blocks in layer1 to layer4; the "
+    f"state dict begins with {list(state_dict)[:3]}."
   )
 
 

@@ -30,15 +30,15 @@ Layout = str | Callable[[np.ndarray], np.ndarray] | None
 Rule = tuple[str, str | None, Layout]
 
 _LAYOUTS = {
-    "same": lambda tensor: tensor,
-    "conv": lambda tensor: tensor.transpose(2, 3, 1, 0),
-    "dense": lambda tensor: tensor.reshape(tensor.shape[:2]).T,
+  "same": lambda tensor: tensor,
+  "conv": lambda tensor: tensor.transpose(2, 3, 1, 0),
+  "dense": lambda tensor: tensor.reshape(tensor.shape[:2]).T,
 }
 _BATCH_NORM = {
-    "weight": ("params", "scale"),
-    "bias": ("params", "bias"),
-    "running_mean": ("batch_stats", "mean"),
-    "running_var": ("batch_stats", "var"),
+  "weight": ("params", "scale"),
+  "bias": ("params", "bias"),
+  "running_mean": ("batch_stats", "mean"),
+  "running_var": ("batch_stats", "var"),
 }
 _SHOWN = 10
 
@@ -77,10 +77,10 @@ def _shown(names: Sequence[str]) -> str:
 
 
 def apply_rules(
-    name: str,
-    rules: Sequence[Rule],
-    state_dict: Mapping[str, np.ndarray],
-    shapes: Variables,
+  name: str,
+  rules: Sequence[Rule],
+  state_dict: Mapping[str, np.ndarray],
+  shapes: Variables,
 ) -> dict:
   """Fills the tree `shapes` from a state dict.
 
@@ -124,8 +124,8 @@ def apply_rules(
   if orphans or missing or wrong or twice:
     again = f"; filled twice {_shown(twice)}" if twice else ""
     raise ValueError(
-        f"{name} checkpoint: no rule for {_shown(orphans)}; never filled "
-        f"{_shown(missing)}; wrong shape {_shown(wrong)}{again}. Is it the "
-        "checkpoint of another model, or of other fields?"
+      f"{name} checkpoint: no rule for {_shown(orphans)}; never filled "
+      f"{_shown(missing)}; wrong shape {_shown(wrong)}{again}. Is it the "
+      "checkpoint of another model, or of other fields?"
     )
   return flax.traverse_util.unflatten_dict(filled, sep="/")

@@ -15,9 +15,9 @@ def encoder_rules(num_skips: int) -> tuple[Rule, ...]:
   for i in range(num_skips):
     place = f"encoder/skips_{i}"
     rules += [
-        (rf"encoder\.sk{5 - i}\.weight", f"params/{place}/conv/kernel", "conv"),
-        (rf"encoder\.sk{5 - i}\.bias", f"params/{place}/conv/bias", "same"),
-        (rf"encoder\.bn{5 - i}", f"{place}/norm", "bn"),
+      (rf"encoder\.sk{5 - i}\.weight", f"params/{place}/conv/kernel", "conv"),
+      (rf"encoder\.sk{5 - i}\.bias", f"params/{place}/conv/bias", "same"),
+      (rf"encoder\.bn{5 - i}", f"{place}/norm", "bn"),
     ]
   return tuple(rules)
 
@@ -25,17 +25,17 @@ def encoder_rules(num_skips: int) -> tuple[Rule, ...]:
 _CELL = r"decoder\.clstm_list\.(\d)\.Gates"
 
 DECODER_RULES: tuple[Rule, ...] = (
-    (rf"{_CELL}\.weight", r"params/decoder/cells_\1/gates/kernel", "conv"),
-    (rf"{_CELL}\.bias", r"params/decoder/cells_\1/gates/bias", "same"),
-    (r"decoder\.conv_out\.weight", "params/decoder/head/kernel", "conv"),
-    (r"decoder\.conv_out\.bias", "params/decoder/head/bias", "same"),
+  (rf"{_CELL}\.weight", r"params/decoder/cells_\1/gates/kernel", "conv"),
+  (rf"{_CELL}\.bias", r"params/decoder/cells_\1/gates/bias", "same"),
+  (r"decoder\.conv_out\.weight", "params/decoder/head/kernel", "conv"),
+  (r"decoder\.conv_out\.bias", "params/decoder/head/bias", "same"),
 )
 
 RULES = (
-    *encoder_rules(4),
-    *DECODER_RULES,
-    # Left over from RSIS in some files; the released loader deletes them too.
-    (r"decoder\.fc_stop\.(weight|bias)", None, None),
+  *encoder_rules(4),
+  *DECODER_RULES,
+  # Left over from RSIS in some files; the released loader deletes them too.
+  (r"decoder\.fc_stop\.(weight|bias)", None, None),
 )
 
 

@@ -22,26 +22,26 @@ import jax.numpy as jnp
 import numpy as np
 
 _DTYPES = {
-    "BFloat16Storage": jnp.bfloat16,
-    "BoolStorage": "?",
-    "ByteStorage": "u1",
-    "CharStorage": "i1",
-    "DoubleStorage": "<f8",
-    "FloatStorage": "<f4",
-    "HalfStorage": "<f2",
-    "IntStorage": "<i4",
-    "LongStorage": "<i8",
-    "ShortStorage": "<i2",
+  "BFloat16Storage": jnp.bfloat16,
+  "BoolStorage": "?",
+  "ByteStorage": "u1",
+  "CharStorage": "i1",
+  "DoubleStorage": "<f8",
+  "FloatStorage": "<f4",
+  "HalfStorage": "<f2",
+  "IntStorage": "<i4",
+  "LongStorage": "<i8",
+  "ShortStorage": "<i2",
 }
 _WRAPPERS = ("net", "state_dict", "model")
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _OTHER_FILES = {  # how files begin that end up under a checkpoint's name
-    b"": "an empty file",
-    b"<": "a web page, saved in place of the file",
-    b"\x1f\x8b": "a gzip archive: unpack it first",
-    b"\x89HDF": "an HDF5 file",
-    b"version https://git-lfs": "a Git LFS pointer, not the file that it points to",
+  b"": "an empty file",
+  b"<": "a web page, saved in place of the file",
+  b"\x1f\x8b": "a gzip archive: unpack it first",
+  b"\x89HDF": "an HDF5 file",
+  b"version https://git-lfs": "a Git LFS pointer, not the file that it points to",
 }
 
 
@@ -102,8 +102,8 @@ def read_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
     # What hostile bytes make pickle and zipfile raise has no end.
     except Exception as error:
       raise ValueError(
-          f"{path}: a PyTorch checkpoint that is cut short or damaged "
-          f"({type(error).__name__}: {str(error)[:200]}). Download it again."
+        f"{path}: a PyTorch checkpoint that is cut short or damaged "
+        f"({type(error).__name__}: {str(error)[:200]}). Download it again."
       ) from error
 
 
@@ -127,22 +127,22 @@ def _open_zip(file: io.BufferedIOBase) -> tuple[Any, _Reader]:
     archive = zipfile.ZipFile(file)
   except zipfile.BadZipFile as error:
     raise _FaultError(
-        f"a zip archive that is cut short or damaged ({error}). Download it again."
+      f"a zip archive that is cut short or damaged ({error}). Download it again."
     ) from None
   entries = {info.filename: info for info in archive.infolist()}
   roots = [name for name in entries if name.endswith("/data.pkl")]
   if len(roots) != 1:
     raise _FaultError(
-        f"a zip archive, but not a PyTorch checkpoint: it has {len(roots)} entries "
-        "'*/data.pkl', expected one."
+      f"a zip archive, but not a PyTorch checkpoint: it has {len(roots)} entries "
+      "'*/data.pkl', expected one."
     )
   root = roots[0].removesuffix("data.pkl")
   # PyTorch packs nothing, so that whatever unpacks to more is a bomb.
   claimed = sum(info.file_size for info in entries.values())
   if claimed > total:
     raise _FaultError(
-        f"a zip archive of {total} bytes that would unpack to {claimed}; PyTorch "
-        "does not compress. Refused."
+      f"a zip archive of {total} bytes that would unpack to {claimed}; PyTorch "
+      "does not compress. Refused."
     )
   order = f"{root}byteorder"
   if order in entries and archive.read(order) != b"little":
@@ -172,8 +172,8 @@ def _open_legacy(file: io.BufferedIOBase) -> tuple[Any, _Reader]:
     places[key] = file.tell()
     if file.seek(storages[key].num_bytes, os.SEEK_CUR) > total:
       raise _FaultError(
-          f"a PyTorch checkpoint that is cut short, within storage {key!r:.40}. "
-          "Download it again."
+        f"a PyTorch checkpoint that is cut short, within storage {key!r:.40}. "
+        "Download it again."
       )
 
   def read(storage: _Storage) -> bytes:
@@ -194,22 +194,22 @@ class _Unpickler(pickle.Unpickler):
     if module == "torch" and name in _DTYPES:
       return name
     known = {
-        "collections.OrderedDict": collections.OrderedDict,
-        "torch._utils._rebuild_tensor_v2": self._tensor,
-        "torch._utils._rebuild_parameter": self._parameter,
+      "collections.OrderedDict": collections.OrderedDict,
+      "torch._utils._rebuild_tensor_v2": self._tensor,
+      "torch._utils._rebuild_parameter": self._parameter,
     }
     if f"{module}.{name}" not in known:
       raise _FaultError(
-          f"refused: its pickle names {module}.{name}, which is no part of a tensor. "
-          "Nothing was run. If you trust the file, load it with PyTorch and save its "
-          "state_dict() alone."
+        f"refused: its pickle names {module}.{name}, which is no part of a tensor. "
+        "Nothing was run. If you trust the file, load it with PyTorch and save its "
+        "state_dict() alone."
       )
     return known[f"{module}.{name}"]
 
   def persistent_load(self, pid: Any) -> _Storage:
     match pid:
       case ("storage", str(kind), str(key), _, int(size), *view) if (
-          kind in _DTYPES and size >= 0 and all(part is None for part in view)
+        kind in _DTYPES and size >= 0 and all(part is None for part in view)
       ):
         storage = _Storage(key, kind, size)
         if self.storages.setdefault(key, storage) != storage:
@@ -244,15 +244,15 @@ def _state_dict(value: Any) -> dict[str, _Tensor]:
   for candidate in (*(value.get(key) for key in _WRAPPERS), value):
     if isinstance(candidate, dict):
       tensors = {
-          name: tensor
-          for name, tensor in candidate.items()
-          if isinstance(name, str) and isinstance(tensor, _Tensor)
+        name: tensor
+        for name, tensor in candidate.items()
+        if isinstance(name, str) and isinstance(tensor, _Tensor)
       }
       if tensors:
         return tensors
   names = sorted(name[:40] for name in value if isinstance(name, str))[:8]
   raise _FaultError(
-      f"holds no tensors, neither at its top (it has {names}) nor under {_WRAPPERS}."
+    f"holds no tensors, neither at its top (it has {names}) nor under {_WRAPPERS}."
   )
 
 
@@ -274,8 +274,8 @@ def _content(storage: _Storage, read: _Reader) -> np.ndarray:
   data = read(storage)
   if len(data) != storage.num_bytes:
     raise _FaultError(
-        f"damaged: storage {storage.key!r:.40} has {len(data)} bytes, its tensors need "
-        f"{storage.num_bytes}. Download it again."
+      f"damaged: storage {storage.key!r:.40} has {len(data)} bytes, its tensors need "
+      f"{storage.num_bytes}. Download it again."
     )
   array = np.frombuffer(data, storage.dtype)
   return array.astype(np.float32) if storage.kind == "BFloat16Storage" else array
@@ -285,7 +285,7 @@ def _view(name: str, tensor: _Tensor, content: np.ndarray) -> np.ndarray:
   shape, strides = tuple(tensor.shape), tuple(tensor.strides)
   numbers = (tensor.offset, *shape, *strides)
   if len(shape) != len(strides) or not all(
-      isinstance(number, int) and 0 <= number < 2**62 for number in numbers
+    isinstance(number, int) and 0 <= number < 2**62 for number in numbers
   ):
     raise _FaultError(f"damaged: shape and strides of {name!r} make no sense.")
   size = math.prod(shape)
@@ -293,8 +293,8 @@ def _view(name: str, tensor: _Tensor, content: np.ndarray) -> np.ndarray:
   if size and (last >= content.size or size > content.size):
     raise _FaultError(f"damaged: {name!r} reaches beyond its storage.")
   return np.lib.stride_tricks.as_strided(
-      content[tensor.offset :],
-      shape,
-      [step * content.itemsize for step in strides],
-      writeable=False,
+    content[tensor.offset :],
+    shape,
+    [step * content.itemsize for step in strides],
+    writeable=False,
   )

@@ -9,8 +9,8 @@ _WINDOW = 7  # positions on each side that the classifier sees
 
 def _kernel(side):
   """A layout: (out, in x side x side) as a kernel of so many rows and columns."""
-  return lambda tensor: (
-      tensor.reshape(len(tensor), -1, side, side).transpose(2, 3, 1, 0)
+  return lambda tensor: tensor.reshape(len(tensor), -1, side, side).transpose(
+    2, 3, 1, 0
   )
 
 

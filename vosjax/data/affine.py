@@ -122,9 +122,7 @@ class RandomAffine(grain.transforms.RandomMap):
   def random_map(self, clip: Clip, rng: np.random.Generator) -> Clip:
     """The clip, seen through a random map."""
     h, w = clip["labels"].shape[1:]
-    angle, shear = np.deg2rad(
-        [rng.uniform(-x, x) for x in (self.rotation, self.shear)]
-    )
+    angle, shear = np.deg2rad([rng.uniform(-x, x) for x in (self.rotation, self.shear)])
     shift = rng.uniform(-self.translation, self.translation, 2) * (h, w)
     matrix = _matrix(angle, shift, shear, rng.uniform(*self.zoom, 2))
     rows, columns = _nearest(matrix, (h, w))
@@ -145,7 +143,7 @@ def _matrix(angle, shift, shear, zoom) -> Float[np.ndarray, "3 3"]:
 
 
 def _nearest(
-    matrix: Float[np.ndarray, "3 3"], size: tuple[int, int]
+  matrix: Float[np.ndarray, "3 3"], size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
   """Row and column of the input, each [h w], that output pixels are read from."""
   centre = (np.array(size) - 1) / 2

@@ -30,14 +30,20 @@ def read_boxes(xml: bytes, name: str) -> list[Box]:
     return [_box(found) for found in ElementTree.fromstring(xml).iter("object")]
   except (ElementTree.ParseError, TypeError, ValueError) as error:
     raise ValueError(
-        f"{name}: no PASCAL VOC annotation ({error}). Unpack the data set "
-        "again.") from None
+      f"{name}: no PASCAL VOC annotation ({error}). Unpack the data set again."
+    ) from None
 
 
 def _box(found: ElementTree.Element) -> Box:
   left, top, right, bottom = (
-      int(float(found.findtext(f"bndbox/{side}", "")))
-      for side in ("xmin", "ymin", "xmax", "ymax"))
+    int(float(found.findtext(f"bndbox/{side}", "")))
+    for side in ("xmin", "ymin", "xmax", "ymax")
+  )
   return Box(
-      found.findtext("name", "").strip(), top - 1, left - 1, bottom, right,
-      found.findtext("difficult", "0").strip() == "1")
+    found.findtext("name", "").strip(),
+    top - 1,
+    left - 1,
+    bottom,
+    right,
+    found.findtext("difficult", "0").strip() == "1",
+  )

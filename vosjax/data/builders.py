@@ -95,21 +95,29 @@ class ShardedBuilder(FileReaderBuilder, skip_registration=True):
 
   def _info(self) -> tfds.core.DatasetInfo:
     return self.dataset_info_from_configs(
-        features=type(self).FEATURES(), homepage=self.HOMEPAGE or None,
-        license=self.LICENSE or None)
+      features=type(self).FEATURES(),
+      homepage=self.HOMEPAGE or None,
+      license=self.LICENSE or None,
+    )
 
   def _download_and_prepare(self, dl_manager, download_config=None) -> None:
     del download_config  # it shards by size, and we by items
     root = Path(dl_manager.manual_dir) if self.MANUAL_DOWNLOAD_INSTRUCTIONS else Path()
     folder = Path(self.data_path).parent / f"{self.version}.unfinished"
-    splits = {name: self._shards(name, items, folder)
-              for name, items in self.open_splits(root).items()}
+    splits = {
+      name: self._shards(name, items, folder)
+      for name, items in self.open_splits(root).items()
+    }
     folder.mkdir(parents=True, exist_ok=True)
     for _ in self.map_shards(
-        write_shard, [shard for shards in splits.values() for shard in shards]):
+      write_shard, [shard for shards in splits.values() for shard in shards]
+    ):
       pass
-    self.info.set_splits(tfds_splits.SplitDict(
-        [self._take(name, shards) for name, shards in splits.items()]))
+    self.info.set_splits(
+      tfds_splits.SplitDict(
+        [self._take(name, shards) for name, shards in splits.items()]
+      )
+    )
     shutil.rmtree(folder)
 
   def _shards(self, split: str, items: Sequence[Any], folder: Path) -> list[Shard]:
@@ -123,9 +131,14 @@ class ShardedBuilder(FileReaderBuilder, skip_registration=True):
         for path in paths(item):
           stat = path.stat()
           key.update(f"{path} {stat.st_size} {stat.st_mtime_ns}".encode())
-      shards.append(Shard(
-          folder / f"{split}-{len(shards):05}-{key.hexdigest()[:16]}", part, encode,
-          spec))
+      shards.append(
+        Shard(
+          folder / f"{split}-{len(shards):05}-{key.hexdigest()[:16]}",
+          part,
+          encode,
+          spec,
+        )
+      )
     return shards
 
   def _take(self, split: str, shards: list[Shard]) -> tfds_splits.SplitInfo:
@@ -134,11 +147,15 @@ class ShardedBuilder(FileReaderBuilder, skip_registration=True):
     num_bytes = 0
     for index, shard in enumerate(shards):
       num_bytes += shard.path.stat().st_size
-      shard.path.replace(template.sharded_filepath(
-          shard_index=index, num_shards=len(shards)))
+      shard.path.replace(
+        template.sharded_filepath(shard_index=index, num_shards=len(shards))
+      )
     return tfds_splits.SplitInfo(
-        name=split, shard_lengths=[len(shard.items) for shard in shards],
-        num_bytes=num_bytes, filename_template=template)
+      name=split,
+      shard_lengths=[len(shard.items) for shard in shards],
+      num_bytes=num_bytes,
+      filename_template=template,
+    )
 
 
 def paths(item: Any) -> Iterator[Path]:
@@ -161,7 +178,8 @@ def _parts(items: Sequence[Any], size: int) -> Iterator[tuple[Any, ...]]:
   for item in (items[i] for i in range(len(items))):
     part.append(item)
     so_far += getattr(item, "num_bytes", 0) or sum(
-        path.stat().st_size for path in paths(item))
+      path.stat().st_size for path in paths(item)
+    )
     if so_far >= size:
       yield tuple(part)
       part, so_far = [], 0
@@ -202,12 +220,19 @@ def encode_video(video: VideoFiles) -> dict[str, Any]:
   """The record of a video."""
   boxes = video.boxes or (None,) * len(video.frames)
   frames = [
-      EncodedFrame(frame.stem, frame.read_bytes(), _content(mask), _content(xml))
-      for frame, mask, xml in zip(video.frames, video.masks, boxes, strict=True)]
+    EncodedFrame(frame.stem, frame.read_bytes(), _content(mask), _content(xml))
+    for frame, mask, xml in zip(video.frames, video.masks, boxes, strict=True)
+  ]
   return record(
-      video.name, frames, binary=video.binary, coding=video.coding,
-      values=video.values, objects=video.objects, attributes=video.attributes,
-      layers=[path.read_bytes() for path in video.layers])
+    video.name,
+    frames,
+    binary=video.binary,
+    coding=video.coding,
+    values=video.values,
+    objects=video.objects,
+    attributes=video.attributes,
+    layers=[path.read_bytes() for path in video.layers],
+  )
 
 
 class VideoBuilder(ShardedBuilder, skip_registration=True):
@@ -224,7 +249,8 @@ class VideoBuilder(ShardedBuilder, skip_registration=True):
 def from_folder(video: FolderVideo) -> VideoFiles:
   """The files of a video in DAVIS layout."""
   return VideoFiles(
-      video.name, video.frame_files, video.label_files, binary=video.binary)
+    video.name, video.frame_files, video.label_files, binary=video.binary
+  )
 
 
 def gaps(video: VideoFiles) -> list[str]:
@@ -255,16 +281,21 @@ def refuse_incomplete(root: Path, problems: Sequence[str]) -> None:
   if problems:
     more = len(problems) - _MAX_LISTED
     raise ValueError(
-        f"{root}: incomplete: {'; '.join(problems[:_MAX_LISTED])}"
-        f"{f'; and {more} more' if more > 0 else ''}. Download and unpack the data set "
-        "again.")
+      f"{root}: incomplete: {'; '.join(problems[:_MAX_LISTED])}"
+      f"{f'; and {more} more' if more > 0 else ''}. Download and unpack the data set "
+      "again."
+    )
 
 
-def wrong_counts(found: Mapping[str, int], expected: Mapping[str, int], what: str
-                 ) -> list[str]:
+def wrong_counts(
+  found: Mapping[str, int], expected: Mapping[str, int], what: str
+) -> list[str]:
   """A line for each part of a data set that has not as many `what` as it should."""
-  return [f"{name}: {found.get(name, 0)} of {count} {what}"
-          for name, count in expected.items() if found.get(name, 0) != count]
+  return [
+    f"{name}: {found.get(name, 0)} of {count} {what}"
+    for name, count in expected.items()
+    if found.get(name, 0) != count
+  ]
 
 
 def _content(path: Path | None) -> bytes:

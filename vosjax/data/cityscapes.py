@@ -13,20 +13,32 @@ import numpy as np
 from vosjax.data import images
 from vosjax.data.sources import VOID
 from vosjax.data.stills import (
-    Annotation,
-    Still,
-    StillSource,
-    files,
-    locate,
-    refuse_missing,
+  Annotation,
+  Still,
+  StillSource,
+  files,
+  locate,
+  refuse_missing,
 )
 
-CLASSES = ("background", "person", "rider", "car", "truck", "bus", "train",
-           "motorcycle", "bicycle")
+CLASSES = (
+  "background",
+  "person",
+  "rider",
+  "car",
+  "truck",
+  "bus",
+  "train",
+  "motorcycle",
+  "bicycle",
+)
 _IDS = (24, 25, 26, 27, 28, 31, 32, 33)  # of CLASSES[1:] in the files
 _IGNORED = (0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30)  # in evaluation
-_ROLES = {"instances": "instanceIds.png", "classes": "labelIds.png",
-          "polygons": "polygons.json"}
+_ROLES = {
+  "instances": "instanceIds.png",
+  "classes": "labelIds.png",
+  "polygons": "polygons.json",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,14 +69,17 @@ class CityscapesFolder(StillSource):
     frames, truth = root / "leftImg8bit" / self.subset, root / "gtFine" / self.subset
     if not frames.is_dir():
       raise ValueError(
-          f"root, subset: no folder {frames}. Unpack leftImg8bit_trainvaltest.zip and "
-          "gtFine_trainvaltest.zip into one folder and give that.")
+        f"root, subset: no folder {frames}. Unpack leftImg8bit_trainvaltest.zip and "
+        "gtFine_trainvaltest.zip into one folder and give that."
+      )
     stills, missing = [], []
     for city in sorted(path.name for path in frames.iterdir() if path.is_dir()):
       for stem, image in files(frames / city, "root", "_leftimg8bit.png").items():
         name = stem.removesuffix("_leftImg8bit")
-        annotations = {role: truth / city / f"{name}_gtFine_{suffix}"
-                       for role, suffix in _ROLES.items()}
+        annotations = {
+          role: truth / city / f"{name}_gtFine_{suffix}"
+          for role, suffix in _ROLES.items()
+        }
         stills.append(locate(root, name, image, annotations, read_instances, missing))
     refuse_missing(root, missing)
     object.__setattr__(self, "stills", tuple(stills))
@@ -81,13 +96,18 @@ def read_instances(annotations: Mapping[str, bytes], name: str) -> Annotation:
   instances = np.unique(ids[(ids >= 1000) & np.isin(kinds, _IDS)])
   if len(instances) >= VOID:
     raise ValueError(
-        f"{name}: {len(instances)} instances, but labels have ids 1 to {VOID - 1}. Cut "
-        "the picture into pieces.")
+      f"{name}: {len(instances)} instances, but labels have ids 1 to {VOID - 1}. Cut "
+      "the picture into pieces."
+    )
   labels = np.zeros(ids.shape, np.uint8)
   labels[np.isin(kinds, (*_IGNORED, *_IDS))] = VOID
   place = np.searchsorted(instances, ids)
   known = np.append(instances, -1)[place] == ids
   labels[known] = (place[known] + 1).astype(np.uint8)
-  return Annotation(labels, {
+  return Annotation(
+    labels,
+    {
       number: 1 + _IDS.index(int(i) // 1000)
-      for number, i in enumerate(instances, start=1)})
+      for number, i in enumerate(instances, start=1)
+    },
+  )

@@ -70,8 +70,9 @@ class CocoVideo:
     frame = images.read_image(path)
     if frame.shape[:2] != self.size:
       raise ValueError(
-          f"{path}: {frame.shape[0]}x{frame.shape[1]} pixels (height x width), but "
-          f"{self.origin} says {self.size[0]}x{self.size[1]}.")
+        f"{path}: {frame.shape[0]}x{frame.shape[1]} pixels (height x width), but "
+        f"{self.origin} says {self.size[0]}x{self.size[1]}."
+      )
     return frame
 
   def labels(self, index: int) -> UInt8[np.ndarray, "h w"] | None:
@@ -83,11 +84,13 @@ class CocoVideo:
       masks = [decode(one.segmentation, self.size) for one in instances]
     except ValueError as error:
       raise ValueError(
-          f"{self.origin}: {self.name}/{self.frame_names[index]}: {error}") from None
+        f"{self.origin}: {self.name}/{self.frame_names[index]}: {error}"
+      ) from None
     labels = np.zeros(self.size, np.uint8)
     painted = zip(instances, masks)
     for one, mask in sorted(
-        painted, key=lambda x: (x[0].object_id != VOID, -np.count_nonzero(x[1]))):
+      painted, key=lambda x: (x[0].object_id != VOID, -np.count_nonzero(x[1]))
+    ):
       labels[mask] = one.object_id
     return labels
 
@@ -117,16 +120,24 @@ def read_coco(path: Path, frames: Path | None = None) -> list[CocoVideo]:
     content = json.loads(path.read_bytes())
     categories = {c["id"]: str(c["name"]) for c in content.get("categories", ())}
     by_video = "videos" in content and any(
-        "file_names" in video for video in content["videos"])
-    _check_ids(path, content, *(
-        ("videos", "video_id") if by_video else ("images", "image_id")))
+      "file_names" in video for video in content["videos"]
+    )
+    _check_ids(
+      path, content, *(("videos", "video_id") if by_video else ("images", "image_id"))
+    )
     listed = (_read_videos if by_video else _read_images)(content)
     videos = [_video(path, record, frames, categories) for record in listed]
-  except (AttributeError, KeyError, TypeError, json.JSONDecodeError,
-          UnicodeDecodeError) as error:
+  except (
+    AttributeError,
+    KeyError,
+    TypeError,
+    json.JSONDecodeError,
+    UnicodeDecodeError,
+  ) as error:
     raise ValueError(
-        f"{path}: not a COCO-style JSON ({type(error).__name__}: {error}); expected "
-        "videos or images, annotations and categories.") from None
+      f"{path}: not a COCO-style JSON ({type(error).__name__}: {error}); expected "
+      "videos or images, annotations and categories."
+    ) from None
   if not videos:
     raise ValueError(f"{path}: holds no videos and no images.")
   return videos
@@ -148,24 +159,31 @@ def _check_ids(path: Path, content: dict[str, Any], kind: str, key: str) -> None
   annotations = content.get("annotations") or ()
   counts = collections.Counter(record["id"] for record in content[kind])
   tracks = collections.Counter(
-      (a[key], a["id"]) for a in annotations if kind == "videos" and "id" in a)
+    (a[key], a["id"]) for a in annotations if kind == "videos" and "id" in a
+  )
   for what, ids in ((kind, counts), ("annotations", tracks)):
     if twice := [i for i, count in ids.items() if count > 1]:
       raise ValueError(
-          f"{path}: several {what} have the id {twice[0]}. Give each one of its own.")
+        f"{path}: several {what} have the id {twice[0]}. Give each one of its own."
+      )
   for n, annotation in enumerate(annotations):
     if annotation[key] not in counts:
       raise ValueError(
-          f"{path}: annotation {annotation.get('id', n)} has {key} {annotation[key]}, "
-          f"but {kind} has no such id. Add it there, or take the annotation away.")
+        f"{path}: annotation {annotation.get('id', n)} has {key} {annotation[key]}, "
+        f"but {kind} has no such id. Add it there, or take the annotation away."
+      )
 
 
 def _read_videos(content: dict[str, Any]) -> list[_Record]:
   records = {
-      video["id"]: _Record(
-          _common_folder(video["file_names"]) or str(video["id"]), video["file_names"],
-          (video["height"], video["width"]), {}, [[] for _ in video["file_names"]])
-      for video in content["videos"]
+    video["id"]: _Record(
+      _common_folder(video["file_names"]) or str(video["id"]),
+      video["file_names"],
+      (video["height"], video["width"]),
+      {},
+      [[] for _ in video["file_names"]],
+    )
+    for video in content["videos"]
   }
   for n, annotation in enumerate(content.get("annotations") or ()):
     record = records[annotation["video_id"]]
@@ -175,9 +193,10 @@ def _read_videos(content: dict[str, Any]) -> list[_Record]:
     segmentations = annotation["segmentations"]
     if len(segmentations) != len(record.files):
       raise ValueError(
-          f"annotation {annotation.get('id', n)} of video {record.name} has "
-          f"{len(segmentations)} segmentations, but the video has {len(record.files)} "
-          "file_names. Give one a frame, null where the object is not seen.")
+        f"annotation {annotation.get('id', n)} of video {record.name} has "
+        f"{len(segmentations)} segmentations, but the video has {len(record.files)} "
+        "file_names. Give one a frame, null where the object is not seen."
+      )
     for marks, segmentation in zip(record.marks, segmentations):
       if segmentation:
         marks.append((track, segmentation))
@@ -193,10 +212,12 @@ def _read_images(content: dict[str, Any]) -> list[_Record]:
     video = image.get("video_id")
     key = ("image", image["id"]) if video is None else ("video", video)
     file = image["file_name"]
-    name = str(Path(file).with_suffix("")) if video is None else names.get(
-        video, str(video))
+    name = (
+      str(Path(file).with_suffix("")) if video is None else names.get(video, str(video))
+    )
     record = records.setdefault(
-        key, _Record(name, [], (image["height"], image["width"]), {}, []))
+      key, _Record(name, [], (image["height"], image["width"]), {}, [])
+    )
     places[image["id"]] = record, len(record.files)
     record.files.append(file)
     record.marks.append([])
@@ -205,8 +226,9 @@ def _read_images(content: dict[str, Any]) -> list[_Record]:
     track = annotation.get("instance_id", annotation.get("track_id"))
     if track is None and len(record.files) > 1:
       raise ValueError(
-          f"annotation {annotation.get('id', n)} of video {record.name} has neither an "
-          "instance_id nor a track_id: which object of the other frames is it?")
+        f"annotation {annotation.get('id', n)} of video {record.name} has neither an "
+        "instance_id nor a track_id: which object of the other frames is it?"
+      )
     if annotation.get("iscrowd"):
       track = None
     else:
@@ -218,39 +240,51 @@ def _read_images(content: dict[str, Any]) -> list[_Record]:
 
 
 def _video(
-    path: Path, record: _Record, frames: Path | None, categories: Mapping[Any, str]
+  path: Path, record: _Record, frames: Path | None, categories: Mapping[Any, str]
 ) -> CocoVideo:
   if len(record.tracks) > MAX_OBJECTS:
     raise ValueError(
-        f"{path}: video {record.name} has {len(record.tracks)} objects; a label map "
-        f"holds at most {MAX_OBJECTS}. Split the video.")
+      f"{path}: video {record.name} has {len(record.tracks)} objects; a label map "
+      f"holds at most {MAX_OBJECTS}. Split the video."
+    )
   ids = {track: i for i, track in enumerate(record.tracks, 1)} | {None: VOID}
   annotated = any(record.marks)
   return CocoVideo(
-      name=record.name,
-      frame_files=_locate(path, record.files, frames),
-      instances=tuple(
-          tuple(Instance(ids[track], mask) for track, mask in marks)
-          if annotated else None for marks in record.marks),
-      size=record.size,
-      categories={
-          ids[track]: categories[category]
-          for track, category in record.tracks.items() if category in categories},
-      origin=path.name)
+    name=record.name,
+    frame_files=_locate(path, record.files, frames),
+    instances=tuple(
+      tuple(Instance(ids[track], mask) for track, mask in marks) if annotated else None
+      for marks in record.marks
+    ),
+    size=record.size,
+    categories={
+      ids[track]: categories[category]
+      for track, category in record.tracks.items()
+      if category in categories
+    },
+    origin=path.name,
+  )
 
 
 def _locate(path: Path, files: Sequence[str], frames: Path | None) -> tuple[Path, ...]:
   """Paths of the frames, below the first folder that holds one of them."""
-  folders = [frames] if frames else [
-      base / name for base in (path.parent, path.parent.parent)
-      for name in (*_FRAME_FOLDERS, path.stem, path.stem.removeprefix("instances_"))]
+  folders = (
+    [frames]
+    if frames
+    else [
+      base / name
+      for base in (path.parent, path.parent.parent)
+      for name in (*_FRAME_FOLDERS, path.stem, path.stem.removeprefix("instances_"))
+    ]
+  )
   for folder in folders:
     if any((folder / file).is_file() for file in files):
       return tuple(folder / file for file in files)
   tried = ", ".join(map(str, folders[:_MAX_LISTED]))
   raise ValueError(
-      f"{path}: no frame {files[0] if files else '(the video has none)'} in {tried}. "
-      "Give the folder that its file names are relative to: --images DIR.")
+    f"{path}: no frame {files[0] if files else '(the video has none)'} in {tried}. "
+    "Give the folder that its file names are relative to: --images DIR."
+  )
 
 
 def _common_folder(files: Sequence[str]) -> str:

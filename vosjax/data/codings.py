@@ -11,7 +11,7 @@ _HALF = 127  # of 255; a brighter pixel of a single object's mask is object
 
 
 def read_ids(
-    files: Sequence[bytes], values: Sequence[int], name: str
+  files: Sequence[bytes], values: Sequence[int], name: str
 ) -> UInt8[np.ndarray, "h w"]:
   """One label map whose pixels are ids: `images.decode_labels`."""
   del values
@@ -19,7 +19,7 @@ def read_ids(
 
 
 def read_layers(
-    files: Sequence[bytes], values: Sequence[int], name: str
+  files: Sequence[bytes], values: Sequence[int], name: str
 ) -> UInt8[np.ndarray, "h w"]:
   """One grey mask for each object, brighter than half; later objects lie on top.
 
@@ -32,8 +32,9 @@ def read_layers(
   masks = [np.asarray(images.open_picture(file, name).convert("L")) for file in files]
   if len({mask.shape for mask in masks}) > 1:
     raise ValueError(
-        f"{name}: masks of one frame in several sizes {[m.shape for m in masks]}. "
-        "Unpack the data set again.")
+      f"{name}: masks of one frame in several sizes {[m.shape for m in masks]}. "
+      "Unpack the data set again."
+    )
   labels = np.zeros(masks[0].shape, np.uint8)
   for number, mask in enumerate(masks, 1):
     labels[mask > _HALF] = number
@@ -41,7 +42,7 @@ def read_layers(
 
 
 def read_values(
-    files: Sequence[bytes], values: Sequence[int], name: str
+  files: Sequence[bytes], values: Sequence[int], name: str
 ) -> UInt8[np.ndarray, "h w"]:
   """One picture in which object i has the value `values[i]`, and all else is 0.
 
@@ -61,7 +62,7 @@ Reader = Callable[[Sequence[bytes], Sequence[int], str], UInt8[np.ndarray, "h w"
 
 # Name that records carry -> reader of the annotation files of one frame.
 CODINGS: Mapping[str, Reader] = {
-    "ids": read_ids,
-    "layers": read_layers,
-    "values": read_values,
+  "ids": read_ids,
+  "layers": read_layers,
+  "values": read_values,
 }

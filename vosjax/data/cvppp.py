@@ -41,16 +41,32 @@ class LeavesFolder(StillSource):
     found = files(self.root, "root", ".png")
     plants = [stem.removesuffix("_rgb") for stem in found if stem.endswith("_rgb")]
     if self.annotated:
-      refuse_missing(self.root, [
-          f"{plant}_label.png" for plant in plants if f"{plant}_label" not in found])
+      refuse_missing(
+        self.root,
+        [f"{plant}_label.png" for plant in plants if f"{plant}_label" not in found],
+      )
     if not plants:
       raise ValueError(
-          f"root: no pictures in {self.root}, expected plant001_rgb.png and so on.")
-    object.__setattr__(self, "stills", tuple(
-        Still(plant, found[f"{plant}_rgb"],
-              {role: found[plant + suffix] for role, suffix in _ROLES.items()
-               if plant + suffix in found}, read_leaves, self.root)
-        for plant in plants))
+        f"root: no pictures in {self.root}, expected plant001_rgb.png and so on."
+      )
+    object.__setattr__(
+      self,
+      "stills",
+      tuple(
+        Still(
+          plant,
+          found[f"{plant}_rgb"],
+          {
+            role: found[plant + suffix]
+            for role, suffix in _ROLES.items()
+            if plant + suffix in found
+          },
+          read_leaves,
+          self.root,
+        )
+        for plant in plants
+      ),
+    )
 
 
 def read_leaves(annotations: Mapping[str, bytes], name: str) -> Annotation | None:

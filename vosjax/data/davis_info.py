@@ -39,9 +39,11 @@ def read_videos(root: Path) -> dict[str, VideoInfo]:
     return {}
   try:
     return {
-        found["name"]: VideoInfo(
-            tuple(map(str, found["attributes"])), int(found["num_frames"]))
-        for found in yaml.safe_load(path.read_text())["sequences"]}
+      found["name"]: VideoInfo(
+        tuple(map(str, found["attributes"])), int(found["num_frames"])
+      )
+      for found in yaml.safe_load(path.read_text())["sequences"]
+    }
   except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
     raise _not_as_expected(path, error) from None
 
@@ -58,8 +60,9 @@ def read_objects(root: Path) -> dict[str, dict[int, dict[str, str]]]:
   found = _read_json(root / OBJECTS)
   try:
     return {
-        video: {int(i): _described(name, categories) for i, name in objects.items()}
-        for video, objects in found.items()}
+      video: {int(i): _described(name, categories) for i, name in objects.items()}
+      for video, objects in found.items()
+    }
   except (AttributeError, KeyError, TypeError, ValueError) as error:
     raise _not_as_expected(root / OBJECTS, error) from None
 

@@ -50,9 +50,14 @@ def read_definition(path: Path) -> Definition:
   values = re.findall(r"Scale of region \d+:\s*(\d+)", text)
   labelled = re.search(r"Total number of labeled frames for this shot:\s*(\d+)", text)
   files = re.findall(r"^\s*File name:\s*(\S+)", text, re.MULTILINE)
-  if not (regions and labelled and int(regions[1]) == len(values) > 0
-          and int(labelled[1]) == len(files)):
+  if not (
+    regions
+    and labelled
+    and int(regions[1]) == len(values) > 0
+    and int(labelled[1]) == len(files)
+  ):
     raise ValueError(
-        f"{path}: no definition file of FBMS: {len(values)} regions, {len(files)} "
-        "frames, expected as many as it says. Unpack the data set again.")
+      f"{path}: no definition file of FBMS: {len(values)} regions, {len(files)} "
+      "frames, expected as many as it says. Unpack the data set again."
+    )
   return Definition(tuple(map(int, values)), tuple(files))

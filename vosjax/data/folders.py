@@ -36,7 +36,8 @@ class FolderVideo:
   label_files: tuple[Path | None, ...]
   binary: bool = False
   objects: Mapping[int, Mapping[str, Any]] = dataclasses.field(
-      default_factory=dict, hash=False)
+    default_factory=dict, hash=False
+  )
 
   @functools.cached_property
   def frame_names(self) -> tuple[str, ...]:
@@ -51,8 +52,9 @@ class FolderVideo:
   @property
   def categories(self) -> dict[int, str]:
     """Category of each object that has one."""
-    return {i: found["category"] for i, found in self.objects.items()
-            if "category" in found}
+    return {
+      i: found["category"] for i, found in self.objects.items() if "category" in found
+    }
 
   def __len__(self) -> int:
     return len(self.frame_files)
@@ -81,16 +83,19 @@ class FolderVideo:
     """The video of the annotated frames alone."""
     kept = [t for t, path in enumerate(self.label_files) if path is not None]
     return dataclasses.replace(
-        self, frame_files=tuple(self.frame_files[t] for t in kept),
-        label_files=tuple(self.label_files[t] for t in kept))
+      self,
+      frame_files=tuple(self.frame_files[t] for t in kept),
+      label_files=tuple(self.label_files[t] for t in kept),
+    )
 
   def _check_size(self, size: tuple[int, int], path: Path) -> None:
     if size != self.size:
       raise ValueError(
-          f"{path}: {size[0]}x{size[1]} pixels (height x width), but "
-          f"{self.frame_files[0]} has {self.size[0]}x{self.size[1]}. Frames and "
-          "masks of a video must have one size; resize masks with nearest "
-          "neighbour.")
+        f"{path}: {size[0]}x{size[1]} pixels (height x width), but "
+        f"{self.frame_files[0]} has {self.size[0]}x{self.size[1]}. Frames and "
+        "masks of a video must have one size; resize masks with nearest "
+        "neighbour."
+      )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +130,8 @@ class DavisFolder:
   sparse: bool = False
   unlabelled: bool = False
   videos: tuple[FolderVideo, ...] = dataclasses.field(
-      init=False, repr=False, compare=False)
+    init=False, repr=False, compare=False
+  )
 
   def __post_init__(self):
     if self.year not in (2016, 2017):
@@ -135,10 +141,19 @@ class DavisFolder:
     if not self.unlabelled:
       _existing(labels_root.parent, self.resolution)
     videos = open_videos(
-        self.root, self.subset, read_names(self.list_file), frames_root, labels_root,
-        sparse=self.sparse, unlabelled=self.unlabelled)
-    object.__setattr__(self, "videos", tuple(
-        dataclasses.replace(video, binary=self.year == 2016) for video in videos))
+      self.root,
+      self.subset,
+      read_names(self.list_file),
+      frames_root,
+      labels_root,
+      sparse=self.sparse,
+      unlabelled=self.unlabelled,
+    )
+    object.__setattr__(
+      self,
+      "videos",
+      tuple(dataclasses.replace(video, binary=self.year == 2016) for video in videos),
+    )
 
   def __len__(self) -> int:
     return len(self.videos)
@@ -150,15 +165,19 @@ class DavisFolder:
   def list_file(self) -> Path:
     """The list that `subset` names."""
     sets = Path(self.root) / "ImageSets"
-    tried = [sets / str(self.year) / f"{self.subset}.txt",
-             sets / self.resolution / f"{self.subset}.txt", Path(self.subset)]
+    tried = [
+      sets / str(self.year) / f"{self.subset}.txt",
+      sets / self.resolution / f"{self.subset}.txt",
+      Path(self.subset),
+    ]
     for path in tried:
       if path.is_file():
         return path
     known = sorted(str(p.relative_to(sets)) for p in sets.glob("*/*.txt"))
     raise ValueError(
-        f"subset: no list {self.subset!r} of year {self.year} in {sets}; there are "
-        f"{known}. Give the name of a list or the path of a text file.")
+      f"subset: no list {self.subset!r} of year {self.year} in {sets}; there are "
+      f"{known}. Give the name of a list or the path of a text file."
+    )
 
 
 def resolutions(folder: Path) -> list[str]:
@@ -172,8 +191,10 @@ def subfolders(folder: Path) -> list[str]:
     return []
   with os.scandir(folder) as entries:
     return sorted(
-        entry.name for entry in entries
-        if entry.is_dir() and not entry.name.startswith("."))
+      entry.name
+      for entry in entries
+      if entry.is_dir() and not entry.name.startswith(".")
+    )
 
 
 def read_names(path: Path) -> list[str]:
@@ -190,8 +211,14 @@ def read_names(path: Path) -> list[str]:
 
 
 def open_videos(
-    root: str, subset: str, names: Sequence[str], frames_root: Path, labels_root: Path,
-    *, sparse: bool, unlabelled: bool = False,
+  root: str,
+  subset: str,
+  names: Sequence[str],
+  frames_root: Path,
+  labels_root: Path,
+  *,
+  sparse: bool,
+  unlabelled: bool = False,
 ) -> tuple[FolderVideo, ...]:
   """Opens videos whose frames and label maps lie in folders of their names.
 
@@ -218,17 +245,25 @@ def open_videos(
       missing.append(frames_dir / "*.jpg")
     elif labels or not unlabelled:
       missing += _missing(frames_dir, labels_dir, stems, labels, sparse)
-    videos.append(FolderVideo(
-        name, tuple(frames[stem] for stem in stems),
-        tuple(labels.get(stem) for stem in stems)))
+    videos.append(
+      FolderVideo(
+        name,
+        tuple(frames[stem] for stem in stems),
+        tuple(labels.get(stem) for stem in stems),
+      )
+    )
   if missing:
     listed = ", ".join(str(path.relative_to(root)) for path in missing[:_MAX_LISTED])
     more = len(missing) - _MAX_LISTED
-    hint = "" if sparse else (
-        ", or pass sparse=True if only some frames are annotated on purpose")
+    hint = (
+      ""
+      if sparse
+      else (", or pass sparse=True if only some frames are annotated on purpose")
+    )
     raise ValueError(
-        f"{root}: {len(missing)} files of subset {subset!r} are missing: {listed}"
-        f"{f' and {more} more' if more > 0 else ''}. Unpack the data set again{hint}.")
+      f"{root}: {len(missing)} files of subset {subset!r} are missing: {listed}"
+      f"{f' and {more} more' if more > 0 else ''}. Unpack the data set again{hint}."
+    )
   return tuple(videos)
 
 
@@ -244,21 +279,26 @@ def _missing(frames_dir, labels_dir, stems, labels, sparse) -> list[Path]:
 
 
 def picture_files(
-    folder: Path, suffixes: tuple[str, ...] = _FRAME_SUFFIXES
+  folder: Path, suffixes: tuple[str, ...] = _FRAME_SUFFIXES
 ) -> dict[str, Path]:
   """Stem -> path in the order of the names; empty if there is no such folder."""
   try:
     names = sorted(os.listdir(folder))
   except FileNotFoundError:
     return {}
-  return {Path(name).stem: folder / name for name in names
-          if name.lower().endswith(suffixes) and not name.startswith(".")}
+  return {
+    Path(name).stem: folder / name
+    for name in names
+    if name.lower().endswith(suffixes) and not name.startswith(".")
+  }
 
 
 def by_number(stem: str) -> list[tuple[bool, int, str]]:
   """A key that sorts names by the numbers in them: 9 before 10, padded or not."""
-  return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part)
-          for part in re.split(r"(\d+)", stem)]
+  return [
+    (part.isdecimal(), int(part) if part.isdecimal() else 0, part)
+    for part in re.split(r"(\d+)", stem)
+  ]
 
 
 def _existing(folder: Path, resolution: str) -> Path:
@@ -269,6 +309,7 @@ def _existing(folder: Path, resolution: str) -> Path:
   if known:
     raise ValueError(f"resolution: no folder {path}; {folder} holds {known}.")
   raise ValueError(
-      f"root: no folder {path}. Expected the DAVIS layout: JPEGImages/{resolution}/"
-      f"NAME/*.jpg, {folder.name}/{resolution}/NAME/*.png and ImageSets/YEAR/"
-      "SUBSET.txt.")
+    f"root: no folder {path}. Expected the DAVIS layout: JPEGImages/{resolution}/"
+    f"NAME/*.jpg, {folder.name}/{resolution}/NAME/*.png and ImageSets/YEAR/"
+    "SUBSET.txt."
+  )

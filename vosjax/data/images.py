@@ -62,14 +62,16 @@ def decode_picture(data: bytes, name: str) -> Image.Image:
     return Image.fromarray(grey).convert("RGB")
   if image.mode in ("I", "F"):
     raise ValueError(
-        f"{name}: a picture with {image.mode}-mode pixels (32 bits), expected 8-bit "
-        "RGB. Save the frame as 8-bit JPEG or PNG.")
+      f"{name}: a picture with {image.mode}-mode pixels (32 bits), expected 8-bit "
+      "RGB. Save the frame as 8-bit JPEG or PNG."
+    )
   if image.has_transparency_data:
     image = image.convert("RGBA")
     if image.getextrema()[3][0] < 255:
       raise ValueError(
-          f"{name}: a partly transparent picture, expected opaque RGB. Flatten it "
-          "onto a background and save it without alpha.")
+        f"{name}: a partly transparent picture, expected opaque RGB. Flatten it "
+        "onto a background and save it without alpha."
+      )
   return image if image.mode == "RGB" else image.convert("RGB")
 
 
@@ -86,8 +88,9 @@ def decode_labels(data: bytes, name: str) -> UInt8[np.ndarray, "h w"]:
   image = open_picture(data, name)
   if image.format == "JPEG":
     raise ValueError(
-        f"{name}: a label map as JPEG, whose compression changes ids. Make the mask "
-        "again as palette PNG.")
+      f"{name}: a label map as JPEG, whose compression changes ids. Make the mask "
+      "again as palette PNG."
+    )
   values = np.asarray(image)
   if image.mode == "P":
     return values
@@ -101,26 +104,30 @@ def _grey_labels(values: np.ndarray, mode: str, name: str) -> np.ndarray:
     colors = values[:, :, :3]
     if (colors != colors[:, :, :1]).any():
       raise ValueError(
-          f"{name}: a label map of {mode} colours, expected object ids (palette or "
-          "grey PNG, 0 = background). Save it in palette mode, one index per "
-          "object: with Pillow, Image.fromarray(ids_uint8, mode='P').")
+        f"{name}: a label map of {mode} colours, expected object ids (palette or "
+        "grey PNG, 0 = background). Save it in palette mode, one index per "
+        "object: with Pillow, Image.fromarray(ids_uint8, mode='P')."
+      )
     values = colors[:, :, 0]  # grey that was saved as colour
   elif mode == "LA":
     values = values[:, :, 0]
   elif mode not in ("1", "L") and not mode.startswith("I;16"):
     raise ValueError(
-        f"{name}: a label map of mode {mode}, expected a palette or grey PNG of "
-        "object ids, 0 = background. Save it in palette mode.")
+      f"{name}: a label map of mode {mode}, expected a palette or grey PNG of "
+      "object ids, 0 = background. Save it in palette mode."
+    )
   ids = np.flatnonzero(np.bincount(values.reshape(-1)))
   if ids[-1] > 255:
     raise ValueError(
-        f"{name}: object id {ids[-1]} in a 16-bit label map, ids are 0 to 255 "
-        "(255 = void). Renumber the objects and save 8 bits.")
+      f"{name}: object id {ids[-1]} in a 16-bit label map, ids are 0 to 255 "
+      "(255 = void). Renumber the objects and save 8 bits."
+    )
   if len(ids) > _MAX_GREY_VALUES:
     raise ValueError(
-        f"{name}: {len(ids)} different grey values, which looks like a soft or "
-        "interpolated mask and not like object ids. Resize masks with nearest "
-        "neighbour, or threshold this one.")
+      f"{name}: {len(ids)} different grey values, which looks like a soft or "
+      "interpolated mask and not like object ids. Resize masks with nearest "
+      "neighbour, or threshold this one."
+    )
   if ids[-1] == 255 and set(ids) <= {0, 255}:
     return (values != 0).astype(np.uint8)
   return values.astype(np.uint8)
@@ -149,5 +156,4 @@ def _header_size(file: str | Path | io.BytesIO, name: str) -> tuple[int, int]:
 
 
 def _corrupt(name: str, reason: str) -> str:
-  return (f"{name}: not a whole picture ({reason}). Copy or export the file "
-          "again.")
+  return f"{name}: not a whole picture ({reason}). Copy or export the file again."

@@ -35,7 +35,7 @@ class ArrayVideo:
     return self.all_labels[index]
 
   def clip(
-      self, start: int, length: int
+    self, start: int, length: int
   ) -> tuple[UInt8[np.ndarray, "t h w 3"], UInt8[np.ndarray, "t h w"]]:
     """Frames and labels of `length` frames from `start`."""
     span = slice(start, start + length)
@@ -67,11 +67,11 @@ class InMemory:
       video = self._source[index]
       clip = read_clip(video, 0, len(video))
       self._videos[index] = ArrayVideo(
-          video.name,
-          tuple(video.frame_names),
-          np.asarray(clip["frames"]),
-          np.asarray(clip["labels"]),
-          getattr(video, "classes", {}),
+        video.name,
+        tuple(video.frame_names),
+        np.asarray(clip["frames"]),
+        np.asarray(clip["labels"]),
+        getattr(video, "classes", {}),
       )
     return self._videos[index]
 

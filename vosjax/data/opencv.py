@@ -10,18 +10,18 @@ _ONE = 2048  # weights are fixed-point numbers of 11 bits
 
 
 def resize_nearest(
-    image: UInt8[np.ndarray, "h w"], size: tuple[int, int]
+  image: UInt8[np.ndarray, "h w"], size: tuple[int, int]
 ) -> UInt8[np.ndarray, "a b"]:
   """The pixel at or before each place; `size` is (height, width)."""
   rows, columns = (
-      np.minimum((np.arange(n) * (1 / (n / old))).astype(np.int64), old - 1)
-      for n, old in zip(size, image.shape)
+    np.minimum((np.arange(n) * (1 / (n / old))).astype(np.int64), old - 1)
+    for n, old in zip(size, image.shape)
   )
   return image[rows[:, None], columns]
 
 
 def resize_linear(
-    image: UInt8[np.ndarray, "h w c"], size: tuple[int, int]
+  image: UInt8[np.ndarray, "h w c"], size: tuple[int, int]
 ) -> UInt8[np.ndarray, "a b c"]:
   """Between the four nearest pixels, in fixed-point numbers; (height, width)."""
   top, bottom, (up, down) = _neighbours(image.shape[0], size[0])
@@ -35,7 +35,7 @@ def resize_linear(
 
 
 def _neighbours(
-    old: int, new: int
+  old: int, new: int
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Int[np.ndarray, "2 n"]]:
   """Pixels before and after each new one, and their weights."""
   place = ((np.arange(new) + 0.5) * (1 / (new / old)) - 0.5).astype(np.float32)

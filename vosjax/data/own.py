@@ -12,9 +12,10 @@ from vosjax.data.youtube_vos import META, read_categories
 
 LISTS = ("train", "val")
 _EXPECTED = (
-    "a folder in the layout of DAVIS (JPEGImages/480p/VIDEO/*.jpg, Annotations/480p/"
-    "VIDEO/*.png), one in that of YouTube-VOS (the same without 480p), or a COCO-style "
-    ".json file")
+  "a folder in the layout of DAVIS (JPEGImages/480p/VIDEO/*.jpg, Annotations/480p/"
+  "VIDEO/*.png), one in that of YouTube-VOS (the same without 480p), or a COCO-style "
+  ".json file"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +51,9 @@ def find_videos(source: Path, images: Path | None = None) -> OwnData:
   """
   if source.is_file():
     videos = [
-        dataclasses.replace(video, name=_plain(video.name))
-        for video in read_coco(source, images)]
+      dataclasses.replace(video, name=_plain(video.name))
+      for video in read_coco(source, images)
+    ]
     categories = {video.name: video.categories for video in videos}
     return _own_data("COCO", videos, {}, categories)
   if images is not None:
@@ -71,10 +73,13 @@ def find_videos(source: Path, images: Path | None = None) -> OwnData:
   videos = [_open(frames_root / x, labels_root / x, problems) for x in names]
   meta = read_categories(source / META)
   return _own_data(
-      layout, [video for video in videos if video.frame_files],
-      {key: [_plain(x) for x in names] for key, names in lists.items()},
-      {_plain(name): meta[name] for name in names if name in meta},
-      unlisted=tuple(x for x in there if x not in names), problems=tuple(problems))
+    layout,
+    [video for video in videos if video.frame_files],
+    {key: [_plain(x) for x in names] for key, names in lists.items()},
+    {_plain(name): meta[name] for name in names if name in meta},
+    unlisted=tuple(x for x in there if x not in names),
+    problems=tuple(problems),
+  )
 
 
 def frame_names(video: FolderVideo | CocoVideo) -> tuple[str, ...]:
@@ -91,8 +96,12 @@ def _own_data(layout, videos, lists, categories, **more) -> OwnData:
   if twice:
     raise ValueError(f"several videos of the same name: {', '.join(twice)}.")
   return OwnData(
-      layout, tuple(sorted(videos, key=lambda video: video.name)), lists, categories,
-      **more)
+    layout,
+    tuple(sorted(videos, key=lambda video: video.name)),
+    lists,
+    categories,
+    **more,
+  )
 
 
 def _open(frames_dir: Path, labels_dir: Path, problems: list[str]) -> FolderVideo:
@@ -102,20 +111,26 @@ def _open(frames_dir: Path, labels_dir: Path, problems: list[str]) -> FolderVide
   if not frames:
     problems.append(f"{frames_dir}: no frames (.jpg, .jpeg or .png).")
   problems += [
-      f"{path}: a label map without frame {frames_dir.name}/{stem}.jpg."
-      for stem, path in labels.items() if frames and stem not in frames]
+    f"{path}: a label map without frame {frames_dir.name}/{stem}.jpg."
+    for stem, path in labels.items()
+    if frames and stem not in frames
+  ]
   stems = sorted(frames, key=folders.by_number)
   return FolderVideo(
-      _plain(frames_dir.name), tuple(frames[stem] for stem in stems),
-      tuple(labels.get(stem) for stem in stems))
+    _plain(frames_dir.name),
+    tuple(frames[stem] for stem in stems),
+    tuple(labels.get(stem) for stem in stems),
+  )
 
 
 def _lists(sets: Path, size: str) -> dict[str, list[str]]:
   """Training and validation lists, those of all years joined; none if one is absent."""
   found: dict[str, list[str]] = {}
   for name in LISTS:
-    files = [folder / f"{name}.txt" for folder in (
-        sets / "2017", sets / "2016", sets / size, sets)]
+    files = [
+      folder / f"{name}.txt"
+      for folder in (sets / "2017", sets / "2016", sets / size, sets)
+    ]
     names = [x for path in files if path.is_file() for x in folders.read_names(path)]
     found[name] = list(dict.fromkeys(names))
   return found if all(found.values()) else {}
@@ -124,8 +139,11 @@ def _lists(sets: Path, size: str) -> dict[str, list[str]]:
 def _what_is_there(source: Path) -> str:
   if not source.exists():
     return "no such file or folder."
-  below = [name for name in folders.subfolders(source)
-           if (source / name / "JPEGImages").is_dir()]
+  below = [
+    name
+    for name in folders.subfolders(source)
+    if (source / name / "JPEGImages").is_dir()
+  ]
   if below:
     return f"holds data in {', '.join(below)}: give {source / below[0]}."
   files = sorted(path.name for path in source.glob("*.json"))

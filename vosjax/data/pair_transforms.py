@@ -140,8 +140,8 @@ class CropScaleFlip(grain.transforms.RandomMap):
   def random_map(self, clip: Clip, rng: np.random.Generator) -> Clip:
     """The clip at `size`."""
     pairs = [
-        self.apply(frame, labels, self.draw(labels.shape, rng))
-        for frame, labels in zip(clip["frames"], clip["labels"])
+      self.apply(frame, labels, self.draw(labels.shape, rng))
+      for frame, labels in zip(clip["frames"], clip["labels"])
     ]
     frames, labels = (np.stack(arrays) for arrays in zip(*pairs))
     return clip | {"frames": frames, "labels": labels}
@@ -153,10 +153,10 @@ class CropScaleFlip(grain.transforms.RandomMap):
     return Jitter(row, column, rng.uniform(*SCALES), bool(rng.random() > 0.5))
 
   def apply(
-      self,
-      frame: UInt8[np.ndarray, "h w 3"],
-      labels: UInt8[np.ndarray, "h w"],
-      jitter: Jitter,
+    self,
+    frame: UInt8[np.ndarray, "h w 3"],
+    labels: UInt8[np.ndarray, "h w"],
+    jitter: Jitter,
   ) -> tuple[UInt8[np.ndarray, "a b 3"], UInt8[np.ndarray, "a b"]]:
     """Frame and labels (0 and 1) with a given jitter, at `size`."""
     h, w = labels.shape

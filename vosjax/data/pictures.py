@@ -38,9 +38,9 @@ class Pictures:
 
 
 def change_each(
-    pictures: Pictures | UInt8[np.ndarray, "t h w *channels"],
-    change: Callable[[int, Picture], Picture],
-    size: tuple[int, int] | None = None,
+  pictures: Pictures | UInt8[np.ndarray, "t h w *channels"],
+  change: Callable[[int, Picture], Picture],
+  size: tuple[int, int] | None = None,
 ) -> Pictures | UInt8[np.ndarray, "t a b *channels"]:
   """Changes the pictures of a clip: those of an array now, others when they are read.
 
@@ -53,7 +53,8 @@ def change_each(
     return np.stack([np.asarray(change(t, x)) for t, x in enumerate(pictures)])
   length, *old = pictures.shape
   return Pictures(
-      lambda t: change(t, pictures.read(t)), (length, *(size or old[:2]), *old[2:]))
+    lambda t: change(t, pictures.read(t)), (length, *(size or old[:2]), *old[2:])
+  )
 
 
 def as_image(picture: Picture) -> Image.Image:

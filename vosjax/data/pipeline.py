@@ -47,16 +47,18 @@ class Order:
     if not self.sizes or min(self.sizes) < 1:
       raise ValueError(f"sources: got sizes {self.sizes}, every source needs a video.")
     if weights is not None and (
-        len(weights) != len(self.sizes) or not all(w > 0 for w in weights)):
+      len(weights) != len(self.sizes) or not all(w > 0 for w in weights)
+    ):
       raise ValueError(
-          f"weights: got {weights} for {len(self.sizes)} sources, expected one "
-          "positive number each.")
+        f"weights: got {weights} for {len(self.sizes)} sources, expected one "
+        "positive number each."
+      )
     length, total = self.samples_per_epoch, sum(self.sizes)
-    if length is not None and (
-        length < 1 or (length > total and not self.replacement)):
+    if length is not None and (length < 1 or (length > total and not self.replacement)):
       raise ValueError(
-          f"samples_per_epoch: got {length} with {total} videos; without "
-          f"replacement it must be 1 to {total}.")
+        f"samples_per_epoch: got {length} with {total} videos; without "
+        f"replacement it must be 1 to {total}."
+      )
 
   @functools.cached_property
   def epoch_length(self) -> int:
@@ -90,7 +92,7 @@ def _epoch(order: Order, epoch: int) -> np.ndarray:
     return rng.choice(chance.size, order.epoch_length, p=chance)
   # An exponential race: the same law as drawing one by one without replacement.
   finish = rng.exponential(size=chance.size) / chance
-  return np.argsort(finish, kind="stable")[:order.epoch_length]
+  return np.argsort(finish, kind="stable")[: order.epoch_length]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,24 +122,25 @@ class _Samples:
       else:
         return element
     raise ValueError(
-        f"sources: {_MAX_TRIES} videos in a row are too short or show no object "
-        f"large enough, e.g. {sorted(set(unfit))[:5]}. Shorten the clips or lower "
-        "the object size in the transforms.")
+      f"sources: {_MAX_TRIES} videos in a row are too short or show no object "
+      f"large enough, e.g. {sorted(set(unfit))[:5]}. Shorten the clips or lower "
+      "the object size in the transforms."
+    )
 
 
 def batches(
-    sources: Sequence[Source],
-    weights: Sequence[float] | None,
-    transforms: Sequence[Any] | Sequence[Sequence[Any]],
-    *,
-    batch_size: int,
-    seed: int,
-    start_step: int = 0,
-    num_steps: int,
-    num_workers: int = 0,
-    shard: tuple[int, int] = (0, 1),
-    replacement: bool = False,
-    samples_per_epoch: int | None = None,
+  sources: Sequence[Source],
+  weights: Sequence[float] | None,
+  transforms: Sequence[Any] | Sequence[Sequence[Any]],
+  *,
+  batch_size: int,
+  seed: int,
+  start_step: int = 0,
+  num_steps: int,
+  num_workers: int = 0,
+  shard: tuple[int, int] = (0, 1),
+  replacement: bool = False,
+  samples_per_epoch: int | None = None,
 ) -> Iterator[dict[str, Any]]:
   """Batches of the steps `start_step` .. `num_steps` - 1 of a run.
 
@@ -170,27 +173,36 @@ def batches(
   if batch_size < 1:
     raise ValueError(f"batch_size: got {batch_size}, expected at least 1.")
   order = Order(
-      sizes=tuple(len(source) for source in sources),
-      weights=None if weights is None else tuple(weights),
-      replacement=replacement, samples_per_epoch=samples_per_epoch, seed=seed)
+    sizes=tuple(len(source) for source in sources),
+    weights=None if weights is None else tuple(weights),
+    replacement=replacement,
+    samples_per_epoch=samples_per_epoch,
+    seed=seed,
+  )
   if not transforms or not isinstance(transforms[0], Sequence):
     transforms = [transforms] * len(sources)
-  samples = _Samples(tuple(sources), order, tuple(map(tuple, transforms)),
-                     length=num_steps * batch_size * count)
+  samples = _Samples(
+    tuple(sources),
+    order,
+    tuple(map(tuple, transforms)),
+    length=num_steps * batch_size * count,
+  )
   dataset = grain.MapDataset.source(samples)[index::count]
-  dataset = dataset[start_step * batch_size:]
+  dataset = dataset[start_step * batch_size :]
   if not len(dataset):
     return iter(())
   threads = 1 if num_workers else num_threads()
   # A thread makes a whole batch: pictures are decoded straight into its arrays.
   stack = functools.partial(_stack, recycler=Recycler())
   dataset = dataset.batch(batch_size, batch_fn=stack).to_iter_dataset(
-      grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 1))
+    grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 1)
+  )
   if num_workers:
     if not flags.FLAGS.is_parsed():  # grain's workers read flags
       flags.FLAGS.mark_as_parsed()
-    dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(
-        num_workers=num_workers, per_worker_buffer_size=1))
+    dataset = dataset.mp_prefetch(
+      grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=1)
+    )
   return iter(dataset)
 
 
@@ -203,8 +215,9 @@ def _stack(clips: Sequence[Clip], recycler: Recycler) -> dict[str, Any]:
   shapes = {clip["frames"].shape for clip in clips}
   if len(shapes) > 1:
     raise ValueError(
-        f"transforms: clips of different shapes {sorted(shapes)} in one batch "
-        f"({', '.join(clip['name'] for clip in clips)}). Add Resize(size).")
+      f"transforms: clips of different shapes {sorted(shapes)} in one batch "
+      f"({', '.join(clip['name'] for clip in clips)}). Add Resize(size)."
+    )
   batch = {}
   for kind in ("frames", "labels"):
     batch[kind] = recycler.empty(len(clips), *clips[0][kind].shape)

@@ -39,7 +39,8 @@ class EncodedFrame(NamedTuple):
 
 def features() -> tfds.features.FeaturesDict:
   """The features of a record; the same for every data set of videos."""
-  return tfds.features.FeaturesDict({
+  return tfds.features.FeaturesDict(
+    {
       "name": tfds.features.Text(),
       "binary": tfds.features.Scalar(np.bool_),  # every id above 0 is object 1
       "coding": tfds.features.Text(),  # a key of CODINGS: how pixels mean objects
@@ -47,36 +48,44 @@ def features() -> tfds.features.FeaturesDict:
       "objects": tfds.features.Text(),  # JSON: id -> what the set says of the object
       "attributes": tfds.features.Sequence(tfds.features.Text()),  # of the video
       # Annotations as bytes, not as Image: TFDS would turn palettes into colours.
-      "frames": tfds.features.Dataset({
+      "frames": tfds.features.Dataset(
+        {
           "name": tfds.features.Text(),
           "frame": tfds.features.Image(shape=(None, None, 3)),
           "mask": tfds.features.Text(),
           "boxes": tfds.features.Text(),
-      }),
+        }
+      ),
       # Where each object has a file of its own: all of frame 0, all of frame 1, ...
       "layers": tfds.features.Sequence(tfds.features.Text()),
-  })
+    }
+  )
 
 
 def record(
-    name: str,
-    frames: Iterable[EncodedFrame],
-    *,
-    binary: bool = False,
-    coding: str = "ids",
-    values: Sequence[int] = (),
-    objects: Mapping[int, Mapping[str, Any]] | None = None,
-    attributes: Sequence[str] = (),
-    layers: Iterable[bytes] = (),
+  name: str,
+  frames: Iterable[EncodedFrame],
+  *,
+  binary: bool = False,
+  coding: str = "ids",
+  values: Sequence[int] = (),
+  objects: Mapping[int, Mapping[str, Any]] | None = None,
+  attributes: Sequence[str] = (),
+  layers: Iterable[bytes] = (),
 ) -> dict[str, Any]:
   """The record of one video, for a builder; the arguments as in `PreparedVideo`."""
   if coding not in CODINGS:
     raise ValueError(f"coding: {coding!r} unknown; the known are {list(CODINGS)}.")
   return {
-      "name": name, "binary": binary, "coding": coding, "values": list(values),
-      "objects": json.dumps(objects or {}), "attributes": list(attributes),
-      "layers": list(layers),
-      "frames": [frame._asdict() for frame in frames]}
+    "name": name,
+    "binary": binary,
+    "coding": coding,
+    "values": list(values),
+    "objects": json.dumps(objects or {}),
+    "attributes": list(attributes),
+    "layers": list(layers),
+    "frames": [frame._asdict() for frame in frames],
+  }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,8 +125,9 @@ class PreparedVideo:
   @property
   def categories(self) -> dict[int, str]:
     """Category of each object that has one."""
-    return {i: found["category"] for i, found in self.objects.items()
-            if "category" in found}
+    return {
+      i: found["category"] for i, found in self.objects.items() if "category" in found
+    }
 
   @property
   def seen(self) -> dict[int, bool]:
@@ -149,8 +159,9 @@ class PreparedVideo:
     size = self._size(index)
     if labels.shape != size:
       raise ValueError(
-          f"{self._where(index)}: an annotation of {labels.shape} pixels (height, "
-          f"width) of a frame of {size}. Frames and annotations must have one size.")
+        f"{self._where(index)}: an annotation of {labels.shape} pixels (height, "
+        f"width) of a frame of {size}. Frames and annotations must have one size."
+      )
     return (labels > 0).view(np.uint8) if self.binary else labels
 
   def mask_files(self, index: int) -> list[bytes]:
@@ -196,9 +207,10 @@ class PreparedFolder:
   def __post_init__(self):
     if not (Path(self.directory).expanduser() / "dataset_info.json").is_file():
       raise ValueError(
-          f"directory: no prepared data set in {self.directory} (no "
-          "dataset_info.json there). Give the version folder that datasets/build.py "
-          "wrote, e.g. ~/tensorflow_datasets/davis2017/CONFIG/1.0.0.")
+        f"directory: no prepared data set in {self.directory} (no "
+        "dataset_info.json there). Give the version folder that datasets/build.py "
+        "wrote, e.g. ~/tensorflow_datasets/davis2017/CONFIG/1.0.0."
+      )
     _ = self._records
 
   def __len__(self) -> int:
@@ -211,15 +223,21 @@ class PreparedFolder:
     columns = stored["frames"]
     objects = json.loads(stored["objects"])
     return PreparedVideo(
-        name=stored["name"].decode(), origin=self.directory,
-        frames=tuple(
-            EncodedFrame(name.decode(), *files) for name, *files in zip(
-                *(columns[field] for field in EncodedFrame._fields), strict=True)),
-        binary=bool(stored["binary"]), coding=stored["coding"].decode(),
-        values=tuple(map(int, stored["values"])),
-        objects={int(i): found for i, found in objects.items()},
-        attributes=tuple(name.decode() for name in stored["attributes"]),
-        layers=tuple(stored["layers"]))
+      name=stored["name"].decode(),
+      origin=self.directory,
+      frames=tuple(
+        EncodedFrame(name.decode(), *files)
+        for name, *files in zip(
+          *(columns[field] for field in EncodedFrame._fields), strict=True
+        )
+      ),
+      binary=bool(stored["binary"]),
+      coding=stored["coding"].decode(),
+      values=tuple(map(int, stored["values"])),
+      objects={int(i): found for i, found in objects.items()},
+      attributes=tuple(name.decode() for name in stored["attributes"]),
+      layers=tuple(stored["layers"]),
+    )
 
   def __getstate__(self):  # a worker opens the files itself
     return {"directory": self.directory, "split": self.split}
@@ -229,7 +247,9 @@ class PreparedFolder:
     builder = tfds.builder_from_directory(Path(self.directory).expanduser())
     if set(builder.info.features) != set(features()):
       raise ValueError(
-          f"directory: {self.directory} holds {sorted(builder.info.features)}, no "
-          "videos of ours. Build it with one of the builders in datasets/.")
+        f"directory: {self.directory} holds {sorted(builder.info.features)}, no "
+        "videos of ours. Build it with one of the builders in datasets/."
+      )
     return builder.as_data_source(
-        self.split, decoders={"frames": tfds.decode.SkipDecoding()})
+      self.split, decoders={"frames": tfds.decode.SkipDecoding()}
+    )

@@ -19,11 +19,11 @@ from vosjax.data.stills import Reader, Still, StillSource, content, read_salienc
 
 # What the annotations of a record say, by the name of their layout.
 READERS: Mapping[str, Reader] = {
-    "saliency": read_saliency,
-    "voc": voc.read_instances,
-    "sbd": voc.read_sbd,
-    "cvppp": cvppp.read_leaves,
-    "cityscapes": cityscapes.read_instances,
+  "saliency": read_saliency,
+  "voc": voc.read_instances,
+  "sbd": voc.read_sbd,
+  "cvppp": cvppp.read_leaves,
+  "cityscapes": cityscapes.read_instances,
 }
 _COMMON = {"name", "layout", "image"}
 
@@ -36,9 +36,12 @@ def label_map(dtype: type[np.generic] = np.uint8) -> tfds.features.Image:
 def encode_still(still: Still) -> dict[str, Any]:
   """The record of a still."""
   layouts = {reader: layout for layout, reader in READERS.items()}
-  return {"name": still.name, "layout": layouts[still.read],
-          "image": content(still.image),
-          **{kind: content(file) for kind, file in still.annotations.items()}}
+  return {
+    "name": still.name,
+    "layout": layouts[still.read],
+    "image": content(still.image),
+    **{kind: content(file) for kind, file in still.annotations.items()},
+  }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +63,10 @@ class PreparedStills:
   def __post_init__(self):
     if not (Path(self.directory).expanduser() / "dataset_info.json").is_file():
       raise ValueError(
-          f"directory: no prepared data set in {self.directory} (no "
-          "dataset_info.json there). Give the version folder that datasets/build.py "
-          "wrote, e.g. ~/tensorflow_datasets/msra10k/1.0.0.")
+        f"directory: no prepared data set in {self.directory} (no "
+        "dataset_info.json there). Give the version folder that datasets/build.py "
+        "wrote, e.g. ~/tensorflow_datasets/msra10k/1.0.0."
+      )
     _ = self._records
 
   def __len__(self) -> int:
@@ -73,10 +77,14 @@ class PreparedStills:
       raise IndexError(f"still {index} of {len(self)} in {self.directory}")
     stored = self._records[index]
     return Still(
-        name=stored["name"].decode(), image=stored["image"],
-        annotations={kind: stored[kind] for kind in sorted(set(stored) - _COMMON)
-                     if stored[kind]},
-        read=READERS[stored["layout"].decode()], origin=self.directory)
+      name=stored["name"].decode(),
+      image=stored["image"],
+      annotations={
+        kind: stored[kind] for kind in sorted(set(stored) - _COMMON) if stored[kind]
+      },
+      read=READERS[stored["layout"].decode()],
+      origin=self.directory,
+    )
 
   def __getstate__(self):  # a worker opens the files itself
     return {"directory": self.directory, "split": self.split}
@@ -87,10 +95,14 @@ class PreparedStills:
     features = builder.info.features
     if not set(features) > _COMMON:
       raise ValueError(
-          f"directory: {self.directory} holds {sorted(features)}, no stills of ours. "
-          "Build it with one of the builders in datasets/.")
-    skipped = {name: tfds.decode.SkipDecoding() for name, feature in features.items()
-               if isinstance(feature, tfds.features.Image)}
+        f"directory: {self.directory} holds {sorted(features)}, no stills of ours. "
+        "Build it with one of the builders in datasets/."
+      )
+    skipped = {
+      name: tfds.decode.SkipDecoding()
+      for name, feature in features.items()
+      if isinstance(feature, tfds.features.Image)
+    }
     return builder.as_data_source(self.split, decoders=skipped)
 
 
@@ -119,15 +131,26 @@ class StillBuilder(ShardedBuilder, skip_registration=True):
     found = {split: len(source) for split, source in sources.items()}
     refuse_incomplete(root, wrong_counts(found, self.NUM_STILLS, "pictures"))
     return {
-        split: [
-            dataclasses.replace(still, annotations={
-                kind: still.annotations.get(kind, b"") for kind in self.ANNOTATIONS})
-            for still in source]
-        for split, source in sources.items()}
+      split: [
+        dataclasses.replace(
+          still,
+          annotations={
+            kind: still.annotations.get(kind, b"") for kind in self.ANNOTATIONS
+          },
+        )
+        for still in source
+      ]
+      for split, source in sources.items()
+    }
 
   @classmethod
   def FEATURES(cls) -> tfds.features.FeaturesDict:
     """The features of a record."""
-    return tfds.features.FeaturesDict({
-        "name": tfds.features.Text(), "layout": tfds.features.Text(),
-        "image": tfds.features.Image(shape=(None, None, 3)), **cls.ANNOTATIONS})
+    return tfds.features.FeaturesDict(
+      {
+        "name": tfds.features.Text(),
+        "layout": tfds.features.Text(),
+        "image": tfds.features.Image(shape=(None, None, 3)),
+        **cls.ANNOTATIONS,
+      }
+    )

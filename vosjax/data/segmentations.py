@@ -25,10 +25,12 @@ def decode(segmentation: Any, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
   if isinstance(segmentation, Mapping):
     return _fill(segmentation, size)
   if not isinstance(segmentation, list) or not all(
-      _is_polygon(points, _FARTHEST * max(size)) for points in segmentation):
+    _is_polygon(points, _FARTHEST * max(size)) for points in segmentation
+  ):
     raise ValueError(
-        "a segmentation that is neither RLE ({size, counts}) nor a list of polygons of "
-        "three points or more in or near the picture ([[x1, y1, x2, y2, ...]]).")
+      "a segmentation that is neither RLE ({size, counts}) nor a list of polygons of "
+      "three points or more in or near the picture ([[x1, y1, x2, y2, ...]])."
+    )
   if not segmentation:
     return np.zeros(size, bool)
   from pycocotools import mask as coco_mask  # only those who have polygons need it
@@ -42,12 +44,14 @@ def _fill(rle: Mapping[str, Any], size: tuple[int, int]) -> Bool[np.ndarray, "h 
   counts = rle.get("counts")
   runs = _runs(counts) if isinstance(counts, str) else counts
   if not isinstance(runs, list) or not all(
-      isinstance(run, int) and run >= 0 for run in runs):
+    isinstance(run, int) and run >= 0 for run in runs
+  ):
     raise ValueError("an RLE whose counts are neither a text nor whole numbers.")
   if list(rle.get("size", ())) != list(size) or sum(runs) != size[0] * size[1]:
     raise ValueError(
-        f"an RLE of size {rle.get('size')} over {sum(runs)} pixels, but the picture "
-        f"has {size[0]}x{size[1]} (height x width).")
+      f"an RLE of size {rle.get('size')} over {sum(runs)} pixels, but the picture "
+      f"has {size[0]}x{size[1]} (height x width)."
+    )
   return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size[::-1]).T
 
 
@@ -72,5 +76,9 @@ def _runs(text: str) -> list[int]:
 
 def _is_polygon(points: Any, limit: int) -> bool:
   """Three points or more, none of them absurdly far away."""
-  return isinstance(points, list) and len(points) >= 6 and not len(points) % 2 and all(
-      isinstance(x, int | float) and abs(x) <= limit for x in points)
+  return (
+    isinstance(points, list)
+    and len(points) >= 6
+    and not len(points) % 2
+    and all(isinstance(x, int | float) and abs(x) <= limit for x in points)
+  )

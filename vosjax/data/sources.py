@@ -57,10 +57,10 @@ class Source(Protocol):
 
 
 def read_clip(
-    video: Video,
-    start: int,
-    length: int,
-    first_labels: UInt8[np.ndarray, "h w"] | None = None,
+  video: Video,
+  start: int,
+  length: int,
+  first_labels: UInt8[np.ndarray, "h w"] | None = None,
 ) -> Clip:
   """The `length` frames from `start` on, which are decoded when they are used.
 
@@ -83,9 +83,10 @@ def read_clip(
 
   size = first_labels.shape
   return Clip(
-      frames=Pictures(lambda t: picture(video, start + t), (length, *size, 3)),
-      labels=Pictures(read_labels, (length, *size)),
-      name=name)
+    frames=Pictures(lambda t: picture(video, start + t), (length, *size, 3)),
+    labels=Pictures(read_labels, (length, *size)),
+    name=name,
+  )
 
 
 def frame_size(video: Video) -> tuple[int, int]:

@@ -99,8 +99,9 @@ class Still:
     (h, w), (width, height) = annotation.labels.shape, self._picture.size
     if (h, w) != (height, width):
       raise ValueError(
-          f"{self._where}: an annotation of {h}x{w} pixels (height x width) of a "
-          f"picture of {height}x{width}. Unpack the data set again.")
+        f"{self._where}: an annotation of {h}x{w} pixels (height x width) of a "
+        f"picture of {height}x{width}. Unpack the data set again."
+      )
     return annotation
 
   @functools.cached_property
@@ -162,9 +163,14 @@ class StillsFolder(StillSource):
     refuse_missing(self.images, missing)
     if not pictures:
       raise ValueError(f"images: no .jpg or .png files in {self.images}.")
-    object.__setattr__(self, "stills", tuple(
+    object.__setattr__(
+      self,
+      "stills",
+      tuple(
         Still(stem, path, {"mask": masks[stem]}, read_saliency, self.images)
-        for stem, path in pictures.items()))
+        for stem, path in pictures.items()
+      ),
+    )
 
 
 def read_saliency(annotations: Mapping[str, bytes], name: str) -> Annotation:
@@ -173,11 +179,20 @@ def read_saliency(annotations: Mapping[str, bytes], name: str) -> Annotation:
   return Annotation((grey > _THRESHOLD).view(np.uint8), {})
 
 
-def locate(root: Path, name: str, image: Path, annotations: Mapping[str, Path],
-           read: Reader, missing: list[str]) -> Still:
+def locate(
+  root: Path,
+  name: str,
+  image: Path,
+  annotations: Mapping[str, Path],
+  read: Reader,
+  missing: list[str],
+) -> Still:
   """The still of these files; adds to `missing` those that are not there."""
-  missing += [str(path.relative_to(root)) for path in (image, *annotations.values())
-              if not path.is_file()]
+  missing += [
+    str(path.relative_to(root))
+    for path in (image, *annotations.values())
+    if not path.is_file()
+  ]
   return Still(name, image, annotations, read, str(root))
 
 
@@ -202,5 +217,6 @@ def refuse_missing(root: str | Path, missing: list[str]) -> None:
   if missing:
     more = len(missing) - MAX_LISTED
     raise ValueError(
-        f"{root}: {len(missing)} files are missing: {', '.join(missing[:MAX_LISTED])}"
-        f"{f' and {more} more' if more > 0 else ''}. Unpack the data set again.")
+      f"{root}: {len(missing)} files are missing: {', '.join(missing[:MAX_LISTED])}"
+      f"{f' and {more} more' if more > 0 else ''}. Unpack the data set again."
+    )

@@ -39,13 +39,16 @@ class VideoSurvey:
   @classmethod
   def from_record(cls, record: dict[str, Any]) -> "VideoSurvey":
     """Takes back `dataclasses.asdict` after a way through JSON."""
-    return cls(**{
+    return cls(
+      **{
         key: tuple(value) if isinstance(value, list) else value
-        for key, value in record.items()})
+        for key, value in record.items()
+      }
+    )
 
 
 def survey(
-    video: Video, progress: Callable[[int], object] = lambda _: None
+  video: Video, progress: Callable[[int], object] = lambda _: None
 ) -> VideoSurvey:
   """Decodes every frame and label map of a video; goes on where one is unusable.
 
@@ -80,10 +83,15 @@ def survey(
   elif not problems and not counts[1:VOID].any():
     problems.append(f"{video.name}: no label map shows an object (255 is void).")
   return VideoSurvey(
-      name=video.name, size=size, num_frames=len(video), missing=tuple(missing),
-      empty=tuple(empty), ids=tuple((np.flatnonzero(counts[1:VOID]) + 1).tolist()),
-      void=float(counts[VOID] / max(1, counts.sum())),
-      problems=tuple(dict.fromkeys(problems)))
+    name=video.name,
+    size=size,
+    num_frames=len(video),
+    missing=tuple(missing),
+    empty=tuple(empty),
+    ids=tuple((np.flatnonzero(counts[1:VOID]) + 1).tolist()),
+    void=float(counts[VOID] / max(1, counts.sum())),
+    problems=tuple(dict.fromkeys(problems)),
+  )
 
 
 def table(surveys: Sequence[VideoSurvey]) -> str:
@@ -94,16 +102,18 @@ def table(surveys: Sequence[VideoSurvey]) -> str:
   objects = [len(s.ids) for s in surveys]
   gaps = [s for s in surveys if s.ids and s.ids != tuple(range(1, len(s.ids) + 1))]
   rows = [
-      ("videos", f"{len(surveys)}"),
-      ("frames", f"{frames}"),
-      ("frames with a label map", f"{frames - missing}"),
-      ("frames without, left out", f"{missing}"),
-      ("label maps without object", f"{sum(len(s.empty) for s in surveys)}"),
-      ("sizes (height x width)",
-       ", ".join(f"{size} ({count})" for size, count in sizes.most_common())),
-      ("objects in a video", f"{min(objects)} to {max(objects)}"),
-      ("videos whose ids have gaps", f"{len(gaps)}"),
-      ("videos with void", f"{sum(s.void > 0 for s in surveys)}"),
+    ("videos", f"{len(surveys)}"),
+    ("frames", f"{frames}"),
+    ("frames with a label map", f"{frames - missing}"),
+    ("frames without, left out", f"{missing}"),
+    ("label maps without object", f"{sum(len(s.empty) for s in surveys)}"),
+    (
+      "sizes (height x width)",
+      ", ".join(f"{size} ({count})" for size, count in sizes.most_common()),
+    ),
+    ("objects in a video", f"{min(objects)} to {max(objects)}"),
+    ("videos whose ids have gaps", f"{len(gaps)}"),
+    ("videos with void", f"{sum(s.void > 0 for s in surveys)}"),
   ]
   return "\n".join(f"{name:<{_GAP}}{value}" for name, value in rows)
 
@@ -112,8 +122,9 @@ def details(surveys: Iterable[VideoSurvey]) -> Iterator[str]:
   """One line a video, and below it its frames without label map or object."""
   for s in surveys:
     yield (
-        f"{s.name}: {s.num_frames} frames of {s.size[0]}x{s.size[1]}, ids "
-        f"{', '.join(map(str, s.ids)) or 'none'}, void {100 * s.void:.2f} %")
+      f"{s.name}: {s.num_frames} frames of {s.size[0]}x{s.size[1]}, ids "
+      f"{', '.join(map(str, s.ids)) or 'none'}, void {100 * s.void:.2f} %"
+    )
     if s.missing:
       yield f"  without label map: {' '.join(s.missing)}"
     if s.empty:

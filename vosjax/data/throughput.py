@@ -21,10 +21,10 @@ CLIP_LENGTH = 8
 BATCH_SIZE = 4
 CASES = ("pipeline", "decoder", "resizer")
 FRACTIONS = {
-    "fraction_of_decoder": ("decoder", "wall"),
-    "fraction_of_resizer": ("resizer", "wall"),
-    "cpu_fraction_of_decoder": ("decoder", "cpu"),
-    "cpu_fraction_of_resizer": ("resizer", "cpu"),
+  "fraction_of_decoder": ("decoder", "wall"),
+  "fraction_of_resizer": ("resizer", "wall"),
+  "cpu_fraction_of_decoder": ("decoder", "cpu"),
+  "cpu_fraction_of_resizer": ("resizer", "cpu"),
 }
 
 
@@ -36,7 +36,7 @@ class _Seconds(NamedTuple):
 
 
 def measure(
-    size: tuple[int, int] = (480, 854), *, steps: int = 16, rounds: int = 7
+  size: tuple[int, int] = (480, 854), *, steps: int = 16, rounds: int = 7
 ) -> dict[str, dict[str, float]]:
   """Draws videos and measures them; see `measure_folder`.
 
@@ -53,8 +53,8 @@ def measure(
   with tempfile.TemporaryDirectory() as folder:
     source = draw_folder(Path(folder), size=size)
     return {
-        name: measure_folder(source, target, steps=steps, rounds=rounds)
-        for name, target in (("own size", None), ("half size", halved))
+      name: measure_folder(source, target, steps=steps, rounds=rounds)
+      for name, target in (("own size", None), ("half size", halved))
     }
 
 
@@ -69,7 +69,7 @@ def table(result: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def draw_folder(
-    root: Path, *, size: tuple[int, int], videos: int = 4, length: int = 16
+  root: Path, *, size: tuple[int, int], videos: int = 4, length: int = 16
 ) -> DavisFolder:
   """Writes procedural videos as JPEG and PNG in DAVIS layout."""
   source = SynthVos(0, videos, size=size, length=length, max_objects=3)
@@ -92,7 +92,7 @@ def draw_folder(
 
 
 def measure_folder(
-    source: DavisFolder, size: tuple[int, int] | None, *, steps: int, rounds: int
+  source: DavisFolder, size: tuple[int, int] | None, *, steps: int, rounds: int
 ) -> dict[str, float]:
   """Times batches of clips, and in turn their pictures by themselves.
 
@@ -117,19 +117,22 @@ def measure_folder(
   count = steps * BATCH_SIZE * CLIP_LENGTH
   rounds_seen = []
   for seed in range(rounds):
-    rounds_seen.append({
+    rounds_seen.append(
+      {
         "decoder": _time_pictures(source, count, None),
         "pipeline": _time_pipeline(source, _chain(size), steps, seed),
         "resizer": _time_pictures(source, count, size),
-    })
+      }
+    )
   result = {
-      case: statistics.median(count / seen[case].wall for seen in rounds_seen)
-      for case in CASES
+    case: statistics.median(count / seen[case].wall for seen in rounds_seen)
+    for case in CASES
   }
   for key, (other, clock) in FRACTIONS.items():
     result[key] = statistics.median(
-        getattr(seen[other], clock) / getattr(seen["pipeline"], clock)
-        for seen in rounds_seen)
+      getattr(seen[other], clock) / getattr(seen["pipeline"], clock)
+      for seen in rounds_seen
+    )
   return result
 
 
@@ -142,13 +145,18 @@ def _chain(size: tuple[int, int] | None) -> list[Any]:
 
 
 def _time_pipeline(
-    source: DavisFolder, chain: Sequence[Any], steps: int, seed: int
+  source: DavisFolder, chain: Sequence[Any], steps: int, seed: int
 ) -> _Seconds:
   """As in the midst of a run: before and after, as many batches are being made."""
   lead = pipeline.num_threads() + 2  # more than are made in advance
   batches = pipeline.batches(
-      [source], None, chain, batch_size=BATCH_SIZE, seed=seed,
-      num_steps=lead + steps + lead)  # fmt: skip
+    [source],
+    None,
+    chain,
+    batch_size=BATCH_SIZE,
+    seed=seed,
+    num_steps=lead + steps + lead,
+  )
   _exhaust(itertools.islice(batches, lead))
   seconds = _time(lambda: itertools.islice(batches, steps))
   _exhaust(batches)
@@ -156,7 +164,7 @@ def _time_pipeline(
 
 
 def _time_pictures(
-    source: DavisFolder, count: int, size: tuple[int, int] | None
+  source: DavisFolder, count: int, size: tuple[int, int] | None
 ) -> _Seconds:
   pairs = [pair for v in source.videos for pair in zip(v.frame_files, v.label_files)]
   chosen = itertools.islice(itertools.cycle(pairs), count)

@@ -133,7 +133,7 @@ class ChooseObjects(grain.transforms.RandomMap):
     if not ids.size:
       return None
     table = np.zeros(256, np.uint8)
-    kept = ids[:self.max_objects]
+    kept = ids[: self.max_objects]
     table[kept] = np.arange(1, len(kept) + 1)
     labels = change_each(clip["labels"], lambda _, x: table[np.asarray(x)])
     return clip | {"labels": labels}
@@ -183,9 +183,9 @@ def _ids(labels: UInt8[np.ndarray, "h w"], min_pixels: int) -> np.ndarray:
 
 
 def _resample(
-    clip: Clip,
-    change: Callable[[int, Image.Image, Image.Resampling], Image.Image],
-    size: tuple[int, int] | None = None,
+  clip: Clip,
+  change: Callable[[int, Image.Image, Image.Resampling], Image.Image],
+  size: tuple[int, int] | None = None,
 ) -> Clip:
   """Changes frames, and labels in the same way but without mixing them."""
 
@@ -204,7 +204,7 @@ def _mirror(_: int, picture: Picture) -> Picture:
 
 
 def _enlarge(
-    image: Image.Image, scale: float, resample: Image.Resampling
+  image: Image.Image, scale: float, resample: Image.Resampling
 ) -> Image.Image:
   """Resizes by `scale` >= 1 and cuts the centre, computing only what is kept."""
   box = []

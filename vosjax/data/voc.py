@@ -16,18 +16,37 @@ from vosjax.data import images
 from vosjax.data.folders import read_names
 from vosjax.data.sources import VOID
 from vosjax.data.stills import (
-    Annotation,
-    Reader,
-    Still,
-    StillSource,
-    locate,
-    refuse_missing,
+  Annotation,
+  Reader,
+  Still,
+  StillSource,
+  locate,
+  refuse_missing,
 )
 
 CLASSES = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat",
-    "chair", "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant",
-    "sheep", "sofa", "train", "tvmonitor")
+  "background",
+  "aeroplane",
+  "bicycle",
+  "bird",
+  "boat",
+  "bottle",
+  "bus",
+  "car",
+  "cat",
+  "chair",
+  "cow",
+  "diningtable",
+  "dog",
+  "horse",
+  "motorbike",
+  "person",
+  "pottedplant",
+  "sheep",
+  "sofa",
+  "train",
+  "tvmonitor",
+)
 _LISTS = "ImageSets/Segmentation"
 
 
@@ -54,12 +73,24 @@ class VocFolder(StillSource):
 
   def __post_init__(self):
     root, missing = Path(self.root), []
-    object.__setattr__(self, "stills", tuple(
-        locate(root, name, root / f"JPEGImages/{name}.jpg",
-               {"instances": root / f"SegmentationObject/{name}.png",
-                "classes": root / f"SegmentationClass/{name}.png"},
-               read_instances, missing)
-        for name in names(root / _LISTS, self.subset)))
+    object.__setattr__(
+      self,
+      "stills",
+      tuple(
+        locate(
+          root,
+          name,
+          root / f"JPEGImages/{name}.jpg",
+          {
+            "instances": root / f"SegmentationObject/{name}.png",
+            "classes": root / f"SegmentationClass/{name}.png",
+          },
+          read_instances,
+          missing,
+        )
+        for name in names(root / _LISTS, self.subset)
+      ),
+    )
     refuse_missing(root, missing)
 
 
@@ -84,11 +115,21 @@ class SbdFolder(StillSource):
 
   def __post_init__(self):
     root, missing = Path(self.root), []
-    object.__setattr__(self, "stills", tuple(
-        locate(root, name, root / f"img/{name}.jpg",
-               {"instances": root / f"inst/{name}.mat",
-                "classes": root / f"cls/{name}.mat"}, read_sbd, missing)
-        for name in names(root, self.subset)))
+    object.__setattr__(
+      self,
+      "stills",
+      tuple(
+        locate(
+          root,
+          name,
+          root / f"img/{name}.jpg",
+          {"instances": root / f"inst/{name}.mat", "classes": root / f"cls/{name}.mat"},
+          read_sbd,
+          missing,
+        )
+        for name in names(root, self.subset)
+      ),
+    )
     refuse_missing(root, missing)
 
 
@@ -112,11 +153,20 @@ class AugmentedVocFolder(StillSource):
 
   def __post_init__(self):
     held_out = set(names(Path(self.voc) / _LISTS, "val"))
-    merged = {still.name: still for source in (
-        SbdFolder(self.sbd, "train"), SbdFolder(self.sbd, "val"),
-        VocFolder(self.voc, "train")) for still in source.stills}
-    object.__setattr__(self, "stills", tuple(
-        merged[name] for name in sorted(merged) if name not in held_out))
+    merged = {
+      still.name: still
+      for source in (
+        SbdFolder(self.sbd, "train"),
+        SbdFolder(self.sbd, "val"),
+        VocFolder(self.voc, "train"),
+      )
+      for still in source.stills
+    }
+    object.__setattr__(
+      self,
+      "stills",
+      tuple(merged[name] for name in sorted(merged) if name not in held_out),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,10 +209,12 @@ def keep_classes(source: StillSource, kept: frozenset[int]) -> StillSource:
   Raises:
     ValueError: an annotation is unreadable; names it.
   """
-  stills = (dataclasses.replace(still, read=_Only(still.read, kept))
-            for still in source.stills)
-  return StillSource(tuple(
-      still for still in stills if still.read_annotation().classes))
+  stills = (
+    dataclasses.replace(still, read=_Only(still.read, kept)) for still in source.stills
+  )
+  return StillSource(
+    tuple(still for still in stills if still.read_annotation().classes)
+  )
 
 
 def names(lists: Path, subset: str) -> list[str]:
@@ -175,8 +227,9 @@ def names(lists: Path, subset: str) -> list[str]:
   if not path.is_file():
     known = sorted(file.stem for file in lists.glob("*.txt"))
     raise ValueError(
-        f"subset: no list {subset!r} in {lists}, which has {known}. Give one of them, "
-        "or the folder that the data set was unpacked to.")
+      f"subset: no list {subset!r} in {lists}, which has {known}. Give one of them, "
+      "or the folder that the data set was unpacked to."
+    )
   return read_names(path)
 
 
@@ -190,17 +243,20 @@ def read_instances(annotations: Mapping[str, bytes], name: str) -> Annotation:
   kinds = images.decode_labels(annotations["classes"], name)
   if labels.shape != kinds.shape:
     raise ValueError(
-        f"{name}: instances of {labels.shape} and classes of {kinds.shape} pixels; "
-        "expected one size. Unpack the data set again.")
-  table = np.bincount(labels.ravel().astype(np.intp) * 256 + kinds.ravel(),
-                      minlength=256 * 256).reshape(256, 256)
+      f"{name}: instances of {labels.shape} and classes of {kinds.shape} pixels; "
+      "expected one size. Unpack the data set again."
+    )
+  table = np.bincount(
+    labels.ravel().astype(np.intp) * 256 + kinds.ravel(), minlength=256 * 256
+  ).reshape(256, 256)
   table[:, [0, VOID]] = 0
   ids = [int(i) for i in np.unique(labels) if i not in (0, VOID)]
   unknown = [i for i in ids if not table[i].any()]
   if unknown:
     raise ValueError(
-        f"{name}: instances {unknown} lie on background of the class map. Unpack the "
-        "data set again.")
+      f"{name}: instances {unknown} lie on background of the class map. Unpack the "
+      "data set again."
+    )
   return Annotation(labels, {i: int(table[i].argmax()) for i in ids})
 
 
@@ -216,11 +272,13 @@ def read_sbd(annotations: Mapping[str, bytes], name: str) -> Annotation:
     labels, kinds = truth["Segmentation"], np.ravel(truth["Categories"])
   except (KeyError, TypeError, ValueError, scipy.io.matlab.MatReadError) as error:
     raise ValueError(
-        f"{name}: not a MATLAB file with GTinst.Segmentation and .Categories "
-        f"({error}). Unpack SBD's benchmark.tgz again.") from None
+      f"{name}: not a MATLAB file with GTinst.Segmentation and .Categories "
+      f"({error}). Unpack SBD's benchmark.tgz again."
+    ) from None
   ids = [int(i) for i in np.unique(labels) if i]
   if ids and ids[-1] > len(kinds):
     raise ValueError(
-        f"{name}: instance {ids[-1]}, but classes of {len(kinds)} only. Unpack SBD's "
-        "benchmark.tgz again.")
+      f"{name}: instance {ids[-1]}, but classes of {len(kinds)} only. Unpack SBD's "
+      "benchmark.tgz again."
+    )
   return Annotation(labels.astype(np.uint8), {i: int(kinds[i - 1]) for i in ids})

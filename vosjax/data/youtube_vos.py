@@ -40,7 +40,8 @@ class YoutubeVosFolder:
   every_frame: bool = False
   unlabelled: bool = False
   videos: tuple[FolderVideo, ...] = dataclasses.field(
-      init=False, repr=False, compare=False)
+    init=False, repr=False, compare=False
+  )
 
   def __post_init__(self):
     root = self.folder
@@ -51,22 +52,34 @@ class YoutubeVosFolder:
       names = read_names(listed)
     elif not named and (listed.suffix or len(listed.parts) > 1):
       raise ValueError(
-          f"subset: no list {self.subset!r}. Give the path of a text file with the "
-          "name of a video a line, or the name of a folder such as train.")
+        f"subset: no list {self.subset!r}. Give the path of a text file with the "
+        "name of a video a line, or the name of a folder such as train."
+      )
     else:
       names = _names(frames_root if self.unlabelled else labels_root)
     if not names:
       kind = "frames" if self.unlabelled else "annotations"
       raise ValueError(f"root: {root} holds no folder of {kind}.")
     videos = open_videos(
-        str(root), self.subset, names, frames_root, labels_root, sparse=True,
-        unlabelled=self.unlabelled)
+      str(root),
+      self.subset,
+      names,
+      frames_root,
+      labels_root,
+      sparse=True,
+      unlabelled=self.unlabelled,
+    )
     if not self.every_frame:
       videos = tuple(video.annotated_part() for video in videos)
     objects = read_meta(root / META)
-    object.__setattr__(self, "videos", tuple(
+    object.__setattr__(
+      self,
+      "videos",
+      tuple(
         dataclasses.replace(video, objects=objects.get(video.name, {}))
-        for video in videos))
+        for video in videos
+      ),
+    )
 
   @property
   def folder(self) -> Path:
@@ -74,8 +87,9 @@ class YoutubeVosFolder:
     root = youtube_vos_root(Path(self.root), self.subset)
     if root is None:
       raise ValueError(
-          f"root: {self.root} is not in the layout of YouTube-VOS: JPEGImages/VIDEO/"
-          "*.jpg and Annotations/VIDEO/*.png.")
+        f"root: {self.root} is not in the layout of YouTube-VOS: JPEGImages/VIDEO/"
+        "*.jpg and Annotations/VIDEO/*.png."
+      )
     return root
 
   def __len__(self) -> int:
@@ -104,21 +118,23 @@ def read_meta(path: Path) -> dict[str, dict[int, dict[str, Any]]]:
   try:
     videos = json.loads(path.read_bytes())["videos"]
     return {
-        name: {int(i): dict(found) for i, found in video["objects"].items()}
-        for name, video in videos.items()}
+      name: {int(i): dict(found) for i, found in video["objects"].items()}
+      for name, video in videos.items()
+    }
   except (AttributeError, KeyError, TypeError, ValueError) as error:
     raise ValueError(
-        f"{path}: not a meta.json of YouTube-VOS ({type(error).__name__}: {error}); it "
-        'holds {"videos": {NAME: {"objects": {ID: {"category": ...}}}}}. Mend it, or '
-        "take it away.") from None
+      f"{path}: not a meta.json of YouTube-VOS ({type(error).__name__}: {error}); it "
+      'holds {"videos": {NAME: {"objects": {ID: {"category": ...}}}}}. Mend it, or '
+      "take it away."
+    ) from None
 
 
 def read_categories(path: Path) -> dict[str, dict[int, str]]:
   """Category of each video's objects that have one, of the same file."""
   return {
-      video: {i: found["category"] for i, found in objects.items()
-              if "category" in found}
-      for video, objects in read_meta(path).items()}
+    video: {i: found["category"] for i, found in objects.items() if "category" in found}
+    for video, objects in read_meta(path).items()
+  }
 
 
 def _names(root: Path) -> list[str]:

@@ -13,10 +13,10 @@ from vosjax.types import AnyArray, Variables
 
 
 def encode_ahead(
-    model: nn.Module,
-    variables: Variables,
-    frames: Sequence[UInt8[AnyArray, "h w 3"]] | Any,
-    first: int,
+  model: nn.Module,
+  variables: Variables,
+  frames: Sequence[UInt8[AnyArray, "h w 3"]] | Any,
+  first: int,
 ) -> Iterator[tuple[UInt8[np.ndarray, "h w 3"], Features]]:
   """Each frame from number `first` on, with its features.
 

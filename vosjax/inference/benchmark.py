@@ -24,16 +24,16 @@ _PLAIN_FRAMES = 3
 
 
 def measure(
-    name: str,
-    *,
-    size: tuple[int, int] = (480, 864),
-    objects: int = 1,
-    batch: int = 1,
-    dtype: str = "float32",
-    frames: int = 10,
-    compare: bool = True,
-    progress: Callable[[str], None] | None = None,
-    **fields: Any,
+  name: str,
+  *,
+  size: tuple[int, int] = (480, 864),
+  objects: int = 1,
+  batch: int = 1,
+  dtype: str = "float32",
+  frames: int = 10,
+  compare: bool = True,
+  progress: Callable[[str], None] | None = None,
+  **fields: Any,
 ) -> dict[str, Any]:
   """Measures a model's frame after the first, in streaming.
 
@@ -78,20 +78,20 @@ def measure(
   seconds = _median_seconds(clip.step, frames) / batch
   gflop = direct_flops(model, variables, size, objects) / 1e9
   result = {
-      "model": name,
-      "device": jax.devices()[0].device_kind,
-      "platform": jax.default_backend(),
-      "size": list(size),
-      "objects": objects,
-      "batch": batch,
-      "dtype": dtype,
-      "ms_per_frame": 1e3 * seconds,
-      "frames_per_second": 1 / seconds,
-      "compile_seconds": compile_seconds,
-      "gflop_per_frame": gflop,
-      "peak_gflop_per_second": peak / 1e9,
-      "fraction_of_peak": gflop * 1e9 / seconds / peak,
-      "peak_memory_bytes": peak_memory(),
+    "model": name,
+    "device": jax.devices()[0].device_kind,
+    "platform": jax.default_backend(),
+    "size": list(size),
+    "objects": objects,
+    "batch": batch,
+    "dtype": dtype,
+    "ms_per_frame": 1e3 * seconds,
+    "frames_per_second": 1 / seconds,
+    "compile_seconds": compile_seconds,
+    "gflop_per_frame": gflop,
+    "peak_gflop_per_second": peak / 1e9,
+    "fraction_of_peak": gflop * 1e9 / seconds / peak,
+    "peak_memory_bytes": peak_memory(),
   }
   if compare:
     report("the plain form")
@@ -140,7 +140,7 @@ def matrix_peak(dtype: Any) -> float:
 
 
 def direct_flops(
-    model: nn.Module, variables: Variables, size: tuple[int, int], objects: int
+  model: nn.Module, variables: Variables, size: tuple[int, int], objects: int
 ) -> float:
   """FLOP of one frame, as the compiler counts them before optimising.
 
@@ -196,9 +196,14 @@ class _Clip:
     self.active = jnp.ones((batch, objects), bool)
     labels = _bands(size, objects, batch) if model.readout.one_shot else None
     self.state = programs.begin(
-        model, size, variables, None, self.encode(), labels,
-        np.ones((batch, objects), bool),
-    )  # fmt: skip
+      model,
+      size,
+      variables,
+      None,
+      self.encode(),
+      labels,
+      np.ones((batch, objects), bool),
+    )
 
   def encode(self):
     return programs.encode(self.model, self.variables, self.frames)
@@ -211,23 +216,28 @@ class _Clip:
     def seconds(at_once):
       def call():
         jax.block_until_ready(
-            [*programs.encode_each(self.model, self.variables, batch, at_once)]
+          [*programs.encode_each(self.model, self.variables, batch, at_once)]
         )
 
       call()  # compiles
       return _median_seconds(call, times) / many
 
     return {
-        "encode_ms": 1e3 * seconds(1),
-        "encode_ms_in_run": 1e3 * seconds(many),
-        "frames_at_once": many,
+      "encode_ms": 1e3 * seconds(1),
+      "encode_ms_in_run": 1e3 * seconds(many),
+      "frames_at_once": many,
     }
 
   def step(self):
     self.state, labels, *_ = programs.advance(
-        self.model, self.size, "aggregated", self.variables, self.state,
-        self.encode(), self.active,
-    )  # fmt: skip
+      self.model,
+      self.size,
+      "aggregated",
+      self.variables,
+      self.state,
+      self.encode(),
+      self.active,
+    )
     labels.block_until_ready()
 
 
@@ -249,7 +259,7 @@ class _Plain(_Clip):
 
     def advance(variables, state, features, active):
       state, prediction = model.apply(
-          variables, state, features, active, method="segment"
+        variables, state, features, active, method="segment"
       )
       probs = models.decide(prediction, active, recurrence)
       return model.apply(variables, state, features, probs, method="update"), probs

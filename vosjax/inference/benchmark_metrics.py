@@ -22,18 +22,18 @@ from vosjax.inference.mask_folders import MaskFiles
 # Milliseconds that the official toolkits state on a modern core: of one object in one
 # frame, of one proposal with one object in one frame, of two frames.
 OFFICIAL = {
-    "region": 0.6,
-    "contour": 3.7,
-    "semi_supervised": 28.0,
-    "unsupervised": 12.0,
-    "stability": 320.0,  # of contours as long as the one drawn here; up to 1100
+  "region": 0.6,
+  "contour": 3.7,
+  "semi_supervised": 28.0,
+  "unsupervised": 12.0,
+  "stability": 320.0,  # of contours as long as the one drawn here; up to 1100
 }
 _NAMES = {
-    "region": "J of an object in a frame",
-    "contour": "F of an object in a frame",
-    "semi_supervised": "semi-supervised, PNGs to table, likewise",
-    "unsupervised": "unsupervised, for each proposal, likewise",
-    "stability": "T of two frames",
+  "region": "J of an object in a frame",
+  "contour": "F of an object in a frame",
+  "semi_supervised": "semi-supervised, PNGs to table, likewise",
+  "unsupervised": "unsupervised, for each proposal, likewise",
+  "stability": "T of two frames",
 }
 NUM_PROPOSALS = 20
 STABILITY_RADIUS = 60.0  # of a contour of some 300 points
@@ -41,11 +41,11 @@ _REPEATS = 3
 
 
 def measure(
-    *,
-    size: tuple[int, int] = (480, 854),
-    objects: int = 2,
-    frames: int = 20,
-    progress: Callable[[str], None] | None = None,
+  *,
+  size: tuple[int, int] = (480, 854),
+  objects: int = 2,
+  frames: int = 20,
+  progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
   """Times the measures on arrays, and the protocols from PNG files to tables.
 
@@ -64,34 +64,37 @@ def measure(
   predicted = draw(size, frames, objects, seed=0, wobble=3.0)
   report("region and contour")
   pairs = [
-      (p == i, t == i) for p, t in zip(predicted, truth) for i in range(1, objects + 1)]
+    (p == i, t == i) for p, t in zip(predicted, truth) for i in range(1, objects + 1)
+  ]
   milliseconds = {
-      "region": _median(metrics.region_similarity, pairs),
-      "contour": _median(metrics.contour_accuracy, pairs),
+    "region": _median(metrics.region_similarity, pairs),
+    "contour": _median(metrics.contour_accuracy, pairs),
   }
   report("stability")
   alone = draw(size, frames, 1, seed=0, radius=STABILITY_RADIUS, wobble=1.0) == 1
-  milliseconds["stability"] = _median(
-      metrics.temporal_stability, [(alone,)]) / (frames - 1)
+  milliseconds["stability"] = _median(metrics.temporal_stability, [(alone,)]) / (
+    frames - 1
+  )
   with tempfile.TemporaryDirectory() as folder:
     report("semi_supervised")
     files = _write(Path(folder) / "semi", predicted, truth)
     milliseconds["semi_supervised"] = _median(
-        evaluate.evaluate_files, [("davis2017", [files])]) / (frames * objects)
+      evaluate.evaluate_files, [("davis2017", [files])]
+    ) / (frames * objects)
     report("unsupervised")
     proposals = draw(size, frames, NUM_PROPOSALS, seed=1)
     files = _write(Path(folder) / "proposals", proposals, truth)
     milliseconds["unsupervised"] = _median(
-        evaluate.evaluate_files, [("davis2017-unsupervised", [files])]
+      evaluate.evaluate_files, [("davis2017-unsupervised", [files])]
     ) / (frames * objects * NUM_PROPOSALS)
   return {
-      "device": platform.processor() or platform.machine(),
-      "size": list(size),
-      "objects": objects,
-      "frames": frames,
-      "milliseconds": milliseconds,
-      "official_milliseconds": OFFICIAL,
-      "times_faster": {k: OFFICIAL[k] / ms for k, ms in milliseconds.items()},
+    "device": platform.processor() or platform.machine(),
+    "size": list(size),
+    "objects": objects,
+    "frames": frames,
+    "milliseconds": milliseconds,
+    "official_milliseconds": OFFICIAL,
+    "times_faster": {k: OFFICIAL[k] / ms for k, ms in milliseconds.items()},
   }
 
 
@@ -99,26 +102,27 @@ def table(result: Mapping[str, Any]) -> str:
   """The figures of `measure`, for a terminal."""
   rows, columns = result["size"]
   lines = [
-      f"metrics, {rows}x{columns}, {result['objects']} object(s), {result['frames']} "
-      f"frames, on {result['device']}",
-      f"{'':<44}{'here':>10}{'official':>11}{'faster':>9}",
+    f"metrics, {rows}x{columns}, {result['objects']} object(s), {result['frames']} "
+    f"frames, on {result['device']}",
+    f"{'':<44}{'here':>10}{'official':>11}{'faster':>9}",
   ]
   for key, name in _NAMES.items():
     lines.append(
-        f"  {name:<42}{result['milliseconds'][key]:>7.2f} ms"
-        f"{result['official_milliseconds'][key]:>8.1f} ms"
-        f"{result['times_faster'][key]:>7.1f} x")
+      f"  {name:<42}{result['milliseconds'][key]:>7.2f} ms"
+      f"{result['official_milliseconds'][key]:>8.1f} ms"
+      f"{result['times_faster'][key]:>7.1f} x"
+    )
   return "\n".join(lines)
 
 
 def draw(
-    size: tuple[int, int],
-    frames: int,
-    objects: int,
-    *,
-    seed: int,
-    radius: float | None = None,
-    wobble: float = 0.0,
+  size: tuple[int, int],
+  frames: int,
+  objects: int,
+  *,
+  seed: int,
+  radius: float | None = None,
+  wobble: float = 0.0,
 ) -> UInt8[np.ndarray, "{frames} {size[0]} {size[1]}"]:
   """Labels of blobs with ragged outlines that drift; later ones cover earlier ones.
 

@@ -26,7 +26,7 @@ def check_frame(frame: Any, name: str) -> UInt8[np.ndarray, "h w 3"]:
     raise ValueError(f"{name} is no array: its rows differ in length.") from None
   if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
     raise ValueError(
-        f"{name} is {frame.dtype} {list(frame.shape)}; expected uint8 RGB [h w 3]."
+      f"{name} is {frame.dtype} {list(frame.shape)}; expected uint8 RGB [h w 3]."
     )
   if not frame.size:
     raise ValueError(f"{name} is {list(frame.shape)}: it has no pixels.")
@@ -34,7 +34,7 @@ def check_frame(frame: Any, name: str) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def read_frame(
-    frames: Any, index: int, size: tuple[int, int] | None = None
+  frames: Any, index: int, size: tuple[int, int] | None = None
 ) -> UInt8[np.ndarray, "h w 3"]:
   """A frame of the video that `run` was given.
 
@@ -61,15 +61,15 @@ def check_frames(frames: Any, caller: str) -> None:
   """
   if not (hasattr(frames, "__len__") and hasattr(frames, "__getitem__")):
     raise ValueError(
-        f"{caller}(): frames is a {type(frames).__name__}; expected something with a "
-        "length and items, such as a list. Of a stream use start() and step()."
+      f"{caller}(): frames is a {type(frames).__name__}; expected something with a "
+      "length and items, such as a list. Of a stream use start() and step()."
     )
   if not len(frames):
     raise ValueError(f"{caller}(): there are no frames.")
 
 
 def check_size(
-    frame: UInt8[np.ndarray, "h w 3"], size: tuple[int, int], name: str
+  frame: UInt8[np.ndarray, "h w 3"], size: tuple[int, int], name: str
 ) -> None:
   """Refuses a frame, called `name`, that is not of the size of its video.
 
@@ -78,8 +78,8 @@ def check_size(
   """
   if frame.shape[:2] != size:
     raise ValueError(
-        f"{name} is {frame.shape[0]}x{frame.shape[1]} but the video began with "
-        f"{size[0]}x{size[1]}. Resize it, or start anew."
+      f"{name} is {frame.shape[0]}x{frame.shape[1]} but the video began with "
+      f"{size[0]}x{size[1]}. Resize it, or start anew."
     )
 
 
@@ -91,8 +91,8 @@ def refuse_another(features: Any, last: Any, caller: str) -> None:
   """
   if last is not features:
     raise ValueError(
-        f"{caller}(): another frame was segmented in between. Take a VideoSegmenter "
-        "for each of several videos that are followed at the same time."
+      f"{caller}(): another frame was segmented in between. Take a VideoSegmenter "
+      "for each of several videos that are followed at the same time."
     )
 
 
@@ -104,13 +104,13 @@ def refuse_unbegun(encoded: Any, caller: str) -> None:
   """
   if encoded is None:
     raise ValueError(
-        f"{caller}(): labels came with no frame, so that all is background. Give those "
-        "of the first frame that shows an object; an iterator serves one run."
+      f"{caller}(): labels came with no frame, so that all is background. Give those "
+      "of the first frame that shows an object; an iterator serves one run."
     )
 
 
 def check_labels(
-    labels: Any, size: tuple[int, int], caller: str
+  labels: Any, size: tuple[int, int], caller: str
 ) -> Int[np.ndarray, "h w"]:
   """Labels as int32.
 
@@ -120,13 +120,13 @@ def check_labels(
   labels = np.asarray(labels)
   if labels.dtype.kind not in "iub" or labels.shape != size:
     raise ValueError(
-        f"{caller}(): labels are {labels.dtype} {list(labels.shape)}; expected "
-        f"integers of the frame's size {list(size)}."
+      f"{caller}(): labels are {labels.dtype} {list(labels.shape)}; expected "
+      f"integers of the frame's size {list(size)}."
     )
   if labels.min() < 0 or labels.max() > _LARGEST_ID:
     raise ValueError(
-        f"{caller}(): labels hold {labels.min()} to {labels.max()}; ids are 1 to "
-        f"{_LARGEST_ID}."
+      f"{caller}(): labels hold {labels.min()} to {labels.max()}; ids are 1 to "
+      f"{_LARGEST_ID}."
     )
   return labels.astype(np.int32)
 
@@ -145,8 +145,8 @@ def some_ids(labels: Int[np.ndarray, "h w"], caller: str) -> tuple[int, ...]:
   found = ids(labels)
   if not found:
     raise ValueError(
-        f"{caller}(): labels hold no object (only 0 and 255). Give a mask with one "
-        "positive id per object; of a mask of 0 and 255 give mask > 0."
+      f"{caller}(): labels hold no object (only 0 and 255). Give a mask with one "
+      "positive id per object; of a mask of 0 and 255 give mask > 0."
     )
   return found
 
@@ -159,8 +159,8 @@ def need_labels(readout: Readout, caller: str) -> None:
   """
   if readout.one_shot:
     raise ValueError(
-        f"{caller}(): labels are None, but this model is one-shot and needs the first "
-        "frame's mask."
+      f"{caller}(): labels are None, but this model is one-shot and needs the first "
+      "frame's mask."
     )
 
 
@@ -172,8 +172,8 @@ def refuse_labels(readout: Readout, caller: str) -> None:
   """
   if not readout.one_shot:
     raise ValueError(
-        f"{caller}(): labels are given, but this model is zero-shot and finds objects "
-        "by itself. Leave them out."
+      f"{caller}(): labels are given, but this model is zero-shot and finds objects "
+      "by itself. Leave them out."
     )
 
 
@@ -190,14 +190,14 @@ def choose_recurrence(recurrence: str | None, model: nn.Module) -> Recurrence:
     return recurrence or "aggregated"
   if recurrence not in (None, "fine"):
     raise ValueError(
-        f"recurrence is {recurrence!r}, but objects of {type(model).__name__} do not "
-        "compete; only 'fine' is possible."
+      f"recurrence is {recurrence!r}, but objects of {type(model).__name__} do not "
+      "compete; only 'fine' is possible."
     )
   return "fine"
 
 
 def choose_references(
-    count: references.Count | None, policy: references.Policy | str, model: nn.Module
+  count: references.Count | None, policy: references.Policy | str, model: nn.Module
 ) -> references.Count:
   """How many references help, see VideoSegmenter.
 
@@ -209,7 +209,7 @@ def choose_references(
     return model.num_references if count is None else count
   if count is not None:
     raise ValueError(
-        f"references is {count!r}, but {type(model).__name__} takes none; leave it out."
+      f"references is {count!r}, but {type(model).__name__} takes none; leave it out."
     )
   return 0
 
@@ -222,6 +222,6 @@ def refuse_all(count: references.Count, caller: str) -> None:
   """
   if count == references.ALL:
     raise ValueError(
-        f"{caller}(): references='all' needs the whole video. Use run(frames), or "
-        "another number."
+      f"{caller}(): references='all' needs the whole video. Use run(frames), or "
+      "another number."
     )

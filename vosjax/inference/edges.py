@@ -20,9 +20,9 @@ def refine_labels(result: FrameResult) -> Int[np.ndarray, "h w"]:
   if high == low:
     return result.labels
   refined = crf.refine(
-      result.frame,
-      (probs - low) / (high - low),
-      bilateral_position=10.0,
-      bilateral_compatibility=8.0,
+    result.frame,
+    (probs - low) / (high - low),
+    bilateral_position=10.0,
+    bilateral_compatibility=8.0,
   )
   return (np.asarray(refined) > 0.5).astype(np.int32) * result.object_ids[0]

@@ -52,15 +52,15 @@ class VideoSegmenter:
   """
 
   def __init__(
-      self,
-      model: nn.Module,
-      variables: Variables,
-      *,
-      max_objects: int | None = None,
-      recurrence: Recurrence | None = None,
-      references: Count | None = None,
-      reference_policy: Policy | str = "uniform",
-      seed: int = 0,
+    self,
+    model: nn.Module,
+    variables: Variables,
+    *,
+    max_objects: int | None = None,
+    recurrence: Recurrence | None = None,
+    references: Count | None = None,
+    reference_policy: Policy | str = "uniform",
+    seed: int = 0,
   ):
     if max_objects is not None and max_objects < 1:
       raise ValueError(f"max_objects must be at least 1, not {max_objects}.")
@@ -87,9 +87,9 @@ class VideoSegmenter:
     return self._slots.ids
 
   def start(
-      self,
-      frame: UInt8[AnyArray, "h w 3"],
-      labels: Shaped[AnyArray, "..."] | None = None,
+    self,
+    frame: UInt8[AnyArray, "h w 3"],
+    labels: Shaped[AnyArray, "..."] | None = None,
   ) -> FrameResult:
     """Begins a video; what was tracked before is forgotten.
 
@@ -103,9 +103,9 @@ class VideoSegmenter:
     return self._start(frame, labels, self._encode(frame), "start")
 
   def step(
-      self,
-      frame: UInt8[AnyArray, "h w 3"],
-      labels: Shaped[AnyArray, "..."] | None = None,
+    self,
+    frame: UInt8[AnyArray, "h w 3"],
+    labels: Shaped[AnyArray, "..."] | None = None,
   ) -> FrameResult:
     """Segments the next frame.
 
@@ -121,9 +121,9 @@ class VideoSegmenter:
     return self._step(frame, labels, self._encode(frame), "step")
 
   def run(
-      self,
-      frames: Sequence[UInt8[AnyArray, "h w 3"]] | Any,
-      labels: Shaped[AnyArray, "..."] | Sequence[Any] | Iterator[Any] | None = None,
+    self,
+    frames: Sequence[UInt8[AnyArray, "h w 3"]] | Any,
+    labels: Shaped[AnyArray, "..."] | Sequence[Any] | Iterator[Any] | None = None,
   ) -> Iterator[FrameResult]:
     """Segments a whole video, with references from all of it if the model takes any.
 
@@ -146,9 +146,13 @@ class VideoSegmenter:
       given = labels if isinstance(labels, list | tuple | Iterator) else [labels]
       return self._run(frames, itertools.chain(given, itertools.repeat(None)))
     return whole_video.segment(
-        self._model, self._variables, frames, policy=self._policy,
-        num_references=self._references, seed=self._seed,
-    )  # fmt: skip
+      self._model,
+      self._variables,
+      frames,
+      policy=self._policy,
+      num_references=self._references,
+      seed=self._seed,
+    )
 
   def add(self, labels: Shaped[AnyArray, "..."]) -> None:
     """Adds the objects of `labels`, which belong to the frame that was given last."""
@@ -228,7 +232,7 @@ class VideoSegmenter:
       self._seen = Seen(self._policy, self._references, seed=self._seed)
     active = self._slots.active
     self._state = programs.begin(
-        self._model, self._size, self._variables, None, features, None, active
+      self._model, self._size, self._variables, None, features, None, active
     )
     return self._finish()
 
@@ -260,13 +264,19 @@ class VideoSegmenter:
     slots, ranking = self._slots, self._ranking
     rank = ranking and ranking.of(slots.slot_of, slots.capacity)
     self._state, labels, probs, present = programs.advance(
-        self._model, self._size, self._recurrence, self._variables, self._state,
-        self._features, slots.active, rank,
-    )  # fmt: skip
+      self._model,
+      self._size,
+      self._recurrence,
+      self._variables,
+      self._state,
+      self._features,
+      slots.active,
+      rank,
+    )
     place = self._seen.take() if self._seen is not None else None
     if place is not None:
       self._state = programs.remember(
-          self._model, self._variables, self._state, self._features, np.int32(place)
+        self._model, self._variables, self._state, self._features, np.int32(place)
       )
     present = np.asarray(present)[0]
     return FrameResult.of(self._frame, labels, probs, present, slots.ids, slots.used)
@@ -289,12 +299,17 @@ class VideoSegmenter:
       self._insert(slot_labels, new)
     else:
       self._state = programs.begin(
-          self._model, self._size, self._variables, self._state, self._features,
-          slot_labels, new,
-      )  # fmt: skip
+        self._model,
+        self._size,
+        self._variables,
+        self._state,
+        self._features,
+        slot_labels,
+        new,
+      )
     return slot_labels, new
 
   def _insert(self, slot_labels, new):
     self._state = programs.insert(
-        self._model, self._size, self._variables, self._state, slot_labels, new
+      self._model, self._size, self._variables, self._state, slot_labels, new
     )

@@ -23,7 +23,8 @@ class UnusablePredictionsError(ValueError):
   def __init__(self, problems: Sequence[str]):
     self.problems = tuple(problems)
     super().__init__(
-        f"nothing was scored, {len(problems)} problem(s):\n" + "\n".join(problems))
+      f"nothing was scored, {len(problems)} problem(s):\n" + "\n".join(problems)
+    )
 
 
 def evaluate(protocol: Protocol, videos: Iterable[Video]) -> Result:
@@ -43,13 +44,13 @@ def evaluate(protocol: Protocol, videos: Iterable[Video]) -> Result:
 
 
 def evaluate_files(
-    name: str,
-    sequences: Sequence[MaskFiles],
-    *,
-    options: Mapping[str, Any] | None = None,
-    match_first: bool = False,
-    workers: int = 1,
-    progress: Callable[[str], None] = lambda _: None,
+  name: str,
+  sequences: Sequence[MaskFiles],
+  *,
+  options: Mapping[str, Any] | None = None,
+  match_first: bool = False,
+  workers: int = 1,
+  progress: Callable[[str], None] = lambda _: None,
 ) -> Result:
   """Scores sequences in folders, as `mask_folders.find` pairs them.
 
@@ -75,10 +76,10 @@ def evaluate_files(
       progress(sequence.name)
     return _conclude(protocol, found)
   with concurrent.futures.ProcessPoolExecutor(
-      workers,
-      mp_context=multiprocessing.get_context("spawn"),  # JAX does not survive a fork
-      initializer=signal.signal,  # Ctrl-C is for this process alone
-      initargs=(signal.SIGINT, signal.SIG_IGN),
+    workers,
+    mp_context=multiprocessing.get_context("spawn"),  # JAX does not survive a fork
+    initializer=signal.signal,  # Ctrl-C is for this process alone
+    initargs=(signal.SIGINT, signal.SIG_IGN),
   ) as pool:
     try:
       for sequence, outcome in zip(sequences, pool.map(task, sequences)):
@@ -94,7 +95,7 @@ Outcome = tuple[list[Row], list[str]]  # rows, or problems
 
 
 def _score_files(
-    name: str, options: dict[str, Any], match_first: bool, files: MaskFiles
+  name: str, options: dict[str, Any], match_first: bool, files: MaskFiles
 ) -> Outcome:
   protocol = protocols.build(name, **options)
   video, problems = files.load(slice(None) if match_first else protocol.scored)

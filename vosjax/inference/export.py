@@ -42,8 +42,8 @@ def write_labels(path: pathlib.Path, labels: Integer[np.ndarray, "h w"]) -> None
   """
   if labels.min() < 0 or labels.max() > 255:
     raise ValueError(
-        f"{path}: label {max(labels.max(), -labels.min())} does not fit in a palette "
-        "PNG; ids go from 1 to 254."
+      f"{path}: label {max(labels.max(), -labels.min())} does not fit in a palette "
+      "PNG; ids go from 1 to 254."
     )
   image = Image.fromarray(labels.astype(np.uint8))
   image.putpalette(viz.palette().tobytes())
@@ -54,7 +54,7 @@ def write_labels(path: pathlib.Path, labels: Integer[np.ndarray, "h w"]) -> None
 
 @contextlib.contextmanager
 def video_writer(
-    path: pathlib.Path, size: tuple[int, int], frames_per_second: float
+  path: pathlib.Path, size: tuple[int, int], frames_per_second: float
 ) -> Iterator[Callable[[UInt8[np.ndarray, "h w 3"]], None]]:
   """Gives a function that appends RGB frames to an H.264 film.
 
@@ -72,12 +72,12 @@ def video_writer(
   padding = ((0, height % 2), (0, width % 2), (0, 0))
   try:
     with (
-        replacing(path) as draft,
-        av.open(str(draft), "w", options={"movflags": "+faststart"}) as container,
+      replacing(path) as draft,
+      av.open(str(draft), "w", options={"movflags": "+faststart"}) as container,
     ):
       rate = Fraction(frames_per_second).limit_denominator(1001)
       stream = container.add_stream(
-          "libx264", rate, options={"crf": "20", "preset": "veryfast"}
+        "libx264", rate, options={"crf": "20", "preset": "veryfast"}
       )
       stream.height, stream.width = height + height % 2, width + width % 2
       stream.pix_fmt = "yuv420p"

@@ -39,7 +39,7 @@ class FrameResult:
     return np.asarray(self.slot_probs)[0, list(self.slots)]
 
   def masks(
-      self, ids: Collection[int], threshold: float
+    self, ids: Collection[int], threshold: float
   ) -> dict[int, Bool[np.ndarray, "h w"]]:
     """Pixels of some objects, of those that were found, before overlaps are settled."""
     found = zip(self.object_ids, self.probs > threshold)
@@ -47,13 +47,13 @@ class FrameResult:
 
   @classmethod
   def of(
-      cls,
-      frame: UInt8[np.ndarray, "h w 3"],
-      slot_labels: Int[AnyArray, "1 h w"],
-      slot_probs: Float[AnyArray, "1 s h w"],
-      present: Bool[np.ndarray, "s"],
-      ids: Sequence[int],
-      slots: Sequence[int],
+    cls,
+    frame: UInt8[np.ndarray, "h w 3"],
+    slot_labels: Int[AnyArray, "1 h w"],
+    slot_probs: Float[AnyArray, "1 s h w"],
+    present: Bool[np.ndarray, "s"],
+    ids: Sequence[int],
+    slots: Sequence[int],
   ) -> "FrameResult":
     """The result in terms of ids.
 
@@ -69,20 +69,20 @@ class FrameResult:
     id_of[[slot + 1 for slot in slots]] = ids
     here = [(i, slot) for i, slot in zip(ids, slots) if present[slot]]
     return cls(
-        frame,
-        id_of[np.asarray(slot_labels)[0]],
-        tuple(i for i, _ in here),
-        slot_probs,
-        tuple(slot for _, slot in here),
+      frame,
+      id_of[np.asarray(slot_labels)[0]],
+      tuple(i for i, _ in here),
+      slot_probs,
+      tuple(slot for _, slot in here),
     )
 
   @classmethod
   def given(
-      cls,
-      frame: UInt8[np.ndarray, "h w 3"],
-      labels: Int[np.ndarray, "h w"],
-      ids: Sequence[int],
-      slots: Sequence[int],
+    cls,
+    frame: UInt8[np.ndarray, "h w 3"],
+    labels: Int[np.ndarray, "h w"],
+    ids: Sequence[int],
+    slots: Sequence[int],
   ) -> "FrameResult":
     """That of a frame whose objects were given; what is none of them is background."""
     probs = np.zeros((1, max(slots) + 1, *labels.shape), np.float32)

@@ -9,7 +9,7 @@ from vosjax.data.sources import VOID, Video
 
 
 def given_labels(
-    video: Video, *, late: bool = False
+  video: Video, *, late: bool = False
 ) -> Iterator[UInt8[np.ndarray, "h w"] | None]:
   """The labels that come with each frame; None where there are none.
 
@@ -26,8 +26,8 @@ def given_labels(
   first = next((t for t in range(len(video)) if _ids(video.labels(t))), None)
   if first is None:
     raise ValueError(
-        f"{video.name}: no annotation shows an object, only background (0) and void "
-        "(255). Give each object an id from 1 to 254."
+      f"{video.name}: no annotation shows an object, only background (0) and void "
+      "(255). Give each object an id from 1 to 254."
     )
   yield from [None] * first
   labels = video.labels(first)

@@ -67,8 +67,9 @@ class MaskFiles:
         return None
       other = "the annotation" if which else self.truth[0].name
       return (
-          f"{path}: {_size(labels.shape)} pixels, but {other} has {_size(size)}; "
-          "resize with nearest neighbour.")
+        f"{path}: {_size(labels.shape)} pixels, but {other} has {_size(size)}; "
+        "resize with nearest neighbour."
+      )
 
     with concurrent.futures.ThreadPoolExecutor(_DECODERS) as pool:
       lines = list(pool.map(read, pictures))
@@ -80,11 +81,11 @@ class MaskFiles:
 
 
 def find(
-    predictions: Path,
-    root: Path,
-    *,
-    annotations: Sequence[str] = ("Annotations",),
-    subset: str | None = None,
+  predictions: Path,
+  root: Path,
+  *,
+  annotations: Sequence[str] = ("Annotations",),
+  subset: str | None = None,
 ) -> list[MaskFiles]:
   """Pairs annotated sequences with the folders of their predictions.
 
@@ -103,29 +104,39 @@ def find(
   """
   truth_root = _annotation_root(root, annotations)
   if subset is None:
-    names = sorted({
+    names = sorted(
+      {
         path.parent.relative_to(truth_root).as_posix()
         for path in truth_root.rglob("*.png")
-    } - {"."})
+      }
+      - {"."}
+    )
   else:
     names = read_subset(root, subset)
   absent = [name for name in names if not any((truth_root / name).glob("*.png"))]
   if absent or not names:
     raise ValueError(
-        f"{truth_root}: no annotations (*.png) of {', '.join(absent) or 'anything'}. "
-        "Check --root and --set.")
+      f"{truth_root}: no annotations (*.png) of {', '.join(absent) or 'anything'}. "
+      "Check --root and --set."
+    )
   predicted_root = _prediction_root(predictions, names)
   if predicted_root.samefile(truth_root) and not predictions.samefile(truth_root):
     raise ValueError(
-        f"{predictions}: holds the annotations themselves. Give the folder of the "
-        f"predictions, or {truth_root} to compare the annotations with themselves.")
+      f"{predictions}: holds the annotations themselves. Give the folder of the "
+      f"predictions, or {truth_root} to compare the annotations with themselves."
+    )
   categories = read_categories(root / META)
   found = []
   for name in names:
     truth = tuple(sorted((truth_root / name).glob("*.png")))
-    found.append(MaskFiles(
-        name, truth, tuple(predicted_root / name / path.name for path in truth),
-        categories.get(name, {})))
+    found.append(
+      MaskFiles(
+        name,
+        truth,
+        tuple(predicted_root / name / path.name for path in truth),
+        categories.get(name, {}),
+      )
+    )
   return found
 
 
@@ -136,10 +147,12 @@ def read_subset(root: Path, subset: str) -> list[str]:
       return folders.read_names(path)
   sets = root / "ImageSets"
   known = sorted(
-      path.relative_to(sets).with_suffix("").as_posix() for path in sets.rglob("*.txt"))
+    path.relative_to(sets).with_suffix("").as_posix() for path in sets.rglob("*.txt")
+  )
   raise ValueError(
-      f"--set: no list {subset!r} in {sets}; there are {known}. Give one of these, or "
-      "a text file with one sequence a line.")
+    f"--set: no list {subset!r} in {sets}; there are {known}. Give one of these, or "
+    "a text file with one sequence a line."
+  )
 
 
 def seen_categories(meta: Path) -> frozenset[str]:
@@ -149,12 +162,15 @@ def seen_categories(meta: Path) -> frozenset[str]:
     ValueError: there are none; all objects would pass for unseen.
   """
   seen = frozenset(
-      category for objects in read_categories(meta).values()
-      for category in objects.values())
+    category
+    for objects in read_categories(meta).values()
+    for category in objects.values()
+  )
   if not seen:
     raise ValueError(
-        f"{meta}: names no category of an object. Give the meta.json of the "
-        "YouTube-VOS training set.")
+      f"{meta}: names no category of an object. Give the meta.json of the "
+      "YouTube-VOS training set."
+    )
   return seen
 
 
@@ -165,9 +181,10 @@ def _annotation_root(root: Path, names: Sequence[str]) -> Path:
   if not root.is_dir():
     raise ValueError(f"--root {root}: no such folder.")
   raise ValueError(
-      f"--root {root}: holds no folder {' or '.join(names)}. Expected "
-      f"{root / names[0]}/[RESOLUTION/]SEQUENCE/FRAME.png; datasets/export.py writes "
-      "it for data sets that come in another layout.")
+    f"--root {root}: holds no folder {' or '.join(names)}. Expected "
+    f"{root / names[0]}/[RESOLUTION/]SEQUENCE/FRAME.png; datasets/export.py writes "
+    "it for data sets that come in another layout."
+  )
 
 
 def _below_resolution(folder: Path) -> Path:
@@ -189,8 +206,9 @@ def _prediction_root(predictions: Path, names: Iterable[str]) -> Path:
       return folder
   inside = sorted(path.name for path in predictions.iterdir() if path.is_dir())
   raise ValueError(
-      f"{predictions}: holds no folder of any sequence ({_few(names)}) but "
-      f"{_few(inside) or 'no folder at all'}. Expected SEQUENCE/FRAME.png in it.")
+    f"{predictions}: holds no folder of any sequence ({_few(names)}) but "
+    f"{_few(inside) or 'no folder at all'}. Expected SEQUENCE/FRAME.png in it."
+  )
 
 
 def _few(names: Sequence[str]) -> str:

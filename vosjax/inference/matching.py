@@ -26,9 +26,9 @@ class FirstFrameMatcher:
     self._known: set[int] = set()
 
   def step(
-      self,
-      masks: Bool[np.ndarray, "m h w"],
-      annotated: Integer[np.ndarray, "h w"] | None,
+    self,
+    masks: Bool[np.ndarray, "m h w"],
+    annotated: Integer[np.ndarray, "h w"] | None,
   ) -> UInt8[np.ndarray, "h w"]:
     """Object ids of the next frame.
 
@@ -53,10 +53,10 @@ class FirstFrameMatcher:
 def problems(video: Video) -> list[str]:
   """What keeps predicted instances from being matched, one line each."""
   return [
-      f"{video.name}/{name}.png: holds id {VOID}, which is void and no instance; "
-      "number instances from 1."
-      for name, labels in zip(video.frames, video.prediction)
-      if labels.max() == VOID
+    f"{video.name}/{name}.png: holds id {VOID}, which is void and no instance; "
+    "number instances from 1."
+    for name, labels in zip(video.frames, video.prediction)
+    if labels.max() == VOID
   ]
 
 
@@ -79,10 +79,10 @@ def match_first_frame(video: Video) -> Video:
 
 
 def _assign(
-    masks: Bool[np.ndarray, "m h w"],
-    annotated: Integer[np.ndarray, "h w"],
-    new: list[int],
-    free: set[int],
+  masks: Bool[np.ndarray, "m h w"],
+  annotated: Integer[np.ndarray, "h w"],
+  new: list[int],
+  free: set[int],
 ) -> dict[int, tuple[int, float]]:
   candidates = sorted(free)
   if not candidates:
@@ -90,13 +90,13 @@ def _assign(
   objects = np.stack([annotated == i for i in new])
   region = metrics.pairwise_region(masks[candidates], objects)
   return {
-      candidates[m]: (new[o], float(region[m, o]))
-      for m, o in zip(*metrics.match_proposals(region - 1))
+    candidates[m]: (new[o], float(region[m, o]))
+    for m, o in zip(*metrics.match_proposals(region - 1))
   }
 
 
 def _paint(
-    masks: Bool[np.ndarray, "m h w"], owner: dict[int, tuple[int, float]]
+  masks: Bool[np.ndarray, "m h w"], owner: dict[int, tuple[int, float]]
 ) -> UInt8[np.ndarray, "h w"]:
   labels = np.zeros(masks.shape[1:], np.uint8)
   for instance in sorted(owner, key=lambda i: owner[i][1]):
@@ -105,6 +105,6 @@ def _paint(
 
 
 def _one_hot(
-    labels: Integer[np.ndarray, "h w"], num_ids: int
+  labels: Integer[np.ndarray, "h w"], num_ids: int
 ) -> Bool[np.ndarray, "m h w"]:
   return labels == np.arange(1, num_ids + 1, dtype=labels.dtype)[:, None, None]

@@ -11,10 +11,10 @@ from vosjax.types import Active, Prediction
 
 
 def find_objects(
-    readout: Readout,
-    prediction: Prediction,
-    masks: Bool[Array, "b o h w"],
-    active: Active,
+  readout: Readout,
+  prediction: Prediction,
+  masks: Bool[Array, "b o h w"],
+  active: Active,
 ) -> Bool[Array, "b o"]:
   """Which slots hold an object, by score and size; the mask of the others is dropped.
 
@@ -36,9 +36,9 @@ def find_objects(
 
 
 def paint(
-    masks: Bool[Array, "b o h w"],
-    present: Bool[Array, "b o"],
-    rank: Int[Array, "b o"] | None = None,
+  masks: Bool[Array, "b o h w"],
+  present: Bool[Array, "b o"],
+  rank: Int[Array, "b o"] | None = None,
 ) -> Int[Array, "b h w"]:
   """Label map of slots: 0 = none, i = slot i - 1.
 
@@ -70,9 +70,9 @@ class Ranking:
     self._arrivals = 0
 
   def add(
-      self,
-      predicted: Mapping[int, Bool[np.ndarray, "h w"]],
-      given: Int[np.ndarray, "h w"],
+    self,
+    predicted: Mapping[int, Bool[np.ndarray, "h w"]],
+    given: Int[np.ndarray, "h w"],
   ) -> None:
     """Takes objects that arrive together.
 
@@ -88,9 +88,7 @@ class Ranking:
   def of(self, slot_of: Mapping[int, int], capacity: int) -> Int[np.ndarray, "1 o"]:
     """Rank of each slot, from the slots of ids."""
     last = -self._arrivals - 1, 0.0  # objects that nothing was predicted of yet
-    order = sorted(
-        slot_of, key=lambda i: (*self._key_of.get(i, last), -slot_of[i])
-    )
+    order = sorted(slot_of, key=lambda i: (*self._key_of.get(i, last), -slot_of[i]))
     rank = np.zeros((1, capacity), np.int32)
     for place, object_id in enumerate(order):
       rank[0, slot_of[object_id]] = place

@@ -34,7 +34,7 @@ def prepare(model: nn.Module, variables: Variables) -> tuple[nn.Module, Variable
 
 
 _fold = jax.jit(
-    lambda variables, winograd: fold(variables, winograd=winograd), static_argnums=1
+  lambda variables, winograd: fold(variables, winograd=winograd), static_argnums=1
 )
 
 
@@ -72,7 +72,7 @@ def _jit(**options: Any) -> Any:
 
 @_jit(static_argnums=0)
 def encode(
-    model: nn.Module, variables: Variables, frames: UInt8[AnyArray, "b h w 3"]
+  model: nn.Module, variables: Variables, frames: UInt8[AnyArray, "b h w 3"]
 ) -> Features:
   """What all objects share of a frame of any size."""
   return _encode(model, variables, frames)
@@ -85,10 +85,10 @@ def _encode(model, variables, frames):
 
 
 def encode_each(
-    model: nn.Module,
-    variables: Variables,
-    frames: Sequence[UInt8[AnyArray, "h w 3"]],
-    at_once: int,
+  model: nn.Module,
+  variables: Variables,
+  frames: Sequence[UInt8[AnyArray, "h w 3"]],
+  at_once: int,
 ) -> Iterator[Features]:
   """Features of each of some frames, `at_once` of which are encoded as one batch.
 
@@ -115,19 +115,19 @@ def frames_at_once(count: int) -> int:
 def _encode_apart(model, variables, frames):
   features = _encode(model, variables, frames)
   return tuple(
-      jax.tree.map(lambda x, i=i: x[i : i + 1], features) for i in range(len(frames))
+    jax.tree.map(lambda x, i=i: x[i : i + 1], features) for i in range(len(frames))
   )
 
 
 @_jit(static_argnums=(0, 1), donate_argnums=3)
 def begin(
-    model: nn.Module,
-    size: tuple[int, int],
-    variables: Variables,
-    state: State,
-    features: Features,
-    slot_labels: Int[AnyArray, "b h w"] | None,
-    new: Bool[AnyArray, "b o"],
+  model: nn.Module,
+  size: tuple[int, int],
+  variables: Variables,
+  state: State,
+  features: Features,
+  slot_labels: Int[AnyArray, "b h w"] | None,
+  new: Bool[AnyArray, "b o"],
 ) -> State:
   """State in which the slots `new` are fitted to this frame, others as they were.
 
@@ -150,9 +150,9 @@ def begin(
   if state is None:
     return fresh
   return jax.tree.map(
-      lambda a, b: jnp.where(new.reshape(new.shape + (1,) * (a.ndim - 2)), a, b),
-      fresh,
-      state,
+    lambda a, b: jnp.where(new.reshape(new.shape + (1,) * (a.ndim - 2)), a, b),
+    fresh,
+    state,
   )
 
 
@@ -169,21 +169,21 @@ def add_slots(model: nn.Module, state: State, extra: int) -> State:
   # 0 would make infinities.
   filler = 0 if isinstance(model, KeepsSlots) else 1
   return jax.tree.map(
-      lambda x: jnp.pad(
-          x, ((0, 0), (0, extra)) + ((0, 0),) * (x.ndim - 2), constant_values=filler
-      ),
-      state,
+    lambda x: jnp.pad(
+      x, ((0, 0), (0, extra)) + ((0, 0),) * (x.ndim - 2), constant_values=filler
+    ),
+    state,
   )
 
 
 @_jit(static_argnums=(0, 1), donate_argnums=3)
 def insert(
-    model: nn.Module,
-    size: tuple[int, int],
-    variables: Variables,
-    state: State,
-    slot_labels: Int[AnyArray, "b h w"],
-    new: Bool[AnyArray, "b o"],
+  model: nn.Module,
+  size: tuple[int, int],
+  variables: Variables,
+  state: State,
+  slot_labels: Int[AnyArray, "b h w"],
+  new: Bool[AnyArray, "b o"],
 ) -> State:
   """State in which the slots `new` have a mask; only of models that keep slots."""
   masks = _split(model, size, slot_labels, new.shape[1])
@@ -192,11 +192,11 @@ def insert(
 
 @_jit(static_argnums=0, donate_argnums=2)
 def remember(
-    model: nn.Module,
-    variables: Variables,
-    state: State,
-    features: Features,
-    place: Int[AnyArray, ""],
+  model: nn.Module,
+  variables: Variables,
+  state: State,
+  features: Features,
+  place: Int[AnyArray, ""],
 ) -> State:
   """State in which a frame is a reference; only of models that take them."""
   return model.apply(variables, state, features, place, method="remember")
@@ -204,17 +204,15 @@ def remember(
 
 @_jit(static_argnums=(0, 1, 2), donate_argnums=4)
 def advance(
-    model: nn.Module,
-    size: tuple[int, int],
-    recurrence: Recurrence,
-    variables: Variables,
-    state: State,
-    features: Features,
-    active: Active,
-    rank: Int[AnyArray, "b o"] | None = None,
-) -> tuple[
-    State, Int[Array, "b h w"], Float[Array, "b o h w"], Bool[AnyArray, "b o"]
-]:
+  model: nn.Module,
+  size: tuple[int, int],
+  recurrence: Recurrence,
+  variables: Variables,
+  state: State,
+  features: Features,
+  active: Active,
+  rank: Int[AnyArray, "b o"] | None = None,
+) -> tuple[State, Int[Array, "b h w"], Float[Array, "b o h w"], Bool[AnyArray, "b o"]]:
   """One frame: new state, label map of slots, probabilities, who is there.
 
   Args:
@@ -227,9 +225,7 @@ def advance(
     active: slots that may count.
     rank: of slots in overlaps, see `painting.paint`.
   """
-  state, prediction = model.apply(
-      variables, state, features, active, method="segment"
-  )
+  state, prediction = model.apply(variables, state, features, active, method="segment")
   readout, restore = model.readout, model.framing(size).restore
   if readout.threshold is not None:
     probs = jax.nn.sigmoid(prediction.logits)

@@ -15,23 +15,47 @@ from jaxtyping import Integer
 from vosjax import metrics
 from vosjax.inference.results import Row, average
 from vosjax.inference.scoring import (
-    Protocol,
-    Video,
-    merged_row,
-    object_rows,
-    split_void,
+  Protocol,
+  Video,
+  merged_row,
+  object_rows,
+  split_void,
 )
 
 MAX_PROPOSALS = 20
 
 # DAVIS 2016 sequences without heavy occlusion: T means something on these alone.
-STABLE_SEQUENCES = frozenset({
-    "blackswan", "camel", "car-roundabout", "car-shadow", "cows", "drift-straight",
-    "kite-surf", "paragliding-launch", "scooter-black", "soapbox", "bear", "boat",
-    "bus", "car-turn", "dance-jump", "drift-turn", "elephant", "flamingo", "hike",
-    "hockey", "kite-walk", "mallard-water", "motocross-bumps", "rhino", "stroller",
-    "surf", "train",
-})
+STABLE_SEQUENCES = frozenset(
+  {
+    "blackswan",
+    "camel",
+    "car-roundabout",
+    "car-shadow",
+    "cows",
+    "drift-straight",
+    "kite-surf",
+    "paragliding-launch",
+    "scooter-black",
+    "soapbox",
+    "bear",
+    "boat",
+    "bus",
+    "car-turn",
+    "dance-jump",
+    "drift-turn",
+    "elephant",
+    "flamingo",
+    "hike",
+    "hockey",
+    "kite-walk",
+    "mallard-water",
+    "motocross-bumps",
+    "rhino",
+    "stroller",
+    "surf",
+    "train",
+  }
+)
 
 
 def davis2016(*, stability: bool = True) -> Protocol:
@@ -54,8 +78,12 @@ def davis2016(*, stability: bool = True) -> Protocol:
     return average(rows) | {"T-Mean": t}
 
   return Protocol(
-      "davis2016", "objects merged; first and last frame left out; mean over sequences",
-      score, summarize, scored=slice(1, -1))
+    "davis2016",
+    "objects merged; first and last frame left out; mean over sequences",
+    score,
+    summarize,
+    scored=slice(1, -1),
+  )
 
 
 def davis2017() -> Protocol:
@@ -70,8 +98,12 @@ def davis2017() -> Protocol:
     return object_rows(video, truth, ids, slice(1, -1))
 
   return Protocol(
-      "davis2017", "same ids; first and last frame left out; mean over objects",
-      score, scored=slice(1, -1), num_objects=first_frame_objects)
+    "davis2017",
+    "same ids; first and last frame left out; mean over objects",
+    score,
+    scored=slice(1, -1),
+    num_objects=first_frame_objects,
+  )
 
 
 def davis2017_unsupervised() -> Protocol:
@@ -85,18 +117,29 @@ def davis2017_unsupervised() -> Protocol:
     num_objects = first_frame_objects(truth)
     num_proposals = max(int(video.prediction.max()), num_objects)
     scores = metrics.score_proposals(
-        video.prediction, truth, num_proposals, num_objects, void)
+      video.prediction, truth, num_proposals, num_objects, void
+    )
     means = (scores.region.mean(-1) + scores.contour.mean(-1)) / 2
     return [
-        Row(f"{video.name}_{k}", video.name, video.frames,
-            scores.region[m, o], scores.contour[m, o], int(o) + 1, int(m) + 1)
-        for k, (m, o) in enumerate(zip(*metrics.match_proposals(means)), 1)
+      Row(
+        f"{video.name}_{k}",
+        video.name,
+        video.frames,
+        scores.region[m, o],
+        scores.contour[m, o],
+        int(o) + 1,
+        int(m) + 1,
+      )
+      for k, (m, o) in enumerate(zip(*metrics.match_proposals(means)), 1)
     ]
 
   return Protocol(
-      "davis2017-unsupervised",
-      "proposals matched over the whole video; all frames; mean over objects",
-      score, num_objects=first_frame_objects, max_id=MAX_PROPOSALS)
+    "davis2017-unsupervised",
+    "proposals matched over the whole video; all frames; mean over objects",
+    score,
+    num_objects=first_frame_objects,
+    max_id=MAX_PROPOSALS,
+  )
 
 
 def youtube_vos(*, seen: Collection[str], skip_first: bool = True) -> Protocol:
@@ -118,8 +161,9 @@ def youtube_vos(*, seen: Collection[str], skip_first: bool = True) -> Protocol:
     for i in np.unique(truth[truth > 0]).tolist():
       if i not in video.categories:
         raise ValueError(
-            f"{video.name}: object {i} has no category. It comes from meta.json in the "
-            "folder of the data set.")
+          f"{video.name}: object {i} has no category. It comes from meta.json in the "
+          "folder of the data set."
+        )
       start = int((truth == i).any((1, 2)).argmax()) + skip_first
       if start < len(truth):
         rows += object_rows(video, truth, [i], slice(start, None), void)
@@ -130,25 +174,29 @@ def youtube_vos(*, seen: Collection[str], skip_first: bool = True) -> Protocol:
     for measure in ("j", "f"):
       for group, wanted in (("Seen", True), ("Unseen", False)):
         values = [
-            getattr(row, measure).mean for row in rows
-            if (row.category in seen) == wanted
+          getattr(row, measure).mean for row in rows if (row.category in seen) == wanted
         ]
         parts[f"{measure.upper()}-{group}"] = metrics.nan_mean(np.array(values))
     return {"G": float(np.mean(list(parts.values())))} | parts
 
   first = "first frame of each object left out" if skip_first else "first frames count"
   return Protocol(
-      "youtube-vos",
-      f"annotated frames from an object's first on; {first}; mean over objects",
-      score, summarize, slice(int(skip_first), None),
-      num_objects=largest_id)
+    "youtube-vos",
+    f"annotated frames from an object's first on; {first}; mean over objects",
+    score,
+    summarize,
+    slice(int(skip_first), None),
+    num_objects=largest_id,
+  )
 
 
 def fbms() -> Protocol:
   """FBMS: objects merged, all annotated frames, mean over sequences (convention)."""
   return Protocol(
-      "fbms", "objects merged; all annotated frames; mean over sequences",
-      _score_foreground)
+    "fbms",
+    "objects merged; all annotated frames; mean over sequences",
+    _score_foreground,
+  )
 
 
 def youtube_objects() -> Protocol:
@@ -161,7 +209,8 @@ def youtube_objects() -> Protocol:
   def score(video: Video) -> list[Row]:
     category = category_of(video.name)
     return [
-        dataclasses.replace(row, category=category) for row in _score_foreground(video)]
+      dataclasses.replace(row, category=category) for row in _score_foreground(video)
+    ]
 
   def summarize(rows: list[Row]) -> dict[str, float]:
     categories: dict[str, list[float]] = {}
@@ -169,14 +218,16 @@ def youtube_objects() -> Protocol:
       categories.setdefault(row.category, []).append(row.j.mean)
     means = {name: float(np.mean(js)) for name, js in sorted(categories.items())}
     return {
-        "J-Mean-by-Category": float(np.mean(list(means.values()))),
-        "J-Mean-by-Video": float(np.mean([row.j.mean for row in rows])),
+      "J-Mean-by-Category": float(np.mean(list(means.values()))),
+      "J-Mean-by-Video": float(np.mean([row.j.mean for row in rows])),
     } | {f"J-{name}": mean for name, mean in means.items()}
 
   return Protocol(
-      "youtube-objects",
-      "objects merged; all annotated frames; mean over categories and over videos",
-      score, summarize)
+    "youtube-objects",
+    "objects merged; all annotated frames; mean over categories and over videos",
+    score,
+    summarize,
+  )
 
 
 def segtrack_v2() -> Protocol:
@@ -191,9 +242,12 @@ def segtrack_v2() -> Protocol:
     return object_rows(video, truth, ids, slice(1, None), void)
 
   return Protocol(
-      "segtrack-v2", "same ids; first frame left out; mean over objects",
-      score, scored=slice(1, None),
-      num_objects=largest_id)
+    "segtrack-v2",
+    "same ids; first frame left out; mean over objects",
+    score,
+    scored=slice(1, None),
+    num_objects=largest_id,
+  )
 
 
 def segtrack_v2_unsupervised() -> Protocol:
@@ -202,14 +256,14 @@ def segtrack_v2_unsupervised() -> Protocol:
 
 
 PROTOCOLS: Mapping[str, Callable[..., Protocol]] = {
-    "davis2016": davis2016,
-    "davis2017": davis2017,
-    "davis2017-unsupervised": davis2017_unsupervised,
-    "youtube-vos": youtube_vos,
-    "fbms": fbms,
-    "youtube-objects": youtube_objects,
-    "segtrack-v2": segtrack_v2,
-    "segtrack-v2-unsupervised": segtrack_v2_unsupervised,
+  "davis2016": davis2016,
+  "davis2017": davis2017,
+  "davis2017-unsupervised": davis2017_unsupervised,
+  "youtube-vos": youtube_vos,
+  "fbms": fbms,
+  "youtube-objects": youtube_objects,
+  "segtrack-v2": segtrack_v2,
+  "segtrack-v2-unsupervised": segtrack_v2_unsupervised,
 }
 
 
@@ -221,7 +275,8 @@ def build(name: str, **options: Any) -> Protocol:
   """
   if name not in PROTOCOLS:
     raise ValueError(
-        f"unknown protocol {name!r}: the known ones are {', '.join(PROTOCOLS)}.")
+      f"unknown protocol {name!r}: the known ones are {', '.join(PROTOCOLS)}."
+    )
   return PROTOCOLS[name](**options)
 
 

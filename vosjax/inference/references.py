@@ -24,17 +24,17 @@ def check(num_references: Count, policy: Policy | str) -> None:
   """
   if policy not in get_args(Policy):
     raise ValueError(
-        f"reference_policy is {policy!r}; known: {list(get_args(Policy))}."
+      f"reference_policy is {policy!r}; known: {list(get_args(Policy))}."
     )
   if num_references != ALL and num_references not in range(MAX_REFERENCES + 1):
     raise ValueError(
-        f"references is {num_references!r}; expected 0 to {MAX_REFERENCES}, or "
-        f"{ALL!r} for all frames of a whole video."
+      f"references is {num_references!r}; expected 0 to {MAX_REFERENCES}, or "
+      f"{ALL!r} for all frames of a whole video."
     )
 
 
 def choose(
-    policy: Policy | str, num_references: Count, length: int, t: int, *, seed: int = 0
+  policy: Policy | str, num_references: Count, length: int, t: int, *, seed: int = 0
 ) -> tuple[int, ...]:
   """The frames of a whole video that help frame `t`, in ascending order.
 

@@ -41,40 +41,41 @@ def curves_svg(rows: Sequence[Row]) -> str:
   legend = -(-len(rows) // _LEGEND_COLUMNS) * _LEGEND_LINE
   height, width = _HEIGHT + 2 * _MARGIN + legend, _WIDTH + 2 * _MARGIN
   parts = [
-      f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-      f'width="{width}" height="{height}" font-family="sans-serif" font-size="11">',
-      f'<rect width="{width}" height="{height}" fill="white"/>',
-      f'<text x="{_MARGIN}" y="18" font-size="13">'
-      f"{html.escape(rows[0].sequence)}: J over time</text>",
+    f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+    f'width="{width}" height="{height}" font-family="sans-serif" font-size="11">',
+    f'<rect width="{width}" height="{height}" fill="white"/>',
+    f'<text x="{_MARGIN}" y="18" font-size="13">'
+    f"{html.escape(rows[0].sequence)}: J over time</text>",
   ]
   for level in (0.0, 0.5, 1.0):
     y = _MARGIN + _HEIGHT * (1 - level)
     parts.append(
-        f'<line x1="{_MARGIN}" x2="{_MARGIN + _WIDTH}" y1="{y}" y2="{y}" '
-        f'stroke="#dde3ea"/><text x="{_MARGIN - 6}" y="{y + 4}" text-anchor="end">'
-        f"{level:.1f}</text>")
+      f'<line x1="{_MARGIN}" x2="{_MARGIN + _WIDTH}" y1="{y}" y2="{y}" '
+      f'stroke="#dde3ea"/><text x="{_MARGIN - 6}" y="{y + 4}" text-anchor="end">'
+      f"{level:.1f}</text>"
+    )
   names = sorted({name for row in rows for name in row.frames})
   position = {
-      name: _MARGIN + _WIDTH * t / max(1, len(names) - 1)
-      for t, name in enumerate(names)
+    name: _MARGIN + _WIDTH * t / max(1, len(names) - 1) for t, name in enumerate(names)
   }
   step = max(1, (len(names) - 1) // 4)
   for name in names[::step]:
     parts.append(
-        f'<text x="{position[name]}" y="{_MARGIN + _HEIGHT + 18}" '
-        f'text-anchor="middle">{html.escape(name)}</text>')
+      f'<text x="{position[name]}" y="{_MARGIN + _HEIGHT + 18}" '
+      f'text-anchor="middle">{html.escape(name)}</text>'
+    )
   for number, row in enumerate(rows):
     parts += [_line(row, position), _legend(row, number)]
   return "\n".join([*parts, "</svg>\n"])
 
 
 def report_html(
-    result: Result,
-    sequences: Iterable[MaskFiles],
-    *,
-    predictions: str,
-    root: Path,
-    match_first: bool = False,
+  result: Result,
+  sequences: Iterable[MaskFiles],
+  *,
+  predictions: str,
+  root: Path,
+  match_first: bool = False,
 ) -> str:
   """A page that needs no other file.
 
@@ -90,17 +91,18 @@ def report_html(
     rows.setdefault(row.sequence, []).append(row)
   worst = sorted(rows, key=lambda name: _mean_j(rows[name]))[:MAX_PICTURED]
   parts = [
-      "<!doctype html><html lang='en'><meta charset='utf-8'>",
-      f"<title>{result.protocol}</title><style>{_STYLE}</style>",
-      f"<h1>{html.escape(predictions)} on {result.protocol}</h1>",
-      f"<p>Scored: {html.escape(result.rule)}. All numbers in percent.</p>",
-      _table(list(result.summary), [[_percent(v) for v in result.summary.values()]]),
-      "<h2>All rows</h2>",
-      _all_rows(result.rows),
+    "<!doctype html><html lang='en'><meta charset='utf-8'>",
+    f"<title>{result.protocol}</title><style>{_STYLE}</style>",
+    f"<h1>{html.escape(predictions)} on {result.protocol}</h1>",
+    f"<p>Scored: {html.escape(result.rule)}. All numbers in percent.</p>",
+    _table(list(result.summary), [[_percent(v) for v in result.summary.values()]]),
+    "<h2>All rows</h2>",
+    _all_rows(result.rows),
   ]
   if len(rows) > MAX_PICTURED:
     parts.append(
-        f"<p>Pictures below: the {MAX_PICTURED} sequences with the lowest J.</p>")
+      f"<p>Pictures below: the {MAX_PICTURED} sequences with the lowest J.</p>"
+    )
   for files in sequences:
     if files.name in worst:
       parts.append(f"<h2>{html.escape(files.name)}</h2>")
@@ -111,7 +113,7 @@ def report_html(
 
 
 def _predictions(
-    files: MaskFiles, rows: Sequence[Row], match_first: bool
+  files: MaskFiles, rows: Sequence[Row], match_first: bool
 ) -> Callable[[int], UInt8[np.ndarray, "h w"]]:
   """Reads the prediction of a frame, with the ids of the objects it stands for."""
   if match_first:
@@ -126,10 +128,10 @@ def _predictions(
 
 
 def _extremes(
-    rows: Sequence[Row],
-    files: MaskFiles,
-    root: Path,
-    prediction: Callable[[int], UInt8[np.ndarray, "h w"]],
+  rows: Sequence[Row],
+  files: MaskFiles,
+  root: Path,
+  prediction: Callable[[int], UInt8[np.ndarray, "h w"]],
 ) -> list[str]:
   """Figures of the worst and of the best frame of a sequence."""
   scores: dict[str, list[float]] = {}
@@ -148,16 +150,19 @@ def _extremes(
       truth, predicted = np.minimum(truth, 1), np.minimum(predicted, 1)
     frame = _frame(root, files, t, truth.shape)
     picture = viz.side_by_side(
-        [viz.overlay(frame, predicted), viz.overlay(frame, truth)],
-        captions=["prediction", "truth"], cell_width=_CELL_WIDTH)
+      [viz.overlay(frame, predicted), viz.overlay(frame, truth)],
+      captions=["prediction", "truth"],
+      cell_width=_CELL_WIDTH,
+    )
     figures.append(
-        f"<figure><img alt='' src='{_data_url(picture)}'><figcaption>{title}: frame "
-        f"{html.escape(name)}, J&amp;F {_percent(means[name])}</figcaption></figure>")
+      f"<figure><img alt='' src='{_data_url(picture)}'><figcaption>{title}: frame "
+      f"{html.escape(name)}, J&amp;F {_percent(means[name])}</figcaption></figure>"
+    )
   return figures
 
 
 def _frame(
-    root: Path, files: MaskFiles, t: int, shape: tuple[int, ...]
+  root: Path, files: MaskFiles, t: int, shape: tuple[int, ...]
 ) -> UInt8[np.ndarray, "h w 3"]:
   """The picture that a mask belongs to; grey where the data set has none."""
   parts = files.truth[t].relative_to(root).parts[1:]
@@ -171,12 +176,14 @@ def _frame(
 
 def _line(row: Row, position: Mapping[str, float]) -> str:
   points = " ".join(
-      f"{position[name]:.1f},{_MARGIN + _HEIGHT * (1 - j):.1f}"
-      for name, j in zip(row.frames, row.region))
+    f"{position[name]:.1f},{_MARGIN + _HEIGHT * (1 - j):.1f}"
+    for name, j in zip(row.frames, row.region)
+  )
   return (
-      f'<polyline fill="none" stroke="{_color(row)}" stroke-width="1.8" '
-      f'stroke-linejoin="round" points="{points}">'
-      f"<title>{html.escape(row.name)}: J {_percent(row.j.mean)}</title></polyline>")
+    f'<polyline fill="none" stroke="{_color(row)}" stroke-width="1.8" '
+    f'stroke-linejoin="round" points="{points}">'
+    f"<title>{html.escape(row.name)}: J {_percent(row.j.mean)}</title></polyline>"
+  )
 
 
 def _legend(row: Row, number: int) -> str:
@@ -187,8 +194,9 @@ def _legend(row: Row, number: int) -> str:
   who = "all objects" if row.object_id is None else f"object {row.object_id}"
   text = html.escape(" ".join(filter(None, (who, row.category))))
   return (
-      f'<rect x="{x}" y="{y - 7}" width="14" height="4" fill="{_color(row)}"/>'
-      f'<text x="{x + 19}" y="{y}">{text}: {_percent(row.j.mean)}</text>')
+    f'<rect x="{x}" y="{y - 7}" width="14" height="4" fill="{_color(row)}"/>'
+    f'<text x="{x + 19}" y="{y}">{text}: {_percent(row.j.mean)}</text>'
+  )
 
 
 def _color(row: Row) -> str:
@@ -211,8 +219,9 @@ def _all_rows(rows: Sequence[Row]) -> str:
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
   head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
   body = "".join(
-      f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
-      for row in rows)
+    f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
+    for row in rows
+  )
   return f"<table><tr>{head}</tr>{body}</table>"
 
 

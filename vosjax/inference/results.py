@@ -14,7 +14,14 @@ from jaxtyping import Float
 from vosjax import metrics
 
 CSV_COLUMNS = (
-    "J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
+  "J&F-Mean",
+  "J-Mean",
+  "J-Recall",
+  "J-Decay",
+  "F-Mean",
+  "F-Recall",
+  "F-Decay",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,18 +109,21 @@ class Result:
     """One line for each row: the toolkit's `Sequence,J-Mean,F-Mean`."""
     lines = ["Sequence,J-Mean,F-Mean"]
     lines += [
-        f"{row.name},{_decimal(row.j.mean)},{_decimal(row.f.mean)}" for row in self.rows
+      f"{row.name},{_decimal(row.j.mean)},{_decimal(row.f.mean)}" for row in self.rows
     ]
     return "\n".join(lines) + "\n"
 
   def to_json(self) -> str:
     """Everything, full precision, values of single frames included; NaN is null."""
-    return json.dumps({
+    return json.dumps(
+      {
         "protocol": self.protocol,
         "rule": self.rule,
         "summary": {name: _number(value) for name, value in self.summary.items()},
         "rows": [_row_record(row) for row in self.rows],
-    }, indent=1)
+      },
+      indent=1,
+    )
 
   def table(self) -> str:
     """The numbers in percent, aligned for reading in a terminal."""
@@ -153,15 +163,15 @@ def _number(value: float) -> float | None:
 
 def _row_record(row: Row) -> dict[str, Any]:
   return {
-      "name": row.name,
-      "sequence": row.sequence,
-      "object_id": row.object_id,
-      "predicted_id": row.predicted_id,
-      "category": row.category,
-      "J": {name: _number(value) for name, value in row.j._asdict().items()},
-      "F": {name: _number(value) for name, value in row.f._asdict().items()},
-      "T": _number(row.stability),
-      "frames": list(row.frames),
-      "J_per_frame": [_number(value) for value in row.region],
-      "F_per_frame": [_number(value) for value in row.contour],
+    "name": row.name,
+    "sequence": row.sequence,
+    "object_id": row.object_id,
+    "predicted_id": row.predicted_id,
+    "category": row.category,
+    "J": {name: _number(value) for name, value in row.j._asdict().items()},
+    "F": {name: _number(value) for name, value in row.f._asdict().items()},
+    "T": _number(row.stability),
+    "frames": list(row.frames),
+    "J_per_frame": [_number(value) for value in row.region],
+    "F_per_frame": [_number(value) for value in row.contour],
   }

@@ -33,8 +33,9 @@ class Video:
   def __post_init__(self):
     if self.prediction.shape != self.truth.shape:
       raise ValueError(
-          f"{self.name}: the prediction is {list(self.prediction.shape)} and the truth "
-          f"{list(self.truth.shape)} (frames, rows, columns): they must be equal.")
+        f"{self.name}: the prediction is {list(self.prediction.shape)} and the truth "
+        f"{list(self.truth.shape)} (frames, rows, columns): they must be equal."
+      )
     if not self.frames:
       names = tuple(f"{t:05d}" for t in range(len(self.truth)))
       object.__setattr__(self, "frames", names)
@@ -74,16 +75,15 @@ class Protocol:
       return [f"{video.name}: the annotation shows no object that {self.name} scores."]
     limit = self.max_id or num_objects
     return [
-        f"{video.name}/{name}.png: holds object id {labels.max()}, but {self.name} "
-        f"allows ids up to {limit} here."
-        for name, labels in zip(
-            video.frames[self.scored], video.prediction[self.scored])
-        if labels.max() > limit
+      f"{video.name}/{name}.png: holds object id {labels.max()}, but {self.name} "
+      f"allows ids up to {limit} here."
+      for name, labels in zip(video.frames[self.scored], video.prediction[self.scored])
+      if labels.max() > limit
     ]
 
 
 def split_void(
-    truth: Integer[np.ndarray, "t h w"],
+  truth: Integer[np.ndarray, "t h w"],
 ) -> tuple[Integer[np.ndarray, "t h w"], Bool[np.ndarray, "t h w"]]:
   """Object ids with void set to 0, and where void is; the ids are read-only."""
   void = truth == VOID
@@ -91,33 +91,47 @@ def split_void(
 
 
 def merged_row(
-    video: Video,
-    truth: Bool[np.ndarray, "t h w"],
-    void: Bool[np.ndarray, "t h w"] | None,
-    scored: slice,
+  video: Video,
+  truth: Bool[np.ndarray, "t h w"],
+  void: Bool[np.ndarray, "t h w"] | None,
+  scored: slice,
 ) -> Row:
   """The row of all objects merged, over the `scored` frames."""
   scores = metrics.score_labels(
-      (video.prediction[scored] > 0).view(np.uint8), truth[scored].view(np.uint8), [1],
-      None if void is None else void[scored])
+    (video.prediction[scored] > 0).view(np.uint8),
+    truth[scored].view(np.uint8),
+    [1],
+    None if void is None else void[scored],
+  )
   return Row(
-      video.name, video.name, video.frames[scored],
-      scores.region[0], scores.contour[0])
+    video.name, video.name, video.frames[scored], scores.region[0], scores.contour[0]
+  )
 
 
 def object_rows(
-    video: Video,
-    truth: Integer[np.ndarray, "t h w"],
-    ids: Collection[int],
-    scored: slice,
-    void: Bool[np.ndarray, "t h w"] | None = None,
+  video: Video,
+  truth: Integer[np.ndarray, "t h w"],
+  ids: Collection[int],
+  scored: slice,
+  void: Bool[np.ndarray, "t h w"] | None = None,
 ) -> list[Row]:
   """One row for each object, compared with the predicted object of the same id."""
   scores = metrics.score_labels(
-      video.prediction[scored], truth[scored], list(ids),
-      None if void is None else void[scored])
+    video.prediction[scored],
+    truth[scored],
+    list(ids),
+    None if void is None else void[scored],
+  )
   return [
-      Row(f"{video.name}_{i}", video.name, video.frames[scored], region, contour,
-          i, i, video.categories.get(i))
-      for i, region, contour in zip(ids, scores.region, scores.contour)
+    Row(
+      f"{video.name}_{i}",
+      video.name,
+      video.frames[scored],
+      region,
+      contour,
+      i,
+      i,
+      video.categories.get(i),
+    )
+    for i, region, contour in zip(ids, scores.region, scores.contour)
   ]

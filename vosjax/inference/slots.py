@@ -54,18 +54,18 @@ class Slots:
     known = sorted(set(ids) & set(self._slot_of))
     if known:
       raise ValueError(
-          f"{caller}(): objects {known} are tracked already (tracking "
-          f"{list(self.ids)}). Give labels of new objects only, or remove() the old "
-          "ones first."
+        f"{caller}(): objects {known} are tracked already (tracking "
+        f"{list(self.ids)}). Give labels of new objects only, or remove() the old "
+        "ones first."
       )
 
   def refuse_excess(self, ids: Sequence[int], caller: str) -> None:
     """Raises ValueError if too few slots are free."""
     if len(ids) > self.num_free:
       raise ValueError(
-          f"{caller}(): {len(ids)} new objects {list(ids)} but {self.num_free} of "
-          f"{self.capacity} slots are free (tracking {list(self.ids)}). "
-          "Raise max_objects or remove() an object first."
+        f"{caller}(): {len(ids)} new objects {list(ids)} but {self.num_free} of "
+        f"{self.capacity} slots are free (tracking {list(self.ids)}). "
+        "Raise max_objects or remove() an object first."
       )
 
   def add(self, ids: Sequence[int], caller: str = "add") -> tuple[int, ...]:
@@ -85,7 +85,7 @@ class Slots:
     return tuple(self._slot_of[i] for i in ids)
 
   def place(
-      self, labels: Int[np.ndarray, "h w"], ids: Sequence[int]
+    self, labels: Int[np.ndarray, "h w"], ids: Sequence[int]
   ) -> tuple[Int[np.ndarray, "1 h w"], Bool[np.ndarray, "1 s"]]:
     """Labels in terms of slots (0 = none, i = slot i - 1), and the slots of `ids`."""
     slots = [self._slot_of[i] for i in ids]
@@ -98,7 +98,7 @@ class Slots:
     """Frees the slot of an id and returns it."""
     if object_id not in self._slot_of:
       raise ValueError(
-          f"remove(): object {object_id} is not tracked (tracking {list(self.ids)})."
+        f"remove(): object {object_id} is not tracked (tracking {list(self.ids)})."
       )
     return self._slot_of.pop(object_id)
 

@@ -108,8 +108,8 @@ class _Cursor:
       self._frame = next(self._frames, None)
       if self._frame is None:
         raise ValueError(
-            f"{self._video.path}: ends before frame {at}, though it announces "
-            f"{len(self._video)}. Write it anew, or give a folder of its frames."
+          f"{self._video.path}: ends before frame {at}, though it announces "
+          f"{len(self._video)}. Write it anew, or give a folder of its frames."
         )
     self._at = at
     return self._frame
@@ -129,9 +129,7 @@ def open_video(path: pathlib.Path) -> VideoFrames:
   return _open_file(path)
 
 
-def open_masks(
-    path: pathlib.Path, video: VideoFrames
-) -> Mapping[str, pathlib.Path]:
+def open_masks(path: pathlib.Path, video: VideoFrames) -> Mapping[str, pathlib.Path]:
   """Mask files by frame name: one file is the first frame's, a folder names frames.
 
   Raises:
@@ -142,8 +140,8 @@ def open_masks(
     stray = sorted(set(masks) - set(video.names))
     if stray:
       raise ValueError(
-          f"{masks[stray[0]]}: no frame is named {stray[0]!r}; masks are named after "
-          f"frames ({video.names[0]} to {video.names[-1]})."
+        f"{masks[stray[0]]}: no frame is named {stray[0]!r}; masks are named after "
+        f"frames ({video.names[0]} to {video.names[-1]})."
       )
   elif path.exists():
     masks = {video.names[0]: path}
@@ -155,7 +153,7 @@ def open_masks(
 
 
 def read_first_labels(
-    masks: Mapping[str, pathlib.Path], video: VideoFrames
+  masks: Mapping[str, pathlib.Path], video: VideoFrames
 ) -> tuple[int, UInt8[np.ndarray, "h w"]]:
   """Index of the first frame that shows an object, and its labels.
 
@@ -170,13 +168,13 @@ def read_first_labels(
   first = next(iter(masks.values()))
   where = first if len(masks) == 1 else first.parent
   raise ValueError(
-      f"{where}: the mask holds no object, only background (0) and void (255). Paint "
-      "each object of the first frame with an id from 1 to 254."
+    f"{where}: the mask holds no object, only background (0) and void (255). Paint "
+    "each object of the first frame with an id from 1 to 254."
   )
 
 
 def read_new_labels(
-    path: pathlib.Path, tracked: tuple[int, ...]
+  path: pathlib.Path, tracked: tuple[int, ...]
 ) -> UInt8[np.ndarray, "h w"]:
   """Labels of a mask file without void and objects that are tracked already."""
   labels = images.read_labels(path)
@@ -198,8 +196,8 @@ def _open_file(path) -> VideoFile:
     import av
   except ImportError as error:
     raise ValueError(
-        f"{path}: video files need PyAV. Run `pip install vosjax[video]`, or give a "
-        "folder of frames."
+      f"{path}: video files need PyAV. Run `pip install vosjax[video]`, or give a "
+      "folder of frames."
     ) from error
   try:
     with av.open(str(path)) as container:
@@ -213,8 +211,9 @@ def _open_file(path) -> VideoFile:
       for packet in container.demux(stream):
         if packet.is_corrupt:
           raise ValueError(
-              f"{path}: is cut off or damaged. Copy or export the "
-              "file again, or give a folder of its frames.")
+            f"{path}: is cut off or damaged. Copy or export the "
+            "file again, or give a folder of its frames."
+          )
         for frame in packet.decode():
           size = size or _upright(frame).shape[:2]
           count += 1
@@ -228,9 +227,13 @@ def _open_file(path) -> VideoFile:
 
 def _pictures(path, what) -> tuple[pathlib.Path, ...]:
   files = sorted(
-      (file for file in path.iterdir()
-       if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")),
-      key=lambda file: (folders.by_number(file.stem), file.suffix))  # fmt: skip
+    (
+      file
+      for file in path.iterdir()
+      if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+    ),
+    key=lambda file: (folders.by_number(file.stem), file.suffix),
+  )
   if not files:
     raise ValueError(f"{path}: holds no {what} ({', '.join(IMAGE_SUFFIXES)}).")
   for file, follower in zip(files, files[1:]):
@@ -248,16 +251,16 @@ def _check_no_gap(files):
   for index in np.flatnonzero(steps != steps.min()) if len(steps) else ():
     lost = str(numbers[index] + steps.min()).zfill(len(files[index].stem))
     raise ValueError(
-        f"{files[index].parent}: frame {lost} is missing between {files[index].name} "
-        f"and {files[index + 1].name}. Put it back, or number the frames anew."
+      f"{files[index].parent}: frame {lost} is missing between {files[index].name} "
+      f"and {files[index + 1].name}. Put it back, or number the frames anew."
     )
 
 
 def _check_size(size, expected, what):
   if tuple(size) != tuple(expected):
     raise ValueError(
-        f"{what} is {size[1]}x{size[0]}, but the video's first frame is "
-        f"{expected[1]}x{expected[0]}."
+      f"{what} is {size[1]}x{size[0]}, but the video's first frame is "
+      f"{expected[1]}x{expected[0]}."
     )
 
 

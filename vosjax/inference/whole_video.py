@@ -14,13 +14,13 @@ from vosjax.types import AnyArray, Variables
 
 
 def segment(
-    model: nn.Module,
-    variables: Variables,
-    frames: Sequence[UInt8[AnyArray, "h w 3"]] | Any,
-    *,
-    policy: references.Policy | str,
-    num_references: references.Count,
-    seed: int,
+  model: nn.Module,
+  variables: Variables,
+  frames: Sequence[UInt8[AnyArray, "h w 3"]] | Any,
+  *,
+  policy: references.Policy | str,
+  num_references: references.Count,
+  seed: int,
 ) -> Iterator[FrameResult]:
   """Segments every frame with references that `references.choose` names.
 
@@ -48,9 +48,7 @@ def segment(
   state = None
   active = np.ones((1, model.readout.num_slots), bool)
   for t in range(len(frames)):
-    wanted = references.choose(
-        policy, num_references, len(frames), t, seed=seed
-    )
+    wanted = references.choose(policy, num_references, len(frames), t, seed=seed)
     missing = sorted({t, *wanted} - {*features, *places})
     known = {*missing, *features, *places}
     coming = (i for i in range(t + 1, len(frames)) if i not in known)
@@ -73,7 +71,7 @@ def segment(
       places[place] = i
       state = programs.remember(model, variables, state, features[i], np.int32(place))
     state, labels, probs, present = programs.advance(
-        model, size, "fine", variables, state, features[t], active
+      model, size, "fine", variables, state, features[t], active
     )
     present = np.asarray(present)[0]
     yield FrameResult.of(pictures.pop(t), labels, probs, present, (1,), (0,))
@@ -83,7 +81,7 @@ def segment(
 def _free_place(places, wanted):
   """A place whose frame is not wanted, or stands in another place too."""
   return next(
-      place
-      for place, frame in enumerate(places)
-      if frame not in wanted or frame in places[:place]
+    place
+    for place, frame in enumerate(places)
+    if frame not in wanted or frame in places[:place]
   )

@@ -17,7 +17,7 @@ _STOP_WEIGHT = 0.5
 
 
 def soft_iou_loss(
-    probs: Float[AnyArray, "*batch h w"], truth: Float[AnyArray, "*batch h w"]
+  probs: Float[AnyArray, "*batch h w"], truth: Float[AnyArray, "*batch h w"]
 ) -> Float[Array, "*batch"]:
   """1 - soft IoU of each mask."""
   inner = (probs * truth).sum((-2, -1))
@@ -26,7 +26,7 @@ def soft_iou_loss(
 
 
 def soft_iou_cost(
-    probs: Float[AnyArray, "b t h w"], truth: Float[AnyArray, "b g h w"]
+  probs: Float[AnyArray, "b t h w"], truth: Float[AnyArray, "b g h w"]
 ) -> Float[Array, "b g t"]:
   """`soft_iou_loss` of every pair of an object and a prediction."""
   inner, union = _overlaps(probs, truth)
@@ -40,7 +40,7 @@ def _overlaps(probs, truth):
 
 
 def mean_over(
-    values: Float[AnyArray, "*any"], valid: Bool[AnyArray, "*any"]
+  values: Float[AnyArray, "*any"], valid: Bool[AnyArray, "*any"]
 ) -> Float[Array, ""]:
   """Mean over valid entries of the whole batch; over all where none is valid."""
   valid = jnp.where(valid.any(), valid, True)
@@ -48,7 +48,7 @@ def mean_over(
 
 
 def class_loss(
-    logits: Float[AnyArray, "*batch k"], classes: Int[AnyArray, "*batch"]
+  logits: Float[AnyArray, "*batch k"], classes: Int[AnyArray, "*batch"]
 ) -> Float[Array, "*batch"]:
   """Cross-entropy of each object's class."""
   log_probs = jax.nn.log_softmax(logits)
@@ -56,7 +56,7 @@ def class_loss(
 
 
 def stop_loss(
-    logits: Float[AnyArray, "*batch"], is_object: Bool[AnyArray, "*batch"]
+  logits: Float[AnyArray, "*batch"], is_object: Bool[AnyArray, "*batch"]
 ) -> Float[Array, "*batch"]:
   """Half the binary cross-entropy of "here is an object" (RSIS)."""
   signed = jnp.where(is_object, logits, -logits)
@@ -64,14 +64,14 @@ def stop_loss(
 
 
 def box_loss(
-    boxes: Float[AnyArray, "*batch 4"], truth: Float[AnyArray, "*batch 4"]
+  boxes: Float[AnyArray, "*batch 4"], truth: Float[AnyArray, "*batch 4"]
 ) -> Float[Array, "*batch"]:
   """Mean squared error of each box's four fractions; our reading of RSIS's slides."""
   return jnp.square(boxes - truth).mean(-1)
 
 
 def relaxed_iou(
-    probs: Float[AnyArray, "b t h w"], truth: Float[AnyArray, "b g h w"]
+  probs: Float[AnyArray, "b t h w"], truth: Float[AnyArray, "b g h w"]
 ) -> Float[Array, "b g t"]:
   """Relaxed IoU of every pair (RIS); 0 where both masks are empty.
 
@@ -83,13 +83,13 @@ def relaxed_iou(
 
 
 def ris_loss(
-    probs: Float[AnyArray, "b t h w"],
-    scores: Float[AnyArray, "b t"],
-    truth: Float[AnyArray, "b g h w"],
-    valid: Bool[AnyArray, "b g"],
-    *,
-    score_weight: float = 1.0,
-    extra: int | None = None,
+  probs: Float[AnyArray, "b t h w"],
+  scores: Float[AnyArray, "b t"],
+  truth: Float[AnyArray, "b g h w"],
+  valid: Bool[AnyArray, "b g"],
+  *,
+  score_weight: float = 1.0,
+  extra: int | None = None,
 ) -> Float[Array, " b"]:
   """Loss of each image: matched IoU, and scores that say where objects end.
 

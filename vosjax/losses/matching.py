@@ -17,7 +17,7 @@ def valid_slots(valid: Bool[AnyArray, "b g"], t: int) -> Bool[Array, "b t"]:
 
 
 def mask_padding(
-    cost: Float[AnyArray, "b g t"], valid: Bool[AnyArray, "b g"]
+  cost: Float[AnyArray, "b g t"], valid: Bool[AnyArray, "b g"]
 ) -> Float[Array, "b g t"]:
   """Sets a cost of 10 on pairs that padding has a part in.
 
@@ -48,9 +48,7 @@ def match(cost: Float[AnyArray, "b g t"]) -> Int[Array, "b t"]:
   return jax.lax.map(solve, jax.lax.stop_gradient(jnp.asarray(cost)))
 
 
-def reorder(
-    truth: AnyArray, matched: Int[AnyArray, "b t"]
-) -> Array:
+def reorder(truth: AnyArray, matched: Int[AnyArray, "b t"]) -> Array:
   """What each prediction is compared with; zeros for those that stand for nothing.
 
   Args:

@@ -8,16 +8,16 @@ from vosjax.types import AnyArray
 
 
 def binary_nll(
-    logits: Float[Array, "*any"], truth: Bool[Array, "*any"]
+  logits: Float[Array, "*any"], truth: Bool[Array, "*any"]
 ) -> Float[Array, "*any"]:
   """Negative log-likelihood of each pixel, object against background."""
   return -jax.nn.log_sigmoid(jnp.where(truth, logits, -logits))
 
 
 def binary_iou(
-    prediction: Bool[Array, "*batch h w"],
-    truth: Bool[Array, "*batch h w"],
-    valid: Bool[Array, "*batch h w"],
+  prediction: Bool[Array, "*batch h w"],
+  truth: Bool[Array, "*batch h w"],
+  valid: Bool[Array, "*batch h w"],
 ) -> Float[Array, "*batch"]:
   """Intersection over union of each mask; 1 where both are empty.
 
@@ -30,10 +30,10 @@ def binary_iou(
 
 
 def scaled_bce(
-    probs: Float[AnyArray, "*any"],
-    truth: Bool[AnyArray, "*any"],
-    *,
-    min_positives: int = 1,
+  probs: Float[AnyArray, "*any"],
+  truth: Bool[AnyArray, "*any"],
+  *,
+  min_positives: int = 1,
 ) -> Float[Array, ""]:
   """Mean binary cross-entropy over the share of positive pixels in the batch.
 
@@ -52,7 +52,7 @@ def scaled_bce(
 
 
 def balanced_bce(
-    probs: Float[AnyArray, "*any"], truth: Bool[AnyArray, "*any"]
+  probs: Float[AnyArray, "*any"], truth: Bool[AnyArray, "*any"]
 ) -> Float[Array, ""]:
   """Mean binary cross-entropy in which the rarer class weighs more.
 
@@ -65,7 +65,7 @@ def balanced_bce(
 
 
 def mean_absolute_error(
-    probs: Float[AnyArray, "*any"], truth: Bool[AnyArray, "*any"]
+  probs: Float[AnyArray, "*any"], truth: Bool[AnyArray, "*any"]
 ) -> Float[Array, ""]:
   """Mean distance of probabilities from the truth."""
   return jnp.abs(probs - truth).mean()

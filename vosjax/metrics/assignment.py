@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float, Int
 
 
 def match_proposals(
-    scores: Float[np.ndarray, "m o"],
+  scores: Float[np.ndarray, "m o"],
 ) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " k"]]:
   """The pairing of proposals and objects with the largest total score.
 
@@ -24,7 +24,7 @@ def match_proposals(
 
 
 def pairwise_region(
-    proposals: Bool[np.ndarray, "m h w"], objects: Bool[np.ndarray, "o h w"]
+  proposals: Bool[np.ndarray, "m h w"], objects: Bool[np.ndarray, "o h w"]
 ) -> Float[np.ndarray, "m o"]:
   """J of every proposal with every object in one frame; proposals may overlap."""
   left = proposals.reshape(len(proposals), -1).astype(np.float32)

@@ -10,11 +10,11 @@ from vosjax.metrics.region import Mask, check_masks
 
 
 def contour_accuracy(
-    prediction: Mask,
-    truth: Mask,
-    void: Mask | None = None,
-    *,
-    tolerance: float | int = 0.008,
+  prediction: Mask,
+  truth: Mask,
+  void: Mask | None = None,
+  *,
+  tolerance: float | int = 0.008,
 ) -> float:
   """Contour accuracy F: how well two mask outlines agree.
 
@@ -41,8 +41,7 @@ def contour_accuracy(
   """
   prediction, truth = check_masks(prediction, truth, void)
   radius = matching_radius(truth.shape, tolerance)
-  pair, width = bits.crop(
-      bits.pack([prediction, truth]), truth.shape[1], margin=radius)
+  pair, width = bits.crop(bits.pack([prediction, truth]), truth.shape[1], margin=radius)
   return edges_f(bits.boundaries(pair, width), radius)
 
 
@@ -56,8 +55,9 @@ def matching_radius(shape: tuple[int, ...], tolerance: float | int = 0.008) -> i
   """Matching distance in pixels for images of a shape (h, w)."""
   if tolerance <= 0 or (tolerance > 1 and tolerance % 1):
     raise ValueError(
-        f"tolerance is {tolerance}; give a fraction of the image diagonal above 0 "
-        "and below 1, or whole pixels.")
+      f"tolerance is {tolerance}; give a fraction of the image diagonal above 0 "
+      "and below 1, or whole pixels."
+    )
   if tolerance >= 1:
     return int(tolerance)
   return math.ceil(tolerance * float(np.linalg.norm(shape)))
@@ -73,7 +73,7 @@ def edges_f(edges: bits.Packed, radius: int) -> float:
 
 
 def f_from_counts(
-    predicted: int, annotated: int, predicted_matched: int, annotated_matched: int
+  predicted: int, annotated: int, predicted_matched: int, annotated_matched: int
 ) -> float:
   """F from the numbers of outline pixels and of those that are matched."""
   if not (predicted and annotated):

@@ -86,8 +86,9 @@ class _Cracks:
 
   def is_hole(self, midpoints: list[int]) -> bool:
     """Whether the loop lies inside of an odd number of others."""
-    row, column = divmod(min(m for m in midpoints if not m // self.stride % 2),
-                         self.stride)
+    row, column = divmod(
+      min(m for m in midpoints if not m // self.stride % 2), self.stride
+    )
     # Left of a loop's first crack in a row, only other loops have been crossed.
     return bool(self._mask[row // 2, column // 2])
 
@@ -128,7 +129,7 @@ def _pieces(cracks: _Cracks) -> tuple[list[int], list[_Piece]]:
 
 
 def _loops(
-    junctions: list[int], pieces: list[_Piece], stride: int
+  junctions: list[int], pieces: list[_Piece], stride: int
 ) -> list[tuple[int, list[int]]]:
   """Closed loops as (anchor, midpoints in the order they are walked)."""
   waiting: dict[int, list[int]] = {junction: [] for junction in junctions}
@@ -189,7 +190,7 @@ def _joined(trail: list[tuple[int, _Piece]]) -> list[int]:
 
 
 def _simplify(
-    points: Float64[np.ndarray, "n 2"], tolerance: float
+  points: Float64[np.ndarray, "n 2"], tolerance: float
 ) -> Float64[np.ndarray, "m 2"]:
   """Drops points close to the one before, then runs Douglas-Peucker."""
   if len(points) < 3:
@@ -212,7 +213,7 @@ def _apart(points, squared: float) -> list[int]:
 
 
 def _douglas_peucker(
-    points: Float64[np.ndarray, "n 2"], squared: float
+  points: Float64[np.ndarray, "n 2"], squared: float
 ) -> Int[np.ndarray, " m"]:
   """Indices of the points that are kept; all segments of a level are split at once."""
   kept = np.array([0, len(points) - 1])
@@ -224,7 +225,7 @@ def _douglas_peucker(
     segment = np.repeat(np.arange(len(first)), lengths)
     inside = np.arange(len(segment)) - begins[segment] + first[segment] + 1
     distances = _segment_distances(
-        points[inside], points[first[segment]], points[last[segment]]
+      points[inside], points[first[segment]], points[last[segment]]
     )
     largest = np.maximum.reduceat(distances, begins)
     at_largest = np.where(distances == largest[segment], indices[inside], -1)
@@ -232,8 +233,8 @@ def _douglas_peucker(
     far = largest > squared
     kept = np.concatenate([kept, split[far]])
     first, last = (
-        np.concatenate([first[far], split[far]]),
-        np.concatenate([split[far], last[far]]),
+      np.concatenate([first[far], split[far]]),
+      np.concatenate([split[far], last[far]]),
     )
     some = last - first > 1
     first, last = first[some], last[some]

@@ -37,11 +37,12 @@ def _dice(prediction: Labels, truth: Labels) -> Float[np.ndarray, "m o"]:
   """Of every instance of the prediction with every one of the truth."""
   if prediction.shape != truth.shape:
     raise ValueError(
-        f"prediction is {prediction.shape} and truth is {truth.shape} (rows, columns): "
-        "resize the prediction (nearest neighbour) to the size of the truth.")
+      f"prediction is {prediction.shape} and truth is {truth.shape} (rows, columns): "
+      "resize the prediction (nearest neighbour) to the size of the truth."
+    )
   masks = [
-      (labels.ravel() == _ids(labels)[:, None]).astype(np.float64)
-      for labels in (prediction, truth)
+    (labels.ravel() == _ids(labels)[:, None]).astype(np.float64)
+    for labels in (prediction, truth)
   ]
   common = masks[0] @ masks[1].T
   areas = masks[0].sum(1)[:, None] + masks[1].sum(1)

@@ -27,12 +27,12 @@ class Scores(NamedTuple):
 
 
 def score_labels(
-    prediction: Integer[np.ndarray, "t h w"],
-    truth: Integer[np.ndarray, "t h w"],
-    ids: Sequence[int],
-    void: Bool[np.ndarray, "t h w"] | None = None,
-    *,
-    tolerance: float | int = 0.008,
+  prediction: Integer[np.ndarray, "t h w"],
+  truth: Integer[np.ndarray, "t h w"],
+  ids: Sequence[int],
+  void: Bool[np.ndarray, "t h w"] | None = None,
+  *,
+  tolerance: float | int = 0.008,
 ) -> Scores:
   """J and F of objects that bear the same id in the prediction and in the truth.
 
@@ -62,13 +62,13 @@ def score_labels(
 
 
 def score_proposals(
-    prediction: Integer[np.ndarray, "t h w"],
-    truth: Integer[np.ndarray, "t h w"],
-    num_proposals: int,
-    num_objects: int,
-    void: Bool[np.ndarray, "t h w"] | None = None,
-    *,
-    tolerance: float | int = 0.008,
+  prediction: Integer[np.ndarray, "t h w"],
+  truth: Integer[np.ndarray, "t h w"],
+  num_proposals: int,
+  num_objects: int,
+  void: Bool[np.ndarray, "t h w"] | None = None,
+  *,
+  tolerance: float | int = 0.008,
 ) -> Scores:
   """J and F of every proposal against every object.
 
@@ -105,10 +105,10 @@ def score_proposals(
     for m in np.flatnonzero(counts):  # one by one, to stay in cache
       near[m] = bits.dilate(edges[m : m + 1], radius)[0]
     contour = _f(
-        counts[:split, None],
-        counts[None, split:],
-        _common(edges[:split], near[split:]),
-        _common(near[:split], edges[split:]),
+      counts[:split, None],
+      counts[None, split:],
+      _common(edges[:split], near[split:]),
+      _common(near[:split], edges[split:]),
     )
     region = np.where(union > 0, common / np.maximum(union, 1), 1.0)
     frames.append(Scores(region[..., None], contour[..., None]))
@@ -122,21 +122,24 @@ def _pair_j(pair: bits.Packed) -> float:
 
 
 def _common(
-    left: UInt64[np.ndarray, "m h words"], right: UInt64[np.ndarray, "o h words"]
+  left: UInt64[np.ndarray, "m h words"], right: UInt64[np.ndarray, "o h words"]
 ) -> Integer[np.ndarray, "m o"]:
   """Number of pixels that each mask on the left shares with each on the right."""
   return np.stack([bits.count(left & mask) for mask in right], axis=1)
 
 
 def _f(
-    predicted: Integer[np.ndarray, "m 1"],
-    annotated: Integer[np.ndarray, "1 o"],
-    predicted_matched: Integer[np.ndarray, "m o"],
-    annotated_matched: Integer[np.ndarray, "m o"],
+  predicted: Integer[np.ndarray, "m 1"],
+  annotated: Integer[np.ndarray, "1 o"],
+  predicted_matched: Integer[np.ndarray, "m o"],
+  annotated_matched: Integer[np.ndarray, "m o"],
 ) -> Float[np.ndarray, "m o"]:
   """`boundary.f_from_counts` of all pairs."""
   counts = np.broadcast_arrays(
-      predicted, annotated, predicted_matched, annotated_matched)
-  f = [boundary.f_from_counts(*pair) for pair in
-       np.stack(counts, axis=-1).reshape(-1, 4).tolist()]
+    predicted, annotated, predicted_matched, annotated_matched
+  )
+  f = [
+    boundary.f_from_counts(*pair)
+    for pair in np.stack(counts, axis=-1).reshape(-1, 4).tolist()
+  ]
   return np.array(f).reshape(predicted_matched.shape)

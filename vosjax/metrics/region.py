@@ -10,9 +10,7 @@ from jaxtyping import Bool, Shaped
 Mask = Shaped[Any, "..."]
 
 
-def region_similarity(
-    prediction: Mask, truth: Mask, void: Mask | None = None
-) -> float:
+def region_similarity(prediction: Mask, truth: Mask, void: Mask | None = None) -> float:
   """Region similarity J: intersection over union of two masks.
 
   Args:
@@ -35,22 +33,24 @@ def region_similarity(
 
 
 def check_masks(
-    prediction: Mask, truth: Mask, void: Mask | None
+  prediction: Mask, truth: Mask, void: Mask | None
 ) -> tuple[Bool[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
   """Both masks as booleans without void, or a ValueError naming what differs."""
   prediction = _as_bool("prediction", prediction)
   truth = _as_bool("truth", truth)
   if prediction.shape != truth.shape:
     raise ValueError(
-        f"prediction is {_size(prediction)} and truth is {_size(truth)} pixels: "
-        "resize the prediction (nearest neighbour) to the size of the truth.")
+      f"prediction is {_size(prediction)} and truth is {_size(truth)} pixels: "
+      "resize the prediction (nearest neighbour) to the size of the truth."
+    )
   if void is None:
     return prediction, truth
   scored = ~_as_bool("void", void)
   if scored.shape != truth.shape:
     raise ValueError(
-        f"void is {_size(scored)} and truth is {_size(truth)} pixels: "
-        "take both from the same annotation.")
+      f"void is {_size(scored)} and truth is {_size(truth)} pixels: "
+      "take both from the same annotation."
+    )
   return prediction & scored, truth & scored
 
 
@@ -58,8 +58,9 @@ def _as_bool(name: str, mask: Mask) -> Bool[np.ndarray, "h w"]:
   mask = np.asarray(mask)
   if mask.ndim != 2 or mask.dtype.kind not in "biu":
     raise ValueError(
-        f"{name} is {mask.dtype} {list(mask.shape)}; give one mask [h w] of bool or "
-        "integers. Threshold probabilities first, for example at 0.5.")
+      f"{name} is {mask.dtype} {list(mask.shape)}; give one mask [h w] of bool or "
+      "integers. Threshold probabilities first, for example at 0.5."
+    )
   return mask if mask.dtype == bool else mask != 0
 
 

@@ -79,7 +79,7 @@ def _sectors(dy, dx) -> np.ndarray:
 
 
 def matching_costs(
-    earlier: Descriptors, later: Descriptors
+  earlier: Descriptors, later: Descriptors
 ) -> Float64[np.ndarray, "_ _"]:
   """Half the chi-squared distance of every earlier to every later descriptor.
 
@@ -117,7 +117,7 @@ def _chi_squared(left, right, alone):
     for k in range(lane, 56, 8):
       lane_sum += term(k)
   result = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + (
-      (sums[4] + sums[5]) + (sums[6] + sums[7])
+    (sums[4] + sums[5]) + (sums[6] + sums[7])
   )
   for k in range(56, NUM_BINS):
     result += term(k)

@@ -8,10 +8,10 @@ from jaxtyping import Bool, Float64, Shaped
 from vosjax.metrics.contours import longest_polygon
 from vosjax.metrics.grid_path import cheapest_path
 from vosjax.metrics.shape_context import (
-    Descriptors,
-    matching_costs,
-    resample,
-    shape_contexts,
+  Descriptors,
+  matching_costs,
+  resample,
+  shape_contexts,
 )
 from vosjax.metrics.summary import nan_mean
 
@@ -53,8 +53,8 @@ def stability_series(masks: Shaped[Any, "..."]) -> Float64[np.ndarray, " pairs"]
   masks = np.asarray(masks)
   if masks.ndim != 3 or masks.dtype.kind not in "biu":
     raise ValueError(
-        f"temporal_stability(): masks are {masks.dtype} {list(masks.shape)}; expected "
-        "bool or integers [t h w] of one object."
+      f"temporal_stability(): masks are {masks.dtype} {list(masks.shape)}; expected "
+      "bool or integers [t h w] of one object."
     )
   described = [_describe(mask != 0) for mask in masks]
   pairs = zip(described, described[1:])

@@ -38,15 +38,16 @@ def summarize(values: Float[Any, " t"] | Integer[Any, " t"] | list[float]) -> Su
   values = np.asarray(values, np.float64)
   if values.ndim != 1 or not values.size:
     raise ValueError(
-        f"summarize() takes the values of one sequence, one for each frame, but "
-        f"got an array of shape {list(values.shape)}.")
+      f"summarize() takes the values of one sequence, one for each frame, but "
+      f"got an array of shape {list(values.shape)}."
+    )
   edges = bin_edges(len(values))
   first = values[edges[0] : edges[1] + 1]
   last = values[edges[3] : edges[4] + 1]
   return Summary(
-      mean=nan_mean(values),
-      recall=float(np.mean(values > 0.5)),
-      decay=nan_mean(first) - nan_mean(last),
+    mean=nan_mean(values),
+    recall=float(np.mean(values > 0.5)),
+    decay=nan_mean(first) - nan_mean(last),
   )
 
 

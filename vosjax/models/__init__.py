@@ -14,17 +14,27 @@ from vosjax.models.rvos import RVOS
 from vosjax.models.unroll import Unrolled, decide, unroll
 
 MODELS: dict[str, type[nn.Module]] = {
-    "agame": AGame,
-    "cosnet": COSNet,
-    "ris": RIS,
-    "rsis": RSIS,
-    "rvos": RVOS,
+  "agame": AGame,
+  "cosnet": COSNet,
+  "ris": RIS,
+  "rsis": RSIS,
+  "rvos": RVOS,
 }
 
 __all__ = [
-    "MODELS", "RIS", "RSIS", "RVOS", "AGame", "COSNet", "Unrolled", "build", "decide",
-    "field_names", "fold", "unroll",
-]  # fmt: skip
+  "MODELS",
+  "RIS",
+  "RSIS",
+  "RVOS",
+  "AGame",
+  "COSNet",
+  "Unrolled",
+  "build",
+  "decide",
+  "field_names",
+  "fold",
+  "unroll",
+]
 
 
 def field_names(name: str) -> tuple[str, ...]:
@@ -48,6 +58,6 @@ def build(name: str, **fields: Any) -> nn.Module:
   unknown = sorted(set(fields) - set(field_names(name)))
   if unknown:
     raise ValueError(
-        f"model {name!r} has no field {unknown}; known: {sorted(field_names(name))}."
+      f"model {name!r} has no field {unknown}; known: {sorted(field_names(name))}."
     )
   return MODELS[name](**fields)

@@ -108,15 +108,15 @@ class AGame(nn.Module):
     if not (self.use_appearance or self.use_propagation):
       raise ValueError("agame: use_appearance and use_propagation are both False.")
     self.resnet = resnet.ResNet(
-        self.backbone,
-        self.width,
-        self.output_stride,
-        frozen=self.frozen_stages,
-        remat=self.remat,
-        folded=self.folded,
-        axis_name=self.axis_name,
-        dtype=self.dtype,
-        name="backbone",
+      self.backbone,
+      self.width,
+      self.output_stride,
+      frozen=self.frozen_stages,
+      remat=self.remat,
+      folded=self.folded,
+      axis_name=self.axis_name,
+      dtype=self.dtype,
+      name="backbone",
     )
     num_scores = 0
     he = nn.initializers.he_uniform()
@@ -125,31 +125,31 @@ class AGame(nn.Module):
       # The Gaussians need every bit of the sums over the deep channels.
       self.reduce = Conv(self.features, 1, precision=jax.lax.Precision.HIGHEST)
       self.appearance = AppearanceModel(
-          self.features,
-          self.residual,
-          self.fit_variance,
-          self.update_rate,
-          self.reading,
+        self.features,
+        self.residual,
+        self.fit_variance,
+        self.update_rate,
+        self.reading,
       )
       num_scores = self.appearance.num_components
     if self.use_propagation:
       channels = resnet.stage_channels(self.backbone, self.width)[-1]
       self.propagation = MaskPropagation(
-          channels,
-          self.features,
-          self.dilations,
-          mask_gain=30.0 if self.balanced_init else 1.0,
-          dtype=self.dtype,
-          **init,
-      )
-    self.fusion = Fusion(
-        num_scores,
-        self.features if self.use_propagation else 0,
+        channels,
         self.features,
-        self.fusion_features,
-        score_gain=2 / self.features if self.balanced_init else 1.0,
+        self.dilations,
+        mask_gain=30.0 if self.balanced_init else 1.0,
         dtype=self.dtype,
         **init,
+      )
+    self.fusion = Fusion(
+      num_scores,
+      self.features if self.use_propagation else 0,
+      self.features,
+      self.fusion_features,
+      score_gain=2 / self.features if self.balanced_init else 1.0,
+      dtype=self.dtype,
+      **init,
     )
     self.coarse_head = BinaryHead(1, **init)
     self.refinement = Refinement(self.fusion_features, dtype=self.dtype, **init)
@@ -176,15 +176,15 @@ class AGame(nn.Module):
     return self.segment(state, features, active)[1]
 
   def encode(
-      self, frames: Frames, *, steps: int = 1, train: bool = False
+    self, frames: Frames, *, steps: int = 1, train: bool = False
   ) -> AGameFeatures:
     """Backbone and every layer before objects part; see VosModel.encode."""
     h, w = frames.shape[1:3]
     if h % self.output_stride or w % self.output_stride:
       raise ValueError(
-          f"encode(): frames are {h}x{w}; both sides must be multiples of "
-          f"{self.output_stride}. Pad them with model.framing((h, w)) or use "
-          "vosjax.VideoSegmenter."
+        f"encode(): frames are {h}x{w}; both sides must be multiples of "
+        f"{self.output_stride}. Pad them with model.framing((h, w)) or use "
+        "vosjax.VideoSegmenter."
       )
     stages = self.resnet(resnet.normalise(frames), train=train, steps=steps)
     deep = stages.stage4
@@ -202,23 +202,21 @@ class AGame(nn.Module):
     """Fits the appearance model to the reference frame and remembers it."""
     if masks is None:
       raise ValueError(
-          "init_state(): A-GAME is one-shot and needs the reference frame's masks."
+        "init_state(): A-GAME is one-shot and needs the reference frame's masks."
       )
     masks = self._pool(masks, features)
     return AGameState(
-        self.appearance.fit(features.appearance, masks)
-        if self.use_appearance
-        else None,
-        self.propagation.init_state(features.deep, masks)
-        if self.use_propagation
-        else None,
+      self.appearance.fit(features.appearance, masks) if self.use_appearance else None,
+      self.propagation.init_state(features.deep, masks)
+      if self.use_propagation
+      else None,
     )
 
   def segment(
-      self,
-      state: AGameState,
-      features: AGameFeatures,
-      active: Active,
+    self,
+    state: AGameState,
+    features: AGameFeatures,
+    active: Active,
   ) -> tuple[AGameState, Prediction]:
     """Scores, propagation, fusion and refinement of every object."""
     b, o = active.shape
@@ -238,14 +236,12 @@ class AGame(nn.Module):
     return state, Prediction(logits.reshape(b, o, *logits.shape[1:]), aux)
 
   def update(
-      self, state: AGameState, features: AGameFeatures, probs: Masks
+    self, state: AGameState, features: AGameFeatures, probs: Masks
   ) -> AGameState:
     """Takes the frame's masks into the Gaussians and as the last mask."""
     masks = self._pool(probs, features)
     if self.use_appearance:
-      appearance = self.appearance.update(
-          state.appearance, features.appearance, masks
-      )
+      appearance = self.appearance.update(state.appearance, features.appearance, masks)
       state = state.replace(appearance=appearance)
     if self.use_propagation:
       propagation = state.propagation.replace(previous=masks)

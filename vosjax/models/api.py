@@ -61,7 +61,7 @@ class VosModel(Protocol):
     ...
 
   def segment(
-      self, state: State, features: Features, active: Active
+    self, state: State, features: Features, active: Active
   ) -> tuple[State, Prediction]:
     """Segments one frame. Slots that are not active give what they like."""
     ...

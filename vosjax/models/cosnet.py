@@ -61,12 +61,12 @@ class Head(nn.Module):
 
   def setup(self):
     self.join = ConvNorm(
-        self.features, 3, 1, 1, self.folded, self.axis_name, self.dtype
+      self.features, 3, 1, 1, self.folded, self.axis_name, self.dtype
     )
     self.out = Conv(1, 1, dtype=jnp.float32)
 
   def __call__(
-      self, summary: Map | None, deep: Map, train: bool = False
+    self, summary: Map | None, deep: Map, train: bool = False
   ) -> Float[Array, "b h w"]:
     """Logits; without a summary, from the features alone."""
     x = deep if summary is None else jnp.concatenate([summary, deep], axis=-1)
@@ -124,18 +124,18 @@ class COSNet(nn.Module):
   def setup(self):
     if self.fusion not in ("summary", "prediction", "joint", "group"):
       raise ValueError(
-          f"cosnet: fusion {self.fusion!r} is unknown; known: 'summary', "
-          "'prediction', 'joint', 'group'."
+        f"cosnet: fusion {self.fusion!r} is unknown; known: 'summary', "
+        "'prediction', 'joint', 'group'."
       )
     common = (self.folded, self.axis_name, self.dtype)
     self.encoder = DeepLab(
-        self.backbone,
-        self.width,
-        self.features,
-        self.branch_features,
-        self.rates,
-        self.remat,
-        *common,
+      self.backbone,
+      self.width,
+      self.features,
+      self.branch_features,
+      self.rates,
+      self.remat,
+      *common,
     )
     if self.attention != "none":
       self.co_attention = CoAttention(self.features, self.attention, self.gated)
@@ -148,7 +148,7 @@ class COSNet(nn.Module):
     # A stage1 of basic blocks needs no shortcut: its channels are those of the stem.
     basic = stage_channels(self.backbone, self.width)[0] == self.width
     return tuple(
-        f"encoder/resnet/stage{i}/block0/shortcut/norm" for i in range(1 + basic, 5)
+      f"encoder/resnet/stage{i}/block0/shortcut/norm" for i in range(1 + basic, 5)
     )
 
   @property
@@ -166,18 +166,18 @@ class COSNet(nn.Module):
     return self.pair_logits(frames, frames)
 
   def pair(
-      self, frame_a: Frames, frame_b: Frames
+    self, frame_a: Frames, frame_b: Frames
   ) -> tuple[Float[Array, "b h w"], Float[Array, "b h w"]]:
     """Probabilities of the primary object in both frames, at their size."""
     logits = self.pair_logits(frame_a, frame_b)
     size = frame_a.shape[1:3]
     return (
-        jax.nn.sigmoid(upsample(logits.a, size)),
-        jax.nn.sigmoid(upsample(logits.b, size)),
+      jax.nn.sigmoid(upsample(logits.a, size)),
+      jax.nn.sigmoid(upsample(logits.b, size)),
     )
 
   def pair_logits(
-      self, frame_a: Frames, frame_b: Frames, *, train: bool = False
+    self, frame_a: Frames, frame_b: Frames, *, train: bool = False
   ) -> PairLogits:
     """Logits of a pair of frames, each with the other as its reference.
 
@@ -187,9 +187,7 @@ class COSNet(nn.Module):
       train: use batch statistics, of each of both frames apart.
     """
     frames = jnp.stack([frame_a, frame_b], axis=1)
-    deep = self.encoder(
-        frames.reshape(-1, *frames.shape[2:]), train=train, steps=2
-    )
+    deep = self.encoder(frames.reshape(-1, *frames.shape[2:]), train=train, steps=2)
     saliency = self.encoder.saliency(deep)
     deep_a, deep_b = deep[::2], deep[1::2]
     if self.attention == "none":
@@ -200,40 +198,40 @@ class COSNet(nn.Module):
     return PairLogits(a, b, saliency[::2], saliency[1::2])
 
   def saliency(
-      self, frames: Float[AnyArray, "b h w 3"], *, train: bool = False
+    self, frames: Float[AnyArray, "b h w 3"], *, train: bool = False
   ) -> Float[Array, "b h8 w8"]:
     """Logits of frames by themselves, at the size of the features."""
     return self.encoder.saliency(self.encoder(frames, train=train))
 
   def encode(
-      self, frames: Frames, *, steps: int = 1, train: bool = False
+    self, frames: Frames, *, steps: int = 1, train: bool = False
   ) -> COSNetFeatures:
     """Features of frames of any size; see VosModel.encode."""
     deep = self.encoder(frames, train=train, steps=steps)
     return COSNetFeatures(deep, frames.shape[1:3])
 
   def init_state(
-      self, features: COSNetFeatures, masks: Masks | None = None
+    self, features: COSNetFeatures, masks: Masks | None = None
   ) -> COSNetState:
     """The first frame in the place of every reference; masks are not looked at."""
     del masks
     shape = features.deep.shape
     references = jnp.broadcast_to(
-        features.deep[:, None], (shape[0], self.num_references, *shape[1:])
+      features.deep[:, None], (shape[0], self.num_references, *shape[1:])
     )
     return COSNetState(references)
 
   def remember(
-      self, state: COSNetState, features: COSNetFeatures, slot: int | Array
+    self, state: COSNetState, features: COSNetFeatures, slot: int | Array
   ) -> COSNetState:
     """Puts a frame in the place of reference number `slot`."""
     references = jax.lax.dynamic_update_index_in_dim(
-        state.references, features.deep, slot, 1
+      state.references, features.deep, slot, 1
     )
     return COSNetState(references)
 
   def segment(
-      self, state: COSNetState, features: COSNetFeatures, active: Active
+    self, state: COSNetState, features: COSNetFeatures, active: Active
   ) -> tuple[COSNetState, Prediction]:
     """The primary object; every slot gets the same.
 
@@ -262,7 +260,7 @@ class COSNet(nn.Module):
     return self.co_attention.read_jointly(deep, references, twice=twice)
 
   def update(
-      self, state: COSNetState, features: COSNetFeatures, probs: Masks
+    self, state: COSNetState, features: COSNetFeatures, probs: Masks
   ) -> COSNetState:
     """The state as it was: which frames are references is not up to the network."""
     del features, probs
@@ -272,17 +270,17 @@ class COSNet(nn.Module):
     """Logit of the mean probability over references."""
     summaries = self.co_attention.read_each(features.deep, references)
     logits = [
-        upsample(self.head_a(summaries[:, i], features.deep), features.size)
-        for i in range(references.shape[1])
+      upsample(self.head_a(summaries[:, i], features.deep), features.size)
+      for i in range(references.shape[1])
     ]
     # log(mean p) - log(mean (1 - p)), which keeps what a sigmoid would round off.
     return jax.nn.logsumexp(
-        jax.nn.log_sigmoid(jnp.stack(logits)), axis=0
+      jax.nn.log_sigmoid(jnp.stack(logits)), axis=0
     ) - jax.nn.logsumexp(-jax.nn.softplus(jnp.stack(logits)), axis=0)
 
 
 def upsample(
-    logits: Float[Array, "b h w"], size: tuple[int, int]
+  logits: Float[Array, "b h w"], size: tuple[int, int]
 ) -> Float[Array, "b height width"]:
   """Bilinear interpolation of logits to the size of a frame."""
   return resize.bilinear(logits[..., None], size)[..., 0]

@@ -96,25 +96,25 @@ class RIS(nn.Module):
     halvings = self.stride.bit_length() - 1
     if self.stride != 2**halvings or halvings > self.num_convolutions:
       raise ValueError(
-          f"ris: stride {self.stride} must be a power of two of at most "
-          f"num_convolutions = {self.num_convolutions} halvings."
+        f"ris: stride {self.stride} must be a power of two of at most "
+        f"num_convolutions = {self.num_convolutions} halvings."
       )
     conv = nn.remat(Conv) if self.remat else Conv
     if self.extractor == "fcn8":
       self.fcn = FCN8(self.channels, self.dtype)
     else:
       self.convolutions = [
-          conv(self.channels, 3, stride=2 if i < halvings else 1, dtype=self.dtype)
-          for i in range(self.num_convolutions)
+        conv(self.channels, 3, stride=2 if i < halvings else 1, dtype=self.dtype)
+        for i in range(self.num_convolutions)
       ]
     inputs = (("input", self.channels), ("hidden", self.channels))
     self.cells = [
-        ConvLSTMCell(inputs, self.channels, gate_bias=1.0, dtype=self.dtype)
-        for _ in range(2)
+      ConvLSTMCell(inputs, self.channels, gate_bias=1.0, dtype=self.dtype)
+      for _ in range(2)
     ]
     self.inhibition = SpatialInhibition(self.region_bias)
     self.score_head = nn.Dense(
-        1, kernel_init=uniform, bias_init=nn.initializers.constant(_SCORE_BIAS)
+      1, kernel_init=uniform, bias_init=nn.initializers.constant(_SCORE_BIAS)
     )
 
   @property
@@ -126,16 +126,14 @@ class RIS(nn.Module):
   def readout(self) -> Readout:
     """Sure pixels of the objects up to the stop; earlier objects hide later ones."""
     return Readout(
-        one_shot=False,
-        num_slots=self.num_objects,
-        threshold=self.threshold,
-        score="score_logits",
-        ends=True,
+      one_shot=False,
+      num_slots=self.num_objects,
+      threshold=self.threshold,
+      score="score_logits",
+      ends=True,
     )
 
-  def framing(
-      self, size: tuple[int, int]
-  ) -> resize.PadToMultiple | antialias.ResizeTo:
+  def framing(self, size: tuple[int, int]) -> resize.PadToMultiple | antialias.ResizeTo:
     """How images of any size are made to fit, and undone."""
     if self.size:
       return antialias.ResizeTo(size, self.size)
@@ -148,7 +146,7 @@ class RIS(nn.Module):
     return self.segment(RISState(), self.encode(frames), active)[1]
 
   def encode(
-      self, frames: Frames, *, steps: int = 1, train: bool = False
+    self, frames: Frames, *, steps: int = 1, train: bool = False
   ) -> RISFeatures:
     """Features and their part in the first cell; see VosModel.encode."""
     del steps, train  # no layer has batch statistics
@@ -160,7 +158,7 @@ class RIS(nn.Module):
     return self.share(x, frames.shape[1:3])
 
   def share(
-      self, features: Float[AnyArray, "b h w c"], size: tuple[int, int]
+    self, features: Float[AnyArray, "b h w c"], size: tuple[int, int]
   ) -> RISFeatures:
     """Takes features of another extractor, of images of `size`."""
     gates = self.cells[0].read("input", jnp.asarray(features), bias=True)
@@ -174,7 +172,7 @@ class RIS(nn.Module):
     return RISState()
 
   def segment(
-      self, state: RISState, features: RISFeatures, active: Active
+    self, state: RISState, features: RISFeatures, active: Active
   ) -> tuple[RISState, Prediction]:
     """Decodes one object per slot; slots that are not active take part too."""
     if self.stop_early:
@@ -206,17 +204,17 @@ class RIS(nn.Module):
     return centre(resize.bilinear(probs, (rows, columns)), size)
 
   def decode(
-      self, features: RISFeatures, num_objects: int
+    self, features: RISFeatures, num_objects: int
   ) -> Float[Array, "b o h w c"]:
     """Hidden maps of the second cell, one per object."""
     scan = nn.scan(
-        RIS._decode_object,
-        variable_broadcast="params",
-        split_rngs={"params": False},
-        in_axes=nn.broadcast,
-        out_axes=1,
-        length=num_objects,
-        unroll=self.unroll_objects,
+      RIS._decode_object,
+      variable_broadcast="params",
+      split_rngs={"params": False},
+      in_axes=nn.broadcast,
+      out_axes=1,
+      length=num_objects,
+      unroll=self.unroll_objects,
     )
     return scan(self, self._start(features), features.gates)[1]
 

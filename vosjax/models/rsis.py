@@ -13,10 +13,10 @@ import jax.numpy as jnp
 from vosjax.models.api import Readout
 from vosjax.models.modules.conv import Dtype
 from vosjax.models.modules.recurrent_decoder import (
-    LevelFeatures,
-    RecurrentDecoder,
-    SkipMode,
-    torch_init,
+  LevelFeatures,
+  RecurrentDecoder,
+  SkipMode,
+  torch_init,
 )
 from vosjax.models.modules.sequence import decode_until_stop
 from vosjax.models.modules.skip_encoder import SkipEncoder
@@ -98,24 +98,24 @@ class RSIS(nn.Module):
 
   def setup(self):
     self.encoder = SkipEncoder(
-        self.backbone,
-        self.width,
-        self.features,
-        _LEVELS,
-        frozen=self.frozen_stages,
-        remat=self.remat,
-        folded=self.folded,
-        axis_name=self.axis_name,
-        dtype=self.dtype,
+      self.backbone,
+      self.width,
+      self.features,
+      _LEVELS,
+      frozen=self.frozen_stages,
+      remat=self.remat,
+      folded=self.folded,
+      axis_name=self.axis_name,
+      dtype=self.dtype,
     )
     self.decoder = RecurrentDecoder(
-        self.encoder.channels,
-        tuple(self.features // 2**level for level in range(_LEVELS)),
-        temporal=False,
-        skip_mode=self.skip_mode,
-        spatial_gain=4.0 if self.balanced_init else 1.0,
-        unroll=self.unroll_objects,
-        dtype=self.dtype,
+      self.encoder.channels,
+      tuple(self.features // 2**level for level in range(_LEVELS)),
+      temporal=False,
+      skip_mode=self.skip_mode,
+      spatial_gain=4.0 if self.balanced_init else 1.0,
+      unroll=self.unroll_objects,
+      dtype=self.dtype,
     )
     self.classify = nn.Dense(self.num_classes, kernel_init=torch_init)
     self.stop = nn.Dense(1, kernel_init=torch_init)
@@ -131,12 +131,12 @@ class RSIS(nn.Module):
   def readout(self) -> Readout:
     """Objects up to the stop, without specks, as in the released program."""
     return Readout(
-        one_shot=False,
-        num_slots=self.num_objects,
-        threshold=0.5,
-        score="stop_logits",
-        ends=not self.skip_stops,
-        min_share=0.001,
+      one_shot=False,
+      num_slots=self.num_objects,
+      threshold=0.5,
+      score="stop_logits",
+      ends=not self.skip_stops,
+      min_share=0.001,
     )
 
   def framing(self, size: tuple[int, int]) -> antialias.ResizeTo:
@@ -150,7 +150,7 @@ class RSIS(nn.Module):
     return self.segment(RSISState(), self.encode(frames), active)[1]
 
   def encode(
-      self, frames: Frames, *, steps: int = 1, train: bool = False
+    self, frames: Frames, *, steps: int = 1, train: bool = False
   ) -> RSISFeatures:
     """Backbone, skip connections and shared gates; see VosModel.encode."""
     skips = self.encoder(frames, train=train, steps=steps)
@@ -164,7 +164,7 @@ class RSIS(nn.Module):
     return RSISState()
 
   def segment(
-      self, state: RSISState, features: RSISFeatures, active: Active
+    self, state: RSISState, features: RSISFeatures, active: Active
   ) -> tuple[RSISState, Prediction]:
     """Decodes one object per slot; slots that are not active take part too."""
     if self.stop_early:
@@ -183,16 +183,14 @@ class RSIS(nn.Module):
     """Masks and scores of objects."""
     side = jnp.concatenate([x.max((2, 3)) for x in hidden], axis=-1)
     aux = {
-        "class_logits": self.classify(side),
-        "stop_logits": self.stop(side)[..., 0],
+      "class_logits": self.classify(side),
+      "stop_logits": self.stop(side)[..., 0],
     }
     if self.box_head:
       aux["boxes"] = nn.sigmoid(self.box(side))
     return Prediction(self.decoder.logits(hidden[-1], size), aux)
 
-  def update(
-      self, state: RSISState, features: RSISFeatures, probs: Masks
-  ) -> RSISState:
+  def update(self, state: RSISState, features: RSISFeatures, probs: Masks) -> RSISState:
     """The next frame is another image."""
     del features, probs
     return state

@@ -13,9 +13,9 @@ from jaxtyping import Array, Bool, Float
 from vosjax.models.api import Readout
 from vosjax.models.modules.conv import Dtype
 from vosjax.models.modules.recurrent_decoder import (
-    LevelFeatures,
-    Maps,
-    RecurrentDecoder,
+  LevelFeatures,
+  Maps,
+  RecurrentDecoder,
 )
 from vosjax.models.modules.skip_encoder import SkipEncoder
 from vosjax.ops import antialias, resize
@@ -105,23 +105,23 @@ class RVOS(nn.Module):
     if not (self.spatial or self.temporal):
       raise ValueError("rvos: spatial and temporal are both False.")
     self.encoder = SkipEncoder(
-        self.backbone,
-        self.width,
-        self.features,
-        _LEVELS,
-        frozen=self.frozen_stages,
-        remat=self.remat,
-        folded=self.folded,
-        axis_name=self.axis_name,
-        dtype=self.dtype,
+      self.backbone,
+      self.width,
+      self.features,
+      _LEVELS,
+      frozen=self.frozen_stages,
+      remat=self.remat,
+      folded=self.folded,
+      axis_name=self.axis_name,
+      dtype=self.dtype,
     )
     self.decoder = RecurrentDecoder(
-        self.encoder.channels,
-        tuple(self.features // 2**level for level in range(_LEVELS)),
-        mask=self.one_shot,
-        mask_gain=10.0 if self.balanced_init else 1.0,
-        unroll=self.unroll_objects,
-        dtype=self.dtype,
+      self.encoder.channels,
+      tuple(self.features // 2**level for level in range(_LEVELS)),
+      mask=self.one_shot,
+      mask_gain=10.0 if self.balanced_init else 1.0,
+      unroll=self.unroll_objects,
+      dtype=self.dtype,
     )
 
   @property
@@ -145,7 +145,7 @@ class RVOS(nn.Module):
     return self.segment(state, features, jnp.ones(state.seen.shape, bool))[1]
 
   def encode(
-      self, frames: Frames, *, steps: int = 1, train: bool = False
+    self, frames: Frames, *, steps: int = 1, train: bool = False
   ) -> RVOSFeatures:
     """Backbone, skip connections and shared gates; see VosModel.encode."""
     skips = self.encoder(frames, train=train, steps=steps)
@@ -160,22 +160,22 @@ class RVOS(nn.Module):
     """
     if self.one_shot != (masks is not None):
       raise ValueError(
-          f"rvos: one_shot is {self.one_shot}, but masks are "
-          f"{'not ' if masks is None else ''}given. Build the model with "
-          f"one_shot={masks is not None}, and weights that belong to it."
+        f"rvos: one_shot is {self.one_shot}, but masks are "
+        f"{'not ' if masks is None else ''}given. Build the model with "
+        f"one_shot={masks is not None}, and weights that belong to it."
       )
     b = features.levels[0].gates.shape[0]
     o = masks.shape[1] if self.one_shot else self.num_objects
     hidden = ()
     if self.temporal:
       hidden = tuple(
-          jnp.zeros((b, o, *level.gates.shape[1:3], level.gates.shape[3] // 4))
-          for level in features.levels
+        jnp.zeros((b, o, *level.gates.shape[1:3], level.gates.shape[3] // 4))
+        for level in features.levels
       )
     return RVOSState(
-        hidden,
-        _shrink(masks) if self.one_shot else (),
-        jnp.zeros((b, o), bool),
+      hidden,
+      _shrink(masks) if self.one_shot else (),
+      jnp.zeros((b, o), bool),
     )
 
   def init_state(self, features: RVOSFeatures, masks: Masks | None) -> RVOSState:
@@ -189,7 +189,7 @@ class RVOS(nn.Module):
     return self.segment(state, features, jnp.ones(masks.shape[:2], bool))[0]
 
   def segment(
-      self, state: RVOSState, features: RVOSFeatures, active: Active
+    self, state: RVOSState, features: RVOSFeatures, active: Active
   ) -> tuple[RVOSState, Prediction]:
     """Decodes the objects of one frame; slots that are not active take part too."""
     del active  # the released program decodes all slots
@@ -203,19 +203,17 @@ class RVOS(nn.Module):
     hidden = self.decoder(features.levels, own, alone)
     logits = self.decoder.logits(hidden[-1], features.size)
     state = state.replace(
-        hidden=hidden if self.temporal else (), seen=jnp.ones_like(state.seen)
+      hidden=hidden if self.temporal else (), seen=jnp.ones_like(state.seen)
     )
     return state, Prediction(logits, {})
 
-  def update(
-      self, state: RVOSState, features: RVOSFeatures, probs: Masks
-  ) -> RVOSState:
+  def update(self, state: RVOSState, features: RVOSFeatures, probs: Masks) -> RVOSState:
     """Takes the frame's masks, of its own size, as the next frame's previous ones."""
     del features
     return state.replace(masks=_shrink(probs)) if self.one_shot else state
 
   def insert(
-      self, state: RVOSState, masks: Masks, new: Bool[Array, "b o"]
+    self, state: RVOSState, masks: Masks, new: Bool[Array, "b o"]
   ) -> RVOSState:
     """Gives the slots `new` a mask of the frame that is segmented next.
 
@@ -223,7 +221,7 @@ class RVOS(nn.Module):
     """
     new = new[:, :, None, None]
     merged = jax.tree.map(
-        lambda given, old: jnp.where(new, given, old), _shrink(masks), state.masks
+      lambda given, old: jnp.where(new, given, old), _shrink(masks), state.masks
     )
     return state.replace(masks=merged)
 

@@ -56,21 +56,21 @@ def decide(prediction: Prediction, active: Active, recurrence: Recurrence) -> Ma
 
 
 def encode_clip(
-    model: nn.Module,
-    variables: Variables,
-    frames: Float[AnyArray, "b t h w 3"],
-    *,
-    train: bool,
+  model: nn.Module,
+  variables: Variables,
+  frames: Float[AnyArray, "b t h w 3"],
+  *,
+  train: bool,
 ) -> tuple[Features, Variables]:
   """Features of all frames, leaves [t b ...], and batch statistics after the clip."""
   b, t = frames.shape[:2]
   features, updated = model.apply(
-      variables,
-      frames.reshape(b * t, *frames.shape[2:]),
-      steps=t,
-      train=train,
-      method="encode",
-      mutable=["batch_stats"] if train else [],
+    variables,
+    frames.reshape(b * t, *frames.shape[2:]),
+    steps=t,
+    train=train,
+    method="encode",
+    mutable=["batch_stats"] if train else [],
   )
   stats = updated.get("batch_stats", variables.get("batch_stats", {}))
   return time_first(features, t), stats
@@ -79,21 +79,21 @@ def encode_clip(
 def time_first(features: Features, t: int) -> Features:
   """Leaves [(b t) ...] as [t b ...]."""
   return jax.tree.map(
-      lambda x: jnp.swapaxes(x.reshape(-1, t, *x.shape[1:]), 0, 1), features
+    lambda x: jnp.swapaxes(x.reshape(-1, t, *x.shape[1:]), 0, 1), features
   )
 
 
 def unroll(
-    model: nn.Module,
-    variables: Variables,
-    frames: Float[AnyArray, "b t h w 3"],
-    masks: Masks | None,
-    *,
-    active: Active | None = None,
-    recurrence: Recurrence = "aggregated",
-    train: bool = False,
-    remat: bool = False,
-    unroll_steps: int = 1,
+  model: nn.Module,
+  variables: Variables,
+  frames: Float[AnyArray, "b t h w 3"],
+  masks: Masks | None,
+  *,
+  active: Active | None = None,
+  recurrence: Recurrence = "aggregated",
+  train: bool = False,
+  remat: bool = False,
+  unroll_steps: int = 1,
 ) -> Unrolled:
   """Segments clips whose first frame is given.
 
@@ -112,13 +112,13 @@ def unroll(
     active = jnp.ones(masks.shape[:2], bool)
   features, stats = encode_clip(model, variables, frames, train=train)
   first, rest = (
-      jax.tree.map(lambda x, at=at: x[at], features) for at in (0, slice(1, None))
+    jax.tree.map(lambda x, at=at: x[at], features) for at in (0, slice(1, None))
   )
   state = model.apply(variables, first, masks, method="init_state")
 
   def step(state, features):
     state, prediction = model.apply(
-        variables, state, features, active, method="segment"
+      variables, state, features, active, method="segment"
     )
     probs = decide(prediction, active, recurrence)
     state = model.apply(variables, state, features, probs, method="update")

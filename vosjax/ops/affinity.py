@@ -18,16 +18,16 @@ References = Float[Array, "b r i j d"]
 
 
 def affinity(
-    query: Query, reference: Float[Array, "b i j d"]
+  query: Query, reference: Float[Array, "b i j d"]
 ) -> Float[Array, "b h w i j"]:
   """Inner product of each position of the query with each of the reference."""
   return jnp.einsum(
-      "bhwd,bijd->bhwij", query, reference, preferred_element_type=jnp.float32
+    "bhwd,bijd->bhwij", query, reference, preferred_element_type=jnp.float32
   )
 
 
 def read_reference(
-    affinities: Float[Array, "b h w i j"], reference: Float[Array, "b i j c"]
+  affinities: Float[Array, "b h w i j"], reference: Float[Array, "b i j c"]
 ) -> Float[Array, "b h w c"]:
   """For each position of the query, features of the reference that it attends to."""
   attention = jax.nn.softmax(affinities, axis=(3, 4))
@@ -35,7 +35,7 @@ def read_reference(
 
 
 def read_query(
-    affinities: Float[Array, "b h w i j"], query: Float[Array, "b h w c"]
+  affinities: Float[Array, "b h w i j"], query: Float[Array, "b h w c"]
 ) -> Float[Array, "b i j c"]:
   """For each position of the reference, features of the query that it attends to."""
   attention = jax.nn.softmax(affinities, axis=(1, 2))
@@ -43,7 +43,7 @@ def read_query(
 
 
 def read(
-    query: Query, reference: Float[Array, "b i j d"], *, rows: int = ROWS
+  query: Query, reference: Float[Array, "b i j d"], *, rows: int = ROWS
 ) -> Query:
   """`read_reference(affinity(query, reference), reference)`, in little memory."""
   return read_jointly(query, reference[:, None], rows=rows)
@@ -66,7 +66,7 @@ def read_jointly(query: Query, references: References, *, rows: int = ROWS) -> Q
   def add(sums, reference):
     total, weight, peak = sums
     new_total, new_weight, new_peak = jax.vmap(_sum_exponentials, (0, 0, None))(
-        positions, reference.reshape(b, -1, d), rows
+      positions, reference.reshape(b, -1, d), rows
     )
     top = jnp.maximum(peak, new_peak)
     old, new = jnp.exp(peak - top), jnp.exp(new_peak - top)
@@ -87,10 +87,10 @@ def _sum_exponentials(positions, memory, rows):
     peak = jax.lax.stop_gradient(scores.max())
     weights = jnp.exp(scores - peak)
     total = jnp.einsum(
-        "m,md->d",
-        weights.astype(memory.dtype),
-        memory,
-        preferred_element_type=jnp.float32,
+      "m,md->d",
+      weights.astype(memory.dtype),
+      memory,
+      preferred_element_type=jnp.float32,
     )
     return total, weights.sum(), peak
 

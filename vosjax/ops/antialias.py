@@ -36,7 +36,7 @@ def _taps(old: int, new: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def resize_bytes(
-    x: UInt8[AnyArray, "n h w c"], size: tuple[int, int]
+  x: UInt8[AnyArray, "n h w c"], size: tuple[int, int]
 ) -> UInt8[Array, "n height width c"]:
   """Equal to Pillow's `resize(..., BILINEAR)` in every byte.
 
@@ -72,10 +72,10 @@ class ResizeTo:
   """
 
   def __init__(
-      self,
-      size: tuple[int, int],
-      network_size: tuple[int, int],
-      back: Literal["bilinear", "aligned", "nearest"] = "bilinear",
+    self,
+    size: tuple[int, int],
+    network_size: tuple[int, int],
+    back: Literal["bilinear", "aligned", "nearest"] = "bilinear",
   ):
     self.size = tuple(size)
     self.padded_size = tuple(network_size)

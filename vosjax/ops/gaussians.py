@@ -25,7 +25,7 @@ class Gaussians:
 
 
 def weighted_moments(
-    x: Float[Array, "b p c"], weights: Float[Array, "b o k p"], pseudo_count: float
+  x: Float[Array, "b p c"], weights: Float[Array, "b o k p"], pseudo_count: float
 ) -> Gaussians:
   """Weighted mean and variance of the features at positions `p`.
 
@@ -49,7 +49,7 @@ def weighted_moments(
 
 
 def log_likelihood(
-    x: Float[Array, "b p c"], gaussians: Gaussians
+  x: Float[Array, "b p c"], gaussians: Gaussians
 ) -> Float[Array, "b o k p"]:
   """Log-likelihood of each position under each component, less its constant.
 

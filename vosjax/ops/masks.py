@@ -14,7 +14,7 @@ def clip_probability(probs: Float[Array, "*any"]) -> Float[Array, "*any"]:
 
 
 def soft_aggregate(
-    logits: Float[Array, "b o h w"], active: Bool[Array, "b o"]
+  logits: Float[Array, "b o h w"], active: Bool[Array, "b o"]
 ) -> Float[Array, "b n h w"]:
   """Probabilities of background and objects, which compete with each other.
 

@@ -9,10 +9,10 @@ from vosjax.types import AnyArray
 
 
 def bilinear(
-    x: Float[Array, "n h w c"],
-    size: tuple[int, int],
-    *,
-    align_corners: bool = False,
+  x: Float[Array, "n h w c"],
+  size: tuple[int, int],
+  *,
+  align_corners: bool = False,
 ) -> Float[Array, "n height width c"]:
   """Bilinear interpolation to `size` rows and columns, never antialiased.
 
@@ -27,7 +27,7 @@ def bilinear(
   if not align_corners:
     return jax.image.resize(x, shape, "bilinear", antialias=False)
   rows, columns = (
-      jnp.asarray(_corner_weights(old, out), x.dtype) for old, out in zip((h, w), size)
+    jnp.asarray(_corner_weights(old, out), x.dtype) for old, out in zip((h, w), size)
   )
   if c == 1:  # no channels to carry along: half the time on CPU
     x = jnp.einsum("nhw,Hh->nHw", x[..., 0], rows)
@@ -43,20 +43,20 @@ def _corner_weights(old: int, out: int) -> np.ndarray:
 
 
 def average_pool(
-    x: Float[Array, "n h w c"], window: int
+  x: Float[Array, "n h w c"], window: int
 ) -> Float[Array, "n height width c"]:
   """Mean over non-overlapping squares of `window` pixels."""
   n, h, w, c = x.shape
   if h % window or w % window:
     raise ValueError(
-        f"average_pool: {h}x{w} pixels do not divide into {window}x{window} squares; "
-        "pad to a multiple first (ops.resize.PadToMultiple)."
+      f"average_pool: {h}x{w} pixels do not divide into {window}x{window} squares; "
+      "pad to a multiple first (ops.resize.PadToMultiple)."
     )
   return x.reshape(n, h // window, window, w // window, window, c).mean((2, 4))
 
 
 def max_pool_3x3(
-    x: Float[Array, "n h w c"], *, ceil: bool = False
+  x: Float[Array, "n h w c"], *, ceil: bool = False
 ) -> Float[Array, "n height width c"]:
   """Max-pool of the ResNet stem: 3x3, stride 2, one pixel of padding.
 
@@ -74,8 +74,8 @@ def max_pool_3x3(
     pad[axis] = (1, 2 * out - size)
     padded = jnp.pad(x, pad, constant_values=-jnp.inf)
     taps = [
-        jax.lax.slice_in_dim(padded, i, i + 2 * out - 1, stride=2, axis=axis)
-        for i in range(3)
+      jax.lax.slice_in_dim(padded, i, i + 2 * out - 1, stride=2, axis=axis)
+      for i in range(3)
     ]
     x = jnp.maximum(jnp.maximum(taps[0], taps[1]), taps[2])
   return x
@@ -97,11 +97,9 @@ class PadToMultiple:
 
   def __init__(self, size: tuple[int, int], multiple: int):
     self.size = size
-    self._pads = tuple(
-        ((-n % multiple + 1) // 2, (-n % multiple) // 2) for n in size
-    )
+    self._pads = tuple(((-n % multiple + 1) // 2, (-n % multiple) // 2) for n in size)
     self.padded_size = tuple(
-        n + before + after for n, (before, after) in zip(size, self._pads)
+      n + before + after for n, (before, after) in zip(size, self._pads)
     )
 
   def frames(self, x: Float[AnyArray, "n h w c"]) -> Float[Array, "n height width c"]:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from vosjax.types import AnyArray
 
 _KERNEL = np.array(
-    [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32
+  [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32
 )
 
 
@@ -26,7 +26,7 @@ def transform_kernel(kernel: Float[AnyArray, "3 3 c d"]) -> Float[Array, "16 c d
 
 
 def convolve(
-    x: Float[Array, "n h w c"], kernel: Float[AnyArray, "16 c d"], dilation: int = 1
+  x: Float[Array, "n h w c"], kernel: Float[AnyArray, "16 c d"], dilation: int = 1
 ) -> Float[Array, "n h w d"]:
   """Convolution of stride 1 with zero padding, equal to the direct one.
 
@@ -51,11 +51,11 @@ def _convolve_grids(x, kernel):
   n, h, w, c = x.shape
   th, tw = -(-h // 2), -(-w // 2)
   x = jnp.pad(x, ((0, 0), (1, 2 * th + 1 - h), (1, 2 * tw + 1 - w), (0, 0)))
-  blocks = jnp.stack([
-      part for row in _input_parts(x, 1, th) for part in _input_parts(row, 2, tw)
-  ])
+  blocks = jnp.stack(
+    [part for row in _input_parts(x, 1, th) for part in _input_parts(row, 2, tw)]
+  )
   products = jax.lax.dot_general(
-      blocks.reshape(16, n * th * tw, c), kernel, (((2,), (1,)), ((0,), (0,)))
+    blocks.reshape(16, n * th * tw, c), kernel, (((2,), (1,)), ((0,), (0,)))
   )
   products = products.reshape(4, 4, n, th, tw, -1)
   pairs = [jnp.stack(_output_parts(row), axis=3) for row in _output_parts(products)]
@@ -64,8 +64,7 @@ def _convolve_grids(x, kernel):
 
 def _input_parts(x, axis, count):
   a, b, c, d = (
-      jax.lax.slice_in_dim(x, i, i + 2 * count - 1, stride=2, axis=axis)
-      for i in range(4)
+    jax.lax.slice_in_dim(x, i, i + 2 * count - 1, stride=2, axis=axis) for i in range(4)
   )
   return a - c, b + c, c - b, b - d
 

@@ -20,9 +20,9 @@ from vosjax.types import Variables
 ENCODER = "encoder/"
 # How often the released program lists an encoder's parameter, and thereby updates it.
 REPEATS = (
-    (r"encoder/resnet/stage\d/block\d+/shortcut/.*", 4),
-    (r"encoder/resnet/stage\d/.*", 3),
-    (r"encoder/pyramid/.*", 2),
+  (r"encoder/resnet/stage\d/block\d+/shortcut/.*", 4),
+  (r"encoder/resnet/stage\d/.*", 3),
+  (r"encoder/pyramid/.*", 2),
 )
 
 
@@ -34,12 +34,12 @@ class SgdState(NamedTuple):
 
 
 def make_alternating_sgd(
-    rates: Callable[[Int[Array, ""]], Rates],
-    *,
-    momentum: float,
-    weight_decay: float,
-    frozen: Sequence[str] = (),
-    repeat: bool = False,
+  rates: Callable[[Int[Array, ""]], Rates],
+  *,
+  momentum: float,
+  weight_decay: float,
+  frozen: Sequence[str] = (),
+  repeat: bool = False,
 ) -> optax.GradientTransformation:
   """SGD as PyTorch does it: b <- momentum b + (g + decay p); p <- p - rate b.
 
@@ -61,8 +61,10 @@ def make_alternating_sgd(
   def update(grads, state, params):
     now = rates(state.count)
     times = count_updates(params, frozen, repeat=repeat)
-    flat = [flax.traverse_util.flatten_dict(tree, sep="/")
-            for tree in (params, grads, state.buffers)]  # fmt: skip
+    flat = [
+      flax.traverse_util.flatten_dict(tree, sep="/")
+      for tree in (params, grads, state.buffers)
+    ]
     moved, buffers = {}, {}
     for path, param, grad, buffer in zip(flat[0], *(tree.values() for tree in flat)):
       rate = now.encoder if path.startswith(ENCODER) else now.heads
@@ -73,7 +75,7 @@ def make_alternating_sgd(
         step = step - rate * buffer
       moved[path], buffers[path] = step, buffer
     moved, buffers = (
-        flax.traverse_util.unflatten_dict(tree, sep="/") for tree in (moved, buffers)
+      flax.traverse_util.unflatten_dict(tree, sep="/") for tree in (moved, buffers)
     )
     return moved, SgdState(state.count + 1, buffers)
 
@@ -81,7 +83,7 @@ def make_alternating_sgd(
 
 
 def count_updates(
-    params: Variables, frozen: Sequence[str], *, repeat: bool
+  params: Variables, frozen: Sequence[str], *, repeat: bool
 ) -> Mapping[str, int]:
   """How often each parameter, by its path, is updated in a step; 0: it is frozen."""
   labels = flax.traverse_util.flatten_dict(label_params(params, frozen), sep="/")
@@ -90,6 +92,4 @@ def count_updates(
   def times(path):
     return next((n for pattern, n in table if re.fullmatch(pattern, path)), 1)
 
-  return {
-      path: 0 if label == FROZEN else times(path) for path, label in labels.items()
-  }
+  return {path: 0 if label == FROZEN else times(path) for path, label in labels.items()}

@@ -46,12 +46,12 @@ def num_still_steps(start: int, iterations_per_epoch: int | None = None) -> int:
 
 
 def learning_rates(
-    iteration: int | Int[Array, ""],
-    iterations_per_epoch: int,
-    num_epochs: float | int = 60,
-    *,
-    base: float = BASE_RATE,
-    pair_factors: tuple[float, float] = PAIR_FACTORS,
+  iteration: int | Int[Array, ""],
+  iterations_per_epoch: int,
+  num_epochs: float | int = 60,
+  *,
+  base: float = BASE_RATE,
+  pair_factors: tuple[float, float] = PAIR_FACTORS,
 ) -> Rates:
   """Polynomial decay, the encoder's in steps on stills, the heads' in the others.
 

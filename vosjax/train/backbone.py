@@ -9,8 +9,8 @@ from vosjax import checkpoints
 from vosjax.types import Variables
 
 _GIVE = (
-    f"Give what `vosjax convert {'|'.join(checkpoints.BACKBONES)} FILE.pth --out DIR` "
-    "wrote"
+  f"Give what `vosjax convert {'|'.join(checkpoints.BACKBONES)} FILE.pth --out DIR` "
+  "wrote"
 )
 
 
@@ -35,21 +35,21 @@ def load_backbone(directory: checkpoints.Path, variables: Variables) -> dict:
   path = _find(loaded["params"], variables["params"])
   if path is None:
     raise ValueError(
-        f"{directory} holds {title}, but no part of the model is one: its parameters "
-        f"are {sorted(variables['params'])}. {_GIVE} for a part that it has."
+      f"{directory} holds {title}, but no part of the model is one: its parameters "
+      f"are {sorted(variables['params'])}. {_GIVE} for a part that it has."
     )
   flat = flax.traverse_util.flatten_dict(flax.core.unfreeze(variables))
   places = {(collection, *path): tree for collection, tree in loaded.items()}
   own = {key: x for key, x in flat.items() if key[: len(path) + 1] in places}
   incoming = {
-      (*place, *key): x
-      for place, tree in places.items()
-      for key, x in flax.traverse_util.flatten_dict(tree).items()
+    (*place, *key): x
+    for place, tree in places.items()
+    for key, x in flax.traverse_util.flatten_dict(tree).items()
   }
   checkpoints.require_equal_shapes(
-      *map(flax.traverse_util.unflatten_dict, (incoming, own)),
-      f"{directory} holds {title}, which does not fit the model's "
-      f"{'/'.join(path)} (model.fields say what that is)",
+    *map(flax.traverse_util.unflatten_dict, (incoming, own)),
+    f"{directory} holds {title}, which does not fit the model's "
+    f"{'/'.join(path)} (model.fields say what that is)",
   )
   return flax.traverse_util.unflatten_dict(flat | incoming)
 

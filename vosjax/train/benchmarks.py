@@ -79,8 +79,8 @@ def rule(config: ConfigDict, task: str) -> str:
   if task not in rules:
     known = sorted(name for name, other in BENCHMARKS.items() if task in other.rules)
     raise ValueError(
-        f"evaluation.dataset is {config.evaluation.dataset!r}, where {_TASKS[task]} "
-        f"are not scored. Choose one of {known}."
+      f"evaluation.dataset is {config.evaluation.dataset!r}, where {_TASKS[task]} "
+      f"are not scored. Choose one of {known}."
     )
   return rules[task]
 
@@ -114,8 +114,8 @@ def open_source(config: ConfigDict) -> Source:
   if not benchmark.sent_in:
     known = sorted(name for name, other in BENCHMARKS.items() if other.sent_in)
     raise ValueError(
-        f"evaluation.dataset is {config.evaluation.dataset!r}, of which there is "
-        f"nothing to predict for others. Choose one of {known}."
+      f"evaluation.dataset is {config.evaluation.dataset!r}, of which there is "
+      f"nothing to predict for others. Choose one of {known}."
     )
   return benchmark.open(config, False)
 
@@ -131,9 +131,9 @@ def _refuse_gaps(source, unlabelled):
   if gaps:
     more = f" and {len(gaps) - _SHOWN} more" if gaps[_SHOWN:] else ""
     raise ValueError(
-        f"videos {feeds.origin(source)}: no annotation of "
-        f"{', '.join(gaps[:_SHOWN])}{more}, which scores need. Unpack the set again; "
-        "where its truth is on a server, --config.mode=predict writes what to send."
+      f"videos {feeds.origin(source)}: no annotation of "
+      f"{', '.join(gaps[:_SHOWN])}{more}, which scores need. Unpack the set again; "
+      "where its truth is on a server, --config.mode=predict writes what to send."
     )
 
 
@@ -141,19 +141,19 @@ def _synthvos(config, labelled):
   del labelled  # they are
   options = config.evaluation
   source = feeds.procedural(
-      config,
-      config.seed + UNSEEN,
-      options.num_videos,
-      size=tuple(options.size),
-      length=options.length,
-      max_objects=options.max_objects,
+    config,
+    config.seed + UNSEEN,
+    options.num_videos,
+    size=tuple(options.size),
+    length=options.length,
+    max_objects=options.max_objects,
   )
   return InMemory(source)  # every baseline and preview looks at them again
 
 
 def _davis(config, labelled):
   return feeds.davis(
-      config, config.evaluation.subset, sparse=True, unlabelled=not labelled
+    config, config.evaluation.subset, sparse=True, unlabelled=not labelled
   )
 
 
@@ -167,14 +167,14 @@ def _plain(name, key, config, labelled):
   path = pathlib.Path(folder).expanduser()
   if youtube_vos_root(path, subset):
     return YoutubeVosFolder(
-        str(path), subset, every_frame=True, unlabelled=not labelled
+      str(path), subset, every_frame=True, unlabelled=not labelled
     )
   if path.is_dir() and not (path / "dataset_info.json").is_file():
     raise ValueError(
-        f"data.{key}: {folder} holds neither JPEGImages/VIDEO/*.jpg and Annotations/"
-        f"VIDEO/*.png nor a folder {subset!r} that does. Prepare the set as "
-        f"datasets/{name}/README.md says and give the version folder that "
-        "datasets/build.py writes, or the folder that datasets/export.py writes."
+      f"data.{key}: {folder} holds neither JPEGImages/VIDEO/*.jpg and Annotations/"
+      f"VIDEO/*.png nor a folder {subset!r} that does. Prepare the set as "
+      f"datasets/{name}/README.md says and give the version folder that "
+      "datasets/build.py writes, or the folder that datasets/export.py writes."
     )
   origin = f"the set as datasets/{name}/README.md says"
   return feeds.folder_source(f"data.{key}", folder, origin, subset)
@@ -182,21 +182,19 @@ def _plain(name, key, config, labelled):
 
 def _sparse(name, rules, key="root", **fields):
   """A data set of which some frames are annotated."""
-  return Benchmark(
-      functools.partial(_plain, name, key), rules, sent_in=True, **fields
-  )
+  return Benchmark(functools.partial(_plain, name, key), rules, sent_in=True, **fields)
 
 
 def _all_frames(video):
   return [
-      name for name, files in zip(video.frame_names, video.label_files) if not files
+    name for name, files in zip(video.frame_names, video.label_files) if not files
   ]
 
 
 def _listed_frames(video):
   """Those in which meta.json says that there is an object."""
   listed = {
-      name for found in video.objects.values() for name in found.get("frames", ())
+    name for found in video.objects.values() for name in found.get("frames", ())
   }
   return [name for name in _all_frames(video) if name in listed]
 
@@ -214,48 +212,48 @@ def _seen(source):
     missing = f"{meta}: not there. Put the meta.json of the training set in its place"
   else:
     told = [
-        (video.categories.get(i), known)
-        for video in videos(source)
-        for i, known in video.seen.items()
+      (video.categories.get(i), known)
+      for video in videos(source)
+      for i, known in video.seen.items()
     ]
     if told:
       return {category for category, known in told if known}
     missing = (
-        f"{source.directory}: built without train/meta.json. Build it again with the "
-        "training set beside"
+      f"{source.directory}: built without train/meta.json. Build it again with the "
+      "training set beside"
     )
   raise ValueError(f"{missing}: it tells which categories are seen in training.")
 
 
 _TASKS = {
-    "objects": "given or matched objects",
-    "primary": "primary objects",
-    "proposals": "a model's own proposals",
+  "objects": "given or matched objects",
+  "primary": "primary objects",
+  "proposals": "a model's own proposals",
 }
 _IDS = {"objects": "davis2017", "proposals": "davis2017-unsupervised"}
 
 BENCHMARKS: Mapping[str, Benchmark] = {
-    "synthvos": Benchmark(_synthvos, _IDS | {"primary": "davis2016"}),
-    "davis": Benchmark(
-        _davis,
-        _IDS | {"primary": "davis2016"},
-        sent_in=True,
-        unlabelled=_all_frames,
-    ),
-    "fbms": _sparse("fbms", {"primary": "fbms"}),
-    "segtrack_v2": _sparse(
-        "segtrack_v2", {"objects": "segtrack-v2", "primary": "segtrack-v2-unsupervised"}
-    ),
-    "youtube_objects": _sparse("youtube_objects", {"primary": "youtube-objects"}),
-    "youtube_vos": _sparse(
-        "youtube_vos",
-        {"objects": "youtube-vos"},
-        "youtube_vos",
-        late=True,
-        unlabelled=_listed_frames,
-    ),
-    **{
-        name: Benchmark(_picture_set(name), {"proposals": "davis2017-unsupervised"})
-        for name in pictures.SETS
-    },
+  "synthvos": Benchmark(_synthvos, _IDS | {"primary": "davis2016"}),
+  "davis": Benchmark(
+    _davis,
+    _IDS | {"primary": "davis2016"},
+    sent_in=True,
+    unlabelled=_all_frames,
+  ),
+  "fbms": _sparse("fbms", {"primary": "fbms"}),
+  "segtrack_v2": _sparse(
+    "segtrack_v2", {"objects": "segtrack-v2", "primary": "segtrack-v2-unsupervised"}
+  ),
+  "youtube_objects": _sparse("youtube_objects", {"primary": "youtube-objects"}),
+  "youtube_vos": _sparse(
+    "youtube_vos",
+    {"objects": "youtube-vos"},
+    "youtube_vos",
+    late=True,
+    unlabelled=_listed_frames,
+  ),
+  **{
+    name: Benchmark(_picture_set(name), {"proposals": "davis2017-unsupervised"})
+    for name in pictures.SETS
+  },
 }

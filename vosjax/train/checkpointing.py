@@ -27,17 +27,17 @@ class Checkpoints:
 
   def __init__(self, directory: pathlib.Path, *, keep: int):
     self._manager = ocp.CheckpointManager(
-        directory.resolve(),
-        options=ocp.CheckpointManagerOptions(
-            cleanup_tmp_directories=True,
-            preservation_policy=policies.AnyPreservationPolicy(
-                [
-                    policies.LatestN(keep),
-                    policies.BestN(get_metric_fn=_score, n=1),
-                ]
-            ),
-            best_fn=_score,  # without it, scores are not written to the disk
+      directory.resolve(),
+      options=ocp.CheckpointManagerOptions(
+        cleanup_tmp_directories=True,
+        preservation_policy=policies.AnyPreservationPolicy(
+          [
+            policies.LatestN(keep),
+            policies.BestN(get_metric_fn=_score, n=1),
+          ]
         ),
+        best_fn=_score,  # without it, scores are not written to the disk
+      ),
     )
 
   def latest(self) -> int | None:
@@ -70,9 +70,9 @@ class Checkpoints:
     if step == self.latest():
       return
     self._manager.save(
-        step,
-        args=ocp.args.Composite(state=ocp.args.StandardSave(state)),
-        metrics={} if score is None else {SCORE: score},
+      step,
+      args=ocp.args.Composite(state=ocp.args.StandardSave(state)),
+      metrics={} if score is None else {SCORE: score},
     )
 
   def close(self) -> None:

@@ -42,7 +42,7 @@ class Frames:
 
 
 def model_segment(
-    model: nn.Module, variables: Variables, *, late: bool = False, **options: Any
+  model: nn.Module, variables: Variables, *, late: bool = False, **options: Any
 ) -> Segment:
   """Segments videos of which objects are given.
 
@@ -64,7 +64,7 @@ def model_segment(
 
 
 def copy_first_mask(
-    video: Video, *, late: bool = False
+  video: Video, *, late: bool = False
 ) -> Iterator[UInt8[np.ndarray, "h w"]]:
   """The baseline that leaves each object where it was given, see `given_labels`."""
   shown = np.zeros(video.frame(0).shape[:2], np.uint8)
@@ -99,44 +99,44 @@ def annotated(predicted: Predicted, video: Video) -> ScoredVideo:
   kept = [t for t, labels in truth.items() if labels is not None]
   if not kept:
     raise ValueError(
-        f"{video.name}: no frame is annotated, so that nothing can be scored. To write "
-        "predictions alone, give --config.mode=predict."
+      f"{video.name}: no frame is annotated, so that nothing can be scored. To write "
+      "predictions alone, give --config.mode=predict."
     )
   return ScoredVideo(
-      video.name,
-      predicted[kept],
-      np.stack([truth[t] for t in kept]),
-      tuple(video.frame_names[t] for t in kept),
-      getattr(video, "categories", {}),
+    video.name,
+    predicted[kept],
+    np.stack([truth[t] for t in kept]),
+    tuple(video.frame_names[t] for t in kept),
+    getattr(video, "categories", {}),
   )
 
 
 def write_scores(
-    folder: pathlib.Path,
-    results: Mapping[str, Result],
-    measures: Mapping[str, Mapping[str, float]],
+  folder: pathlib.Path,
+  results: Mapping[str, Result],
+  measures: Mapping[str, Mapping[str, float]],
 ) -> None:
   """Writes the first result's CSVs, and all averages and measures in summary.json."""
   folder.mkdir(exist_ok=True)
   ours = next(iter(results.values()))
   summary = {
-      name: {
-          key: None if np.isnan(value) else value  # JSON knows no NaN
-          for key, value in {**result.summary, **measures[name]}.items()
-      }
-      for name, result in results.items()
+    name: {
+      key: None if np.isnan(value) else value  # JSON knows no NaN
+      for key, value in {**result.summary, **measures[name]}.items()
+    }
+    for name, result in results.items()
   }
   for name, text in {
-      "per-sequence_results.csv": ours.rows_csv(),
-      "global_results.csv": ours.global_csv(),
-      "results.json": ours.to_json(),
-      "summary.json": json.dumps(summary, indent=2) + "\n",
+    "per-sequence_results.csv": ours.rows_csv(),
+    "global_results.csv": ours.global_csv(),
+    "results.json": ours.to_json(),
+    "summary.json": json.dumps(summary, indent=2) + "\n",
   }.items():
     export.write_bytes(folder / name, text.encode())
 
 
 def table(
-    results: Mapping[str, Result], measures: Mapping[str, Mapping[str, float]]
+  results: Mapping[str, Result], measures: Mapping[str, Mapping[str, float]]
 ) -> str:
   """Means over rows and further measures, then the first result's own numbers."""
   width = max(map(len, results))
@@ -158,7 +158,7 @@ def table(
 
 
 def preview(
-    predicted: Predicted, video: Video, columns: int = 5
+  predicted: Predicted, video: Video, columns: int = 5
 ) -> UInt8[np.ndarray, "_ _ 3"]:
   """Some annotated frames, the truth in the upper row, the prediction in the lower."""
   known = [t for t in range(len(video)) if video.labels(t) is not None]
@@ -167,13 +167,13 @@ def preview(
   frames = [video.frame(t) for t in steps]
   truth = [_without_void(video.labels(t)) for t in steps]
   return viz.contact_sheet(
-      [
-          [viz.overlay(frame, labels) for frame, labels in zip(frames, truth)],
-          [viz.overlay(frame, predicted[t]) for frame, t in zip(frames, steps)],
-      ],
-      captions=[f"frame {t}" for t in steps],
-      row_captions=("truth", "prediction"),
-      cell_width=max(200, frames[0].shape[1]),
+    [
+      [viz.overlay(frame, labels) for frame, labels in zip(frames, truth)],
+      [viz.overlay(frame, predicted[t]) for frame, t in zip(frames, steps)],
+    ],
+    captions=[f"frame {t}" for t in steps],
+    row_captions=("truth", "prediction"),
+    cell_width=max(200, frames[0].shape[1]),
   )
 
 

@@ -20,10 +20,10 @@ from vosjax.train.recipe import Batches
 
 # Names of lists of DAVIS and of folders of YouTube-VOS, as TFDS calls them.
 _SPLITS = {
-    "val": "validation",
-    "valid": "validation",
-    "test-dev": "test_dev",
-    "test-challenge": "test_challenge",
+  "val": "validation",
+  "valid": "validation",
+  "test-dev": "test_dev",
+  "test-challenge": "test_challenge",
 }
 
 
@@ -34,19 +34,19 @@ def training_sources(config: ConfigDict, stage: ConfigDict) -> dict[str, Source]
     ValueError: data are missing; says all that is, and how to get it.
   """
   makers = {
-      "synthvos": lambda: synthvos(config, stage),
-      "davis": lambda: davis(config, config.data.train_subset),
-      "youtube_vos": lambda: youtube_vos(config),
-      "msra10k": lambda: stills("msra10k", config.data.msra10k, "Imgs", "Imgs"),
-      "dut_omron": lambda: stills(
-          "dut_omron",
-          config.data.dut_omron,
-          "DUT-OMRON-image",
-          "pixelwiseGT-new-PNG",
-      ),
-      "voc": lambda: pictures.voc(config, "train"),
-      "leaves": lambda: pictures.leaves(config, "train"),
-      "cityscapes": lambda: pictures.cityscapes(config, "train"),
+    "synthvos": lambda: synthvos(config, stage),
+    "davis": lambda: davis(config, config.data.train_subset),
+    "youtube_vos": lambda: youtube_vos(config),
+    "msra10k": lambda: stills("msra10k", config.data.msra10k, "Imgs", "Imgs"),
+    "dut_omron": lambda: stills(
+      "dut_omron",
+      config.data.dut_omron,
+      "DUT-OMRON-image",
+      "pixelwiseGT-new-PNG",
+    ),
+    "voc": lambda: pictures.voc(config, "train"),
+    "leaves": lambda: pictures.leaves(config, "train"),
+    "cityscapes": lambda: pictures.cityscapes(config, "train"),
   }
   unknown = sorted(set(stage.sources) - set(makers))
   if unknown:
@@ -72,13 +72,13 @@ def synthvos(config: ConfigDict, stage: ConfigDict) -> Source:
   if config.data.synthvos and pathlib.Path(config.data.synthvos).expanduser().is_dir():
     return folder_source("data.synthvos", config.data.synthvos, "SynthVOS", "train")
   source = procedural(
-      config,
-      config.seed,
-      config.data.synthvos_videos,
-      size=tuple(stage.size),
-      length=config.data.synthvos_length or stage.clip_length,
-      max_objects=config.data.synthvos_objects,
-      speed=config.data.synthvos_speed,
+    config,
+    config.seed,
+    config.data.synthvos_videos,
+    size=tuple(stage.size),
+    length=config.data.synthvos_length or stage.clip_length,
+    max_objects=config.data.synthvos_objects,
+    speed=config.data.synthvos_speed,
   )
   return InMemory(source) if config.data.synthvos_in_memory else source
 
@@ -86,15 +86,15 @@ def synthvos(config: ConfigDict, stage: ConfigDict) -> Source:
 def procedural(config: ConfigDict, *args: Any, **fields: Any) -> SynthVos:
   """Videos drawn as the configuration says, for training and scoring alike."""
   return SynthVos(
-      *args,
-      **fields,
-      object_size=config.data.synthvos_object_size,
-      clutter=config.data.synthvos_clutter,
-      kinds=tuple(config.data.synthvos_kinds),
-      plain=config.data.synthvos_plain,
-      strangers=config.data.synthvos_strangers,
-      camouflage=config.data.synthvos_camouflage,
-      void=config.data.synthvos_void,
+    *args,
+    **fields,
+    object_size=config.data.synthvos_object_size,
+    clutter=config.data.synthvos_clutter,
+    kinds=tuple(config.data.synthvos_kinds),
+    plain=config.data.synthvos_plain,
+    strangers=config.data.synthvos_strangers,
+    camouflage=config.data.synthvos_camouflage,
+    void=config.data.synthvos_void,
   )
 
 
@@ -114,10 +114,10 @@ def origin(source: Source) -> str:
 
 
 def batches(
-    config: ConfigDict,
-    stage: ConfigDict,
-    sources: Mapping[str, Source],
-    transforms: Callable[[str], Sequence[Any]],
+  config: ConfigDict,
+  stage: ConfigDict,
+  sources: Mapping[str, Source],
+  transforms: Callable[[str], Sequence[Any]],
 ) -> Batches:
   """How to get a stage's batches, from any of its steps on.
 
@@ -129,37 +129,37 @@ def batches(
   """
   processes = jax.process_count()
   return functools.partial(
-      _batches,
-      sources=tuple(sources.values()),
-      weights=tuple(stage.sources[name] for name in sources),
-      transforms=[tuple(transforms(name)) for name in sources],
-      batch_size=stage.batch_size // processes,
-      seed=config.seed,
-      num_steps=stage.num_steps,
-      num_workers=config.data.num_workers,
-      shard=(jax.process_index(), processes),
-      replacement=stage.replacement,
-      samples_per_epoch=stage.samples_per_pass or None,
+    _batches,
+    sources=tuple(sources.values()),
+    weights=tuple(stage.sources[name] for name in sources),
+    transforms=[tuple(transforms(name)) for name in sources],
+    batch_size=stage.batch_size // processes,
+    seed=config.seed,
+    num_steps=stage.num_steps,
+    num_workers=config.data.num_workers,
+    shard=(jax.process_index(), processes),
+    replacement=stage.replacement,
+    samples_per_epoch=stage.samples_per_pass or None,
   )
 
 
 def _batches(start_step, *, sources, weights, transforms, **options):
   return pipeline.batches(
-      sources, weights, transforms, start_step=start_step, **options
+    sources, weights, transforms, start_step=start_step, **options
   )
 
 
 def davis(config: ConfigDict, subset: str, **options: Any) -> Source:
   """A subset of the videos at `data.root`; options as of `DavisFolder`."""
   return folder_source(
-      "data.root",
-      config.data.root,
-      f"DAVIS {config.data.year} ({config.data.resolution}) from "
-      "https://davischallenge.org",
-      subset,
-      int(config.data.year),
-      config.data.resolution,
-      **options,
+    "data.root",
+    config.data.root,
+    f"DAVIS {config.data.year} ({config.data.resolution}) from "
+    "https://davischallenge.org",
+    subset,
+    int(config.data.year),
+    config.data.resolution,
+    **options,
   )
 
 
@@ -170,11 +170,11 @@ def youtube_vos(config: ConfigDict) -> Source:
   if youtube_vos_root(path, subset):
     return YoutubeVosFolder(str(path), subset)
   return folder_source(
-      "data.youtube_vos",
-      config.data.youtube_vos,
-      "YouTube-VOS 2018 from https://youtube-vos.org",
-      subset,
-      sparse=True,
+    "data.youtube_vos",
+    config.data.youtube_vos,
+    "YouTube-VOS 2018 from https://youtube-vos.org",
+    subset,
+    sparse=True,
   )
 
 
@@ -190,7 +190,7 @@ def stills(name: str, folder: str, images: str, masks: str) -> Source:
 
 
 def folder_source(
-    key: str, folder: str, origin: str, subset: str, *layout: Any, **options: Any
+  key: str, folder: str, origin: str, subset: str, *layout: Any, **options: Any
 ) -> Source:
   """A DAVIS-layout folder, or one that `tfds build` prepared.
 
@@ -208,9 +208,9 @@ def folder_source(
   path = pathlib.Path(folder).expanduser()
   if not path.is_dir():
     raise ValueError(
-        f"no folder {folder!r}. Get {origin} and pass --config.{key}=FOLDER: the "
-        "folder of JPEGImages and Annotations, one that `vosjax import-data` made of "
-        "your own videos, or the version folder that `datasets/build.py` wrote."
+      f"no folder {folder!r}. Get {origin} and pass --config.{key}=FOLDER: the "
+      "folder of JPEGImages and Annotations, one that `vosjax import-data` made of "
+      "your own videos, or the version folder that `datasets/build.py` wrote."
     )
   if (path / "dataset_info.json").is_file():
     from vosjax.data.prepared import PreparedFolder  # loads TFDS

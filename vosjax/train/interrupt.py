@@ -20,8 +20,8 @@ class Interrupted(Exception):
 
   def __init__(self, signum: int, step: int):
     super().__init__(
-        f"{signal.Signals(signum).name}: stopped after step {step}, which is saved. "
-        "The same command with this run's --workdir goes on from there."
+      f"{signal.Signals(signum).name}: stopped after step {step}, which is saved. "
+      "The same command with this run's --workdir goes on from there."
     )
     self.signum = signum
     self.step = step

@@ -41,9 +41,7 @@ class Stage:
   batches: Callable[[int], Iterator[Batch]]
   from_best: bool = False
 
-  def enter(
-      self, state: TrainState, step: int, checkpoints: Checkpoints
-  ) -> TrainState:
+  def enter(self, state: TrainState, step: int, checkpoints: Checkpoints) -> TrainState:
     """The state on this stage's devices, with a fresh optimizer at its beginning."""
     if step == self.start and self.from_best:
       state = _learnt_by_best(state, checkpoints)
@@ -66,13 +64,13 @@ class NonFiniteError(ValueError):
 
 
 def fit(
-    state: TrainState,
-    stages: Sequence[Stage],
-    *,
-    checkpoints: Checkpoints,
-    interrupt: Interrupt,
-    observers: Sequence[Callable[[int, Mapping[str, float]], None]] = (),
-    actions: Sequence[Every] = (),
+  state: TrainState,
+  stages: Sequence[Stage],
+  *,
+  checkpoints: Checkpoints,
+  interrupt: Interrupt,
+  observers: Sequence[Callable[[int, Mapping[str, float]], None]] = (),
+  actions: Sequence[Every] = (),
 ) -> TrainState:
   """Trains from `state.step` to the end of the last stage.
 
@@ -150,10 +148,12 @@ class _Reports:
 
 def _non_finite(step, wrong, names, kept):
   shown = ", ".join(f"{name} is {value}" for name, value in wrong.items())
-  kept = "no checkpoint was written yet" if kept is None else (
-      f"the checkpoint of step {kept} is kept"
-  )  # fmt: skip
+  kept = (
+    "no checkpoint was written yet"
+    if kept is None
+    else (f"the checkpoint of step {kept} is kept")
+  )
   return (
-      f"step {step}: {shown}, on the clips {', '.join(names)}; {kept}. Look at these "
-      "clips, or lower the stage's learning_rate, in a new workdir."
+    f"step {step}: {shown}, on the clips {', '.join(names)}; {kept}. Look at these "
+    "clips, or lower the stage's learning_rate, in a new workdir."
   )

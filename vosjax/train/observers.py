@@ -34,8 +34,8 @@ class Logger:
     # Steps of different kinds have metrics of their own.
     names = dict.fromkeys(name for seen in self._seen for name in seen)
     means = {
-        name: float(np.mean([seen[name] for seen in self._seen if name in seen]))
-        for name in names
+      name: float(np.mean([seen[name] for seen in self._seen if name in seen]))
+      for name in names
     }
     self._seen = []
     self._writer.write(step, means)
@@ -52,18 +52,18 @@ class Progress:
 
   def __init__(self, config: ConfigDict, stages: Sequence[Stage], done: int):
     self._frames = {
-        stage.stop: config.stages[stage.name].batch_size
-        * config.stages[stage.name].clip_length
-        for stage in stages
+      stage.stop: config.stages[stage.name].batch_size
+      * config.stages[stage.name].clip_length
+      for stage in stages
     }
     interactive = sys.stderr.isatty()
     self._bar = tqdm.tqdm(
-        total=stages[-1].stop,
-        initial=done,
-        unit="step",
-        dynamic_ncols=True,
-        mininterval=0.2 if interactive else 15.0,
-        bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}",
+      total=stages[-1].stop,
+      initial=done,
+      unit="step",
+      dynamic_ncols=True,
+      mininterval=0.2 if interactive else 15.0,
+      bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}",
     )
 
   def __enter__(self) -> "Progress":

@@ -12,12 +12,12 @@ TRAINED, FROZEN = "trained", "frozen"
 
 
 def make_optimizer(
-    *,
-    learning_rate: float,
-    lr_decay: float,
-    steps_per_epoch: int,
-    weight_decay: float,
-    frozen: Sequence[str] = (),
+  *,
+  learning_rate: float,
+  lr_decay: float,
+  steps_per_epoch: int,
+  weight_decay: float,
+  frozen: Sequence[str] = (),
 ) -> optax.GradientTransformation:
   """`coupled_adam` of all parameters but those that are `frozen`.
 
@@ -29,23 +29,23 @@ def make_optimizer(
     frozen: path prefixes of parameters that stay as they are; they have no moments.
   """
   adam = coupled_adam(
-      learning_rate=learning_rate,
-      lr_decay=lr_decay,
-      steps_per_epoch=steps_per_epoch,
-      weight_decay=weight_decay,
+    learning_rate=learning_rate,
+    lr_decay=lr_decay,
+    steps_per_epoch=steps_per_epoch,
+    weight_decay=weight_decay,
   )
   return optax.partition(
-      {TRAINED: adam, FROZEN: optax.set_to_zero()},
-      lambda params: label_params(params, frozen),
+    {TRAINED: adam, FROZEN: optax.set_to_zero()},
+    lambda params: label_params(params, frozen),
   )
 
 
 def coupled_adam(
-    *,
-    learning_rate: float,
-    lr_decay: float,
-    steps_per_epoch: int,
-    weight_decay: float,
+  *,
+  learning_rate: float,
+  lr_decay: float,
+  steps_per_epoch: int,
+  weight_decay: float,
 ) -> optax.GradientTransformation:
   """Adam with coupled weight decay and a learning rate that falls once an epoch.
 
@@ -59,12 +59,12 @@ def coupled_adam(
   Source: Johnander et al., CVPR 2019 (released program).
   """
   schedule = optax.exponential_decay(
-      learning_rate, steps_per_epoch, lr_decay, staircase=True
+    learning_rate, steps_per_epoch, lr_decay, staircase=True
   )
   return optax.chain(
-      optax.add_decayed_weights(weight_decay),
-      optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8),
-      optax.scale_by_learning_rate(schedule),
+    optax.add_decayed_weights(weight_decay),
+    optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8),
+    optax.scale_by_learning_rate(schedule),
   )
 
 
@@ -82,11 +82,11 @@ def label_params(params: Variables, frozen: Sequence[str]) -> Any:
   for prefix in frozen:
     if not any(fits(path, prefix) for path in paths):
       raise ValueError(
-          f"frozen: no parameter below {prefix!r}; known: "
-          f"{sorted({'/'.join(path.split('/')[:2]) for path in paths})}."
+        f"frozen: no parameter below {prefix!r}; known: "
+        f"{sorted({'/'.join(path.split('/')[:2]) for path in paths})}."
       )
   labels = {
-      path: FROZEN if any(fits(path, prefix) for prefix in frozen) else TRAINED
-      for path in paths
+    path: FROZEN if any(fits(path, prefix) for prefix in frozen) else TRAINED
+    for path in paths
   }
   return flax.traverse_util.unflatten_dict(labels, sep="/")

@@ -10,10 +10,10 @@ from vosjax.data.cvppp import LeavesFolder
 from vosjax.data.sources import Source
 from vosjax.data.stills import StillSource
 from vosjax.data.voc import (
-    AugmentedVocFolder,
-    VocFolder,
-    class_numbers,
-    keep_classes,
+  AugmentedVocFolder,
+  VocFolder,
+  class_numbers,
+  keep_classes,
 )
 
 _HELD_OUT = 5  # every so manieth plant is for scoring
@@ -25,9 +25,7 @@ def voc(config: ConfigDict, subset: str) -> Source:
   Where `data.voc_classes` names some, instances of others are background, and pictures
   that then have none are left out.
   """
-  folder = require_folder(
-      "voc", config.data.voc, "voc2012", "JPEGImages and ImageSets"
-  )
+  folder = require_folder("voc", config.data.voc, "voc2012", "JPEGImages and ImageSets")
   if subset == "train":
     sbd = require_folder("sbd", config.data.sbd, "sbd", "img, inst and cls")
     source = AugmentedVocFolder(folder, sbd)
@@ -42,8 +40,8 @@ def voc(config: ConfigDict, subset: str) -> Source:
   source = keep_classes(source, kept)
   if not len(source):
     raise ValueError(
-        f"data.voc_classes: no picture of the {subset} list of {folder} shows any of "
-        f"{', '.join(map(repr, config.data.voc_classes))}."
+      f"data.voc_classes: no picture of the {subset} list of {folder} shows any of "
+      f"{', '.join(map(repr, config.data.voc_classes))}."
     )
   return source
 
@@ -51,7 +49,7 @@ def voc(config: ConfigDict, subset: str) -> Source:
 def leaves(config: ConfigDict, subset: str) -> Source:
   """Plants of CVPPP's training archive; every fifth is held out for "val"."""
   folder = require_folder(
-      "leaves", config.data.leaves, "cvppp", "plant001_rgb.png and so on"
+    "leaves", config.data.leaves, "cvppp", "plant001_rgb.png and so on"
   )
   wanted = subset != "train"
   plants = enumerate(LeavesFolder(folder).stills)
@@ -61,15 +59,15 @@ def leaves(config: ConfigDict, subset: str) -> Source:
 def cityscapes(config: ConfigDict, subset: str) -> Source:
   """Cityscapes with its eight classes of instances."""
   folder = require_folder(
-      "cityscapes", config.data.cityscapes, "cityscapes", "leftImg8bit and gtFine"
+    "cityscapes", config.data.cityscapes, "cityscapes", "leftImg8bit and gtFine"
   )
   return CityscapesFolder(folder, subset)
 
 
 SETS: Mapping[str, Callable[[ConfigDict, str], Source]] = {
-    "voc": voc,
-    "leaves": leaves,
-    "cityscapes": cityscapes,
+  "voc": voc,
+  "leaves": leaves,
+  "cityscapes": cityscapes,
 }
 
 
@@ -88,7 +86,7 @@ def require_folder(key: str, folder: str, name: str, holds: str) -> str:
   path = pathlib.Path(folder).expanduser()
   if not path.is_dir():
     raise ValueError(
-        f"no folder {folder!r}. Get the set as datasets/{name}/README.md says and pass "
-        f"--config.data.{key}=FOLDER: the folder that holds {holds}."
+      f"no folder {folder!r}. Get the set as datasets/{name}/README.md says and pass "
+      f"--config.data.{key}=FOLDER: the folder that holds {holds}."
     )
   return str(path)

@@ -54,11 +54,11 @@ def predict(config: ConfigDict, workdir: str | None) -> None:
   rule = benchmarks.rule(config, scoring.task)
   source = benchmarks.open_source(config)
   videos = [
-      Known(video.name, tuple(video.frame_names), _checksum(video.label_files))
-      for video in benchmarks.videos(source)
+    Known(video.name, tuple(video.frame_names), _checksum(video.label_files))
+    for video in benchmarks.videos(source)
   ]
   match = scoring.task == "objects" and not _require_annotations(
-      videos, one_shot=model.readout.one_shot
+    videos, one_shot=model.readout.one_shot
   )
   note = _note(config, workdir, videos)
   path, _ = open_workdir(config, workdir)
@@ -66,15 +66,21 @@ def predict(config: ConfigDict, workdir: str | None) -> None:
   out = path / FOLDER
   done = [_is_done(out, video) for video in videos]
   LOG.info(
-      "predict   %d videos into %s, of which %d are finished and skipped; stopped, it "
-      "goes on with --workdir=%s", len(videos), out, sum(done), path,
-  )  # fmt: skip
+    "predict   %d videos into %s, of which %d are finished and skipped; stopped, it "
+    "goes on with --workdir=%s",
+    len(videos),
+    out,
+    sum(done),
+    path,
+  )
   _write(scoring.segment(model, variables), source, videos, done, out)
   LOG.info(
-      "done      %d videos, %d frames in %s. Where the truth is at hand:\n  %s",
-      len(videos), sum(len(video.frames) for video in videos), out,
-      _evaluate_command(source, rule, out, match=match),
-  )  # fmt: skip
+    "done      %d videos, %d frames in %s. Where the truth is at hand:\n  %s",
+    len(videos),
+    sum(len(video.frames) for video in videos),
+    out,
+    _evaluate_command(source, rule, out, match=match),
+  )
 
 
 def _checksum(files: Sequence[Any]) -> int | None:
@@ -100,18 +106,18 @@ def _require_annotations(videos: list[Known], *, one_shot: bool) -> bool:
   remedy = "Complete them, or list the videos without apart."
   if one_shot:
     remedy = (
-        "This model follows objects that it is given: put a mask of each object's "
-        "first frame into Annotations, as semi-supervised test sets have it, or take "
-        "a zero-shot model."
+      "This model follows objects that it is given: put a mask of each object's "
+      "first frame into Annotations, as semi-supervised test sets have it, or take "
+      "a zero-shot model."
     )
   raise ValueError(
-      f"{len(bare)} of {len(videos)} videos have no annotation: "
-      f"{', '.join(bare[:_SHOWN])}{more}. {remedy}"
+    f"{len(bare)} of {len(videos)} videos have no annotation: "
+    f"{', '.join(bare[:_SHOWN])}{more}. {remedy}"
   )
 
 
 def _evaluate_command(
-    source: Source, rule: str, out: pathlib.Path, *, match: bool
+  source: Source, rule: str, out: pathlib.Path, *, match: bool
 ) -> str:
   """The command that scores a folder of predictions.
 
@@ -140,17 +146,17 @@ def _evaluate_command(
 def _note(config, workdir, videos) -> dict[str, Any]:
   """What predictions depend on, beyond the configuration of the run."""
   options = {
-      f"evaluation.{key}": value
-      for key, value in config.evaluation.to_dict().items()
-      if key not in _FREE
+    f"evaluation.{key}": value
+    for key, value in config.evaluation.to_dict().items()
+    if key not in _FREE
   }
   model = trained.fingerprint(trained.folder(config, workdir))
   lengths = {video.name: len(video.frames) for video in videos}
   given = {video.name: video.annotations for video in videos}
   return options | {
-      "model (checksum)": model,
-      "videos (frames)": lengths,
-      "annotations (checksum)": given,
+    "model (checksum)": model,
+    "videos (frames)": lengths,
+    "annotations (checksum)": given,
   }
 
 
@@ -163,11 +169,11 @@ def _files(out, video) -> Iterator[pathlib.Path]:
 
 
 def _write(
-    segment: Segment,
-    source: Source,
-    videos: list[Known],
-    done: list[bool],
-    out: pathlib.Path,
+  segment: Segment,
+  source: Source,
+  videos: list[Known],
+  done: list[bool],
+  out: pathlib.Path,
 ) -> None:
   """Segments what is not done; a video that was begun begins anew."""
   total = sum(len(video.frames) for video in videos)

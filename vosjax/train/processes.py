@@ -11,7 +11,7 @@ AUTO = "auto"
 
 
 def connect(
-    coordinator: str, num_processes: int | None, process_id: int | None
+  coordinator: str, num_processes: int | None, process_id: int | None
 ) -> None:
   """Joins the other processes; called before anything else of JAX.
 
@@ -28,7 +28,7 @@ def connect(
     address = None
   elif num_processes is None or process_id is None:
     raise ValueError(
-        f"--coordinator={coordinator} needs --num_processes and --process_id, too."
+      f"--coordinator={coordinator} needs --num_processes and --process_id, too."
     )
   else:
     address = coordinator

@@ -23,9 +23,7 @@ class Outputs(NamedTuple):
   batch_stats: Variables
 
 
-Objective = Callable[
-    [Variables, VideoBatch, Any], tuple[Float[Array, ""], Outputs]
-]
+Objective = Callable[[Variables, VideoBatch, Any], tuple[Float[Array, ""], Outputs]]
 Batches = Callable[[int], Iterator[Mapping[str, Any]]]  # from a step of the stage on
 # The label maps of a video's frames, one after the other.
 Segment = Callable[[Video], Iterator[Integer[np.ndarray, "h w"]]]

@@ -50,14 +50,17 @@ def run(config: ConfigDict, workdir: str | None) -> None:
   _speak()
   LOG.info(config.title)
   modes = {
-      "train": train, "evaluate": evaluate, "predict": predict, "benchmark": benchmark
-  }  # fmt: skip
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "benchmark": benchmark,
+  }
   if config.mode not in modes:
     raise ValueError(f"mode is {config.mode!r}; known: {list(modes)}.")
   if config.mode != "train" and jax.process_count() > 1:
     raise ValueError(
-        f"mode is {config.mode!r}, the work of one process, but there are "
-        f"{jax.process_count()}. Start a single one, without --coordinator."
+      f"mode is {config.mode!r}, the work of one process, but there are "
+      f"{jax.process_count()}. Start a single one, without --coordinator."
     )
   modes[config.mode](config, workdir)
   processes.wait("the end")
@@ -92,18 +95,21 @@ def train(config: ConfigDict, workdir: str | None) -> None:
   if best is not None:
     variables_then = jax.device_get(best.variables)
     model_files.save(path / "model_best", config.model.name, fields, variables_then)
-    LOG.info("best      step %d by validation, in %s/model_best; model/ is the last "
-             "step's", best.step, path)  # fmt: skip
+    LOG.info(
+      "best      step %d by validation, in %s/model_best; model/ is the last step's",
+      best.step,
+      path,
+    )
   finish(config, scoring, model, variables, unseen, path, untrained=initial)
   LOG.info("done in %.0f s; everything is in %s", time.monotonic() - began, path)
   mask = "--mask FIRST.png " if model.readout.one_shot else ""
   LOG.info(
-      "next      vosjax segment VIDEO %s--checkpoint %s/model --out DIR", mask, path
+    "next      vosjax segment VIDEO %s--checkpoint %s/model --out DIR", mask, path
   )
 
 
 def _fit(
-    config, model, stages, judged, initial, path
+  config, model, stages, judged, initial, path
 ) -> tuple[TrainState, TrainState | None]:
   """Trains; the first process also reports and validates.
 
@@ -114,7 +120,7 @@ def _fit(
     checkpoints = Checkpoints(path / "checkpoints", keep=config.checkpoint.keep)
     stack.callback(checkpoints.close)
     state = replicate(
-        TrainState.create(initial, stages[0].tx, config.seed), stages[0].mesh
+      TrainState.create(initial, stages[0].tx, config.seed), stages[0].mesh
     )
     done, last = checkpoints.latest() or 0, stages[-1].stop
     if done:
@@ -129,8 +135,8 @@ def _fit(
       progress = stack.enter_context(Progress(config, stages, done))
       observers = [progress, Logger(writer, config.log.every_steps, last)]
       actions = [
-          Every(config.validation.every_steps, validation),
-          Every(config.log.curves_every_steps, lambda *_: writers.draw_curves(path)),
+        Every(config.validation.every_steps, validation),
+        Every(config.log.curves_every_steps, lambda *_: writers.draw_curves(path)),
       ]
 
     def save(step, state):
@@ -140,12 +146,12 @@ def _fit(
     actions.append(Every(config.checkpoint.every_steps, save))  # after its score
     interrupt = stack.enter_context(Interrupt())
     state = fit(
-        state,
-        stages,
-        checkpoints=checkpoints,
-        interrupt=interrupt,
-        observers=observers,
-        actions=actions,
+      state,
+      stages,
+      checkpoints=checkpoints,
+      interrupt=interrupt,
+      observers=observers,
+      actions=actions,
     )
     best = checkpoints.best()
     is_last = best is None or best == last
@@ -169,8 +175,13 @@ def benchmark(config: ConfigDict, workdir: str | None) -> None:
   path, _ = open_workdir(config, workdir)
   results = {}
   for name, stage in config.stages.items():
-    LOG.info("measuring %s: %d clips x %d frames, %d x %d", name, stage.batch_size,
-             stage.clip_length, *stage.size)  # fmt: skip
+    LOG.info(
+      "measuring %s: %d clips x %d frames, %d x %d",
+      name,
+      stage.batch_size,
+      stage.clip_length,
+      *stage.size,
+    )
     results[name] = speed.measure_stage(config, stage, recipe, model, variables)
   LOG.info("%s", speed.table(results))
   text = json.dumps(results, indent=2) + "\n"
@@ -198,7 +209,7 @@ def init(model: nn.Module, config: ConfigDict) -> Variables:
 
 
 def make_stages(
-    config: ConfigDict, model: nn.Module
+  config: ConfigDict, model: nn.Module
 ) -> tuple[list[Stage], dict[str, dict[str, Source]]]:
   """The configured stages, and each one's sources by name.
 
@@ -221,47 +232,53 @@ def make_stages(
     tx = recipe.tx(model, options)
     objective = recipe.objective(model, options)
     stages.append(
-        Stage(
-            name=name,
-            start=start,
-            stop=start + options.num_steps,
-            mesh=mesh,
-            tx=tx,
-            train_step=make_train_step(objective, tx, mesh),
-            batches=recipe.batches(config, options, sources[name]),
-            from_best=options.from_best,
-        )
+      Stage(
+        name=name,
+        start=start,
+        stop=start + options.num_steps,
+        mesh=mesh,
+        tx=tx,
+        train_step=make_train_step(objective, tx, mesh),
+        batches=recipe.batches(config, options, sources[name]),
+        from_best=options.from_best,
+      )
     )
     start += options.num_steps
   if missing:
     raise ValueError(
-        " ".join(f"stage {', '.join(s)}: {text}" for text, s in missing.items())
+      " ".join(f"stage {', '.join(s)}: {text}" for text, s in missing.items())
     )
   return stages, sources
 
 
 def describe(
-    config: ConfigDict,
-    model: nn.Module,
-    variables: Variables,
-    sources: Mapping[str, Mapping[str, Source]],
-    stages: Sequence[Stage],
+  config: ConfigDict,
+  model: nn.Module,
+  variables: Variables,
+  sources: Mapping[str, Mapping[str, Source]],
+  stages: Sequence[Stage],
 ) -> None:
   """Logs device, data and the table of parameters."""
   devices = jax.devices()
-  LOG.info("devices   %d x %s (%s)", len(devices), devices[0].device_kind,
-           devices[0].platform)  # fmt: skip
+  LOG.info(
+    "devices   %d x %s (%s)", len(devices), devices[0].device_kind, devices[0].platform
+  )
   for stage in stages:
     options = config.stages[stage.name]
     mixed = ", ".join(
-        f"{name} ({len(source)} videos, {feeds.origin(source)})"
-        for name, source in sources[stage.name].items()
+      f"{name} ({len(source)} videos, {feeds.origin(source)})"
+      for name, source in sources[stage.name].items()
     )
     LOG.info(
-        "stage     %s: %s; %d clips x %d frames, %d x %d, %d steps on %d device(s)",
-        stage.name, mixed, options.batch_size, options.clip_length, *options.size,
-        options.num_steps, stage.mesh.size,
-    )  # fmt: skip
+      "stage     %s: %s; %d clips x %d frames, %d x %d, %d steps on %d device(s)",
+      stage.name,
+      mixed,
+      options.batch_size,
+      options.clip_length,
+      *options.size,
+      options.num_steps,
+      stage.mesh.size,
+    )
   params = variables["params"]
   LOG.info(parameter_overview.get_parameter_overview(params, include_stats=False))
   frozen = ", ".join(model.frozen) or "nothing"

@@ -36,13 +36,13 @@ class Validation:
   """
 
   def __init__(
-      self,
-      config: ConfigDict,
-      scoring: Scoring,
-      model: nn.Module,
-      unseen: ScoredSet,
-      writer: MetricsWriter,
-      workdir: pathlib.Path,
+    self,
+    config: ConfigDict,
+    scoring: Scoring,
+    model: nn.Module,
+    unseen: ScoredSet,
+    writer: MetricsWriter,
+    workdir: pathlib.Path,
   ):
     self._scoring, self._model, self._writer = scoring, model, writer
     self._protocol = unseen.protocol
@@ -73,14 +73,14 @@ class Validation:
 
 
 def finish(
-    config: ConfigDict,
-    scoring: Scoring,
-    model: nn.Module,
-    variables: Variables,
-    unseen: ScoredSet,
-    workdir: pathlib.Path,
-    *,
-    untrained: Variables | None = None,
+  config: ConfigDict,
+  scoring: Scoring,
+  model: nn.Module,
+  variables: Variables,
+  unseen: ScoredSet,
+  workdir: pathlib.Path,
+  *,
+  untrained: Variables | None = None,
 ) -> dict[str, Result]:
   """Scores the model beside its baselines, and writes eval/ and preview/.
 
@@ -99,9 +99,12 @@ def finish(
   source, protocol = unseen
   count = min(config.evaluation.num_videos or len(source), len(source))
   LOG.info(
-      "scoring   %d of %d videos, %s (%s)",
-      count, len(source), feeds.origin(source), protocol.rule,
-  )  # fmt: skip
+    "scoring   %d of %d videos, %s (%s)",
+    count,
+    len(source),
+    feeds.origin(source),
+    protocol.rule,
+  )
   contenders = {OURS: scoring.segment(model, variables)}
   contenders |= scoring.baselines(model, variables)
   if untrained is not None:
@@ -124,7 +127,7 @@ def finish(
 
     results[name] = evaluate(protocol, videos())
     measures[name] = {
-        key: sum(values[key] for values in seen) / len(seen) for key in seen[0]
+      key: sum(values[key] for values in seen) / len(seen) for key in seen[0]
     }
   LOG.info("%s", evaluation.table(results, measures))
   evaluation.write_scores(workdir / "eval", results, measures)

@@ -23,13 +23,13 @@ PARTS = ("encoder", "decoder and loss", "gradient", "update")
 
 
 def measure_stage(
-    config: ConfigDict,
-    stage: ConfigDict,
-    recipe: Recipe,
-    model: nn.Module,
-    variables: Variables,
-    *,
-    steps: int = 5,
+  config: ConfigDict,
+  stage: ConfigDict,
+  recipe: Recipe,
+  model: nn.Module,
+  variables: Variables,
+  *,
+  steps: int = 5,
 ) -> dict[str, Any]:
   """Times the updates of a stage on procedural clips of its shape.
 
@@ -60,8 +60,8 @@ def measure_stage(
   compile_seconds = time.perf_counter() - began
   inputs = state.variables, state.step_key(), batch
   marks = [
-      _median_ms(functools.partial(part, *inputs), steps)
-      for part in _make_parts(model, objective)
+    _median_ms(functools.partial(part, *inputs), steps)
+    for part in _make_parts(model, objective)
   ]
 
   def update():
@@ -73,13 +73,13 @@ def measure_stage(
   part_ms = dict(zip(PARTS, np.diff([0.0, *marks, whole]).tolist()))
   b, t = batch.frames.shape[:2]
   return {
-      "device": jax.devices()[0].device_kind,
-      "devices": mesh.size,
-      "ms_per_step": whole,
-      "frames_per_second": 1e3 * b * t / whole,
-      "compile_seconds": compile_seconds,
-      "temporary_bytes": step.memory_analysis().temp_size_in_bytes,
-      "part_ms": part_ms,
+    "device": jax.devices()[0].device_kind,
+    "devices": mesh.size,
+    "ms_per_step": whole,
+    "frames_per_second": 1e3 * b * t / whole,
+    "compile_seconds": compile_seconds,
+    "temporary_bytes": step.memory_analysis().temp_size_in_bytes,
+    "part_ms": part_ms,
   }
 
 
@@ -88,10 +88,10 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
   lines = []
   for name, result in results.items():
     lines.append(
-        f"{name}: {result['ms_per_step']:.0f} ms a step, "
-        f"{result['frames_per_second']:.2f} frames/s; compiled in "
-        f"{result['compile_seconds']:.0f} s; {result['temporary_bytes'] / 2**20:,.0f} "
-        "MiB beside state and batch"
+      f"{name}: {result['ms_per_step']:.0f} ms a step, "
+      f"{result['frames_per_second']:.2f} frames/s; compiled in "
+      f"{result['compile_seconds']:.0f} s; {result['temporary_bytes'] / 2**20:,.0f} "
+      "MiB beside state and batch"
     )
     for part, ms in result["part_ms"].items():
       lines.append(f"  {part:<18}{ms:10.0f} ms{ms / result['ms_per_step']:8.0%}")

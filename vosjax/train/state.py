@@ -30,15 +30,15 @@ class TrainState:
 
   @classmethod
   def create(
-      cls, variables: Variables, tx: optax.GradientTransformation, seed: int
+    cls, variables: Variables, tx: optax.GradientTransformation, seed: int
   ) -> "TrainState":
     """State before the first update."""
     return cls(
-        step=jnp.zeros((), jnp.int32),
-        params=variables["params"],
-        batch_stats=variables.get("batch_stats", {}),
-        opt_state=tx.init(variables["params"]),
-        key=jax.random.key_data(jax.random.key(seed)),
+      step=jnp.zeros((), jnp.int32),
+      params=variables["params"],
+      batch_stats=variables.get("batch_stats", {}),
+      opt_state=tx.init(variables["params"]),
+      key=jax.random.key_data(jax.random.key(seed)),
     )
 
   @property

@@ -29,8 +29,8 @@ def make_mesh(batch_size: int, devices: Any = None) -> Mesh:
   count = next(n for n in range(len(devices), 0, -1) if batch_size % n == 0)
   if jax.process_count() > 1 and count < len(devices):
     raise ValueError(
-        f"batch_size is {batch_size}, which {len(devices)} devices do not divide. "
-        f"With several processes make it a multiple of {len(devices)}."
+      f"batch_size is {batch_size}, which {len(devices)} devices do not divide. "
+      f"With several processes make it a multiple of {len(devices)}."
     )
   return Mesh(devices[:count], (DATA,), axis_types=(AxisType.Auto,))
 
@@ -52,7 +52,7 @@ def shard(batch: Mapping[str, Any], mesh: Mesh) -> VideoBatch:
 
 
 def make_train_step(
-    objective: Objective, tx: optax.GradientTransformation, mesh: Mesh
+  objective: Objective, tx: optax.GradientTransformation, mesh: Mesh
 ) -> TrainStep:
   """Makes the update of a stage: (state, batch) -> (state, metrics).
 
@@ -71,16 +71,16 @@ def make_train_step(
     grads, outputs = jax.grad(loss, has_aux=True)(state.params)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     state = state.replace(
-        step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
-        batch_stats=outputs.batch_stats,
-        opt_state=opt_state,
+      step=state.step + 1,
+      params=optax.apply_updates(state.params, updates),
+      batch_stats=outputs.batch_stats,
+      opt_state=opt_state,
     )
     return state, {**outputs.metrics, "grad_norm": optax.tree.norm(grads)}
 
   return jax.jit(
-      train_step,
-      in_shardings=(replicated, sharded),
-      out_shardings=replicated,
-      donate_argnums=0,
+    train_step,
+    in_shardings=(replicated, sharded),
+    out_shardings=replicated,
+    donate_argnums=0,
   )

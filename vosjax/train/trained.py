@@ -23,9 +23,9 @@ def load(config: ConfigDict, workdir: str | None) -> tuple[nn.Module, Variables]
   model, variables = checkpoints.load(directory)
   if not isinstance(model, models.MODELS[config.model.name]):
     raise ValueError(
-        f"{directory} holds a {type(model).__name__}; this configuration is of "
-        f"{config.model.name}. Give a checkpoint of that model, or the configuration "
-        "of the other."
+      f"{directory} holds a {type(model).__name__}; this configuration is of "
+      f"{config.model.name}. Give a checkpoint of that model, or the configuration "
+      "of the other."
     )
   return model, variables
 
@@ -40,9 +40,9 @@ def folder(config: ConfigDict, workdir: str | None) -> pathlib.Path:
     return pathlib.Path(config.evaluation.checkpoint).expanduser()
   if workdir is None or not pathlib.Path(workdir, "model").is_dir():
     raise ValueError(
-        f"--workdir={workdir} holds no model/. Name one with "
-        "--config.evaluation.checkpoint=DIR (RUN/model of training, or what `vosjax "
-        "convert` wrote), or train to the end first in that --workdir."
+      f"--workdir={workdir} holds no model/. Name one with "
+      "--config.evaluation.checkpoint=DIR (RUN/model of training, or what `vosjax "
+      "convert` wrote), or train to the end first in that --workdir."
     )
   return pathlib.Path(workdir, "model")
 

@@ -17,8 +17,16 @@ CONFIG = "config.json"
 VIDEOS = "videos.json"
 _SHOWN = 5
 # What may differ between two starts of one run.
-_FREE = ("mode", "title", "evaluation", "data/num_workers", "data/root",
-         "data/youtube_vos", "log", "checkpoint")  # fmt: skip
+_FREE = (
+  "mode",
+  "title",
+  "evaluation",
+  "data/num_workers",
+  "data/root",
+  "data/youtube_vos",
+  "log",
+  "checkpoint",
+)
 
 
 def open_workdir(config: ConfigDict, workdir: str | None) -> tuple[pathlib.Path, bool]:
@@ -38,7 +46,7 @@ def open_workdir(config: ConfigDict, workdir: str | None) -> tuple[pathlib.Path,
     return _open(config, workdir)
   if workdir is None:
     raise ValueError(
-        "several processes need --workdir=DIR, a folder that all of them can see."
+      "several processes need --workdir=DIR, a folder that all of them can see."
     )
   if processes.is_first():
     opened = _open(config, workdir)
@@ -56,7 +64,7 @@ def _open(config, workdir) -> tuple[pathlib.Path, bool]:
   if not known.exists():
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
       raise ValueError(
-          f"--workdir={path} exists and holds no run; give a new or an empty folder."
+        f"--workdir={path} exists and holds no run; give a new or an empty folder."
       )
     path.mkdir(parents=True, exist_ok=True)
     _write_json(known, plain(config))
@@ -68,15 +76,15 @@ def _open(config, workdir) -> tuple[pathlib.Path, bool]:
   differing = differences(theirs, plain(config))
   if differing:
     raise ValueError(
-        f"--workdir={path} holds a run of another configuration: "
-        f"{'; '.join(differing)}. Give another --workdir, or the same configuration "
-        "to go on with that run."
+      f"--workdir={path} holds a run of another configuration: "
+      f"{'; '.join(differing)}. Give another --workdir, or the same configuration "
+      "to go on with that run."
     )
   return path, True
 
 
 def same_videos(
-    workdir: pathlib.Path, sources: Mapping[str, Mapping[str, Source]]
+  workdir: pathlib.Path, sources: Mapping[str, Mapping[str, Source]]
 ) -> None:
   """Notes the videos that a run trains on, or compares them with those of its start.
 
@@ -91,8 +99,8 @@ def same_videos(
     ValueError: they differ; says where.
   """
   ours = {
-      stage: {name: _inventory(source) for name, source in named.items()}
-      for stage, named in sources.items()
+    stage: {name: _inventory(source) for name, source in named.items()}
+    for stage, named in sources.items()
   }
   same_content(workdir / VIDEOS, ours, "a run on other videos (frames by name)")
 
@@ -116,9 +124,9 @@ def same_content(path: pathlib.Path, ours: Any, what: str) -> None:
   if differing:
     more = len(differing) - _SHOWN
     raise ValueError(
-        f"--workdir={path.parent} holds {what}: "
-        f"{'; '.join(differing[:_SHOWN])}{f'; and {more} more' if more > 0 else ''}. "
-        "Restore what it began with to go on with it, or give another --workdir."
+      f"--workdir={path.parent} holds {what}: "
+      f"{'; '.join(differing[:_SHOWN])}{f'; and {more} more' if more > 0 else ''}. "
+      "Restore what it began with to go on with it, or give another --workdir."
     )
 
 

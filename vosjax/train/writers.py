@@ -26,7 +26,7 @@ class MetricsWriter:
     lines = [line for line in read_metrics(workdir) if line["step"] <= resumed_from]
     _replace(self._path, "".join(json.dumps(line) + "\n" for line in lines))
     self._board = tensorboardX.SummaryWriter(
-        str(workdir / "tensorboard"), purge_step=resumed_from + 1
+      str(workdir / "tensorboard"), purge_step=resumed_from + 1
     )
 
   def write(self, step: int, values: Mapping[str, float | str]) -> None:
@@ -39,7 +39,7 @@ class MetricsWriter:
         self._board.add_scalar(name, value, step)
 
   def write_picture(
-      self, step: int, name: str, picture: UInt8[np.ndarray, "h w 3"]
+    self, step: int, name: str, picture: UInt8[np.ndarray, "h w 3"]
   ) -> None:
     """Shows a picture in TensorBoard."""
     self._board.add_image(name, picture, step, dataformats="HWC")
@@ -64,20 +64,21 @@ def draw_curves(workdir: pathlib.Path) -> None:
 
   lines = read_metrics(workdir)
   panels = {
-      "loss": ("loss", "final_loss", "coarse_loss"),
-      "IoU of the clip's object": ("iou",),
-      "J&F on unseen videos": ("validation",),
+    "loss": ("loss", "final_loss", "coarse_loss"),
+    "IoU of the clip's object": ("iou",),
+    "J&F on unseen videos": ("validation",),
   }
   panels = {
-      title: present
-      for title, names in panels.items()
-      if (present := [n for n in names if any(n in line for line in lines)])
+    title: present
+    for title, names in panels.items()
+    if (present := [n for n in names if any(n in line for line in lines)])
   }
   if not panels:
     return
   figure = Figure(figsize=(4.5 * len(panels), 3.2), layout="constrained")
-  for axes, (title, names) in zip(figure.subplots(1, len(panels), squeeze=False)[0],
-                                  panels.items()):
+  for axes, (title, names) in zip(
+    figure.subplots(1, len(panels), squeeze=False)[0], panels.items()
+  ):
     for name in names:
       _draw(axes, [line for line in lines if name in line], name)
     axes.set(title=title, xlabel="step")

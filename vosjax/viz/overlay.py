@@ -10,11 +10,11 @@ HALO_ALPHA = 0.35  # darkness of the thin shade around an outline
 
 
 def overlay(
-    frame: UInt8[np.ndarray, "h w 3"],
-    labels: Integer[np.ndarray, "_ _"] | Bool[np.ndarray, "_ _"],
-    *,
-    alpha: float = 0.45,
-    contours: bool = True,
+  frame: UInt8[np.ndarray, "h w 3"],
+  labels: Integer[np.ndarray, "_ _"] | Bool[np.ndarray, "_ _"],
+  *,
+  alpha: float = 0.45,
+  contours: bool = True,
 ) -> UInt8[np.ndarray, "h w 3"]:
   """Tints each object with its colour and draws its outline.
 
@@ -32,14 +32,14 @@ def overlay(
   """
   if frame.shape[:2] != labels.shape:
     raise ValueError(
-        f"overlay(): labels are {_size(labels)}, the frame is {_size(frame)}. "
-        "Resize the labels (nearest neighbour) to the frame."
+      f"overlay(): labels are {_size(labels)}, the frame is {_size(frame)}. "
+      "Resize the labels (nearest neighbour) to the frame."
     )
   if not 0 <= alpha <= 1:
     raise ValueError(f"overlay(): alpha is {alpha}; expected a number in [0, 1].")
   if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) <= VOID:
     raise ValueError(
-        f"overlay(): labels reach {labels.max()} and {labels.min()}; expected 0 to 255."
+      f"overlay(): labels reach {labels.max()} and {labels.min()}; expected 0 to 255."
     )
   labels = labels.astype(np.uint8)
   colors = bright_palette().astype(np.float32)[labels]

@@ -23,7 +23,7 @@ def palette() -> UInt8[np.ndarray, "256 3"]:
   for bit in range(8):
     for channel in range(3):
       colors[:, channel] |= ((labels >> (3 * bit + channel) & 1) << (7 - bit)).astype(
-          np.uint8
+        np.uint8
       )
   colors.setflags(write=False)
   return colors

@@ -13,11 +13,11 @@ GAP = 6  # pixels between two pictures and around the sheet
 
 
 def contact_sheet(
-    rows: Sequence[Sequence[UInt8[np.ndarray, "_ _ 3"]]],
-    *,
-    captions: Sequence[str] = (),
-    row_captions: Sequence[str] = (),
-    cell_width: int | None = None,
+  rows: Sequence[Sequence[UInt8[np.ndarray, "_ _ 3"]]],
+  *,
+  captions: Sequence[str] = (),
+  row_captions: Sequence[str] = (),
+  cell_width: int | None = None,
 ) -> UInt8[np.ndarray, "_ _ 3"]:
   """Lays out pictures in rows.
 
@@ -63,10 +63,10 @@ def contact_sheet(
 
 
 def side_by_side(
-    pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]],
-    *,
-    captions: Sequence[str] = (),
-    cell_width: int | None = None,
+  pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+  *,
+  captions: Sequence[str] = (),
+  cell_width: int | None = None,
 ) -> UInt8[np.ndarray, "_ _ 3"]:
   """One row of pictures, each under its caption."""
   return contact_sheet([pictures], captions=captions, cell_width=cell_width)
@@ -78,11 +78,11 @@ def _check(rows, captions, row_captions):
     raise ValueError("contact_sheet(): rows hold no picture, or the first row none.")
   if captions and len(captions) != columns:
     raise ValueError(
-        f"contact_sheet(): {len(captions)} captions for {columns} columns."
+      f"contact_sheet(): {len(captions)} captions for {columns} columns."
     )
   if row_captions and len(row_captions) != len(rows):
     raise ValueError(
-        f"contact_sheet(): {len(row_captions)} row_captions for {len(rows)} rows."
+      f"contact_sheet(): {len(row_captions)} row_captions for {len(rows)} rows."
     )
 
 

@@ -23,9 +23,13 @@ GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "cosnet.py"))["get_config"]
 SIZE = (32, 40)
 LOSSES = {"absolute": 0.8, "still": 0.1, "orthogonality": 0.01}
 FIELDS = {
-    "backbone": "resnet18", "width": 4, "features": 8, "branch_features": 4,
-    "rates": (1, 2), "size": None,
-}  # fmt: skip
+  "backbone": "resnet18",
+  "width": 4,
+  "features": 8,
+  "branch_features": 4,
+  "rates": (1, 2),
+  "size": None,
+}
 
 
 @pytest.fixture
@@ -94,7 +98,10 @@ def test_stills_come_from_their_own_sets(config, tmp_path):
   config.stages.main.sources.msra10k = 1.0
   everything, inner = set("01234"), set("123")
   for official, t, expected in (
-      (False, 2, everything), (True, 2, inner), (True, 3, everything)):  # fmt: skip
+    (False, 2, everything),
+    (True, 2, inner),
+    (True, 3, everything),
+  ):
     config.stages.main.update(official=official, clip_length=t)
     found = batches(config)
     seen = {name.split("/")[0] for b in found[::3] for name in b["names"]}
@@ -102,8 +109,9 @@ def test_stills_come_from_their_own_sets(config, tmp_path):
       assert seen == expected
     seen = {n for b in found if b["frames"].shape[1] == 1 for n in b["names"]}
     assert {name.split("/")[0] for name in seen} == expected  # the ends: never drawn
-    assert all("synth" in n for b in found if b["frames"].shape[1] == t
-               for n in b["names"])  # fmt: skip
+    assert all(
+      "synth" in n for b in found if b["frames"].shape[1] == t for n in b["names"]
+    )
 
 
 def test_stills_alone_are_not_enough(config, tmp_path):
@@ -201,8 +209,9 @@ def balanced(logits, labels):
   return entropy + 0.8 * np.abs(p - y).mean()
 
 
-@pytest.mark.parametrize(("bce", "formula"), [
-    ("scaled", released), ("balanced", balanced)])  # fmt: skip
+@pytest.mark.parametrize(
+  ("bce", "formula"), [("scaled", released), ("balanced", balanced)]
+)
 def test_the_loss_of_a_pair_is_that_of_both_frames(bce, formula):
   batch = clips(2)
   a, b = brightness(batch, 0), brightness(batch, 1)
@@ -253,7 +262,7 @@ def test_the_symmetric_form_pays_for_a_basis_that_is_not_orthogonal():
   other = co_attention | {"basis": 2 * co_attention["basis"]}
   params = variables["params"] | {"co_attention": other}
   loss, outputs = cosnet.objective(model, LOSSES)(
-      variables | {"params": params}, batch, jax.random.key(0)
+    variables | {"params": params}, batch, jax.random.key(0)
   )
   assert float(outputs.metrics["orthogonality"]) == pytest.approx(9 * 8, rel=1e-4)
   assert float(loss - plain) == pytest.approx(0.01 * 9 * 8, rel=1e-3)
@@ -287,10 +296,12 @@ def test_rates_of_a_stage_reach_the_parameters(config):
   state, steps = tx.init(params), []
   for _ in range(2):
     updates, state = tx.update(ones, state, params)
-    steps.append((
+    steps.append(
+      (
         float(updates["encoder"]["saliency_head"]["bias"][0]),
         float(updates["head_b"]["out"]["bias"][0]),
-    ))  # fmt: skip
+      )
+    )
   left = 0.9**0.9  # after one of ten steps
   assert steps[0] == (-0.5, 0.0)
   assert steps[1] == pytest.approx((-0.005 * left, -5.0 * left))
@@ -311,12 +322,15 @@ def test_rates_fall_to_zero_at_the_last_step_wherever_an_epoch_ends(config, num_
   assert bias == pytest.approx(-0.5 * num_steps**-0.9, rel=1e-3)
 
 
-@pytest.mark.parametrize(("key", "value", "text"), [
+@pytest.mark.parametrize(
+  ("key", "value", "text"),
+  [
     ("references", 8, "references is 8; expected 0 to 7, or 'all'"),
     ("compare_references", (0, 9), "references is 9; expected 0 to 7"),
     ("reference_policy", "near", "reference_policy is 'near'; known:"),
     ("fusion", "mean", "evaluation.fusion is 'mean'; known: .'summary', 'prediction'"),
-])  # fmt: skip
+  ],
+)
 def test_a_run_that_cannot_be_scored_does_not_begin(config, key, value, text):
   config.evaluation[key] = value
   with pytest.raises(ValueError, match=text):
@@ -346,7 +360,7 @@ def test_models_are_scored_beside_fewer_references(config):
   assert found.shape == (len(video), *config.evaluation.size)
   frames = np.stack([video.frame(t) for t in range(len(video))]) / np.float32(255)
   saliency = jax.jit(functools.partial(model.apply, method="saliency"))(
-      variables, frames
+    variables, frames
   )
   expected = np.asarray(upsample(saliency, config.evaluation.size)) > 0
   assert (found == expected).mean() > 0.999

@@ -13,44 +13,55 @@ from vosjax.train.recipes import recurrent
 
 
 def stage(**changes):
-  return ConfigDict({
-      "learning_rate": 1e-3, "encoder_learning_rate": 1e-6, "lr_decay": 1.0,
-      "steps_per_epoch": 1, "weight_decay": 1e-6, "official": True,
-  } | changes)  # fmt: skip
+  return ConfigDict(
+    {
+      "learning_rate": 1e-3,
+      "encoder_learning_rate": 1e-6,
+      "lr_decay": 1.0,
+      "steps_per_epoch": 1,
+      "weight_decay": 1e-6,
+      "official": True,
+    }
+    | changes
+  )
 
 
 @pytest.fixture(scope="module")
 def grown():
   """Of modules of the official network: zeros, and gradients of either sign."""
   model = models.build("rvos", backbone="resnet101")
-  frames, masks = (jax.ShapeDtypeStruct(s, jnp.float32)
-                   for s in ((1, 32, 32, 3), (1, 1, 32, 32)))  # fmt: skip
+  frames, masks = (
+    jax.ShapeDtypeStruct(s, jnp.float32) for s in ((1, 32, 32, 3), (1, 1, 32, 32))
+  )
   shapes = jax.eval_shape(model.init, jax.random.key(0), frames, masks)["params"]
   flat = flax.traverse_util.flatten_dict(shapes, sep="/")
   kept = tuple(f"{path}/" for path in MODULES.values())
   shapes = flax.traverse_util.unflatten_dict(
-      {path: x for path, x in flat.items() if path.startswith(kept)}, sep="/"
+    {path: x for path, x in flat.items() if path.startswith(kept)}, sep="/"
   )
   rng = np.random.default_rng(0)
 
   def signs(leaf):
     return rng.choice(np.float32([-1e-2, 1e-2]), leaf.shape)
 
-  return model, jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes), (
-      jax.tree.map(signs, shapes))
+  return (
+    model,
+    jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes),
+    (jax.tree.map(signs, shapes)),
+  )
 
 
 MODULES = {
-    "encoder.base.conv1": "encoder/backbone/stem/conv",
-    "encoder.base.bn1": "encoder/backbone/stem/norm",
-    "encoder.base.layer1": "encoder/backbone/stage1",
-    "encoder.sk5": "encoder/skips_0/conv",
-    "decoder.clstm_list.3": "decoder/cells_3",
+  "encoder.base.conv1": "encoder/backbone/stem/conv",
+  "encoder.base.bn1": "encoder/backbone/stem/norm",
+  "encoder.base.layer1": "encoder/backbone/stage1",
+  "encoder.sk5": "encoder/skips_0/conv",
+  "decoder.clstm_list.3": "decoder/cells_3",
 }
 
 
 def test_an_official_step_moves_each_module_as_far_as_the_released_program(
-    grown, golden
+  grown, golden
 ):
   """Adam's first step is the rate for each weight, whatever the gradient."""
   model, params, grads = grown
@@ -76,13 +87,16 @@ def test_otherwise_every_weight_moves_once(grown):
 
 def test_repeated_updates_are_updates_one_after_the_other():
   model = models.build("rvos", backbone="resnet18")
-  paths = ["encoder/backbone/stage1/block0/conv1/conv/kernel",
-           "encoder/backbone/stage2/block0/shortcut/conv/kernel",
-           "decoder/head/kernel"]  # fmt: skip
+  paths = [
+    "encoder/backbone/stage1/block0/conv1/conv/kernel",
+    "encoder/backbone/stage2/block0/shortcut/conv/kernel",
+    "decoder/head/kernel",
+  ]
   rng = np.random.default_rng(0)
   params = {path: jnp.asarray(rng.normal(size=3), jnp.float32) for path in paths}
-  grads = [{p: jnp.asarray(rng.normal(size=3), jnp.float32) for p in paths}
-           for _ in range(2)]  # fmt: skip
+  grads = [
+    {p: jnp.asarray(rng.normal(size=3), jnp.float32) for p in paths} for _ in range(2)
+  ]
   nest = lambda flat: flax.traverse_util.unflatten_dict(flat, sep="/")  # noqa: E731
   tx = recurrent.two_adams(model, stage(encoder_learning_rate=1e-2, weight_decay=0.1))
   tree, state = nest(params), tx.init(nest(params))

@@ -17,8 +17,8 @@ COUNTS = (3, 1)
 def predicted():
   rng = np.random.default_rng(1)
   return {
-      "logits": rng.normal(0, 2, (2, 5, 6, 8)),
-      "score_logits": rng.normal(0, 1, (2, 5)),
+    "logits": rng.normal(0, 2, (2, 5, 6, 8)),
+    "score_logits": rng.normal(0, 1, (2, 5)),
   }
 
 
@@ -58,7 +58,7 @@ def test_loss_is_that_of_the_definition(given, predicted, pictures, t, extra):
 
 @pytest.mark.parametrize("extra", [1, 2])
 def test_gradients_reach_what_counts_and_nothing_else(
-    given, predicted, pictures, extra
+  given, predicted, pictures, extra
 ):
   batch, _ = pictures
   _, grads = evaluate(given(), predicted, batch, num_objects=5, extra=extra)
@@ -93,7 +93,7 @@ def test_a_stage_says_what_counts_and_how_many_objects_are_decoded(monkeypatch):
 
 def test_gradients_of_what_is_recurrent_are_clipped():
   stage = ConfigDict(
-      {"learning_rate": 1.0, "lr_decay": 1.0, "steps_per_epoch": 1, "weight_decay": 0.0}
+    {"learning_rate": 1.0, "lr_decay": 1.0, "steps_per_epoch": 1, "weight_decay": 0.0}
   )
   params = {"cells_0": jnp.zeros(2), "convolutions_0": jnp.zeros(2)}
   tx = ris.optimizer(RIS(), stage)

@@ -18,9 +18,9 @@ COUNTS = (3, 1)
 def predicted():
   rng = np.random.default_rng(1)
   return {
-      "logits": rng.normal(0, 2, (2, 5, 6, 8)),
-      "class_logits": rng.normal(0, 1, (2, 5, 4)),
-      "stop_logits": rng.normal(0, 1, (2, 5)),
+    "logits": rng.normal(0, 2, (2, 5, 6, 8)),
+    "class_logits": rng.normal(0, 1, (2, 5, 4)),
+    "stop_logits": rng.normal(0, 1, (2, 5)),
   }
 
 
@@ -74,8 +74,11 @@ def test_gradients_reach_what_counts_and_nothing_else(given, predicted, pictures
   _, grads = evaluate(given(), predicted, batch)
   found = np.arange(5) < np.array(COUNTS)[:, None]
   judged = np.arange(5) <= np.array(COUNTS)[:, None]
-  for name, slots in (("logits", found), ("class_logits", found),
-                      ("stop_logits", judged)):  # fmt: skip
+  for name, slots in (
+    ("logits", found),
+    ("class_logits", found),
+    ("stop_logits", judged),
+  ):
     reached = np.asarray(grads[name]).reshape(2, 5, -1).any(-1)
     np.testing.assert_array_equal(reached, slots)
 
@@ -95,8 +98,9 @@ def test_classes_move_with_the_masks_they_belong_to(given, predicted, pictures):
   classes = np.asarray(batch.classes).copy()
   classes[0, :3] = classes[0, order]
   right = predicted | {
-      "logits": logits, "class_logits": 20 * np.eye(4)[classes],
-  }  # fmt: skip
+    "logits": logits,
+    "class_logits": 20 * np.eye(4)[classes],
+  }
   metrics, _ = evaluate(given(), right, batch)
   assert metrics["mask_loss"] < 1e-5 and metrics["classes_loss"] < 1e-5
   assert metrics["class_accuracy"] == 1
@@ -113,8 +117,8 @@ def test_a_loss_of_weight_0_is_off(given, predicted, pictures):
 def test_boxes(given, predicted, pictures):
   batch, masks = pictures
   expected = [
-      [[0, 0, 3 / 8, 1], [5 / 8, 0, 1, 1 / 2], [6 / 8, 4 / 6, 1, 1], [0] * 4, [0] * 4],
-      [[1 / 8, 2 / 6, 7 / 8, 5 / 6], *([[0] * 4] * 4)],
+    [[0, 0, 3 / 8, 1], [5 / 8, 0, 1, 1 / 2], [6 / 8, 4 / 6, 1, 1], [0] * 4, [0] * 4],
+    [[1 / 8, 2 / 6, 7 / 8, 5 / 6], *([[0] * 4] * 4)],
   ]
   boxes = rsis.boxes_of(jnp.asarray(masks, jnp.float32))
   np.testing.assert_allclose(boxes, expected, atol=1e-6)

@@ -68,8 +68,8 @@ def test_in_one_shot_slots_are_objects_and_padding_counts_for_nothing():
   valid[:, :, 1] = True
   losses, objects = clip_losses(probs, truth, valid, matched=False)
   expected = [
-      np.mean([soft_iou(probs[b, t, 1], truth[b, t, 1]) for b in range(2)])
-      for t in range(3)
+    np.mean([soft_iou(probs[b, t, 1], truth[b, t, 1]) for b in range(2)])
+    for t in range(3)
   ]
   np.testing.assert_allclose(losses, expected, rtol=1e-5)
   np.testing.assert_array_equal(objects, [[0, 1, 2, 3]] * 2)
@@ -85,7 +85,7 @@ def test_an_object_counts_in_the_frames_that_it_is_valid_in():
   losses, objects = clip_losses(probs, truth, valid, matched=False)
   every, _ = clip_losses(probs, truth, np.ones_like(valid), matched=False)
   expected = np.mean(
-      [soft_iou(probs[b, 1, o], truth[b, 1, o]) for b in range(2) for o in range(2)]
+    [soft_iou(probs[b, 1, o], truth[b, 1, o]) for b in range(2) for o in range(2)]
   )
   np.testing.assert_allclose(losses[1], expected, rtol=1e-5)
   np.testing.assert_array_equal(losses[::2], every[::2])
@@ -126,7 +126,7 @@ def changed_frames(tiny, previous, frame):
   """Frames whose probabilities move with the truth of frame number `frame`."""
   model, variables, features = tiny
   decode = jax.jit(
-      lambda truth: decode_clip(model, variables, features, truth, previous=previous)
+    lambda truth: decode_clip(model, variables, features, truth, previous=previous)
   )
   truth = jnp.zeros((1, 4, 2, *SIZE))
   moved = truth.at[:, frame, :, 4:20, 8:30].set(1)
@@ -151,7 +151,7 @@ def test_a_slot_sees_its_own_past_and_the_slots_before_it(tiny, previous):
   """What differs in the second slot alone never reaches the first, in no frame."""
   model, variables, features = tiny
   decode = jax.jit(
-      lambda truth: decode_clip(model, variables, features, truth, previous=previous)
+    lambda truth: decode_clip(model, variables, features, truth, previous=previous)
   )
   truth = jnp.zeros((1, 4, 2, *SIZE))
   gaps = jnp.abs(decode(truth) - decode(truth.at[:, :, 1, 4:20, 8:30].set(1)))
@@ -167,7 +167,7 @@ def test_without_spatial_recurrence_slots_meet_in_the_first_frame_alone(tiny):
   model, variables, features = tiny
   model = model.clone(spatial=False)
   decode = jax.jit(
-      lambda truth: decode_clip(model, variables, features, truth, previous="truth")
+    lambda truth: decode_clip(model, variables, features, truth, previous="truth")
   )
   truth = jnp.zeros((1, 4, 2, *SIZE))
 
@@ -235,9 +235,7 @@ def test_void_and_absence_count_only_officially(monkeypatch, official):
     return jnp.array([0.25, 0.5]), jnp.zeros((1, 3), jnp.int32)
 
   monkeypatch.setattr(rvos, "encode_clip", lambda *_, **__: (None, {}))
-  monkeypatch.setattr(
-      rvos, "decode_clip", lambda *_, **__: jnp.ones((1, 2, 3, *SIZE))
-  )
+  monkeypatch.setattr(rvos, "decode_clip", lambda *_, **__: jnp.ones((1, 2, 3, *SIZE)))
   monkeypatch.setattr(rvos, "clip_losses", stub)
   model = models.build("rvos", num_objects=3)
   batch = VideoBatch(np.zeros((1, 2, *SIZE, 3), np.uint8), labels)
@@ -259,9 +257,9 @@ def test_no_cell_state_passes_through_time(tiny):
   first = jax.tree.map(lambda x: x[0], features)
   masks = jnp.zeros((1, 2, *SIZE)).at[:, :, 4:20, 8:30].set(1)
   segment = jax.jit(
-      lambda state: model.apply(
-          variables, state, first, jnp.ones((1, 2), bool), method="segment"
-      )
+    lambda state: model.apply(
+      variables, state, first, jnp.ones((1, 2), bool), method="segment"
+    )
   )
   state = model.apply(variables, first, masks, method="begin")
   after, before = segment(state)

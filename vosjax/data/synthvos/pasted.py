@@ -27,8 +27,15 @@ from vosjax.data.synthvos.source import Video
 _MARGIN = 3  # pixels around a cut-out, for its soft outline
 _SMALLEST = 16  # pixels of a mask worth cutting out
 _TRIES = 100
-_CLEAN = Lens(shutter=0.0, soften=0, noise=0.0, quality=0, light=STILL,
-              cast=np.ones(3), vignette=0.0)
+_CLEAN = Lens(
+  shutter=0.0,
+  soften=0,
+  noise=0.0,
+  quality=0,
+  light=STILL,
+  cast=np.ones(3),
+  vignette=0.0,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,13 +95,18 @@ class PastedVos:
     layers = [backdrop(rng, picture, size)]
     for label, place in enumerate(spread(rng, count, size), start=1):
       side = 2 * np.sqrt(size[0] * size[1]) * rng.uniform(0.17, 0.4) * count**-0.35
-      layers.append(Layer([cut_out(*self._object(rng), side)],
-                          journey(rng, place, size, self.speed), label=label))
+      layers.append(
+        Layer(
+          [cut_out(*self._object(rng), side)],
+          journey(rng, place, size, self.speed),
+          label=label,
+        )
+      )
     fixed = Camera(0j, STILL, STILL, STILL, STILL, 0.0)
     return Scene(key, size, tuple(layers), fixed, _CLEAN, void=False)
 
   def _object(
-      self, rng: np.random.Generator
+    self, rng: np.random.Generator
   ) -> tuple[UInt8[np.ndarray, "y x 3"], Bool[np.ndarray, "y x"]]:
     """A picture and the mask of what is to be cut out of it."""
     for _ in range(_TRIES):
@@ -105,12 +117,13 @@ class PastedVos:
         if mask.sum() >= _SMALLEST:
           return still.frame(0), mask
     raise ValueError(
-        f"objects: {_TRIES} pictures in a row without a mask of {_SMALLEST} pixels, "
-        f"e.g. {still.name}. Give a source of salient objects, such as MSRA10K.")
+      f"objects: {_TRIES} pictures in a row without a mask of {_SMALLEST} pixels, "
+      f"e.g. {still.name}. Give a source of salient objects, such as MSRA10K."
+    )
 
 
 def cut_out(
-    picture: UInt8[np.ndarray, "y x 3"], mask: Bool[np.ndarray, "y x"], side: float
+  picture: UInt8[np.ndarray, "y x 3"], mask: Bool[np.ndarray, "y x"], side: float
 ) -> Part:
   """An object as a part whose bounding box has the area of a square of `side`."""
   rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -123,17 +136,17 @@ def cut_out(
   grey = Image.fromarray(mask.astype(np.uint8) * 255).resize(**resize)
   inside = np.pad(np.asarray(grey) > 127, _MARGIN)
   colours = np.pad(colours, ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), "edge")
-  distance = (ndimage.distance_transform_edt(inside)
-              - ndimage.distance_transform_edt(~inside))
+  distance = ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(
+    ~inside
+  )
   distance -= np.sign(distance) * 0.5  # the outline runs between the pixels
   distance[[0, -1]] = distance[:, [0, -1]] = OUTSIDE
   pixels = np.stack([*np.moveaxis(colours, -1, 0), distance, distance])
-  return Part(pixels.astype(np.float32),
-              complex(w / 2 + _MARGIN, h / 2 + _MARGIN))
+  return Part(pixels.astype(np.float32), complex(w / 2 + _MARGIN, h / 2 + _MARGIN))
 
 
 def backdrop(
-    rng: np.random.Generator, picture: UInt8[np.ndarray, "y x 3"], size: Size
+  rng: np.random.Generator, picture: UInt8[np.ndarray, "y x 3"], size: Size
 ) -> Layer:
   """A picture behind everything, scaled to cover the frame and cut at random."""
   (h, w), (rows, columns) = size, picture.shape[:2]
@@ -141,19 +154,23 @@ def backdrop(
   cut_h, cut_w = min(h / scale, rows), min(w / scale, columns)
   top, left = rng.uniform(0, rows - cut_h), rng.uniform(0, columns - cut_w)
   frame = Image.fromarray(picture).resize(
-      (w, h), Image.Resampling.BILINEAR, (left, top, left + cut_w, top + cut_h))
+    (w, h), Image.Resampling.BILINEAR, (left, top, left + cut_w, top + cut_h)
+  )
   pixels = np.ascontiguousarray(np.moveaxis(np.asarray(frame, np.float32) / 255, -1, 0))
   return Layer([Part(pixels, 0j)], Motion(0j, STILL, 0.0, STILL, STILL))
 
 
 def journey(
-    rng: np.random.Generator, place: complex, size: Size, speed: float
+  rng: np.random.Generator, place: complex, size: Size, speed: float
 ) -> Motion:
   """How an object moves across the frame: it roams, turns and grows."""
   h, w = size
   pace = np.sqrt(h * w) * speed * min(rng.lognormal(np.log(0.017), 0.6), 0.07)
   reach = complex(w * rng.uniform(0.15, 0.7), h * rng.uniform(0.05, 0.5))
   return Motion(
-      place, roam(rng, reach, pace), 0.0,
-      wander(rng, rng.uniform(0.05, 0.35), 0.03 * speed),
-      wander(rng, rng.uniform(0.05, 0.3), 0.02 * speed))
+    place,
+    roam(rng, reach, pace),
+    0.0,
+    wander(rng, rng.uniform(0.05, 0.35), 0.03 * speed),
+    wander(rng, rng.uniform(0.05, 0.3), 0.02 * speed),
+  )

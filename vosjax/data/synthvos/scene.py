@@ -133,9 +133,16 @@ def draw_up(key: tuple[int, ...], recipe: Recipe) -> Scene:
   for k in range(count):
     radius = recipe.object_size * rng.uniform(0.17, 0.4) * count**-0.35
     layer = actors.moving(
-      rng, size, radius, places[k], grounds,
-      label=k + 1, speed=speed, kinds=recipe.kinds, camouflage=recipe.camouflage,
-    )  # fmt: skip
+      rng,
+      size,
+      radius,
+      places[k],
+      grounds,
+      label=k + 1,
+      speed=speed,
+      kinds=recipe.kinds,
+      camouflage=recipe.camouflage,
+    )
     if k and rng.random() < recipe.late_objects:
       motion = actors.arriving(rng, layer.motion, size, recipe.length)
       layer = dataclasses.replace(layer, motion=motion)

@@ -233,9 +233,7 @@ def vehicle(
   return [cabin, hull, *wheels]
 
 
-def pair(
-  rng: np.random.Generator, radius: float, colours: list[Palette]
-) -> list[Part]:
+def pair(rng: np.random.Generator, radius: float, colours: list[Palette]) -> list[Part]:
   """A rough blob with one or two others grown on it."""
   parts = [blob(rng, 0.7 * radius, colours[0], rng.uniform(0.1, 0.7))]
   for k in range(int(rng.integers(0, 3))):
@@ -247,9 +245,7 @@ def pair(
   return parts
 
 
-def rod(
-  rng: np.random.Generator, radius: float, colours: list[Palette]
-) -> list[Part]:
+def rod(rng: np.random.Generator, radius: float, colours: list[Palette]) -> list[Part]:
   """A long bar: boards, poles, trunks."""
   thick = radius * rng.uniform(0.12, 0.3)
   return [

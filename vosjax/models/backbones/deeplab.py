@@ -50,7 +50,7 @@ class PyramidPooling(nn.Module):
     self.activation = nn.PReLU(negative_slope_init=0.25)
 
   def __call__(
-      self, x: Float[Array, "n h w c"], *, train: bool = False, steps: int = 1
+    self, x: Float[Array, "n h w c"], *, train: bool = False, steps: int = 1
   ) -> Float[Array, "n h w d"]:
     """Features with context; they can be negative."""
     pooled, *rest = self.branches(x, train=train, steps=steps)
@@ -59,7 +59,7 @@ class PyramidPooling(nn.Module):
     return self.activation(self.join(x, train=train, steps=steps))
 
   def branches(
-      self, x: Float[Array, "n h w c"], *, train: bool = False, steps: int = 1
+    self, x: Float[Array, "n h w c"], *, train: bool = False, steps: int = 1
   ) -> list[Float[Array, "n _ _ d"]]:
     """The pooled branch, 1 x 1, then the others in the order of concatenation."""
     pooled = x.mean((1, 2), keepdims=True)
@@ -94,15 +94,15 @@ class DeepLab(nn.Module):
   def setup(self):
     common = {"folded": self.folded, "axis_name": self.axis_name, "dtype": self.dtype}
     self.resnet = ResNet(
-        self.backbone, self.width, STRIDE, "caffe", remat=self.remat, **common
+      self.backbone, self.width, STRIDE, "caffe", remat=self.remat, **common
     )
     self.pyramid = PyramidPooling(
-        self.features, self.branch_features, self.rates, **common
+      self.features, self.branch_features, self.rates, **common
     )
     self.saliency_head = Conv(1, 1, dtype=jnp.float32)
 
   def __call__(
-      self, frames: Float[AnyArray, "n h w 3"], *, train: bool = False, steps: int = 1
+    self, frames: Float[AnyArray, "n h w 3"], *, train: bool = False, steps: int = 1
   ) -> Float[Array, "n height width c"]:
     """Features of RGB frames in [0, 1]; each side is divided by 8 and rounded up."""
     stages = self.resnet(normalise(frames), train=train, steps=steps)

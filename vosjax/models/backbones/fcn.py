@@ -75,7 +75,7 @@ class FCN8(nn.Module):
 
 
 def centre(
-    x: Float[Array, "n h w c"], size: tuple[int, int]
+  x: Float[Array, "n h w c"], size: tuple[int, int]
 ) -> Float[Array, "n height width c"]:
   """The middle of maps that are at least as large as `size`."""
   top, left = ((old - new) // 2 for old, new in zip(x.shape[1:3], size))

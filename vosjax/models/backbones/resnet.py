@@ -17,11 +17,11 @@ from vosjax.ops import resize
 from vosjax.types import AnyArray, record
 
 BLOCKS = {
-    "resnet18": (2, 2, 2, 2),
-    "resnet34": (3, 4, 6, 3),
-    "resnet50": (3, 4, 6, 3),
-    "resnet101": (3, 4, 23, 3),
-    "resnet152": (3, 8, 36, 3),
+  "resnet18": (2, 2, 2, 2),
+  "resnet34": (3, 4, 6, 3),
+  "resnet50": (3, 4, 6, 3),
+  "resnet101": (3, 4, 23, 3),
+  "resnet152": (3, 8, 36, 3),
 }
 _BASIC = ("resnet18", "resnet34")
 STAGES = ("stem", "stage1", "stage2", "stage3", "stage4")
@@ -71,13 +71,19 @@ class Block(nn.Module):
 
   @nn.compact
   def __call__(
-      self, x: Float[Array, "n h w c"], train: bool, steps: int
+    self, x: Float[Array, "n h w c"], train: bool, steps: int
   ) -> Float[Array, "n height width d"]:
     def unit(name, features, size, stride=1, dilation=1):
       module = ConvNorm(
-          features, size, stride, dilation, self.folded, self.axis_name, self.dtype,
-          name=name,
-      )  # fmt: skip
+        features,
+        size,
+        stride,
+        dilation,
+        self.folded,
+        self.axis_name,
+        self.dtype,
+        name=name,
+      )
       return lambda y: module(y, train=train, steps=steps)
 
     out = self.features * (4 if self.bottleneck else 1)
@@ -110,24 +116,24 @@ class Stage(nn.Module):
 
   @nn.compact
   def __call__(
-      self, x: Float[Array, "n h w c"], *, train: bool, steps: int
+    self, x: Float[Array, "n h w c"], *, train: bool, steps: int
   ) -> Float[Array, "n height width d"]:
     block = nn.remat(Block, static_argnums=(2, 3)) if self.remat else Block
     out = self.features * (4 if self.bottleneck else 1)
     for i in range(self.num_blocks):
       stride = self.stride if i == 0 else 1
       x = block(
-          features=self.features,
-          bottleneck=self.bottleneck,
-          stride=stride,
-          first_dilation=self.first_dilation if i == 0 else self.dilation,
-          dilation=self.dilation,
-          project=i == 0 and (stride > 1 or x.shape[-1] != out),
-          stride_on_1x1=self.stride_on_1x1,
-          folded=self.folded,
-          axis_name=self.axis_name,
-          dtype=self.dtype,
-          name=f"block{i}",
+        features=self.features,
+        bottleneck=self.bottleneck,
+        stride=stride,
+        first_dilation=self.first_dilation if i == 0 else self.dilation,
+        dilation=self.dilation,
+        project=i == 0 and (stride > 1 or x.shape[-1] != out),
+        stride_on_1x1=self.stride_on_1x1,
+        folded=self.folded,
+        axis_name=self.axis_name,
+        dtype=self.dtype,
+        name=f"block{i}",
       )(x, train, steps)
     return x
 
@@ -161,7 +167,7 @@ class ResNet(nn.Module):
 
   @nn.compact
   def __call__(
-      self, x: Float[Array, "n h w 3"], *, train: bool = False, steps: int = 1
+    self, x: Float[Array, "n h w 3"], *, train: bool = False, steps: int = 1
   ) -> Stages:
     """Runs the network on images normalised as its weights expect."""
     self._check()
@@ -180,16 +186,16 @@ class ResNet(nn.Module):
         step, dilation = 1, dilation * 2
       stride *= step
       x = Stage(
-          num_blocks=num_blocks,
-          features=self.width * 2**i,
-          bottleneck=self.variant not in _BASIC,
-          stride=step,
-          first_dilation=dilation if caffe else previous,
-          dilation=dilation,
-          stride_on_1x1=caffe,
-          remat=self.remat and train,
-          name=name,
-          **common,
+        num_blocks=num_blocks,
+        features=self.width * 2**i,
+        bottleneck=self.variant not in _BASIC,
+        stride=step,
+        first_dilation=dilation if caffe else previous,
+        dilation=dilation,
+        stride_on_1x1=caffe,
+        remat=self.remat and train,
+        name=name,
+        **common,
       )(x, train=train and name not in self.frozen, steps=steps)
       x = taps[name] = self._cut(x, name)
     return Stages(**taps)
@@ -215,7 +221,5 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 def normalise(frames: Float[AnyArray, "n h w 3"]) -> Float[Array, "n h w 3"]:
   """RGB in [0, 1] to what torchvision's ImageNet weights expect."""
-  mean, std = (
-      jnp.array(x)[None, None, None] for x in (IMAGENET_MEAN, IMAGENET_STD)
-  )
+  mean, std = (jnp.array(x)[None, None, None] for x in (IMAGENET_MEAN, IMAGENET_STD))
   return (frames - mean) / std

@@ -57,7 +57,7 @@ class AppearanceModel(nn.Module):
     return 4 if self.residual else 2
 
   def fit(
-      self, x: Float[Array, "b h w c"], masks: Float[Array, "b o h w"]
+    self, x: Float[Array, "b h w c"], masks: Float[Array, "b o h w"]
   ) -> AppearanceState:
     """Fits all components to one frame and its soft masks."""
     if self.reading == "paper":
@@ -66,20 +66,20 @@ class AppearanceModel(nn.Module):
     return AppearanceState(self._fit(x, weights, None))
 
   def scores(
-      self, state: AppearanceState, x: Float[Array, "b h w c"]
+    self, state: AppearanceState, x: Float[Array, "b h w c"]
   ) -> Float[Array, "b o h w k"]:
     """Log-likelihood of every position under every component."""
     b, h, w, c = x.shape
     likelihood = log_likelihood(
-        x.reshape(b, h * w, c).astype(jnp.float32), state.gaussians
+      x.reshape(b, h * w, c).astype(jnp.float32), state.gaussians
     )
     return jnp.moveaxis(likelihood, 2, 3).reshape(b, -1, h, w, self.num_components)
 
   def update(
-      self,
-      state: AppearanceState,
-      x: Float[Array, "b h w c"],
-      masks: Float[Array, "b o h w"],
+    self,
+    state: AppearanceState,
+    x: Float[Array, "b h w c"],
+    masks: Float[Array, "b o h w"],
   ) -> AppearanceState:
     """Moves the running Gaussians towards a fit to this frame."""
     x, weights = self._flatten(x, masks)
@@ -122,5 +122,5 @@ class AppearanceModel(nn.Module):
       return moments
     seen = weights.sum(-1, keepdims=True) > _UNSEEN
     return jax.tree.map(
-        lambda new, old: jnp.where(seen, new, old[:, :, components]), moments, running
+      lambda new, old: jnp.where(seen, new, old[:, :, components]), moments, running
     )

@@ -39,8 +39,8 @@ class CoAttention(nn.Module):
       self.basis = self.param("basis", nn.initializers.orthogonal(), (c, c))
     elif self.form != "channelwise":
       raise ValueError(
-          f"co-attention form {self.form!r} is unknown; known: 'vanilla', "
-          "'symmetric', 'channelwise'."
+        f"co-attention form {self.form!r} is unknown; known: 'vanilla', "
+        "'symmetric', 'channelwise'."
       )
     if self.form != "vanilla":
       # The affinity of random features then varies little.
@@ -63,29 +63,29 @@ class CoAttention(nn.Module):
     if not self.gated:
       return summary
     score = jnp.einsum(
-        "bhwc,c->bhw", summary, self.gate_kernel, preferred_element_type=jnp.float32
+      "bhwc,c->bhw", summary, self.gate_kernel, preferred_element_type=jnp.float32
     )
     return summary * jax.nn.sigmoid(score)[..., None].astype(summary.dtype)
 
   def pair(
-      self, query: Map, reference: Float[Array, "b i j c"]
+    self, query: Map, reference: Float[Array, "b i j c"]
   ) -> tuple[Map, Float[Array, "b i j c"]]:
     """Ungated summaries: of the reference for the query, and the other way."""
     scores = affinity.affinity(self.project(query), reference)
     return (
-        affinity.read_reference(scores, reference),
-        affinity.read_query(scores, query),
+      affinity.read_reference(scores, reference),
+      affinity.read_query(scores, query),
     )
 
   def read_each(
-      self, query: Map, references: Float[Array, "b r h w c"]
+    self, query: Map, references: Float[Array, "b r h w c"]
   ) -> Float[Array, "b r h w c"]:
     """Gated summary of each reference by itself, for the query."""
     query = self.project(query)
     gate = self.gate
     summaries = jax.lax.map(
-        lambda reference: gate(affinity.read(query, reference)),
-        jnp.moveaxis(references, 1, 0),
+      lambda reference: gate(affinity.read(query, reference)),
+      jnp.moveaxis(references, 1, 0),
     )
     return jnp.moveaxis(summaries, 0, 1)
 
@@ -96,13 +96,11 @@ class CoAttention(nn.Module):
     def add(total, reference):
       return total + self.gate(affinity.read(query, reference)), None
 
-    total, _ = jax.lax.scan(
-        add, jnp.zeros_like(query), jnp.moveaxis(references, 1, 0)
-    )
+    total, _ = jax.lax.scan(add, jnp.zeros_like(query), jnp.moveaxis(references, 1, 0))
     return total / references.shape[1]
 
   def read_jointly(
-      self, query: Map, references: Float[Array, "b r h w c"], *, twice: bool = False
+    self, query: Map, references: Float[Array, "b r h w c"], *, twice: bool = False
   ) -> Map:
     """Gated summary of all references at once.
 
@@ -113,4 +111,3 @@ class CoAttention(nn.Module):
     """
     read = affinity.read_twice_normalised if twice else affinity.read_jointly
     return self.gate(read(self.project(query), references))
-

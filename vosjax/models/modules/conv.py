@@ -62,9 +62,7 @@ class Conv(nn.Module):
       y = winograd.convolve(x, self.get_variable("params", WINOGRAD), self.dilation)
       y = y.astype(self.dtype or x.dtype)
     else:
-      y = convolve(
-          x, kernel, self.stride, self.dilation, self.dtype, self.precision
-      )
+      y = convolve(x, kernel, self.stride, self.dilation, self.dtype, self.precision)
     if not self.use_bias:
       return y
     bias = self.param("bias", nn.initializers.zeros, (self.features,))
@@ -108,12 +106,12 @@ class SplitConv(nn.Module):
     return kernel * factors[None, None, :, None]
 
   def __call__(
-      self,
-      x: Float[Array, "n h w c"],
-      part: int,
-      *,
-      bias: bool = False,
-      dtype: Dtype = None,
+    self,
+    x: Float[Array, "n h w c"],
+    part: int,
+    *,
+    bias: bool = False,
+    dtype: Dtype = None,
   ) -> Float[Array, "n h w d"]:
     """Convolves input number `part`; `bias` adds the bias to this summand."""
     start = sum(self.parts[:part])
@@ -146,12 +144,12 @@ class BinaryHead(nn.Module):
 
 
 def convolve(
-    x: Float[Array, "n h w c"],
-    kernel: Float[AnyArray, "size size c d"],
-    stride: int = 1,
-    dilation: int = 1,
-    dtype: Dtype = None,
-    precision: jax.lax.Precision | None = None,
+  x: Float[Array, "n h w c"],
+  kernel: Float[AnyArray, "size size c d"],
+  stride: int = 1,
+  dilation: int = 1,
+  dtype: Dtype = None,
+  precision: jax.lax.Precision | None = None,
 ) -> Float[Array, "n height width d"]:
   """Convolution with zero padding of half the kernel's reach on each side.
 
@@ -167,13 +165,13 @@ def convolve(
 
 def _correlate(x, kernel, reach, precision, *, stride=1, dilation=1):
   return jax.lax.conv_general_dilated(
-      x,
-      kernel,
-      (stride, stride),
-      ((reach, reach), (reach, reach)),
-      rhs_dilation=(dilation, dilation),
-      dimension_numbers=("NHWC", "HWIO", "NHWC"),
-      precision=precision,
+    x,
+    kernel,
+    (stride, stride),
+    ((reach, reach), (reach, reach)),
+    rhs_dilation=(dilation, dilation),
+    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    precision=precision,
   )
 
 

@@ -47,7 +47,7 @@ class ConvLSTMCell(nn.Module):
     # PyTorch's default is U(-1, 1) / sqrt(fan_in), He's is sqrt(6) times as wide.
     gains = tuple(6**-0.5 * self.gains.get(name, 1.0) for name, _ in self.inputs)
     self.gates = SplitConv(
-        parts, 4 * self.features, 3, gains, self.dtype, bias_init=self._init_bias
+      parts, 4 * self.features, 3, gains, self.dtype, bias_init=self._init_bias
     )
 
   def _init_bias(self, key, shape):
@@ -60,14 +60,14 @@ class ConvLSTMCell(nn.Module):
     return self.gates.bias
 
   def read(
-      self, name: str, x: Float[Array, "n h w c"], *, bias: bool = False
+    self, name: str, x: Float[Array, "n h w c"], *, bias: bool = False
   ) -> Float[Array, "n h w g"]:
     """The part that one input has in the gates; `bias` adds the bias to it."""
     index = [known for known, _ in self.inputs].index(name)
     return self.gates(x, index, bias=bias)
 
   def __call__(
-      self, gates: Float[Array, "n h w g"], cell: Float[Array, "n h w c"]
+    self, gates: Float[Array, "n h w g"], cell: Float[Array, "n h w c"]
   ) -> ConvLSTMState:
     """One step, from the sum of what was read; sums are kept in float32."""
     gates = gates.astype(jnp.float32)

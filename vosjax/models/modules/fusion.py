@@ -40,9 +40,9 @@ class Fusion(nn.Module):
     self.out = Conv(self.features, 3, **init)
 
   def __call__(
-      self,
-      scores: Float[Array, "n h w k"] | None,
-      propagated: Float[Array, "n h w d"] | None,
+    self,
+    scores: Float[Array, "n h w k"] | None,
+    propagated: Float[Array, "n h w d"] | None,
   ) -> Float[Array, "n h w c"]:
     """Fuses one object's evidence; None for a part that the model lacks."""
     # Scores are sums over hundreds of channels: too coarse in 16 bits.

@@ -50,9 +50,7 @@ class MaskPropagation(nn.Module):
     gains = (1.0, 1.0, self.mask_gain, self.mask_gain)
     init = {"kernel_init": self.kernel_init, "dtype": self.dtype}
     self.join = SplitConv(parts, self.features, gains=gains, **init)
-    self.branches = [
-        Conv(self.features, 3, dilation=d, **init) for d in self.dilations
-    ]
+    self.branches = [Conv(self.features, 3, dilation=d, **init) for d in self.dilations]
     self.out = Conv(self.features, 3, **init)
 
   def encode(self, deep: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
@@ -60,7 +58,7 @@ class MaskPropagation(nn.Module):
     return self.join(deep, _CURRENT)
 
   def init_state(
-      self, deep: Float[Array, "b h w c"], masks: Float[Array, "b o h w"]
+    self, deep: Float[Array, "b h w c"], masks: Float[Array, "b o h w"]
   ) -> PropagationState:
     """State of objects that are given in this frame."""
     reference = self.join(deep, _REFERENCE, bias=True)[:, None]
@@ -68,7 +66,7 @@ class MaskPropagation(nn.Module):
     return PropagationState(reference, masks)
 
   def __call__(
-      self, state: PropagationState, current: Float[Array, "b h w d"]
+    self, state: PropagationState, current: Float[Array, "b h w d"]
   ) -> Float[Array, "bo h w d"]:
     """Features of each object; batch and objects share the first axis."""
     x = current[:, None] + state.reference

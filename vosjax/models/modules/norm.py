@@ -33,7 +33,7 @@ class BatchNorm(nn.Module):
 
   @nn.compact
   def __call__(
-      self, x: Float[Array, "n h w c"], *, train: bool, steps: int = 1
+    self, x: Float[Array, "n h w c"], *, train: bool, steps: int = 1
   ) -> Float[Array, "n h w c"]:
     """Normalises; `steps` consecutive images of a clip have statistics of their own."""
     c = x.shape[-1]
@@ -91,17 +91,17 @@ class ConvNorm(nn.Module):
 
   @nn.compact
   def __call__(
-      self, x: Float[Array, "n h w c"], *, train: bool, steps: int = 1
+    self, x: Float[Array, "n h w c"], *, train: bool, steps: int = 1
   ) -> Float[Array, "n height width d"]:
     x = Conv(
-        self.features,
-        self.size,
-        self.stride,
-        self.dilation,
-        use_bias=self.folded or self.use_bias,
-        kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
-        dtype=self.dtype,
-        name="conv",
+      self.features,
+      self.size,
+      self.stride,
+      self.dilation,
+      use_bias=self.folded or self.use_bias,
+      kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
+      dtype=self.dtype,
+      name="conv",
     )(x)
     if self.folded:
       return x
@@ -130,10 +130,10 @@ def fold(variables: Variables, *, winograd: bool = False) -> Variables:
       kernel = params["conv"]["kernel"] * factor[None, None, None]
       params = {"conv": {"kernel": kernel, "bias": bias}}
     params = {
-        name: fold_tree(child, stats.get(name, {}))
-        if isinstance(child, Mapping)
-        else child
-        for name, child in params.items()
+      name: fold_tree(child, stats.get(name, {}))
+      if isinstance(child, Mapping)
+      else child
+      for name, child in params.items()
     }
     kernel = params.get("kernel")
     if winograd and kernel is not None and kernel.shape[:2] == (3, 3):

@@ -69,13 +69,13 @@ class RecurrentDecoder(nn.Module):
 
   def setup(self):
     self.cells = [
-        ConvLSTMCell(
-            self._inputs(level),
-            features,
-            gains={"mask": self.mask_gain, "spatial": self.spatial_gain},
-            dtype=self.dtype,
-        )
-        for level, features in enumerate(self.features)
+      ConvLSTMCell(
+        self._inputs(level),
+        features,
+        gains={"mask": self.mask_gain, "spatial": self.spatial_gain},
+        dtype=self.dtype,
+      )
+      for level, features in enumerate(self.features)
     ]
     self.head = DoublingHead()
 
@@ -83,11 +83,11 @@ class RecurrentDecoder(nn.Module):
     """Names and channels in the order of the official concatenation."""
     concat = level == 0 or self.skip_mode == "concat"
     present = {
-        "upsampled": level > 0 and self.features[level - 1],
-        "skip": concat and self.skips[level],
-        "mask": int(self.mask),
-        "spatial": self.features[level],
-        "temporal": self.temporal and self.features[level],
+      "upsampled": level > 0 and self.features[level - 1],
+      "skip": concat and self.skips[level],
+      "mask": int(self.mask),
+      "spatial": self.features[level],
+      "temporal": self.temporal and self.features[level],
     }
     return tuple((name, channels) for name, channels in present.items() if channels)
 
@@ -118,10 +118,10 @@ class RecurrentDecoder(nn.Module):
     return tuple(read(cell, x) for cell, x in zip(self.cells, maps))
 
   def __call__(
-      self,
-      shared: tuple[LevelFeatures, ...],
-      own: Maps,
-      alone: Bool[Array, "b o"],
+    self,
+    shared: tuple[LevelFeatures, ...],
+    own: Maps,
+    alone: Bool[Array, "b o"],
   ) -> Maps:
     """Hidden maps [b o h w c] of all objects.
 
@@ -131,24 +131,24 @@ class RecurrentDecoder(nn.Module):
       alone: objects that see zeros in place of the previous object's state.
     """
     scan = nn.scan(
-        RecurrentDecoder._decode_object,
-        variable_broadcast="params",
-        split_rngs={"params": False},
-        in_axes=(1, 1, nn.broadcast),
-        out_axes=1,
-        unroll=self.unroll,
+      RecurrentDecoder._decode_object,
+      variable_broadcast="params",
+      split_rngs={"params": False},
+      in_axes=(1, 1, nn.broadcast),
+      out_axes=1,
+      unroll=self.unroll,
     )
     return scan(self, self.start(shared), own, alone, shared)[1]
 
   def start(self, shared: tuple[LevelFeatures, ...]) -> States:
     """States before the first object."""
     return tuple(
-        cell.initial_state(*level.gates.shape[:3])
-        for cell, level in zip(self.cells, shared)
+      cell.initial_state(*level.gates.shape[:3])
+      for cell, level in zip(self.cells, shared)
     )
 
   def follow(
-      self, states: States, shared: tuple[LevelFeatures, ...]
+    self, states: States, shared: tuple[LevelFeatures, ...]
   ) -> tuple[States, Maps]:
     """The next of objects that bring nothing along: states, hidden maps [b 1 h w c]."""
     alone = jnp.zeros(len(shared[0].gates), bool)
@@ -171,7 +171,7 @@ class RecurrentDecoder(nn.Module):
     return tuple(after), tuple(state.hidden for state in after)
 
   def logits(
-      self, hidden: Float[Array, "b o h w c"], size: tuple[int, int]
+    self, hidden: Float[Array, "b o h w c"], size: tuple[int, int]
   ) -> Float[Array, "b o height width"]:
     """Mask logits at `size`, from the finest hidden maps."""
     b, o, *_ = hidden.shape
@@ -199,6 +199,6 @@ class DoublingHead(nn.Module):
     taps = resize.bilinear(taps, size, align_corners=True).reshape(3, 3, n, *size)
     taps = jnp.pad(taps, ((0, 0),) * 3 + ((1, 1),) * 2)
     shifted = (
-        taps[i, j, :, i : i + size[0], j : j + size[1]] for i, j in np.ndindex(3, 3)
+      taps[i, j, :, i : i + size[0], j : j + size[1]] for i, j in np.ndindex(3, 3)
     )
     return sum(shifted, bias[0])

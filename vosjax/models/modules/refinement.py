@@ -32,19 +32,19 @@ class Refinement(nn.Module):
     self.head = BinaryHead(3, self.kernel_init)
 
   def encode(
-      self, stage2: Float[Array, "b h8 w8 c2"], stage1: Float[Array, "b h4 w4 c1"]
+    self, stage2: Float[Array, "b h8 w8 c2"], stage1: Float[Array, "b h4 w4 c1"]
   ) -> tuple[Float[Array, "b h8 w8 d"], Float[Array, "b h4 w4 d"]]:
     """The skip connections' part of both blends, the same for every object."""
     return (
-        self.blend8(nn.relu(self.project8(stage2)), _SKIP, bias=True),
-        self.blend4(nn.relu(self.project4(stage1)), _SKIP, bias=True),
+      self.blend8(nn.relu(self.project8(stage2)), _SKIP, bias=True),
+      self.blend4(nn.relu(self.project4(stage1)), _SKIP, bias=True),
     )
 
   def __call__(
-      self,
-      fused: Float[Array, "bo h w d"],
-      skip8: Float[Array, "b h8 w8 d"],
-      skip4: Float[Array, "b h4 w4 d"],
+    self,
+    fused: Float[Array, "bo h w d"],
+    skip8: Float[Array, "b h8 w8 d"],
+    skip4: Float[Array, "b h4 w4 d"],
   ) -> Float[Array, "bo h1 w1"]:
     """Logit of the object at each pixel of the frame."""
     x = self._blend(self.blend8, fused, skip8)

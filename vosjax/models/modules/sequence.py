@@ -13,11 +13,11 @@ NOTHING = -100.0  # as a logit: no pixel, no object
 
 
 def decode_until_stop(
-    model: nn.Module,
-    step: Callable[[nn.Module, Any], tuple[Any, Prediction]],
-    start: Any,
-    active: Active,
-    score: str,
+  model: nn.Module,
+  step: Callable[[nn.Module, Any], tuple[Any, Prediction]],
+  start: Any,
+  active: Active,
+  score: str,
 ) -> Prediction:
   """Predictions of all slots, of which those behind the last object hold NOTHING.
 
@@ -35,10 +35,10 @@ def decode_until_stop(
   b, o = active.shape
   states, first = step(model, start)
   slots = jax.tree.map(
-      lambda x: jnp.pad(
-          x, ((0, 0), (0, o - 1)) + ((0, 0),) * (x.ndim - 2), constant_values=NOTHING
-      ),
-      first,
+    lambda x: jnp.pad(
+      x, ((0, 0), (0, o - 1)) + ((0, 0),) * (x.ndim - 2), constant_values=NOTHING
+    ),
+    first,
   )
 
   def goes_on(model, carry):
@@ -51,9 +51,9 @@ def decode_until_stop(
     place, found, states, slots = carry
     states, one = step(model, states)
     slots = jax.tree.map(
-        lambda all_, x: jax.lax.dynamic_update_slice_in_dim(all_, x, place, 1),
-        slots,
-        one,
+      lambda all_, x: jax.lax.dynamic_update_slice_in_dim(all_, x, place, 1),
+      slots,
+      one,
     )
     return place + 1, found & (one.aux[score][:, 0] >= 0), states, slots
 

@@ -35,16 +35,16 @@ class SkipEncoder(nn.Module):
   def setup(self):
     common = {"folded": self.folded, "axis_name": self.axis_name, "dtype": self.dtype}
     self.resnet = resnet.ResNet(
-        self.backbone,
-        self.width,
-        output_stride=32,
-        frozen=self.frozen,
-        remat=self.remat,
-        name="backbone",
-        **common,
+      self.backbone,
+      self.width,
+      output_stride=32,
+      frozen=self.frozen,
+      remat=self.remat,
+      name="backbone",
+      **common,
     )
     self.skips = [
-        ConvNorm(channels, 3, use_bias=True, **common) for channels in self.channels
+      ConvNorm(channels, 3, use_bias=True, **common) for channels in self.channels
     ]
 
   @property
@@ -53,11 +53,9 @@ class SkipEncoder(nn.Module):
     return tuple(self.features // n for n in _DIVISORS[: self.num_skips])
 
   def __call__(
-      self, frames: Float[AnyArray, "n h w 3"], *, train: bool, steps: int = 1
+    self, frames: Float[AnyArray, "n h w 3"], *, train: bool, steps: int = 1
   ) -> tuple[Float[Array, "..."], ...]:
     """Skip connections [n h w c] of RGB frames in [0, 1]."""
     stages = self.resnet(resnet.normalise(frames), train=train, steps=steps)
     taps = [getattr(stages, name) for name in reversed(resnet.STAGES)]
-    return tuple(
-        skip(x, train=train, steps=steps) for skip, x in zip(self.skips, taps)
-    )
+    return tuple(skip(x, train=train, steps=steps) for skip, x in zip(self.skips, taps))

@@ -6,11 +6,11 @@ from vosjax.train.recipe import Recipe
 from vosjax.train.recipes import agame, cosnet, ris, rsis, rvos
 
 RECIPES: dict[str, Recipe] = {
-    "agame": agame.RECIPE,
-    "cosnet": cosnet.RECIPE,
-    "ris": ris.RECIPE,
-    "rsis": rsis.RECIPE,
-    "rvos": rvos.RECIPE,
+  "agame": agame.RECIPE,
+  "cosnet": cosnet.RECIPE,
+  "ris": ris.RECIPE,
+  "rsis": rsis.RECIPE,
+  "rvos": rvos.RECIPE,
 }
 
 
@@ -22,6 +22,6 @@ def recipe_of(config: ConfigDict) -> Recipe:
   """
   if config.model.name not in RECIPES:
     raise ValueError(
-        f"model.name is {config.model.name!r}; recipes are known for {sorted(RECIPES)}."
+      f"model.name is {config.model.name!r}; recipes are known for {sorted(RECIPES)}."
     )
   return RECIPES[config.model.name]

@@ -24,12 +24,12 @@ Weight = float | Float[Array, ""]
 
 
 def objective(
-    model: nn.Module,
-    losses: Mapping[str, Weight],
-    *,
-    frozen_batch_stats: bool = False,
-    remat: bool = False,
-    unroll_steps: int = 1,
+  model: nn.Module,
+  losses: Mapping[str, Weight],
+  *,
+  frozen_batch_stats: bool = False,
+  remat: bool = False,
+  unroll_steps: int = 1,
 ) -> Objective:
   """A-GAME: one object a clip, label 1, given in the first frame.
 
@@ -49,14 +49,14 @@ def objective(
     frames = batch.frames.astype(jnp.float32) / 255
     truth = batch.labels == 1
     clip = unroll(
-        model,
-        variables,
-        frames,
-        truth[:, :1].astype(jnp.float32),
-        recurrence="coarse",
-        train=not frozen_batch_stats,
-        remat=remat,
-        unroll_steps=unroll_steps,
+      model,
+      variables,
+      frames,
+      truth[:, :1].astype(jnp.float32),
+      recurrence="coarse",
+      train=not frozen_batch_stats,
+      remat=remat,
+      unroll_steps=unroll_steps,
     )
     t = frames.shape[1]
     truth, valid = truth[:, 1:], (batch.labels != VOID)[:, 1:]
@@ -67,8 +67,8 @@ def objective(
       return (nll * valid).sum() / jnp.maximum(valid.sum(), 1) * (t - 1) / t
 
     terms = {
-        "final": mean(binary_nll(logits, truth)),
-        "coarse": mean(_coarse_nll(coarse, truth)),
+      "final": mean(binary_nll(logits, truth)),
+      "coarse": mean(_coarse_nll(coarse, truth)),
     }
     loss = sum(losses[name] * term for name, term in terms.items())
     iou = binary_iou(logits > 0, truth, valid)
@@ -89,13 +89,13 @@ def _coarse_nll(logits, truth):
 
 
 def clip_transforms(
-    config: ConfigDict, stage: ConfigDict, name: str
+  config: ConfigDict, stage: ConfigDict, name: str
 ) -> tuple[Any, ...]:
   """What happens to a video of the named source on its way into a batch."""
   steps = [
-      transforms.SampleClip(stage.clip_length, config.data.min_object_pixels),
-      transforms.Resize(tuple(stage.size)),
-      transforms.ChooseObject(config.data.min_chosen_pixels[name]),
+    transforms.SampleClip(stage.clip_length, config.data.min_object_pixels),
+    transforms.Resize(tuple(stage.size)),
+    transforms.ChooseObject(config.data.min_chosen_pixels[name]),
   ]
   if name == "youtube_vos" and config.data.youtube_vos_size:
     steps.insert(0, transforms.RequireSize(tuple(config.data.youtube_vos_size)))
@@ -109,26 +109,26 @@ def clip_transforms(
 def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
   every = stage.clip_length - 1 if jax.default_backend() == "cpu" else 1
   return objective(
-      model,
-      stage.losses.to_dict(),
-      frozen_batch_stats=stage.frozen_batch_stats,
-      remat=stage.remat,
-      unroll_steps=stage.unroll_steps or every,
+    model,
+    stage.losses.to_dict(),
+    frozen_batch_stats=stage.frozen_batch_stats,
+    remat=stage.remat,
+    unroll_steps=stage.unroll_steps or every,
   )
 
 
 def _optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
   return make_optimizer(
-      learning_rate=stage.learning_rate,
-      lr_decay=stage.lr_decay,
-      steps_per_epoch=stage.steps_per_epoch,
-      weight_decay=stage.weight_decay,
-      frozen=model.frozen,
+    learning_rate=stage.learning_rate,
+    lr_decay=stage.lr_decay,
+    steps_per_epoch=stage.steps_per_epoch,
+    weight_decay=stage.weight_decay,
+    frozen=model.frozen,
   )
 
 
 def _batches(
-    config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
+  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
 ) -> Batches:
   chains = functools.partial(clip_transforms, config, stage)
   return feeds.batches(config, stage, sources, chains)

@@ -34,10 +34,10 @@ from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.references import check as check_references
 from vosjax.losses.orthogonality import orthogonality_penalty
 from vosjax.losses.segmentation import (
-    balanced_bce,
-    binary_iou,
-    mean_absolute_error,
-    scaled_bce,
+  balanced_bce,
+  binary_iou,
+  mean_absolute_error,
+  scaled_bce,
 )
 from vosjax.models.cosnet import Fusion, upsample
 from vosjax.train import alternation, feeds
@@ -50,12 +50,12 @@ STILLS = ("msra10k", "dut_omron")  # sources of stills; other ones are of videos
 
 
 def objective(
-    model: nn.Module,
-    losses: Mapping[str, float],
-    *,
-    bce: str = "scaled",
-    official: bool = False,
-    group: bool = False,
+  model: nn.Module,
+  losses: Mapping[str, float],
+  *,
+  bce: str = "scaled",
+  official: bool = False,
+  group: bool = False,
 ) -> Objective:
   """Loss of a batch of stills, pairs or groups, which its length in time tells apart.
 
@@ -79,11 +79,11 @@ def objective(
     t = frames.shape[1]
     forward = (_see_still, _see_pair, _see_group)[min(t, 3) - 1]
     logits, updated = model.apply(
-        variables,
-        frames,
-        official and not group,
-        method=forward,
-        mutable=["batch_stats"],
+      variables,
+      frames,
+      official and not group,
+      method=forward,
+      mutable=["batch_stats"],
     )
     size, loss = frames.shape[2:4], 0.0
     probs = [jax.nn.sigmoid(upsample(one, size)) for one in logits]
@@ -133,53 +133,53 @@ def _see_group(model: nn.Module, frames: Float[Array, "b t h w 3"], twice: bool)
 def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
   if stage.clip_length > 2 and model.fusion == "prediction":
     raise ValueError(
-        f"model.fields.fusion is 'prediction', but clips of {stage.clip_length} frames "
-        "train what is read from several references. Take 'summary', 'joint' or "
-        "'group', or clip_length=2."
+      f"model.fields.fusion is 'prediction', but clips of {stage.clip_length} frames "
+      "train what is read from several references. Take 'summary', 'joint' or "
+      "'group', or clip_length=2."
     )
   return objective(
-      model,
-      stage.losses.to_dict(),
-      bce=stage.bce,
-      official=stage.official,
-      group=stage.clip_length > 2,
+    model,
+    stage.losses.to_dict(),
+    bce=stage.bce,
+    official=stage.official,
+    group=stage.clip_length > 2,
   )
 
 
 def _optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
   group = stage.clip_length > 2 and model.attention != "none"
   rates = functools.partial(
-      alternation.learning_rates,
-      iterations_per_epoch=stage.steps_per_epoch,
-      num_epochs=stage.num_steps / stage.steps_per_epoch,
-      base=stage.learning_rate,
-      pair_factors=tuple(stage.pair_rates),
+    alternation.learning_rates,
+    iterations_per_epoch=stage.steps_per_epoch,
+    num_epochs=stage.num_steps / stage.steps_per_epoch,
+    base=stage.learning_rate,
+    pair_factors=tuple(stage.pair_rates),
   )
   return make_alternating_sgd(
-      rates,
-      momentum=stage.momentum,
-      weight_decay=stage.weight_decay,
-      frozen=(*model.frozen, *(("head_b",) if group else ())),
-      repeat=stage.official,
+    rates,
+    momentum=stage.momentum,
+    weight_decay=stage.weight_decay,
+    frozen=(*model.frozen, *(("head_b",) if group else ())),
+    repeat=stage.official,
   )
 
 
 def _batches(
-    config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
+  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
 ) -> Batches:
   """Stills from their own sets; where there are none, single frames of the videos."""
   videos = {name: source for name, source in sources.items() if name not in STILLS}
   stills = {name: source for name, source in sources.items() if name in STILLS}
   if not videos:
     raise ValueError(
-        f"stage sources: {sorted(stills)} hold stills only; COSNet's pairs need a "
-        "source of videos, too."
+      f"stage sources: {sorted(stills)} hold stills only; COSNet's pairs need a "
+      "source of videos, too."
     )
   if stage.official and stage.clip_length == 2:
     stills = {name: pair_transforms.Inner(source) for name, source in stills.items()}
   videos = {
-      name: source if name == "synthvos" else pair_transforms.EveryFrame(source)
-      for name, source in videos.items()
+    name: source if name == "synthvos" else pair_transforms.EveryFrame(source)
+    for name, source in videos.items()
   }
   still_options = ConfigDict(stage)
   still_options.replacement = bool(stage.replacement or (stage.official and stills))
@@ -196,8 +196,8 @@ def _batches(
   if stage.augment:
     augment = pair_transforms.CropScaleFlip(tuple(stage.size), stage.official)
   streams = {
-      True: feeds.batches(config, still_options, stills or videos, still_steps),
-      False: feeds.batches(config, stage, videos, pair_steps),
+    True: feeds.batches(config, still_options, stills or videos, still_steps),
+    False: feeds.batches(config, stage, videos, pair_steps),
   }
   return functools.partial(_alternate, stage, streams)
 
@@ -225,19 +225,19 @@ def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
     check_references(count, options.reference_policy)
   if options.fusion not in ("", *get_args(Fusion)):
     raise ValueError(
-        f"evaluation.fusion is {options.fusion!r}; known: {list(get_args(Fusion))}, or "
-        "'' for that of the model."
+      f"evaluation.fusion is {options.fusion!r}; known: {list(get_args(Fusion))}, or "
+      "'' for that of the model."
     )
   common = {
-      "policy": options.reference_policy,
-      "fusion": options.fusion,
-      "seed": config.seed,
+    "policy": options.reference_policy,
+    "fusion": options.fusion,
+    "seed": config.seed,
   }
 
   def baselines(model, variables):
     return {
-        f"{n} reference{'s' * (n != 1)}": segment(model, variables, n, **common)
-        for n in options.compare_references
+      f"{n} reference{'s' * (n != 1)}": segment(model, variables, n, **common)
+      for n in options.compare_references
     }
 
   ours = functools.partial(segment, references=options.references, **common)
@@ -245,13 +245,13 @@ def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
 
 
 def segment(
-    model: nn.Module,
-    variables: Variables,
-    references: int | str,
-    *,
-    policy: str = "uniform",
-    fusion: str = "",
-    seed: int = 0,
+  model: nn.Module,
+  variables: Variables,
+  references: int | str,
+  *,
+  policy: str = "uniform",
+  fusion: str = "",
+  seed: int = 0,
 ) -> Segment:
   """Segments whole videos; see VideoSegmenter for the options.
 
@@ -266,11 +266,11 @@ def segment(
   if fusion:
     model = model.clone(fusion=fusion)
   segmenter = VideoSegmenter(
-      model,
-      jax.device_get(variables),
-      references=references,
-      reference_policy=policy,
-      seed=seed,
+    model,
+    jax.device_get(variables),
+    references=references,
+    reference_policy=policy,
+    seed=seed,
   )
 
   return lambda video: (result.labels for result in segmenter.run(Frames(video)))

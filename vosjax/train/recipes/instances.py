@@ -50,7 +50,7 @@ def truth_of(batch: VideoBatch) -> Instances:
 
 
 def decode(
-    model: nn.Module, variables: Variables, batch: VideoBatch, num_objects: int
+  model: nn.Module, variables: Variables, batch: VideoBatch, num_objects: int
 ) -> tuple[Prediction, Variables]:
   """The first `num_objects` instances of every picture, and batch statistics."""
   frames = batch.frames.astype(jnp.float32) / 255
@@ -69,19 +69,19 @@ def frame_transforms(stage: ConfigDict) -> tuple[Any, ...]:
     steps.append(transforms.RandomFlip())
   if stage.affine:
     steps.append(
-        RandomAffine(
-            rotation=stage.rotation,
-            translation=stage.translation,
-            shear=stage.shear,
-            zoom=tuple(stage.zoom),
-        )
+      RandomAffine(
+        rotation=stage.rotation,
+        translation=stage.translation,
+        shear=stage.shear,
+        zoom=tuple(stage.zoom),
+      )
     )
   steps.append(LargestFirst(stage.max_instances, stage.min_instance_pixels))
   return tuple(steps)
 
 
 def batches(
-    config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
+  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
 ) -> Batches:
   """Of pictures, from any source."""
   return feeds.batches(config, stage, sources, lambda _: frame_transforms(stage))

@@ -28,13 +28,13 @@ def two_adams(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformati
 
   def adam(rate, times=1):
     return _repeated(
-        coupled_adam(
-            learning_rate=rate,
-            lr_decay=stage.lr_decay,
-            steps_per_epoch=stage.steps_per_epoch * times,
-            weight_decay=stage.weight_decay,
-        ),
-        times,
+      coupled_adam(
+        learning_rate=rate,
+        lr_decay=stage.lr_decay,
+        steps_per_epoch=stage.steps_per_epoch * times,
+        weight_decay=stage.weight_decay,
+      ),
+      times,
     )
 
   def label(path, given):
@@ -53,17 +53,17 @@ def two_adams(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformati
 
   rate = stage.encoder_learning_rate
   parts = {
-      "rest": adam(stage.learning_rate),
-      "backbone": adam(rate),
-      "backbone x3": adam(rate, 3),
-      "backbone x4": adam(rate, 4),
-      FROZEN: optax.set_to_zero(),
+    "rest": adam(stage.learning_rate),
+    "backbone": adam(rate),
+    "backbone x3": adam(rate, 3),
+    "backbone x4": adam(rate, 4),
+    FROZEN: optax.set_to_zero(),
   }
   return optax.partition(parts, labels)
 
 
 def _repeated(
-    tx: optax.GradientTransformation, times: int
+  tx: optax.GradientTransformation, times: int
 ) -> optax.GradientTransformation:
   """So many updates in one, all with the same gradient."""
   if times == 1:

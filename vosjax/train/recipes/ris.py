@@ -16,7 +16,7 @@ _LARGEST = 5.0  # of an element of a recurrent gradient
 
 
 def objective(
-    model: nn.Module, *, num_objects: int, extra: int, score_weight: float = 1.0
+  model: nn.Module, *, num_objects: int, extra: int, score_weight: float = 1.0
 ) -> Objective:
   """Relaxed IoU of matched instances, and scores that say where they end.
 
@@ -35,7 +35,7 @@ def objective(
     probs = jax.nn.sigmoid(prediction.logits)
     scores = jax.nn.sigmoid(prediction.aux["score_logits"])
     losses = ris_loss(
-        probs, scores, truth.masks, truth.valid, score_weight=score_weight, extra=extra
+      probs, scores, truth.masks, truth.valid, score_weight=score_weight, extra=extra
     )
     loss = losses.mean()
     best = (relaxed_iou(probs, truth.masks).max(2) * truth.valid).sum()
@@ -50,17 +50,17 @@ def optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformati
 
   def adam():
     return coupled_adam(
-        learning_rate=stage.learning_rate,
-        lr_decay=stage.lr_decay,
-        steps_per_epoch=stage.steps_per_epoch,
-        weight_decay=stage.weight_decay,
+      learning_rate=stage.learning_rate,
+      lr_decay=stage.lr_decay,
+      steps_per_epoch=stage.steps_per_epoch,
+      weight_decay=stage.weight_decay,
     )
 
   def labels(params):
     known = flax.traverse_util.flatten_dict(label_params(params, model.frozen))
     chosen = {
-        path: "features" if path[0].startswith(_FEATURES) else "recurrent"
-        for path in known
+      path: "features" if path[0].startswith(_FEATURES) else "recurrent"
+      for path in known
     }
     chosen |= {path: FROZEN for path, given in known.items() if given == FROZEN}
     return flax.traverse_util.unflatten_dict(chosen)
@@ -72,10 +72,10 @@ def optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformati
 
 def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
   return objective(
-      model,
-      num_objects=stage.num_objects or model.num_objects,
-      extra=stage.extra_objects,
-      score_weight=stage.losses.score,
+    model,
+    num_objects=stage.num_objects or model.num_objects,
+    extra=stage.extra_objects,
+    score_weight=stage.losses.score,
   )
 
 

@@ -17,7 +17,7 @@ from vosjax.types import AnyArray
 
 
 def objective(
-    model: nn.Module, losses: Mapping[str, float], *, num_objects: int
+  model: nn.Module, losses: Mapping[str, float], *, num_objects: int
 ) -> Objective:
   """Sum of the losses of all instances, matched to predictions by their masks.
 
@@ -31,8 +31,8 @@ def objective(
   """
   if losses["box"] and not model.box_head:
     raise ValueError(
-        f"losses.box is {losses['box']}, but the model has no box head. Set "
-        "model.fields.box_head, or losses.box to 0."
+      f"losses.box is {losses['box']}, but the model has no box head. Set "
+      "model.fields.box_head, or losses.box to 0."
     )
 
   def loss_of(variables, batch, key):
@@ -45,12 +45,12 @@ def objective(
     masks, classes = (reorder(x, matched) for x in (truth.masks, truth.classes))
     found = valid_slots(truth.valid, num_objects)
     values = {
-        "mask": (losses_of.soft_iou_loss(probs, masks), found),
-        "classes": (losses_of.class_loss(aux["class_logits"], classes), found),
-        "stop": (
-            losses_of.stop_loss(aux["stop_logits"], found),
-            judged(truth.valid, num_objects),
-        ),
+      "mask": (losses_of.soft_iou_loss(probs, masks), found),
+      "classes": (losses_of.class_loss(aux["class_logits"], classes), found),
+      "stop": (
+        losses_of.stop_loss(aux["stop_logits"], found),
+        judged(truth.valid, num_objects),
+      ),
     }
     if model.box_head:
       values["box"] = losses_of.box_loss(aux["boxes"], boxes_of(masks)), found
@@ -88,9 +88,9 @@ def boxes_of(masks: Float[AnyArray, "b t h w"]) -> Float[Array, "b t 4"]:
 
 def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
   return objective(
-      model,
-      stage.losses.to_dict(),
-      num_objects=stage.num_objects or model.num_objects,
+    model,
+    stage.losses.to_dict(),
+    num_objects=stage.num_objects or model.num_objects,
   )
 
 

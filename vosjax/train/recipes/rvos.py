@@ -25,12 +25,12 @@ _THRESHOLD = 0.5  # of the probability of a proposal's pixels
 
 
 def objective(
-    model: nn.Module,
-    *,
-    previous: Previous = "truth",
-    official: bool = False,
-    remat: bool = False,
-    unroll_steps: int | bool = 1,
+  model: nn.Module,
+  *,
+  previous: Previous = "truth",
+  official: bool = False,
+  remat: bool = False,
+  unroll_steps: int | bool = 1,
 ) -> Objective:
   """The soft IoU loss of each frame, summed over the clip; nothing is truncated.
 
@@ -54,13 +54,13 @@ def objective(
     truth, shown = split_objects(batch.labels, model.num_objects)
     features, stats = encode_clip(model, variables, frames, train=True)
     probs = decode_clip(
-        model,
-        variables,
-        features,
-        truth,
-        previous=previous,
-        remat=remat,
-        unroll_steps=unroll_steps,
+      model,
+      variables,
+      features,
+      truth,
+      previous=previous,
+      remat=remat,
+      unroll_steps=unroll_steps,
     )
     valid = shown
     if not official:
@@ -74,7 +74,7 @@ def objective(
 
 
 def split_objects(
-    labels: Labels, num_objects: int
+  labels: Labels, num_objects: int
 ) -> tuple[Float[Array, "b t o h w"], Bool[Array, "b t o"]]:
   """Masks of the objects 1 to `num_objects`, and which frames show them."""
   ids = jnp.arange(1, num_objects + 1)[None, None, :, None, None]
@@ -85,11 +85,11 @@ def split_objects(
 def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
   unroll = stage.unroll_steps or jax.default_backend() == "cpu"
   return objective(
-      model.clone(unroll_objects=unroll),
-      previous=stage.previous,
-      official=stage.official,
-      remat=stage.remat,
-      unroll_steps=unroll,
+    model.clone(unroll_objects=unroll),
+    previous=stage.previous,
+    official=stage.official,
+    remat=stage.remat,
+    unroll_steps=unroll,
   )
 
 
@@ -104,20 +104,20 @@ def clip_transforms(stage: ConfigDict) -> tuple[Any, ...]:
 
 
 def _batches(
-    config: ConfigDict, stage: ConfigDict, sources: dict[str, Source]
+  config: ConfigDict, stage: ConfigDict, sources: dict[str, Source]
 ) -> Batches:
   """Clips that do not overlap; procedural videos are drawn as clips already."""
   clips = {
-      name: source
-      if feeds.is_procedural(source)
-      else affine.SuccessiveClips(source, stage.clip_length)
-      for name, source in sources.items()
+    name: source
+    if feeds.is_procedural(source)
+    else affine.SuccessiveClips(source, stage.clip_length)
+    for name, source in sources.items()
   }
   return feeds.batches(config, stage, clips, lambda _: clip_transforms(stage))
 
 
 def segment_zero_shot(
-    model: nn.Module, variables: Variables, *, matched: bool, late: bool = False
+  model: nn.Module, variables: Variables, *, matched: bool, late: bool = False
 ) -> Segment:
   """Segments videos without any mask.
 

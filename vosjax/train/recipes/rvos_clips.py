@@ -16,14 +16,14 @@ Previous = Literal["truth", "inferred"]
 
 
 def decode_clip(
-    model: nn.Module,
-    variables: Variables,
-    features: Features,
-    truth: Float[AnyArray, "b t o h w"],
-    *,
-    previous: Previous = "inferred",
-    remat: bool = False,
-    unroll_steps: int | bool = 1,
+  model: nn.Module,
+  variables: Variables,
+  features: Features,
+  truth: Float[AnyArray, "b t o h w"],
+  *,
+  previous: Previous = "inferred",
+  remat: bool = False,
+  unroll_steps: int | bool = 1,
 ) -> Float[Array, "b t o h w"]:
   """Probabilities of the objects in every frame of a clip.
 
@@ -46,7 +46,7 @@ def decode_clip(
   def step(state, inputs):
     features, truth = inputs
     state, prediction = model.apply(
-        variables, state, features, state.seen, method="segment"
+      variables, state, features, state.seen, method="segment"
     )
     probs = jax.nn.sigmoid(prediction.logits)
     shown = truth if previous == "truth" else jax.lax.stop_gradient(probs)
@@ -59,11 +59,11 @@ def decode_clip(
 
 
 def clip_losses(
-    probs: Float[AnyArray, "b t o h w"],
-    truth: Float[AnyArray, "b t g h w"],
-    valid: Bool[AnyArray, "b t g"],
-    *,
-    matched: bool,
+  probs: Float[AnyArray, "b t o h w"],
+  truth: Float[AnyArray, "b t g h w"],
+  valid: Bool[AnyArray, "b t g"],
+  *,
+  matched: bool,
 ) -> tuple[Float[Array, " t"], Int[Array, "b o"]]:
   """Loss of each frame, and the object that each slot stands for.
 
