@@ -83,7 +83,8 @@ def get_config() -> ConfigDict:
 
   config.evaluation = ConfigDict()
   # Or "davis", "fbms", "segtrack_v2", "youtube_objects", "youtube_vos", "voc",
-  # "leaves", "cityscapes": vosjax/train/benchmarks.py has the folder and rule of each.
+  # "leaves", "cityscapes": the folder and the protocol of each stand in
+  # vosjax/train/scoring/datasets.py.
   config.evaluation.dataset = "synthvos"
   # List or split of the set; of YouTube-VOS a folder such as "valid", or the path of a
   # text file with the names of videos.
@@ -162,7 +163,7 @@ def rvos_stage(**changes: Any) -> ConfigDict:
     # "inferred" itself.
     previous="truth",
     # Do what the released program does by accident: repeated updates of the backbone
-    # (see vosjax/train/recipes/recurrent.py), objects counted frame by frame under
+    # (see vosjax/train/optimizers/two_adams.py), objects counted frame by frame under
     # unmatched numbers, void taken for background (see .../rvos.py).
     official=False,
     flip=True,  # left-right, half of the clips
@@ -206,7 +207,7 @@ def rsis_stage(**changes: Any) -> ConfigDict:
     # Weights; 0: not yet switched on.
     losses=ConfigDict({"mask": 1.0, "classes": 0.0, "box": 0.0, "stop": 0.0}),
     # Repeat updates of the backbone as the released program does by accident, see
-    # vosjax/train/recipes/recurrent.py.
+    # vosjax/train/optimizers/two_adams.py.
     official=False,
   )
 

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from vosjax.data import builders
-from vosjax.data.prepared import PreparedFolder
+from vosjax.data.records import builders
+from vosjax.data.records.videos import PreparedFolder
 
 pytestmark = pytest.mark.filterwarnings("default")  # tfds and its dependencies
 

@@ -22,8 +22,8 @@ def build():
 @pytest.fixture
 def build_stills(build, monkeypatch, tmp_path):
   """Builds a set of stills and checks that every file came through untouched."""
-  from vosjax.data.prepared_stills import PreparedStills
-  from vosjax.data.stills import content
+  from vosjax.data.formats.stills import content
+  from vosjax.data.records.stills import PreparedStills
 
   def run(name, root, counts, splits, workers=1):
     builder = build.builder_class(name)
@@ -63,8 +63,8 @@ def build_videos(build, monkeypatch, tmp_path):
 
   Keyword arguments replace attributes of the builder, such as its official counts.
   """
-  from vosjax.data.prepared import PreparedFolder
-  from vosjax.data.sources import Source, Video
+  from vosjax.data.records.videos import PreparedFolder
+  from vosjax.data.video import Source, Video
 
   def run(name, root, *, config=None, **attributes):
     builder = build.builder_class(name)

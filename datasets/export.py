@@ -16,7 +16,7 @@ import sys
 from PIL import Image
 from tqdm import tqdm
 
-from vosjax.data.prepared import PreparedFolder, PreparedVideo
+from vosjax.data.records.videos import PreparedFolder, PreparedVideo
 from vosjax.viz.palette import palette
 
 SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PN": ".png"}  # by the first bytes of a file

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from vosjax.__main__ import main as vosjax
-from vosjax.data import images
-from vosjax.data.prepared import EncodedFrame, PreparedVideo
+from vosjax.data.codecs import images
+from vosjax.data.records.videos import EncodedFrame, PreparedVideo
 
 pytestmark = pytest.mark.filterwarnings("default")  # tfds and its dependencies
 

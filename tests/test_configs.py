@@ -13,7 +13,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from vosjax import models
-from vosjax.train.optim import label_params
+from vosjax.train.optimizers.adam import label_params
 from vosjax.train.recipes import RECIPES
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

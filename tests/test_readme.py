@@ -212,7 +212,7 @@ def test_every_registered_method_has_a_row():
 
 
 def test_every_data_set_is_scored_by_a_protocol_that_exists():
-  protocols = importlib.import_module("vosjax.inference.protocols").PROTOCOLS
+  protocols = importlib.import_module("vosjax.evaluation.protocols").PROTOCOLS
   scored = {name for row in rows("data set") for name in re.findall("`(.+?)`", row[3])}
   assert scored <= set(protocols)
   for name in protocols:

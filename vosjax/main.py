@@ -48,14 +48,17 @@ def main(argv: list[str]) -> int:
     return _refuse(f"unexpected argument {argv[1]!r}")
   if _CONFIG.value is None:
     return _refuse("give a configuration, e.g. --config=configs/agame.py")
-  from vosjax.train import processes, run  # load JAX: a mistyped flag need not
+  # These load JAX, which a mistyped flag need not wait for.
+  from vosjax.benchmarks import training
+  from vosjax.train import processes, run
 
   for library in ("absl", "jax"):  # they may warn, no more
     logging.getLogger(library).setLevel(logging.WARNING)
   try:
     if _COORDINATOR.value is not None:
       processes.connect(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-    run.run(_CONFIG.value, _WORKDIR.value)
+    modes = {**run.MODES, "benchmark": training.benchmark}
+    run.run(_CONFIG.value, _WORKDIR.value, modes)
   except run.Interrupted as stop:
     _refuse(str(stop))
     return 128 + stop.signum

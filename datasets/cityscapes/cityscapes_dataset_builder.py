@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from vosjax.data.cityscapes import CityscapesFolder
-from vosjax.data.prepared_stills import StillBuilder, label_map
+from vosjax.data.formats.cityscapes import CityscapesFolder
+from vosjax.data.records.stills import StillBuilder, label_map
 
 
 class Builder(StillBuilder):

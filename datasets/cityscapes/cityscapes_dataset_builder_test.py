@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax.data.cityscapes import CityscapesFolder
+from vosjax.data.formats.cityscapes import CityscapesFolder
 
 SPLITS = {"train": ("aachen", "bochum"), "val": ("lindau",), "test": ("berlin",)}
 

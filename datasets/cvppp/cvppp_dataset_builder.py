@@ -4,8 +4,8 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from vosjax.data.cvppp import LeavesFolder
-from vosjax.data.prepared_stills import StillBuilder, label_map
+from vosjax.data.formats.cvppp import LeavesFolder
+from vosjax.data.records.stills import StillBuilder, label_map
 
 
 class Builder(StillBuilder):

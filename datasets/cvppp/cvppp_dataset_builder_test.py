@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax.data.cvppp import LeavesFolder
+from vosjax.data.formats.cvppp import LeavesFolder
 
 
 @pytest.mark.filterwarnings("default")  # tfds and its dependencies

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vosjax.data.prepared import PreparedFolder
+from vosjax.data.records.videos import PreparedFolder
 
 pytestmark = pytest.mark.filterwarnings("default")  # tfds and its dependencies
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from vosjax.data.builders import (
+from vosjax.data.formats.davis import DavisFolder, picture_files, read_names
+from vosjax.data.formats.davis_info import read_objects
+from vosjax.data.records.builders import (
   VideoBuilder,
   VideoFiles,
   from_folder,
@@ -13,8 +15,6 @@ from vosjax.data.builders import (
   refuse_incomplete,
   wrong_counts,
 )
-from vosjax.data.davis_info import read_objects
-from vosjax.data.folders import DavisFolder, picture_files, read_names
 
 RESOLUTIONS = {"480p": "480p", "full": "Full-Resolution"}
 ANNOTATIONS = {

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax.data.folders import DavisFolder
-from vosjax.data.prepared import PreparedFolder
+from vosjax.data.formats.davis import DavisFolder
+from vosjax.data.records.videos import PreparedFolder
 
 pytestmark = pytest.mark.filterwarnings("default")  # tfds and its dependencies
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax.data.stills import StillsFolder
+from vosjax.data.formats.stills import StillsFolder
 
 
 @pytest.mark.filterwarnings("default")  # tfds and its dependencies

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from vosjax.data.builders import (
+from vosjax.data.formats.davis import picture_files, subfolders
+from vosjax.data.formats.fbms import read_definition
+from vosjax.data.records.builders import (
   VideoBuilder,
   VideoFiles,
   frame_number,
   refuse_incomplete,
 )
-from vosjax.data.fbms import read_definition
-from vosjax.data.folders import picture_files, subfolders
 
 FOLDERS = {"train": "Trainingset", "test": "Testset"}
 _PICTURES = (".jpg", ".jpeg", ".png", ".ppm")

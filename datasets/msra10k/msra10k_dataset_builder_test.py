@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax.data.prepared import PreparedFolder
-from vosjax.data.prepared_stills import PreparedStills
-from vosjax.data.stills import StillsFolder
+from vosjax.data.formats.stills import StillsFolder
+from vosjax.data.records.stills import PreparedStills
+from vosjax.data.records.videos import PreparedFolder
 
 pytestmark = pytest.mark.filterwarnings("default")  # tfds and its dependencies
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from vosjax.data.prepared_stills import StillBuilder
-from vosjax.data.voc import SbdFolder
+from vosjax.data.formats.voc import SbdFolder
+from vosjax.data.records.stills import StillBuilder
 
 
 class Builder(StillBuilder):

@@ -5,7 +5,7 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from vosjax.data.voc import SbdFolder
+from vosjax.data.formats.voc import SbdFolder
 
 
 @pytest.mark.filterwarnings("default")  # tfds and its dependencies

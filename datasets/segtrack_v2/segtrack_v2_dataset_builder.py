@@ -4,8 +4,8 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from vosjax.data.builders import VideoBuilder, VideoFiles, refuse_incomplete
-from vosjax.data.folders import picture_files, subfolders
+from vosjax.data.formats.davis import picture_files, subfolders
+from vosjax.data.records.builders import VideoBuilder, VideoFiles, refuse_incomplete
 
 _PICTURES = (".png", ".bmp", ".jpg", ".jpeg")
 

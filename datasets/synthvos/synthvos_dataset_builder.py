@@ -10,13 +10,13 @@ from typing import Any
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from vosjax.data.builders import ShardedBuilder, refuse_incomplete, wrong_counts
-from vosjax.data.prepared import EncodedFrame, features, record
-from vosjax.data.sources import Source, Video
-from vosjax.data.stills import StillsFolder, StillSource
+from vosjax.data.formats.stills import StillsFolder, StillSource
+from vosjax.data.formats.voc import VocFolder
+from vosjax.data.records.builders import ShardedBuilder, refuse_incomplete, wrong_counts
+from vosjax.data.records.videos import EncodedFrame, features, record
 from vosjax.data.synthvos import SynthVos
 from vosjax.data.synthvos.pasted import PastedVos
-from vosjax.data.voc import VocFolder
+from vosjax.data.video import Source, Video
 from vosjax.viz.palette import palette
 
 JPEG_QUALITY = 95

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax.data.prepared import PreparedFolder
+from vosjax.data.records.videos import PreparedFolder
 from vosjax.data.synthvos import SynthVos
 
 pytestmark = pytest.mark.filterwarnings("default")  # tfds and its dependencies

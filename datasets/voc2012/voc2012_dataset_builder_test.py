@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax.data.voc import VocFolder
+from vosjax.data.formats.voc import VocFolder
 
 
 def save_map(path, values):

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from vosjax.data.builders import (
+from vosjax.data.formats.davis import picture_files, read_names, subfolders
+from vosjax.data.records.builders import (
   VideoBuilder,
   VideoFiles,
   frame_number,
   refuse_incomplete,
   wrong_counts,
 )
-from vosjax.data.folders import picture_files, read_names, subfolders
 
 # Annotated shots of each category: 126.
 NUM_SHOTS = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax.data.boxes import Box
+from vosjax.data.codecs.voc_boxes import Box
 
 pytestmark = pytest.mark.filterwarnings("default")  # tfds and its dependencies
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from vosjax.data.builders import (
+from vosjax.data.formats.davis import picture_files, subfolders
+from vosjax.data.records.builders import (
   VideoBuilder,
   VideoFiles,
   refuse_incomplete,
   wrong_counts,
 )
-from vosjax.data.folders import picture_files, subfolders
 
 SPLITS = {"train": "train", "validation": "valid", "test": "test"}
 

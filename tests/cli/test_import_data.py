@@ -10,8 +10,8 @@ from PIL import Image
 
 from vosjax.__main__ import main
 from vosjax.cli import import_job
-from vosjax.data import own
-from vosjax.data.folders import DavisFolder
+from vosjax.data.formats import detect
+from vosjax.data.formats.davis import DavisFolder
 
 SIZE = (24, 32)
 
@@ -253,5 +253,5 @@ def test_a_json_that_contradicts_itself_is_refused(
 def test_one_video_serves_for_both_lists(tmp_path):
   source = make(tmp_path / "mine", ".", ("only",))
   assert run(source, "--out", tmp_path / "out") == 0
-  for name in own.LISTS:
+  for name in detect.LISTS:
     assert [v.name for v in DavisFolder(str(tmp_path / "out"), name)] == ["only"]

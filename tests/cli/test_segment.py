@@ -15,7 +15,7 @@ from PIL import Image
 from vosjax import __main__ as command_line
 from vosjax import checkpoints, models
 from vosjax.cli import segment
-from vosjax.inference import video_files
+from vosjax.media import read
 
 REAL_LOAD_SEGMENTER = segment.load_segmenter  # fixtures put a fake in its place
 SIZE = (24, 34)
@@ -116,13 +116,13 @@ def test_no_draft_is_left_beside_the_results(frames, mask, tmp_path):
 
 
 def test_a_video_file_gives_the_same_as_its_frames(mask, tmp_path):
-  from vosjax.inference import export
+  from vosjax.media.write import video_writer
 
   film = tmp_path / "film.mp4"
-  with export.video_writer(film, SIZE, 25.0) as write:
+  with video_writer(film, SIZE, 25.0) as write:
     for value in (0, 80, 160, 240):
       write(np.full((*SIZE, 3), value, np.uint8))
-  video = video_files.open_video(film)
+  video = read.open_video(film)
   assert (video.names, video.size) == (tuple(NAMES), SIZE)
   assert video.frames_per_second == pytest.approx(25)
   assert [int(frame.mean().round(-1)) for frame in video] == [0, 80, 160, 240]
@@ -141,17 +141,17 @@ def test_a_film_that_is_to_be_shown_turned_is_upright(tmp_path):
     stream.set_display_rotation(90)
     for frame in (av.VideoFrame.from_ndarray(picture), None):
       file.mux(stream.encode(frame))
-  video = video_files.open_video(film)
+  video = read.open_video(film)
   assert video.size == (48, 32)
   shown = next(iter(video)).mean(axis=(0, 2))
   np.testing.assert_allclose(shown, np.rot90(picture).mean(axis=(0, 2)), atol=9)
 
 
 def test_a_video_file_that_is_cut_off_is_refused(mask, tmp_path, capsys):
-  from vosjax.inference import export
+  from vosjax.media.write import video_writer
 
   film = tmp_path / "film.mp4"
-  with export.video_writer(film, SIZE, 25.0) as write:
+  with video_writer(film, SIZE, 25.0) as write:
     for pixels in np.random.default_rng(0).integers(0, 256, (6, *SIZE, 3), np.uint8):
       write(pixels)
   film.write_bytes(film.read_bytes()[:-60])
@@ -163,17 +163,17 @@ def test_a_video_file_that_is_cut_off_is_refused(mask, tmp_path, capsys):
 def test_frames_are_in_the_order_of_their_numbers(tmp_path):
   for number in (0, 9, 10, 11):
     Image.new("RGB", SIZE[::-1]).save(tmp_path / f"frame{number}.png")
-  video = video_files.open_video(tmp_path)
+  video = read.open_video(tmp_path)
   assert video.names == ("frame0", "frame9", "frame10", "frame11")
 
 
 def test_odd_sizes_can_be_filmed(tmp_path):
-  from vosjax.inference import export
+  from vosjax.media.write import video_writer
 
   film = tmp_path / "film.mp4"
-  with export.video_writer(film, (25, 33), 24.0) as write:
+  with video_writer(film, (25, 33), 24.0) as write:
     write(np.zeros((25, 33, 3), np.uint8))
-  assert video_files.open_video(film).size == (26, 34)
+  assert read.open_video(film).size == (26, 34)
 
 
 def test_objects_appear_with_their_masks(frames, tmp_path):

@@ -8,9 +8,10 @@ from PIL import Image
 from vosjax import checkpoints, models
 from vosjax.__main__ import main
 from vosjax.cli import segment
-from vosjax.inference import edges, video_files
+from vosjax.inference import refinement
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import FrameResult
+from vosjax.media import read
 
 SIZE = (24, 34)
 NAMES = [f"{index:05d}" for index in range(4)]
@@ -130,13 +131,13 @@ def test_frames_of_other_modes(mode, checkpoint, frames, tmp_path):
 
 
 def test_a_film_gives_the_same_as_its_frames_in_any_order(tmp_path):
-  from vosjax.inference import export
+  from vosjax.media.write import video_writer
 
   path = tmp_path / "film.mp4"
-  with export.video_writer(path, SIZE, 25.0) as write:
+  with video_writer(path, SIZE, 25.0) as write:
     for value in (0, 60, 120, 180, 240):
       write(np.full((*SIZE, 3), value, np.uint8))
-  film = video_files.open_video(path)
+  film = read.open_video(path)
   for index in (1, 3, 4, 4, 0, 2):
     assert int(film[index].mean().round(-1)) == 60 * index
   with pytest.raises(IndexError):
@@ -146,14 +147,14 @@ def test_a_film_gives_the_same_as_its_frames_in_any_order(tmp_path):
 def test_a_broken_frame_of_a_film_is_broken_whenever_it_is_asked_for(
   tmp_path, monkeypatch
 ):
-  from vosjax.inference import export
+  from vosjax.media.write import video_writer
 
   path = tmp_path / "film.mp4"
-  with export.video_writer(path, SIZE, 25.0) as write:
+  with video_writer(path, SIZE, 25.0) as write:
     for value in (0, 60, 120, 180, 240):
       write(np.full((*SIZE, 3), value, np.uint8))
-  film = video_files.open_video(path)
-  decode = video_files.VideoFile.decode
+  film = read.open_video(path)
+  decode = read.VideoFile.decode
 
   def faulty(film):
     for index, frame in enumerate(decode(film)):
@@ -161,7 +162,7 @@ def test_a_broken_frame_of_a_film_is_broken_whenever_it_is_asked_for(
         raise ValueError("frame 3 is broken")
       yield frame
 
-  monkeypatch.setattr(video_files.VideoFile, "decode", faulty)
+  monkeypatch.setattr(read.VideoFile, "decode", faulty)
   for _ in range(2):
     with pytest.raises(ValueError, match="frame 3 is broken"):
       film[3]
@@ -194,10 +195,10 @@ def test_the_crf_moves_masks_to_edges():
   probs = np.full(SIZE, 0.1, np.float32)
   probs[:, 17:19], probs[:, 19:] = 0.45, 0.9
   result = FrameResult(frame, labels, (1,), probs[None, None], (0,))
-  found = edges.refine_labels(result)
+  found = refinement.refine_labels(result)
   np.testing.assert_array_equal(found, frame[..., 0] > 0)
   flat = FrameResult(frame, labels, (1,), np.full((1, 1, *SIZE), 0.5, np.float32), (0,))
-  np.testing.assert_array_equal(edges.refine_labels(flat), labels)
+  np.testing.assert_array_equal(refinement.refine_labels(flat), labels)
 
 
 def test_the_crf_follows_cosnet(checkpoint, frames, tmp_path):

@@ -4,16 +4,17 @@ import dataclasses
 import numpy as np
 import pytest
 
-from vosjax.data import pipeline, transforms
-from vosjax.data.folders import DavisFolder, FolderVideo
-from vosjax.data.recycling import Recycler
+from vosjax.data import pipeline
+from vosjax.data.buffer_pool import Recycler
+from vosjax.data.formats.davis import DavisFolder, FolderVideo
+from vosjax.data.transforms import clips
 
 CHAIN = (
-  transforms.SampleClip(3),
-  transforms.Resize((12, 16)),
-  transforms.ChooseObject(5),
-  transforms.RandomZoom(),
-  transforms.RandomFlip(),
+  clips.SampleClip(3),
+  clips.Resize((12, 16)),
+  clips.ChooseObject(5),
+  clips.RandomZoom(),
+  clips.RandomFlip(),
 )
 
 
@@ -142,7 +143,7 @@ def test_a_broken_file_stops_the_run_with_its_name(davis, num_workers):
 
 
 def test_clips_of_different_sizes_ask_for_resize(davis, tmp_path):
-  chain = (transforms.SampleClip(2),)
+  chain = (clips.SampleClip(2),)
   small = [dataclasses.replace(DavisFolder(str(davis))[0])]
 
   class Cropped:

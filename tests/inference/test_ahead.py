@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import vosjax
-from vosjax.inference import benchmark, programs
+from vosjax.benchmarks import model
+from vosjax.inference import programs
 
 
 class Broken(list):
@@ -247,10 +248,8 @@ def test_the_benchmark_compares_batches_with_single_frames(monkeypatch):
     return 3.0
 
   monkeypatch.setattr(programs, "encode_each", recorded)
-  monkeypatch.setattr(benchmark, "_median_seconds", three_seconds)
-  result = benchmark.measure(
-    "ris", size=(16, 16), frames=3, channels=2, num_convolutions=1
-  )
+  monkeypatch.setattr(model, "_median_seconds", three_seconds)
+  result = model.measure("ris", size=(16, 16), frames=3, channels=2, num_convolutions=1)
   assert result["frames_at_once"] == programs.frames_at_once(3) == 2
   assert set(asked) == {(2, 1), (2, 2)}  # the same frames both times
   assert result["encode_ms"] == result["encode_ms_in_run"] == 3000 / 2  # a frame

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import vosjax
-from vosjax.inference import benchmark, programs
+from vosjax.benchmarks import model
+from vosjax.inference import programs
 from vosjax.models.modules.sequence import NOTHING
 
 HEADS = {"rsis": ("stop", "stop_logits"), "ris": ("score_head", "score_logits")}
@@ -120,7 +121,5 @@ def test_benchmarks_time_all_slots(monkeypatch):
     return advance(model, *args)
 
   monkeypatch.setattr(programs, "advance", watch)
-  benchmark.measure(
-    "ris", size=(16, 16), objects=2, frames=1, compare=False, channels=2
-  )
+  model.measure("ris", size=(16, 16), objects=2, frames=1, compare=False, channels=2)
   assert seen and not any(seen)

@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from vosjax import convert, models
 from vosjax.convert import rules
 from vosjax.ops import resize
-from vosjax.train.optim import make_optimizer
+from vosjax.train.optimizers.adam import make_optimizer
 from vosjax.train.recipes import agame as recipe
 from vosjax.types import VideoBatch
 

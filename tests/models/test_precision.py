@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vosjax import models
-from vosjax.train import optim
+from vosjax.train.optimizers import adam
 from vosjax.train.recipes import agame
 from vosjax.train.state import TrainState
 from vosjax.train.step import make_mesh, make_train_step, replicate, shard
@@ -52,7 +52,7 @@ def test_a_step_in_mixed_precision_is_finite_and_keeps_float32_weights():
   variables = model.init(
     jax.random.key(0), jnp.zeros((1, 32, 48, 3)), jnp.zeros((1, 1, 32, 48))
   )
-  tx = optim.make_optimizer(
+  tx = adam.make_optimizer(
     learning_rate=1e-3, lr_decay=1.0, steps_per_epoch=1, weight_decay=1e-5
   )
   mesh = make_mesh(2, jax.devices()[:1])

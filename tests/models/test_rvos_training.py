@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from vosjax.models.rvos import RVOSFeatures
 from vosjax.models.unroll import time_first
-from vosjax.train.recipes.recurrent import two_adams
+from vosjax.train.optimizers.two_adams import two_adams
 from vosjax.train.recipes.rvos_clips import clip_losses, decode_clip
 
 

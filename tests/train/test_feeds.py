@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax.data import transforms
-from vosjax.data.folders import DavisFolder
+from vosjax.data.formats.davis import DavisFolder
 from vosjax.data.synthvos import SynthVos
-from vosjax.train import benchmarks, feeds
+from vosjax.data.transforms import clips
+from vosjax.train import feeds
 from vosjax.train.recipes import RECIPES, agame
+from vosjax.train.scoring import datasets
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "agame.py"))["get_config"]
@@ -68,12 +69,12 @@ def test_youtube_vos_has_rules_of_its_own():
     for name in ("davis", "youtube_vos", "synthvos")
   }
   least = {
-    name: next(t for t in chain if isinstance(t, transforms.ChooseObject)).min_pixels
+    name: next(t for t in chain if isinstance(t, clips.ChooseObject)).min_pixels
     for name, chain in chains.items()
   }
   assert least == {"davis": 25, "youtube_vos": 10, "synthvos": 25}
-  assert chains["youtube_vos"][0] == transforms.RequireSize((720, 1280))
-  assert isinstance(chains["davis"][0], transforms.SampleClip)
+  assert chains["youtube_vos"][0] == clips.RequireSize((720, 1280))
+  assert isinstance(chains["davis"][0], clips.SampleClip)
 
 
 def test_videos_of_another_size_are_passed_over(config, tmp_path):
@@ -137,4 +138,4 @@ def test_sources_are_checked_by_name_and_share(config):
     feeds.training_sources(config, config.stages.main)
   config.evaluation.dataset = "imagenet"
   with pytest.raises(ValueError, match="'imagenet'; known"):
-    benchmarks.open_scored(config, "objects")
+    datasets.open_scored(config, "objects")

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from vosjax import models
-from vosjax.data.recycling import Recycler
+from vosjax.data.buffer_pool import Recycler
 from vosjax.models.modules.norm import ConvNorm
 from vosjax.train.recipe import Outputs
 from vosjax.train.recipes import agame as recipe

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vosjax.train import optim
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupt, Interrupted
 from vosjax.train.loop import Every, Stage, fit
+from vosjax.train.optimizers import adam
 from vosjax.train.recipe import Outputs
 from vosjax.train.state import TrainState
 from vosjax.train.step import make_mesh, make_train_step, replicate
@@ -55,7 +55,7 @@ def batch(step):
 def make_stages(make_batch=batch, pause=0.0):
   mesh, start, stages = make_mesh(BATCH), 0, []
   for i, steps in enumerate(STEPS):
-    tx = optim.make_optimizer(
+    tx = adam.make_optimizer(
       learning_rate=1e-2 / (i + 1),
       lr_decay=0.5,
       steps_per_epoch=7,

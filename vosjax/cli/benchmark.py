@@ -6,8 +6,8 @@ import pathlib
 import re
 import sys
 
-from vosjax import models
-from vosjax.inference import benchmark, benchmark_metrics, export
+from vosjax import files, models
+from vosjax.benchmarks import metrics, model
 
 EXAMPLE = """
 examples:
@@ -113,30 +113,30 @@ def run(args: argparse.Namespace) -> None:
   measured = {METRICS: _metrics, DATA: _data}.get(args.model, _model)(args)
   if args.json:
     text = json.dumps(measured, indent=2) + "\n"
-    export.write_bytes(args.json, text.encode())
+    files.write_bytes(args.json, text.encode())
 
 
 def _metrics(args):
-  result = benchmark_metrics.measure(
+  result = metrics.measure(
     size=args.size, objects=args.objects, frames=args.frames, progress=_tell
   )
-  print(benchmark_metrics.table(result))
+  print(metrics.table(result))
   return result
 
 
 def _data(args):
-  from vosjax.data import throughput  # loads grain
+  from vosjax.benchmarks import data  # loads grain
 
   _tell("clips, decoding and resizing")
-  result = throughput.measure(args.size)
-  print(throughput.table(result))
+  result = data.measure(args.size)
+  print(data.table(result))
   return result
 
 
 def _model(args):
   fields = {"backbone": args.backbone} if args.backbone else {}
   fields |= dict(args.field)
-  result = benchmark.measure(
+  result = model.measure(
     args.model,
     size=args.size,
     objects=args.objects,

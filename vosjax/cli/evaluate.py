@@ -8,8 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vosjax.inference import evaluate, export, mask_folders, protocols, report
-from vosjax.inference.results import Result
+from vosjax.evaluation import evaluate, mask_folders, protocols, report
+from vosjax.evaluation.results import Result
 
 EXAMPLE = """
 example:
@@ -187,7 +187,7 @@ def write(
       files[f"curves/{sequence.name}.svg"] = report.curves_svg(rows)
   for file, text in files.items():
     (out / file).parent.mkdir(parents=True, exist_ok=True)
-    export.write_bytes(out / file, text.encode())
+    files.write_bytes(out / file, text.encode())
 
 
 def _check_writable(out: pathlib.Path) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from vosjax.cli import import_job
-from vosjax.data import own, survey
+from vosjax.data import survey
+from vosjax.data.formats import detect
 
 EXAMPLE = """
 examples:
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
   """
   if args.workers < 1:
     raise ValueError(f"--workers is {args.workers}; it must be 1 or more.")
-  data = own.find_videos(args.source, args.images)
+  data = detect.find_videos(args.source, args.images)
   job = import_job.Job(args.source, args.images, args.val, args.out)
   if job.is_done(data):
     print(f"{args.out}: already imported from {args.source}; nothing is left to do.")
@@ -90,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check(
-  job: import_job.Job, data: own.OwnData, workers: int
+  job: import_job.Job, data: detect.OwnData, workers: int
 ) -> list[survey.VideoSurvey]:
   """Surveys of all videos; ValueError once all problems are listed."""
   frames = sum(map(len, data.videos))
@@ -108,7 +109,7 @@ def _check(
   return found
 
 
-def _write(job: import_job.Job, data: own.OwnData) -> None:
+def _write(job: import_job.Job, data: detect.OwnData) -> None:
   with tqdm(data.videos, unit="video", desc="writing", leave=False) as bar:
     for video in bar:
       job.write(video)

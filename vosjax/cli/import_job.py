@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vosjax import viz
-from vosjax.data import folders, own
-from vosjax.data.coco import CocoVideo
-from vosjax.data.folders import FolderVideo
+from vosjax import files, viz
+from vosjax.data.formats import davis, detect
+from vosjax.data.formats.coco import CocoVideo
+from vosjax.data.formats.davis import FolderVideo
 from vosjax.data.survey import VideoSurvey, details, survey, table
-from vosjax.inference import export
+from vosjax.media.write import write_labels
 
 Video = FolderVideo | CocoVideo
 
@@ -62,7 +62,7 @@ class Job:
       "val": val,
     }
 
-  def is_done(self, data: own.OwnData) -> bool:
+  def is_done(self, data: detect.OwnData) -> bool:
     """Whether `out` is already what this job would make of the data.
 
     Raises:
@@ -93,12 +93,12 @@ class Job:
     return False
 
   def check(
-    self, data: own.OwnData, workers: int, progress: Callable[[int], object]
+    self, data: detect.OwnData, workers: int, progress: Callable[[int], object]
   ) -> list[VideoSurvey]:
     """Looks at every picture of every video that is not known from before."""
     self._part.mkdir(parents=True, exist_ok=True)
-    export.write_bytes(self._part / _JOB, json.dumps(self._description).encode())
-    for name in {*folders.subfolders(self._part / _FRAMES)} - {
+    files.write_bytes(self._part / _JOB, json.dumps(self._description).encode())
+    for name in {*davis.subfolders(self._part / _FRAMES)} - {
       video.name for video in data.videos
     }:
       self._drop(name)  # its source has gone
@@ -126,7 +126,7 @@ class Job:
   def write(self, video: Video) -> None:
     """Writes a video's annotated frames, unless they have been written before."""
     video = video.annotated_part()
-    names = own.frame_names(video)
+    names = detect.frame_names(video)
     for folder, fill in ((_FRAMES, _write_frames), (_LABELS, _write_labels)):
       target = self._part / folder / video.name
       if target.is_dir():
@@ -139,7 +139,7 @@ class Job:
 
   def finish(
     self,
-    data: own.OwnData,
+    data: detect.OwnData,
     found: Sequence[VideoSurvey],
     lists: Mapping[str, Sequence[str]],
   ) -> None:
@@ -163,8 +163,8 @@ class Job:
       files["meta.json"] = json.dumps(_meta(data.categories), indent=1)
     for name, text in files.items():
       (self._part / name).parent.mkdir(parents=True, exist_ok=True)
-      export.write_bytes(self._part / name, text.encode())
-    export.write_bytes(self._part / "contact_sheet.jpg", _contact_sheet(data.videos))
+      files.write_bytes(self._part / name, text.encode())
+    files.write_bytes(self._part / "contact_sheet.jpg", _contact_sheet(data.videos))
     for name in (_JOURNAL, _JOB):
       (self._part / name).unlink()
     self._part.rename(self._out)
@@ -199,7 +199,7 @@ class Job:
     return digest.hexdigest()
 
 
-def split(data: own.OwnData, val: str | None) -> dict[str, list[str]]:
+def split(data: detect.OwnData, val: str | None) -> dict[str, list[str]]:
   """Names of the videos to train on and of those to validate on.
 
   Args:
@@ -213,7 +213,7 @@ def split(data: own.OwnData, val: str | None) -> dict[str, list[str]]:
   if val is None and data.lists:
     return {key: list(listed) for key, listed in data.lists.items()}
   if val is not None and not val.isdecimal():
-    chosen = folders.read_names(pathlib.Path(val))
+    chosen = davis.read_names(pathlib.Path(val))
     if unknown := sorted(set(chosen) - set(names)):
       raise ValueError(f"--val {val}: no video {', '.join(unknown)} in the data.")
   else:
@@ -239,7 +239,7 @@ def _write_labels(video, names, folder):
   for t, name in enumerate(names):
     target = folder / f"{name}.png"
     if isinstance(video, CocoVideo):
-      export.write_labels(target, video.labels(t))
+      write_labels(target, video.labels(t))
     else:
       _take(video.label_files[t], target)
 

@@ -9,10 +9,12 @@ from typing import Any, get_args
 
 from tqdm import tqdm
 
-from vosjax import checkpoints, convert, models, viz
+from vosjax import checkpoints, convert, files, models, viz
 from vosjax.cli.convert import PARTS
-from vosjax.inference import edges, export, references, video_files
+from vosjax.inference import references, refinement
 from vosjax.inference.engine import VideoSegmenter
+from vosjax.media import read
+from vosjax.media.write import video_writer, write_labels
 from vosjax.models.cosnet import Fusion
 
 EXAMPLE = """
@@ -138,12 +140,12 @@ def run(args: argparse.Namespace) -> None:
     raise ValueError(f"--model {args.model} is unknown; known: {known}.")
   if args.checkpoint is None:
     raise ValueError(_no_checkpoint(args.model or DEFAULT_MODEL))
-  video = video_files.open_video(args.video)
+  video = read.open_video(args.video)
   masks = {}
   start, labels = 0, None
   if args.mask is not None:
-    masks = video_files.open_masks(args.mask, video)
-    start, labels = video_files.read_first_labels(masks, video)
+    masks = read.open_masks(args.mask, video)
+    start, labels = read.read_first_labels(masks, video)
   job = _describe(args, video)
   if _is_finished(args.out, job):
     print(f"{args.out}: finished before, nothing to do ({len(video)} frames).")
@@ -228,13 +230,13 @@ def _references(text: str) -> references.Count:
 def _write(results, video, out, crf) -> int:
   """Writes masks and overlay; returns the number of frames."""
   count = 0
-  overlay = export.video_writer(out / OVERLAY, video.size, video.frames_per_second)
+  overlay = video_writer(out / OVERLAY, video.size, video.frames_per_second)
   with overlay as write, tqdm(total=len(video), unit="frame", desc="segment") as bar:
     for name, result in zip(video.names, results):
-      labels = edges.refine_labels(result) if crf else result.labels
+      labels = refinement.refine_labels(result) if crf else result.labels
       path = out / f"{name}.png"
       if not path.exists():
-        export.write_labels(path, labels)
+        write_labels(path, labels)
       write(viz.overlay(result.frame, labels))
       bar.update()
       count += 1
@@ -246,7 +248,7 @@ def _new_labels(masks, names, segmenter):
   for name in names:
     labels = None
     if name in masks:
-      labels = video_files.read_new_labels(masks[name], segmenter.object_ids)
+      labels = read.read_new_labels(masks[name], segmenter.object_ids)
     yield labels if labels is not None and labels.any() else None
 
 
@@ -299,7 +301,7 @@ def _claim(out, job):
   """Makes the folder, or says what is resumed."""
   out.mkdir(parents=True, exist_ok=True)
   if not any(out.glob("*.png")):
-    export.write_bytes(out / JOB_FILE, json.dumps(job, indent=2).encode())
+    files.write_bytes(out / JOB_FILE, json.dumps(job, indent=2).encode())
     return
   for draft in out.glob(".*.part*"):  # of a run that was killed
     draft.unlink()

@@ -15,8 +15,8 @@ import grain
 import numpy as np
 from absl import flags
 
-from vosjax.data.recycling import Recycler
-from vosjax.data.sources import Clip, Source
+from vosjax.data.buffer_pool import Recycler
+from vosjax.data.video import Clip, Source
 
 _MAX_TRIES = 100  # videos to try for one sample before the data is called unfit
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vosjax.data.sources import VOID, Video
+from vosjax.data.video import VOID, Video
 
 _GAP = 40  # columns between what a line counts and its figures
 

@@ -9,13 +9,13 @@ import jax
 from ml_collections import ConfigDict
 
 from vosjax.data import pipeline
-from vosjax.data.folders import DavisFolder
-from vosjax.data.memory import InMemory
-from vosjax.data.sources import Source
-from vosjax.data.stills import StillsFolder, StillSource
+from vosjax.data.cache import InMemory
+from vosjax.data.formats.davis import DavisFolder
+from vosjax.data.formats.stills import StillsFolder, StillSource
+from vosjax.data.formats.youtube_vos import YoutubeVosFolder, youtube_vos_root
 from vosjax.data.synthvos import SynthVos
-from vosjax.data.youtube_vos import YoutubeVosFolder, youtube_vos_root
-from vosjax.train import pictures
+from vosjax.data.video import Source
+from vosjax.train import image_sets
 from vosjax.train.recipe import Batches
 
 # Names of lists of DAVIS and of folders of YouTube-VOS, as TFDS calls them.
@@ -44,9 +44,9 @@ def training_sources(config: ConfigDict, stage: ConfigDict) -> dict[str, Source]
       "DUT-OMRON-image",
       "pixelwiseGT-new-PNG",
     ),
-    "voc": lambda: pictures.voc(config, "train"),
-    "leaves": lambda: pictures.leaves(config, "train"),
-    "cityscapes": lambda: pictures.cityscapes(config, "train"),
+    "voc": lambda: image_sets.voc(config, "train"),
+    "leaves": lambda: image_sets.leaves(config, "train"),
+    "cityscapes": lambda: image_sets.cityscapes(config, "train"),
   }
   unknown = sorted(set(stage.sources) - set(makers))
   if unknown:
@@ -181,9 +181,9 @@ def youtube_vos(config: ConfigDict) -> Source:
 def stills(name: str, folder: str, images: str, masks: str) -> Source:
   """Pictures with one mask each, as they are unpacked or as `tfds build` wrote them."""
   holds = f"{images}, or the version folder that `tfds build` wrote"
-  path = pathlib.Path(pictures.require_folder(name, folder, name, holds))
+  path = pathlib.Path(image_sets.require_folder(name, folder, name, holds))
   if (path / "dataset_info.json").is_file():
-    from vosjax.data.prepared_stills import PreparedStills  # loads TFDS
+    from vosjax.data.records.stills import PreparedStills  # loads TFDS
 
     return PreparedStills(str(path), "train")
   return StillsFolder(str(path / images), str(path / masks))
@@ -213,7 +213,7 @@ def folder_source(
       "your own videos, or the version folder that `datasets/build.py` wrote."
     )
   if (path / "dataset_info.json").is_file():
-    from vosjax.data.prepared import PreparedFolder  # loads TFDS
+    from vosjax.data.records.videos import PreparedFolder  # loads TFDS
 
     return PreparedFolder(str(path), _SPLITS.get(subset, subset))
   return DavisFolder(str(path), subset, *layout, **options)

@@ -10,9 +10,9 @@ import optax
 from jaxtyping import Array, Float, Integer
 from ml_collections import ConfigDict
 
-from vosjax.data.sources import Source, Video
-from vosjax.inference.scoring import Video as ScoredVideo
-from vosjax.train.optim import TRAINED, label_params
+from vosjax.data.video import Source, Video
+from vosjax.evaluation.scored_video import Video as ScoredVideo
+from vosjax.train.optimizers.adam import TRAINED, label_params
 from vosjax.types import Variables, VideoBatch
 
 
@@ -46,8 +46,8 @@ class Scoring(NamedTuple):
   """How a trained model is scored.
 
   Attributes:
-    task: what its ids mean, see `vosjax.train.benchmarks`, where each data set has a
-      protocol of J and F for it; higher J&F is what validation looks for.
+    task: what its ids mean, see `vosjax.train.scoring.datasets`, where each data set
+      has a protocol of J and F for it; higher J&F is what validation looks for.
     segment: makes, of model and variables, the function that segments a video.
     baselines: makes, of model and variables, what the model is compared with, by name.
     measures: further numbers of one video, by name; their means are reported.

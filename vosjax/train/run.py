@@ -1,11 +1,10 @@
 """A whole run: from a configuration to a trained, scored and shown model."""
 
 import contextlib
-import json
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -15,17 +14,17 @@ from ml_collections import ConfigDict
 
 from vosjax import checkpoints as model_files
 from vosjax import models
-from vosjax.data.sources import Source
-from vosjax.inference import export
-from vosjax.train import benchmarks, feeds, processes, speed, trained, writers
+from vosjax.data.video import Source
+from vosjax.train import feeds, processes, writers
 from vosjax.train.backbone import load_backbone
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupt, Interrupted
 from vosjax.train.loop import Every, Stage, fit
 from vosjax.train.observers import Logger, Progress
-from vosjax.train.predict import predict
 from vosjax.train.recipes import recipe_of
-from vosjax.train.scoring import Validation, finish
+from vosjax.train.scoring import datasets, trained
+from vosjax.train.scoring.predict import predict
+from vosjax.train.scoring.score import Validation, finish
 from vosjax.train.state import TrainState
 from vosjax.train.step import make_mesh, make_train_step, replicate
 from vosjax.train.workdir import open_workdir, same_videos
@@ -34,36 +33,6 @@ from vosjax.types import Variables
 LOG = logging.getLogger("vosjax")
 
 __all__ = ["Interrupted", "run"]
-
-
-def run(config: ConfigDict, workdir: str | None) -> None:
-  """Trains, evaluates, predicts or measures, as `config.mode` says.
-
-  Args:
-    config: see configs/base.py.
-    workdir: None makes a fresh folder below runs/.
-
-  Raises:
-    ValueError: configuration, data or folder do not fit; says what to do.
-    Interrupted: a signal came; the run can be resumed.
-  """
-  _speak()
-  LOG.info(config.title)
-  modes = {
-    "train": train,
-    "evaluate": evaluate,
-    "predict": predict,
-    "benchmark": benchmark,
-  }
-  if config.mode not in modes:
-    raise ValueError(f"mode is {config.mode!r}; known: {list(modes)}.")
-  if config.mode != "train" and jax.process_count() > 1:
-    raise ValueError(
-      f"mode is {config.mode!r}, the work of one process, but there are "
-      f"{jax.process_count()}. Start a single one, without --coordinator."
-    )
-  modes[config.mode](config, workdir)
-  processes.wait("the end")
 
 
 def _speak() -> None:
@@ -79,7 +48,7 @@ def train(config: ConfigDict, workdir: str | None) -> None:
   model = build(config)
   stages, sources = make_stages(config, model)
   scoring = recipe_of(config).scoring(config, model)
-  unseen = benchmarks.open_scored(config, scoring.task)
+  unseen = datasets.open_scored(config, scoring.task)
   initial = jax.device_get(init(model, config))
   path, resumed = open_workdir(config, workdir)
   LOG.info("workdir   %s%s", path, ", where a run goes on" if resumed else "")
@@ -162,30 +131,41 @@ def evaluate(config: ConfigDict, workdir: str | None) -> None:
   """Scores `evaluation.checkpoint`, or else WORKDIR/model, and writes WORKDIR/eval."""
   model, variables = trained.load(config, workdir)
   scoring = recipe_of(config).scoring(config, model)
-  unseen = benchmarks.open_scored(config, scoring.task)
+  unseen = datasets.open_scored(config, scoring.task)
   path, _ = open_workdir(config, workdir)
   finish(config, scoring, model, variables, unseen, path)
   LOG.info("scores are in %s, pictures in %s", path / "eval", path / "preview")
 
 
-def benchmark(config: ConfigDict, workdir: str | None) -> None:
-  """Measures how fast each stage trains on drawn clips; writes WORKDIR/speed.json."""
-  model = build(config)
-  recipe, variables = recipe_of(config), jax.device_get(init(model, config))
-  path, _ = open_workdir(config, workdir)
-  results = {}
-  for name, stage in config.stages.items():
-    LOG.info(
-      "measuring %s: %d clips x %d frames, %d x %d",
-      name,
-      stage.batch_size,
-      stage.clip_length,
-      *stage.size,
+Mode = Callable[[ConfigDict, str | None], None]
+MODES: Mapping[str, Mode] = {"train": train, "evaluate": evaluate, "predict": predict}
+
+
+def run(
+  config: ConfigDict, workdir: str | None, modes: Mapping[str, Mode] = MODES
+) -> None:
+  """Does what `config.mode` says.
+
+  Args:
+    config: see configs/base.py.
+    workdir: folder of the run; None makes a fresh one below runs/.
+    modes: what `config.mode` may name.
+
+  Raises:
+    ValueError: configuration, data or folder do not fit; says what to do.
+    Interrupted: a signal came; the run can be resumed.
+  """
+  _speak()
+  LOG.info(config.title)
+  if config.mode not in modes:
+    raise ValueError(f"mode is {config.mode!r}; known: {list(modes)}.")
+  if config.mode != "train" and jax.process_count() > 1:
+    raise ValueError(
+      f"mode is {config.mode!r}, the work of one process, but there are "
+      f"{jax.process_count()}. Start a single one, without --coordinator."
     )
-    results[name] = speed.measure_stage(config, stage, recipe, model, variables)
-  LOG.info("%s", speed.table(results))
-  text = json.dumps(results, indent=2) + "\n"
-  export.write_bytes(path / "speed.json", text.encode())
+  modes[config.mode](config, workdir)
+  processes.wait("the end")
 
 
 def build(config: ConfigDict) -> nn.Module:

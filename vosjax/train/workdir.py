@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from vosjax.data.sources import Source
+from vosjax.data.video import Source
 from vosjax.train import processes
 
 CONFIG = "config.json"

@@ -14,8 +14,10 @@ from PIL import Image
 from vosjax import models
 from vosjax.models.cosnet import PairLogits, upsample
 from vosjax.models.modules.co_attention import CoAttention
-from vosjax.train import alternation, benchmarks, evaluation, feeds
+from vosjax.train import feeds
+from vosjax.train.optimizers import alternation
 from vosjax.train.recipes import cosnet
+from vosjax.train.scoring import datasets, segmentation
 from vosjax.types import VideoBatch
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -353,10 +355,10 @@ def test_models_are_scored_beside_fewer_references(config):
   model = models.build("cosnet", **FIELDS)
   variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, *SIZE, 3)))
   scoring = cosnet.RECIPE.scoring(config, model)
-  video = benchmarks.open_scored(config, scoring.task).source[0]
+  video = datasets.open_scored(config, scoring.task).source[0]
   names = scoring.baselines(model, variables)
   assert list(names) == ["0 references", "1 reference"]
-  found = evaluation.whole(names["0 references"](video))
+  found = segmentation.whole(names["0 references"](video))
   assert found.shape == (len(video), *config.evaluation.size)
   frames = np.stack([video.frame(t) for t in range(len(video))]) / np.float32(255)
   saliency = jax.jit(functools.partial(model.apply, method="saliency"))(
@@ -364,5 +366,5 @@ def test_models_are_scored_beside_fewer_references(config):
   )
   expected = np.asarray(upsample(saliency, config.evaluation.size)) > 0
   assert (found == expected).mean() > 0.999
-  ours = evaluation.whole(scoring.segment(model, variables)(video))
+  ours = segmentation.whole(scoring.segment(model, variables)(video))
   assert ours.shape == found.shape

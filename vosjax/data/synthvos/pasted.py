@@ -15,7 +15,6 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 from scipy import ndimage
 
-from vosjax.data.sources import VOID, Source
 from vosjax.data.synthvos.actors import Size, spread
 from vosjax.data.synthvos.lens import Lens
 from vosjax.data.synthvos.motion import STILL, Camera, Motion, roam, wander
@@ -23,6 +22,7 @@ from vosjax.data.synthvos.render import Layer
 from vosjax.data.synthvos.scene import Scene, keep_visible
 from vosjax.data.synthvos.shapes import OUTSIDE, Part
 from vosjax.data.synthvos.source import Video
+from vosjax.data.video import VOID, Source
 
 _MARGIN = 3  # pixels around a cut-out, for its soft outline
 _SMALLEST = 16  # pixels of a mask worth cutting out

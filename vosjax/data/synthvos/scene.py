@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from vosjax.data.sources import VOID
 from vosjax.data.synthvos import actors, render
 from vosjax.data.synthvos.lens import Lens, draw_lens
 from vosjax.data.synthvos.motion import STILL, Camera, Motion
 from vosjax.data.synthvos.render import Canvas, Layer
 from vosjax.data.synthvos.textures import Palette, palette
+from vosjax.data.video import VOID
 
 COUNT_WEIGHTS = (0.32, 0.26, 0.2, 0.12, 0.1)  # of 1, 2, .. objects; 0.05 for more
 SMALLEST = 100 / (96 * 160)  # visible share of the first frame, for each object

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 from jaxtyping import UInt8
 
-from vosjax.data.sources import VOID
 from vosjax.data.synthvos import shapes
 from vosjax.data.synthvos.scene import Recipe, Scene, build_scene
+from vosjax.data.video import VOID
 
 CLASSES = ("background", *shapes.KINDS)
 

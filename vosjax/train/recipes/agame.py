@@ -11,14 +11,15 @@ import optax
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from vosjax.data import transforms
-from vosjax.data.sources import VOID, Source
+from vosjax.data.transforms import clips
+from vosjax.data.video import VOID, Source
 from vosjax.losses.segmentation import binary_iou, binary_nll
 from vosjax.models import unroll
 from vosjax.ops import resize
-from vosjax.train import benchmarks, evaluation, feeds
-from vosjax.train.optim import make_optimizer
+from vosjax.train import feeds
+from vosjax.train.optimizers.adam import make_optimizer
 from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring
+from vosjax.train.scoring import datasets, segmentation
 
 Weight = float | Float[Array, ""]
 
@@ -93,16 +94,16 @@ def clip_transforms(
 ) -> tuple[Any, ...]:
   """What happens to a video of the named source on its way into a batch."""
   steps = [
-    transforms.SampleClip(stage.clip_length, config.data.min_object_pixels),
-    transforms.Resize(tuple(stage.size)),
-    transforms.ChooseObject(config.data.min_chosen_pixels[name]),
+    clips.SampleClip(stage.clip_length, config.data.min_object_pixels),
+    clips.Resize(tuple(stage.size)),
+    clips.ChooseObject(config.data.min_chosen_pixels[name]),
   ]
   if name == "youtube_vos" and config.data.youtube_vos_size:
-    steps.insert(0, transforms.RequireSize(tuple(config.data.youtube_vos_size)))
+    steps.insert(0, clips.RequireSize(tuple(config.data.youtube_vos_size)))
   if stage.flip:
-    steps.append(transforms.RandomFlip())
+    steps.append(clips.RandomFlip())
   if stage.zoom:
-    steps.append(transforms.RandomZoom())
+    steps.append(clips.RandomZoom())
   return tuple(steps)
 
 
@@ -137,13 +138,13 @@ def _batches(
 def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
   """From the first masks on; the engine runs as for the official numbers."""
   del model  # all are one-shot
-  late, options = benchmarks.of(config).late, {}
+  late, options = datasets.of(config).late, {}
   if config.evaluation.dataset == "synthvos":
     options = {"max_objects": config.evaluation.max_objects}
-  elif benchmarks.rule(config, "objects") == "davis2016":
+  elif datasets.rule(config, "objects") == "davis2016":
     options = {"recurrence": "fine"}
-  segment = functools.partial(evaluation.model_segment, late=late, **options)
-  return Scoring("objects", segment, evaluation.first_mask_baseline(late))
+  segment = functools.partial(segmentation.model_segment, late=late, **options)
+  return Scoring("objects", segment, segmentation.first_mask_baseline(late))
 
 
 RECIPE = Recipe(_objective, _optimizer, _batches, _scoring)

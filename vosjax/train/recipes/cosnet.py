@@ -28,8 +28,8 @@ import optax
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from vosjax.data import pair_transforms, transforms
-from vosjax.data.sources import Source
+from vosjax.data.transforms import clips, pairs
+from vosjax.data.video import Source
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.references import check as check_references
 from vosjax.losses.orthogonality import orthogonality_penalty
@@ -40,10 +40,11 @@ from vosjax.losses.segmentation import (
   scaled_bce,
 )
 from vosjax.models.cosnet import Fusion, upsample
-from vosjax.train import alternation, feeds
-from vosjax.train.alternating_sgd import make_alternating_sgd
-from vosjax.train.evaluation import Frames
+from vosjax.train import feeds
+from vosjax.train.optimizers import alternation
+from vosjax.train.optimizers.alternating_sgd import make_alternating_sgd
 from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring, Segment
+from vosjax.train.scoring.segmentation import Frames
 from vosjax.types import Variables
 
 STILLS = ("msra10k", "dut_omron")  # sources of stills; other ones are of videos
@@ -176,25 +177,25 @@ def _batches(
       "source of videos, too."
     )
   if stage.official and stage.clip_length == 2:
-    stills = {name: pair_transforms.Inner(source) for name, source in stills.items()}
+    stills = {name: pairs.Inner(source) for name, source in stills.items()}
   videos = {
-    name: source if name == "synthvos" else pair_transforms.EveryFrame(source)
+    name: source if name == "synthvos" else pairs.EveryFrame(source)
     for name, source in videos.items()
   }
   still_options = ConfigDict(stage)
   still_options.replacement = bool(stage.replacement or (stage.official and stills))
 
   def still_steps(name):
-    return (*_target(name), pair_transforms.AddReferences(0, stage.official), fit)
+    return (*_target(name), pairs.AddReferences(0, stage.official), fit)
 
   def pair_steps(name):
-    references = pair_transforms.AddReferences(stage.clip_length - 1, stage.official)
+    references = pairs.AddReferences(stage.clip_length - 1, stage.official)
     return (*_target(name), references, augment)
 
-  fit = transforms.Resize(tuple(stage.size))
+  fit = clips.Resize(tuple(stage.size))
   augment = fit
   if stage.augment:
-    augment = pair_transforms.CropScaleFlip(tuple(stage.size), stage.official)
+    augment = pairs.CropScaleFlip(tuple(stage.size), stage.official)
   streams = {
     True: feeds.batches(config, still_options, stills or videos, still_steps),
     False: feeds.batches(config, stage, videos, pair_steps),
@@ -204,7 +205,7 @@ def _batches(
 
 def _target(name):
   """Sources of all but these give targets already, see EveryFrame."""
-  return (pair_transforms.AnyTarget(),) if name in (*STILLS, "synthvos") else ()
+  return (pairs.AnyTarget(),) if name in (*STILLS, "synthvos") else ()
 
 
 def _alternate(stage, streams, start):

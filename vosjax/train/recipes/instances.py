@@ -11,16 +11,16 @@ from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
 
 from vosjax import metrics
-from vosjax.data import transforms
-from vosjax.data.affine import RandomAffine
-from vosjax.data.instances import LargestFirst, SampleFrame
-from vosjax.data.sources import VOID, Source
+from vosjax.data.transforms import clips
+from vosjax.data.transforms.affine import RandomAffine
+from vosjax.data.transforms.instances import LargestFirst, SampleFrame
+from vosjax.data.video import VOID, Source
+from vosjax.evaluation.scored_video import Video as ScoredVideo
 from vosjax.inference.engine import VideoSegmenter
-from vosjax.inference.scoring import Video as ScoredVideo
 from vosjax.models.unroll import encode_clip
 from vosjax.train import feeds
-from vosjax.train.evaluation import Frames
 from vosjax.train.recipe import Batches, Scoring, Segment
+from vosjax.train.scoring.segmentation import Frames
 from vosjax.types import Prediction, Variables, VideoBatch
 
 
@@ -64,9 +64,9 @@ def decode(
 
 def frame_transforms(stage: ConfigDict) -> tuple[Any, ...]:
   """What happens to a video on its way into a batch."""
-  steps = [SampleFrame(), transforms.Resize(tuple(stage.size))]
+  steps = [SampleFrame(), clips.Resize(tuple(stage.size))]
   if stage.flip:
-    steps.append(transforms.RandomFlip())
+    steps.append(clips.RandomFlip())
   if stage.affine:
     steps.append(
       RandomAffine(

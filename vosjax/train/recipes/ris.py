@@ -7,7 +7,7 @@ import optax
 from ml_collections import ConfigDict
 
 from vosjax.losses.instances import relaxed_iou, ris_loss
-from vosjax.train.optim import FROZEN, coupled_adam, label_params
+from vosjax.train.optimizers.adam import FROZEN, coupled_adam, label_params
 from vosjax.train.recipe import Objective, Outputs, Recipe
 from vosjax.train.recipes import instances
 

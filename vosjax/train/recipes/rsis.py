@@ -10,9 +10,9 @@ from ml_collections import ConfigDict
 
 from vosjax.losses import instances as losses_of
 from vosjax.losses.matching import mask_padding, match, reorder, valid_slots
+from vosjax.train.optimizers.two_adams import two_adams
 from vosjax.train.recipe import Objective, Outputs, Recipe
 from vosjax.train.recipes import instances
-from vosjax.train.recipes.recurrent import two_adams
 from vosjax.types import AnyArray
 
 

@@ -9,16 +9,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
-from vosjax.data import affine, transforms
-from vosjax.data.sources import VOID, Source
+from vosjax.data.transforms import affine, clips
+from vosjax.data.video import VOID, Source
+from vosjax.evaluation.first_frame_matching import FirstFrameMatcher
+from vosjax.evaluation.prompts import given_labels
 from vosjax.inference.engine import VideoSegmenter
-from vosjax.inference.given import given_labels
-from vosjax.inference.matching import FirstFrameMatcher
 from vosjax.models.unroll import encode_clip
-from vosjax.train import benchmarks, evaluation, feeds
+from vosjax.train import feeds
+from vosjax.train.optimizers.two_adams import two_adams
 from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring, Segment
-from vosjax.train.recipes.recurrent import two_adams
 from vosjax.train.recipes.rvos_clips import Previous, clip_losses, decode_clip
+from vosjax.train.scoring import datasets, segmentation
 from vosjax.types import Labels, Variables
 
 _THRESHOLD = 0.5  # of the probability of a proposal's pixels
@@ -95,9 +96,9 @@ def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
 
 def clip_transforms(stage: ConfigDict) -> tuple[Any, ...]:
   """What happens to a clip, already cut, on its way into a batch."""
-  steps = [affine.WholeClip(), transforms.Resize(tuple(stage.size))]
+  steps = [affine.WholeClip(), clips.Resize(tuple(stage.size))]
   if stage.flip:
-    steps.append(transforms.RandomFlip())
+    steps.append(clips.RandomFlip())
   if stage.affine:
     steps.append(affine.RandomAffine())
   return tuple(steps)
@@ -132,7 +133,7 @@ def segment_zero_shot(
   segmenter = VideoSegmenter(model, jax.device_get(variables))
 
   def segment(video):
-    results = segmenter.run(evaluation.Frames(video))
+    results = segmenter.run(segmentation.Frames(video))
     if not matched or all(video.labels(t) is None for t in range(len(video))):
       yield from (result.labels for result in results)
       return
@@ -145,10 +146,10 @@ def segment_zero_shot(
 
 def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
   """One-shot models by the ids that are given; so are others, once matched."""
-  late = benchmarks.of(config).late
+  late = datasets.of(config).late
   if model.readout.one_shot:
-    segment = functools.partial(evaluation.model_segment, late=late)
-    return Scoring("objects", segment, evaluation.first_mask_baseline(late))
+    segment = functools.partial(segmentation.model_segment, late=late)
+    return Scoring("objects", segment, segmentation.first_mask_baseline(late))
   matched = config.evaluation.match_first_frame
   segment = functools.partial(segment_zero_shot, matched=matched, late=late)
   return Scoring("objects" if matched else "proposals", segment)

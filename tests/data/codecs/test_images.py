@@ -1,0 +1,101 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vosjax.data.codecs import images
+
+IDS = np.array([[0, 1, 1], [2, 3, 0]], np.uint8)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+  buffer = io.BytesIO()
+  image.save(buffer, kind, **options)
+  return buffer.getvalue()
+
+
+def palette(ids: np.ndarray, colors: int = 4) -> Image.Image:
+  """Its number of colours decides how many bits Pillow gives a pixel."""
+  image = Image.fromarray(ids)
+  image.putpalette(np.random.default_rng(0).integers(0, 256, 3 * colors).tolist())
+  return image
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_palette_labels_are_indices_whatever_the_depth(bits):
+  data = encoded(palette(IDS, 2**bits))
+  assert data[24] == bits  # bit depth in the PNG header
+  np.testing.assert_array_equal(images.decode_labels(data, "m"), IDS)
+
+
+def test_one_bit_palette_labels_are_indices():
+  data = encoded(palette(np.minimum(IDS, 1), 2))
+  assert data[24] == 1
+  np.testing.assert_array_equal(images.decode_labels(data, "m"), np.minimum(IDS, 1))
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "1"])
+def test_black_and_white_masks_become_zero_and_one(mode):
+  mask = Image.fromarray(np.where(IDS > 1, 255, 0).astype(np.uint8)).convert(mode)
+  labels = images.decode_labels(encoded(mask), "m")
+  np.testing.assert_array_equal(labels, IDS > 1)
+  assert labels.dtype == np.uint8
+
+
+def test_grey_ids_keep_their_values_and_void():
+  ids = np.array([[0, 1, 255]], np.uint8)
+  np.testing.assert_array_equal(
+    images.decode_labels(encoded(Image.fromarray(ids)), "m"), ids
+  )
+  wide = Image.fromarray(ids.astype(np.uint16))
+  np.testing.assert_array_equal(images.decode_labels(encoded(wide), "m"), ids)
+
+
+def test_labels_that_are_no_ids_are_refused_with_the_remedy():
+  colors = palette(IDS).convert("RGB")
+  with pytest.raises(ValueError, match=r"m\.png: .*RGB colours.*palette mode"):
+    images.decode_labels(encoded(colors), "m.png")
+  with pytest.raises(ValueError, match=r"m\.png: object id 300 in a 16-bit"):
+    images.decode_labels(
+      encoded(Image.fromarray(np.array([[0, 300]], np.uint16))), "m.png"
+    )
+  soft = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+  with pytest.raises(ValueError, match=r"m\.png: 256 different grey values.*nearest"):
+    images.decode_labels(encoded(soft), "m.png")
+  with pytest.raises(ValueError, match=r"m\.jpg: a label map as JPEG"):
+    images.decode_labels(encoded(soft, "JPEG"), "m.jpg")
+
+
+def test_frames_of_every_kind_become_rgb():
+  grey = np.array([[0, 100, 255]], np.uint8)
+  expected = np.repeat(grey[..., None], 3, axis=2)
+  picture = Image.fromarray(grey)
+  for mode in ("L", "RGB", "RGBA", "LA", "P"):
+    np.testing.assert_array_equal(
+      images.decode_image(encoded(picture.convert(mode)), "f"), expected
+    )
+  deep = Image.fromarray(grey.astype(np.uint16) * 257)
+  np.testing.assert_array_equal(images.decode_image(encoded(deep), "f"), expected)
+
+
+def test_transparent_frames_are_refused():
+  picture = Image.new("RGBA", (2, 2), (9, 9, 9, 100))
+  with pytest.raises(ValueError, match=r"f\.png: a partly transparent picture"):
+    images.decode_image(encoded(picture), "f.png")
+
+
+def test_broken_files_are_named(tmp_path):
+  path = tmp_path / "broken.jpg"
+  noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+  path.write_bytes(encoded(Image.fromarray(noise), "JPEG")[:600])
+  with pytest.raises(ValueError, match=r"broken\.jpg: not a whole picture"):
+    images.read_image(path)
+  path.write_text("no picture at all")
+  for read in (images.read_image, images.read_labels, images.image_size):
+    with pytest.raises(ValueError, match=r"broken\.jpg: not a whole picture"):
+      read(path)
+  with pytest.raises(ValueError, match=r"a\.jpg: not a whole picture"):
+    images.encoded_size(path.read_bytes(), "a.jpg")
+  with pytest.raises(FileNotFoundError, match=r"absent\.png"):
+    images.read_labels(tmp_path / "absent.png")

@@ -1,0 +1,176 @@
+"""COSNet's pairs and their augmentation, against the released program."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from vosjax.data.cache import ArrayVideo
+from vosjax.data.transforms.pairs import (
+  AddReferences,
+  AnyTarget,
+  CropScaleFlip,
+  EveryFrame,
+  Inner,
+  Jitter,
+  Target,
+  stretch,
+)
+
+SIZE = (20, 30)
+
+
+def make_video(length, name="v"):
+  """Frame t is of grey value t, and shows object 3 in its corner, void beside it."""
+  frames = np.zeros((length, *SIZE, 3), np.uint8)
+  frames += np.arange(length, dtype=np.uint8)[:, None, None, None]
+  labels = np.zeros((length, *SIZE), np.uint8)
+  labels[:, :5, :5], labels[:, :5, 5:8] = 3, 255
+  names = tuple(f"{t:05d}" for t in range(length))
+  return ArrayVideo(name, names, frames, labels)
+
+
+def times(clip):
+  return clip["frames"][:, 0, 0, 0].tolist()
+
+
+def sample(count, length=6, time=2, official=False, draws=200):
+  transform = AddReferences(count, official)
+  target = Target(make_video(length), time)
+  return [
+    times(transform.random_map(target, np.random.default_rng(i))) for i in range(draws)
+  ]
+
+
+def test_the_released_augmentation(golden):
+  case = golden("cosnet/golden_preprocess.npz")
+  frame, labels = case["frame_bgr"], (case["label"] != 0).astype(np.uint8)
+  names = list(case["train_parameter_names"])
+  augment = CropScaleFlip(tuple(case["small_size"].tolist()), official=True)
+  for row, image, mask in zip(
+    case["train_parameters_f64"], case["train_images"], case["train_masks"]
+  ):
+    drawn = dict(zip(names, row))
+    jitter = Jitter(
+      int(drawn["crop_y"]),
+      int(drawn["crop_x"]),
+      drawn["scale"],
+      bool(drawn["flip_draw"] > 0.5),
+    )
+    found, found_mask = augment.apply(frame, labels, jitter)
+    np.testing.assert_array_equal(found_mask, mask)
+    np.testing.assert_array_equal(found, image)
+
+
+def test_accidents_of_the_augmentation_are_off_by_default(golden):
+  case = golden("cosnet/golden_preprocess.npz")
+  golden_mask = case["all_foreground_label_after_resize"]
+  assert not golden_mask.any()  # all object became all background
+  frame = np.full((20, 40, 3), 60, np.uint8)
+  frame[:, 20:] = 90
+  labels = np.ones((20, 40), np.uint8)
+  jitter = Jitter(1, 2, 1.3, mirror=True)
+  found, mask = CropScaleFlip((20, 40)).apply(frame, labels, jitter)
+  assert (found.min(), found.max()) == (60, 90)
+  assert mask.all()
+  assert found[:, 0].max() == 90  # mirrored
+  assert found[:, -1].max() == 60
+  official = CropScaleFlip(golden_mask.shape, official=True)
+  found, mask = official.apply(frame, labels, jitter)
+  assert (found.min(), found.max()) == (0, 255)
+  np.testing.assert_array_equal(mask, golden_mask)
+
+
+def test_frames_of_a_pair_change_apart():
+  frames = np.arange(2 * 40 * 60 * 3, dtype=np.uint32).astype(np.uint8)
+  frames = frames.reshape(2, 40, 60, 3)
+  frames[1] = frames[0]
+  clip = {"frames": frames, "labels": np.zeros((2, 40, 60), np.uint8), "name": "v"}
+  rng = np.random.default_rng(0)
+  found = CropScaleFlip((32, 48)).random_map(clip, rng)
+  assert found["frames"].shape == (2, 32, 48, 3)
+  assert (found["frames"][0] != found["frames"][1]).any()
+
+
+@pytest.mark.parametrize(("official", "last"), [(False, 2), (True, 1)])
+def test_crops_reach_the_border(official, last):
+  augment = CropScaleFlip(SIZE, official)
+  rng = np.random.default_rng(0)
+  drawn = [augment.draw((20, 30), rng) for _ in range(200)]
+  assert {jitter.row for jitter in drawn} == set(range(last + 1))
+  assert {jitter.mirror for jitter in drawn} == {False, True}
+  scales = [jitter.scale for jitter in drawn]
+  assert 0.7 <= min(scales) < 0.73
+  assert 1.27 < max(scales) <= 1.3
+
+
+def test_a_grey_picture_has_no_contrast_to_stretch():
+  assert not stretch(np.full((2, 2), 7, np.uint8)).any()
+  found = stretch(np.array([10, 20, 30], np.uint8))
+  np.testing.assert_array_equal(found, [0, 128, 255])
+
+
+def test_a_reference_is_another_frame():
+  drawn = sample(1)
+  assert {first for first, _ in drawn} == {2}
+  assert {second for _, second in drawn} == {0, 1, 3, 4, 5}
+
+
+def test_the_released_search_frame_may_be_the_target():
+  second = np.array([second for _, second in sample(1, official=True, draws=1000)])
+  # Drawn once more where it was the target: 1/6 times 1/6.
+  assert 0.01 < (second == 2).mean() < 0.05
+
+
+def test_several_references_are_distinct():
+  for official in (False, True):
+    drawn = sample(2, official=official)
+    assert all(len(set(clip[1:])) == 2 for clip in drawn)
+    assert any(2 in clip[1:] for clip in drawn) == official
+
+
+def test_a_short_video_repeats_its_frames():
+  assert sample(2, length=1, time=0, draws=1) == [[0, 0, 0]]
+  assert all(set(clip[1:]) == {1} for clip in sample(2, length=2, time=0))
+
+
+def test_objects_are_merged_and_void_is_background():
+  target = Target(make_video(3), 1)
+  rng = np.random.default_rng(0)
+  labels = AddReferences(0).random_map(target, rng)["labels"]
+  assert labels.shape == (1, *SIZE)
+  assert (labels.sum(), labels.max()) == (25, 1)
+  official = AddReferences(0, official=True).random_map(target, rng)["labels"]
+  assert official.sum() == 40
+
+
+def test_frames_without_annotation_are_passed_over():
+  @dataclasses.dataclass(frozen=True)
+  class Sparse(ArrayVideo):
+    def labels(self, index):
+      return None if index else self.all_labels[0]
+
+  video = make_video(2)
+  sparse = Sparse(video.name, video.frame_names, video.frames, video.all_labels)
+  rng = np.random.default_rng(0)
+  assert AddReferences(0).random_map(Target(sparse, 0), rng) is not None
+  assert AddReferences(1).random_map(Target(sparse, 0), rng) is None
+
+
+def test_a_pass_shows_every_frame_once():
+  source = EveryFrame([make_video(3, "a"), make_video(1, "b"), make_video(2, "c")])
+  names = [source[i].name for i in range(len(source))]
+  assert names == ["a/00000", "a/00001", "a/00002", "b/00000", "c/00000", "c/00001"]
+  for index in (-1, 6):
+    with pytest.raises(IndexError):
+      source[index]
+
+
+def test_any_frame_can_be_a_target():
+  video, rng = make_video(4), np.random.default_rng(0)
+  assert {AnyTarget().random_map(video, rng).time for _ in range(50)} == {0, 1, 2, 3}
+
+
+def test_the_first_and_last_still_can_be_left_out():
+  inner = Inner([make_video(1, name) for name in "abcd"])
+  assert [inner[i].name for i in range(len(inner))] == ["b", "c"]

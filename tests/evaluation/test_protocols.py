@@ -1,0 +1,277 @@
+"""The DAVIS protocols equal the official toolkits, rows, matches and CSV text."""
+
+import json
+
+import numpy as np
+import pytest
+
+from vosjax import metrics
+from vosjax.evaluation import first_frame_matching, protocols
+from vosjax.evaluation.evaluate import UnusablePredictionsError, evaluate
+from vosjax.evaluation.scored_video import Video, split_void
+
+COLUMNS = ("J_mean", "J_recall", "J_decay", "F_mean", "F_recall", "F_decay")
+PROTOCOL = {
+  "semi-supervised": protocols.davis2017,
+  "unsupervised": protocols.davis2017_unsupervised,
+}
+
+
+@pytest.fixture(scope="module")
+def real(shared):
+  """Reads goldens on real masks, which stay outside of the project."""
+
+  def load(name):
+    path = shared / "reference" / name
+    if path.suffix == ".json":
+      return json.loads(path.read_text())
+    with np.load(path) as arrays:
+      return dict(arrays)
+
+  return load
+
+
+CONFIGURATIONS = ["semi", "semi_void", "unsup", "unsup_void", "unsup_few"]
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_davis2017_equals_the_toolkit(golden, name):
+  check_davis2017(golden, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_davis2017_equals_the_toolkit_on_real_masks(real, name):
+  check_davis2017(real, name)
+
+
+def check_davis2017(load, name):
+  """Values of frames, matches, rows, global numbers and CSV text."""
+  expected = load("metrics/golden_sequences.json")[name]
+  frames = load("metrics/golden_sequences.npz")
+  videos = [
+    Video(sequence, masks[expected["results"]], masks[expected["ground_truth"]])
+    for sequence in expected["sequences"]
+    for masks in [load(f"metrics/inputs_{sequence}.npz")]
+  ]
+  result = evaluate(PROTOCOL[expected["task"]](), videos)
+  summary = expected.get("global_") or expected["global"]
+  assert dict(result.summary) == summary
+  assert len(result.rows) == len(expected["rows"])
+  for row, wanted in zip(result.rows, expected["rows"]):
+    index = int(row.name.rpartition("_")[2]) - 1
+    assert row.name == wanted["row"]
+    assert [*row.j, *row.f] == [wanted[column] for column in COLUMNS]
+    assert row.object_id == wanted.get("gt_label", index + 1)
+    assert row.predicted_id == wanted.get("proposal_label", index + 1)
+    for measure, values in (("J", row.region), ("F", row.contour)):
+      key = f"{name}/{row.sequence}/{measure}"
+      np.testing.assert_array_equal(values, frames[key][index])
+  for file, text in expected.get("csv", {}).items():
+    ours = result.global_csv() if file.startswith("global") else result.rows_csv()
+    assert ours == text
+  if expected["task"] == "unsupervised":
+    for video in videos:
+      check_matching(
+        video,
+        {
+          key: frames[f"{name}/{video.name}/match_{key}"]
+          for key in ("score", "proposal", "object")
+        },
+      )
+
+
+def check_matching(video, expected):
+  """The score of every proposal for every object, and who stands for whom."""
+  num_proposals, num_objects = expected["score"].shape
+  truth, void = split_void(video.truth)
+  scores = metrics.score_proposals(
+    video.prediction, truth, num_proposals, num_objects, void
+  )
+  means = (scores.region.mean(-1) + scores.contour.mean(-1)) / 2
+  np.testing.assert_array_equal(means, expected["score"])
+  proposals, objects = metrics.match_proposals(means)
+  np.testing.assert_array_equal(proposals, expected["proposal"])
+  np.testing.assert_array_equal(objects, expected["object"])
+
+
+def test_davis2016_equals_the_toolkit(golden, monkeypatch):
+  check_davis2016(golden, monkeypatch)
+
+
+@pytest.mark.slow
+def test_davis2016_equals_the_toolkit_on_real_masks(real, monkeypatch):
+  check_davis2016(real, monkeypatch)
+
+
+def check_davis2016(load, monkeypatch):
+  """Values of frames, rows and averages; T where the toolkit computed it."""
+  expected = load("metrics/golden_davis16.json")
+  frames = load("metrics/golden_davis16.npz")
+  series = load("metrics/golden_tstab.npz")
+  stable = {name for name, row in expected["rows"].items() if "T_mean" in row}
+  monkeypatch.setattr(protocols, "STABLE_SEQUENCES", stable)
+  result = evaluate(
+    protocols.davis2016(),
+    [
+      Video(name, masks["pert"], masks["gt"])
+      for name in expected["rows"]
+      for masks in [load(f"metrics/inputs_{name}.npz")]
+    ],
+  )
+  for row in result.rows:
+    wanted = expected["rows"][row.name]
+    np.testing.assert_allclose(
+      [*row.j, *row.f], [wanted[c] for c in COLUMNS], rtol=0, atol=1e-9
+    )
+    for measure, values in (("J", row.region), ("F", row.contour)):
+      padded = np.pad(values, 1, constant_values=np.nan)
+      np.testing.assert_array_equal(padded, frames[f"{row.name}/{measure}"])
+    if row.name in stable:
+      assert row.stability == pytest.approx(wanted["T_mean"], abs=1e-9)
+      # Pair by pair these are tested with the measure itself.
+      np.testing.assert_array_equal(
+        frames[f"{row.name}/T"], series[f"{row.name}/pert/T_raw"]
+      )
+  average = {
+    name.replace("_mean", "-Mean")
+    .replace("_recall", "-Recall")
+    .replace("_decay", "-Decay"): value
+    for name, value in expected["average"].items()
+  }
+  for name, value in average.items():
+    assert result.summary[name] == pytest.approx(value, abs=1e-9)
+
+
+def test_davis2016_takes_255_for_foreground():
+  truth = np.zeros((4, 6, 6), np.uint8)
+  truth[:, 1:4, 1:4] = 255
+  (row,) = evaluate(protocols.davis2016(), [Video("x", truth // 255, truth)]).rows
+  assert row.j.mean == row.f.mean == 1.0
+  assert row.frames == ("00001", "00002")
+
+
+def moving(ids, num_frames=4):
+  """Objects in bands of two rows, one column further in each frame."""
+  labels = np.zeros((num_frames, 4 * len(ids), 12), np.uint8)
+  for t in range(num_frames):
+    for row, i in enumerate(ids):
+      labels[t, 4 * row + 1 : 4 * row + 3, t + 1 : t + 6] = i
+  return labels
+
+
+def test_youtube_vos_scores_from_the_first_appearance_on():
+  truth = moving([1, 2, 4])
+  truth[:2][truth[:2] == 2] = 0  # object 2 appears in frame 2
+  truth[3][truth[3] == 4] = 0  # object 4 leaves
+  predicted = truth.copy()
+  predicted[3][predicted[3] == 2] = 0  # and is lost in frame 3
+  video = Video("v", predicted, truth, categories={1: "cat", 2: "yak", 4: "dog"})
+  result = evaluate(protocols.youtube_vos(seen={"cat", "dog"}), [video])
+  scored = {row.object_id: list(row.region) for row in result.rows}
+  assert scored == {1: [1, 1, 1], 2: [0], 4: [1, 1, 1]}
+  assert dict(result.summary) == {
+    "G": 0.5,
+    "J-Seen": 1,
+    "J-Unseen": 0,
+    "F-Seen": 1,
+    "F-Unseen": 0,
+  }
+  first = evaluate(protocols.youtube_vos(seen={"cat"}, skip_first=False), [video])
+  assert {row.object_id: len(row.region) for row in first.rows} == {1: 4, 2: 2, 4: 4}
+  assert "first frames count" in first.rule
+
+
+def test_youtube_objects_gives_both_averages():
+  good, none = moving([1]), np.zeros_like(moving([1]))
+  videos = [
+    Video(name, predicted, good)
+    for name, predicted in [
+      ("cat/0001", good),
+      ("cat_0002", good),
+      ("cat3/002", none),
+      ("dog", none),
+    ]
+  ]
+  summary = evaluate(protocols.youtube_objects(), videos).summary
+  assert summary["J-cat"] == pytest.approx(2 / 3)
+  assert summary["J-Mean-by-Category"] == pytest.approx(1 / 3)
+  assert summary["J-Mean-by-Video"] == 0.5
+
+
+def test_fbms_merges_objects_and_leaves_out_void_only():
+  truth = moving([1, 2])
+  predicted = (truth > 0).astype(np.uint8)
+  truth[:, 0] = 255
+  predicted[:, 0] = 1  # hidden by void
+  (row,) = evaluate(protocols.fbms(), [Video("v", predicted, truth)]).rows
+  assert len(row.region) == 4
+  assert row.j.mean == 1.0
+  binary = Video("v", predicted, predicted * np.uint8(255))
+  assert evaluate(protocols.fbms(), [binary]).rows[0].j.mean == 1.0
+
+
+def test_segtrack_scores_each_object_without_the_first_frame():
+  truth = moving([1, 2])
+  predicted = np.where(truth == 2, 0, truth).astype(np.uint8)
+  predicted[0] = 0
+  result = evaluate(protocols.segtrack_v2(), [Video("v", predicted, truth)])
+  assert [row.j.mean for row in result.rows] == [1.0, 0.0]
+  assert result.summary["J-Mean"] == 0.5
+  merged = evaluate(protocols.segtrack_v2_unsupervised(), [Video("v", truth, truth)])
+  assert [len(row.region) for row in merged.rows] == [4]
+
+
+def test_instances_keep_the_object_of_their_first_frame():
+  truth = moving([1, 2])
+  truth[0][truth[0] == 2] = 0  # object 2 appears in frame 1
+  instances = np.stack(
+    [  # they overlap; the third is a worse copy of the first
+      moving([0, 7]) > 0,
+      moving([7, 0]) > 0,
+      moving([7, 7]) > 0,
+    ],
+    axis=1,
+  )
+  given = [truth[0].copy(), truth[1], None, truth[3]]  # not every frame has one
+  given[0][-1] = 255  # void is no object
+  matcher = first_frame_matching.FirstFrameMatcher()
+  for t, masks in enumerate(instances):
+    np.testing.assert_array_equal(matcher.step(masks, given[t]), truth[t])
+  renamed = np.choose(moving([1, 2]), [0, 2, 1]).astype(np.uint8)
+  matched = first_frame_matching.match_first_frame(Video("v", renamed, truth))
+  np.testing.assert_array_equal(matched.prediction, truth)
+
+
+@pytest.mark.parametrize(
+  "protocol, labels, text",
+  [
+    (protocols.davis2017, [1, 2], "v/00001.png: holds object id 3.*ids up to 2"),
+    (protocols.davis2017_unsupervised, [1], "id 21.*up to 20"),
+    (lambda: protocols.youtube_vos(seen=()), [1, 2], "id 3.*up to 2"),
+  ],
+)
+def test_ids_beyond_the_allowed_are_all_named(protocol, labels, text):
+  truth = moving(labels)
+  predicted = truth.copy()
+  predicted[1:, -1, -1] = 3 if len(labels) > 1 else 21
+  with pytest.raises(UnusablePredictionsError, match=text) as error:
+    evaluate(protocol(), [Video("v", predicted, truth), Video("w", predicted, truth)])
+  assert {line.partition("/")[0] for line in error.value.problems} == {"v", "w"}
+
+
+def test_videos_without_anything_to_score_are_named():
+  short = moving([1], 2)
+  with pytest.raises(ValueError, match="v: 2 annotated frames"):
+    evaluate(protocols.davis2017(), [Video("v", short, short)])
+  empty = np.zeros((4, 8, 8), np.uint8)
+  with pytest.raises(ValueError, match="v: the annotation shows no object"):
+    evaluate(protocols.davis2017_unsupervised(), [Video("v", empty, empty)])
+  with pytest.raises(ValueError, match="v: object 1 has no category.*meta.json"):
+    evaluate(protocols.youtube_vos(seen=()), [Video("v", short, short)])
+  with pytest.raises(ValueError, match="'davis2018'.*davis2016, davis2017"):
+    protocols.build("davis2018")
+  with pytest.raises(ValueError, match="nothing to score"):
+    evaluate(protocols.davis2017(), [])
+  with pytest.raises(ValueError, match=r"prediction is \[2, 4, 12\]"):
+    Video("v", short, short[:, :, :5])

@@ -1,0 +1,173 @@
+"""Which videos are scored by which rule, and what is said where that cannot be."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from vosjax.train import run
+from vosjax.train.scoring import datasets
+
+NAMES = (
+  "davis",
+  "fbms",
+  "segtrack_v2",
+  "synthvos",
+  "voc",
+  "youtube_objects",
+  "youtube_vos",
+)
+
+
+@pytest.mark.parametrize(
+  ("task", "year", "rules"),
+  [
+    (
+      "objects",
+      "2017",
+      ["davis2017", None, "segtrack-v2", "davis2017", None, None, "youtube-vos"],
+    ),
+    (
+      "objects",
+      "2016",
+      ["davis2016", None, "segtrack-v2", "davis2017", None, None, "youtube-vos"],
+    ),
+    (
+      "primary",
+      "2016",
+      [
+        "davis2016",
+        "fbms",
+        "segtrack-v2-unsupervised",
+        "davis2016",
+        None,
+        "youtube-objects",
+        None,
+      ],
+    ),
+    (
+      "proposals",
+      "2017",
+      [
+        "davis2017-unsupervised",
+        None,
+        None,
+        "davis2017-unsupervised",
+        "davis2017-unsupervised",
+        None,
+        None,
+      ],
+    ),
+  ],
+)
+def test_data_set_and_task_choose_the_rule(get_config, task, year, rules):
+  config = get_config("agame")
+  config.data.year = year
+  for name, expected in zip(NAMES, rules, strict=True):
+    config.evaluation.dataset = name
+    if expected is None:
+      with pytest.raises(ValueError, match=f"'{name}', where .* are not scored. Choo"):
+        datasets.rule(config, task)
+    else:
+      assert datasets.rule(config, task) == expected
+
+
+@pytest.mark.parametrize(
+  ("file", "fields", "dataset", "said"),
+  [
+    ("cosnet", {}, "youtube_vos", "primary objects are not scored.*'fbms'"),
+    ("agame", {}, "fbms", "given or matched objects are not scored.*'youtube_vos'"),
+    ("rvos", {"one_shot": False}, "youtube_vos", "own proposals are not scored"),
+  ],
+)
+def test_a_model_is_not_scored_by_a_rule_of_others(
+  get_config, trained, tmp_path, file, fields, dataset, said
+):
+  config = get_config(f"{file}:paper")
+  config.mode = "evaluate"
+  config.evaluation.update(
+    dataset=dataset, match_first_frame=False, checkpoint=trained(file, **fields).path
+  )
+  with pytest.raises(ValueError, match=said):
+    run.run(config, str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("mode", ["evaluate", "predict"])
+def test_a_model_that_nobody_knows_is_named(get_config, trained, mode):
+  config = get_config("agame:paper")
+  config.mode, config.model.name = mode, "game"
+  config.evaluation.checkpoint = trained("agame").path
+  with pytest.raises(ValueError, match=r"model.name is 'game'; .*known.*'agame'"):
+    run.run(config, None)
+
+
+def opening(get_config, root, dataset, subset, key="root"):
+  config = get_config("cosnet:fbms")
+  config.data[key] = str(root)
+  config.evaluation.update(dataset=dataset, subset=subset)
+  task = "objects" if dataset == "youtube_vos" else "primary"
+  return datasets.open_scored(config, task)
+
+
+@pytest.mark.parametrize("dataset", ["fbms", "youtube_objects", "youtube_vos"])
+def test_without_its_folder_a_set_says_how_to_get_it(get_config, tmp_path, dataset):
+  key = "youtube_vos" if dataset == "youtube_vos" else "root"
+  said = f"no folder .*absent.*datasets/{dataset}/README.md .*--config.data.{key}=FOLD"
+  with pytest.raises(ValueError, match=said):
+    opening(get_config, tmp_path / "absent", dataset, "test", key)
+  (tmp_path / "Testset" / "cars").mkdir(parents=True)  # the original, as unpacked
+  said = f"data.{key}: .* holds neither JPEGImages.*build.py writes, or.*export.py"
+  with pytest.raises(ValueError, match=said):
+    opening(get_config, tmp_path, dataset, "test", key)
+
+
+def test_every_video_needs_an_annotation_to_be_scored(get_config, fbms):
+  listed = fbms / "list.txt"
+  listed.write_text("cars\ntennis\n")
+  shutil.rmtree(fbms / "Annotations/tennis")
+  with pytest.raises(ValueError, match=r"missing: Annotations/tennis/\*\.png"):
+    opening(get_config, fbms, "fbms", str(listed))
+  names = [v.name for v in opening(get_config, fbms, "fbms", "test").source]
+  assert names == ["cars"]  # without a list, those that are annotated
+
+
+def test_what_a_server_keeps_is_not_scored(get_config, davis, youtube_vos):
+  said = (
+    "no annotation of deer/00001, deer/00002, deer/00003, orchid/00001, "
+    "orchid/00002 and 1 more, which scores need.*--config.mode=predict"
+  )
+  with pytest.raises(ValueError, match=said):
+    opening(get_config, davis, "davis", "test-dev")
+  said = "no annotation of early/00015, early/00025, early/00035, late/00025, late/00"
+  with pytest.raises(ValueError, match=said):
+    opening(get_config, youtube_vos, "youtube_vos", "valid", "youtube_vos")
+
+
+def test_a_missing_list_is_not_taken_for_all_videos(get_config, youtube_vos):
+  with pytest.raises(ValueError, match="no list 'heldout.txt'"):
+    opening(
+      get_config, youtube_vos / "train", "youtube_vos", "heldout.txt", "youtube_vos"
+    )
+
+
+def test_the_training_set_says_what_is_seen(get_config, youtube_vos):
+  (youtube_vos / "train/meta.json").rename(youtube_vos / "elsewhere.json")
+  for path in (youtube_vos / "train/Annotations").iterdir():  # a complete valid
+    shutil.copytree(
+      path, youtube_vos / "valid/Annotations" / path.name, dirs_exist_ok=True
+    )
+  shutil.rmtree(youtube_vos / "valid/Annotations/other")
+  arguments = get_config, youtube_vos, "youtube_vos", "valid", "youtube_vos"
+  with pytest.raises(ValueError, match="train/meta.json: not there.*which categories"):
+    opening(*arguments)
+  meta = {"videos": {"x": {"objects": {"1": {"category": "yak"}}}}}
+  (youtube_vos / "train/meta.json").write_text(json.dumps(meta))
+  protocol = opening(*arguments).protocol
+  labels = np.zeros((2, 4, 4), np.uint8)
+  labels[:, 1:3, 1:3] = 1
+  scored = protocol.score(
+    datasets.protocols.Video("v", labels, labels, categories={1: "yak"})
+  )
+  assert protocol.summarize(scored)["J-Seen"] == 1

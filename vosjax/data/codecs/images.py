@@ -1,0 +1,159 @@
+"""Frames and label maps from picture files, or one clear line on what is wrong."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, UnidentifiedImageError
+
+from vosjax.data.codecs.png import decode_indices
+
+_MAX_GREY_VALUES = 64  # more distinct greys than this are an interpolated mask
+
+
+def read_picture(path: str | Path) -> Image.Image:
+  """An image file as RGB; grey, palette, CMYK and 16-bit grey are converted.
+
+  Raises:
+    OSError: the file cannot be opened.
+    ValueError: it is no whole picture, or partly transparent, or of a kind
+      that has no single meaning in 8 bits; the text names the file.
+  """
+  return decode_picture(Path(path).read_bytes(), str(path))
+
+
+def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
+  """`read_picture` as an array."""
+  return np.asarray(read_picture(path))
+
+
+def read_labels(path: str | Path) -> UInt8[np.ndarray, "h w"]:
+  """A label file as object ids: the palette indices, not the colours.
+
+  Palette PNGs of 1, 2, 4 and 8 bits and grey ones (alpha is dropped, as the
+  official loaders do). A grey picture of nothing but 0 and 255 is a binary mask
+  (DAVIS 2016) and becomes 0 and 1; elsewhere 255 stays: void.
+
+  Raises:
+    OSError: the file cannot be opened.
+    ValueError: it holds colours, soft values or a lossy picture instead of ids,
+      or is no whole picture; the text names the file and the remedy.
+  """
+  return decode_labels(Path(path).read_bytes(), str(path))
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+  """(height, width) from the header of an image file."""
+  return _header_size(path, str(path))
+
+
+def encoded_size(data: bytes, name: str) -> tuple[int, int]:
+  """`image_size` on the bytes of a file; `name` stands in error texts."""
+  return _header_size(io.BytesIO(data), name)
+
+
+def decode_picture(data: bytes, name: str) -> Image.Image:
+  """`read_picture` on the bytes of a file; `name` stands in error texts."""
+  image = open_picture(data, name)
+  if image.mode.startswith("I;16"):
+    grey = np.asarray(image).astype(np.uint32)
+    grey = ((grey + 128) // 257).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
+  if image.mode in ("I", "F"):
+    raise ValueError(
+      f"{name}: a picture with {image.mode}-mode pixels (32 bits), expected 8-bit "
+      "RGB. Save the frame as 8-bit JPEG or PNG."
+    )
+  if image.has_transparency_data:
+    image = image.convert("RGBA")
+    if image.getextrema()[3][0] < 255:
+      raise ValueError(
+        f"{name}: a partly transparent picture, expected opaque RGB. Flatten it "
+        "onto a background and save it without alpha."
+      )
+  return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
+  """`decode_picture` as an array."""
+  return np.asarray(decode_picture(data, name))
+
+
+def decode_labels(data: bytes, name: str) -> UInt8[np.ndarray, "h w"]:
+  """`read_labels` on the bytes of a file; `name` stands in error texts."""
+  indices = decode_indices(data)
+  if indices is not None:
+    return indices
+  image = open_picture(data, name)
+  if image.format == "JPEG":
+    raise ValueError(
+      f"{name}: a label map as JPEG, whose compression changes ids. Make the mask "
+      "again as palette PNG."
+    )
+  values = np.asarray(image)
+  if image.mode == "P":
+    return values
+  if image.mode == "PA":
+    return values[:, :, 0]
+  return _grey_labels(values, image.mode, name)
+
+
+def _grey_labels(values: np.ndarray, mode: str, name: str) -> np.ndarray:
+  if mode in ("RGB", "RGBA"):
+    colors = values[:, :, :3]
+    if (colors != colors[:, :, :1]).any():
+      raise ValueError(
+        f"{name}: a label map of {mode} colours, expected object ids (palette or "
+        "grey PNG, 0 = background). Save it in palette mode, one index per "
+        "object: with Pillow, Image.fromarray(ids_uint8, mode='P')."
+      )
+    values = colors[:, :, 0]  # grey that was saved as colour
+  elif mode == "LA":
+    values = values[:, :, 0]
+  elif mode not in ("1", "L") and not mode.startswith("I;16"):
+    raise ValueError(
+      f"{name}: a label map of mode {mode}, expected a palette or grey PNG of "
+      "object ids, 0 = background. Save it in palette mode."
+    )
+  ids = np.flatnonzero(np.bincount(values.reshape(-1)))
+  if ids[-1] > 255:
+    raise ValueError(
+      f"{name}: object id {ids[-1]} in a 16-bit label map, ids are 0 to 255 "
+      "(255 = void). Renumber the objects and save 8 bits."
+    )
+  if len(ids) > _MAX_GREY_VALUES:
+    raise ValueError(
+      f"{name}: {len(ids)} different grey values, which looks like a soft or "
+      "interpolated mask and not like object ids. Resize masks with nearest "
+      "neighbour, or threshold this one."
+    )
+  if ids[-1] == 255 and set(ids) <= {0, 255}:
+    return (values != 0).astype(np.uint8)
+  return values.astype(np.uint8)
+
+
+def open_picture(data: bytes, name: str) -> Image.Image:
+  """The decoded picture in the mode of its file; ValueError if it is not whole."""
+  try:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+  except (OSError, SyntaxError, ValueError) as error:
+    raise ValueError(_corrupt(name, str(error).split("<")[0].strip())) from None
+  return image
+
+
+def _header_size(file: str | Path | io.BytesIO, name: str) -> tuple[int, int]:
+  try:
+    with Image.open(file) as image:
+      return image.height, image.width
+  except UnidentifiedImageError:
+    raise ValueError(_corrupt(name, "no known picture format")) from None
+  except (OSError, SyntaxError) as error:  # a broken header carries no errno
+    if getattr(error, "errno", None) is not None:
+      raise
+    raise ValueError(_corrupt(name, str(error))) from None
+
+
+def _corrupt(name: str, reason: str) -> str:
+  return f"{name}: not a whole picture ({reason}). Copy or export the file again."

@@ -1,0 +1,293 @@
+"""Videos of a COCO-style JSON file: frames, and instances as RLE or polygons."""
+
+import collections
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from vosjax.data.codecs import images
+from vosjax.data.codecs.coco_masks import decode
+from vosjax.data.video import VOID
+
+MAX_OBJECTS = VOID - 1
+_FRAME_FOLDERS = ("", "JPEGImages", "images")
+_MAX_LISTED = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Instance:
+  """One object in one frame.
+
+  Attributes:
+    object_id: in its video; VOID for a crowd.
+    segmentation: RLE, compressed or not, or polygons.
+  """
+
+  object_id: int
+  segmentation: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class CocoVideo:
+  """A video whose label maps are painted from instances when asked for.
+
+  Where instances overlap, the one of the smaller area wins. A crowd becomes void, and
+  is below all objects.
+
+  Attributes:
+    name: of the video.
+    frame_files: in temporal order.
+    instances: of each frame; None where a frame is not annotated.
+    size: (height, width) as the JSON says.
+    categories: of the objects by id.
+    origin: of the instances, for error texts.
+  """
+
+  name: str
+  frame_files: tuple[Path, ...]
+  instances: tuple[tuple[Instance, ...] | None, ...]
+  size: tuple[int, int]
+  categories: Mapping[int, str]
+  origin: str
+
+  @functools.cached_property
+  def frame_names(self) -> tuple[str, ...]:
+    """File names without suffix."""
+    return tuple(path.stem for path in self.frame_files)
+
+  def __len__(self) -> int:
+    return len(self.frame_files)
+
+  def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    """RGB; ValueError if unreadable or of another size than the JSON says."""
+    path = self.frame_files[index]
+    frame = images.read_image(path)
+    if frame.shape[:2] != self.size:
+      raise ValueError(
+        f"{path}: {frame.shape[0]}x{frame.shape[1]} pixels (height x width), but "
+        f"{self.origin} says {self.size[0]}x{self.size[1]}."
+      )
+    return frame
+
+  def labels(self, index: int) -> UInt8[np.ndarray, "h w"] | None:
+    """Object ids; ValueError if a segmentation is not readable."""
+    instances = self.instances[index]
+    if instances is None:
+      return None
+    try:
+      masks = [decode(one.segmentation, self.size) for one in instances]
+    except ValueError as error:
+      raise ValueError(
+        f"{self.origin}: {self.name}/{self.frame_names[index]}: {error}"
+      ) from None
+    labels = np.zeros(self.size, np.uint8)
+    painted = zip(instances, masks)
+    for one, mask in sorted(
+      painted, key=lambda x: (x[0].object_id != VOID, -np.count_nonzero(x[1]))
+    ):
+      labels[mask] = one.object_id
+    return labels
+
+  def annotated_part(self) -> "CocoVideo":
+    """The video itself: a JSON annotates all frames of a video, or none."""
+    return self
+
+
+def read_coco(path: Path, frames: Path | None = None) -> list[CocoVideo]:
+  """The videos of a JSON file.
+
+  Either `videos` with `file_names`, and annotations with one segmentation a frame
+  (YouTube-VIS); or `images`, which belong to a video where they have a `video_id` and
+  whose objects then have an `instance_id` or `track_id`. Other images become videos of
+  one frame. Objects of a video are numbered from 1 in the order of the file.
+
+  Args:
+    path: of the JSON file.
+    frames: folder that the file names are relative to; by default it is looked for
+      beside the file.
+
+  Raises:
+    ValueError: the file is no such JSON, frames are not found, or a video has more
+      objects than a label map can hold.
+  """
+  try:
+    content = json.loads(path.read_bytes())
+    categories = {c["id"]: str(c["name"]) for c in content.get("categories", ())}
+    by_video = "videos" in content and any(
+      "file_names" in video for video in content["videos"]
+    )
+    _check_ids(
+      path, content, *(("videos", "video_id") if by_video else ("images", "image_id"))
+    )
+    listed = (_read_videos if by_video else _read_images)(content)
+    videos = [_video(path, record, frames, categories) for record in listed]
+  except (
+    AttributeError,
+    KeyError,
+    TypeError,
+    json.JSONDecodeError,
+    UnicodeDecodeError,
+  ) as error:
+    raise ValueError(
+      f"{path}: not a COCO-style JSON ({type(error).__name__}: {error}); expected "
+      "videos or images, annotations and categories."
+    ) from None
+  if not videos:
+    raise ValueError(f"{path}: holds no videos and no images.")
+  return videos
+
+
+@dataclasses.dataclass
+class _Record:
+  """A video as the JSON describes it."""
+
+  name: str
+  files: list[str]
+  size: tuple[int, int]
+  tracks: dict[Any, Any]  # object -> category id, in the order of the file
+  marks: list[list[tuple[Any, Any]]]  # of each frame: (object or None, segmentation)
+
+
+def _check_ids(path: Path, content: dict[str, Any], kind: str, key: str) -> None:
+  """Raises unless ids are unique and every annotation has its video or image."""
+  annotations = content.get("annotations") or ()
+  counts = collections.Counter(record["id"] for record in content[kind])
+  tracks = collections.Counter(
+    (a[key], a["id"]) for a in annotations if kind == "videos" and "id" in a
+  )
+  for what, ids in ((kind, counts), ("annotations", tracks)):
+    if twice := [i for i, count in ids.items() if count > 1]:
+      raise ValueError(
+        f"{path}: several {what} have the id {twice[0]}. Give each one of its own."
+      )
+  for n, annotation in enumerate(annotations):
+    if annotation[key] not in counts:
+      raise ValueError(
+        f"{path}: annotation {annotation.get('id', n)} has {key} {annotation[key]}, "
+        f"but {kind} has no such id. Add it there, or take the annotation away."
+      )
+
+
+def _read_videos(content: dict[str, Any]) -> list[_Record]:
+  records = {
+    video["id"]: _Record(
+      _common_folder(video["file_names"]) or str(video["id"]),
+      video["file_names"],
+      (video["height"], video["width"]),
+      {},
+      [[] for _ in video["file_names"]],
+    )
+    for video in content["videos"]
+  }
+  for n, annotation in enumerate(content.get("annotations") or ()):
+    record = records[annotation["video_id"]]
+    track = None if annotation.get("iscrowd") else annotation.get("id", n)
+    if track is not None:
+      record.tracks[track] = annotation.get("category_id")
+    segmentations = annotation["segmentations"]
+    if len(segmentations) != len(record.files):
+      raise ValueError(
+        f"annotation {annotation.get('id', n)} of video {record.name} has "
+        f"{len(segmentations)} segmentations, but the video has {len(record.files)} "
+        "file_names. Give one a frame, null where the object is not seen."
+      )
+    for marks, segmentation in zip(record.marks, segmentations):
+      if segmentation:
+        marks.append((track, segmentation))
+  return list(records.values())
+
+
+def _read_images(content: dict[str, Any]) -> list[_Record]:
+  names = {video["id"]: str(video["name"]) for video in content.get("videos", ())}
+  order = sorted(content["images"], key=lambda x: x.get("frame_id", 0))
+  records: dict[Any, _Record] = {}
+  places: dict[Any, tuple[_Record, int]] = {}
+  for image in order:
+    video = image.get("video_id")
+    key = ("image", image["id"]) if video is None else ("video", video)
+    file = image["file_name"]
+    name = (
+      str(Path(file).with_suffix("")) if video is None else names.get(video, str(video))
+    )
+    record = records.setdefault(
+      key, _Record(name, [], (image["height"], image["width"]), {}, [])
+    )
+    places[image["id"]] = record, len(record.files)
+    record.files.append(file)
+    record.marks.append([])
+  for n, annotation in enumerate(content.get("annotations") or ()):
+    record, t = places[annotation["image_id"]]
+    track = annotation.get("instance_id", annotation.get("track_id"))
+    if track is None and len(record.files) > 1:
+      raise ValueError(
+        f"annotation {annotation.get('id', n)} of video {record.name} has neither an "
+        "instance_id nor a track_id: which object of the other frames is it?"
+      )
+    if annotation.get("iscrowd"):
+      track = None
+    else:
+      track = ("annotation", n) if track is None else track
+      record.tracks[track] = annotation.get("category_id")
+    if annotation.get("segmentation"):
+      record.marks[t].append((track, annotation["segmentation"]))
+  return list(records.values())
+
+
+def _video(
+  path: Path, record: _Record, frames: Path | None, categories: Mapping[Any, str]
+) -> CocoVideo:
+  if len(record.tracks) > MAX_OBJECTS:
+    raise ValueError(
+      f"{path}: video {record.name} has {len(record.tracks)} objects; a label map "
+      f"holds at most {MAX_OBJECTS}. Split the video."
+    )
+  ids = {track: i for i, track in enumerate(record.tracks, 1)} | {None: VOID}
+  annotated = any(record.marks)
+  return CocoVideo(
+    name=record.name,
+    frame_files=_locate(path, record.files, frames),
+    instances=tuple(
+      tuple(Instance(ids[track], mask) for track, mask in marks) if annotated else None
+      for marks in record.marks
+    ),
+    size=record.size,
+    categories={
+      ids[track]: categories[category]
+      for track, category in record.tracks.items()
+      if category in categories
+    },
+    origin=path.name,
+  )
+
+
+def _locate(path: Path, files: Sequence[str], frames: Path | None) -> tuple[Path, ...]:
+  """Paths of the frames, below the first folder that holds one of them."""
+  folders = (
+    [frames]
+    if frames
+    else [
+      base / name
+      for base in (path.parent, path.parent.parent)
+      for name in (*_FRAME_FOLDERS, path.stem, path.stem.removeprefix("instances_"))
+    ]
+  )
+  for folder in folders:
+    if any((folder / file).is_file() for file in files):
+      return tuple(folder / file for file in files)
+  tried = ", ".join(map(str, folders[:_MAX_LISTED]))
+  raise ValueError(
+    f"{path}: no frame {files[0] if files else '(the video has none)'} in {tried}. "
+    "Give the folder that its file names are relative to: --images DIR."
+  )
+
+
+def _common_folder(files: Sequence[str]) -> str:
+  """The folder of all files; "" if there is none."""
+  parents = {str(Path(file).parent) for file in files}
+  return parents.pop() if len(parents) == 1 and parents != {"."} else ""

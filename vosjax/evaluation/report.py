@@ -1,0 +1,241 @@
+"""An evaluation to look at: curves over time, and the worst and best frames."""
+
+import base64
+import html
+import io
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from vosjax import metrics, viz
+from vosjax.data.codecs import images
+from vosjax.evaluation import first_frame_matching
+from vosjax.evaluation.mask_folders import MaskFiles
+from vosjax.evaluation.results import Result, Row
+
+MAX_PICTURED = 30  # sequences with pictures in the page, the worst ones
+_CELL_WIDTH = 420
+_FRAME_FOLDERS = ("JPEGImages",)
+_MARGIN, _WIDTH, _HEIGHT = 34, 640, 150
+_LEGEND_COLUMNS, _LEGEND_LINE = 5, 16
+_INK = 0.9  # share of the pictures' bright colours that lines on white keep
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 64rem;
+       padding: 0 1rem; color: #1c2733; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .4rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+td, th { padding: .15rem .7rem; text-align: right; border-bottom: 1px solid #e3e8ee; }
+td:first-child, th:first-child { text-align: left; }
+img { max-width: 100%; border-radius: 4px; } figure { margin: .6rem 0; }
+figcaption { color: #5b6b7b; font-size: .85rem; } svg { max-width: 100%; }
+"""
+
+
+def curves_svg(rows: Sequence[Row]) -> str:
+  """J over time of the objects of one sequence, as a standalone SVG picture."""
+  legend = -(-len(rows) // _LEGEND_COLUMNS) * _LEGEND_LINE
+  height, width = _HEIGHT + 2 * _MARGIN + legend, _WIDTH + 2 * _MARGIN
+  parts = [
+    f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+    f'width="{width}" height="{height}" font-family="sans-serif" font-size="11">',
+    f'<rect width="{width}" height="{height}" fill="white"/>',
+    f'<text x="{_MARGIN}" y="18" font-size="13">'
+    f"{html.escape(rows[0].sequence)}: J over time</text>",
+  ]
+  for level in (0.0, 0.5, 1.0):
+    y = _MARGIN + _HEIGHT * (1 - level)
+    parts.append(
+      f'<line x1="{_MARGIN}" x2="{_MARGIN + _WIDTH}" y1="{y}" y2="{y}" '
+      f'stroke="#dde3ea"/><text x="{_MARGIN - 6}" y="{y + 4}" text-anchor="end">'
+      f"{level:.1f}</text>"
+    )
+  names = sorted({name for row in rows for name in row.frames})
+  position = {
+    name: _MARGIN + _WIDTH * t / max(1, len(names) - 1) for t, name in enumerate(names)
+  }
+  step = max(1, (len(names) - 1) // 4)
+  for name in names[::step]:
+    parts.append(
+      f'<text x="{position[name]}" y="{_MARGIN + _HEIGHT + 18}" '
+      f'text-anchor="middle">{html.escape(name)}</text>'
+    )
+  for number, row in enumerate(rows):
+    parts += [_line(row, position), _legend(row, number)]
+  return "\n".join([*parts, "</svg>\n"])
+
+
+def report_html(
+  result: Result,
+  sequences: Iterable[MaskFiles],
+  *,
+  predictions: str,
+  root: Path,
+  match_first: bool = False,
+) -> str:
+  """A page that needs no other file.
+
+  Args:
+    result: what `evaluate_files` returned for the sequences.
+    sequences: where the pictures come from.
+    predictions: what was scored, as the page calls it.
+    root: of the data set; frames are looked for in its `JPEGImages`.
+    match_first: as it was for `evaluate_files`.
+  """
+  rows: dict[str, list[Row]] = {}
+  for row in result.rows:
+    rows.setdefault(row.sequence, []).append(row)
+  worst = sorted(rows, key=lambda name: _mean_j(rows[name]))[:MAX_PICTURED]
+  parts = [
+    "<!doctype html><html lang='en'><meta charset='utf-8'>",
+    f"<title>{result.protocol}</title><style>{_STYLE}</style>",
+    f"<h1>{html.escape(predictions)} on {result.protocol}</h1>",
+    f"<p>Scored: {html.escape(result.rule)}. All numbers in percent.</p>",
+    _table(list(result.summary), [[_percent(v) for v in result.summary.values()]]),
+    "<h2>All rows</h2>",
+    _all_rows(result.rows),
+  ]
+  if len(rows) > MAX_PICTURED:
+    parts.append(
+      f"<p>Pictures below: the {MAX_PICTURED} sequences with the lowest J.</p>"
+    )
+  for files in sequences:
+    if files.name in worst:
+      parts.append(f"<h2>{html.escape(files.name)}</h2>")
+      parts.append(curves_svg(rows[files.name]))
+      predicted = _predictions(files, rows[files.name], match_first)
+      parts += _extremes(rows[files.name], files, root, predicted)
+  return "\n".join(parts) + "</html>\n"
+
+
+def _predictions(
+  files: MaskFiles, rows: Sequence[Row], match_first: bool
+) -> Callable[[int], UInt8[np.ndarray, "h w"]]:
+  """Reads the prediction of a frame, with the ids of the objects it stands for."""
+  if match_first:
+    video, _ = files.load(slice(None))
+    return first_frame_matching.match_first_frame(video).prediction.__getitem__
+  table = np.arange(256, dtype=np.uint8)
+  if rows[0].object_id is not None:
+    table[:] = 0  # proposals without an object vanish
+    for row in rows:
+      table[row.predicted_id] = row.object_id
+  return lambda t: table[images.read_labels(files.prediction[t])]
+
+
+def _extremes(
+  rows: Sequence[Row],
+  files: MaskFiles,
+  root: Path,
+  prediction: Callable[[int], UInt8[np.ndarray, "h w"]],
+) -> list[str]:
+  """Figures of the worst and of the best frame of a sequence."""
+  scores: dict[str, list[float]] = {}
+  for row in rows:
+    for name, j, f in zip(row.frames, row.region, row.contour):
+      scores.setdefault(name, []).append((j + f) / 2)
+  means = {name: float(np.mean(values)) for name, values in scores.items()}
+  merged = rows[0].object_id is None
+  figures = []
+  for title, choose in (("Worst", min), ("Best", max)):
+    name = choose(means, key=means.__getitem__)
+    t = files.frames.index(name)
+    truth = images.read_labels(files.truth[t])
+    predicted = prediction(t)
+    if merged:
+      truth, predicted = np.minimum(truth, 1), np.minimum(predicted, 1)
+    frame = _frame(root, files, t, truth.shape)
+    picture = viz.side_by_side(
+      [viz.overlay(frame, predicted), viz.overlay(frame, truth)],
+      captions=["prediction", "truth"],
+      cell_width=_CELL_WIDTH,
+    )
+    figures.append(
+      f"<figure><img alt='' src='{_data_url(picture)}'><figcaption>{title}: frame "
+      f"{html.escape(name)}, J&amp;F {_percent(means[name])}</figcaption></figure>"
+    )
+  return figures
+
+
+def _frame(
+  root: Path, files: MaskFiles, t: int, shape: tuple[int, ...]
+) -> UInt8[np.ndarray, "h w 3"]:
+  """The picture that a mask belongs to; grey where the data set has none."""
+  parts = files.truth[t].relative_to(root).parts[1:]
+  for folder in _FRAME_FOLDERS:
+    for suffix in (".jpg", ".jpeg", ".png"):
+      path = root.joinpath(folder, *parts).with_suffix(suffix)
+      if path.is_file() and images.image_size(path) == shape:
+        return images.read_image(path)
+  return np.full((*shape, 3), 90, np.uint8)
+
+
+def _line(row: Row, position: Mapping[str, float]) -> str:
+  points = " ".join(
+    f"{position[name]:.1f},{_MARGIN + _HEIGHT * (1 - j):.1f}"
+    for name, j in zip(row.frames, row.region)
+  )
+  return (
+    f'<polyline fill="none" stroke="{_color(row)}" stroke-width="1.8" '
+    f'stroke-linejoin="round" points="{points}">'
+    f"<title>{html.escape(row.name)}: J {_percent(row.j.mean)}</title></polyline>"
+  )
+
+
+def _legend(row: Row, number: int) -> str:
+  """The entry of a line below the frames' names."""
+  line, column = divmod(number, _LEGEND_COLUMNS)
+  x = _MARGIN + column * _WIDTH / _LEGEND_COLUMNS
+  y = _MARGIN + _HEIGHT + 36 + line * _LEGEND_LINE
+  who = "all objects" if row.object_id is None else f"object {row.object_id}"
+  text = html.escape(" ".join(filter(None, (who, row.category))))
+  return (
+    f'<rect x="{x}" y="{y - 7}" width="14" height="4" fill="{_color(row)}"/>'
+    f'<text x="{x + 19}" y="{y}">{text}: {_percent(row.j.mean)}</text>'
+  )
+
+
+def _color(row: Row) -> str:
+  """That of the object in the pictures, darker."""
+  red, green, blue = viz.bright_palette()[row.object_id or 1] * _INK
+  return f"#{int(red):02x}{int(green):02x}{int(blue):02x}"
+
+
+def _all_rows(rows: Sequence[Row]) -> str:
+  """The table of all rows, with T where it was measured."""
+  heads = ["", "J mean", "J recall", "J decay", "F mean", "F recall", "F decay"]
+  cells = [[row.name, *map(_percent, (*row.j, *row.f))] for row in rows]
+  if not all(math.isnan(row.stability) for row in rows):
+    heads.append("T")
+    for row, line in zip(rows, cells):
+      line.append(_percent(row.stability))
+  return _table(heads, cells)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+  head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
+  body = "".join(
+    f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
+    for row in rows
+  )
+  return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _percent(value: float) -> str:
+  if math.isnan(value):
+    return "–"
+  return f"{round(100 * value, 1) + 0.0:.1f}"  # no minus before 0.0
+
+
+def _mean_j(rows: Sequence[Row]) -> float:
+  return metrics.nan_mean(np.array([row.j.mean for row in rows]))
+
+
+def _data_url(picture: UInt8[np.ndarray, "h w 3"]) -> str:
+  buffer = io.BytesIO()
+  Image.fromarray(picture).save(buffer, "JPEG", quality=82)
+  return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
