@@ -7,13 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-# Command -> (module with `configure(parser)` and `run(args)`, what it does).
+# Command -> (module with `configure(parser)` and `run(args)`, one-line description).
 COMMANDS = {
   "segment": ("vosjax.cli.segment", "follow objects through your own video"),
-  "import-data": ("vosjax.cli.import_data", "make a data set of your own videos"),
-  "evaluate": ("vosjax.cli.evaluate", "score predictions as the benchmarks do"),
-  "convert": ("vosjax.cli.convert", "turn an official PyTorch checkpoint into ours"),
-  "benchmark": ("vosjax.cli.benchmark", "measure the speed of a model here"),
+  "import-data": ("vosjax.cli.import_data", "turn your own videos into a dataset"),
+  "evaluate": ("vosjax.cli.evaluate", "score predictions under a dataset's protocol"),
+  "convert": ("vosjax.cli.convert", "convert an official PyTorch checkpoint"),
+  "benchmark": ("vosjax.cli.benchmark", "measure speed on this machine"),
 }
 
 EPILOG = """
@@ -28,7 +28,8 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs one command and returns its exit code.
 
-  A user's mistake (ValueError, OSError) becomes one line on standard error.
+  Unusable arguments and input files (ValueError, OSError) become one line on standard
+  error instead of a traceback.
   """
   argv = list(sys.argv[1:] if argv is None else argv)
   try:
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return args.run(args) or 0
   except KeyboardInterrupt:
     return _complain("stopped.", INTERRUPTED)
-  except BrokenPipeError:  # `vosjax ... | head`: nobody reads on, which is no fault
+  except BrokenPipeError:  # `vosjax ... | head`: the reader is done, so all is well
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
   except OSError as error:
@@ -45,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _complain(str(error), BAD_INPUT)
 
 
-def _parser(argv) -> argparse.ArgumentParser:
-  """Only the module of the command that `argv` names is loaded."""
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+  """Builds the parser; of all commands, imports only the one that `argv` names."""
   width = max(map(len, COMMANDS))
   commands = "\n".join(f"  {n:<{width}}  {text}" for n, (_, text) in COMMANDS.items())
   raw = argparse.RawDescriptionHelpFormatter
@@ -70,16 +71,16 @@ def _parser(argv) -> argparse.ArgumentParser:
 
 
 def _explain(error: OSError) -> str:
-  """The system's words, with the file and what can be done."""
+  """Formats an OSError with the file name and a hint."""
   if error.errno is None:
     return str(error)
   file = "" if error.filename is None else f"{error.filename}:"
   hint = {
     "ENOSPC": "Free some space and run the command again.",
     "EDQUOT": "Free some space and run the command again.",
-    "EACCES": "Choose a place that you may read and write.",
-    "EPERM": "Choose a place that you may read and write.",
-    "EROFS": "Choose a place that you may write.",
+    "EACCES": "Choose a folder that you may read and write.",
+    "EPERM": "Choose a folder that you may read and write.",
+    "EROFS": "Choose a folder that you may write to.",
   }.get(errno.errorcode.get(error.errno, ""), "")
   return f"{file} {error.strerror}. {hint}".strip()
 

@@ -124,19 +124,19 @@ def test_all_problems_are_listed_and_nothing_is_scored(davis, tmp_path, capsys):
   "arguments, text",
   [
     (["nowhere"], "nowhere: no such folder"),
-    (["Annotations/480p/blob-one"], "holds no folder of any sequence.*no folder at"),
+    (["Annotations/480p/blob-one"], "holds no folder of any video.*no folder at"),
     (["ImageSets"], "blob-one, blob-two, blob-three.*but 2017"),
     (["."], "holds the annotations themselves"),
     (["pert", "--set", "2016/train"], "no list '2016/train'.*2017/val"),
     (["pert", "--workers", "0"], "--workers is 0"),
-    (["pert", "--no-stability"], "--no-stability means nothing for davis2017, only "),
+    (["pert", "--no-stability"], "--no-stability does not apply to davis2017, only "),
     (
       ["pert", "--match", "first-frame", "--dataset", "fbms"],
-      "--match means nothing for fbms, only for davis2017, youtube-vos, segtrack-v2",
+      "--match does not apply to fbms, only to davis2017, youtube-vos, segtrack-v2",
     ),
     (["pert", "--root", "pert"], "holds no folder Annotations.*datasets/export.py"),
     (["pert", "--root", "absent"], "--root absent: no such folder"),
-    (["pert", "--out", "ImageSets/2017/val.txt/x"], "val.txt is no folder that you"),
+    (["pert", "--out", "ImageSets/2017/val.txt/x"], "val.txt is not a writable folder"),
   ],
 )
 def test_wrong_arguments_are_one_line(original, monkeypatch, capsys, arguments, text):
@@ -167,7 +167,7 @@ def test_youtube_vos_learns_from_the_training_set_what_is_seen(tmp_path, capsys)
   nameless = tmp_path / "meta.json"  # as sets come whose categories are not told
   nameless.write_text('{"videos": {"x": {"objects": {"1": {"frames": ["0"]}}}}}')
   assert evaluate(*arguments, "--train-meta", nameless) == 2
-  assert f"{nameless}: names no category" in capsys.readouterr().err
+  assert f"{nameless}: names no object category" in capsys.readouterr().err
   meta = {"videos": {"x": {"objects": {"1": {"category": "cat"}}}}}
   (tmp_path / "train").mkdir()
   (tmp_path / "train" / "meta.json").write_text(json.dumps(meta))
@@ -227,7 +227,7 @@ def test_void_is_no_instance_to_match(davis, capsys):
     )
     == 2
   )
-  assert "blob-two/00002.png: holds id 255, which is void" in capsys.readouterr().err
+  assert "blob-two/00002.png: holds id 255, which means void" in capsys.readouterr().err
 
 
 def test_first_frame_matching_needs_no_equal_ids(original, tmp_path, golden, capsys):

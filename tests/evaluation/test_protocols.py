@@ -8,7 +8,8 @@ import pytest
 from vosjax import metrics
 from vosjax.evaluation import first_frame_matching, protocols
 from vosjax.evaluation.evaluate import UnusablePredictionsError, evaluate
-from vosjax.evaluation.scored_video import Video, split_void
+from vosjax.evaluation.protocols import split_void
+from vosjax.evaluation.scored_video import ScoredVideo
 
 COLUMNS = ("J_mean", "J_recall", "J_decay", "F_mean", "F_recall", "F_decay")
 PROTOCOL = {
@@ -50,7 +51,7 @@ def check_davis2017(load, name):
   expected = load("metrics/golden_sequences.json")[name]
   frames = load("metrics/golden_sequences.npz")
   videos = [
-    Video(sequence, masks[expected["results"]], masks[expected["ground_truth"]])
+    ScoredVideo(sequence, masks[expected["results"]], masks[expected["ground_truth"]])
     for sequence in expected["sequences"]
     for masks in [load(f"metrics/inputs_{sequence}.npz")]
   ]
@@ -65,7 +66,7 @@ def check_davis2017(load, name):
     assert row.object_id == wanted.get("gt_label", index + 1)
     assert row.predicted_id == wanted.get("proposal_label", index + 1)
     for measure, values in (("J", row.region), ("F", row.contour)):
-      key = f"{name}/{row.sequence}/{measure}"
+      key = f"{name}/{row.video}/{measure}"
       np.testing.assert_array_equal(values, frames[key][index])
   for file, text in expected.get("csv", {}).items():
     ours = result.global_csv() if file.startswith("global") else result.rows_csv()
@@ -110,11 +111,11 @@ def check_davis2016(load, monkeypatch):
   frames = load("metrics/golden_davis16.npz")
   series = load("metrics/golden_tstab.npz")
   stable = {name for name, row in expected["rows"].items() if "T_mean" in row}
-  monkeypatch.setattr(protocols, "STABLE_SEQUENCES", stable)
+  monkeypatch.setattr(protocols, "STABLE_VIDEOS", stable)
   result = evaluate(
     protocols.davis2016(),
     [
-      Video(name, masks["pert"], masks["gt"])
+      ScoredVideo(name, masks["pert"], masks["gt"])
       for name in expected["rows"]
       for masks in [load(f"metrics/inputs_{name}.npz")]
     ],
@@ -146,7 +147,7 @@ def check_davis2016(load, monkeypatch):
 def test_davis2016_takes_255_for_foreground():
   truth = np.zeros((4, 6, 6), np.uint8)
   truth[:, 1:4, 1:4] = 255
-  (row,) = evaluate(protocols.davis2016(), [Video("x", truth // 255, truth)]).rows
+  (row,) = evaluate(protocols.davis2016(), [ScoredVideo("x", truth // 255, truth)]).rows
   assert row.j.mean == row.f.mean == 1.0
   assert row.frames == ("00001", "00002")
 
@@ -166,7 +167,7 @@ def test_youtube_vos_scores_from_the_first_appearance_on():
   truth[3][truth[3] == 4] = 0  # object 4 leaves
   predicted = truth.copy()
   predicted[3][predicted[3] == 2] = 0  # and is lost in frame 3
-  video = Video("v", predicted, truth, categories={1: "cat", 2: "yak", 4: "dog"})
+  video = ScoredVideo("v", predicted, truth, categories={1: "cat", 2: "yak", 4: "dog"})
   result = evaluate(protocols.youtube_vos(seen={"cat", "dog"}), [video])
   scored = {row.object_id: list(row.region) for row in result.rows}
   assert scored == {1: [1, 1, 1], 2: [0], 4: [1, 1, 1]}
@@ -179,13 +180,13 @@ def test_youtube_vos_scores_from_the_first_appearance_on():
   }
   first = evaluate(protocols.youtube_vos(seen={"cat"}, skip_first=False), [video])
   assert {row.object_id: len(row.region) for row in first.rows} == {1: 4, 2: 2, 4: 4}
-  assert "first frames count" in first.rule
+  assert "first frames count" in first.description
 
 
 def test_youtube_objects_gives_both_averages():
   good, none = moving([1]), np.zeros_like(moving([1]))
   videos = [
-    Video(name, predicted, good)
+    ScoredVideo(name, predicted, good)
     for name, predicted in [
       ("cat/0001", good),
       ("cat_0002", good),
@@ -204,10 +205,10 @@ def test_fbms_merges_objects_and_leaves_out_void_only():
   predicted = (truth > 0).astype(np.uint8)
   truth[:, 0] = 255
   predicted[:, 0] = 1  # hidden by void
-  (row,) = evaluate(protocols.fbms(), [Video("v", predicted, truth)]).rows
+  (row,) = evaluate(protocols.fbms(), [ScoredVideo("v", predicted, truth)]).rows
   assert len(row.region) == 4
   assert row.j.mean == 1.0
-  binary = Video("v", predicted, predicted * np.uint8(255))
+  binary = ScoredVideo("v", predicted, predicted * np.uint8(255))
   assert evaluate(protocols.fbms(), [binary]).rows[0].j.mean == 1.0
 
 
@@ -215,10 +216,12 @@ def test_segtrack_scores_each_object_without_the_first_frame():
   truth = moving([1, 2])
   predicted = np.where(truth == 2, 0, truth).astype(np.uint8)
   predicted[0] = 0
-  result = evaluate(protocols.segtrack_v2(), [Video("v", predicted, truth)])
+  result = evaluate(protocols.segtrack_v2(), [ScoredVideo("v", predicted, truth)])
   assert [row.j.mean for row in result.rows] == [1.0, 0.0]
   assert result.summary["J-Mean"] == 0.5
-  merged = evaluate(protocols.segtrack_v2_unsupervised(), [Video("v", truth, truth)])
+  merged = evaluate(
+    protocols.segtrack_v2_unsupervised(), [ScoredVideo("v", truth, truth)]
+  )
   assert [len(row.region) for row in merged.rows] == [4]
 
 
@@ -239,7 +242,7 @@ def test_instances_keep_the_object_of_their_first_frame():
   for t, masks in enumerate(instances):
     np.testing.assert_array_equal(matcher.step(masks, given[t]), truth[t])
   renamed = np.choose(moving([1, 2]), [0, 2, 1]).astype(np.uint8)
-  matched = first_frame_matching.match_first_frame(Video("v", renamed, truth))
+  matched = first_frame_matching.match_first_frame(ScoredVideo("v", renamed, truth))
   np.testing.assert_array_equal(matched.prediction, truth)
 
 
@@ -256,22 +259,25 @@ def test_ids_beyond_the_allowed_are_all_named(protocol, labels, text):
   predicted = truth.copy()
   predicted[1:, -1, -1] = 3 if len(labels) > 1 else 21
   with pytest.raises(UnusablePredictionsError, match=text) as error:
-    evaluate(protocol(), [Video("v", predicted, truth), Video("w", predicted, truth)])
+    evaluate(
+      protocol(),
+      [ScoredVideo("v", predicted, truth), ScoredVideo("w", predicted, truth)],
+    )
   assert {line.partition("/")[0] for line in error.value.problems} == {"v", "w"}
 
 
 def test_videos_without_anything_to_score_are_named():
   short = moving([1], 2)
   with pytest.raises(ValueError, match="v: 2 annotated frames"):
-    evaluate(protocols.davis2017(), [Video("v", short, short)])
+    evaluate(protocols.davis2017(), [ScoredVideo("v", short, short)])
   empty = np.zeros((4, 8, 8), np.uint8)
   with pytest.raises(ValueError, match="v: the annotation shows no object"):
-    evaluate(protocols.davis2017_unsupervised(), [Video("v", empty, empty)])
+    evaluate(protocols.davis2017_unsupervised(), [ScoredVideo("v", empty, empty)])
   with pytest.raises(ValueError, match="v: object 1 has no category.*meta.json"):
-    evaluate(protocols.youtube_vos(seen=()), [Video("v", short, short)])
+    evaluate(protocols.youtube_vos(seen=()), [ScoredVideo("v", short, short)])
   with pytest.raises(ValueError, match="'davis2018'.*davis2016, davis2017"):
     protocols.build("davis2018")
   with pytest.raises(ValueError, match="nothing to score"):
     evaluate(protocols.davis2017(), [])
   with pytest.raises(ValueError, match=r"prediction is \[2, 4, 12\]"):
-    Video("v", short, short[:, :, :5])
+    ScoredVideo("v", short, short[:, :, :5])

@@ -1,7 +1,7 @@
-"""How fast J, F, T and whole evaluations run here, beside the official toolkits.
+"""Speed of J, F, T and whole evaluations, compared with the official toolkits.
 
-Masks are drawn; results are those of any other masks, bit for bit the toolkits' (tests
-hold them to that), so only time is measured here.
+The masks are synthetic. Only time is measured: tests already check that values equal
+the toolkits'.
 """
 
 import platform
@@ -20,24 +20,24 @@ from vosjax.evaluation import evaluate
 from vosjax.evaluation.mask_folders import MaskFiles
 from vosjax.media.write import write_labels
 
-# Milliseconds that the official toolkits state on a modern core: of one object in one
-# frame, of one proposal with one object in one frame, of two frames.
+# Milliseconds on one modern core as the official toolkits state them: per object and
+# frame; per proposal, object and frame (unsupervised); per pair of frames (stability).
 OFFICIAL = {
   "region": 0.6,
   "contour": 3.7,
   "semi_supervised": 28.0,
   "unsupervised": 12.0,
-  "stability": 320.0,  # of contours as long as the one drawn here; up to 1100
+  "stability": 320.0,  # for contours as long as the one drawn here; up to 1100
 }
 _NAMES = {
-  "region": "J of an object in a frame",
-  "contour": "F of an object in a frame",
-  "semi_supervised": "semi-supervised, PNGs to table, likewise",
-  "unsupervised": "unsupervised, for each proposal, likewise",
-  "stability": "T of two frames",
+  "region": "J, per object and frame",
+  "contour": "F, per object and frame",
+  "semi_supervised": "semi-supervised, from PNGs, likewise",
+  "unsupervised": "unsupervised, likewise and per proposal",
+  "stability": "T, per pair of frames",
 }
 NUM_PROPOSALS = 20
-STABILITY_RADIUS = 60.0  # of a contour of some 300 points
+STABILITY_RADIUS = 60.0  # pixels; gives a contour of some 300 points
 _REPEATS = 3
 
 
@@ -48,17 +48,17 @@ def measure(
   frames: int = 20,
   progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-  """Times the measures on arrays, and the protocols from PNG files to tables.
+  """Times the measures on arrays, and whole evaluations from PNG files to rows.
 
   Args:
-    size: rows and columns of the masks.
-    objects: in each frame.
-    frames: of the drawn video, three or more.
-    progress: told what is done next, if given.
+    size: height and width of the masks in pixels.
+    objects: number of objects in each frame.
+    frames: length of the synthetic video, three or more.
+    progress: called with the name of what is measured next.
 
   Returns:
-    `device`; `milliseconds` by name, in the units of `OFFICIAL`; `times_faster` than
-    these, likewise; and the arguments.
+    `device`; `milliseconds` by name, per unit of `OFFICIAL`; `official_milliseconds`;
+    `times_faster`, the ratio of the two; and the arguments.
   """
   report = progress or (lambda _: None)
   truth = draw(size, frames, objects, seed=0)
@@ -68,24 +68,24 @@ def measure(
     (p == i, t == i) for p, t in zip(predicted, truth) for i in range(1, objects + 1)
   ]
   milliseconds = {
-    "region": _median(metrics.region_similarity, pairs),
-    "contour": _median(metrics.contour_accuracy, pairs),
+    "region": _median_ms(metrics.region_similarity, pairs),
+    "contour": _median_ms(metrics.contour_accuracy, pairs),
   }
   report("stability")
   alone = draw(size, frames, 1, seed=0, radius=STABILITY_RADIUS, wobble=1.0) == 1
-  milliseconds["stability"] = _median(metrics.temporal_stability, [(alone,)]) / (
+  milliseconds["stability"] = _median_ms(metrics.temporal_stability, [(alone,)]) / (
     frames - 1
   )
   with tempfile.TemporaryDirectory() as folder:
     report("semi_supervised")
     files = _write(Path(folder) / "semi", predicted, truth)
-    milliseconds["semi_supervised"] = _median(
+    milliseconds["semi_supervised"] = _median_ms(
       evaluate.evaluate_files, [("davis2017", [files])]
     ) / (frames * objects)
     report("unsupervised")
     proposals = draw(size, frames, NUM_PROPOSALS, seed=1)
     files = _write(Path(folder) / "proposals", proposals, truth)
-    milliseconds["unsupervised"] = _median(
+    milliseconds["unsupervised"] = _median_ms(
       evaluate.evaluate_files, [("davis2017-unsupervised", [files])]
     ) / (frames * objects * NUM_PROPOSALS)
   return {
@@ -100,7 +100,7 @@ def measure(
 
 
 def table(result: Mapping[str, Any]) -> str:
-  """The figures of `measure`, for a terminal."""
+  """Formats the result of `measure` for a terminal."""
   rows, columns = result["size"]
   lines = [
     f"metrics, {rows}x{columns}, {result['objects']} object(s), {result['frames']} "
@@ -125,15 +125,15 @@ def draw(
   radius: float | None = None,
   wobble: float = 0.0,
 ) -> UInt8[np.ndarray, "{frames} {size[0]} {size[1]}"]:
-  """Labels of blobs with ragged outlines that drift; later ones cover earlier ones.
+  """Draws drifting blobs with ragged outlines; later ones cover earlier ones.
 
   Args:
-    size: rows and columns.
-    frames: how many.
-    objects: how many.
-    seed: of everything but the wobble.
-    radius: of a blob, in pixels; by default as fits their number.
-    wobble: pixels by which outlines are off.
+    size: height and width in pixels.
+    frames: number of frames.
+    objects: number of blobs, with ids from 1.
+    seed: determines everything but the wobble.
+    radius: mean radius in pixels; by default it depends on the number of objects.
+    wobble: distance in pixels by which outlines deviate, for predictions.
   """
   rng = np.random.default_rng(seed)
   rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float32)
@@ -151,22 +151,28 @@ def draw(
   return labels
 
 
-def _write(folder, predicted, truth) -> MaskFiles:
-  """The PNGs of a sequence, as an evaluation finds them."""
-  paths = {}
-  for kind, labels in (("truth", truth), ("prediction", predicted)):
-    (folder / kind).mkdir(parents=True)
-    paths[kind] = tuple(folder / kind / f"{t:05d}.png" for t in range(len(labels)))
-    for path, one in zip(paths[kind], labels):
-      write_labels(path, one)
-  return MaskFiles(folder.name, **paths)
+def _write(
+  folder: Path,
+  predicted: UInt8[np.ndarray, "t h w"],
+  truth: UInt8[np.ndarray, "t h w"],
+) -> MaskFiles:
+  """Writes the PNGs of a video as `vosjax evaluate` reads them."""
+
+  def write(name: str, volume: UInt8[np.ndarray, "t h w"]) -> tuple[Path, ...]:
+    (folder / name).mkdir(parents=True)
+    paths = tuple(folder / name / f"{t:05d}.png" for t in range(len(volume)))
+    for path, labels in zip(paths, volume):
+      write_labels(path, labels)
+    return paths
+
+  return MaskFiles(folder.name, write("truth", truth), write("prediction", predicted))
 
 
-def _median(measured: Callable[..., Any], arguments: Sequence[tuple]) -> float:
-  """Milliseconds of a call, the median over all arguments and some repetitions."""
+def _median_ms(function: Callable[..., Any], arguments: Sequence[tuple]) -> float:
+  """Median milliseconds per call, over all arguments and `_REPEATS` repetitions."""
   durations = []
   for args in [*arguments] * _REPEATS:
     began = time.perf_counter()
-    measured(*args)
+    function(*args)
     durations.append(time.perf_counter() - began)
   return 1e3 * statistics.median(durations)

@@ -1,10 +1,11 @@
-"""`vosjax benchmark`: the speed of a model, of metrics or of data on this machine."""
+"""`vosjax benchmark`: speed of a model, the metrics or data loading on this machine."""
 
 import argparse
 import json
 import pathlib
 import re
 import sys
+from typing import Any
 
 from vosjax import files, models
 from vosjax.benchmarks import metrics, model
@@ -19,27 +20,27 @@ examples:
   vosjax benchmark metrics --size 480x854 --objects 2 --frames 20
   vosjax benchmark data --size 480x854
 
-Weights are random, which changes no speed. The peak is that of a matrix product
-measured in the same run; FLOP are those of the network's direct form. For metrics
-the times are set beside those that the official toolkits state; for data the rate of
-training clips beside that of decoding (and resizing) their pictures and nothing else.
+Weights are random, which does not affect speed. The peak is the speed of a matrix
+product measured in the same run; FLOP are counted for the network as it is written
+down. `metrics` compares with the times stated by the official toolkits; `data` compares
+the rate of training clips with the rate of decoding and resizing their images alone.
 """
 
 METRICS, DATA = "metrics", "data"
 
 ROWS = (
-  ("ms_per_frame", "time of a frame", "{:.1f} ms"),
+  ("ms_per_frame", "time per frame", "{:.1f} ms"),
   ("frames_per_second", "frames per second", "{:.2f}"),
   ("compile_seconds", "compilation", "{:.1f} s"),
-  ("gflop_per_frame", "work of a frame", "{:.1f} GFLOP"),
+  ("gflop_per_frame", "work per frame", "{:.1f} GFLOP"),
   ("peak_gflop_per_second", "matrix product", "{:.0f} GFLOP/s"),
-  ("fraction_of_peak", "fraction of that peak", "{:.2f}"),
-  ("peak_memory_bytes", "memory, at most", "{:,} bytes"),
+  ("fraction_of_peak", "fraction of this peak", "{:.2f}"),
+  ("peak_memory_bytes", "peak memory", "{:,} bytes"),
   ("plain_ms_per_frame", "plain form", "{:.1f} ms"),
-  ("speedup_over_plain", "faster than plain", "{:.2f} x"),
-  ("encode_ms", "encoder, by itself", "{:.1f} ms"),
-  ("encode_ms_in_run", "encoder, in batches", "{:.1f} ms"),
-  ("frames_at_once", "frames of a batch", "{}"),
+  ("speedup_over_plain", "speedup over plain", "{:.2f} x"),
+  ("encode_ms", "encoder, one frame", "{:.1f} ms"),
+  ("encode_ms_in_run", "encoder, batched", "{:.1f} ms"),
+  ("frames_at_once", "frames per batch", "{}"),
 )
 
 
@@ -49,37 +50,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "model",
     choices=[*sorted(models.MODELS), METRICS, DATA],
-    help="which network; metrics: J, F, T and the protocols (--size, --objects and "
-    "--frames alone count then); data: clips to train on (--size alone)",
+    help="a network; or metrics: J, F, T and whole evaluations (of the options, only "
+    "--size, --objects and --frames apply); or data: training clips (only --size "
+    "applies)",
   )
   parser.add_argument(
     "--size",
     type=_size,
     default=(480, 864),
     metavar="HxW",
-    help="rows x columns of the frames (default 480x864)",
+    help="height x width of the frames (default 480x864)",
   )
   parser.add_argument(
     "--objects",
     type=_count,
     default=1,
     metavar="N",
-    help="objects in each video (default 1)",
+    help="objects per video (default 1)",
   )
   parser.add_argument(
-    "--batch", type=_count, default=1, metavar="N", help="videos at a time (default 1)"
+    "--batch", type=_count, default=1, metavar="N", help="videos per batch (default 1)"
   )
   parser.add_argument(
     "--dtype",
     choices=("float32", "bfloat16"),
     default="float32",
-    help="number format of the convolutions (default float32)",
+    help="dtype of the convolutions (default float32)",
   )
   parser.add_argument(
     "--frames", type=_count, default=10, metavar="N", help="frames to time (default 10)"
   )
   parser.add_argument(
-    "--backbone", metavar="NAME", help="in place of the published one, e.g. resnet18"
+    "--backbone", metavar="NAME", help="replaces the published one, e.g. resnet18"
   )
   parser.add_argument(
     "--field",
@@ -87,53 +89,58 @@ def configure(parser: argparse.ArgumentParser) -> None:
     action="append",
     default=[],
     metavar="NAME=VALUE",
-    help="a field of the model, as in JSON, e.g. one_shot=true; may come again",
+    help="a field of the model in JSON, e.g. one_shot=true; may be repeated",
   )
   parser.add_argument(
     "--no-plain",
     action="store_true",
-    help="do not compare with the network as it is written down",
+    help="skip the comparison with the network as it is written down",
   )
   parser.add_argument(
     "--json",
     type=pathlib.Path,
     metavar="FILE",
-    help="also write the figures to this file",
+    help="also write the results to this file",
   )
 
 
 def run(args: argparse.Namespace) -> None:
-  """Measures, prints a table and writes the figures if asked.
+  """Measures, prints a table and writes the file of `--json`.
 
   Raises:
     ValueError: the folder of `--json` does not exist.
   """
   if args.json and not args.json.parent.is_dir():
     raise ValueError(f"--json {args.json}: there is no folder {args.json.parent}.")
-  measured = {METRICS: _metrics, DATA: _data}.get(args.model, _model)(args)
+  if args.model == METRICS:
+    result = _benchmark_metrics(args)
+  elif args.model == DATA:
+    result = _benchmark_data(args)
+  else:
+    result = _benchmark_model(args)
   if args.json:
-    text = json.dumps(measured, indent=2) + "\n"
+    text = json.dumps(result, indent=2) + "\n"
     files.write_bytes(args.json, text.encode())
 
 
-def _metrics(args):
+def _benchmark_metrics(args: argparse.Namespace) -> dict[str, Any]:
   result = metrics.measure(
-    size=args.size, objects=args.objects, frames=args.frames, progress=_tell
+    size=args.size, objects=args.objects, frames=args.frames, progress=_progress
   )
   print(metrics.table(result))
   return result
 
 
-def _data(args):
-  from vosjax.benchmarks import data  # loads grain
+def _benchmark_data(args: argparse.Namespace) -> dict[str, Any]:
+  from vosjax.benchmarks import data  # loads grain, which other benchmarks do not need
 
-  _tell("clips, decoding and resizing")
+  _progress("clips, decoding and resizing")
   result = data.measure(args.size)
   print(data.table(result))
   return result
 
 
-def _model(args):
+def _benchmark_model(args: argparse.Namespace) -> dict[str, Any]:
   fields = {"backbone": args.backbone} if args.backbone else {}
   fields |= dict(args.field)
   result = model.measure(
@@ -144,7 +151,7 @@ def _model(args):
     dtype=args.dtype,
     frames=args.frames,
     compare=not args.no_plain,
-    progress=_tell,
+    progress=_progress,
     **fields,
   )
   print(
@@ -157,28 +164,28 @@ def _model(args):
   return result
 
 
-def _tell(text):
+def _progress(text: str) -> None:
   print(f"measuring {text} ...", file=sys.stderr)
 
 
-def _size(text):
+def _size(text: str) -> tuple[int, int]:
   match = re.fullmatch(r"(\d+)x(\d+)", text)
   if not match or min(map(int, match.groups())) < 16:
     raise argparse.ArgumentTypeError(
-      f"{text!r} is no size; expected ROWSxCOLUMNS of at least 16, such as 480x864"
+      f"{text!r} is not a size; expected HEIGHTxWIDTH, each 16 or more, such as 480x864"
     )
-  return tuple(map(int, match.groups()))
+  return int(match[1]), int(match[2])
 
 
-def _field(text):
+def _field(text: str) -> tuple[str, Any]:
   name, _, value = text.partition("=")
   try:
     return name, json.loads(value)
   except ValueError:
-    return name, value  # names need no quotes
+    return name, value  # a string without quotes
 
 
-def _count(text):
+def _count(text: str) -> int:
   if not text.isdigit() or int(text) < 1:
     raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
   return int(text)

@@ -1,9 +1,10 @@
-"""`vosjax evaluate`: the benchmarks' numbers of a folder of predictions."""
+"""`vosjax evaluate`: scores a folder of predictions under a dataset's protocol."""
 
 import argparse
 import os
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from tqdm import tqdm
@@ -16,25 +17,25 @@ EXAMPLE = """
 example:
   vosjax evaluate results/agame --dataset davis2017 --root DAVIS --out scores
 
-PREDICTIONS holds one folder of PNGs for each sequence, named as in the data set, with
-object ids as pixel values. --root holds Annotations/[480p/]SEQUENCE/FRAME.png, and
-JPEGImages likewise for the pictures of the report. YouTube-VOS also needs meta.json.
-For FBMS, YouTube-Objects and SegTrack v2, datasets/build.py and datasets/export.py make
-that layout of the original files.
+PREDICTIONS holds one folder of PNGs per video, named as in the dataset, with object ids
+as pixel values. --root holds Annotations/[480p/]VIDEO/FRAME.png and, for the images in
+the report, JPEGImages in the same layout. YouTube-VOS also needs meta.json. For FBMS,
+YouTube-Objects and SegTrack v2, datasets/build.py and datasets/export.py convert the
+original files to this layout.
 
-DIR receives global_results-SET.csv and per-sequence_results-SET.csv as the DAVIS
-toolkit writes them, results.json, curves/SEQUENCE.svg and report.html.
+--out receives global_results-SET.csv and per-sequence_results-SET.csv as the DAVIS
+toolkit writes them, results.json, curves/VIDEO.svg and report.html.
 """
 
-# Data set -> the list of sequences that is scored; None = all that are annotated.
-DEFAULT_SETS = {
+# Dataset -> the list of videos to score by default; elsewhere all annotated videos.
+DEFAULT_SUBSETS = {
   "davis2016": "2016/val",
   "davis2017": "2017/val",
   "davis2017-unsupervised": "2017/val",
 }
-UNSUPERVISED = ("Annotations_unsupervised", "Annotations")
+UNSUPERVISED_ANNOTATIONS = ("Annotations_unsupervised", "Annotations")
 
-# Option -> the data sets that it means something for.
+# Option -> the datasets it applies to.
 OPTIONS = {
   "--match": ("davis2017", "youtube-vos", "segtrack-v2"),
   "--train-meta": ("youtube-vos",),
@@ -55,31 +56,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
     required=True,
     choices=protocols.PROTOCOLS,
     metavar="NAME",
-    help=f"whose protocol to follow: {', '.join(protocols.PROTOCOLS)}",
+    help=f"the dataset, which sets the protocol: {', '.join(protocols.PROTOCOLS)}",
   )
   parser.add_argument(
-    "--root", type=path, required=True, metavar="DIR", help="folder of the data set"
+    "--root", type=path, required=True, metavar="DIR", help="folder of the dataset"
   )
   parser.add_argument(
-    "--out", type=path, metavar="DIR", help="where to write tables and the report"
+    "--out", type=path, metavar="DIR", help="folder to write tables and the report to"
   )
   parser.add_argument(
     "--set",
     metavar="LIST",
     dest="subset",
-    help="a list in ImageSets such as 2017/val, or a text file of sequences "
-    "(default: the validation set for DAVIS, all sequences elsewhere)",
+    help="a list in ImageSets such as 2017/val, or a text file of video names "
+    "(default: the validation set of DAVIS, all videos of other datasets)",
   )
   parser.add_argument(
     "--match",
     choices=["first-frame"],
-    help="pair predicted instances with objects by the first frame (RVOS, zero-shot)",
+    help="match predicted instances to objects in the first frame of each object "
+    "(zero-shot RVOS)",
   )
   parser.add_argument(
     "--train-meta",
     type=path,
     metavar="FILE",
-    help="YouTube-VOS: meta.json of the training set, which tells what is seen "
+    help="YouTube-VOS: meta.json of the training set, whose categories count as seen "
     "(default: train/meta.json beside --root)",
   )
   parser.add_argument(
@@ -88,7 +90,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     help="YouTube-VOS: also score each object's first annotated frame",
   )
   parser.add_argument(
-    "--no-stability", action="store_true", help="davis2016: leave out T, the slow part"
+    "--no-stability", action="store_true", help="davis2016: skip T, the slowest measure"
   )
   parser.add_argument(
     "--by-instances",
@@ -100,108 +102,114 @@ def configure(parser: argparse.ArgumentParser) -> None:
     type=int,
     default=os.cpu_count() or 1,
     metavar="N",
-    help="processes (default: %(default)s, one for each core)",
+    help="number of processes (default: %(default)s, one per core)",
   )
 
 
 def run(args: argparse.Namespace) -> None:
-  """Scores, prints a table, and writes all files once everything is known.
+  """Scores the predictions, prints a table and writes the files of `--out`.
 
   Raises:
-    ValueError: an argument or a prediction is not usable; all problems are listed on
-      standard error first.
+    ValueError: an argument or a prediction is unusable. All problems of predictions
+      are printed to standard error first.
   """
-  if args.workers < 1:
-    raise ValueError(f"--workers is {args.workers}; it must be 1 or more.")
-  for option, known in OPTIONS.items():
-    if vars(args)[option[2:].replace("-", "_")] and args.dataset not in known:
-      raise ValueError(
-        f"{option} means nothing for {args.dataset}, only for {', '.join(known)}. "
-        "Leave it out."
-      )
-  if args.out is not None:
-    _check_writable(args.out)
+  _check(args)
+  subset = args.subset or DEFAULT_SUBSETS.get(args.dataset)
   unsupervised = args.dataset.endswith("unsupervised")
-  subset = args.subset or DEFAULT_SETS.get(args.dataset)
-  sequences = mask_folders.find(
+  videos = mask_folders.find(
     args.predictions,
     args.root,
     subset=subset,
-    annotations=UNSUPERVISED if unsupervised else ("Annotations",),
+    annotations=UNSUPERVISED_ANNOTATIONS if unsupervised else ("Annotations",),
   )
-  try:
-    with tqdm(total=len(sequences), unit="sequence", leave=False) as bar:
+  result = _score(args, videos)
+  print(result.table())
+  if args.by_instances:
+    print(f"\n{result.instances_table()}")
+  print(f"\n{result.protocol}: {result.description}; {len(videos)} videos, in percent.")
+  if args.out is not None:
+    subset_name = pathlib.Path(subset).stem if subset else "all"
+    _write(args, result, videos, subset_name)
+    print(f"written: {args.out / 'report.html'}")
 
-      def done(name: str) -> None:
+
+def _check(args: argparse.Namespace) -> None:
+  """Refuses unusable arguments before hours of work, not after."""
+  if args.workers < 1:
+    raise ValueError(f"--workers is {args.workers}; it must be 1 or more.")
+  for option, datasets in OPTIONS.items():
+    if vars(args)[option[2:].replace("-", "_")] and args.dataset not in datasets:
+      raise ValueError(
+        f"{option} does not apply to {args.dataset}, only to {', '.join(datasets)}. "
+        "Leave it out."
+      )
+  if args.out is not None:
+    parents = (args.out, *args.out.absolute().parents)
+    existing = next(path for path in parents if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+      raise ValueError(
+        f"--out {args.out}: {existing} is not a writable folder. Choose another."
+      )
+
+
+def _score(
+  args: argparse.Namespace, videos: Sequence[mask_folders.MaskFiles]
+) -> Result:
+  """Scores all videos while a progress bar runs."""
+  try:
+    with tqdm(total=len(videos), unit="video", leave=False) as bar:
+
+      def progress(name: str) -> None:
         bar.set_description(name)
         bar.update()
 
-      result = evaluate.evaluate_files(
+      return evaluate.evaluate_files(
         args.dataset,
-        sequences,
-        options=_options(args),
+        videos,
+        options=_protocol_options(args),
         match_first=args.match is not None,
-        workers=min(args.workers, len(sequences)),
-        progress=done,
+        workers=min(args.workers, len(videos)),
+        progress=progress,
       )
   except evaluate.UnusablePredictionsError as error:
     print(*error.problems, sep="\n", file=sys.stderr)
     raise ValueError(
-      f"nothing was scored: {len(error.problems)} problem(s), listed above. Put them "
-      "right and run the command again."
+      f"nothing was scored: {len(error.problems)} problem(s), listed above. Fix them "
+      "and run the command again."
     ) from None
-  print(result.table())
-  if args.by_instances:
-    print(f"\n{result.instances_table()}")
-  print(f"\n{result.protocol}: {result.rule}; {len(sequences)} sequences, in percent.")
-  if args.out is not None:
-    name = pathlib.Path(subset).stem if subset else "all"
-    write(args.out, result, sequences, name=name, args=args)
-    print(f"written: {args.out / 'report.html'}")
 
 
-def write(
-  out: pathlib.Path,
-  result: Result,
-  sequences: list[mask_folders.MaskFiles],
-  *,
-  name: str,
+def _write(
   args: argparse.Namespace,
+  result: Result,
+  videos: Sequence[mask_folders.MaskFiles],
+  subset: str,
 ) -> None:
-  """Writes tables, curves and the report, each file whole or not at all."""
-  page = report.report_html(
-    result,
-    sequences,
-    predictions=args.predictions.name,
-    root=args.root,
-    match_first=args.match is not None,
-  )
-  outputs = {
-    f"global_results-{name}.csv": result.global_csv(),
-    f"per-sequence_results-{name}.csv": result.rows_csv(),
+  """Writes tables, curves and the report, each file atomically."""
+  texts = {
+    f"global_results-{subset}.csv": result.global_csv(),
+    f"per-sequence_results-{subset}.csv": result.rows_csv(),
     "results.json": result.to_json(),
-    "report.html": page,
+    "report.html": report.report_html(
+      result,
+      videos,
+      predictions=args.predictions.name,
+      root=args.root,
+      match_first=args.match is not None,
+    ),
   }
-  for sequence in sequences:
-    rows = [row for row in result.rows if row.sequence == sequence.name]
+  for video in videos:
+    rows = [row for row in result.rows if row.video == video.name]
     if rows:
-      outputs[f"curves/{sequence.name}.svg"] = report.curves_svg(rows)
-  for file, text in outputs.items():
-    (out / file).parent.mkdir(parents=True, exist_ok=True)
-    files.write_bytes(out / file, text.encode())
+      texts[f"curves/{video.name}.svg"] = report.curves_svg(rows)
+  for name, text in texts.items():
+    path = args.out / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_bytes(path, text.encode())
 
 
-def _check_writable(out: pathlib.Path) -> None:
-  """Refuses a folder that could not be made, before hours of work and not after."""
-  existing = next(path for path in (out, *out.absolute().parents) if path.exists())
-  if not existing.is_dir() or not os.access(existing, os.W_OK):
-    raise ValueError(
-      f"--out {out}: {existing} is no folder that you may write to. Choose another."
-    )
-
-
-def _options(args: argparse.Namespace) -> dict[str, Any]:
-  """What the chosen protocol takes beside the files."""
+def _protocol_options(args: argparse.Namespace) -> dict[str, Any]:
+  """Keyword arguments of the protocol's function."""
   if args.dataset == "davis2016":
     return {"stability": not args.no_stability}
   if args.dataset != "youtube-vos":
@@ -209,7 +217,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
   meta = args.train_meta or args.root.parent / "train" / "meta.json"
   if not meta.is_file():
     raise ValueError(
-      f"{meta}: not there. It tells which categories are seen in training: give "
+      f"{meta}: no such file. It tells which categories are seen in training: give "
       "--train-meta FILE, the meta.json of the YouTube-VOS training set."
     )
   return {

@@ -1,4 +1,4 @@
-"""Scores of predictions, held in memory or in folders, under a benchmark's protocol."""
+"""Scores predictions, in memory or in folders, under a dataset's protocol."""
 
 import concurrent.futures
 import functools
@@ -9,15 +9,16 @@ from typing import Any
 
 from vosjax.evaluation import first_frame_matching, protocols
 from vosjax.evaluation.mask_folders import MaskFiles
+from vosjax.evaluation.protocols import Protocol
 from vosjax.evaluation.results import Result, Row
-from vosjax.evaluation.scored_video import Protocol, Video
+from vosjax.evaluation.scored_video import ScoredVideo
 
 
 class UnusablePredictionsError(ValueError):
-  """Predictions that cannot be scored as they are.
+  """Predictions cannot be scored.
 
   Attributes:
-    problems: all of them, one line each.
+    problems: everything that is wrong, one line per problem.
   """
 
   def __init__(self, problems: Sequence[str]):
@@ -27,76 +28,79 @@ class UnusablePredictionsError(ValueError):
     )
 
 
-def evaluate(protocol: Protocol, videos: Iterable[Video]) -> Result:
+def evaluate(protocol: Protocol, videos: Iterable[ScoredVideo]) -> Result:
   """Scores videos that are in memory.
 
   Example:
-    `evaluate(protocols.davis2017(), [Video("synth", predicted, truth)]).summary`
+    `evaluate(protocols.davis2017(), [ScoredVideo("dog", predicted, truth)]).summary`
 
   Args:
-    protocol: the rule, such as `protocols.davis2017()`.
-    videos: sequences with their predictions.
+    protocol: how to score, such as `protocols.davis2017()`.
+    videos: predictions and annotations.
 
   Raises:
-    ValueError: there are no videos, or some cannot be scored; lists all that is wrong.
+    UnusablePredictionsError: some videos cannot be scored; lists all problems.
+    ValueError: there are no videos, or nothing to score in them.
   """
   return _conclude(protocol, [_score(protocol, video) for video in videos])
 
 
 def evaluate_files(
   name: str,
-  sequences: Sequence[MaskFiles],
+  videos: Sequence[MaskFiles],
   *,
   options: Mapping[str, Any] | None = None,
   match_first: bool = False,
   workers: int = 1,
   progress: Callable[[str], None] = lambda _: None,
 ) -> Result:
-  """Scores sequences in folders, as `mask_folders.find` pairs them.
+  """Scores videos in folders, as `mask_folders.find` pairs them.
 
   Args:
-    name: of the protocol.
-    sequences: what to score.
-    options: of the protocol.
-    match_first: pair predicted instances with objects by the first frame of each
-      object, see `matching.match_first_frame`.
-    workers: processes to share the sequences.
-    progress: called with the name of each sequence that is done.
+    name: name of the protocol.
+    videos: what to score.
+    options: keyword arguments of the protocol.
+    match_first: match predicted instances to objects in the first frame of each
+      object, see `first_frame_matching.match_first_frame`.
+    workers: number of processes that share the videos.
+    progress: called with the name of each video that is done.
 
   Raises:
-    ValueError: predictions are missing or unusable; lists every file.
+    UnusablePredictionsError: predictions are missing or unusable; lists every file.
+    ValueError: the protocol is unknown, or there is nothing to score.
   """
   options = dict(options or {})
   protocol = protocols.build(name, **options)
   task = functools.partial(_score_files, name, options, match_first)
-  found = []
+  outcomes = []
   if workers <= 1:
-    for sequence in sequences:
-      found.append(task(sequence))
-      progress(sequence.name)
-    return _conclude(protocol, found)
+    for video in videos:
+      outcomes.append(task(video))
+      progress(video.name)
+    return _conclude(protocol, outcomes)
   with concurrent.futures.ProcessPoolExecutor(
     workers,
-    mp_context=multiprocessing.get_context("spawn"),  # JAX does not survive a fork
-    initializer=signal.signal,  # Ctrl-C is for this process alone
+    mp_context=multiprocessing.get_context("spawn"),  # a caller's JAX must not fork
+    initializer=signal.signal,  # workers ignore Ctrl-C: this process stops them
     initargs=(signal.SIGINT, signal.SIG_IGN),
   ) as pool:
     try:
-      for sequence, outcome in zip(sequences, pool.map(task, sequences)):
-        found.append(outcome)
-        progress(sequence.name)
+      for video, outcome in zip(videos, pool.map(task, videos)):
+        outcomes.append(outcome)
+        progress(video.name)
     except BaseException:
       pool.shutdown(wait=False, cancel_futures=True)
       raise
-  return _conclude(protocol, found)
+  return _conclude(protocol, outcomes)
 
 
-Outcome = tuple[list[Row], list[str]]  # rows, or problems
+Outcome = tuple[list[Row], list[str]]  # rows and problems, one of them empty
 
 
 def _score_files(
   name: str, options: dict[str, Any], match_first: bool, files: MaskFiles
 ) -> Outcome:
+  """Scores one video; protocols hold closures, so workers build their own."""
   protocol = protocols.build(name, **options)
   video, problems = files.load(slice(None) if match_first else protocol.scored)
   if video is None:
@@ -110,16 +114,18 @@ def _score_files(
   return ([], problems) if problems else (protocol.score(video), [])
 
 
-def _score(protocol: Protocol, video: Video) -> Outcome:
+def _score(protocol: Protocol, video: ScoredVideo) -> Outcome:
   problems = protocol.problems(video)
   return ([], problems) if problems else (protocol.score(video), [])
 
 
 def _conclude(protocol: Protocol, outcomes: Sequence[Outcome]) -> Result:
-  rows = [row for found, _ in outcomes for row in found]
-  problems = [line for _, found in outcomes for line in found]
+  """Summarizes all rows, or raises all problems."""
+  rows = [row for video_rows, _ in outcomes for row in video_rows]
+  problems = [line for _, lines in outcomes for line in lines]
   if problems:
     raise UnusablePredictionsError(problems)
   if not rows:
     raise ValueError(f"{protocol.name}: there is nothing to score.")
-  return Result(protocol.name, protocol.rule, tuple(rows), protocol.summarize(rows))
+  summary = protocol.summarize(rows)
+  return Result(protocol.name, protocol.description, tuple(rows), summary)

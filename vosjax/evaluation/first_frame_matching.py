@@ -1,73 +1,77 @@
-"""Predicted instances paired with objects by the first frame of each object."""
+"""Matches predicted instances to objects in the first frame of each object."""
 
 import dataclasses
+from collections.abc import Set
 
 import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 
 from vosjax import metrics
 from vosjax.data.video import VOID
-from vosjax.evaluation.scored_video import Video
+from vosjax.evaluation.scored_video import ScoredVideo
 
 
 class FirstFrameMatcher:
-  """Renames the instances of a video, frame by frame, to the objects they meet first.
+  """Turns instance ids into object ids, frame by frame.
 
-  In each frame where objects appear, the instances that are left are assigned to
-  them with the least total 1 - J, and keep that object for the rest of the video.
-  Where several claim a pixel, the one with the higher J in that first frame gets it.
-  The first frame of an object is the annotation itself.
+  In each frame where objects appear, they are assigned to the instances that have no
+  object yet, so that the total of 1 - J is smallest. An instance keeps its object for
+  the rest of the video. Where instances overlap, the one whose J was higher when it was
+  assigned wins. In its first frame, an object's mask is the annotation itself.
 
   Source: Ventura et al., CVPR 2019 (RVOS), evaluation of zero-shot models.
   """
 
-  def __init__(self):
-    self._owner: dict[int, tuple[int, float]] = {}  # instance -> object and first J
-    self._known: set[int] = set()
+  def __init__(self) -> None:
+    self._owner: dict[int, tuple[int, float]] = {}  # instance -> object and its first J
+    self._matched: set[int] = set()  # objects that have appeared
 
   def step(
     self,
     masks: Bool[np.ndarray, "m h w"],
     annotated: Integer[np.ndarray, "h w"] | None,
   ) -> UInt8[np.ndarray, "h w"]:
-    """Object ids of the next frame.
+    """Processes the next frame.
 
     Args:
-      masks: of the instances, the same ones in all frames; they may overlap.
-      annotated: ids of the objects, of which only new ones are looked at; None where
-        the frame has no annotation.
+      masks: one mask per instance, in the same order in all frames; they may overlap.
+      annotated: annotated object ids, used for objects that appear in this frame; None
+        if the frame is not annotated.
+
+    Returns:
+      Object ids, 0 = background.
     """
     labels = _paint(masks, self._owner)
     if annotated is None:
       return labels
-    new = sorted(set(np.unique(annotated).tolist()) - self._known - {0, VOID})
+    new = sorted(set(np.unique(annotated).tolist()) - self._matched - {0, VOID})
     if new:
-      free = set(range(len(masks))) - set(self._owner)
-      self._owner |= _assign(masks, annotated, new, free)
-      self._known |= set(new)
+      unassigned = set(range(len(masks))) - self._owner.keys()
+      self._owner |= _assign(masks, annotated, new, unassigned)
+      self._matched |= set(new)
     for i in new:
       labels[annotated == i] = i
     return labels
 
 
-def problems(video: Video) -> list[str]:
-  """What keeps predicted instances from being matched, one line each."""
+def problems(video: ScoredVideo) -> list[str]:
+  """Everything that keeps a video from being matched, one line per problem."""
   return [
-    f"{video.name}/{name}.png: holds id {VOID}, which is void and no instance; "
+    f"{video.name}/{name}.png: holds id {VOID}, which means void and is no instance; "
     "number instances from 1."
     for name, labels in zip(video.frames, video.prediction)
     if labels.max() == VOID
   ]
 
 
-def match_first_frame(video: Video) -> Video:
-  """Renames predicted instances to the objects that they meet first.
+def match_first_frame(video: ScoredVideo) -> ScoredVideo:
+  """Replaces the instance ids of a prediction by object ids.
 
   Args:
-    video: its prediction holds the instances as ids.
+    video: a video whose prediction holds instance ids.
 
   Returns:
-    The video with object ids as its prediction, for the semi-supervised protocol.
+    The video as the semi-supervised protocols expect it.
   """
   num_instances = int(video.prediction.max())
   matcher = FirstFrameMatcher()
@@ -82,9 +86,10 @@ def _assign(
   masks: Bool[np.ndarray, "m h w"],
   annotated: Integer[np.ndarray, "h w"],
   new: list[int],
-  free: set[int],
+  unassigned: Set[int],
 ) -> dict[int, tuple[int, float]]:
-  candidates = sorted(free)
+  """Instance -> (object, J) for the best total J of `new` objects."""
+  candidates = sorted(unassigned)
   if not candidates:
     return {}
   objects = np.stack([annotated == i for i in new])
@@ -98,6 +103,7 @@ def _assign(
 def _paint(
   masks: Bool[np.ndarray, "m h w"], owner: dict[int, tuple[int, float]]
 ) -> UInt8[np.ndarray, "h w"]:
+  """Object ids of assigned instances; a higher first J is painted over a lower one."""
   labels = np.zeros(masks.shape[1:], np.uint8)
   for instance in sorted(owner, key=lambda i: owner[i][1]):
     labels[masks[instance]] = owner[instance][0]

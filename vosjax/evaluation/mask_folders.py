@@ -1,4 +1,4 @@
-"""Folders of annotations and of predictions, sequence by sequence."""
+"""Pairs folders of annotations with folders of predictions, video by video."""
 
 import concurrent.futures
 import dataclasses
@@ -10,20 +10,20 @@ import numpy as np
 from vosjax.data.codecs import images
 from vosjax.data.formats import davis
 from vosjax.data.formats.youtube_vos import META, read_categories
-from vosjax.evaluation.scored_video import Video
+from vosjax.evaluation.scored_video import ScoredVideo
 
-_DECODERS = 2  # threads: decoding, most of the work, runs without Python's lock
+_DECODERS = 2  # threads: PNG decoding, most of the work, releases the GIL
 
 
 @dataclasses.dataclass(frozen=True)
 class MaskFiles:
-  """The files of one sequence.
+  """Label files of one video.
 
   Attributes:
-    name: of the sequence.
-    truth: one label map for each annotated frame, in temporal order.
-    prediction: where the label maps of the same frames are expected.
-    categories: see `Video`.
+    name: name of the video.
+    truth: one file per annotated frame, in temporal order.
+    prediction: where the predictions for the same frames should be.
+    categories: see `ScoredVideo`.
   """
 
   name: str
@@ -36,48 +36,55 @@ class MaskFiles:
     """Names of the annotated frames."""
     return tuple(path.stem for path in self.truth)
 
-  def load(self, needed: slice) -> tuple[Video | None, list[str]]:
-    """Reads all files; only `needed` frames must have a prediction.
+  def load(self, needed: slice) -> tuple[ScoredVideo | None, list[str]]:
+    """Reads all annotations, and the predictions of the `needed` frames.
 
     Returns:
-      The video, and all that is wrong with its files, one line each. Predictions that
-      are not usable are empty in it; where the truth is not, there is no video.
+      The video, and everything that is wrong with its files, one line per problem. An
+      unusable prediction is all background in the video; there is no video if the
+      folder of predictions is missing or an annotation is unusable.
     """
     folder = self.prediction[0].parent
     if not folder.is_dir():
-      return None, [f"{folder}: no such folder, so sequence {self.name} is missing."]
-    wanted = set(range(len(self.truth))[needed])
-    pictures = [(0, t, path) for t, path in enumerate(self.truth)]
-    pictures += [(1, t, path) for t, path in enumerate(self.prediction) if t in wanted]
+      return None, [f"{folder}: no such folder, so video {self.name} is missing."]
     try:
       size = images.image_size(self.truth[0])
     except ValueError as error:
       return None, [str(error)]
-    volumes = np.zeros((2, len(self.truth), *size), np.uint8)
+    truth, prediction = np.zeros((2, len(self.truth), *size), np.uint8)
 
-    def read(picture: tuple[int, int, Path]) -> str | None:
-      which, t, path = picture
+    def read(path: Path, labels: np.ndarray, other: str) -> str | None:
+      """Reads a file into `labels`; returns what is wrong, or None."""
       try:
-        labels = images.read_labels(path)
+        found = images.read_labels(path)
       except FileNotFoundError:
         return f"{path}: missing."
       except (OSError, ValueError) as error:
         return str(error)
-      if labels.shape == size:
-        volumes[which, t] = labels
-        return None
-      other = "the annotation" if which else self.truth[0].name
-      return (
-        f"{path}: {_size(labels.shape)} pixels, but {other} has {_size(size)}; "
-        "resize with nearest neighbour."
-      )
+      if found.shape != size:
+        return (
+          f"{path}: {_size(found.shape)} pixels, but {other} has {_size(size)}; "
+          "resize with nearest neighbour."
+        )
+      labels[:] = found
+      return None
 
+    scored = range(len(self.truth))[needed]
     with concurrent.futures.ThreadPoolExecutor(_DECODERS) as pool:
-      lines = list(pool.map(read, pictures))
-    problems = [line for line in lines if line]
-    if any(lines[: len(self.truth)]):
-      return None, problems
-    video = Video(self.name, volumes[1], volumes[0], self.frames, self.categories)
+      first = self.truth[0].name
+      of_truth = [
+        pool.submit(read, path, labels, first)
+        for path, labels in zip(self.truth, truth)
+      ]
+      of_prediction = [
+        pool.submit(read, self.prediction[t], prediction[t], "the annotation")
+        for t in scored
+      ]
+    unusable = [line for future in of_truth if (line := future.result())]
+    problems = [line for future in of_prediction if (line := future.result())]
+    if unusable:
+      return None, unusable + problems
+    video = ScoredVideo(self.name, prediction, truth, self.frames, self.categories)
     return video, problems
 
 
@@ -88,20 +95,21 @@ def find(
   annotations: Sequence[str] = ("Annotations",),
   subset: str | None = None,
 ) -> list[MaskFiles]:
-  """Pairs annotated sequences with the folders of their predictions.
+  """Pairs annotated videos with the folders of their predictions.
 
   Args:
-    predictions: holds one folder of PNGs a sequence, directly or below
+    predictions: folder with one folder of PNGs per video, directly or below
       `Annotations`, `480p` and the like.
-    root: of the data set: `Annotations/480p/NAME/*.png`, or without the resolution.
-      YouTube-Objects may have a folder for each category above the sequences, and
+    root: folder of the dataset: `Annotations/480p/NAME/*.png`, or without the
+      resolution. YouTube-Objects may have a folder per category above the videos, and
       YouTube-VOS has `meta.json` with the categories of objects.
-    annotations: names of the annotation folder; the first that exists is taken.
+    annotations: possible names of the annotation folder; the first that exists is
+      used.
     subset: a list in `ImageSets` such as `2017/val`, or a text file of names; None
-      takes every annotated sequence.
+      selects every annotated video.
 
   Raises:
-    ValueError: a folder or list is not there, or nothing fits.
+    ValueError: a folder or list is missing, or no names match.
   """
   truth_root = _annotation_root(root, annotations)
   if subset is None:
@@ -127,10 +135,10 @@ def find(
       f"predictions, or {truth_root} to compare the annotations with themselves."
     )
   categories = read_categories(root / META)
-  found = []
+  videos = []
   for name in names:
     truth = tuple(sorted((truth_root / name).glob("*.png")))
-    found.append(
+    videos.append(
       MaskFiles(
         name,
         truth,
@@ -138,11 +146,15 @@ def find(
         categories.get(name, {}),
       )
     )
-  return found
+  return videos
 
 
 def read_subset(root: Path, subset: str) -> list[str]:
-  """Names of the sequences of a list in `ImageSets`, or of a text file."""
+  """Reads the names of videos from a list in `ImageSets`, or from a text file.
+
+  Raises:
+    ValueError: there is no such list; names those that exist.
+  """
   for path in (root / "ImageSets" / f"{subset}.txt", Path(subset)):
     if path.is_file():
       return davis.read_names(path)
@@ -152,15 +164,15 @@ def read_subset(root: Path, subset: str) -> list[str]:
   )
   raise ValueError(
     f"--set: no list {subset!r} in {sets}; there are {known}. Give one of these, or "
-    "a text file with one sequence a line."
+    "a text file with one video name per line."
   )
 
 
 def seen_categories(meta: Path) -> frozenset[str]:
-  """Categories of all objects in a YouTube-VOS `meta.json`.
+  """Categories of all objects in the `meta.json` of the YouTube-VOS training set.
 
   Raises:
-    ValueError: there are none; all objects would pass for unseen.
+    ValueError: it names no category, so that every object would count as unseen.
   """
   seen = frozenset(
     category
@@ -169,7 +181,7 @@ def seen_categories(meta: Path) -> frozenset[str]:
   )
   if not seen:
     raise ValueError(
-      f"{meta}: names no category of an object. Give the meta.json of the "
+      f"{meta}: names no object category. Give the meta.json of the "
       "YouTube-VOS training set."
     )
   return seen
@@ -183,17 +195,17 @@ def _annotation_root(root: Path, names: Sequence[str]) -> Path:
     raise ValueError(f"--root {root}: no such folder.")
   raise ValueError(
     f"--root {root}: holds no folder {' or '.join(names)}. Expected "
-    f"{root / names[0]}/[RESOLUTION/]SEQUENCE/FRAME.png; datasets/export.py writes "
-    "it for data sets that come in another layout."
+    f"{root / names[0]}/[RESOLUTION/]VIDEO/FRAME.png; datasets/export.py writes "
+    "this layout for datasets that come in another."
   )
 
 
 def _below_resolution(folder: Path) -> Path:
-  """The folder of sequences; 480p is preferred where there are several sizes."""
-  sizes = davis.resolutions(folder)
-  if not sizes:
+  """The folder of videos; 480p is preferred where there are several resolutions."""
+  resolutions = davis.resolutions(folder)
+  if not resolutions:
     return folder
-  return folder / ("480p" if "480p" in sizes else sizes[0])
+  return folder / ("480p" if "480p" in resolutions else resolutions[0])
 
 
 def _prediction_root(predictions: Path, names: Iterable[str]) -> Path:
@@ -207,8 +219,8 @@ def _prediction_root(predictions: Path, names: Iterable[str]) -> Path:
       return folder
   inside = sorted(path.name for path in predictions.iterdir() if path.is_dir())
   raise ValueError(
-    f"{predictions}: holds no folder of any sequence ({_few(names)}) but "
-    f"{_few(inside) or 'no folder at all'}. Expected SEQUENCE/FRAME.png in it."
+    f"{predictions}: holds no folder of any video ({_few(names)}) but "
+    f"{_few(inside) or 'no folder at all'}. Expected VIDEO/FRAME.png in it."
   )
 
 

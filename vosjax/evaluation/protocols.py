@@ -1,7 +1,7 @@
-"""The benchmarks' rules: which frames and objects are scored, and what is averaged.
+"""How each dataset is scored: which frames and objects count, and what is averaged.
 
-DAVIS protocols equal the public toolkits. The other data sets have no public scorer;
-their rules below are the ones in common use.
+The DAVIS protocols equal the public toolkits. The other datasets have no public scorer;
+their protocols here follow the conventions in common use.
 """
 
 import dataclasses
@@ -10,65 +10,79 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Bool, Integer
 
 from vosjax import metrics
+from vosjax.data.video import VOID
 from vosjax.evaluation.results import Row, average
-from vosjax.evaluation.scored_video import (
-  Protocol,
-  Video,
-  merged_row,
-  object_rows,
-  split_void,
-)
+from vosjax.evaluation.scored_video import ScoredVideo
 
 MAX_PROPOSALS = 20
 
-# DAVIS 2016 sequences without heavy occlusion: T means something on these alone.
-STABLE_SEQUENCES = frozenset(
-  {
-    "blackswan",
-    "camel",
-    "car-roundabout",
-    "car-shadow",
-    "cows",
-    "drift-straight",
-    "kite-surf",
-    "paragliding-launch",
-    "scooter-black",
-    "soapbox",
-    "bear",
-    "boat",
-    "bus",
-    "car-turn",
-    "dance-jump",
-    "drift-turn",
-    "elephant",
-    "flamingo",
-    "hike",
-    "hockey",
-    "kite-walk",
-    "mallard-water",
-    "motocross-bumps",
-    "rhino",
-    "stroller",
-    "surf",
-    "train",
-  }
-)
+# The DAVIS 2016 videos without heavy occlusion, the only ones where T is meaningful.
+_STABLE = """
+bear blackswan boat bus camel car-roundabout car-shadow car-turn cows dance-jump
+drift-straight drift-turn elephant flamingo hike hockey kite-surf kite-walk
+mallard-water motocross-bumps paragliding-launch rhino scooter-black soapbox stroller
+surf train
+"""
+STABLE_VIDEOS = frozenset(_STABLE.split())
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+  """How a dataset is scored.
+
+  Attributes:
+    name: name on the command line.
+    description: the protocol in one sentence.
+    score: computes the rows of one video.
+    summarize: computes the numbers of the whole dataset from all rows.
+    scored: the annotated frames that need a prediction.
+    num_objects: counts the objects of an annotation; None where objects are merged.
+    max_id: largest id allowed in a prediction; the number of objects by default.
+  """
+
+  name: str
+  description: str
+  score: Callable[[ScoredVideo], list[Row]]
+  summarize: Callable[[list[Row]], dict[str, float]] = average
+  scored: slice = dataclasses.field(default_factory=lambda: slice(None))
+  num_objects: Callable[[Integer[np.ndarray, "t h w"]], int] | None = None
+  max_id: int | None = None
+
+  def problems(self, video: ScoredVideo) -> list[str]:
+    """Everything that keeps a video from being scored, one line per problem."""
+    num_frames = len(video.truth)
+    if not len(range(num_frames)[self.scored]):
+      return [f"{video.name}: {num_frames} annotated frames; {self.name} needs more."]
+    if self.num_objects is None:
+      return []
+    num_objects = self.num_objects(video.truth)
+    if not num_objects:
+      return [f"{video.name}: the annotation shows no object that {self.name} scores."]
+    limit = self.max_id or num_objects
+    return [
+      f"{video.name}/{name}.png: holds object id {labels.max()}, but {self.name} "
+      f"allows ids up to {limit} here."
+      for name, labels in zip(video.frames[self.scored], video.prediction[self.scored])
+      if labels.max() > limit
+    ]
 
 
 def davis2016(*, stability: bool = True) -> Protocol:
-  """DAVIS 2016: objects merged, first and last frame left out, plain mean over videos.
+  """DAVIS 2016: objects are merged, and every video counts the same.
+
+  The first and last frame are not scored.
 
   Args:
-    stability: also measure T, on the sequences that the benchmark lists for it.
+    stability: also measure T, on the videos that the toolkit lists for it.
   """
+  inner = slice(1, -1)
 
-  def score(video: Video) -> list[Row]:
-    inner = slice(1, -1)
-    row = merged_row(video, video.truth > 0, None, inner)
-    if stability and video.name in STABLE_SEQUENCES:
+  def score(video: ScoredVideo) -> list[Row]:
+    row = _merged_row(video, video.truth > 0, None, inner)
+    if stability and video.name in STABLE_VIDEOS:
       t = metrics.temporal_stability(video.prediction[inner] > 0)
       row = dataclasses.replace(row, stability=t)
     return [row]
@@ -79,40 +93,42 @@ def davis2016(*, stability: bool = True) -> Protocol:
 
   return Protocol(
     "davis2016",
-    "objects merged; first and last frame left out; mean over sequences",
+    "objects merged; first and last frame left out; mean over videos",
     score,
     summarize,
-    scored=slice(1, -1),
+    scored=inner,
   )
 
 
 def davis2017() -> Protocol:
-  """DAVIS 2017, semi-supervised: ids compared as they are, mean over all objects.
+  """DAVIS 2017, semi-supervised: ids must match, and every object counts the same.
 
-  First and last frame are left out; void counts as background.
+  The first and last frame are not scored; void counts as background.
   """
+  inner = slice(1, -1)
 
-  def score(video: Video) -> list[Row]:
+  def score(video: ScoredVideo) -> list[Row]:
     truth, _ = split_void(video.truth)
     ids = range(1, first_frame_objects(truth) + 1)
-    return object_rows(video, truth, ids, slice(1, -1))
+    return _object_rows(video, truth, ids, inner)
 
   return Protocol(
     "davis2017",
     "same ids; first and last frame left out; mean over objects",
     score,
-    scored=slice(1, -1),
+    scored=inner,
     num_objects=first_frame_objects,
   )
 
 
 def davis2017_unsupervised() -> Protocol:
-  """DAVIS 2017, unsupervised: proposals matched to objects over the whole video.
+  """DAVIS 2017, unsupervised: proposals are matched to objects over the whole video.
 
-  All frames count, void does not. Rows follow the order of the matched proposals.
+  All frames are scored; void pixels are ignored. Rows are in the order of the matched
+  proposals.
   """
 
-  def score(video: Video) -> list[Row]:
+  def score(video: ScoredVideo) -> list[Row]:
     truth, void = split_void(video.truth)
     num_objects = first_frame_objects(truth)
     num_proposals = max(int(video.prediction.max()), num_objects)
@@ -145,9 +161,9 @@ def davis2017_unsupervised() -> Protocol:
 def youtube_vos(*, seen: Collection[str], skip_first: bool = True) -> Protocol:
   """YouTube-VOS: J and F over objects of seen and of unseen categories, and their mean.
 
-  Convention (the scorer runs on a server): annotated frames from an object's first
-  annotated one on; that one is given to the method and left out. Objects that first
-  appear in the last annotated frame have no other frame and are not scored.
+  A convention, since the official scorer runs on a server: an object is scored in the
+  annotated frames after its first one, which is the prompt. Objects that first appear
+  in the last annotated frame are not scored.
 
   Args:
     seen: categories of the training set.
@@ -155,29 +171,31 @@ def youtube_vos(*, seen: Collection[str], skip_first: bool = True) -> Protocol:
   """
   seen = frozenset(seen)
 
-  def score(video: Video) -> list[Row]:
+  def score(video: ScoredVideo) -> list[Row]:
     truth, void = split_void(video.truth)
     rows: list[Row] = []
     for i in np.unique(truth[truth > 0]).tolist():
       if i not in video.categories:
         raise ValueError(
-          f"{video.name}: object {i} has no category. It comes from meta.json in the "
-          "folder of the data set."
+          f"{video.name}: object {i} has no category. Categories are read from "
+          "meta.json in the folder of the dataset."
         )
       start = int((truth == i).any((1, 2)).argmax()) + skip_first
       if start < len(truth):
-        rows += object_rows(video, truth, [i], slice(start, None), void)
+        rows += _object_rows(video, truth, [i], slice(start, None), void)
     return rows
 
   def summarize(rows: list[Row]) -> dict[str, float]:
-    parts = {}
+    means = {}
     for measure in ("j", "f"):
-      for group, wanted in (("Seen", True), ("Unseen", False)):
+      for group, is_seen in (("Seen", True), ("Unseen", False)):
         values = [
-          getattr(row, measure).mean for row in rows if (row.category in seen) == wanted
+          getattr(row, measure).mean
+          for row in rows
+          if (row.category in seen) == is_seen
         ]
-        parts[f"{measure.upper()}-{group}"] = metrics.nan_mean(np.array(values))
-    return {"G": float(np.mean(list(parts.values())))} | parts
+        means[f"{measure.upper()}-{group}"] = metrics.nan_mean(np.array(values))
+    return {"G": float(np.mean(list(means.values())))} | means
 
   first = "first frame of each object left out" if skip_first else "first frames count"
   return Protocol(
@@ -191,22 +209,22 @@ def youtube_vos(*, seen: Collection[str], skip_first: bool = True) -> Protocol:
 
 
 def fbms() -> Protocol:
-  """FBMS: objects merged, all annotated frames, mean over sequences (convention)."""
+  """FBMS: objects merged, all annotated frames, mean over videos (a convention)."""
   return Protocol(
     "fbms",
-    "objects merged; all annotated frames; mean over sequences",
+    "objects merged; all annotated frames; mean over videos",
     _score_foreground,
   )
 
 
 def youtube_objects() -> Protocol:
-  """YouTube-Objects: objects merged, all annotated frames, two averages (convention).
+  """YouTube-Objects: objects merged, all annotated frames, two averages (a convention).
 
-  The usual table calls its last line an average over videos, though most of its
-  columns average the ten categories: both are given.
+  Published tables call their last line an average over videos, though most of them
+  average the ten categories. Both averages are computed.
   """
 
-  def score(video: Video) -> list[Row]:
+  def score(video: ScoredVideo) -> list[Row]:
     category = category_of(video.name)
     return [
       dataclasses.replace(row, category=category) for row in _score_foreground(video)
@@ -215,7 +233,7 @@ def youtube_objects() -> Protocol:
   def summarize(rows: list[Row]) -> dict[str, float]:
     categories: dict[str, list[float]] = {}
     for row in rows:
-      categories.setdefault(row.category, []).append(row.j.mean)
+      categories.setdefault(category_of(row.video), []).append(row.j.mean)
     means = {name: float(np.mean(js)) for name, js in sorted(categories.items())}
     return {
       "J-Mean-by-Category": float(np.mean(list(means.values()))),
@@ -231,27 +249,28 @@ def youtube_objects() -> Protocol:
 
 
 def segtrack_v2() -> Protocol:
-  """SegTrack v2, semi-supervised: first frame left out, mean over objects.
+  """SegTrack v2, semi-supervised: ids must match, and every object counts the same.
 
-  A convention: no scorer is published.
+  The first frame is not scored. A convention: no scorer is published.
   """
+  after_first = slice(1, None)
 
-  def score(video: Video) -> list[Row]:
+  def score(video: ScoredVideo) -> list[Row]:
     truth, void = split_void(video.truth)
     ids = range(1, largest_id(truth) + 1)
-    return object_rows(video, truth, ids, slice(1, None), void)
+    return _object_rows(video, truth, ids, after_first, void)
 
   return Protocol(
     "segtrack-v2",
     "same ids; first frame left out; mean over objects",
     score,
-    scored=slice(1, None),
+    scored=after_first,
     num_objects=largest_id,
   )
 
 
 def segtrack_v2_unsupervised() -> Protocol:
-  """SegTrack v2, unsupervised: objects merged, all frames, mean over sequences."""
+  """SegTrack v2, unsupervised: objects merged, all frames, mean over videos."""
   return dataclasses.replace(fbms(), name="segtrack-v2-unsupervised")
 
 
@@ -268,10 +287,14 @@ PROTOCOLS: Mapping[str, Callable[..., Protocol]] = {
 
 
 def build(name: str, **options: Any) -> Protocol:
-  """A protocol by its name; the options are those of its function.
+  """Builds a protocol by name.
+
+  Args:
+    name: a key of `PROTOCOLS`.
+    **options: keyword arguments of the protocol's function.
 
   Raises:
-    ValueError: the name is unknown.
+    ValueError: the name is unknown; lists the known ones.
   """
   if name not in PROTOCOLS:
     raise ValueError(
@@ -281,23 +304,85 @@ def build(name: str, **options: Any) -> Protocol:
 
 
 def category_of(name: str) -> str:
-  """Category in a sequence's name: `cat/0001`, `cat_0001` and `cat0001` are cats."""
+  """The category in a video's name: `cat/0001`, `cat_0001` and `cat0001` are cats."""
   return re.split(r"[/_\-\d]", name, maxsplit=1)[0] or name
 
 
 def largest_id(truth: Integer[np.ndarray, "t h w"]) -> int:
-  """The largest object id of a sequence."""
+  """The largest object id of a video."""
   return int(split_void(truth)[0].max())
 
 
 def first_frame_objects(truth: Integer[np.ndarray, "t h w"]) -> int:
-  """The toolkit's number of objects: the largest id of the first frame."""
+  """The number of objects as the toolkit counts: the largest id of the first frame."""
   return largest_id(truth[:1])
 
 
-def _score_foreground(video: Video) -> list[Row]:
-  """All frames, objects merged. Void counts only where a video has ids besides it."""
+def split_void(
+  truth: Integer[np.ndarray, "t h w"],
+) -> tuple[Integer[np.ndarray, "t h w"], Bool[np.ndarray, "t h w"]]:
+  """Separates object ids from void.
+
+  Returns:
+    The ids with void set to 0, which may be `truth` itself, and the void pixels.
+  """
+  void = truth == VOID
+  return np.where(void, 0, truth) if void.any() else truth, void
+
+
+def _score_foreground(video: ScoredVideo) -> list[Row]:
+  """The row of all objects merged, over all frames.
+
+  Where an annotation has no other value than 0 and 255, 255 is the foreground.
+  """
   truth, void = split_void(video.truth)
-  if not truth.any():  # a binary mask stored as 0 and 255
-    return [merged_row(video, void, None, slice(None))]
-  return [merged_row(video, truth > 0, void, slice(None))]
+  if not truth.any():
+    return [_merged_row(video, void, None, slice(None))]
+  return [_merged_row(video, truth > 0, void, slice(None))]
+
+
+def _merged_row(
+  video: ScoredVideo,
+  truth: Bool[np.ndarray, "t h w"],
+  void: Bool[np.ndarray, "t h w"] | None,
+  scored: slice,
+) -> Row:
+  """The row of all objects merged, over the `scored` frames."""
+  scores = metrics.score_labels(
+    (video.prediction[scored] > 0).view(np.uint8),
+    truth[scored].view(np.uint8),
+    [1],
+    None if void is None else void[scored],
+  )
+  return Row(
+    video.name, video.name, video.frames[scored], scores.region[0], scores.contour[0]
+  )
+
+
+def _object_rows(
+  video: ScoredVideo,
+  truth: Integer[np.ndarray, "t h w"],
+  ids: Collection[int],
+  scored: slice,
+  void: Bool[np.ndarray, "t h w"] | None = None,
+) -> list[Row]:
+  """One row per object, compared with the predicted object of the same id."""
+  scores = metrics.score_labels(
+    video.prediction[scored],
+    truth[scored],
+    list(ids),
+    None if void is None else void[scored],
+  )
+  return [
+    Row(
+      f"{video.name}_{i}",
+      video.name,
+      video.frames[scored],
+      region,
+      contour,
+      i,
+      i,
+      video.categories.get(i),
+    )
+    for i, region, contour in zip(ids, scores.region, scores.contour)
+  ]

@@ -1,4 +1,4 @@
-"""An evaluation to look at: curves over time, and the worst and best frames."""
+"""Evaluation report: curves over time, and the worst and best frame of each video."""
 
 import base64
 import html
@@ -17,12 +17,12 @@ from vosjax.evaluation import first_frame_matching
 from vosjax.evaluation.mask_folders import MaskFiles
 from vosjax.evaluation.results import Result, Row
 
-MAX_PICTURED = 30  # sequences with pictures in the page, the worst ones
+MAX_ILLUSTRATED = 30  # only so many videos, the worst ones, get images in the page
 _CELL_WIDTH = 420
-_FRAME_FOLDERS = ("JPEGImages",)
+_FRAME_FOLDER = "JPEGImages"
 _MARGIN, _WIDTH, _HEIGHT = 34, 640, 150
 _LEGEND_COLUMNS, _LEGEND_LINE = 5, 16
-_INK = 0.9  # share of the pictures' bright colours that lines on white keep
+_LINE_BRIGHTNESS = 0.9  # overlay colours are too bright for thin lines on white
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 64rem;
@@ -37,7 +37,7 @@ figcaption { color: #5b6b7b; font-size: .85rem; } svg { max-width: 100%; }
 
 
 def curves_svg(rows: Sequence[Row]) -> str:
-  """J over time of the objects of one sequence, as a standalone SVG picture."""
+  """A standalone SVG with J over time of the objects of one video."""
   legend = -(-len(rows) // _LEGEND_COLUMNS) * _LEGEND_LINE
   height, width = _HEIGHT + 2 * _MARGIN + legend, _WIDTH + 2 * _MARGIN
   parts = [
@@ -45,7 +45,7 @@ def curves_svg(rows: Sequence[Row]) -> str:
     f'width="{width}" height="{height}" font-family="sans-serif" font-size="11">',
     f'<rect width="{width}" height="{height}" fill="white"/>',
     f'<text x="{_MARGIN}" y="18" font-size="13">'
-    f"{html.escape(rows[0].sequence)}: J over time</text>",
+    f"{html.escape(rows[0].video)}: J over time</text>",
   ]
   for level in (0.0, 0.5, 1.0):
     y = _MARGIN + _HEIGHT * (1 - level)
@@ -71,60 +71,64 @@ def curves_svg(rows: Sequence[Row]) -> str:
 
 def report_html(
   result: Result,
-  sequences: Iterable[MaskFiles],
+  videos: Iterable[MaskFiles],
   *,
   predictions: str,
   root: Path,
   match_first: bool = False,
 ) -> str:
-  """A page that needs no other file.
+  """A self-contained HTML page.
 
   Args:
-    result: what `evaluate_files` returned for the sequences.
-    sequences: where the pictures come from.
-    predictions: what was scored, as the page calls it.
-    root: of the data set; frames are looked for in its `JPEGImages`.
-    match_first: as it was for `evaluate_files`.
+    result: what `evaluate_files` returned for the videos.
+    videos: label files of the videos, for images.
+    predictions: name of the predictions in the page.
+    root: folder of the dataset; frames are read from its `JPEGImages`.
+    match_first: as passed to `evaluate_files`.
   """
   rows: dict[str, list[Row]] = {}
   for row in result.rows:
-    rows.setdefault(row.sequence, []).append(row)
-  worst = sorted(rows, key=lambda name: _mean_j(rows[name]))[:MAX_PICTURED]
+    rows.setdefault(row.video, []).append(row)
+  worst = sorted(rows, key=lambda name: _mean_j(rows[name]))[:MAX_ILLUSTRATED]
   parts = [
     "<!doctype html><html lang='en'><meta charset='utf-8'>",
     f"<title>{result.protocol}</title><style>{_STYLE}</style>",
     f"<h1>{html.escape(predictions)} on {result.protocol}</h1>",
-    f"<p>Scored: {html.escape(result.rule)}. All numbers in percent.</p>",
+    f"<p>Scored: {html.escape(result.description)}. All numbers in percent.</p>",
     _table(list(result.summary), [[_percent(v) for v in result.summary.values()]]),
     "<h2>All rows</h2>",
     _all_rows(result.rows),
   ]
-  if len(rows) > MAX_PICTURED:
+  if len(rows) > MAX_ILLUSTRATED:
     parts.append(
-      f"<p>Pictures below: the {MAX_PICTURED} sequences with the lowest J.</p>"
+      f"<p>Images below: the {MAX_ILLUSTRATED} videos with the lowest J.</p>"
     )
-  for files in sequences:
+  for files in videos:
     if files.name in worst:
       parts.append(f"<h2>{html.escape(files.name)}</h2>")
       parts.append(curves_svg(rows[files.name]))
-      predicted = _predictions(files, rows[files.name], match_first)
+      predicted = _prediction_reader(files, rows[files.name], match_first)
       parts += _extremes(rows[files.name], files, root, predicted)
   return "\n".join(parts) + "</html>\n"
 
 
-def _predictions(
+def _prediction_reader(
   files: MaskFiles, rows: Sequence[Row], match_first: bool
 ) -> Callable[[int], UInt8[np.ndarray, "h w"]]:
-  """Reads the prediction of a frame, with the ids of the objects it stands for."""
+  """A function from frame index to predicted labels, in ids of the annotation.
+
+  Predicted ids that were not matched to an object become background.
+  """
   if match_first:
-    video, _ = files.load(slice(None))
+    video, problems = files.load(slice(None))
+    assert video is not None, problems  # it was scored, so its files are readable
     return first_frame_matching.match_first_frame(video).prediction.__getitem__
-  table = np.arange(256, dtype=np.uint8)
-  if rows[0].object_id is not None:
-    table[:] = 0  # proposals without an object vanish
-    for row in rows:
-      table[row.predicted_id] = row.object_id
-  return lambda t: table[images.read_labels(files.prediction[t])]
+  if rows[0].object_id is None:
+    return lambda t: images.read_labels(files.prediction[t])
+  object_of = np.zeros(256, np.uint8)
+  for row in rows:
+    object_of[row.predicted_id] = row.object_id or 0
+  return lambda t: object_of[images.read_labels(files.prediction[t])]
 
 
 def _extremes(
@@ -133,7 +137,7 @@ def _extremes(
   root: Path,
   prediction: Callable[[int], UInt8[np.ndarray, "h w"]],
 ) -> list[str]:
-  """Figures of the worst and of the best frame of a sequence."""
+  """HTML figures of the worst and of the best frame of a video."""
   scores: dict[str, list[float]] = {}
   for row in rows:
     for name, j, f in zip(row.frames, row.region, row.contour):
@@ -149,13 +153,13 @@ def _extremes(
     if merged:
       truth, predicted = np.minimum(truth, 1), np.minimum(predicted, 1)
     frame = _frame(root, files, t, truth.shape)
-    picture = viz.side_by_side(
+    comparison = viz.side_by_side(
       [viz.overlay(frame, predicted), viz.overlay(frame, truth)],
       captions=["prediction", "truth"],
       cell_width=_CELL_WIDTH,
     )
     figures.append(
-      f"<figure><img alt='' src='{_data_url(picture)}'><figcaption>{title}: frame "
+      f"<figure><img alt='' src='{_data_url(comparison)}'><figcaption>{title}: frame "
       f"{html.escape(name)}, J&amp;F {_percent(means[name])}</figcaption></figure>"
     )
   return figures
@@ -164,17 +168,17 @@ def _extremes(
 def _frame(
   root: Path, files: MaskFiles, t: int, shape: tuple[int, ...]
 ) -> UInt8[np.ndarray, "h w 3"]:
-  """The picture that a mask belongs to; grey where the data set has none."""
+  """The video frame of an annotation; plain grey if the dataset lacks it."""
   parts = files.truth[t].relative_to(root).parts[1:]
-  for folder in _FRAME_FOLDERS:
-    for suffix in (".jpg", ".jpeg", ".png"):
-      path = root.joinpath(folder, *parts).with_suffix(suffix)
-      if path.is_file() and images.image_size(path) == shape:
-        return images.read_image(path)
+  for suffix in (".jpg", ".jpeg", ".png"):
+    path = root.joinpath(_FRAME_FOLDER, *parts).with_suffix(suffix)
+    if path.is_file() and images.image_size(path) == shape:
+      return images.read_image(path)
   return np.full((*shape, 3), 90, np.uint8)
 
 
 def _line(row: Row, position: Mapping[str, float]) -> str:
+  """The curve of one row; `position` maps frame names to x."""
   points = " ".join(
     f"{position[name]:.1f},{_MARGIN + _HEIGHT * (1 - j):.1f}"
     for name, j in zip(row.frames, row.region)
@@ -187,12 +191,12 @@ def _line(row: Row, position: Mapping[str, float]) -> str:
 
 
 def _legend(row: Row, number: int) -> str:
-  """The entry of a line below the frames' names."""
+  """The legend entry of one row, below the frame names."""
   line, column = divmod(number, _LEGEND_COLUMNS)
   x = _MARGIN + column * _WIDTH / _LEGEND_COLUMNS
   y = _MARGIN + _HEIGHT + 36 + line * _LEGEND_LINE
-  who = "all objects" if row.object_id is None else f"object {row.object_id}"
-  text = html.escape(" ".join(filter(None, (who, row.category))))
+  label = "all objects" if row.object_id is None else f"object {row.object_id}"
+  text = html.escape(" ".join(filter(None, (label, row.category))))
   return (
     f'<rect x="{x}" y="{y - 7}" width="14" height="4" fill="{_color(row)}"/>'
     f'<text x="{x + 19}" y="{y}">{text}: {_percent(row.j.mean)}</text>'
@@ -200,13 +204,13 @@ def _legend(row: Row, number: int) -> str:
 
 
 def _color(row: Row) -> str:
-  """That of the object in the pictures, darker."""
-  red, green, blue = viz.bright_palette()[row.object_id or 1] * _INK
+  """The colour of the object in the overlays, darkened."""
+  red, green, blue = viz.bright_palette()[row.object_id or 1] * _LINE_BRIGHTNESS
   return f"#{int(red):02x}{int(green):02x}{int(blue):02x}"
 
 
 def _all_rows(rows: Sequence[Row]) -> str:
-  """The table of all rows, with T where it was measured."""
+  """The table of all rows, with a column for T if it was measured."""
   heads = ["", "J mean", "J recall", "J decay", "F mean", "F recall", "F decay"]
   cells = [[row.name, *map(_percent, (*row.j, *row.f))] for row in rows]
   if not all(math.isnan(row.stability) for row in rows):
@@ -228,14 +232,14 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _percent(value: float) -> str:
   if math.isnan(value):
     return "–"
-  return f"{round(100 * value, 1) + 0.0:.1f}"  # no minus before 0.0
+  return f"{round(100 * value, 1) + 0.0:.1f}"  # + 0.0 turns -0.0 into 0.0
 
 
 def _mean_j(rows: Sequence[Row]) -> float:
   return metrics.nan_mean(np.array([row.j.mean for row in rows]))
 
 
-def _data_url(picture: UInt8[np.ndarray, "h w 3"]) -> str:
+def _data_url(image: UInt8[np.ndarray, "h w 3"]) -> str:
   buffer = io.BytesIO()
-  Image.fromarray(picture).save(buffer, "JPEG", quality=82)
+  Image.fromarray(image).save(buffer, "JPEG", quality=82)
   return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""What an evaluation found: rows, their averages, and the files made of them."""
+"""The outcome of an evaluation: rows, their averages, and the tables made of them."""
 
 import collections
 import dataclasses
@@ -26,22 +26,22 @@ CSV_COLUMNS = (
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """One object, or all objects merged, over the scored frames of one sequence.
+  """Scores of one object, or of all objects merged, in one video.
 
   Attributes:
-    name: of the row in tables, such as `kite-surf_1`.
-    sequence: whose row it is.
+    name: name of the row in tables, such as `kite-surf_1`.
+    video: name of the video.
     frames: names of the scored frames.
     region: J of each frame.
     contour: F of each frame.
-    object_id: in the annotation; None = all objects merged.
-    predicted_id: in the prediction; None = all ids merged.
-    category: of the object, where the data set tells.
-    stability: T over the sequence; NaN where it is not measured.
+    object_id: id in the annotation; None if all objects are merged.
+    predicted_id: id in the prediction; None if all ids are merged.
+    category: category of the object, for datasets that have categories.
+    stability: T of the video; NaN if it was not measured.
   """
 
   name: str
-  sequence: str
+  video: str
   frames: tuple[str, ...]
   region: Float[np.ndarray, " t"]
   contour: Float[np.ndarray, " t"]
@@ -63,17 +63,17 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-  """Scores of a set of sequences under one protocol.
+  """Scores of a set of videos under one protocol.
 
   Attributes:
-    protocol: its name.
-    rule: what was scored and averaged, in one sentence.
-    rows: one for each scored object or sequence.
-    summary: the protocol's own numbers by name, as fractions.
+    protocol: name of the protocol.
+    description: the protocol in one sentence.
+    rows: one row per scored object or video.
+    summary: the protocol's averages by name, as fractions.
   """
 
   protocol: str
-  rule: str
+  description: str
   rows: tuple[Row, ...]
   summary: Mapping[str, float]
 
@@ -84,16 +84,16 @@ class Result:
 
     Source: Ventura et al., CVPR 2019 (RVOS), table 3.
     """
-    counts = collections.Counter(row.sequence for row in self.rows)
+    counts = collections.Counter(row.video for row in self.rows)
     groups: dict[int, list[Row]] = {count: [] for count in sorted(set(counts.values()))}
     for row in self.rows:
-      groups[counts[row.sequence]].append(row)
+      groups[counts[row.video]].append(row)
     return {count: average(rows) for count, rows in groups.items()}
 
   def instances_table(self) -> str:
     """J and F in percent by the number of objects in a video."""
     lines = ["objects  videos       J       F"]
-    counts = collections.Counter(row.sequence for row in self.rows)
+    counts = collections.Counter(row.video for row in self.rows)
     for count, means in self.by_instances().items():
       videos = list(counts.values()).count(count)
       values = _percent(means["J-Mean"]) + _percent(means["F-Mean"])
@@ -101,12 +101,12 @@ class Result:
     return "\n".join(lines)
 
   def global_csv(self) -> str:
-    """One line of averages; for DAVIS 2017 the toolkit's file, digit for digit."""
+    """One line of averages; for DAVIS 2017 equal to the toolkit's file."""
     values = ",".join(_decimal(value) for value in self.summary.values())
     return f"{','.join(self.summary)}\n{values}\n"
 
   def rows_csv(self) -> str:
-    """One line for each row: the toolkit's `Sequence,J-Mean,F-Mean`."""
+    """One line per row, in the toolkit's columns `Sequence,J-Mean,F-Mean`."""
     lines = ["Sequence,J-Mean,F-Mean"]
     lines += [
       f"{row.name},{_decimal(row.j.mean)},{_decimal(row.f.mean)}" for row in self.rows
@@ -114,11 +114,11 @@ class Result:
     return "\n".join(lines) + "\n"
 
   def to_json(self) -> str:
-    """Everything, full precision, values of single frames included; NaN is null."""
+    """Everything in full precision, values of each frame included; NaN is null."""
     return json.dumps(
       {
         "protocol": self.protocol,
-        "rule": self.rule,
+        "rule": self.description,
         "summary": {name: _number(value) for name, value in self.summary.items()},
         "rows": [_row_record(row) for row in self.rows],
       },
@@ -126,11 +126,10 @@ class Result:
     )
 
   def table(self) -> str:
-    """The numbers in percent, aligned for reading in a terminal."""
+    """All numbers in percent, in aligned columns for a terminal."""
     width = max(map(len, [*self.summary, *(row.name for row in self.rows)]))
-    heads = ("J", "recall", "decay", "F", "recall", "decay")
     with_t = any(not math.isnan(row.stability) for row in self.rows)
-    heads += ("T",) * with_t
+    heads = ["J", "recall", "decay", "F", "recall", "decay"] + ["T"] * with_t
     lines = [" " * width + "".join(f"{head:>8}" for head in heads)]
     for row in self.rows:
       values = [*row.j, *row.f] + [row.stability] * with_t
@@ -154,7 +153,7 @@ def _decimal(value: float) -> str:
 def _percent(value: float) -> str:
   if math.isnan(value):
     return "       -"
-  return f"{round(100 * value, 1) + 0.0:8.1f}"  # no minus before 0.0
+  return f"{round(100 * value, 1) + 0.0:8.1f}"  # + 0.0 turns -0.0 into 0.0
 
 
 def _number(value: float) -> float | None:
@@ -164,7 +163,7 @@ def _number(value: float) -> float | None:
 def _row_record(row: Row) -> dict[str, Any]:
   return {
     "name": row.name,
-    "sequence": row.sequence,
+    "sequence": row.video,
     "object_id": row.object_id,
     "predicted_id": row.predicted_id,
     "category": row.category,

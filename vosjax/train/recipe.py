@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Integer
 from ml_collections import ConfigDict
 
 from vosjax.data.video import Source, Video
-from vosjax.evaluation.scored_video import Video as ScoredVideo
+from vosjax.evaluation.scored_video import ScoredVideo
 from vosjax.train.optimizers.adam import TRAINED, label_params
 from vosjax.types import Variables, VideoBatch
 

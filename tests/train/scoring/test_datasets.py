@@ -168,6 +168,6 @@ def test_the_training_set_says_what_is_seen(get_config, youtube_vos):
   labels = np.zeros((2, 4, 4), np.uint8)
   labels[:, 1:3, 1:3] = 1
   scored = protocol.score(
-    datasets.protocols.Video("v", labels, labels, categories={1: "yak"})
+    datasets.protocols.ScoredVideo("v", labels, labels, categories={1: "yak"})
   )
   assert protocol.summarize(scored)["J-Seen"] == 1

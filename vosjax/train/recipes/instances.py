@@ -15,7 +15,7 @@ from vosjax.data.transforms import clips
 from vosjax.data.transforms.affine import RandomAffine
 from vosjax.data.transforms.instances import LargestFirst, SampleFrame
 from vosjax.data.video import VOID, Source
-from vosjax.evaluation.scored_video import Video as ScoredVideo
+from vosjax.evaluation.scored_video import ScoredVideo
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.models.unroll import encode_clip
 from vosjax.train import feeds

@@ -15,7 +15,7 @@ from vosjax.data.cache import InMemory
 from vosjax.data.formats.youtube_vos import YoutubeVosFolder, youtube_vos_root
 from vosjax.data.video import Source
 from vosjax.evaluation import mask_folders, protocols
-from vosjax.evaluation.scored_video import Protocol
+from vosjax.evaluation.protocols import Protocol
 from vosjax.train import feeds, image_sets
 
 # Evaluation draws its procedural videos from seeds that training never reaches.

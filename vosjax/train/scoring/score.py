@@ -104,7 +104,7 @@ def finish(
     count,
     len(source),
     feeds.origin(source),
-    protocol.rule,
+    protocol.description,
   )
   contenders = {OURS: scoring.segment(model, variables)}
   contenders |= scoring.baselines(model, variables)

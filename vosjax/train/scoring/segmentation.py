@@ -17,7 +17,7 @@ from vosjax import files, viz
 from vosjax.data.video import VOID, Video
 from vosjax.evaluation.prompts import given_labels
 from vosjax.evaluation.results import CSV_COLUMNS, Result, average
-from vosjax.evaluation.scored_video import Video as ScoredVideo
+from vosjax.evaluation.scored_video import ScoredVideo
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.media.write import video_writer
 from vosjax.train.recipe import Baselines, Segment
