@@ -1,4 +1,7 @@
-"""The measures of video object segmentation, equal to the public toolkits'."""
+"""Metrics of video object segmentation, equal to those of the public toolkits.
+
+NumPy and SciPy only. All values are fractions; tables elsewhere show percent.
+"""
 
 from vosjax.metrics.assignment import match_proposals, pairwise_region
 from vosjax.metrics.boundary import boundary_map, contour_accuracy

@@ -1,4 +1,4 @@
-"""Which proposal stands for which object."""
+"""Assignment of proposals to objects."""
 
 import numpy as np
 import scipy.optimize
@@ -8,14 +8,14 @@ from jaxtyping import Bool, Float, Int
 def match_proposals(
   scores: Float[np.ndarray, "m o"],
 ) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " k"]]:
-  """The pairing of proposals and objects with the largest total score.
+  """Finds the one-to-one assignment with the largest total score.
 
   Args:
-    scores: of each proposal for each object.
+    scores: score of each proposal `m` for each object `o`.
 
   Returns:
-    Matched proposals, ascending, and their objects, both counted from 0. Equal
-    totals are settled as in the 2017 toolkit, by the same solver.
+    Indices of the matched proposals, ascending, and of their objects. Ties are broken
+    as in the DAVIS 2017 toolkit, by the same solver.
 
   Source: Caelles et al., 2019 (unsupervised multi-object protocol).
   """
@@ -26,10 +26,18 @@ def match_proposals(
 def pairwise_region(
   proposals: Bool[np.ndarray, "m h w"], objects: Bool[np.ndarray, "o h w"]
 ) -> Float[np.ndarray, "m o"]:
-  """J of every proposal with every object in one frame; proposals may overlap."""
+  """J of every proposal with every object in one frame.
+
+  Args:
+    proposals: predicted masks, which may overlap.
+    objects: annotated masks.
+
+  Returns:
+    J in [0, 1]; 1.0 where both masks are empty.
+  """
   left = proposals.reshape(len(proposals), -1).astype(np.float32)
   right = objects.reshape(len(objects), -1).astype(np.float32)
-  common = (left @ right.T).astype(np.float64)  # counts below 2^24 are exact
+  intersection = (left @ right.T).astype(np.float64)  # counts below 2^24 are exact
   areas = left.sum(1, dtype=np.float64)[:, None] + right.sum(1, dtype=np.float64)
-  union = areas - common
-  return np.where(union > 0, common / np.maximum(union, 1), 1.0)
+  union = areas - intersection
+  return np.where(union > 0, intersection / np.maximum(union, 1), 1.0)

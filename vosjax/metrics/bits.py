@@ -1,8 +1,8 @@
 """Binary masks packed into 64-bit words: boundaries, disk dilation, counts.
 
-A packed mask is `[n, h, words]` uint64; bit i of word k in a row is column
-64 k + i, and bits beyond the last column are 0. Windows cut out by `crop` have free
-words behind each row, so that all rows can be shifted as one flat run.
+Packed masks are uint64 [n h words]; bit i of word k in a row is column 64 k + i, and
+bits beyond the last column are 0. `crop` leaves zero words at the end of each row, so
+that all rows can be shifted together as one flat run of bits.
 """
 
 import functools
@@ -17,7 +17,7 @@ _WORD = 64
 
 
 def pack(masks: Bool[np.ndarray, "n h w"] | list[Bool[np.ndarray, "h w"]]) -> Packed:
-  """Packs the rows of masks."""
+  """Packs masks."""
   h, w = masks[0].shape
   packed = np.zeros((len(masks), h, -(-w // _WORD) * 8), np.uint8)
   for mask, row_bytes in zip(masks, packed):
@@ -26,28 +26,30 @@ def pack(masks: Bool[np.ndarray, "n h w"] | list[Bool[np.ndarray, "h w"]]) -> Pa
 
 
 def unpack(packed: Packed, width: int) -> Bool[np.ndarray, "n h {width}"]:
-  """The masks whose rows `pack` packed."""
+  """The inverse of `pack`, for masks of `width` columns."""
   octets = packed.astype("<u8", copy=False).view(np.uint8)
   return np.unpackbits(octets, axis=-1, count=width, bitorder="little").view(bool)
 
 
 def count(packed: UInt64[np.ndarray, "*n h words"]) -> Int[np.ndarray, "*n"]:
-  """Number of set bits of each mask."""
+  """Number of set pixels of each mask."""
   return np.bitwise_count(packed).sum((-2, -1), dtype=np.int64)
 
 
 def crop(packed: Packed, width: int, *, margin: int) -> tuple[Packed, int]:
-  """The window that holds all set bits, and one pixel more where the image goes on.
+  """Cuts out the window that holds all set pixels of all masks.
 
-  Boundaries are the same in the window as in the image.
+  The window is one pixel larger than needed on sides where the image is larger, so that
+  boundaries are the same in the window as in the image.
 
   Args:
-    packed: masks.
-    width: columns of the image.
-    margin: zero bits to keep behind each row.
+    packed: masks without a margin.
+    width: number of columns of the image.
+    margin: number of zero bits to add at the end of each row.
 
   Returns:
-    The window of all masks, and its columns. It is one word where nothing is set.
+    The masks in the window, and its number of columns. If no pixel is set, the window
+    is a single word.
   """
   occupied = np.bitwise_or.reduce(packed, axis=0)
   columns = np.bitwise_or.reduce(occupied, axis=0)
@@ -70,13 +72,17 @@ def crop(packed: Packed, width: int, *, margin: int) -> tuple[Packed, int]:
 def boundaries(packed: Packed, width: int) -> Packed:
   """Pixels that differ from their right, lower or lower-right neighbour.
 
-  The last row and column are repeated beyond the border, so that a mask has no
-  boundary along the border of the image.
+  The image is padded by repeating its last row and column, so that its border is not a
+  boundary.
+
+  Args:
+    packed: masks, with at least one word of margin if there are several rows.
+    width: number of columns without the margin.
   """
   n, _, words = packed.shape
   right = packed >> 1
   right.reshape(-1)[:-1] |= packed.reshape(-1)[1:] << (_WORD - 1)
-  # The last column repeats; what came over from the next row is none of this one's.
+  # The last column is its own right neighbour; bits carried over from the next row go.
   word, bit = divmod(width - 1, _WORD)
   last = 1 << bit
   right[..., word] = right[..., word] & (last - 1) | packed[..., word] & last
@@ -89,17 +95,17 @@ def boundaries(packed: Packed, width: int) -> Packed:
 
 
 def dilate(packed: Packed, radius: int) -> Packed:
-  """Dilation by the disk dx^2 + dy^2 <= radius^2, centre included.
+  """Dilates masks by the disk dx^2 + dy^2 <= radius^2.
 
-  The disk is a stack of row segments; the segments, shortest first, grow out of
-  each other. Outside of the image nothing is set.
+  The disk is a union of horizontal segments. Masks dilated by the segments are computed
+  from the shortest to the longest, each from the one before.
 
   Args:
     packed: masks with a margin of at least `radius` bits.
-    radius: in pixels.
+    radius: radius in pixels.
 
   Returns:
-    The dilated masks. Bits in the margin mean nothing.
+    The dilated masks; bits in the margin are undefined.
   """
   n, height, words = packed.shape
   segments = packed.reshape(n, -1).copy()
@@ -121,7 +127,7 @@ def dilate(packed: Packed, radius: int) -> Packed:
 
 @functools.cache
 def _disk(radius: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
-  """Half-widths of a disk's rows, ascending, each with the rows that have it."""
+  """Half-widths of a disk's rows, ascending, each with its distances dy >= 0."""
   rows: dict[int, list[int]] = {}
   for dy in range(radius, -1, -1):
     rows.setdefault(math.isqrt(radius * radius - dy * dy), []).append(dy)
@@ -129,7 +135,7 @@ def _disk(radius: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
 
 
 def _widen(flat: UInt64[np.ndarray, " words"], step: int) -> None:
-  """Sets, in place, the bits `step` columns left and right of the set ones."""
+  """Sets, in place, the bits `step` columns to the left and right of set bits."""
   later, earlier = flat << step, flat >> step
   later[1:] |= flat[:-1] >> (_WORD - step)
   earlier[:-1] |= flat[1:] << (_WORD - step)

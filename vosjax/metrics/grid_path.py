@@ -1,4 +1,4 @@
-"""Cheapest monotone paths through a cost matrix, with the toolkit's choice of ties."""
+"""Cheapest monotone path through a cost matrix, with the toolkit's tie-breaking."""
 
 import math
 
@@ -9,23 +9,24 @@ Path = Int64[np.ndarray, "_ 2"]  # (row, column) of each cell
 
 
 def cheapest_path(costs: Float64[np.ndarray, "n m"]) -> Path:
-  """Path from the first to the last cell; entering a cell costs its number.
+  """The cheapest path from the first to the last cell.
 
-  Steps go one row down, one column right, or both. Where several paths are equally
-  cheap, it is the one that the DAVIS 2016 toolkit finds.
+  A step goes one row down, one column right, or both, and costs the number in the cell
+  that it enters. Of several cheapest paths, it is the one that the DAVIS 2016 toolkit
+  finds.
   """
   path = _unique_path(_distances(costs), *costs.shape)
-  # Sums are equal however they are computed, but among equal ones the toolkit's
-  # choice hangs on the history of its heap.
+  # A unique cheapest path does not depend on the algorithm. Among several, the
+  # toolkit's choice depends on the history of its heap, which is repeated then.
   return np.array(_path_by_heap(costs) if path is None else path)
 
 
-def _distances(costs) -> Float64[np.ndarray, "diagonals _"]:
+def _distances(costs: Float64[np.ndarray, "n m"]) -> Float64[np.ndarray, "diagonals _"]:
   """Cost of reaching each cell: cell (i, j) is element (i + j, i + 1)."""
   n, m = costs.shape
   distances = np.full((n + m - 1, n + 1), math.inf)
   distances[0, 1] = 0.0
-  # Diagonal k of the costs begins at element k and goes on in steps of m - 1.
+  # Neighbours on a diagonal of the costs are m - 1 elements apart.
   flat = costs.reshape(-1)
   step = max(m - 1, 1)
   for k in range(1, n + m - 1):
@@ -39,8 +40,10 @@ def _distances(costs) -> Float64[np.ndarray, "diagonals _"]:
   return distances
 
 
-def _unique_path(distances, n: int, m: int) -> list[tuple[int, int]] | None:
-  """The path back from the last cell, or None when it is not the only one."""
+def _unique_path(
+  distances: Float64[np.ndarray, "diagonals _"], n: int, m: int
+) -> list[tuple[int, int]] | None:
+  """The cheapest path, or None if there are several."""
   i, j = n - 1, m - 1
   path = [(i, j)]
   while i or j:
@@ -56,18 +59,18 @@ def _unique_path(distances, n: int, m: int) -> list[tuple[int, int]] | None:
   return path[::-1]
 
 
-def _path_by_heap(costs) -> list[tuple[int, int]]:
-  """Dijkstra's algorithm as Boost runs it, with a heap of four children a node."""
+def _path_by_heap(costs: Float64[np.ndarray, "n m"]) -> list[tuple[int, int]]:
+  """Dijkstra's algorithm as in Boost, with its heap of four children per node."""
   n, m = costs.shape
   entering = costs.ravel().tolist()
   target = n * m - 1
   distance = [math.inf] * (n * m)
   before = [-1] * (n * m)
-  place = [-1] * (n * m)  # in the heap; -1 = never been there
+  place = [-1] * (n * m)  # index in the heap; -1 = not yet reached
   heap = [0]
   distance[0], place[0] = 0.0, 0
   while (cell := heap[0]) != target:
-    # The last cell takes the root and sinks below strictly nearer children.
+    # The last heap entry becomes the root and sinks below strictly nearer children.
     sinking, size, i = heap.pop(), len(heap), 0
     while (first := 4 * i + 1) < size:
       nearest, least = first, distance[heap[first]]
@@ -94,7 +97,7 @@ def _path_by_heap(costs) -> list[tuple[int, int]]:
       if i < 0:
         i = len(heap)
         heap.append(neighbour)
-      # It rises over its parents while it is strictly nearer.
+      # The neighbour rises above its parents while it is strictly nearer.
       while i and reached < distance[heap[(i - 1) >> 2]]:
         parent = (i - 1) >> 2
         heap[i], place[heap[parent]] = heap[parent], i

@@ -1,4 +1,4 @@
-"""Instances of single pictures: best Dice and how many there are."""
+"""Metrics of instance segmentation in single images: best Dice and object count."""
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -7,17 +7,21 @@ Labels = Integer[np.ndarray, "_h _w"]
 
 
 def symmetric_best_dice(prediction: Labels, truth: Labels) -> float:
-  """Symmetric best Dice SBD: how well instances fit whatever their numbers are.
+  """Symmetric best Dice (SBD), which does not depend on the numbering of instances.
 
-  The mean over instances of the Dice with the best fitting one of the other side, the
-  smaller of both directions.
+  The best Dice BD(a, b) is the mean over the instances of `a` of the largest Dice
+  2 |x & y| / (|x| + |y|) with an instance of `b`. SBD is the smaller one of
+  BD(prediction, truth) and BD(truth, prediction).
 
   Args:
-    prediction: instance ids, 0 = background.
-    truth: likewise.
+    prediction: predicted instance ids, 0 = background.
+    truth: annotated instance ids, 0 = background.
 
   Returns:
-    SBD in [0, 1]; 1.0 when neither side has an instance, 0.0 when one has.
+    SBD in [0, 1]; 1.0 if neither side has an instance, 0.0 if only one has.
+
+  Raises:
+    ValueError: the images differ in size.
 
   Source: Scharr et al., "Leaf segmentation in plant phenotyping: a collation study",
   Machine Vision and Applications 2016.
@@ -29,12 +33,17 @@ def symmetric_best_dice(prediction: Labels, truth: Labels) -> float:
 
 
 def count_difference(prediction: Labels, truth: Labels) -> int:
-  """|DiC|: by how many the number of instances is off; 0 = background."""
+  """Absolute difference in count, |DiC|: by how many the number of instances is off.
+
+  Args:
+    prediction: predicted instance ids, 0 = background.
+    truth: annotated instance ids, 0 = background.
+  """
   return abs(len(_ids(prediction)) - len(_ids(truth)))
 
 
 def _dice(prediction: Labels, truth: Labels) -> Float[np.ndarray, "m o"]:
-  """Of every instance of the prediction with every one of the truth."""
+  """Dice of every predicted with every annotated instance."""
   if prediction.shape != truth.shape:
     raise ValueError(
       f"prediction is {prediction.shape} and truth is {truth.shape} (rows, columns): "
@@ -44,9 +53,9 @@ def _dice(prediction: Labels, truth: Labels) -> Float[np.ndarray, "m o"]:
     (labels.ravel() == _ids(labels)[:, None]).astype(np.float64)
     for labels in (prediction, truth)
   ]
-  common = masks[0] @ masks[1].T
+  intersection = masks[0] @ masks[1].T
   areas = masks[0].sum(1)[:, None] + masks[1].sum(1)
-  return 2 * common / np.maximum(areas, 1)
+  return 2 * intersection / np.maximum(areas, 1)
 
 
 def _ids(labels: Labels) -> Integer[np.ndarray, " n"]:

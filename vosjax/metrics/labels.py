@@ -1,4 +1,4 @@
-"""J and F of every object of label maps at once."""
+"""J and F of all objects of label maps at once."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,11 +10,11 @@ from vosjax.metrics import bits, boundary
 
 
 class Scores(NamedTuple):
-  """J and F; objects first, time last.
+  """J and F per object and frame, or per proposal, object and frame.
 
   Attributes:
-    region: J of each object (or proposal and object) in each frame.
-    contour: F likewise.
+    region: J.
+    contour: F.
   """
 
   region: Float[np.ndarray, "*o t"]
@@ -22,7 +22,7 @@ class Scores(NamedTuple):
 
   @classmethod
   def stack(cls, frames: Sequence["Scores"]) -> "Scores":
-    """Joins the scores of single frames along time."""
+    """Concatenates scores along time."""
     return cls(*(np.concatenate(part, axis=-1) for part in zip(*frames)))
 
 
@@ -34,21 +34,21 @@ def score_labels(
   *,
   tolerance: float | int = 0.008,
 ) -> Scores:
-  """J and F of objects that bear the same id in the prediction and in the truth.
+  """J and F of objects that have the same id in the prediction and in the truth.
 
   Args:
     prediction: predicted object ids.
     truth: annotated object ids; no id is special.
-    ids: the objects to score.
-    void: pixels that do not count.
+    ids: ids of the objects to score.
+    void: ignored pixels.
     tolerance: see `contour_accuracy`.
 
   Returns:
-    Scores `[o, t]`, objects in the order of `ids`.
+    Scores [o t], objects in the order of `ids`.
   """
   radius = boundary.matching_radius(truth.shape[1:], tolerance)
   region, contour = np.ones((2, len(ids), len(truth)))
-  masks = np.empty((2, *truth.shape[1:]), bool)  # new memory costs more than the work
+  masks = np.empty((2, *truth.shape[1:]), bool)  # reused: allocation costs most
   for t, (predicted, annotated) in enumerate(zip(prediction, truth)):
     for o, i in enumerate(ids):
       np.equal(predicted, i, out=masks[0])
@@ -57,7 +57,7 @@ def score_labels(
         masks &= ~void[t]
       pair, width = bits.crop(bits.pack(masks), truth.shape[2], margin=radius)
       region[o, t] = _pair_j(pair)
-      contour[o, t] = boundary.edges_f(bits.boundaries(pair, width), radius)
+      contour[o, t] = boundary.f_from_boundaries(bits.boundaries(pair, width), radius)
   return Scores(region, contour)
 
 
@@ -72,18 +72,18 @@ def score_proposals(
 ) -> Scores:
   """J and F of every proposal against every object.
 
-  Outlines and their dilations are computed once for each mask, not for each pair.
+  Boundaries and their dilations are computed once per mask, not once per pair.
 
   Args:
-    prediction: proposals by their ids, 1 to `num_proposals`.
-    truth: objects by their ids, 1 to `num_objects`.
-    num_proposals: how many proposals to compare; ids that are absent are empty.
-    num_objects: how many objects to compare.
-    void: pixels that do not count.
+    prediction: proposal ids, 1 to `num_proposals`.
+    truth: object ids, 1 to `num_objects`.
+    num_proposals: number of proposals; those that do not occur are empty masks.
+    num_objects: number of objects, likewise.
+    void: ignored pixels.
     tolerance: see `contour_accuracy`.
 
   Returns:
-    Scores `[m, o, t]`: proposal, object, frame.
+    Scores [m o t] of proposal, object and frame.
   """
   radius = boundary.matching_radius(truth.shape[1:], tolerance)
   split = num_proposals
@@ -97,44 +97,44 @@ def score_proposals(
       masks &= ~void[t]
     packed, width = bits.crop(bits.pack(masks), truth.shape[2], margin=radius)
     areas = bits.count(packed)
-    common = _common(packed[:split], packed[split:])
-    union = areas[:split, None] + areas[None, split:] - common
+    intersection = _intersections(packed[:split], packed[split:])
+    union = areas[:split, None] + areas[None, split:] - intersection
+    region = np.where(union > 0, intersection / np.maximum(union, 1), 1.0)
     edges = bits.boundaries(packed, width)
-    counts = bits.count(edges)
+    lengths = bits.count(edges)
     near = np.zeros_like(edges)
-    for m in np.flatnonzero(counts):  # one by one, to stay in cache
+    for m in np.flatnonzero(lengths):  # one by one, to stay in cache
       near[m] = bits.dilate(edges[m : m + 1], radius)[0]
-    contour = _f(
-      counts[:split, None],
-      counts[None, split:],
-      _common(edges[:split], near[split:]),
-      _common(near[:split], edges[split:]),
+    contour = _pairwise_f(
+      lengths[:split, None],
+      lengths[None, split:],
+      _intersections(edges[:split], near[split:]),
+      _intersections(near[:split], edges[split:]),
     )
-    region = np.where(union > 0, common / np.maximum(union, 1), 1.0)
     frames.append(Scores(region[..., None], contour[..., None]))
   return Scores.stack(frames)
 
 
 def _pair_j(pair: bits.Packed) -> float:
-  common = int(bits.count(pair[:1] & pair[1:])[0])
-  union = int(bits.count(pair).sum()) - common
-  return common / union if union else 1.0
+  intersection = int(bits.count(pair[:1] & pair[1:])[0])
+  union = int(bits.count(pair).sum()) - intersection
+  return intersection / union if union else 1.0
 
 
-def _common(
+def _intersections(
   left: UInt64[np.ndarray, "m h words"], right: UInt64[np.ndarray, "o h words"]
 ) -> Integer[np.ndarray, "m o"]:
-  """Number of pixels that each mask on the left shares with each on the right."""
+  """Number of pixels that each mask on the left shares with each one on the right."""
   return np.stack([bits.count(left & mask) for mask in right], axis=1)
 
 
-def _f(
+def _pairwise_f(
   predicted: Integer[np.ndarray, "m 1"],
   annotated: Integer[np.ndarray, "1 o"],
   predicted_matched: Integer[np.ndarray, "m o"],
   annotated_matched: Integer[np.ndarray, "m o"],
 ) -> Float[np.ndarray, "m o"]:
-  """`boundary.f_from_counts` of all pairs."""
+  """`boundary.f_from_counts` for all pairs."""
   counts = np.broadcast_arrays(
     predicted, annotated, predicted_matched, annotated_matched
   )

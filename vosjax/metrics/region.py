@@ -5,24 +5,24 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-# Bool, or whole numbers of which all but 0 are foreground. What masks are, and their
-# sizes, is checked by `check_masks`, whose messages name them.
+# Bool, or integers where all but 0 is foreground. `check_masks` checks type and size,
+# because its messages help more than those of a type checker.
 Mask = Shaped[Any, "..."]
 
 
 def region_similarity(prediction: Mask, truth: Mask, void: Mask | None = None) -> float:
-  """Region similarity J: intersection over union of two masks.
+  """Region similarity J = |prediction & truth| / |prediction | truth|.
 
   Args:
     prediction: predicted mask of one object in one frame.
     truth: annotated mask.
-    void: pixels that do not count; none by default.
+    void: ignored pixels; none by default.
 
   Returns:
-    J in [0, 1]; 1.0 when both masks are empty outside of void.
+    J in [0, 1]; 1.0 if both masks are empty outside of void.
 
   Raises:
-    ValueError: the masks differ in size, or are no masks.
+    ValueError: the masks differ in size, or are not masks.
 
   Source: Perazzi et al., CVPR 2016 (measure J); equals the 2017 toolkit bit for bit.
   """
@@ -35,7 +35,11 @@ def region_similarity(prediction: Mask, truth: Mask, void: Mask | None = None) -
 def check_masks(
   prediction: Mask, truth: Mask, void: Mask | None
 ) -> tuple[Bool[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
-  """Both masks as booleans without void, or a ValueError naming what differs."""
+  """Converts both masks to booleans and removes void from them.
+
+  Raises:
+    ValueError: the masks differ in size, or are not masks; names the argument.
+  """
   prediction = _as_bool("prediction", prediction)
   truth = _as_bool("truth", truth)
   if prediction.shape != truth.shape:

@@ -1,4 +1,4 @@
-"""Mean, recall and decay of a measure over a sequence."""
+"""Mean, recall and decay of a measure over a video."""
 
 from typing import Any, NamedTuple
 
@@ -7,12 +7,13 @@ from jaxtyping import Float, Int, Integer
 
 
 class Summary(NamedTuple):
-  """A measure over the frames of one sequence.
+  """Statistics of a measure over the frames of one video.
 
   Attributes:
     mean: average over frames.
-    recall: fraction of frames above one half.
-    decay: mean of the first quarter minus mean of the last; positive = got worse.
+    recall: fraction of frames above 0.5.
+    decay: mean of the first quarter minus mean of the last one; positive values mean
+      that the measure got worse over time.
   """
 
   mean: float
@@ -21,13 +22,13 @@ class Summary(NamedTuple):
 
 
 def summarize(values: Float[Any, " t"] | Integer[Any, " t"] | list[float]) -> Summary:
-  """Mean, recall and decay of one object's values in one sequence.
+  """Mean, recall and decay of one object's values in one video.
 
-  NaN is left out of means; in the recall it counts as a miss. Unlike the toolkit,
-  which counts frames in 8 bits, the decay is right beyond 255 frames.
+  NaN is left out of means and counts as a miss in the recall. The decay is correct
+  beyond 255 frames, where the toolkit's 8-bit frame indices overflow.
 
   Args:
-    values: J or F of each scored frame, in time order.
+    values: J or F of each scored frame, in temporal order.
 
   Raises:
     ValueError: there are no values.
@@ -38,8 +39,8 @@ def summarize(values: Float[Any, " t"] | Integer[Any, " t"] | list[float]) -> Su
   values = np.asarray(values, np.float64)
   if values.ndim != 1 or not values.size:
     raise ValueError(
-      f"summarize() takes the values of one sequence, one for each frame, but "
-      f"got an array of shape {list(values.shape)}."
+      "summarize() takes the values of one video, one per frame, but got an array of "
+      f"shape {list(values.shape)}."
     )
   edges = bin_edges(len(values))
   first = values[edges[0] : edges[1] + 1]
@@ -52,12 +53,12 @@ def summarize(values: Float[Any, " t"] | Integer[Any, " t"] | list[float]) -> Su
 
 
 def bin_edges(num_frames: int) -> Int[np.ndarray, "5"]:
-  """Frames at which the quarters of a sequence meet; both ends belong to a quarter."""
+  """First and last frames of the quarters; neighbours share the frame between them."""
   positions = np.round(np.linspace(1, num_frames, 5) + 1e-10) - 1
   return positions.astype(np.int64)
 
 
 def nan_mean(values: Float[np.ndarray, " t"]) -> float:
-  """Mean of what is not NaN; NaN when nothing is left."""
-  known = values[~np.isnan(values)]
-  return float(np.mean(known)) if known.size else float("nan")
+  """Mean of the values that are not NaN; NaN if there are none."""
+  numbers = values[~np.isnan(values)]
+  return float(np.mean(numbers)) if numbers.size else float("nan")
