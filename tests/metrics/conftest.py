@@ -1,5 +1,6 @@
-"""Goldens on real masks, which stay outside of the project."""
+"""Golden values on real masks, which are not part of the repository."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -8,13 +9,13 @@ import pytest
 
 @pytest.fixture(scope="session")
 def shared_metrics(shared):
-  """Reads a file of `../shared/reference/metrics`."""
+  """Opens a file in `../shared/reference/metrics`; arrays are read when used."""
+  with contextlib.ExitStack() as files:
 
-  def load(name: str):
-    path = shared / "reference" / "metrics" / name
-    if path.suffix == ".json":
-      return json.loads(path.read_text())
-    with np.load(path) as arrays:
-      return dict(arrays)
+    def load(name: str):
+      path = shared / "reference" / "metrics" / name
+      if path.suffix == ".json":
+        return json.loads(path.read_text())
+      return files.enter_context(np.load(path))
 
-  return load
+    yield load

@@ -1,4 +1,4 @@
-"""Scores of label maps equal those of their objects one by one."""
+"""Scores of label maps equal the scores of their objects one by one."""
 
 import numpy as np
 import pytest
@@ -13,10 +13,10 @@ def clip(golden):
 
 
 @pytest.mark.parametrize("with_void", [False, True])
-def test_objects_score_as_if_they_were_alone(clip, with_void):
+def test_objects_get_the_scores_of_their_masks(clip, with_void):
   truth, prediction = clip["gtvoid"], clip["pert"]
   void = truth == 255 if with_void else None
-  ids = [3, 1, 200]  # any order; 200 is nowhere
+  ids = [3, 1, 200]  # in any order; 200 does not occur
   scores = metrics.score_labels(prediction, truth, ids, void)
   assert scores.region.shape == scores.contour.shape == (3, 4)
   for o, i in enumerate(ids):
@@ -28,7 +28,7 @@ def test_objects_score_as_if_they_were_alone(clip, with_void):
 
 
 @pytest.mark.parametrize("with_void", [False, True])
-def test_proposals_score_as_pairs_of_masks(clip, with_void):
+def test_proposals_get_the_scores_of_pairs_of_masks(clip, with_void):
   truth, proposals = clip["gt"], clip["rvos"]
   void = clip["gtvoid"] == 255 if with_void else None
   scores = metrics.score_proposals(proposals, truth, 7, 3, void)
@@ -39,7 +39,7 @@ def test_proposals_score_as_pairs_of_masks(clip, with_void):
     assert scores.contour[m, o, t] == metrics.contour_accuracy(*pair, hidden)
 
 
-def test_matching_prefers_the_total_over_the_greedy_choice():
+def test_matching_maximises_the_total_not_the_first_choice():
   scores = np.array([[0.9, 0.8], [0.8, 0.1], [0.0, 0.0]])
   proposals, objects = metrics.match_proposals(scores)
   assert proposals.tolist() == [0, 1]

@@ -1,4 +1,4 @@
-"""J, F and boundary maps of mask pairs equal the official toolkit's bit for bit."""
+"""J, F and boundary maps of mask pairs equal the official toolkit bit for bit."""
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ from vosjax.metrics import boundary
 
 
 def pairs(load, folder):
+  """Each golden case with a function that reads its masks."""
   arrays = load(f"{folder}golden_pairs.npz")
   for case in load(f"{folder}golden_pairs.json"):
     shape = case["height"], case["width"]
@@ -67,11 +68,11 @@ def test_f_equals_plain_dilation_at_any_size(height, width, radius):
   assert got == pytest.approx(expected, abs=1e-15)
 
 
-def test_boundary_of_a_mask_that_fills_the_image_is_empty():
+def test_a_full_mask_has_no_boundary():
   assert not metrics.boundary_map(np.ones((5, 64), bool)).any()
 
 
-def test_integers_count_as_masks_where_not_zero():
+def test_nonzero_integers_are_foreground():
   truth = np.zeros((8, 8), np.uint8)
   truth[2:5, 2:5] = 7
   assert metrics.region_similarity(truth, truth > 0) == 1.0

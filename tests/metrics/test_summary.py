@@ -1,4 +1,4 @@
-"""Mean, recall and decay equal the official toolkit's bit for bit."""
+"""Mean, recall and decay equal the official toolkit bit for bit."""
 
 import numpy as np
 import pytest
@@ -18,16 +18,16 @@ def test_statistics_equal_the_toolkit(golden):
     )
 
 
-def test_decay_is_right_beyond_255_frames():
-  values = np.linspace(1.0, 0.0, 401)  # a quarter falls by a quarter
+def test_decay_is_correct_beyond_255_frames():
+  values = np.linspace(1.0, 0.0, 401)  # quarters have means 0.875 .. 0.125
   assert metrics.summarize(values).decay == pytest.approx(0.75)
   assert summary.bin_edges(401).tolist() == [0, 100, 200, 300, 400]
 
 
-def test_one_half_is_a_miss_and_so_is_nan():
+def test_one_half_and_nan_are_misses():
   assert metrics.summarize(np.array([0.5, np.nan, 0.6, 0.7])).recall == 0.5
 
 
-def test_a_sequence_without_values_is_refused():
+def test_an_empty_series_is_refused():
   with pytest.raises(ValueError, match=r"shape \[0\]"):
     metrics.summarize(np.zeros(0))
