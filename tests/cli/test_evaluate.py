@@ -272,7 +272,6 @@ PUBLISHED = {
 @pytest.mark.parametrize(
   ("method", "dataset", "videos"),
   [
-    ("osvos_semi_supervised", "davis2016", ["libby"]),
     ("rvos_zero_shot", "davis2017-unsupervised", ["car-shadow"]),
     *(
       pytest.param(method, dataset, list(scores), marks=pytest.mark.slow)
