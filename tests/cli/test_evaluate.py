@@ -168,6 +168,45 @@ def test_the_training_set_of_youtube_vos_tells_which_categories_are_seen(
   assert re.search(r"^G +100\.0$", capsys.readouterr().out, re.MULTILINE)
 
 
+def test_the_first_frames_of_youtube_vos_count_if_asked(tmp_path, capsys):
+  root, submission = youtube_vos(tmp_path)
+  options = "--train-meta", root / "meta.json", "--count-first-frames"
+  assert evaluate(submission, "youtube-vos", root, *options) == 0
+  assert "first frames count" in capsys.readouterr().out
+  (submission / "Annotations" / "0ab" / "00000.png").unlink()
+  assert evaluate(submission, "youtube-vos", root, *options) == 2
+  assert "00000.png: missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ("options", "measured"), [([], True), (["--no-stability"], False)]
+)
+def test_stability_is_measured_on_davis2016_unless_refused(
+  tmp_path, capsys, options, measured
+):
+  labels = np.zeros((4, 20, 30), np.uint8)
+  labels[:, 3:9, 4:15] = 1
+  write_masks(tmp_path / "Annotations" / "480p" / "bear", labels)
+  write_masks(tmp_path / "Annotations" / "480p" / "libby", labels)  # not in the list
+  write_masks(tmp_path / "predicted" / "bear", labels)
+  (tmp_path / "ImageSets" / "2016").mkdir(parents=True)
+  (tmp_path / "ImageSets" / "2016" / "val.txt").write_text("bear")
+  assert evaluate(tmp_path / "predicted", "davis2016", tmp_path, *options) == 0
+  printed = capsys.readouterr().out
+  assert ("T" in printed.splitlines()[0].split()) == measured
+  assert re.search(r"^T-Mean +0\.0$" if measured else r"^T-Mean +-$", printed, re.M)
+
+
+def test_unsupervised_annotations_are_preferred_where_they_exist(original, tmp_path):
+  root = tmp_path / "davis"
+  shutil.copytree(
+    original / "Annotations_unsupervised", root / "Annotations_unsupervised"
+  )
+  shutil.copytree(original / "ImageSets", root / "ImageSets")
+  (root / "Annotations").mkdir()
+  assert evaluate(original / "few", "davis2017-unsupervised", root) == 0
+
+
 def test_images_show_matched_proposals_only(tmp_path):
   labels = np.zeros((2, 40, 60), np.uint8)
   labels[:, 5:20, 5:30] = 1

@@ -192,6 +192,14 @@ def test_youtube_vos_scores_an_object_after_its_first_frame():
   assert "first frames count" in first.description
 
 
+def test_youtube_vos_ignores_objects_that_first_appear_in_the_last_frame():
+  truth = moving([1, 2])
+  truth[:3][truth[:3] == 2] = 0
+  video = ScoredVideo("v", truth, truth, categories={1: "cat", 2: "cat"})
+  result = evaluate(protocols.youtube_vos(seen={"cat"}), [video])
+  assert [row.object_id for row in result.rows] == [1]
+
+
 def test_youtube_objects_are_averaged_by_category_and_by_video():
   truth, empty = moving([1]), np.zeros_like(moving([1]))
   videos = [
@@ -219,6 +227,22 @@ def test_fbms_merges_objects_and_ignores_void():
   assert row.j.mean == 1.0
   binary = ScoredVideo("v", predicted, predicted * np.uint8(255))
   assert evaluate(protocols.fbms(), [binary]).rows[0].j.mean == 1.0
+
+
+def test_davis2017_scores_the_objects_of_the_first_frame():
+  truth = moving([1, 2])
+  truth[0][truth[0] == 2] = 0
+  predicted = np.where(truth == 2, 0, truth).astype(np.uint8)
+  result = evaluate(protocols.davis2017(), [ScoredVideo("v", predicted, truth)])
+  assert [row.object_id for row in result.rows] == [1]
+
+
+def test_segtrack_ignores_void():
+  truth = moving([1])
+  predicted = truth.copy()
+  truth[:, 0], predicted[:, 0] = 255, 1
+  (row,) = evaluate(protocols.segtrack_v2(), [ScoredVideo("v", predicted, truth)]).rows
+  assert row.j.mean == row.f.mean == 1.0
 
 
 def test_segtrack_scores_each_object_without_the_first_frame():

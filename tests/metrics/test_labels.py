@@ -44,3 +44,12 @@ def test_matching_maximises_the_total_not_the_first_choice():
   proposals, objects = metrics.match_proposals(scores)
   assert proposals.tolist() == [0, 1]
   assert objects.tolist() == [1, 0]
+
+
+def test_pairwise_region_equals_j_of_each_pair():
+  rng = np.random.default_rng(0)
+  masks = rng.random((5, 6, 7)) < 0.5
+  masks[[1, 4]] = False  # J of two empty masks is 1
+  region = metrics.pairwise_region(masks[:3], masks[3:])
+  for m, o in np.ndindex(3, 2):
+    assert region[m, o] == metrics.region_similarity(masks[m], masks[3 + o])

@@ -51,21 +51,44 @@ def test_real_pairs_equal_the_toolkit(shared_metrics):
     check(case, mask)
 
 
-@pytest.mark.parametrize("height, width", [(1, 1), (5, 64), (7, 65), (33, 128)])
-@pytest.mark.parametrize("radius", [1, 5, 40, 70])
-def test_f_equals_plain_dilation_at_any_size(height, width, radius):
-  rng = np.random.default_rng(0)
-  prediction, truth = rng.random((2, height, width)) < 0.1
+def plain_f(prediction, truth, radius):
+  """F by the definition: distances between all pairs of boundary pixels."""
   edges = [metrics.boundary_map(mask) for mask in (prediction, truth)]
   points = [np.argwhere(edge) for edge in edges]
-  if all(len(p) for p in points):
-    squared = ((points[0][:, None] - points[1][None]) ** 2).sum(-1) <= radius**2
-    p, r = squared.any(1).mean(), squared.any(0).mean()
-    expected = 2 * p * r / (p + r) if p + r else 0.0
-  else:
-    expected = float(len(points[0]) == len(points[1]))
-  got = metrics.contour_accuracy(prediction, truth, tolerance=radius)
-  assert got == pytest.approx(expected, abs=1e-15)
+  if not all(len(p) for p in points):
+    return float(len(points[0]) == len(points[1]))
+  matched = ((points[0][:, None] - points[1][None]) ** 2).sum(-1) <= radius**2
+  precision, recall = matched.any(1).mean(), matched.any(0).mean()
+  return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (5, 64), (7, 65), (33, 128)])
+@pytest.mark.parametrize("radius", [1, 5, 40, 70])
+def test_f_equals_its_definition_at_any_size(height, width, radius):
+  rng = np.random.default_rng(0)
+  prediction, truth = rng.random((2, height, width)) < 0.1
+  found = metrics.contour_accuracy(prediction, truth, tolerance=radius)
+  assert found == pytest.approx(plain_f(prediction, truth, radius), abs=1e-15)
+
+
+@pytest.mark.parametrize("radius, density", [(3, 0.01), (12, 0.001), (25, 0.0005)])
+def test_f_equals_its_definition_for_scattered_pixels(radius, density):
+  rng = np.random.default_rng(1)
+  prediction, truth = rng.random((2, 100, 140)) < density
+  found = metrics.contour_accuracy(prediction, truth, tolerance=radius)
+  expected = plain_f(prediction, truth, radius)
+  assert 0 < expected < 1
+  assert found == pytest.approx(expected, abs=1e-15)
+
+
+@pytest.mark.parametrize("left, right", [(64, 128), (63, 129), (65, 127), (0, 64)])
+def test_f_equals_its_definition_at_the_edges_of_64_columns(left, right):
+  truth = np.zeros((20, 200), bool)
+  truth[5:15, left:right] = True
+  prediction = truth.copy()
+  prediction[5:15, left + 20 : right] = False
+  found = metrics.contour_accuracy(prediction, truth, tolerance=1)
+  assert found == pytest.approx(plain_f(prediction, truth, 1), abs=1e-15)
 
 
 def test_a_full_mask_has_no_boundary():

@@ -1,0 +1,82 @@
+"""The report shows the worst and the best frame of the worst videos."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vosjax.evaluation import mask_folders, report
+from vosjax.evaluation.evaluate import evaluate_files
+
+
+def write(folder, volume):
+  folder.mkdir(parents=True)
+  for t, labels in enumerate(volume):
+    Image.fromarray(labels).convert("P").save(folder / f"{t:05d}.png")
+
+
+def images_of(page):
+  """Embedded images as floats in [0, 1], in the order of the page."""
+  return [
+    np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")) / 255
+    for data in re.findall("data:image/jpeg;base64,([^']+)'", page)
+  ]
+
+
+@pytest.fixture
+def results(tmp_path):
+  """Two objects in two videos: one is predicted well, the other one worse over time."""
+  truth = np.zeros((3, 24, 32), np.uint8)
+  truth[:, 4:20, 4:16], truth[:, 4:20, 18:30] = 1, 2
+  worse = truth.copy()
+  worse[1, 4:20, 12:16] = 0
+  worse[2, 4:20, 8:16] = 0
+  for name, predicted in (("good", truth), ("worse", worse)):
+    write(tmp_path / "Annotations" / name, truth)
+    write(tmp_path / "results" / name, predicted)
+  return tmp_path
+
+
+def make_page(root, protocol):
+  files = mask_folders.find(root / "results", root)
+  result = evaluate_files(protocol, files)
+  return report.report_html(result, files, predictions="results", root=root)
+
+
+def test_the_worst_and_the_best_frame_are_shown(results):
+  page = make_page(results, "segtrack-v2")
+  captions = re.findall("(Worst|Best): frame (0000.), J&amp;F ([0-9.]+)", page)
+  assert captions[:2] == [("Worst", "00001", "100.0"), ("Best", "00001", "100.0")]
+  assert [caption[:2] for caption in captions[2:]] == [
+    ("Worst", "00002"),
+    ("Best", "00001"),
+  ]
+  assert float(captions[2][2]) < float(captions[3][2]) < 100
+
+
+def test_only_the_worst_videos_are_illustrated(results, monkeypatch):
+  monkeypatch.setattr(report, "MAX_ILLUSTRATED", 1)
+  page = make_page(results, "segtrack-v2")
+  assert re.findall("<h2>(.*?)</h2>", page) == ["All rows", "worse"]
+  assert "the 1 videos with the lowest J" in page
+
+
+def test_frames_are_shown_below_the_masks(results):
+  grey = images_of(make_page(results, "fbms"))[0]
+  write_frames = results / "JPEGImages" / "good"
+  write_frames.mkdir(parents=True)
+  for t in range(3):
+    Image.new("RGB", (32, 24), (0, 0, 250)).save(write_frames / f"{t:05d}.png")
+  blue = images_of(make_page(results, "fbms"))[0]
+  assert blue[..., 2].mean() > grey[..., 2].mean() + 0.2
+
+
+def test_merged_objects_have_one_colour(results):
+  def has_green(image):
+    return (image[..., 1] - image[..., 0]).max() > 0.15
+
+  assert not any(map(has_green, images_of(make_page(results, "fbms"))))
+  assert any(map(has_green, images_of(make_page(results, "segtrack-v2"))))
