@@ -444,7 +444,7 @@ def test_a_folder_that_may_not_be_written_is_named(
 
   monkeypatch.setattr(pathlib.Path, "mkdir", forbidden)
   assert run(frames, mask, tmp_path / "out") == 2
-  refused(capsys, f"{tmp_path / 'out'}: Permission denied. Choose a place")
+  refused(capsys, f"{tmp_path / 'out'}: Permission denied. Choose a folder")
 
 
 def test_the_job_file_says_where_results_came_from(frames, mask, tmp_path):

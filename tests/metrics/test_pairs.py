@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vosjax import metrics
-from vosjax.metrics import boundary
+from vosjax.metrics import bits, boundary
 
 
 def pairs(load, folder):
@@ -71,14 +71,13 @@ def test_f_equals_its_definition_at_any_size(height, width, radius):
   assert found == pytest.approx(plain_f(prediction, truth, radius), abs=1e-15)
 
 
-@pytest.mark.parametrize("radius, density", [(3, 0.01), (12, 0.001), (25, 0.0005)])
-def test_f_equals_its_definition_for_scattered_pixels(radius, density):
-  rng = np.random.default_rng(1)
-  prediction, truth = rng.random((2, 100, 140)) < density
-  found = metrics.contour_accuracy(prediction, truth, tolerance=radius)
-  expected = plain_f(prediction, truth, radius)
-  assert 0 < expected < 1
-  assert found == pytest.approx(expected, abs=1e-15)
+@pytest.mark.parametrize("radius", [0, 1, 2, 7, 20, 25, 40, 64, 70])
+def test_a_dilated_pixel_is_a_disk(radius):
+  pixel = np.zeros((1, 150, 320), bool)
+  pixel[0, 75, 100] = True
+  disk = bits.unpack(bits.dilate(bits.pack(pixel), radius), 240)[0]
+  y, x = np.mgrid[:150, :240]
+  np.testing.assert_array_equal(disk, (y - 75) ** 2 + (x - 100) ** 2 <= radius**2)
 
 
 @pytest.mark.parametrize("left, right", [(64, 128), (63, 129), (65, 127), (0, 64)])
