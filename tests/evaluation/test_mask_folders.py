@@ -36,6 +36,16 @@ def test_annotations_are_compared_with_themselves_only_on_purpose(tmp_path):
   assert files.truth == files.prediction
 
 
+def test_listed_videos_must_be_annotated(tmp_path):
+  write(tmp_path / "Annotations" / "dog")
+  write(tmp_path / "results" / "dog")
+  (tmp_path / "list.txt").write_text("dog\ncat\n")
+  with pytest.raises(
+    ValueError, match="no annotations .* of cat. Check --root and --set"
+  ):
+    mask_folders.find(tmp_path / "results", tmp_path, subset=str(tmp_path / "list.txt"))
+
+
 def test_all_unusable_files_of_a_video_are_named(tmp_path):
   write(tmp_path / "Annotations" / "dog")
   write(tmp_path / "results" / "dog")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from vosjax.evaluation import mask_folders, report
 from vosjax.evaluation.evaluate import evaluate_files
+from vosjax.evaluation.results import Row
 
 
 def write(folder, volume):
@@ -80,3 +81,23 @@ def test_merged_objects_have_one_colour(results):
 
   assert not any(map(has_green, images_of(make_page(results, "fbms"))))
   assert any(map(has_green, images_of(make_page(results, "segtrack-v2"))))
+
+
+def test_curves_run_from_left_to_right_and_one_is_at_the_top():
+  frames = tuple(f"{t:05d}" for t in range(9))
+  j = np.linspace(1, 0, 9)
+  early = Row("dog_1", "dog", frames[:3], j[:3], j[:3], object_id=1)
+  late = Row("dog_2", "dog", frames[2:], j[2:], j[2:], object_id=2)
+  svg = report.curves_svg([early, late])
+  lines = [
+    np.array([point.split(",") for point in points.split()], float)
+    for points in re.findall('points="(.*?)"', svg)
+  ]
+  assert [len(line) for line in lines] == [3, 7]
+  x, y = np.concatenate([lines[0], lines[1][1:]]).T
+  np.testing.assert_array_equal(lines[0][2], lines[1][0])  # the frame of both
+  np.testing.assert_allclose(np.diff(x), (x[-1] - x[0]) / 8, atol=0.1)
+  np.testing.assert_allclose(np.diff(y), (y[-1] - y[0]) / 8, atol=0.1)
+  assert x[0] < x[-1] and y[0] < y[-1]  # SVG counts rows from the top
+  labels = re.findall('text-anchor="middle">(.*?)<', svg)
+  assert labels == ["00000", "00002", "00004", "00006", "00008"]

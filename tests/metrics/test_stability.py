@@ -97,6 +97,13 @@ def test_histograms_costs_and_paths_equal_the_toolkit(name, shared_metrics):
   assert stability.SCALE * cost == pytest.approx(case["T"], abs=1e-9)
 
 
+def test_points_from_twice_the_mean_distance_on_are_not_counted():
+  two = np.array([[0, 0], [3, 4]], np.float32)  # 5 apart, 2.5 on average
+  assert shape_context.count_contexts(two).sum(1).tolist() == [1, 1]
+  three = np.array([[0, 0], [3, 4], [3, 4]], np.float32)
+  assert shape_context.count_contexts(three).sum(1).tolist() == [1, 2, 2]
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 6), (6, 1), (2, 2), (5, 8), (9, 4)])
 def test_both_algorithms_find_the_cheapest_path(shape):
   rng = np.random.default_rng(0)

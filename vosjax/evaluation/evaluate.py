@@ -84,13 +84,10 @@ def evaluate_files(
     initializer=signal.signal,  # workers ignore Ctrl-C: this process stops them
     initargs=(signal.SIGINT, signal.SIG_IGN),
   ) as pool:
-    try:
-      for video, outcome in zip(videos, pool.map(task, videos)):
-        outcomes.append(outcome)
-        progress(video.name)
-    except BaseException:
-      pool.shutdown(wait=False, cancel_futures=True)
-      raise
+    # Leaving this loop early, by Ctrl-C for example, cancels what has not started.
+    for video, outcome in zip(videos, pool.map(task, videos)):
+      outcomes.append(outcome)
+      progress(video.name)
   return _conclude(protocol, outcomes)
 
 
