@@ -54,19 +54,16 @@ def evaluate(predictions, dataset, root, *options, workers=1):
 
 
 @pytest.mark.parametrize(
-  "dataset, predictions, configuration, workers",
-  [
-    ("davis2017", "pert", "semi", 1),
-    ("davis2017-unsupervised", "few", "unsup_few", 2),
-  ],
+  "dataset, predictions, configuration",
+  [("davis2017", "pert", "semi"), ("davis2017-unsupervised", "few", "unsup_few")],
 )
 def test_files_equal_the_toolkit(
-  original, tmp_path, golden, capsys, dataset, predictions, configuration, workers
+  original, tmp_path, golden, capsys, dataset, predictions, configuration
 ):
   expected = golden("metrics/golden_sequences.json")[configuration]
   out = tmp_path / "out"
   arguments = original / predictions, dataset, original, "--out", out
-  assert evaluate(*arguments, workers=workers) == 0
+  assert evaluate(*arguments) == 0
   for name, text in expected["csv"].items():
     assert (out / name).read_text() == text
   results = json.loads((out / "results.json").read_text())
@@ -79,6 +76,18 @@ def test_files_equal_the_toolkit(
     rows = [row for row in expected["rows"] if row["row"].startswith(f"{name}_")]
     assert svg.count("<polyline") == len(rows)
   assert f"{100 * expected['global_']['J&F-Mean']:.1f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("asked", "used"), [(2, 2), (64, len(VIDEOS))])
+def test_videos_are_shared_by_as_many_processes(
+  original, monkeypatch, capsys, asked, used
+):
+  def refuse(*_, workers, **__):
+    raise ValueError(f"{workers} workers")
+
+  monkeypatch.setattr("vosjax.evaluation.evaluate.evaluate_files", refuse)
+  assert evaluate(original / "pert", "davis2017", original, workers=asked) == 2
+  assert f"{used} workers" in capsys.readouterr().err
 
 
 def test_all_problems_are_listed_and_nothing_is_scored(davis, tmp_path, capsys):
@@ -199,12 +208,12 @@ def test_stability_is_measured_on_davis2016_unless_refused(
 
 def test_unsupervised_annotations_are_preferred_where_they_exist(original, tmp_path):
   root = tmp_path / "davis"
-  shutil.copytree(
-    original / "Annotations_unsupervised", root / "Annotations_unsupervised"
-  )
-  shutil.copytree(original / "ImageSets", root / "ImageSets")
-  (root / "Annotations").mkdir()
-  assert evaluate(original / "few", "davis2017-unsupervised", root) == 0
+  (root / "Annotations").mkdir(parents=True)
+  annotations = root / "Annotations_unsupervised"
+  annotations.symlink_to(original / "Annotations_unsupervised")
+  (tmp_path / "list.txt").write_text("blob-one")
+  arguments = original / "few", "davis2017-unsupervised", root
+  assert evaluate(*arguments, "--set", tmp_path / "list.txt") == 0
 
 
 def test_images_show_matched_proposals_only(tmp_path):

@@ -3,10 +3,31 @@
 import concurrent.futures
 import time
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from vosjax.evaluation import evaluate
 from vosjax.evaluation.mask_folders import MaskFiles
+
+
+def test_other_processes_find_the_same_scores(tmp_path):
+  paths = {}
+  for name, column in (("truth", 2), ("prediction", 3)):
+    labels = np.zeros((20, 30), np.uint8)
+    labels[5:15, column:20] = 1
+    (tmp_path / name).mkdir()
+    paths[name] = (tmp_path / name / "00000.png",)
+    Image.fromarray(labels).convert("P").save(paths[name][0])
+  videos = [MaskFiles("dog", **paths)]
+  done = []
+  alone, shared = (
+    evaluate.evaluate_files("fbms", videos, workers=workers, progress=done.append)
+    for workers in (1, 2)
+  )
+  assert 0.9 < alone.summary["J-Mean"] < 1
+  assert alone.to_json() == shared.to_json()
+  assert done == ["dog", "dog"]
 
 
 def test_an_interruption_cancels_what_has_not_started(monkeypatch):
