@@ -144,6 +144,16 @@ def test_wrong_arguments_are_one_line(original, monkeypatch, capsys, arguments, 
   assert re.search(text, lines[0])
 
 
+def test_a_folder_that_is_not_writable_is_refused_first(
+  original, tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)  # root may
+  options = "--out", tmp_path / "out"
+  assert evaluate(original / "pert", "davis2017", original, *options) == 2
+  assert f"{tmp_path} is not a writable folder" in capsys.readouterr().err
+  assert not (tmp_path / "out").exists()
+
+
 def youtube_vos(tmp_path):
   labels = np.zeros((3, 8, 8), np.uint8)
   labels[:, 1:4, 1:4], labels[1:, 5:7, 5:7] = 1, 2
