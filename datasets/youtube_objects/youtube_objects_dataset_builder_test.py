@@ -71,7 +71,7 @@ def run(build_videos):
     root,
     config=config,
     NUM_SHOTS={"cat": 3, "train": 1},
-    NUM_PICTURES={"train": 2, "test": 1},
+    NUM_IMAGES={"train": 2, "test": 1},
     NUM_VIDEOS=(1, 2),
   )
 

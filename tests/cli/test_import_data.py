@@ -76,7 +76,7 @@ def test_lists_are_kept_and_what_they_leave_out_is_said(source, tmp_path, capsys
   assert run(source, "--out", tmp_path / "out") == 0
   assert [v.name for v in DavisFolder(str(tmp_path / "out"))] == ["one"]
   assert [v.name for v in DavisFolder(str(tmp_path / "out"), "val")] == ["three"]
-  assert "no list has them: two" in capsys.readouterr().out
+  assert "they are in no list: two" in capsys.readouterr().out
 
 
 def test_all_problems_are_listed_and_nothing_is_made(source, tmp_path, capsys):
@@ -91,7 +91,7 @@ def test_all_problems_are_listed_and_nothing_is_made(source, tmp_path, capsys):
   assert not (tmp_path / "out").exists()
   lines = capsys.readouterr().err.splitlines()
   for wanted in (
-    "one/00001.jpg: not a whole picture",
+    "one/00001.jpg: not a complete image",
     "one/00000.png: a label map of RGB colours",
     "two/00001.png: 7x5 pixels",
     "two/00007.png: a label map without frame two/00007.jpg",
@@ -105,7 +105,7 @@ def test_all_problems_are_listed_and_nothing_is_made(source, tmp_path, capsys):
 def test_frames_without_label_map_are_reported_and_left_out(source, tmp_path, capsys):
   (source / "Annotations/480p/two/00001.png").unlink()
   assert run(source, "--out", tmp_path / "out", "--val", "1") == 0
-  assert re.search("frames without, left out +1\n", capsys.readouterr().out)
+  assert re.search("frames without one, left out +1\n", capsys.readouterr().out)
   assert "  without label map: 00001\n" in (tmp_path / "out/report.txt").read_text()
   videos = [v for x in ("train", "val") for v in DavisFolder(str(tmp_path / "out"), x)]
   lengths = {video.name: len(video) for video in videos}
@@ -190,10 +190,14 @@ def test_a_stopped_import_goes_on_where_it_was(source, tmp_path, monkeypatch):
   "prepare, arguments, text",
   [
     (None, ["absent", "--out", "out"], "absent: no such file or folder. Expected"),
-    (None, [".", "--out", "out"], r"holds data in mine: give mine"),
-    (None, ["mine", "--out", "mine"], "mine exists and is no import of this command"),
-    (None, ["mine", "--out", "out", "--images", "mine"], "belongs to a .json"),
-    (None, ["mine", "--out", "out", "--val", "3"], "of 3 videos, 1 to 2 can be kept"),
+    (None, [".", "--out", "out"], r"contains data in mine: give mine"),
+    (
+      None,
+      ["mine", "--out", "mine"],
+      "mine exists and was not written by this command",
+    ),
+    (None, ["mine", "--out", "out", "--images", "mine"], "--images is for a .json"),
+    (None, ["mine", "--out", "out", "--val", "3"], "with 3 videos, it must be 1 to 2"),
     (None, ["mine", "--out", "out", "--val", "nine.txt"], "no video nine in the data"),
     (
       ["mine", "--out", "out"],

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from vosjax.data import pipeline
-from vosjax.data.buffer_pool import Recycler
-from vosjax.data.formats.davis import DavisFolder, FolderVideo
+from vosjax.data.formats.davis import DavisFolder
+from vosjax.data.formats.folders import FolderVideo
 from vosjax.data.transforms import clips
+from vosjax.data.video import Video
 
 CHAIN = (
   clips.SampleClip(3),
@@ -16,10 +17,6 @@ CHAIN = (
   clips.RandomZoom(),
   clips.RandomFlip(),
 )
-
-
-def address(array):
-  return array.__array_interface__["data"][0]
 
 
 def run(source, **options):
@@ -105,9 +102,8 @@ def test_replacement_draws_more_samples_than_there_are_videos():
 
 
 @dataclasses.dataclass(frozen=True)
-class Unusable:
+class Unusable(Video):
   name: str = "empty"
-  frame_names: tuple[str, ...] = ()
 
   def __len__(self):
     return 0
@@ -138,7 +134,7 @@ def test_a_broken_file_stops_the_run_with_its_name(davis, num_workers):
   for path in (davis / "JPEGImages/480p/video2").iterdir():
     path.write_bytes(path.read_bytes()[:200])
   source = DavisFolder(str(davis))
-  with pytest.raises(ValueError, match=r"video2/0000\d\.jpg: not a whole picture"):
+  with pytest.raises(ValueError, match=r"video2/0000\d\.jpg: not a complete image"):
     run(source, num_workers=num_workers)
 
 
@@ -146,7 +142,7 @@ def test_clips_of_different_sizes_ask_for_resize(davis, tmp_path):
   chain = (clips.SampleClip(2),)
   small = [dataclasses.replace(DavisFolder(str(davis))[0])]
 
-  class Cropped:
+  class Cropped(Video):
     name, frame_names = "small", ("0", "1")
 
     def __len__(self):
@@ -185,48 +181,11 @@ def test_every_source_needs_a_weight(davis):
     pipeline.batches([source], [1.0, 2.0], CHAIN, batch_size=1, seed=0, num_steps=1)
 
 
-def test_a_batch_that_is_kept_is_not_written_again(davis):
-  source = DavisFolder(str(davis))
-  kept, copies = [], []
-  for batch in pipeline.batches(
-    [source], None, CHAIN, batch_size=2, seed=7, num_steps=12
-  ):
-    kept.append(batch)
-    copies.append(batch | {k: batch[k].copy() for k in ("frames", "labels")})
-  assert_same(kept, copies)
-
-
-def test_batches_are_made_in_the_memory_of_one_recycler(davis, monkeypatch):
-  made = []  # one list of arrays' places for each recycler
-
-  class Spy(Recycler):
-    def __init__(self):
-      super().__init__()
-      self.places = []
-      made.append(self.places)
-
-    def empty(self, *shape):
-      array = super().empty(*shape)
-      self.places.append(address(array))
-      return array
-
-  monkeypatch.setattr(pipeline, "Recycler", Spy)
-  places = {
-    address(batch[kind])
-    for batch in pipeline.batches(
-      [DavisFolder(str(davis))], None, CHAIN, batch_size=2, seed=7, num_steps=40
-    )
-    for kind in ("frames", "labels")
-  }
-  assert len(made) == 1 and len(made[0]) == 2 * 40
-  assert places == set(made[0]) and len(places) < 40
-
-
 def test_frames_are_decoded_once_and_only_for_their_batch(davis, monkeypatch):
   decoded = []
-  picture = FolderVideo.picture
+  frame = FolderVideo.frame
   monkeypatch.setattr(
-    FolderVideo, "picture", lambda self, t: decoded.append(t) or picture(self, t)
+    FolderVideo, "frame", lambda self, t: decoded.append(t) or frame(self, t)
   )
   assert len(run(DavisFolder(str(davis)), num_steps=3)) == 3
   assert len(decoded) == 3 * 2 * 3  # steps, clips, frames

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from vosjax.data.codecs import images
-from vosjax.data.formats import davis
+from vosjax.data.formats.davis import resolutions
+from vosjax.data.formats.folders import read_names
 from vosjax.data.formats.youtube_vos import META, read_categories
 from vosjax.evaluation.scored_video import Video
 
@@ -145,7 +146,7 @@ def read_subset(root: Path, subset: str) -> list[str]:
   """Names of the sequences of a list in `ImageSets`, or of a text file."""
   for path in (root / "ImageSets" / f"{subset}.txt", Path(subset)):
     if path.is_file():
-      return davis.read_names(path)
+      return read_names(path)
   sets = root / "ImageSets"
   known = sorted(
     path.relative_to(sets).with_suffix("").as_posix() for path in sets.rglob("*.txt")
@@ -190,7 +191,7 @@ def _annotation_root(root: Path, names: Sequence[str]) -> Path:
 
 def _below_resolution(folder: Path) -> Path:
   """The folder of sequences; 480p is preferred where there are several sizes."""
-  sizes = davis.resolutions(folder)
+  sizes = resolutions(folder)
   if not sizes:
     return folder
   return folder / ("480p" if "480p" in sizes else sizes[0])

@@ -81,7 +81,7 @@ def test_frames_of_every_kind_become_rgb():
 
 def test_transparent_frames_are_refused():
   picture = Image.new("RGBA", (2, 2), (9, 9, 9, 100))
-  with pytest.raises(ValueError, match=r"f\.png: a partly transparent picture"):
+  with pytest.raises(ValueError, match=r"f\.png: a partly transparent image"):
     images.decode_image(encoded(picture), "f.png")
 
 
@@ -89,13 +89,13 @@ def test_broken_files_are_named(tmp_path):
   path = tmp_path / "broken.jpg"
   noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
   path.write_bytes(encoded(Image.fromarray(noise), "JPEG")[:600])
-  with pytest.raises(ValueError, match=r"broken\.jpg: not a whole picture"):
+  with pytest.raises(ValueError, match=r"broken\.jpg: not a complete image"):
     images.read_image(path)
   path.write_text("no picture at all")
   for read in (images.read_image, images.read_labels, images.image_size):
-    with pytest.raises(ValueError, match=r"broken\.jpg: not a whole picture"):
+    with pytest.raises(ValueError, match=r"broken\.jpg: not a complete image"):
       read(path)
-  with pytest.raises(ValueError, match=r"a\.jpg: not a whole picture"):
+  with pytest.raises(ValueError, match=r"a\.jpg: not a complete image"):
     images.encoded_size(path.read_bytes(), "a.jpg")
   with pytest.raises(FileNotFoundError, match=r"absent\.png"):
     images.read_labels(tmp_path / "absent.png")

@@ -48,13 +48,13 @@ def test_polygons_are_filled_and_joined():
 @pytest.mark.parametrize(
   "segmentation, text",
   [
-    ({"size": [6, 8], "counts": [40]}, "over 40 pixels, but the picture has 6x8"),
+    ({"size": [6, 8], "counts": [40]}, "over 40 pixels, but the image has 6x8"),
     ({"size": [8, 6], "counts": [48]}, r"size \[8, 6\]"),
-    ({"size": [6, 8], "counts": [-3, 51]}, "neither a text nor whole numbers"),
-    ({"size": [6, 8], "counts": "\x10"}, r"character '\\x10'"),
-    ({"size": [6, 8]}, "neither a text"),
+    ({"size": [6, 8], "counts": [-3, 51]}, "neither a string nor integers"),
+    ({"size": [6, 8], "counts": "\x10"}, r"invalid character '\\x10'"),
+    ({"size": [6, 8]}, "neither a string"),
     ([[1, 1, 2, 2]], "three points or more"),
-    ([[0, 0, 1e9, 0, 1e9, 1e9]], "in or near the picture"),
+    ([[0, 0, 1e9, 0, 1e9, 1e9]], "in or near the image"),
     ([["a"] * 6], "neither RLE"),
     ("abc", "neither RLE"),
   ],

@@ -38,5 +38,5 @@ def test_pictures_without_leaves_are_for_testing_only(a1):
 
 
 def test_a_folder_without_plants_is_refused(tmp_path):
-  with pytest.raises(ValueError, match="root: no pictures in"):
+  with pytest.raises(ValueError, match="root: no images in"):
     LeavesFolder(str(tmp_path))

@@ -90,7 +90,7 @@ def test_a_mask_or_frame_of_another_size_is_named(davis, tree):
   "fields, message",
   [
     ({"root": "absent"}, r"root: no folder .*absent.*Expected the DAVIS layout"),
-    ({"resolution": "1080p"}, r"resolution: no folder .*holds \['480p'\]"),
+    ({"resolution": "1080p"}, r"resolution: no folder .*contains \['480p'\]"),
     ({"subset": "trian"}, r"subset: no list 'trian'.*2017/train\.txt"),
     ({"year": 2018}, r"year: got 2018"),
   ],

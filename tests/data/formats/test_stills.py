@@ -69,7 +69,7 @@ def test_files_without_partner_are_all_named(msra):
 
 def test_a_mask_of_another_size_is_named(msra):
   Image.new("L", (3, 4)).save(msra / "12.png")
-  with pytest.raises(ValueError, match=r": 12: an annotation of 4x3 .* of 12x16"):
+  with pytest.raises(ValueError, match=r": 12: the annotation has 4x3 .* has 12x16"):
     StillsFolder(str(msra), str(msra))[0].labels(0)
 
 

@@ -64,7 +64,7 @@ def test_videos_without_annotations_are_left_out_unless_they_are_wanted(youtube_
   shutil.rmtree(youtube_vos / "train/Annotations")
   bare = YoutubeVosFolder(str(youtube_vos), every_frame=True, unlabelled=True)
   assert not any(any(video.label_files) for video in bare)
-  with pytest.raises(ValueError, match="holds no folder of annotations"):
+  with pytest.raises(ValueError, match="contains no folder of annotations"):
     YoutubeVosFolder(str(youtube_vos), every_frame=True)
 
 

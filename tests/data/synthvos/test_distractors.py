@@ -20,31 +20,31 @@ def source():
     max_objects=1,
     clutter=0.0,
     void=0.0,
-    strangers=2,
+    distractors=2,
   )
 
 
-def strangers(video):
+def distractors(video):
   """Layers that are there for a while only."""
   return [layer for layer in video.scene.layers if np.isfinite(layer.span).all()]
 
 
-def test_strangers_stay_for_a_part_of_the_video_and_are_replaced(source):
+def test_distractors_stay_for_a_part_of_the_video_and_are_replaced(source):
   for i in range(len(source)):
-    spans = np.array([layer.span for layer in strangers(source[i])])
+    spans = np.array([layer.span for layer in distractors(source[i])])
     stay = spans[:, 1] - spans[:, 0]
     assert (stay >= 0.15 * LENGTH).all()
     assert (stay <= 0.35 * LENGTH).all()
     for t in range(LENGTH):
-      assert ((spans[:, 0] <= t) & (t < spans[:, 1])).sum() == source.strangers
+      assert ((spans[:, 0] <= t) & (t < spans[:, 1])).sum() == source.distractors
 
 
-def test_strangers_are_background_that_is_drawn_in_their_time_alone(source):
+def test_distractors_are_background_that_is_drawn_in_their_time_alone(source):
   """Without one of them, frames change while it is there and nowhere else."""
   changed = 0
   for i in range(len(source)):
     video = source[i]
-    scene, gone = video.scene, strangers(video)[0]
+    scene, gone = video.scene, distractors(video)[0]
     assert gone.label == 0
     rest = tuple(layer for layer in scene.layers if layer is not gone)
     times = np.arange(LENGTH)
@@ -57,11 +57,11 @@ def test_strangers_are_background_that_is_drawn_in_their_time_alone(source):
   assert changed > LENGTH
 
 
-def test_without_strangers_nothing_comes_or_goes():
+def test_without_distractors_nothing_comes_or_goes():
   plain = SynthVos(1, 4, size=(48, 64), length=LENGTH)
-  assert not any(strangers(plain[i]) for i in range(len(plain)))
+  assert not any(distractors(plain[i]) for i in range(len(plain)))
 
 
 def test_a_negative_number_is_refused():
-  with pytest.raises(ValueError, match="strangers=-1: expected at least 0"):
-    SynthVos(1, 4, size=(48, 64), length=LENGTH, strangers=-1)
+  with pytest.raises(ValueError, match="distractors=-1: expected at least 0"):
+    SynthVos(1, 4, size=(48, 64), length=LENGTH, distractors=-1)

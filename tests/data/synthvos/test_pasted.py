@@ -122,7 +122,7 @@ def test_a_cut_out_has_the_size_asked_for_and_the_mask_s_outline():
 
 def test_unfit_sources_and_arguments_are_named(folders):
   objects, backgrounds = (StillsFolder(folder, folder) for folder in folders)
-  with pytest.raises(ValueError, match="objects: 100 pictures in a row without a mask"):
+  with pytest.raises(ValueError, match="objects: 100 images in a row without a mask"):
     _ = PastedVos(backgrounds, backgrounds, 0, 1, size=SIZE, length=1)[0]
   with pytest.raises(ValueError, match="backgrounds: an empty source"):
     PastedVos(objects, StillSource(()), 0, 1, size=SIZE, length=1)

@@ -6,6 +6,7 @@ import pytest
 from vosjax.data.cache import ArrayVideo
 from vosjax.data.records.videos import EncodedFrame, PreparedVideo
 from vosjax.data.transforms.affine import RandomAffine, SuccessiveClips, WholeClip
+from vosjax.data.video import Source
 
 RNG = np.random.default_rng
 
@@ -71,10 +72,10 @@ def test_no_change_where_all_ranges_are_nothing():
 
 
 @dataclasses.dataclass(frozen=True)
-class Listed(ArrayVideo):
-  """A video that says which frames have an annotation file."""
+class Sparse(ArrayVideo):
+  """A video of which some frames are annotated."""
 
-  label_files: tuple = ()
+  annotated_frames: tuple = ()
 
 
 def video(name, length, annotated=None):
@@ -84,8 +85,20 @@ def video(name, length, annotated=None):
   names = tuple(f"{t:05d}" for t in range(length))
   if annotated is None:
     return ArrayVideo(name, names, *arrays)
-  files = tuple("there" if t in annotated else None for t in range(length))
-  return Listed(name, names, *arrays, label_files=files)
+  return Sparse(name, names, *arrays, annotated_frames=annotated)
+
+
+class Videos(Source):
+  """Videos in memory."""
+
+  def __init__(self, *videos):
+    self._videos = videos
+
+  def __len__(self):
+    return len(self._videos)
+
+  def __getitem__(self, index):
+    return self._videos[index]
 
 
 def frames_of(source):
@@ -94,7 +107,7 @@ def frames_of(source):
 
 
 def test_clips_follow_each_other_and_leave_the_rest_out():
-  clips = SuccessiveClips([video("a", 7), video("short", 2), video("b", 3)], 3)
+  clips = SuccessiveClips(Videos(video("a", 7), video("short", 2), video("b", 3)), 3)
   assert len(clips) == 3
   assert frames_of(clips[i] for i in range(3)) == [
     ("a/00000", [0, 1, 2]),
@@ -103,9 +116,9 @@ def test_clips_follow_each_other_and_leave_the_rest_out():
   ]
 
 
-@pytest.mark.parametrize("annotated", [{0, 5, 10, 15}])
+@pytest.mark.parametrize("annotated", [(0, 5, 10, 15)])
 def test_frames_without_annotation_are_passed_over(annotated):
-  clips = SuccessiveClips([video("a", 20, annotated)], 2)
+  clips = SuccessiveClips(Videos(video("a", 20, annotated)), 2)
   assert frames_of(clips[i] for i in range(2)) == [
     ("a/00000", [0, 5]),
     ("a/00010", [10, 15]),
@@ -116,5 +129,5 @@ def test_prepared_frames_without_annotation_are_passed_over():
   frames = tuple(
     EncodedFrame(f"{t:05d}", b"jpeg", b"png" if t % 5 == 0 else b"") for t in range(20)
   )
-  clips = SuccessiveClips([PreparedVideo("a", frames, "nowhere")], 2)
+  clips = SuccessiveClips(Videos(PreparedVideo("a", frames, "nowhere")), 2)
   assert [clip.frames for clip in clips] == [(0, 5), (10, 15)]

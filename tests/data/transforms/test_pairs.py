@@ -13,9 +13,9 @@ from vosjax.data.transforms.pairs import (
   EveryFrame,
   Inner,
   Jitter,
-  Target,
   stretch,
 )
+from vosjax.data.video import ClipView, Source
 
 SIZE = (20, 30)
 
@@ -30,13 +30,26 @@ def make_video(length, name="v"):
   return ArrayVideo(name, names, frames, labels)
 
 
+class Videos(Source):
+  """Videos in memory."""
+
+  def __init__(self, *videos):
+    self._videos = videos
+
+  def __len__(self):
+    return len(self._videos)
+
+  def __getitem__(self, index):
+    return self._videos[index]
+
+
 def times(clip):
   return clip["frames"][:, 0, 0, 0].tolist()
 
 
 def sample(count, length=6, time=2, official=False, draws=200):
   transform = AddReferences(count, official)
-  target = Target(make_video(length), time)
+  target = ClipView(make_video(length), (time,))
   return [
     times(transform.random_map(target, np.random.default_rng(i))) for i in range(draws)
   ]
@@ -135,7 +148,7 @@ def test_a_short_video_repeats_its_frames():
 
 
 def test_objects_are_merged_and_void_is_background():
-  target = Target(make_video(3), 1)
+  target = ClipView(make_video(3), (1,))
   rng = np.random.default_rng(0)
   labels = AddReferences(0).random_map(target, rng)["labels"]
   assert labels.shape == (1, *SIZE)
@@ -153,14 +166,15 @@ def test_frames_without_annotation_are_passed_over():
   video = make_video(2)
   sparse = Sparse(video.name, video.frame_names, video.frames, video.all_labels)
   rng = np.random.default_rng(0)
-  assert AddReferences(0).random_map(Target(sparse, 0), rng) is not None
-  assert AddReferences(1).random_map(Target(sparse, 0), rng) is None
+  assert AddReferences(0).random_map(ClipView(sparse, (0,)), rng) is not None
+  assert AddReferences(1).random_map(ClipView(sparse, (0,)), rng) is None
 
 
 def test_a_pass_shows_every_frame_once():
-  source = EveryFrame([make_video(3, "a"), make_video(1, "b"), make_video(2, "c")])
-  names = [source[i].name for i in range(len(source))]
-  assert names == ["a/00000", "a/00001", "a/00002", "b/00000", "c/00000", "c/00001"]
+  videos = Videos(make_video(3, "a"), make_video(1, "b"), make_video(2, "c"))
+  source = EveryFrame(videos)
+  targets = [(source[i].name, *source[i].frames) for i in range(len(source))]
+  assert targets == [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("c", 0), ("c", 1)]
   for index in (-1, 6):
     with pytest.raises(IndexError):
       source[index]
@@ -168,9 +182,14 @@ def test_a_pass_shows_every_frame_once():
 
 def test_any_frame_can_be_a_target():
   video, rng = make_video(4), np.random.default_rng(0)
-  assert {AnyTarget().random_map(video, rng).time for _ in range(50)} == {0, 1, 2, 3}
+  assert {AnyTarget().random_map(video, rng).frames[0] for _ in range(50)} == {
+    0,
+    1,
+    2,
+    3,
+  }
 
 
 def test_the_first_and_last_still_can_be_left_out():
-  inner = Inner([make_video(1, name) for name in "abcd"])
+  inner = Inner(Videos(*(make_video(1, name) for name in "abcd")))
   assert [inner[i].name for i in range(len(inner))] == ["b", "c"]

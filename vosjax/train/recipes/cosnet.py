@@ -44,7 +44,6 @@ from vosjax.train import feeds
 from vosjax.train.optimizers import alternation
 from vosjax.train.optimizers.alternating_sgd import make_alternating_sgd
 from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring, Segment
-from vosjax.train.scoring.segmentation import Frames
 from vosjax.types import Variables
 
 STILLS = ("msra10k", "dut_omron")  # sources of stills; other ones are of videos
@@ -274,7 +273,7 @@ def segment(
     seed=seed,
   )
 
-  return lambda video: (result.labels for result in segmenter.run(Frames(video)))
+  return lambda video: (result.labels for result in segmenter.run(video))
 
 
 RECIPE = Recipe(_objective, _optimizer, _batches, _scoring)

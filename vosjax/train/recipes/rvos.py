@@ -133,7 +133,7 @@ def segment_zero_shot(
   segmenter = VideoSegmenter(model, jax.device_get(variables))
 
   def segment(video):
-    results = segmenter.run(segmentation.Frames(video))
+    results = segmenter.run(video)
     if not matched or all(video.labels(t) is None for t in range(len(video))):
       yield from (result.labels for result in results)
       return

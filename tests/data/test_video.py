@@ -1,0 +1,110 @@
+"""What every video and source offers, whatever its format."""
+
+import numpy as np
+import pytest
+
+from vosjax.data.cache import ArrayVideo, InMemory
+from vosjax.data.formats.davis import DavisFolder
+from vosjax.data.formats.stills import Still, StillSource, read_saliency
+from vosjax.data.records.videos import EncodedFrame, PreparedVideo
+from vosjax.data.synthvos import SynthVos
+from vosjax.data.transforms.affine import SuccessiveClips
+from vosjax.data.video import ClipView, Video, read_clip
+
+
+class Minimal(Video):
+  """A video with nothing but what it must have."""
+
+  name = "v"
+
+  def __init__(self, *annotations):
+    self.annotations = annotations
+
+  def __len__(self):
+    return len(self.annotations)
+
+  def frame(self, index):
+    if not 0 <= index < len(self):
+      raise IndexError(index)
+    return np.full((2, 3, 3), index, np.uint8)
+
+  def labels(self, index):
+    return self.annotations[index]
+
+
+ONE = np.ones((2, 3), np.uint8)
+
+
+def test_a_video_is_a_sequence_of_its_frames():
+  video = Minimal(ONE, None)
+  assert [frame[0, 0, 0] for frame in video] == [0, 1]
+  np.testing.assert_array_equal(video[1], video.frame(1))
+
+
+def test_defaults_of_a_video():
+  video = Minimal(ONE, None)
+  assert video.frame_names == ("00000", "00001")
+  assert video.size == (2, 3)
+  assert video.annotated_frames == (0, 1)
+  assert video.classes == {} and video.categories == {}
+
+
+@pytest.mark.parametrize(
+  "annotations", [(None, ONE, None), (ONE, None, ONE), (None, None, None)]
+)
+def test_frames_without_annotation_are_void_in_a_clip(annotations):
+  clip = read_clip(Minimal(*annotations), 0, 3)
+  expected = [255 if labels is None else 1 for labels in annotations]
+  np.testing.assert_array_equal(clip["labels"][:, 0, 0], expected)
+  assert clip["labels"].shape == (3, 2, 3)
+  assert clip["labels"].dtype == clip["frames"].dtype == np.uint8
+
+
+def test_a_clip_has_the_frames_from_its_start_and_is_named_after_it():
+  clip = read_clip(Minimal(ONE, ONE, 2 * ONE), 1, 2)
+  assert clip["name"] == "v/00001"
+  np.testing.assert_array_equal(clip["frames"][:, 0, 0, 0], [1, 2])
+  np.testing.assert_array_equal(clip["labels"][:, 0, 0], [1, 2])
+
+
+def test_a_view_shows_some_frames_of_a_video():
+  frames = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones(
+    (2, 3, 3), np.uint8
+  )
+  video = ArrayVideo("v", tuple("abcde"), frames, frames[..., 0], {1: 7})
+  view = ClipView(video, (4, 1))
+  assert (view.name, view.frame_names, len(view)) == ("v", ("e", "b"), 2)
+  assert (view.size, view.classes, view.categories) == ((2, 3), {1: 7}, {})
+  assert [view.frame(t)[0, 0, 0] for t in range(2)] == [4, 1]
+  assert [view.labels(t)[0, 0] for t in range(2)] == [4, 1]
+
+
+def test_files_tell_size_and_annotated_frames_undecoded(davis):
+  (davis / "Annotations/480p/video1/00002.png").unlink()
+  folder = DavisFolder(str(davis), sparse=True)[1]
+  stored = tuple(
+    EncodedFrame(path.stem, path.read_bytes()[:-40], b"" if t == 2 else b"png")
+    for t, path in enumerate(folder.frame_files)
+  )
+  for video in (folder, PreparedVideo("v", stored, "here")):
+    assert video.size == (24, 32)  # of a file that is cut off behind its header
+    assert video.annotated_frames == (0, 1, 3, 4, 5)
+  broken = PreparedVideo("v", (EncodedFrame("0", b"no JPEG", b""),), "here")
+  with pytest.raises(ValueError, match="here: v/0: not a complete image"):
+    _ = broken.size
+
+
+def test_sources_know_their_folder_and_what_is_generated_has_none(davis):
+  folder = DavisFolder(str(davis))
+  generated = SynthVos(0, 1, size=(32, 32), length=1)
+  still = Still("s", davis / "s.jpg", {}, read_saliency, "there")
+  assert folder.origin == SuccessiveClips(folder, 2).origin == str(davis)
+  assert StillSource((still,)).origin == "there"
+  assert generated.origin is None and InMemory(generated).origin is None
+  assert InMemory(folder).origin == str(davis)
+
+
+def test_folders_know_the_lengths_of_their_videos(davis):
+  lengths = DavisFolder(str(davis)).num_frames
+  assert lengths == {f"video{v}": 6 for v in range(4)}
+  assert SynthVos(0, 1, size=(32, 32), length=1).num_frames is None
