@@ -14,6 +14,8 @@ import json
 import pathlib
 import sys
 
+import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 from tqdm import tqdm
 
@@ -49,8 +51,9 @@ def export(source: PreparedFolder, out: pathlib.Path) -> None:
     video = source[index]
     for t, name in enumerate(video.frame_names):
       _write(*_image(video, t), out / "JPEGImages" / video.name / name)
-      if video.mask_files(t):
-        _write(_labels(video, t), ".png", out / "Annotations" / video.name / name)
+      labels = video.labels(t)
+      if labels is not None:
+        _write(_png_labels(labels), ".png", out / "Annotations" / video.name / name)
     if any("frames" in about for about in video.objects.values()):
       meta[video.name] = {"objects": video.objects}
   if meta:
@@ -65,8 +68,8 @@ def _image(video: PreparedVideo, index: int) -> tuple[bytes, str]:
   return _png(Image.fromarray(video.frame(index))), ".png"
 
 
-def _labels(video: PreparedVideo, index: int) -> bytes:
-  image = Image.fromarray(video.labels(index))
+def _png_labels(labels: UInt8[np.ndarray, "h w"]) -> bytes:
+  image = Image.fromarray(labels)
   image.putpalette(palette().tobytes())
   return _png(image)
 

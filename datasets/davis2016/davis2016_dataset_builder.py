@@ -38,7 +38,7 @@ class Builder(VideoBuilder):
         VideoFiles.from_folder(video)
         for video in DavisFolder(
           str(root), subset, year=2016, resolution=self.builder_config.name
-        )
+        ).videos
       ]
       for split, subset in (("train", "train"), ("validation", "val"))
     }

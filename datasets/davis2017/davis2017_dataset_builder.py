@@ -76,7 +76,7 @@ class Builder(VideoBuilder):
             subset,
             resolution=config.resolution,
             annotations=ANNOTATIONS[config.task],
-          )
+          ).videos
         ]
         for split, subset in (("train", "train"), ("validation", "val"))
       }
@@ -86,7 +86,7 @@ class Builder(VideoBuilder):
           VideoFiles.from_folder(video)
           for video in DavisFolder(
             str(root), config.test, resolution=config.resolution, sparse=True
-          )
+          ).videos
         ]
       }
     else:

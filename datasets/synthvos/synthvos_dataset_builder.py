@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
@@ -74,9 +75,9 @@ class Drawing:
 @functools.lru_cache(maxsize=2)
 def open_split(split: Split) -> Source:
   """The videos of a split."""
-  fields = {"size": split.size, "length": split.length}
+  size, length = split.size, split.length
   if split.root is None:
-    return SynthVos(split.seed, split.num_videos, **fields)
+    return SynthVos(split.seed, split.num_videos, size=size, length=length)
   objects, backgrounds = originals(split.root)
   held_out = split.name == "validation"
   chosen = (s for k, s in enumerate(objects.stills) if (k % HELD_OUT == 0) == held_out)
@@ -85,7 +86,8 @@ def open_split(split: Split) -> Source:
     backgrounds[split.name],
     split.seed,
     split.num_videos,
-    **fields,
+    size=size,
+    length=length,
   )
 
 
@@ -171,7 +173,7 @@ class Builder(ShardedBuilder):
 def encode(video: Video) -> Iterator[EncodedFrame]:
   """The frames of a video as JPEG and its labels as palette PNG."""
   for index, name in enumerate(video.frame_names):
-    labels = Image.fromarray(video.labels(index))
+    labels = Image.fromarray(np.asarray(video.labels(index)))
     labels.putpalette(palette().tobytes())
     yield EncodedFrame(
       name,

@@ -15,7 +15,7 @@ def save_map(path, values):
 
 
 @pytest.mark.filterwarnings("default")  # tfds and its dependencies
-def test_records_hold_pictures_instances_and_classes(build_stills, tmp_path):
+def test_records_hold_images_instances_and_classes(build_stills, tmp_path):
   root = tmp_path / "VOCdevkit/VOC2012"
   lists = root / "ImageSets/Segmentation"
   for folder in (lists, root / "JPEGImages"):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from vosjax import files, viz
@@ -230,10 +231,18 @@ def _write_frames(video: Video, names: Sequence[str], folder: pathlib.Path) -> N
 def _write_labels(video: Video, names: Sequence[str], folder: pathlib.Path) -> None:
   if isinstance(video, CocoVideo):
     for t, name in enumerate(names):
-      write_labels(folder / f"{name}.png", video.labels(t))
-  else:
-    for path, name in zip(video.label_files, names):
-      _link(path, folder / f"{name}.png")
+      write_labels(folder / f"{name}.png", _labels(video, t))
+    return
+  for path, name in zip(video.label_files, names):
+    assert path is not None, "the annotated part of a video has all label files"
+    _link(path, folder / f"{name}.png")
+
+
+def _labels(video: Video, index: int) -> UInt8[np.ndarray, "h w"]:
+  """The labels of a frame that is known to be annotated."""
+  labels = video.labels(index)
+  assert labels is not None
+  return labels
 
 
 def _link(source: pathlib.Path, target: pathlib.Path) -> None:
@@ -259,7 +268,7 @@ def _contact_sheet(videos: Sequence[Video]) -> bytes:
   rows = [videos[i].annotated_part() for i in _spread(len(videos), _SHEET_ROWS)]
   cells = [
     [
-      viz.overlay(video.frame(t), video.labels(t))
+      viz.overlay(video.frame(t), _labels(video, t))
       for t in _spread(len(video), _SHEET_COLUMNS)
     ]
     for video in rows

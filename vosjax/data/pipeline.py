@@ -217,8 +217,11 @@ def _stack(clips: Sequence[Clip]) -> dict[str, Any]:
       f"transforms: clips of different shapes {sorted(shapes)} in one batch "
       f"({', '.join(clip['name'] for clip in clips)}). Add Resize(size)."
     )
-  arrays = ["frames", "labels", *(["classes"] if "classes" in clips[0] else [])]
   batch: dict[str, Any] = {
-    key: np.stack([clip[key] for clip in clips]) for key in arrays
+    "frames": np.stack([clip["frames"] for clip in clips]),
+    "labels": np.stack([clip["labels"] for clip in clips]),
+    "names": [clip["name"] for clip in clips],
   }
-  return batch | {"names": [clip["name"] for clip in clips]}
+  if "classes" in clips[0]:
+    batch["classes"] = np.stack([clip["classes"] for clip in clips])
+  return batch

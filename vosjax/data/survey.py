@@ -39,12 +39,11 @@ class VideoSurvey:
   @classmethod
   def from_record(cls, record: dict[str, Any]) -> "VideoSurvey":
     """Restores a survey from `dataclasses.asdict` after a round trip through JSON."""
-    return cls(
-      **{
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in record.items()
-      }
-    )
+    fields: dict[str, Any] = {
+      key: tuple(value) if isinstance(value, list) else value
+      for key, value in record.items()
+    }
+    return cls(**fields)
 
 
 def survey(

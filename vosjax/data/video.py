@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NotRequired, TypedDict
 
 import numpy as np
@@ -56,6 +56,9 @@ class Video(abc.ABC):
 
   def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
     return self.frame(index)
+
+  def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    return (self.frame(t) for t in range(len(self)))
 
   @functools.cached_property
   def frame_names(self) -> tuple[str, ...]:
@@ -146,6 +149,9 @@ class Source(abc.ABC):
   @abc.abstractmethod
   def __getitem__(self, index: int) -> Video:
     """One video, of which nothing has been decoded yet."""
+
+  def __iter__(self) -> Iterator[Video]:
+    return (self[i] for i in range(len(self)))
 
   @property
   def origin(self) -> str | None:

@@ -21,7 +21,7 @@ def test_later_layers_lie_on_top_and_half_is_the_threshold():
 
 
 def test_layers_of_several_sizes_are_refused():
-  with pytest.raises(ValueError, match="cars/01: the masks of one frame differ in size"):
+  with pytest.raises(ValueError, match="01: the masks of one frame differ in size"):
     CODINGS["layers"]([encoded([[0, 1]]), encoded([[0]])], (), "cars/01")
 
 

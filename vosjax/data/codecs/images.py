@@ -62,7 +62,7 @@ def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
     )
   if image.has_transparency_data:
     image = image.convert("RGBA")
-    if image.getextrema()[3][0] < 255:
+    if np.asarray(image.getchannel("A")).min() < 255:
       raise ValueError(
         f"{name}: a partly transparent image, expected opaque RGB. Flatten it "
         "onto a background and save it without alpha."

@@ -54,7 +54,7 @@ def write_shard(shard: Shard) -> int:
   return len(shard.items)
 
 
-class ShardedBuilder(FileReaderBuilder, skip_registration=True):
+class ShardedBuilder(FileReaderBuilder, skip_registration=True):  # type: ignore[call-arg]  # TFDS is untyped
   """A builder whose shards are written independently of one another.
 
   A dataset defines `VERSION`, `MANUAL_DOWNLOAD_INSTRUCTIONS`, `FEATURES`, `ENCODE` and

@@ -80,7 +80,7 @@ class PreparedStills(PreparedSource):
     }
 
 
-class StillBuilder(ShardedBuilder, skip_registration=True):
+class StillBuilder(ShardedBuilder, skip_registration=True):  # type: ignore[call-arg]  # see ShardedBuilder
   """A builder that copies images and their annotations into records, one per image.
 
   A dataset defines `VERSION`, `MANUAL_DOWNLOAD_INSTRUCTIONS`, `open_sources` and the

@@ -63,7 +63,7 @@ def encode_video(video: VideoFiles) -> dict[str, Any]:
   )
 
 
-class VideoBuilder(ShardedBuilder, skip_registration=True):
+class VideoBuilder(ShardedBuilder, skip_registration=True):  # type: ignore[call-arg]  # see ShardedBuilder
   """A builder that copies the files of videos into records, one per video.
 
   A dataset defines `VERSION`, `MANUAL_DOWNLOAD_INSTRUCTIONS` and `open_splits`, whose

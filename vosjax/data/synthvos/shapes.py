@@ -112,7 +112,8 @@ def paint(
   outline, changed = outline[tight].copy(), changed[tight].copy()
   for distance in (outline, changed):  # nothing is visible outside of the image
     distance[[0, -1]] = distance[:, [0, -1]] = OUTSIDE
-  image = texture(rng, *outline.shape, colours)
+  h, w = outline.shape
+  image = texture(rng, h, w, colours)
   depth = np.clip(outline / (0.5 * outline.max() + 1e-6), 0, 1)
   roundness, tilt = np.float32(rng.uniform(0, 0.5)), np.float32(rng.uniform(0, 0.3))
   ramp = np.linspace(-1, 1, len(outline), dtype=np.float32)[:, None]

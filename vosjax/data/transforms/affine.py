@@ -86,7 +86,10 @@ class RandomAffine(grain.transforms.RandomMap):
     shift = rng.uniform(-self.translation, self.translation, 2) * (h, w)
     matrix = _matrix(angle, shift, shear, rng.uniform(*self.zoom, 2))
     rows, columns = _nearest(matrix, (h, w))
-    return clip | {key: clip[key][:, rows, columns] for key in ("frames", "labels")}
+    return clip | {
+      "frames": clip["frames"][:, rows, columns],
+      "labels": clip["labels"][:, rows, columns],
+    }
 
 
 def _matrix(

@@ -139,7 +139,10 @@ class RandomFlip(grain.transforms.RandomMap):
     """The clip, mirrored with `probability`."""
     if rng.random() >= self.probability:
       return clip
-    return clip | {key: clip[key][:, :, ::-1] for key in ("frames", "labels")}
+    return clip | {
+      "frames": clip["frames"][:, :, ::-1],
+      "labels": clip["labels"][:, :, ::-1],
+    }
 
 
 @dataclasses.dataclass(frozen=True)

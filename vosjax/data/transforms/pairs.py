@@ -92,8 +92,8 @@ class AddReferences(grain.transforms.RandomMap):
     """A clip of 1 + `count` frames, or None if one of them is not annotated."""
     video, (time,) = target.video, target.frames
     times = (time, *self._draw(len(video), time, rng))
-    annotations = [video.labels(t) for t in times]
-    if any(labels is None for labels in annotations):
+    annotations = [x for x in map(video.labels, times) if x is not None]
+    if len(annotations) < len(times):
       return None
     labels = np.stack(annotations)
     objects = (labels != 0) if self.official else (labels != 0) & (labels != VOID)
