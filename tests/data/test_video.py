@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vosjax.data.cache import ArrayVideo, InMemory
 from vosjax.data.formats.davis import DavisFolder
@@ -82,13 +83,19 @@ def test_a_view_shows_some_frames_of_a_video():
 def test_files_tell_size_and_annotated_frames_undecoded(davis):
   (davis / "Annotations/480p/video1/00002.png").unlink()
   folder = DavisFolder(str(davis), sparse=True)[1]
+  noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+  for path in folder.frame_files:
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:1000])  # header and half of the image
   stored = tuple(
-    EncodedFrame(path.stem, path.read_bytes()[:-40], b"" if t == 2 else b"png")
+    EncodedFrame(path.stem, path.read_bytes(), b"" if t == 2 else b"png")
     for t, path in enumerate(folder.frame_files)
   )
   for video in (folder, PreparedVideo("v", stored, "here")):
-    assert video.size == (24, 32)  # of a file that is cut off behind its header
+    assert video.size == (24, 32)
     assert video.annotated_frames == (0, 1, 3, 4, 5)
+    with pytest.raises(ValueError, match="not a complete image"):
+      video.frame(0)
   broken = PreparedVideo("v", (EncodedFrame("0", b"no JPEG", b""),), "here")
   with pytest.raises(ValueError, match="here: v/0: not a complete image"):
     _ = broken.size
