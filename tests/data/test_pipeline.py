@@ -54,7 +54,7 @@ def test_shards_together_are_the_batches_of_one_process(davis):
       np.testing.assert_array_equal(shard[step]["frames"], batch["frames"][index::2])
 
 
-def test_repeated_videos_are_cut_and_augmented_anew(davis):
+def test_each_epoch_cuts_and_augments_videos_differently(davis):
   names = [
     name
     for batch in run(DavisFolder(str(davis)), num_steps=20)
@@ -68,7 +68,7 @@ def drawn(order, epoch=0):
   return [order[k] for k in range(start, start + order.epoch_length)]
 
 
-def test_by_default_every_video_comes_once_an_epoch():
+def test_by_default_every_video_is_drawn_once_per_epoch():
   order = pipeline.Order((3, 5), seed=1)
   everything = sorted([(0, i) for i in range(3)] + [(1, i) for i in range(5)])
   assert sorted(drawn(order)) == sorted(drawn(order, 1)) == everything
@@ -109,7 +109,7 @@ class Unusable(Video):
   labels = frame
 
 
-def test_unfit_videos_give_way_and_are_named_when_nothing_else_is_left(davis):
+def test_unsuitable_videos_are_skipped_and_named_if_there_are_no_others(davis):
   good = DavisFolder(str(davis))
   mixed = [*good, Unusable(), Unusable()]
   batches = list(

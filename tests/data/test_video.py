@@ -1,4 +1,4 @@
-"""What every video and source offers, whatever its format."""
+"""What every video and every source offers, whatever its format."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from vosjax.data.video import ClipView, Video, read_clip
 
 
 class Minimal(Video):
-  """A video with nothing but what it must have."""
+  """A video with the required members only."""
 
   name = "v"
 

@@ -1,4 +1,4 @@
-"""Pixels of annotation files become ids as each data set means them."""
+"""Annotation files become object ids, as each dataset encodes them."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Videos of COCO-style JSON: instances as label maps, or one line on why not."""
+"""Videos of COCO-style JSON files become label maps, or one line on what is wrong."""
 
 import json
 
@@ -59,7 +59,7 @@ def test_polygons_are_filled_and_joined():
     ("abc", "neither RLE"),
   ],
 )
-def test_what_is_no_segmentation_is_refused(segmentation, text):
+def test_malformed_segmentations_are_refused(segmentation, text):
   with pytest.raises(ValueError, match=text):
     decode(segmentation, SIZE)
 

@@ -13,5 +13,7 @@ from vosjax.data.formats import fbms
     ((85, 170), ("a.pgm",), (85, 170)),
   ],
 )
-def test_background_of_fbms_is_black_or_white_in_colour(values, files, ordered):
+def test_the_background_is_black_in_grey_and_white_in_colour_images(
+  values, files, ordered
+):
   assert fbms.Definition(values, files).ordered_values == ordered

@@ -9,7 +9,7 @@ from vosjax.data.records import checks
   "name, number",
   [("cars1_01.jpg", 1), ("tennis012", 12), ("001_gt.png", 1), ("v2/frame0045.jpg", 45)],
 )
-def test_numbers_end_the_names_of_frames(name, number):
+def test_the_number_at_the_end_of_a_name_is_the_frame_number(name, number):
   assert checks.frame_number(name) == number
 
 

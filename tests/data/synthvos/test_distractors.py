@@ -56,7 +56,7 @@ def test_distractors_are_background_during_their_span_only(source):
   assert changed > LENGTH / 2
 
 
-def test_without_distractors_nothing_comes_or_goes():
+def test_without_distractors_all_layers_are_always_present():
   source = SynthVos(1, 4, size=(48, 64), length=LENGTH)
   assert not any(distractors(video) for video in source)
 

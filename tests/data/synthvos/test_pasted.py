@@ -22,13 +22,13 @@ def folders(tmp_path):
   y, x = np.mgrid[:60, :70]
   for k, radius in enumerate((12, 20, 25)):
     mask = (y - 30) ** 2 + (x - 30 - 3 * k) ** 2 < radius**2
-    picture = np.where(mask[..., None], (220, 10 * k, 0), (0, 220, 0)).astype(np.uint8)
-    Image.fromarray(picture).save(objects / f"{k}.jpg", quality=95, subsampling=0)
+    image = np.where(mask[..., None], (220, 10 * k, 0), (0, 220, 0)).astype(np.uint8)
+    Image.fromarray(image).save(objects / f"{k}.jpg", quality=95, subsampling=0)
     Image.fromarray(mask.astype(np.uint8) * 255).save(objects / f"{k}.png")
   for k, shape in enumerate(((30, 90), (90, 30))):
-    picture = np.zeros((*shape, 3), np.uint8)
-    picture[..., 2] = np.linspace(120, 255, shape[1], dtype=np.uint8)
-    Image.fromarray(picture).save(backgrounds / f"{k}.jpg")
+    image = np.zeros((*shape, 3), np.uint8)
+    image[..., 2] = np.linspace(120, 255, shape[1], dtype=np.uint8)
+    Image.fromarray(image).save(backgrounds / f"{k}.jpg")
     Image.new("L", shape[::-1]).save(backgrounds / f"{k}.png")
   return str(objects), str(backgrounds)
 
@@ -120,7 +120,7 @@ def test_a_cut_out_has_the_requested_size_and_the_outline_of_the_mask():
   assert part.pixels[3, rows[0], 15] == 0.5 and part.pixels[3, rows[0] - 1, 15] == -0.5
 
 
-def test_unfit_sources_and_arguments_are_named(folders):
+def test_unusable_sources_and_arguments_are_named(folders):
   objects, backgrounds = (StillsFolder(folder, folder) for folder in folders)
   with pytest.raises(ValueError, match="objects: 100 images in a row without a mask"):
     _ = PastedVos(backgrounds, backgrounds, 0, 1, size=SIZE, length=1)[0]

@@ -1,4 +1,4 @@
-"""Procedural videos: repeatable, in range, moving, and labelled as drawn."""
+"""Procedural videos: reproducible, in range, moving, and labelled as rendered."""
 
 import dataclasses
 import subprocess
@@ -222,7 +222,7 @@ def test_the_later_layer_hides_the_earlier_one():
   assert other.labels[0, 32, 30] == 1
 
 
-def test_a_background_thing_in_front_removes_the_label():
+def test_an_occluder_removes_the_label():
   thing = Layer([square(0.2)], resting(28 + 32j), label=1)
   occluder = Layer([square(0.9)], resting(36 + 32j), label=0)
   canvas = drawn(thing, occluder)

@@ -62,7 +62,7 @@ def test_clips_start_uniformly_where_an_object_shows_and_enough_frames_follow():
   assert 70 < starts.count(0) < 130
 
 
-def test_a_clip_is_consecutive_decodes_nothing_else_and_says_where_it_is_from():
+def test_a_clip_is_consecutive_named_and_decodes_only_its_frames():
   video = Frames([with_object(0), with_object(150), None, with_object(150, 3)])
   sampled = clips.SampleClip(2, first=True).random_map(video, np.random.default_rng(0))
   assert sampled["name"] == "memory/1" and video.decoded == [1, 2]
@@ -71,7 +71,7 @@ def test_a_clip_is_consecutive_decodes_nothing_else_and_says_where_it_is_from():
   assert (sampled["labels"][1] == 255).all()
 
 
-def test_videos_that_are_too_short_or_empty_are_passed_over():
+def test_videos_that_are_too_short_or_empty_are_skipped():
   rng = np.random.default_rng(0)
   short = Frames([with_object(150)] * 2)
   assert clips.SampleClip(3).random_map(short, rng) is None
@@ -142,7 +142,7 @@ def zoomed_by_hand(image: np.ndarray, scale: float, nearest: bool) -> np.ndarray
 
 
 class Fixed(np.random.Generator):
-  """A generator whose draws are known."""
+  """A generator that returns given values."""
 
   def __init__(self, *values):
     super().__init__(np.random.PCG64(0))
@@ -187,7 +187,7 @@ def test_resize_to_the_same_size_changes_nothing(size):
   assert clips.Resize(size).random_map(original, np.random.default_rng(0)) is original
 
 
-def test_a_size_is_asked_of_the_header_where_that_is_known(davis):
+def test_videos_of_another_size_are_skipped(davis):
   video = DavisFolder(str(davis))[0]
   rng = np.random.default_rng(0)
   assert clips.RequireSize((24, 32)).random_map(video, rng) is video

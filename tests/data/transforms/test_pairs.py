@@ -21,7 +21,7 @@ SIZE = (20, 30)
 
 
 def make_video(length, name="v"):
-  """Frame t is of grey value t, and shows object 3 in its corner, void beside it."""
+  """Frame t has the grey value t, with object 3 in its corner and void next to it."""
   frames = np.zeros((length, *SIZE, 3), np.uint8)
   frames += np.arange(length, dtype=np.uint8)[:, None, None, None]
   labels = np.zeros((length, *SIZE), np.uint8)
@@ -94,7 +94,7 @@ def test_accidents_of_the_augmentation_are_off_by_default(golden):
   np.testing.assert_array_equal(mask, golden_mask)
 
 
-def test_frames_of_a_pair_change_apart():
+def test_frames_of_a_pair_change_independently():
   frames = np.arange(2 * 40 * 60 * 3, dtype=np.uint32).astype(np.uint8)
   frames = frames.reshape(2, 40, 60, 3)
   frames[1] = frames[0]
@@ -117,7 +117,7 @@ def test_crops_reach_the_border(official, last):
   assert 1.27 < max(scales) <= 1.3
 
 
-def test_a_grey_picture_has_no_contrast_to_stretch():
+def test_a_constant_image_has_no_contrast_to_stretch():
   assert not stretch(np.full((2, 2), 7, np.uint8)).any()
   found = stretch(np.array([10, 20, 30], np.uint8))
   np.testing.assert_array_equal(found, [0, 128, 255])
@@ -157,7 +157,7 @@ def test_objects_are_merged_and_void_is_background():
   assert official.sum() == 40
 
 
-def test_frames_without_annotation_are_passed_over():
+def test_frames_without_annotation_are_skipped():
   @dataclasses.dataclass(frozen=True)
   class Sparse(ArrayVideo):
     def labels(self, index):
@@ -170,7 +170,7 @@ def test_frames_without_annotation_are_passed_over():
   assert AddReferences(1).random_map(ClipView(sparse, (0,)), rng) is None
 
 
-def test_a_pass_shows_every_frame_once():
+def test_an_epoch_shows_every_frame_once():
   videos = Videos(make_video(3, "a"), make_video(1, "b"), make_video(2, "c"))
   source = EveryFrame(videos)
   targets = [(source[i].name, *source[i].frames) for i in range(len(source))]
