@@ -1,4 +1,4 @@
-"""The MSRA10K builder keeps the bytes of pictures and masks."""
+"""The MSRA10K builder keeps the bytes of images and masks."""
 
 import pickle
 
@@ -20,9 +20,9 @@ def tree(tmp_path):
   folder.mkdir(parents=True)
   rng = np.random.default_rng(0)
   for name in ("100002", "8", "209101"):
-    picture = rng.integers(0, 256, (9, 12, 3), np.uint8)
-    Image.fromarray(picture).save(folder / f"{name}.jpg")
-    Image.fromarray(picture[..., 0]).save(folder / f"{name}.png")
+    image = rng.integers(0, 256, (9, 12, 3), np.uint8)
+    Image.fromarray(image).save(folder / f"{name}.jpg")
+    Image.fromarray(image[..., 0]).save(folder / f"{name}.png")
   return folder.parent
 
 

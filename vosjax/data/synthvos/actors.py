@@ -18,20 +18,20 @@ Size = tuple[int, int]  # rows, columns
 def spread(rng: np.random.Generator, count: int, size: Size) -> list[complex]:
   """Positions in the frame, each the farthest of some random candidates."""
   h, w = size
-  places: list[complex] = []
+  positions: list[complex] = []
   for _ in range(count):
     x, y = rng.uniform(0.15 * w, 0.85 * w, 8), rng.uniform(0.2 * h, 0.8 * h, 8)
     options = x + 1j * y
-    gaps = [min([abs(option - p) for p in places], default=0) for option in options]
-    places.append(complex(options[int(np.argmax(gaps))]))
-  return places
+    gaps = [min([abs(option - p) for p in positions], default=0) for option in options]
+    positions.append(complex(options[int(np.argmax(gaps))]))
+  return positions
 
 
 def moving(
   rng: np.random.Generator,
   size: Size,
   radius: float,
-  place: complex,
+  position: complex,
   near: list[Palette],
   *,
   label: int,
@@ -47,9 +47,9 @@ def moving(
   spins = rng.random() < 0.3
   move = roam(rng, reach, pace)
   if rng.random() < 0.2:
-    move += excursion(rng, place, size, radius * scale, speed)
+    move += excursion(rng, position, size, radius * scale, speed)
   motion = Motion(
-    place,
+    position,
     move,
     rng.normal(0, 0.3) if rng.random() < 0.7 else rng.uniform(0, 2 * np.pi),
     wander(rng, 2.5 if spins else 0.35, (0.12 if spins else 0.04) * speed),
@@ -65,11 +65,11 @@ def moving(
 
 
 def excursion(
-  rng: np.random.Generator, place: complex, size: Size, radius: float, speed: float
+  rng: np.random.Generator, position: complex, size: Size, radius: float, speed: float
 ) -> Path:
   """Leaves the frame through the nearer side and comes back, again and again."""
   w = size[1]
-  gap = -place.real if place.real < w / 2 else w - place.real
+  gap = -position.real if position.real < w / 2 else w - position.real
   distance = gap + np.sign(gap) * rng.uniform(0.3, 1.5) * radius
   rate = speed * 2 * np.pi / rng.uniform(16, 48)
   half = complex(distance / 2, distance * rng.normal(0, 0.1))
@@ -125,11 +125,13 @@ def occluders(
   h, w = size
   layers = []
   for _ in range(int(rng.choice([0, 1, 2], p=[0.65, 0.25, 0.1]))):
-    place = complex(rng.uniform(0, w), rng.uniform(0, h))
-    layer = moving(rng, size, rng.uniform(0.08, 0.2), place, near, label=0, speed=speed)
+    position = complex(rng.uniform(0, w), rng.uniform(0, h))
+    layer = moving(
+      rng, size, rng.uniform(0.08, 0.2), position, near, label=0, speed=speed
+    )
     if rng.random() < 0.5:
       parts = rod(rng, 0.8 * h, [palette(rng)])
-      still = Motion(place, STILL, rng.normal(0, 0.15), STILL, STILL)
+      still = Motion(position, STILL, rng.normal(0, 0.15), STILL, STILL)
       layer = dataclasses.replace(layer, parts=parts, motion=still)
     layers.append(
       dataclasses.replace(

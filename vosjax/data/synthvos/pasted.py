@@ -91,12 +91,12 @@ class PastedVos(Source):
     image = self.backgrounds[int(rng.integers(len(self.backgrounds)))].frame(0)
     count = int(rng.integers(1, self.max_objects + 1))
     layers = [backdrop(rng, image, size)]
-    for label, place in enumerate(spread(rng, count, size), start=1):
+    for label, position in enumerate(spread(rng, count, size), start=1):
       side = 2 * np.sqrt(size[0] * size[1]) * rng.uniform(0.17, 0.4) * count**-0.35
       layers.append(
         Layer(
           [cut_out(*self._object(rng), side)],
-          journey(rng, place, size, self.speed),
+          journey(rng, position, size, self.speed),
           label=label,
         )
       )
@@ -161,14 +161,14 @@ def backdrop(
 
 
 def journey(
-  rng: np.random.Generator, place: complex, size: Size, speed: float
+  rng: np.random.Generator, position: complex, size: Size, speed: float
 ) -> Motion:
   """The motion of an object across the frame: it roams, turns and grows."""
   h, w = size
   pace = np.sqrt(h * w) * speed * min(rng.lognormal(np.log(0.017), 0.6), 0.07)
   reach = complex(w * rng.uniform(0.15, 0.7), h * rng.uniform(0.05, 0.5))
   return Motion(
-    place,
+    position,
     roam(rng, reach, pace),
     0.0,
     wander(rng, rng.uniform(0.05, 0.35), 0.03 * speed),

@@ -173,7 +173,7 @@ def draw(
   """Draws one layer on top of the canvas.
 
   Args:
-    canvas: changed in place.
+    canvas: changed in position.
     layer: what to draw.
     camera: that sees it.
     t: frame numbers.

@@ -128,7 +128,7 @@ def compose(key: tuple[int, ...], recipe: Recipe) -> Scene:
   grounds = [palette(rng, natural=0.75) for _ in range(int(rng.integers(1, 4)))]
   plain = recipe.plain and rng.random() < recipe.plain
   plate = actors.wall(rng, size) if plain else actors.background(rng, size, grounds)
-  places = actors.spread(rng, count + lookalikes, size)
+  positions = actors.spread(rng, count + lookalikes, size)
   things = []
   for k in range(count):
     radius = recipe.object_size * rng.uniform(0.17, 0.4) * count**-0.35
@@ -136,7 +136,7 @@ def compose(key: tuple[int, ...], recipe: Recipe) -> Scene:
       rng,
       size,
       radius,
-      places[k],
+      positions[k],
       grounds,
       label=k + 1,
       speed=speed,
@@ -149,7 +149,8 @@ def compose(key: tuple[int, ...], recipe: Recipe) -> Scene:
     things.append(layer)
   followed = things[0].motion.move
   things += [
-    lookalike(rng, recipe, place, grounds, things[:count]) for place in places[count:]
+    lookalike(rng, recipe, position, grounds, things[:count])
+    for position in positions[count:]
   ]
   if recipe.distractors:
     # With a generator of their own, so that they change nothing else in the scene.
@@ -200,20 +201,20 @@ def distractors(
 def lookalike(
   rng: np.random.Generator,
   recipe: Recipe,
-  place: complex,
+  position: complex,
   near: list[Palette],
   objects: list[Layer],
 ) -> Layer:
   """Background that looks like an object: a copy of one, at rest, or on its own way."""
   radius = rng.uniform(0.08, 0.25)
   layer = actors.moving(
-    rng, recipe.size, radius, place, near, label=0, speed=recipe.speed
+    rng, recipe.size, radius, position, near, label=0, speed=recipe.speed
   )
   choice = rng.random()
   if choice < 0.4:
     twin = objects[int(rng.integers(len(objects)))]
     return dataclasses.replace(layer, parts=twin.parts)
   if choice < 0.7:
-    at_rest = Motion(place, STILL, layer.motion.angle, STILL, STILL)
+    at_rest = Motion(position, STILL, layer.motion.angle, STILL, STILL)
     return dataclasses.replace(layer, motion=at_rest)
   return layer
