@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax.data.cache import ArrayVideo, InMemory
+from vosjax.data.cache import InMemory
 from vosjax.data.formats.davis import DavisFolder
 from vosjax.data.formats.stills import Still, StillSource, read_saliency
 from vosjax.data.records.videos import EncodedFrame, PreparedVideo
 from vosjax.data.synthvos import SynthVos
-from vosjax.data.transforms.affine import SuccessiveClips
-from vosjax.data.video import ClipView, Video, read_clip
+from vosjax.data.video import Video, read_clip
+from vosjax.data.views import EveryFrame, Inner, SuccessiveClips
 
 
 class Minimal(Video):
@@ -68,18 +68,6 @@ def test_a_clip_has_the_frames_from_its_start_and_is_named_after_it():
   np.testing.assert_array_equal(clip["labels"][:, 0, 0], [1, 2])
 
 
-def test_a_view_shows_some_frames_of_a_video():
-  frames = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones(
-    (2, 3, 3), np.uint8
-  )
-  video = ArrayVideo("v", tuple("abcde"), frames, frames[..., 0], {1: 7})
-  view = ClipView(video, (4, 1))
-  assert (view.name, view.frame_names, len(view)) == ("v", ("e", "b"), 2)
-  assert (view.size, view.classes, view.categories) == ((2, 3), {1: 7}, {})
-  assert [view.frame(t)[0, 0, 0] for t in range(2)] == [4, 1]
-  assert [view.labels(t)[0, 0] for t in range(2)] == [4, 1]
-
-
 def test_files_tell_size_and_annotated_frames_undecoded(davis):
   (davis / "Annotations/480p/video1/00002.png").unlink()
   folder = DavisFolder(str(davis), sparse=True)[1]
@@ -105,7 +93,8 @@ def test_sources_know_their_folder_and_what_is_generated_has_none(davis):
   folder = DavisFolder(str(davis))
   generated = SynthVos(0, 1, size=(32, 32), length=1)
   still = Still("s", davis / "s.jpg", {}, read_saliency, "there")
-  assert folder.origin == SuccessiveClips(folder, 2).origin == str(davis)
+  views = SuccessiveClips(folder, 2), EveryFrame(folder), Inner(folder)
+  assert {source.origin for source in (folder, *views)} == {str(davis)}
   assert StillSource((still,)).origin == "there"
   assert generated.origin is None and InMemory(generated).origin is None
   assert InMemory(folder).origin == str(davis)

@@ -1,7 +1,6 @@
 """What a video, a source of videos and a training clip are."""
 
 import abc
-import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
 from typing import NotRequired, TypedDict
@@ -95,48 +94,6 @@ class Video(abc.ABC):
     void = np.full(frames.shape[1:3], VOID, np.uint8)
     labels = (self.labels(t) for t in times)
     return frames, np.stack([void if x is None else x for x in labels])
-
-
-@dataclasses.dataclass(frozen=True)
-class ClipView(Video):
-  """Some frames of a video, as a video of the same name.
-
-  Attributes:
-    video: that the frames belong to.
-    frames: their indices in it.
-  """
-
-  video: Video
-  frames: tuple[int, ...]
-  name: str = dataclasses.field(init=False)
-
-  def __post_init__(self):
-    object.__setattr__(self, "name", self.video.name)
-
-  @functools.cached_property
-  def frame_names(self) -> tuple[str, ...]:
-    return tuple(self.video.frame_names[t] for t in self.frames)
-
-  def __len__(self) -> int:
-    return len(self.frames)
-
-  @property
-  def size(self) -> tuple[int, int]:
-    return self.video.size
-
-  @property
-  def classes(self) -> Mapping[int, int]:
-    return self.video.classes
-
-  @property
-  def categories(self) -> Mapping[int, str]:
-    return self.video.categories
-
-  def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-    return self.video.frame(self.frames[index])
-
-  def labels(self, index: int) -> UInt8[np.ndarray, "h w"] | None:
-    return self.video.labels(self.frames[index])
 
 
 class Source(abc.ABC):

@@ -10,12 +10,10 @@ from vosjax.data.transforms.pairs import (
   AddReferences,
   AnyTarget,
   CropScaleFlip,
-  EveryFrame,
-  Inner,
   Jitter,
   stretch,
 )
-from vosjax.data.video import ClipView, Source
+from vosjax.data.views import ClipView
 
 SIZE = (20, 30)
 
@@ -28,19 +26,6 @@ def make_video(length, name="v"):
   labels[:, :5, :5], labels[:, :5, 5:8] = 3, 255
   names = tuple(f"{t:05d}" for t in range(length))
   return ArrayVideo(name, names, frames, labels)
-
-
-class Videos(Source):
-  """Videos in memory."""
-
-  def __init__(self, *videos):
-    self._videos = videos
-
-  def __len__(self):
-    return len(self._videos)
-
-  def __getitem__(self, index):
-    return self._videos[index]
 
 
 def times(clip):
@@ -170,16 +155,6 @@ def test_frames_without_annotation_are_skipped():
   assert AddReferences(1).random_map(ClipView(sparse, (0,)), rng) is None
 
 
-def test_an_epoch_shows_every_frame_once():
-  videos = Videos(make_video(3, "a"), make_video(1, "b"), make_video(2, "c"))
-  source = EveryFrame(videos)
-  targets = [(source[i].name, *source[i].frames) for i in range(len(source))]
-  assert targets == [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("c", 0), ("c", 1)]
-  for index in (-1, 6):
-    with pytest.raises(IndexError):
-      source[index]
-
-
 def test_any_frame_can_be_a_target():
   video, rng = make_video(4), np.random.default_rng(0)
   assert {AnyTarget().random_map(video, rng).frames[0] for _ in range(50)} == {
@@ -188,8 +163,3 @@ def test_any_frame_can_be_a_target():
     2,
     3,
   }
-
-
-def test_the_first_and_last_still_can_be_left_out():
-  inner = Inner(Videos(*(make_video(1, name) for name in "abcd")))
-  assert [inner[i].name for i in range(len(inner))] == ["b", "c"]

@@ -1,62 +1,15 @@
-"""RVOS's training clips: consecutive pieces of videos, and their random affine map.
+"""RVOS's augmentation: one random affine map for a whole clip.
 
 Source: the released program of Ventura et al., CVPR 2019.
 """
 
 import dataclasses
-import functools
 
 import grain
 import numpy as np
 from jaxtyping import Float
 
-from vosjax.data.video import Clip, ClipView, Source, Video, read_clip
-
-
-@dataclasses.dataclass(frozen=True)
-class SuccessiveClips(Source):
-  """Videos cut into clips that do not overlap, each a video of its own.
-
-  Frames without annotation are skipped: YouTube-VOS annotates every fifth. Frames that
-  remain at the end of a video are not used, and neither is a video that is too short.
-
-  Attributes:
-    source: of whole videos.
-    length: frames of a clip.
-  """
-
-  source: Source
-  length: int
-
-  def __len__(self) -> int:
-    return len(self._places)
-
-  def __getitem__(self, index: int) -> ClipView:
-    video, frames = self._places[index]
-    return ClipView(self.source[video], frames)
-
-  @property
-  def origin(self) -> str | None:
-    return self.source.origin
-
-  @functools.cached_property
-  def _places(self) -> list[tuple[int, tuple[int, ...]]]:
-    """Video and frames of each clip."""
-    places = []
-    for i in range(len(self.source)):
-      frames = self.source[i].annotated_frames
-      for start in range(0, len(frames) - self.length + 1, self.length):
-        places.append((i, frames[start : start + self.length]))
-    return places
-
-
-@dataclasses.dataclass(frozen=True)
-class WholeClip(grain.transforms.RandomMap):
-  """All frames of a video as one clip."""
-
-  def random_map(self, video: Video, rng: np.random.Generator) -> Clip:  # noqa: ARG002
-    """The clip."""
-    return read_clip(video, 0, len(video))
+from vosjax.data.video import Clip
 
 
 @dataclasses.dataclass(frozen=True)

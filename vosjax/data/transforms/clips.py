@@ -61,6 +61,15 @@ class SampleClip(grain.transforms.RandomMap):
 
 
 @dataclasses.dataclass(frozen=True)
+class WholeClip(grain.transforms.RandomMap):
+  """All frames of a video as one clip."""
+
+  def random_map(self, video: Video, rng: np.random.Generator) -> Clip:  # noqa: ARG002
+    """The clip."""
+    return read_clip(video, 0, len(video))
+
+
+@dataclasses.dataclass(frozen=True)
 class Resize(grain.transforms.RandomMap):
   """Resizes frames bilinearly (antialiased, as Pillow does) and labels by nearest.
 

@@ -14,53 +14,11 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from vosjax.data.transforms.cv2_resize import resize_linear, resize_nearest
-from vosjax.data.video import VOID, Clip, ClipView, Source, Video
+from vosjax.data.video import VOID, Clip, Video
+from vosjax.data.views import ClipView
 
 CROP = 0.9  # fraction of each side that is kept
 SCALES = (0.7, 1.3)
-
-
-class EveryFrame(Source):
-  """Every frame of every video as a target, so that each occurs once per epoch.
-
-  Args:
-    source: of whole videos, whose lengths are read here.
-  """
-
-  def __init__(self, source: Source):
-    self._source = source
-    self._ends = np.cumsum([len(source[i]) for i in range(len(source))])
-
-  def __len__(self) -> int:
-    return int(self._ends[-1])
-
-  def __getitem__(self, index: int) -> ClipView:
-    if not 0 <= index < len(self):
-      raise IndexError(f"frame {index} of {len(self)}.")
-    number = int(np.searchsorted(self._ends, index, side="right"))
-    video = self._source[number]
-    return ClipView(video, (index - int(self._ends[number]) + len(video),))
-
-  @property
-  def origin(self) -> str | None:
-    return self._source.origin
-
-
-class Inner(Source):
-  """A source without its first and last video, which the release never draws."""
-
-  def __init__(self, source: Source):
-    self._source = source
-
-  def __len__(self) -> int:
-    return len(self._source) - 2
-
-  def __getitem__(self, index: int) -> Video:
-    return self._source[index + 1]
-
-  @property
-  def origin(self) -> str | None:
-    return self._source.origin
 
 
 @dataclasses.dataclass(frozen=True)

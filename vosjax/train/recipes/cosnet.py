@@ -28,6 +28,7 @@ import optax
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
+from vosjax.data import views
 from vosjax.data.transforms import clips, pairs
 from vosjax.data.video import Source
 from vosjax.inference.engine import VideoSegmenter
@@ -176,9 +177,9 @@ def _batches(
       "source of videos, too."
     )
   if stage.official and stage.clip_length == 2:
-    stills = {name: pairs.Inner(source) for name, source in stills.items()}
+    stills = {name: views.Inner(source) for name, source in stills.items()}
   videos = {
-    name: source if name == "synthvos" else pairs.EveryFrame(source)
+    name: source if name == "synthvos" else views.EveryFrame(source)
     for name, source in videos.items()
   }
   still_options = ConfigDict(stage)
