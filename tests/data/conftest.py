@@ -1,5 +1,6 @@
 """A tiny dataset in DAVIS layout, which each test may change."""
 
+import shutil
 import types
 
 import numpy as np
@@ -56,7 +57,13 @@ def tree():
   )
 
 
+@pytest.fixture(scope="session")
+def davis_template(tmp_path_factory):
+  """The dataset that `davis` copies."""
+  return make_davis(tmp_path_factory.mktemp("template") / "DAVIS")
+
+
 @pytest.fixture
-def davis(tmp_path):
+def davis(davis_template, tmp_path):
   """Root of a complete small dataset: 4 videos of 6 frames."""
-  return make_davis(tmp_path / "DAVIS")
+  return shutil.copytree(davis_template, tmp_path / "DAVIS")

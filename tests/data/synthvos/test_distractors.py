@@ -7,7 +7,7 @@ import pytest
 
 from vosjax.data.synthvos import SynthVos
 
-LENGTH = 20
+LENGTH = 12
 
 
 @pytest.fixture(scope="module")
