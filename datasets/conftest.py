@@ -25,15 +25,13 @@ def build_stills(build, monkeypatch, tmp_path):
   from vosjax.data.formats.stills import read_bytes
   from vosjax.data.records.stills import PreparedStills
 
-  def run(name, root, counts, splits, workers=1):
+  def run(name, root, counts, splits):
     builder = build.builder_class(name)
     assert set(builder.NUM_STILLS) == set(counts) == set(splits)
     monkeypatch.setattr(builder, "NUM_STILLS", counts)
     out = tmp_path / "prepared"
     assert (
-      build.main(
-        [name, f"--manual_dir={root}", f"--data_dir={out}", f"--workers={workers}"]
-      )
+      build.main([name, f"--manual_dir={root}", f"--data_dir={out}", "--workers=1"])
       == 0
     )
     [directory] = (out / name).glob("1.*")

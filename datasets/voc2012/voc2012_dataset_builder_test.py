@@ -39,7 +39,6 @@ def test_records_hold_images_instances_and_classes(build_stills, tmp_path):
     root,
     {"train": 2, "validation": 1},
     {"train": VocFolder(str(root), "train"), "validation": VocFolder(str(root), "val")},
-    workers=2,
   )
   assert splits["train"][0].classes == {1: 15, 2: 7}
   assert set(np.unique(splits["validation"][0].labels(0))) == {0, 1, 2, 255}

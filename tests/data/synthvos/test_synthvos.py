@@ -22,7 +22,7 @@ LENGTH = 24
 
 @pytest.fixture(scope="module")
 def source() -> SynthVos:
-  return SynthVos(3, 16, size=SIZE, length=LENGTH)
+  return SynthVos(3, 12, size=SIZE, length=LENGTH)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def clips(source):
 def test_a_source_of_videos(source):
   video = source[0]
   assert isinstance(source, Source) and isinstance(video, Video)
-  assert len(source) == 16 and len(video) == len(video.frame_names) == LENGTH
+  assert len(source) == 12 and len(video) == len(video.frame_names) == LENGTH
   frames, labels = video.clip(2, 3)
   assert frames.shape == (3, *SIZE, 3) and frames.dtype == np.uint8
   assert labels.shape == (3, *SIZE) and labels.dtype == np.uint8
@@ -54,7 +54,7 @@ def test_another_process_renders_the_same(source, clips):
   script = (
     "import zlib\n"
     "from vosjax.data.synthvos import SynthVos\n"
-    f"source = SynthVos(3, 16, size={SIZE}, length={LENGTH})\n"
+    f"source = SynthVos(3, 12, size={SIZE}, length={LENGTH})\n"
     "for index in (0, 1):\n"
     "  frames, labels = source[index].clip(4, 2)\n"
     "  print(zlib.crc32(frames.tobytes()), zlib.crc32(labels.tobytes()))\n"
@@ -267,8 +267,8 @@ def test_wrong_fields_are_named(fields, name):
 
 
 def test_positions_outside_are_refused(source):
-  with pytest.raises(IndexError, match="video 16 of 16"):
-    source[16]
+  with pytest.raises(IndexError, match="video 12 of 12"):
+    source[12]
   with pytest.raises(IndexError, match="0 to 23"):
     source[0].clip(20, 5)
 
