@@ -123,6 +123,12 @@ def test_frames_are_sorted_by_their_numbers(tmp_path):
     assert video.labels(t)[4, t] == 1
 
 
+def test_videos_whose_names_become_the_same_are_refused(tmp_path, capsys):
+  source = make(tmp_path / "mine", ".", ("my video", "my_video"))
+  assert run(source, "--out", tmp_path / "out") == 2
+  assert "several videos have the same name: my_video" in capsys.readouterr().err
+
+
 def test_coco_becomes_label_maps_with_categories(tmp_path):
   frames = tmp_path / "frames"
   frames.mkdir()

@@ -97,5 +97,9 @@ def test_broken_files_are_named(tmp_path):
       read(path)
   with pytest.raises(ValueError, match=r"a\.jpg: not a complete image"):
     images.encoded_size(path.read_bytes(), "a.jpg")
-  with pytest.raises(FileNotFoundError, match=r"absent\.png"):
-    images.read_labels(tmp_path / "absent.png")
+  cut = encoded(Image.fromarray(noise))[:20]  # in the middle of the header
+  with pytest.raises(ValueError, match=r"a\.png: not a complete image"):
+    images.encoded_size(cut, "a.png")
+  for read in (images.read_labels, images.image_size):
+    with pytest.raises(FileNotFoundError, match=r"absent\.png"):
+      read(tmp_path / "absent.png")

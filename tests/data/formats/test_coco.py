@@ -108,6 +108,7 @@ def test_videos_of_youtube_vis_become_label_maps(tmp_path):
   (video,) = read_coco(path)
   assert (video.name, video.frame_names) == ("0a", ("00000", "00005"))
   assert video.categories == {1: "ape", 2: "bee"}
+  assert video.size == SIZE and video.annotated_frames == (0, 1)
   expected = np.zeros((2, *SIZE), np.uint8)
   expected[0][square(0, 0, 6)] = 255  # a crowd, below all else
   expected[0][square(0, 0, 5)] = 1
@@ -145,6 +146,15 @@ def test_images_with_tracks_are_videos_and_others_single_frames(tmp_path):
   path.write_text(json.dumps(content))
   with pytest.raises(ValueError, match="neither an instance_id nor a track_id"):
     read_coco(path)
+
+
+def test_a_video_without_annotations_has_no_annotated_frames(tmp_path):
+  content = {
+    "videos": [{"id": 1, "file_names": ["v/0.jpg"], "height": 6, "width": 8}],
+    "annotations": [],
+  }
+  (video,) = read_coco(write(tmp_path / "x.json", content, ["v/0.jpg"]))
+  assert video.labels(0) is None and video.annotated_frames == ()
 
 
 @pytest.mark.parametrize(
