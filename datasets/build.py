@@ -1,11 +1,11 @@
-"""Prepares a data set: `tfds build` without TensorFlow.
+"""Prepares a dataset, as `tfds build` does, but without TensorFlow.
 
   python datasets/build.py davis2017 --manual_dir=/path/to/DAVIS
   python datasets/build.py youtube_vos --config=2019 --manual_dir=... --workers=8
 
-A build that was interrupted goes on where it stopped when the same command is given
-again. With Apache Beam installed, the shards are written by one of its pipelines, on
-this machine or on a cluster that sees the same folders:
+To resume an interrupted build, run the same command again. With Apache Beam installed,
+one of its pipelines can write the shards, on this machine or on a cluster that sees the
+same folders:
 
   python datasets/build.py youtube_vos --manual_dir=... \\
       --beam_pipeline_options=--runner=DirectRunner,--direct_num_workers=8
@@ -35,19 +35,20 @@ def builder_class(name: str):
 
 
 def main(arguments: list[str] | None = None) -> int:
-  """Builds the data set that the command line names; returns the exit code."""
+  """Builds the dataset that the command line names; returns the exit code."""
   import tensorflow_datasets as tfds
 
   options = _parse(arguments)
   if options.manual_dir:
     options.manual_dir = pathlib.Path(options.manual_dir).expanduser().resolve()
   try:
-    kind = builder_class(options.name)
-    if options.config not in (None, *kind.builder_configs):
+    builder_type = builder_class(options.name)
+    if options.config not in (None, *builder_type.builder_configs):
       raise ValueError(
-        f"--config {options.config}: {options.name} has {[*kind.builder_configs]}."
+        f"--config {options.config}: the configurations of {options.name} are "
+        f"{[*builder_type.builder_configs]}."
       )
-    builder = kind(
+    builder = builder_type(
       data_dir=pathlib.Path(options.data_dir).expanduser(),
       config=options.config,
       file_format="array_record",
@@ -69,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     sys.stderr.write(f"build.py: {error}\n")
     return 2
   except KeyboardInterrupt:
-    sys.stderr.write("build.py: interrupted; the same command goes on from here.\n")
+    sys.stderr.write("build.py: interrupted; run the same command again to resume.\n")
     return 130
   sys.stderr.write(f"{builder.data_path}: {dict(builder.info.splits)}\n")
   return 0
@@ -80,9 +81,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
-  parser.add_argument("name", choices=known, help="which data set")
-  parser.add_argument("--config", help="name of a configuration; default: the first")
-  parser.add_argument("--manual_dir", help="where the unpacked original lies")
+  parser.add_argument("name", choices=known, help="which dataset")
+  parser.add_argument("--config", help="name of a configuration (default: the first)")
+  parser.add_argument("--manual_dir", help="folder of the unpacked original")
   parser.add_argument(
     "--data_dir", default="~/tensorflow_datasets", help="where to write"
   )
@@ -91,10 +92,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     type=int,
     default=os.cpu_count() or 1,
     metavar="N",
-    help="processes (default: %(default)s, one for each core)",
+    help="processes (default: %(default)s, one per core)",
   )
   parser.add_argument(
-    "--overwrite", action="store_true", help="build again what is already there"
+    "--overwrite", action="store_true", help="build again what already exists"
   )
   parser.add_argument(
     "--beam_pipeline_options",
@@ -108,7 +109,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _mapper(options: argparse.Namespace) -> Callable[..., Iterable[Any]]:
-  """What runs a function on all shards."""
+  """What runs a function on all shards, see `ShardedBuilder.map_shards`."""
   if options.beam_pipeline_options:
     return functools.partial(map_beam, options.beam_pipeline_options.split(","))
   return functools.partial(map_processes, options.workers)
@@ -117,10 +118,10 @@ def _mapper(options: argparse.Namespace) -> Callable[..., Iterable[Any]]:
 def map_processes(
   workers: int, function: Callable[[Any], int], shards: Sequence[Any]
 ) -> Iterator[int]:
-  """Runs `function` on all shards in processes, and says how many records are done.
+  """Runs `function` on all shards in processes, with a progress bar of records.
 
   Yields:
-    The results, in the order in which they come.
+    The results, in order of completion.
   """
   with tqdm(total=sum(len(shard.items) for shard in shards), unit="record") as bar:
     if workers == 1 or len(shards) < 2:
@@ -129,7 +130,7 @@ def map_processes(
         bar.update(count)
         yield count
       return
-    # A forked process would inherit locks of threads that it does not have.
+    # A forked process would inherit locks held by threads that it does not have.
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
       futures = [pool.submit(function, shard) for shard in shards]
@@ -137,7 +138,7 @@ def map_processes(
         for future in concurrent.futures.as_completed(futures):
           bar.update(future.result())
           yield future.result()
-      finally:  # one that failed or was interrupted leaves no work behind
+      finally:  # after a failure or an interrupt, the rest is not worked on
         pool.shutdown(cancel_futures=True)
 
 
@@ -155,9 +156,9 @@ def map_beam(
   except ImportError:
     raise ImportError(
       "--beam_pipeline_options: Apache Beam is not installed. Run `pip install "
-      "apache-beam`, best in an environment of its own, or give --workers."
+      "apache-beam`, preferably in a separate environment, or use --workers instead."
     ) from None
-  # Other processes import the builders, too.
+  # Beam's processes import the builders, too.
   path = os.environ.get("PYTHONPATH")
   os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([path] if path else [])])
   with beam.Pipeline(options=PipelineOptions(options)) as pipeline:

@@ -1,4 +1,4 @@
-"""Shards are written in parallel, and a build that was cut off goes on."""
+"""Shards are written in parallel, and an interrupted build resumes."""
 
 import os
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # tfds and its dependencies
 
 @pytest.fixture
 def command(build, davis_tree, monkeypatch):
-  """Arguments of a build whose every video is a shard of its own."""
+  """Arguments of a build in which every video is a shard of its own."""
   builder = build.builder_class("davis2017")
   monkeypatch.setattr(builder, "NUM_VIDEOS", {"train": 2, "validation": 1})
   monkeypatch.setattr(builder, "SHARD_BYTES", 1)
@@ -29,7 +29,7 @@ def out(davis_tree):
 
 
 def records(folder):
-  """Everything that both splits hold, in order."""
+  """All videos of both splits, in order."""
   return [
     (video.name, video.frames)
     for split in ("train", "validation")
@@ -50,11 +50,12 @@ def test_an_unknown_configuration_is_one_line_with_the_known_ones(
 ):
   assert build.main([*command, "--config=foo"]) == 2
   error = capsys.readouterr().err
-  assert error.count("\n") == 1 and "foo: davis2017 has ['semi_supervised" in error
+  assert error.count("\n") == 1
+  assert "foo: the configurations of davis2017 are ['semi_supervised" in error
   assert not out.exists()
 
 
-def test_a_build_goes_on_where_it_stopped(build, command, out, monkeypatch, capsys):
+def test_an_interrupted_build_resumes(build, command, out, monkeypatch, capsys):
   def stopped(_, function, shards):
     function(shards[0])
     raise KeyboardInterrupt
@@ -62,7 +63,7 @@ def test_a_build_goes_on_where_it_stopped(build, command, out, monkeypatch, caps
   with monkeypatch.context() as patch:
     patch.setattr(build, "map_processes", stopped)
     assert build.main(command) == 130
-  assert "goes on from here" in capsys.readouterr().err
+  assert "run the same command again to resume" in capsys.readouterr().err
   [kept] = out.glob("1.0.0.unfinished/*")
   content, inode = kept.read_bytes(), kept.stat().st_ino
   assert build.main([*command, "--workers=1"]) == 0
@@ -75,7 +76,7 @@ def test_a_shard_of_files_that_have_changed_is_written_again(
   build, command, out, davis_tree, monkeypatch
 ):
   with monkeypatch.context() as patch:
-    patch.setattr(builders.ShardedBuilder, "_take", _interrupted)
+    patch.setattr(builders.ShardedBuilder, "_finish", _interrupted)
     assert build.main([*command, "--workers=1"]) == 130
   before = {path.name for path in out.glob("1.0.0.unfinished/*")}
   changed = davis_tree / "Annotations/480p/bus/00001.png"
@@ -95,7 +96,7 @@ def test_apache_beam_writes_the_same_records(build, command, out):
   assert records(out) == alone
 
 
-def test_apache_beam_draws_videos_in_other_processes(build, tmp_path, monkeypatch):
+def test_apache_beam_renders_videos_in_other_processes(build, tmp_path, monkeypatch):
   pytest.importorskip("apache_beam")
   monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))  # it is changed
   arguments = ["synthvos", "--config=procedural_tiny", "--workers=1"]
@@ -123,7 +124,7 @@ def test_apache_beam_draws_videos_in_other_processes(build, tmp_path, monkeypatc
   assert len(alone) == 6 and alone == beam
 
 
-def test_absent_apache_beam_is_said(build, command, monkeypatch, capsys):
+def test_a_missing_apache_beam_is_reported(build, command, monkeypatch, capsys):
   monkeypatch.setitem(build.sys.modules, "apache_beam", None)
   assert build.main([*command, "--beam_pipeline_options=--runner=DirectRunner"]) == 2
   assert "pip install apache-beam" in capsys.readouterr().err

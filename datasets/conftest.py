@@ -1,4 +1,4 @@
-"""Builders, and a whole but tiny data set in DAVIS layout for them to read."""
+"""Builds datasets, and makes tiny datasets in their layouts to build from."""
 
 import pathlib
 import sys
@@ -21,19 +21,17 @@ def build():
 
 @pytest.fixture
 def build_stills(build, monkeypatch, tmp_path):
-  """Builds a set of stills and checks that every file came through untouched."""
-  from vosjax.data.formats.stills import content
+  """Builds a dataset of stills and checks that every file is unchanged."""
+  from vosjax.data.formats.stills import read_bytes
   from vosjax.data.records.stills import PreparedStills
 
-  def run(name, root, counts, splits, workers=1):
+  def run(name, root, counts, splits):
     builder = build.builder_class(name)
     assert set(builder.NUM_STILLS) == set(counts) == set(splits)
     monkeypatch.setattr(builder, "NUM_STILLS", counts)
     out = tmp_path / "prepared"
     assert (
-      build.main(
-        [name, f"--manual_dir={root}", f"--data_dir={out}", f"--workers={workers}"]
-      )
+      build.main([name, f"--manual_dir={root}", f"--data_dir={out}", "--workers=1"])
       == 0
     )
     [directory] = (out / name).glob("1.*")
@@ -45,7 +43,7 @@ def build_stills(build, monkeypatch, tmp_path):
         original = by_name[still.name]
         assert still.image == original.image.read_bytes()
         assert still.annotations == {
-          kind: content(path) for kind, path in original.annotations.items()
+          kind: read_bytes(path) for kind, path in original.annotations.items()
         }
         np.testing.assert_array_equal(still.labels(0), original.labels(0))
         assert still.classes == original.classes
@@ -59,7 +57,7 @@ def build_stills(build, monkeypatch, tmp_path):
 
 @pytest.fixture
 def build_videos(build, monkeypatch, tmp_path):
-  """Builds a set of videos from a dummy tree; returns split -> {name: video}.
+  """Builds a dataset of videos from a dummy tree; returns split -> {name: video}.
 
   Keyword arguments replace attributes of the builder, such as its official counts.
   """
@@ -128,7 +126,7 @@ WHITE, RED, BLUE = (255, 255, 255), (255, 0, 0), (0, 0, 255)
 
 
 def _definition(values, files, num_frames):
-  """A definition file of FBMS as the set has them, line ends of Windows included."""
+  """A definition file of FBMS, with line ends of Windows as in the original."""
   lines = [
     "Ground truth definition file; do not change!",
     "",
@@ -162,7 +160,7 @@ def _definition(values, files, num_frames):
 
 @pytest.fixture
 def fbms_tree(tmp_path):
-  """FBMS as unpacked: a training video of grey truth, a test video of coloured."""
+  """FBMS as unpacked: a training video with grey truth, a test video with coloured."""
   root = tmp_path / "FBMS"
   rng = np.random.default_rng(0)
   for folder, name, stem in (
@@ -187,7 +185,7 @@ def fbms_tree(tmp_path):
   Image.fromarray(
     np.array([WHITE, RED, BLUE, (1, 2, 3)], np.uint8)[np.arange(54).reshape(6, 9) % 4]
   ).save(truth / "tennis005_gt.ppm")
-  (truth / "tennis005_PROB_gt.ppm").write_bytes(b"of no concern")
+  (truth / "tennis005_PROB_gt.ppm").write_bytes(b"must be ignored")
   (truth / "tennisDef.dat").write_text(
     _definition((0xFF0000, 0xFFFFFF, 0x0000FF), {5: "tennis005_gt.ppm"}, 11), newline=""
   )

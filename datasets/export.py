@@ -1,10 +1,11 @@
-"""Writes a prepared data set as folders of pictures, for `vosjax evaluate --root`.
+"""Writes a prepared dataset as folders of images, for `vosjax evaluate --root`.
 
   python datasets/export.py ~/tensorflow_datasets/fbms/1.0.0 --split test --out FBMS
 
-DIR receives JPEGImages/VIDEO/FRAME.jpg (or .png), the original bytes unless they are
-neither, Annotations/VIDEO/FRAME.png, palette PNGs whose pixels are object ids, and
-meta.json where the data set knows the frames of its objects (YouTube-VOS).
+This writes DIR/JPEGImages/VIDEO/FRAME.jpg or .png, with the original bytes if they are
+in one of these formats; DIR/Annotations/VIDEO/FRAME.png, palette PNGs whose pixels are
+object ids; and DIR/meta.json if the dataset lists the frames of its objects
+(YouTube-VOS).
 """
 
 import argparse
@@ -13,6 +14,8 @@ import json
 import pathlib
 import sys
 
+import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 from tqdm import tqdm
 
@@ -23,7 +26,7 @@ SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PN": ".png"}  # by the first bytes of
 
 
 def main(arguments: list[str] | None = None) -> int:
-  """Writes what the command line names; returns the exit code."""
+  """Exports the dataset that the command line names; returns the exit code."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
@@ -33,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
   options = parser.parse_args(arguments)
   try:
     if options.out.exists():
-      raise ValueError(f"--out {options.out}: is there already. Choose another.")
+      raise ValueError(f"--out {options.out}: already exists. Choose another folder.")
     export(PreparedFolder(options.directory, options.split), options.out)
   except (OSError, ValueError) as error:
     sys.stderr.write(f"export.py: {error}\n")
@@ -42,30 +45,31 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def export(source: PreparedFolder, out: pathlib.Path) -> None:
-  """Writes all videos, their annotations and what is known of their objects."""
+  """Writes all videos, their annotations and what is known about their objects."""
   meta = {}
   for index in tqdm(range(len(source)), unit="video"):
     video = source[index]
     for t, name in enumerate(video.frame_names):
-      _write(*_picture(video, t), out / "JPEGImages" / video.name / name)
-      if video.mask_files(t):
-        _write(_labels(video, t), ".png", out / "Annotations" / video.name / name)
-    if any("frames" in found for found in video.objects.values()):
+      _write(*_image(video, t), out / "JPEGImages" / video.name / name)
+      labels = video.labels(t)
+      if labels is not None:
+        _write(_png_labels(labels), ".png", out / "Annotations" / video.name / name)
+    if any("frames" in about for about in video.objects.values()):
       meta[video.name] = {"objects": video.objects}
   if meta:
     (out / "meta.json").write_text(json.dumps({"videos": meta}))
 
 
-def _picture(video: PreparedVideo, index: int) -> tuple[bytes, str]:
-  """A frame's file and suffix; what no reader of folders takes becomes a PNG."""
+def _image(video: PreparedVideo, index: int) -> tuple[bytes, str]:
+  """The bytes and suffix of a frame's file; other formats are converted to PNG."""
   data = video.frames[index].frame
   if suffix := SUFFIXES.get(data[:3]):
     return data, suffix
   return _png(Image.fromarray(video.frame(index))), ".png"
 
 
-def _labels(video: PreparedVideo, index: int) -> bytes:
-  image = Image.fromarray(video.labels(index))
+def _png_labels(labels: UInt8[np.ndarray, "h w"]) -> bytes:
+  image = Image.fromarray(labels)
   image.putpalette(palette().tobytes())
   return _png(image)
 

@@ -107,4 +107,4 @@ def test_truth_scores_itself_fully(export, videos, tmp_path, capsys, dataset):
 
 def test_a_folder_that_is_there_is_not_touched(export, tmp_path, capsys):
   assert export.main([str(tmp_path), "--out", str(tmp_path)]) == 2
-  assert "is there already" in capsys.readouterr().err
+  assert "already exists" in capsys.readouterr().err

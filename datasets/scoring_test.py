@@ -1,4 +1,4 @@
-"""Models are scored on prepared sets as on the folders that these are exported to."""
+"""Models are scored on prepared datasets, which equal the folders they came from."""
 
 import importlib
 import json
@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from vosjax import checkpoints, models
+from vosjax.data.formats.youtube_vos import YoutubeVosFolder
+from vosjax.data.records.videos import PreparedFolder
 from vosjax.train import run
 
 pytestmark = pytest.mark.filterwarnings("default")  # tfds and its dependencies
@@ -31,7 +33,7 @@ def export(build):
 
 @pytest.fixture
 def scores(tmp_path):
-  """Scores a small network of noise, or predicts with it."""
+  """Scores a small network with random weights."""
 
   def make(variant, workdir, *, data=(), **evaluation):
     name = variant.partition(":")[0]
@@ -42,7 +44,7 @@ def scores(tmp_path):
       noise = jax.tree.map(
         lambda x: rng.uniform(0.01, 0.1, x.shape).astype(np.float32), shapes
       )
-      if name == "agame":  # on the point of seeing foreground
+      if name == "agame":  # close to the threshold of foreground
         noise["params"]["refinement"]["head"]["bias"][:] = 0, 0.1
       checkpoints.save(checkpoint, name, FIELDS[name], noise)
     config = runpy.run_path(str(ROOT / f"configs/{name}.py"))["get_config"](
@@ -63,21 +65,32 @@ def prepared(tmp_path, name):
   return info.parent
 
 
+def assert_same_videos(prepared, folder):
+  assert [video.name for video in prepared] == [video.name for video in folder]
+  for ours, theirs in zip(prepared, folder):
+    assert ours.frame_names == theirs.frame_names
+    assert ours.annotated_frames == theirs.annotated_frames
+    assert ours.categories == theirs.categories
+    for t in range(len(ours)):
+      np.testing.assert_array_equal(ours.frame(t), theirs.frame(t))
+      np.testing.assert_array_equal(ours.labels(t), theirs.labels(t))
+
+
 def test_fbms(build_videos, export, scores, fbms_tree, tmp_path):
   build_videos("fbms", fbms_tree, NUM_VIDEOS={"train": 1, "test": 1})
   records = prepared(tmp_path, "fbms")
   ours = scores("cosnet:fbms", "records", data={"root": str(records)})
   [row] = ours["rows"]
   assert (row["name"], row["frames"]) == ("tennis", ["tennis005"])
-  assert export.main([str(records), "--out", str(tmp_path / "FBMS59")]) == 0
-  exported = {"root": str(tmp_path / "FBMS59")}
-  assert scores("cosnet:fbms", "folder", data=exported) == ours
   assert all(row["J"]["mean"] for row in ours["rows"])
+  assert export.main([str(records), "--out", str(tmp_path / "FBMS59")]) == 0
+  exported = YoutubeVosFolder(str(tmp_path / "FBMS59"), "test", every_frame=True)
+  assert_same_videos(PreparedFolder(str(records), "test"), exported)
 
 
 @pytest.fixture
 def youtube_vos_tree(tmp_path):
-  """A video each of two splits; an object of an own category comes late in each."""
+  """One video in each of two splits; a late object has another category in each."""
   root = tmp_path / "YouTubeVOS"
   for split, name, category in (("train", "a1", "owl"), ("valid", "b2", "yak")):
     for t in range(0, 20, 5):
@@ -124,24 +137,14 @@ def test_youtube_vos(
   for row, part in zip(ours["rows"], ("Seen", "Unseen")):
     assert ours["summary"][f"J-{part}"] == row["J"]["mean"]
   assert any(row["J"]["mean"] for row in ours["rows"])
-  assert ours == scores(
-    "agame:paper",
-    "folder",
-    data={"youtube_vos": str(youtube_vos_tree)},
-    dataset="youtube_vos",
-    subset="valid",
+  assert_same_videos(
+    PreparedFolder(str(records), "validation"),
+    YoutubeVosFolder(str(youtube_vos_tree), "valid", every_frame=True),
   )
-  held_out = scores(
-    "agame:paper",
-    "slice",
-    data={"youtube_vos": str(records)},
-    dataset="youtube_vos",
-    subset="train[:1]",
-  )
-  assert {row["sequence"] for row in held_out["rows"]} == {"a1"}
+  assert [video.name for video in PreparedFolder(str(records), "train[:1]")] == ["a1"]
 
 
-def test_a_split_that_is_not_there_is_told(build_videos, scores, fbms_tree, tmp_path):
+def test_a_missing_split_is_named(build_videos, scores, fbms_tree, tmp_path):
   build_videos("fbms", fbms_tree, NUM_VIDEOS={"train": 1, "test": 1})
   root = {"root": str(prepared(tmp_path, "fbms"))}
   with pytest.raises(ValueError, match="'validation'.*'test'"):

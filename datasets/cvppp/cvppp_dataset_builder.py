@@ -1,4 +1,4 @@
-"""CVPPP leaves: young plants seen from above, every leaf an instance."""
+"""CVPPP leaves: young plants seen from above, with every leaf as an instance."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ from vosjax.data.records.stills import StillBuilder, label_map
 
 
 class Builder(StillBuilder):
-  """Leaf segmentation: set A1, 128 training pictures and 33 for testing."""
+  """Leaf segmentation: set A1, 128 training images and 33 for testing."""
 
   VERSION = tfds.core.Version("1.0.0")
   MANUAL_DOWNLOAD_INSTRUCTIONS = """
-  Ask for the data of the Leaf Segmentation Challenge (CVPPP2017_LSC_training.zip and
+  Request the data of the Leaf Segmentation Challenge (CVPPP2017_LSC_training.zip and
   CVPPP2017_testing.zip) at https://www.plant-phenotyping.org/datasets-home, unpack both
-  archives into one folder, and give that (with training/A1 and testing/A1 in it) as
-  --manual_dir.
+  archives into one folder, and give that folder (with training/A1 and testing/A1 in it)
+  as --manual_dir.
   """
   HOMEPAGE = "https://www.plant-phenotyping.org/datasets-home"
   LICENSE = "for research; the terms are on the home page"
@@ -24,7 +24,7 @@ class Builder(StillBuilder):
   NUM_STILLS = {"train": 128, "test": 33}
 
   def open_sources(self, root: Path) -> dict[str, LeavesFolder]:
-    """The pictures of test have no leaves: these are not public."""
+    """The annotations of the test images are not public."""
     return {
       "train": LeavesFolder(str(root / "training/A1")),
       "test": LeavesFolder(str(root / "testing/A1"), annotated=False),

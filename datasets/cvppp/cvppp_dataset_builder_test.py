@@ -1,4 +1,4 @@
-"""The CVPPP builder keeps leaves and plants; test pictures have no leaves."""
+"""The CVPPP builder keeps leaves and plants; test images have no leaves."""
 
 import numpy as np
 import pytest

@@ -7,14 +7,8 @@ import tensorflow_datasets as tfds
 
 from vosjax.data.formats.davis import DavisFolder
 from vosjax.data.formats.davis_info import read_videos
-from vosjax.data.records.builders import (
-  VideoBuilder,
-  VideoFiles,
-  from_folder,
-  gaps,
-  refuse_incomplete,
-  wrong_counts,
-)
+from vosjax.data.records.checks import missing_numbers, refuse_incomplete, wrong_counts
+from vosjax.data.records.video_builder import VideoBuilder, VideoFiles
 
 
 class Builder(VideoBuilder):
@@ -22,27 +16,29 @@ class Builder(VideoBuilder):
 
   VERSION = tfds.core.Version("1.0.0")
   HOMEPAGE = "https://davischallenge.org/davis2016/code.html"
-  LICENSE = "BSD, as the authors state; the videos have sources of their own"
+  LICENSE = "BSD, as the authors state; the videos come from various sources"
   MANUAL_DOWNLOAD_INSTRUCTIONS = """
   Get DAVIS-data.zip from https://davischallenge.org/davis2016/code.html, unpack it,
   and give the folder DAVIS (with JPEGImages, Annotations and ImageSets in it) as
-  --manual_dir. (The 2017 archive is read too, but its masks are a revision.)
+  --manual_dir. (The 2017 archive works as well, but its masks were revised.)
   """
   BUILDER_CONFIGS = [
-    tfds.core.BuilderConfig(name="480p", description="the benchmark's resolution"),
+    tfds.core.BuilderConfig(
+      name="480p", description="the resolution that is evaluated"
+    ),
     tfds.core.BuilderConfig(name="1080p", description="the original resolution"),
   ]
   NUM_VIDEOS = {"train": 30, "validation": 20}
 
   def open_splits(self, root: Path) -> dict[str, list[VideoFiles]]:
-    """Both splits below the unpacked folder."""
+    """Both splits of the unpacked original."""
     info = read_videos(root)
     splits = {
       split: [
-        from_folder(video)
+        VideoFiles.from_folder(video)
         for video in DavisFolder(
           str(root), subset, year=2016, resolution=self.builder_config.name
-        )
+        ).videos
       ]
       for split, subset in (("train", "train"), ("validation", "val"))
     }
@@ -53,11 +49,11 @@ class Builder(VideoBuilder):
     )
     for videos in splits.values():
       for video in videos:
-        problems += gaps(video)
-        told = info.get(video.name)
-        if told and told.num_frames != len(video.frames):
+        problems += missing_numbers(video.name, video.frame_names)
+        about = info.get(video.name)
+        if about and about.num_frames != len(video.frames):
           problems.append(
-            f"{video.name}: {len(video.frames)} of {told.num_frames} frames"
+            f"{video.name}: {len(video.frames)} of {about.num_frames} frames"
           )
     refuse_incomplete(root, problems)
     return {

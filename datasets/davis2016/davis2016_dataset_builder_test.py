@@ -61,8 +61,8 @@ def test_attributes_come_from_the_archive(build_videos, davis_tree):
       INFO.replace("num_frames: 3\n  set: test", "num_frames: 4\n  set: test"),
       "camel: 3 of 4 frames",
     ),
-    ("sequences: 7", "db_info.yml: not the file of DAVIS"),
-    ("a: [", "db_info.yml: not the file of DAVIS"),
+    ("sequences: 7", "db_info.yml: not the file that DAVIS publishes"),
+    ("a: [", "db_info.yml: not the file that DAVIS publishes"),
   ],
 )
 def test_what_contradicts_the_archive_is_named(

@@ -1,20 +1,15 @@
-"""DAVIS 2017, semi-supervised and unsupervised annotations."""
+"""DAVIS 2017 with its semi-supervised and unsupervised annotations."""
 
 import dataclasses
 from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from vosjax.data.formats.davis import DavisFolder, picture_files, read_names
+from vosjax.data.formats.davis import DavisFolder
 from vosjax.data.formats.davis_info import read_objects
-from vosjax.data.records.builders import (
-  VideoBuilder,
-  VideoFiles,
-  from_folder,
-  gaps,
-  refuse_incomplete,
-  wrong_counts,
-)
+from vosjax.data.formats.folders import image_files, read_names
+from vosjax.data.records.checks import missing_numbers, refuse_incomplete, wrong_counts
+from vosjax.data.records.video_builder import VideoBuilder, VideoFiles
 
 RESOLUTIONS = {"480p": "480p", "full": "Full-Resolution"}
 ANNOTATIONS = {
@@ -25,7 +20,7 @@ ANNOTATIONS = {
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class Davis2017Config(tfds.core.BuilderConfig):
-  """Which part of the data set.
+  """A part of the dataset.
 
   Attributes:
     resolution: folder of the frames.
@@ -58,40 +53,40 @@ class Builder(VideoBuilder):
 
   VERSION = tfds.core.Version("1.0.0")
   HOMEPAGE = "https://davischallenge.org/davis2017/code.html"
-  LICENSE = "BSD, as the authors state; the videos have sources of their own"
+  LICENSE = "BSD, as the authors state; the videos come from various sources"
   MANUAL_DOWNLOAD_INSTRUCTIONS = """
-  Get DAVIS-2017-trainval-480p.zip (or another archive that README.md beside this
-  builder names) from https://davischallenge.org/davis2017/code.html, unpack it, and
+  Get DAVIS-2017-trainval-480p.zip (or another archive listed in README.md next to this
+  builder) from https://davischallenge.org/davis2017/code.html, unpack it, and
   give the folder DAVIS (with JPEGImages, Annotations and ImageSets in it) as
-  --manual_dir. For the objects' categories unpack DAVIS-2017_semantics-480p.zip of
-  the same page over it.
+  --manual_dir. For the categories of the objects, unpack
+  DAVIS-2017_semantics-480p.zip from the same page over it.
   """
   BUILDER_CONFIGS = _configs()
   NUM_VIDEOS = {"train": 60, "validation": 30, "test_dev": 30, "test_challenge": 30}
 
   def open_splits(self, root: Path) -> dict[str, list[VideoFiles]]:
-    """Training and validation, or the test set, below the unpacked folder."""
+    """Training and validation, or the test set, of the unpacked original."""
     config = self.builder_config
     if not config.test:
       splits = {
         split: [
-          from_folder(video)
+          VideoFiles.from_folder(video)
           for video in DavisFolder(
             str(root),
             subset,
             resolution=config.resolution,
             annotations=ANNOTATIONS[config.task],
-          )
+          ).videos
         ]
         for split, subset in (("train", "train"), ("validation", "val"))
       }
     elif config.task == "semi_supervised":
       splits = {
         config.test.replace("-", "_"): [
-          from_folder(video)
+          VideoFiles.from_folder(video)
           for video in DavisFolder(
             str(root), config.test, resolution=config.resolution, sparse=True
-          )
+          ).videos
         ]
       }
     else:
@@ -103,14 +98,14 @@ class Builder(VideoBuilder):
     )
     for videos in splits.values():
       for video in videos:
-        problems += gaps(video)
+        problems += missing_numbers(video.name, video.frame_names)
         if config.task == "semi_supervised" and video.masks[0] is None:
           problems.append(f"{video.name}: its first frame has no annotation")
     refuse_incomplete(root, problems)
-    known = read_objects(root)
+    objects = read_objects(root)
     return {
       split: [
-        dataclasses.replace(video, objects=known.get(video.name, {}))
+        dataclasses.replace(video, objects=objects.get(video.name, {}))
         if any(video.masks)
         else video
         for video in videos
@@ -119,14 +114,14 @@ class Builder(VideoBuilder):
     }
 
   def _without_annotations(self, root: Path) -> list[VideoFiles]:
-    """The unsupervised test sets: frames alone."""
+    """The unsupervised test sets, which consist of frames only."""
     config = self.builder_config
-    listed = root / f"ImageSets/2019/{config.test}.txt"
-    if not listed.is_file():
-      refuse_incomplete(root, [f"no list {listed.relative_to(root)}"])
+    list_file = root / f"ImageSets/2019/{config.test}.txt"
+    if not list_file.is_file():
+      refuse_incomplete(root, [f"no list {list_file.relative_to(root)}"])
     videos = []
-    for name in read_names(listed):
-      frames = picture_files(root / "JPEGImages" / config.resolution / name)
+    for name in read_names(list_file):
+      frames = image_files(root / "JPEGImages" / config.resolution / name)
       videos.append(VideoFiles(name, tuple(frames.values()), (None,) * len(frames)))
     refuse_incomplete(
       root, [f"no frames of {video.name}" for video in videos if not video.frames]

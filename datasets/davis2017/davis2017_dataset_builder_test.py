@@ -91,7 +91,10 @@ def test_a_broken_file_of_categories_is_named(build_videos, davis_tree, capsys):
       build_videos("davis2017", davis_tree, NUM_VIDEOS={"train": 2, "validation": 1})
       is None
     )
-    assert "davis_semantics.json: not the file of DAVIS" in capsys.readouterr().err
+    assert (
+      "davis_semantics.json: not the file that DAVIS publishes"
+      in capsys.readouterr().err
+    )
 
 
 def test_what_is_missing_is_named_and_nothing_is_written(prepare, davis_tree, capsys):
@@ -125,7 +128,7 @@ def test_an_annotation_of_another_size_than_its_frame_is_refused(prepare, davis_
 
 
 def test_folders_that_hold_no_prepared_videos_are_refused(tmp_path):
-  with pytest.raises(ValueError, match="directory: no prepared data set in"):
+  with pytest.raises(ValueError, match="directory: no prepared dataset in"):
     PreparedFolder(str(tmp_path))
 
 

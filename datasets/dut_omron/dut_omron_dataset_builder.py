@@ -1,4 +1,4 @@
-"""DUT-OMRON: 5 168 pictures with salient objects."""
+"""DUT-OMRON: 5 168 images with salient objects."""
 
 from pathlib import Path
 
@@ -9,21 +9,21 @@ from vosjax.data.records.stills import StillBuilder, label_map
 
 
 class Builder(StillBuilder):
-  """Salient object segmentation: pixel-accurate masks of 5 168 pictures."""
+  """Salient object segmentation: pixel-accurate masks of 5 168 images."""
 
   VERSION = tfds.core.Version("1.0.0")
   MANUAL_DOWNLOAD_INSTRUCTIONS = """
   Get DUT-OMRON-image.zip and DUT-OMRON-gt-pixelwise.zip from
   http://saliencydetection.net/dut-omron/, unpack both into one folder, and give that
-  (with DUT-OMRON-image and pixelwiseGT-new-PNG in it) as --manual_dir.
+  folder (with DUT-OMRON-image and pixelwiseGT-new-PNG in it) as --manual_dir.
   """
   HOMEPAGE = "http://saliencydetection.net/dut-omron/"
-  LICENSE = "none stated; the pictures belong to their owners"
+  LICENSE = "none stated; the images belong to their owners"
   ANNOTATIONS = {"mask": label_map()}
   NUM_STILLS = {"train": 5_168}
 
   def open_sources(self, root: Path) -> dict[str, StillsFolder]:
-    """Pictures and masks, paired by name."""
+    """Images and masks, paired by name."""
     return {
       "train": StillsFolder(
         str(root / "DUT-OMRON-image"), str(root / "pixelwiseGT-new-PNG")

@@ -1,4 +1,4 @@
-"""The DUT-OMRON builder keeps the bytes of pictures and masks."""
+"""The DUT-OMRON builder keeps the bytes of images and masks."""
 
 import numpy as np
 import pytest
@@ -14,9 +14,9 @@ def test_records_hold_the_files_of_both_folders(build_stills, tmp_path):
   for folder in folders:
     folder.mkdir(parents=True)
   for name in ("im005", "sun_aaa"):
-    picture = rng.integers(0, 256, (9, 12, 3), np.uint8)
-    Image.fromarray(picture).save(folders[0] / f"{name}.jpg")
-    mask = np.where(picture[..., 0] > 99, 255, 0).astype(np.uint8)
+    image = rng.integers(0, 256, (9, 12, 3), np.uint8)
+    Image.fromarray(image).save(folders[0] / f"{name}.jpg")
+    mask = np.where(image[..., 0] > 99, 255, 0).astype(np.uint8)
     Image.fromarray(mask).save(folders[1] / f"{name}.png")
   build_stills(
     "dut_omron", root, {"train": 2}, {"train": StillsFolder(*map(str, folders))}

@@ -1,24 +1,20 @@
-"""FBMS-59: motion segmentation with a few annotated frames in each video."""
+"""FBMS-59: motion segmentation with a few annotated frames per video."""
 
 from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from vosjax.data.formats.davis import picture_files, subfolders
 from vosjax.data.formats.fbms import read_definition
-from vosjax.data.records.builders import (
-  VideoBuilder,
-  VideoFiles,
-  frame_number,
-  refuse_incomplete,
-)
+from vosjax.data.formats.folders import image_files, subfolders
+from vosjax.data.records.checks import frame_number, refuse_incomplete
+from vosjax.data.records.video_builder import VideoBuilder, VideoFiles
 
 FOLDERS = {"train": "Trainingset", "test": "Testset"}
-_PICTURES = (".jpg", ".jpeg", ".png", ".ppm")
+_IMAGES = (".jpg", ".jpeg", ".png", ".ppm")
 
 
 class Builder(VideoBuilder):
-  """Moving objects in 29 training and 30 test videos, every twentieth frame or so."""
+  """Moving objects in 29 training and 30 test videos, about every twentieth frame."""
 
   VERSION = tfds.core.Version("1.0.0")
   HOMEPAGE = "https://lmb.informatik.uni-freiburg.de/resources/datasets/moseg.en.html"
@@ -26,12 +22,13 @@ class Builder(VideoBuilder):
   MANUAL_DOWNLOAD_INSTRUCTIONS = """
   Get FBMS_Trainingset.zip and FBMS_Testset.zip from
   https://lmb.informatik.uni-freiburg.de/resources/datasets/moseg.en.html, unpack both
-  into one folder, and give it (with Trainingset and Testset in it) as --manual_dir.
+  into one folder, and give that folder (with Trainingset and Testset in it) as
+  --manual_dir.
   """
   NUM_VIDEOS = {"train": 29, "test": 30}
 
   def open_splits(self, root: Path) -> dict[str, list[VideoFiles]]:
-    """Both splits below the unpacked folder."""
+    """Both splits of the unpacked original."""
     problems: list[str] = []
     splits = {}
     for split, folder in FOLDERS.items():
@@ -47,12 +44,10 @@ class Builder(VideoBuilder):
 
 
 def _video(folder: Path, problems: list[str]) -> VideoFiles:
-  """A video; appends a line for all that is missing."""
+  """A video; what is missing is appended to `problems`."""
   where = f"{folder.parent.name}/{folder.name}"
   frames = dict(
-    sorted(
-      picture_files(folder, _PICTURES).items(), key=lambda item: frame_number(item[0])
-    )
+    sorted(image_files(folder, _IMAGES).items(), key=lambda item: frame_number(item[0]))
   )
   numbers = {frame_number(stem): stem for stem in frames}
   definitions = sorted((folder / "GroundTruth").glob("*.dat"))

@@ -53,4 +53,4 @@ def test_a_definition_that_contradicts_itself_is_refused(run, fbms_tree, capsys)
   path = fbms_tree / "Trainingset/cars2/GroundTruth/cars2Def.dat"
   path.write_text(path.read_text().replace("regions:\n3", "regions:\n4"))
   assert run(fbms_tree) is None
-  assert "cars2Def.dat: no definition file of FBMS" in capsys.readouterr().err
+  assert "cars2Def.dat: not a definition file of FBMS" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The MSRA10K builder keeps the bytes of pictures and masks."""
+"""The MSRA10K builder keeps the bytes of images and masks."""
 
 import pickle
 
@@ -20,9 +20,9 @@ def tree(tmp_path):
   folder.mkdir(parents=True)
   rng = np.random.default_rng(0)
   for name in ("100002", "8", "209101"):
-    picture = rng.integers(0, 256, (9, 12, 3), np.uint8)
-    Image.fromarray(picture).save(folder / f"{name}.jpg")
-    Image.fromarray(picture[..., 0]).save(folder / f"{name}.png")
+    image = rng.integers(0, 256, (9, 12, 3), np.uint8)
+    Image.fromarray(image).save(folder / f"{name}.jpg")
+    Image.fromarray(image[..., 0]).save(folder / f"{name}.png")
   return folder.parent
 
 
@@ -37,7 +37,7 @@ def test_records_hold_the_files_of_the_folder(build_stills, tree):
 def test_a_short_folder_is_refused_and_not_written(build, tree, tmp_path, capsys):
   out = tmp_path / "out"
   assert build.main(["msra10k", f"--manual_dir={tree}", f"--data_dir={out}"]) == 2
-  assert "incomplete: train: 3 of 10000 pictures" in capsys.readouterr().err
+  assert "incomplete: train: 3 of 10000 images" in capsys.readouterr().err
   (tree / "Imgs/8.png").unlink()
   assert build.main(["msra10k", f"--manual_dir={tree}", f"--data_dir={out}"]) == 2
   assert "Imgs/8.png" in capsys.readouterr().err
@@ -61,11 +61,11 @@ def test_the_archive_is_asked_for_when_it_is_absent(build, tmp_path, capsys):
 def test_only_prepared_stills_are_read_as_such(build_stills, tree, tmp_path):
   folder = str(tree / "Imgs")
   build_stills("msra10k", tree, {"train": 3}, {"train": StillsFolder(folder, folder)})
-  with pytest.raises(ValueError, match="holds .*'layout'.*, no videos of ours"):
+  with pytest.raises(ValueError, match="records of .*'layout'.*, not of videos"):
     PreparedFolder(str(tmp_path / "prepared/msra10k/1.0.0"))
-  with pytest.raises(ValueError, match="directory: no prepared data set in"):
+  with pytest.raises(ValueError, match="directory: no prepared dataset in"):
     PreparedStills(str(tree))
   source = PreparedStills(str(tmp_path / "prepared/msra10k/1.0.0"), "train[:2]")
   assert len(pickle.loads(pickle.dumps(source))) == 2
-  with pytest.raises(IndexError, match="still 2 of 2"):
+  with pytest.raises(IndexError, match="record 2 of 2"):
     _ = source[2]

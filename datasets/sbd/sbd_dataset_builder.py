@@ -1,4 +1,4 @@
-"""SBD: instances and classes for the pictures of PASCAL VOC 2011."""
+"""SBD: instances and their classes in the images of PASCAL VOC 2011."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from vosjax.data.records.stills import StillBuilder
 
 
 class Builder(StillBuilder):
-  """Instance segmentation: 8 498 training and 2 857 validation pictures."""
+  """Instance segmentation: 8 498 training and 2 857 validation images."""
 
   VERSION = tfds.core.Version("1.0.0")
   MANUAL_DOWNLOAD_INSTRUCTIONS = """
@@ -18,7 +18,7 @@ class Builder(StillBuilder):
   benchmark_RELEASE/dataset (with img, inst and cls in it) as --manual_dir.
   """
   HOMEPAGE = "http://home.bharathh.info/pubs/codes/SBD/download.html"
-  LICENSE = "the pictures are under the terms of use of flickr"
+  LICENSE = "the images are under the terms of use of flickr"
   ANNOTATIONS = {  # MATLAB files
     "instances": tfds.features.Text(),
     "classes": tfds.features.Text(),
@@ -26,7 +26,7 @@ class Builder(StillBuilder):
   NUM_STILLS = {"train": 8_498, "validation": 2_857}
 
   def open_sources(self, root: Path) -> dict[str, SbdFolder]:
-    """The set's own lists, which are not those of VOC."""
+    """The lists of SBD, which are not those of VOC."""
     return {
       split: SbdFolder(str(root), subset)
       for split, subset in (("train", "train"), ("validation", "val"))

@@ -9,7 +9,7 @@ from vosjax.data.formats.voc import SbdFolder
 
 
 @pytest.mark.filterwarnings("default")  # tfds and its dependencies
-def test_records_hold_pictures_and_matlab_files(build_stills, tmp_path):
+def test_records_hold_images_and_matlab_files(build_stills, tmp_path):
   root = tmp_path / "benchmark_RELEASE/dataset"
   for folder in ("img", "inst", "cls"):
     (root / folder).mkdir(parents=True)

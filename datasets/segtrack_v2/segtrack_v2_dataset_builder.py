@@ -1,15 +1,16 @@
-"""SegTrack v2: 14 videos, a mask of every object in every frame."""
+"""SegTrack v2: 14 videos with a mask of every object in every frame."""
 
 from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from vosjax.data.formats.davis import picture_files, subfolders
-from vosjax.data.records.builders import VideoBuilder, VideoFiles, refuse_incomplete
+from vosjax.data.formats.folders import image_files, subfolders
+from vosjax.data.records.checks import refuse_incomplete
+from vosjax.data.records.video_builder import VideoBuilder, VideoFiles
 
-_PICTURES = (".png", ".bmp", ".jpg", ".jpeg")
+_IMAGES = (".png", ".bmp", ".jpg", ".jpeg")
 
-# Objects of each video: 24 in all.
+# Number of objects in each video, 24 in total.
 NUM_OBJECTS = {
   "bird_of_paradise": 1,
   "birdfall": 1,
@@ -42,7 +43,7 @@ class Builder(VideoBuilder):
   NUM_OBJECTS = NUM_OBJECTS
 
   def open_splits(self, root: Path) -> dict[str, list[VideoFiles]]:
-    """All videos: the set has no splits, and is customarily tested on."""
+    """All videos, as a test split: the dataset has no splits."""
     problems: list[str] = []
     videos = [
       _video(root, name, count, problems)
@@ -53,12 +54,12 @@ class Builder(VideoBuilder):
 
 
 def _video(root: Path, name: str, num_objects: int, problems: list[str]) -> VideoFiles:
-  """A video; appends a line for all that is missing."""
-  frames = picture_files(root / "JPEGImages" / name, _PICTURES)
+  """A video; what is missing is appended to `problems`."""
+  frames = image_files(root / "JPEGImages" / name, _IMAGES)
   truth = root / "GroundTruth" / name
-  # Videos with one object have no folder for it.
+  # Videos with a single object have no folder for it.
   folders = [truth / number for number in sorted(subfolders(truth), key=_number)]
-  masks = [picture_files(folder, _PICTURES) for folder in folders or [truth]]
+  masks = [image_files(folder, _IMAGES) for folder in folders or [truth]]
   listed = _listed_frames(root / "ImageSets" / f"{name}.txt")
   frames = {stem: path for stem, path in frames.items() if stem in (listed or frames)}
   if not frames:
@@ -85,7 +86,7 @@ def _video(root: Path, name: str, num_objects: int, problems: list[str]) -> Vide
 
 
 def _listed_frames(path: Path) -> list[str]:
-  """Names of a video's frames; the list's first line is its folder."""
+  """Names of a video's frames; the first line of the list is its folder."""
   return path.read_text().split()[1:] if path.is_file() else []
 
 

@@ -7,23 +7,25 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
 from vosjax.data.formats.stills import StillsFolder, StillSource
 from vosjax.data.formats.voc import VocFolder
-from vosjax.data.records.builders import ShardedBuilder, refuse_incomplete, wrong_counts
-from vosjax.data.records.videos import EncodedFrame, features, record
+from vosjax.data.records.builders import ShardedBuilder
+from vosjax.data.records.checks import refuse_incomplete, wrong_counts
+from vosjax.data.records.videos import EncodedFrame, record, record_features
 from vosjax.data.synthvos import SynthVos
 from vosjax.data.synthvos.pasted import PastedVos
 from vosjax.data.video import Source, Video
 from vosjax.viz.palette import palette
 
 JPEG_QUALITY = 95
-BYTES_PER_PIXEL = 0.3  # of such a JPEG, about
-HELD_OUT = 20  # every so many objects one is for validation
+BYTES_PER_PIXEL = 0.3  # of a JPEG of this quality, approximately
+HELD_OUT = 20  # every 20th object is for validation
 INSTRUCTIONS = """
-  Put or link two unpacked archives into one folder and give that as --manual_dir:
+  Put or link two unpacked archives into one folder, and give that as --manual_dir:
   MSRA10K_Imgs_GT (with Imgs in it) from https://mmcheng.net/msra10k/, and VOC2012
   (with JPEGImages, SegmentationClass, SegmentationObject and ImageSets in it) from
   http://host.robots.ox.ac.uk/pascal/VOC/voc2012/.
@@ -32,11 +34,11 @@ INSTRUCTIONS = """
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class SynthVosConfig(tfds.core.BuilderConfig):
-  """Which videos.
+  """How the videos are made.
 
   Attributes:
-    pasted: objects of MSRA10K on pictures of VOC 2012, as in the paper; otherwise
-      rendered from a seed, for which nothing is downloaded.
+    pasted: from objects of MSRA10K on images of VOC 2012, as in the paper; otherwise
+      they are rendered from a seed, without any downloads.
     size: rows and columns of a frame.
     length: frames of a video.
     num_videos: videos of each split; the splits have seeds 0, 1, ...
@@ -52,7 +54,7 @@ class SynthVosConfig(tfds.core.BuilderConfig):
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-  """What `open_split` needs; light, so that it travels to other processes."""
+  """What `open_split` needs; small, because it is sent to other processes."""
 
   name: str
   seed: int
@@ -64,23 +66,18 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-  """One video, before it is drawn; `num_bytes` guesses what it will take."""
+  """One video that has not been rendered yet."""
 
   split: Split
   index: int
-
-  @property
-  def num_bytes(self) -> int:
-    h, w = self.split.size
-    return int(self.split.length * h * w * BYTES_PER_PIXEL)
 
 
 @functools.lru_cache(maxsize=2)
 def open_split(split: Split) -> Source:
   """The videos of a split."""
-  fields = {"size": split.size, "length": split.length}
+  size, length = split.size, split.length
   if split.root is None:
-    return SynthVos(split.seed, split.num_videos, **fields)
+    return SynthVos(split.seed, split.num_videos, size=size, length=length)
   objects, backgrounds = originals(split.root)
   held_out = split.name == "validation"
   chosen = (s for k, s in enumerate(objects.stills) if (k % HELD_OUT == 0) == held_out)
@@ -89,7 +86,8 @@ def open_split(split: Split) -> Source:
     backgrounds[split.name],
     split.seed,
     split.num_videos,
-    **fields,
+    size=size,
+    length=length,
   )
 
 
@@ -104,33 +102,33 @@ def originals(root: str) -> tuple[StillsFolder, dict[str, VocFolder]]:
 
 
 def encode_drawing(drawing: Drawing) -> dict[str, Any]:
-  """The record of a video, which is drawn now."""
+  """Renders a video and makes its record."""
   video = open_split(drawing.split)[drawing.index]
   return record(video.name, encode(video))
 
 
 class Builder(ShardedBuilder):
-  """Synthetic videos with 1 to 5 moving objects each, every frame annotated."""
+  """Synthetic videos of 1 to 5 moving objects, with every frame annotated."""
 
   VERSION = tfds.core.Version("1.0.0")
   HOMEPAGE = "https://openaccess.thecvf.com/content_CVPR_2019/html/Johnander_A_Generative_Appearance_Model_for_End-To-End_Video_Object_Segmentation_CVPR_2019_paper.html"  # noqa: E501
-  LICENSE = "of the project; pasted videos are under the terms of MSRA10K and VOC 2012"
+  LICENSE = "that of vosjax; the terms of MSRA10K and VOC 2012 apply to pasted videos"
   SHARD_BYTES = 32 << 20
-  FEATURES = staticmethod(features)
+  FEATURES = staticmethod(record_features)
   ENCODE = staticmethod(encode_drawing)
   NUM_STILLS = {"objects": 10_000, "train": 1_464, "validation": 1_449}
   BUILDER_CONFIGS = [
     SynthVosConfig(name="procedural", description="rendered from a seed, 240x432"),
     SynthVosConfig(
       name="procedural_tiny",
-      description="a few small videos, for trying things out",
+      description="a few small videos, to try things out",
       size=(96, 160),
       length=8,
       num_videos={"train": 4, "validation": 2},
     ),
     SynthVosConfig(
       name="pasted",
-      description="1 to 5 objects of MSRA10K moved over pictures of VOC 2012, 240x432",
+      description="1 to 5 objects of MSRA10K moved over images of VOC 2012, 240x432",
       pasted=True,
       length=16,
       num_videos={"train": 5000, "validation": 100},
@@ -139,17 +137,17 @@ class Builder(ShardedBuilder):
 
   @property
   def MANUAL_DOWNLOAD_INSTRUCTIONS(self) -> str | None:
-    """What pasted videos are made of."""
+    """How to get the images that pasted videos are made of."""
     return INSTRUCTIONS if self.builder_config.pasted else None
 
   def open_splits(self, root: Path) -> dict[str, list[Drawing]]:
-    """The videos of every split, not yet drawn."""
+    """The videos of every split, which are not rendered yet."""
     config = self.builder_config
     if config.pasted:
       objects, backgrounds = originals(str(root))
-      found = {"objects": len(objects)}
-      found |= {name: len(source) for name, source in backgrounds.items()}
-      refuse_incomplete(root, wrong_counts(found, self.NUM_STILLS, "pictures"))
+      counts = {"objects": len(objects)}
+      counts |= {name: len(source) for name, source in backgrounds.items()}
+      refuse_incomplete(root, wrong_counts(counts, self.NUM_STILLS, "images"))
     splits = (
       Split(
         name,
@@ -166,11 +164,16 @@ class Builder(ShardedBuilder):
       for split in splits
     }
 
+  def item_bytes(self, item: Drawing) -> int:
+    """An estimate from the number of pixels: there are no files yet."""
+    h, w = item.split.size
+    return int(item.split.length * h * w * BYTES_PER_PIXEL)
+
 
 def encode(video: Video) -> Iterator[EncodedFrame]:
   """The frames of a video as JPEG and its labels as palette PNG."""
   for index, name in enumerate(video.frame_names):
-    labels = Image.fromarray(video.labels(index))
+    labels = Image.fromarray(np.asarray(video.labels(index)))
     labels.putpalette(palette().tobytes())
     yield EncodedFrame(
       name,
@@ -179,7 +182,7 @@ def encode(video: Video) -> Iterator[EncodedFrame]:
     )
 
 
-def _bytes(picture: Image.Image, kind: str, **options: int) -> bytes:
+def _bytes(image: Image.Image, kind: str, **options: int) -> bytes:
   file = io.BytesIO()
-  picture.save(file, kind, **options)
+  image.save(file, kind, **options)
   return file.getvalue()

@@ -1,4 +1,4 @@
-"""The SynthVOS builder writes what the generators draw."""
+"""The SynthVOS builder writes what the generators render."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # tfds and its dependencies
 
 
 def same(stored, original):
-  """Labels to the pixel, frames up to JPEG."""
+  """Compares labels exactly, and frames up to JPEG compression."""
   assert stored.frame_names == original.frame_names
   for t in range(len(original)):
     np.testing.assert_array_equal(stored.labels(t), original.labels(t))
@@ -19,16 +19,22 @@ def same(stored, original):
     assert np.abs(difference).mean() < 8  # of 255; some are noisy
 
 
-def test_procedural_records_hold_the_videos_of_the_generator(build, tmp_path):
+def test_procedural_records_hold_the_videos_of_the_generator(
+  build, tmp_path, monkeypatch
+):
+  config = build.builder_class("synthvos").builder_configs["procedural_tiny"]
+  monkeypatch.setattr(config, "num_videos", {"train": 2, "validation": 1})
+  monkeypatch.setattr(config, "size", (32, 48))
+  monkeypatch.setattr(config, "length", 3)
   assert (
     build.main(
       ["synthvos", "--config=procedural_tiny", f"--data_dir={tmp_path}", "--workers=1"]
     )
     == 0
   )
-  for seed, (split, count) in enumerate({"train": 4, "validation": 2}.items()):
+  for seed, (split, count) in enumerate({"train": 2, "validation": 1}.items()):
     prepared = PreparedFolder(str(tmp_path / "synthvos/procedural_tiny/1.0.0"), split)
-    drawn = SynthVos(seed, count, size=(96, 160), length=8)
+    drawn = SynthVos(seed, count, size=(32, 48), length=3)
     by_name = {drawn[i].name: drawn[i] for i in range(count)}
     assert {video.name for video in prepared} == set(by_name)
     same(prepared[0], by_name[prepared[0].name])
@@ -36,7 +42,7 @@ def test_procedural_records_hold_the_videos_of_the_generator(build, tmp_path):
 
 @pytest.fixture
 def originals(tmp_path):
-  """MSRA10K and VOC 2012 as they unpack; where a disc is says which object it is."""
+  """MSRA10K and VOC 2012 as unpacked; the radius of a disc tells which object it is."""
   root, rng = tmp_path / "originals", np.random.default_rng(0)
   imgs = root / "MSRA10K_Imgs_GT/Imgs"
   imgs.mkdir(parents=True)
@@ -63,7 +69,7 @@ def originals(tmp_path):
   return root
 
 
-def test_pasted_records_hold_objects_of_msra10k_on_pictures_of_voc(
+def test_pasted_records_hold_objects_of_msra10k_on_images_of_voc(
   build, originals, tmp_path, monkeypatch
 ):
   builder = build.builder_class("synthvos")
@@ -103,10 +109,12 @@ def test_pasted_records_hold_objects_of_msra10k_on_pictures_of_voc(
     )
 
 
-def test_what_pasted_videos_lack_is_named(build, originals, tmp_path, capsys):
+def test_missing_originals_of_pasted_videos_are_named(
+  build, originals, tmp_path, capsys
+):
   command = ["synthvos", "--config=pasted", f"--data_dir={tmp_path / 'out'}"]
   assert build.main([*command, f"--manual_dir={originals}"]) == 2
-  assert "objects: 3 of 10000 pictures" in capsys.readouterr().err
+  assert "objects: 3 of 10000 images" in capsys.readouterr().err
   (originals / "VOC2012/SegmentationObject/2007_000033.png").unlink()
   assert build.main([*command, f"--manual_dir={originals}"]) == 2
   assert "SegmentationObject/2007_000033.png" in capsys.readouterr().err

@@ -4,16 +4,11 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from vosjax.data.formats.davis import picture_files, read_names, subfolders
-from vosjax.data.records.builders import (
-  VideoBuilder,
-  VideoFiles,
-  frame_number,
-  refuse_incomplete,
-  wrong_counts,
-)
+from vosjax.data.formats.folders import image_files, read_names, subfolders
+from vosjax.data.records.checks import frame_number, refuse_incomplete, wrong_counts
+from vosjax.data.records.video_builder import VideoBuilder, VideoFiles
 
-# Annotated shots of each category: 126.
+# Number of annotated shots in each category, 126 in total.
 NUM_SHOTS = {
   "aeroplane": 6,
   "bird": 6,
@@ -26,20 +21,20 @@ NUM_SHOTS = {
   "motorbike": 10,
   "train": 5,
 }
-# How many videos each category has, at least and at most.
+# Smallest and largest number of videos in a category.
 NUM_VIDEOS = (9, 24)
-# Pictures with boxes: 6087.
-NUM_PICTURES = {"train": 4306, "test": 1781}
-_PICTURES = (".jpg", ".jpeg", ".png")
+# Number of images with boxes, 6087 in total.
+NUM_IMAGES = {"train": 4306, "test": 1781}
+_IMAGES = (".jpg", ".jpeg", ".png")
 
 
 class Builder(VideoBuilder):
   """Ten categories of objects in videos from YouTube.
 
   `masks`: a record is a shot with a foreground mask in about every tenth frame.
-  `boxes`: a record is a picture with the boxes in it; which video it comes from is
-  not published with them.
-  `videos`: a record is a shot of release 1; only its category is known.
+  `boxes`: a record is an image with its boxes; the video that it comes from is not
+  published.
+  `videos`: a record is a shot of release 1, of which only the category is known.
   """
 
   VERSION = tfds.core.Version("1.0.0")
@@ -48,24 +43,24 @@ class Builder(VideoBuilder):
   MANUAL_DOWNLOAD_INSTRUCTIONS = """
   masks: get the segmentations (youtube_masks) of Jain and Grauman from
   http://vision.cs.utexas.edu/projects/videoseg/, unpack them, and give the folder
-  youtube_masks (with aeroplane, bird, ... in it) as --manual_dir. Where its shots have
-  no folder images, put the videos of release 1 (with aeroplane/data/0001/shots/001/
-  frame0001.jpg, ... in it) beside it, as youtube_objects.
-  boxes: get release 2.3 as https://github.com/vkalogeiton/yto-dataset says, and give
-  YTOdevkit/YTO (with Annotations, ImageSets and JPEGImages in it) as --manual_dir.
+  youtube_masks (with aeroplane, bird, ... in it) as --manual_dir. If its shots have no
+  folder images, put the videos of release 1 (with aeroplane/data/0001/shots/001/
+  frame0001.jpg, ... in it) next to it, as youtube_objects.
+  boxes: get release 2.3 as described at https://github.com/vkalogeiton/yto-dataset, and
+  give YTOdevkit/YTO (with Annotations, ImageSets and JPEGImages in it) as --manual_dir.
   videos: give the folder of the videos of release 1 itself.
   """
   BUILDER_CONFIGS = [
     tfds.core.BuilderConfig(name="masks", description="pixel masks of 126 shots"),
-    tfds.core.BuilderConfig(name="boxes", description="boxes in 6087 pictures"),
+    tfds.core.BuilderConfig(name="boxes", description="boxes in 6087 images"),
     tfds.core.BuilderConfig(name="videos", description="all shots, not annotated"),
   ]
   NUM_SHOTS = NUM_SHOTS
   NUM_VIDEOS = NUM_VIDEOS
-  NUM_PICTURES = NUM_PICTURES
+  NUM_IMAGES = NUM_IMAGES
 
   def open_splits(self, root: Path) -> dict[str, list[VideoFiles]]:
-    """Pictures with boxes in both splits, shots with masks to test on, or all shots."""
+    """Images with boxes in both splits, shots with masks for testing, or all shots."""
     if self.builder_config.name == "boxes":
       return self._boxes(root)
     if self.builder_config.name == "videos":
@@ -75,16 +70,16 @@ class Builder(VideoBuilder):
   def _boxes(self, root: Path) -> dict[str, list[VideoFiles]]:
     problems: list[str] = []
     splits = {}
-    for split in self.NUM_PICTURES:
-      listed = root / f"ImageSets/Main/{split}YTO.txt"
-      names = read_names(listed) if listed.is_file() else []
-      splits[split] = [_picture(root, name, problems) for name in names]
+    for split in self.NUM_IMAGES:
+      list_file = root / f"ImageSets/Main/{split}YTO.txt"
+      names = read_names(list_file) if list_file.is_file() else []
+      splits[split] = [_image(root, name, problems) for name in names]
     refuse_incomplete(
       root,
       wrong_counts(
         {split: len(videos) for split, videos in splits.items()},
-        self.NUM_PICTURES,
-        "pictures in ImageSets/Main",
+        self.NUM_IMAGES,
+        "images in ImageSets/Main",
       )
       + problems,
     )
@@ -134,8 +129,8 @@ class Builder(VideoBuilder):
     return videos
 
 
-def _picture(root: Path, name: str, problems: list[str]) -> VideoFiles:
-  """A picture with boxes; appends a line for a file that is missing."""
+def _image(root: Path, name: str, problems: list[str]) -> VideoFiles:
+  """An image with boxes; missing files are appended to `problems`."""
   frame, boxes = root / f"JPEGImages/{name}.jpg", root / f"Annotations/{name}.xml"
   problems += [
     str(path.relative_to(root)) for path in (frame, boxes) if not path.is_file()
@@ -146,12 +141,12 @@ def _picture(root: Path, name: str, problems: list[str]) -> VideoFiles:
 def _shots(
   root: Path, category: str, name: str, problems: list[str]
 ) -> list[VideoFiles]:
-  """The annotated shots of a video; appends a line for a frame that is missing."""
+  """The annotated shots of a video; missing frames are appended to `problems`."""
   folder = root / category / "data" / name / "shots"
   numbers = [
     shot
     for shot in subfolders(folder)
-    if picture_files(folder / shot / "labels", _PICTURES)
+    if image_files(folder / shot / "labels", _IMAGES)
   ]
   videos = []
   for shot in numbers:
@@ -177,6 +172,6 @@ def _shots(
 
 
 def _by_number(folder: Path) -> dict[int, Path]:
-  """The pictures of a folder by the number in their names, in its order."""
-  files = picture_files(folder, _PICTURES)
+  """The images of a folder, keyed and sorted by the number in their names."""
+  files = image_files(folder, _IMAGES)
   return dict(sorted((frame_number(stem), path) for stem, path in files.items()))

@@ -1,4 +1,4 @@
-"""The YouTube-Objects builder: shots with masks, pictures with boxes."""
+"""The YouTube-Objects builder: shots with masks, images with boxes."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def run(build_videos):
     root,
     config=config,
     NUM_SHOTS={"cat": 3, "train": 1},
-    NUM_PICTURES={"train": 2, "test": 1},
+    NUM_IMAGES={"train": 2, "test": 1},
     NUM_VIDEOS=(1, 2),
   )
 
@@ -102,7 +102,7 @@ def test_shots_hold_their_masks_and_categories(run, masks_tree):
     assert video.frames[10].frame == frame.read_bytes()
 
 
-def test_pictures_hold_their_boxes(run, boxes_tree):
+def test_images_hold_their_boxes(run, boxes_tree):
   splits = run(boxes_tree, "boxes")
   assert {split: set(videos) for split, videos in splits.items()} == {
     "train": {"cat_00000001", "cat_00000022"},
@@ -161,4 +161,4 @@ def test_what_is_missing_is_named(run, masks_tree, boxes_tree, capsys):
   assert run(boxes_tree, "boxes") is None
   message = capsys.readouterr().err
   assert "JPEGImages/cat_00000022.jpg" in message
-  assert "test: 0 of 1 pictures" in message
+  assert "test: 0 of 1 images" in message

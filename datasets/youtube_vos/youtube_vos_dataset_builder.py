@@ -1,4 +1,4 @@
-"""YouTube-VOS 2018 and 2019, annotated at 6 frames a second."""
+"""YouTube-VOS 2018 and 2019, annotated at 6 frames per second."""
 
 import dataclasses
 import json
@@ -8,25 +8,21 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from vosjax.data.formats.davis import picture_files, subfolders
-from vosjax.data.records.builders import (
-  VideoBuilder,
-  VideoFiles,
-  refuse_incomplete,
-  wrong_counts,
-)
+from vosjax.data.formats.folders import image_files, subfolders
+from vosjax.data.records.checks import refuse_incomplete, wrong_counts
+from vosjax.data.records.video_builder import VideoBuilder, VideoFiles
 
 SPLITS = {"train": "train", "validation": "valid", "test": "test"}
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class YoutubeVosConfig(tfds.core.BuilderConfig):
-  """A release, and which of its frames.
+  """A release, with all frames or the annotated ones.
 
   Attributes:
     num_videos: of each split.
-    all_frames: every frame of the videos, of which every fifth has an annotation;
-      otherwise only those at 6 frames a second.
+    all_frames: every frame of the videos, of which every fifth is annotated;
+      otherwise only those at 6 frames per second.
   """
 
   num_videos: Mapping[str, int]
@@ -36,7 +32,7 @@ class YoutubeVosConfig(tfds.core.BuilderConfig):
 class Builder(VideoBuilder):
   """Multi-object video segmentation of 94 categories, 26 of them only in validation.
 
-  The splits are separate archives: those whose folder is there are built.
+  The splits are separate archives; those whose folder exists are built.
   """
 
   VERSION = tfds.core.Version("1.0.0")
@@ -45,8 +41,8 @@ class Builder(VideoBuilder):
   MANUAL_DOWNLOAD_INSTRUCTIONS = """
   Register at https://youtube-vos.org/dataset/vos/, get train.zip, valid.zip and
   test.zip of the release (and the *_all_frames archives for the configurations of
-  that name), unpack them into one folder, and give that folder, which then holds
-  train, valid and test, as --manual_dir.
+  that name), unpack them into one folder, and give that folder (with train, valid and
+  test in it) as --manual_dir.
   """
   BUILDER_CONFIGS = [
     YoutubeVosConfig(
@@ -63,19 +59,19 @@ class Builder(VideoBuilder):
   ]
 
   def open_splits(self, root: Path) -> dict[str, list[VideoFiles]]:
-    """The splits whose folders are in the unpacked folder."""
-    there = {
+    """The splits whose folders exist."""
+    folders = {
       split: root / folder
       for split, folder in SPLITS.items()
       if (root / folder).is_dir()
     }
-    if not there:
+    if not folders:
       refuse_incomplete(root, [f"no folder {name}" for name in SPLITS.values()])
     seen = _seen_categories(root / "train" / "meta.json")
     problems: list[str] = []
     splits = {
       split: self._videos(split, folder, seen, problems)
-      for split, folder in there.items()
+      for split, folder in folders.items()
     }
     refuse_incomplete(
       root,
@@ -91,7 +87,7 @@ class Builder(VideoBuilder):
   def _videos(
     self, split: str, folder: Path, seen: frozenset[str] | None, problems: list[str]
   ) -> list[VideoFiles]:
-    """The videos of a split; appends a line for all that is missing."""
+    """The videos of a split; what is missing is appended to `problems`."""
     meta = (
       _read_meta(folder / "meta.json")
       if split != "test" or (folder / "meta.json").is_file()
@@ -102,11 +98,11 @@ class Builder(VideoBuilder):
       frames_root = folder.with_name(f"{folder.name}_all_frames") / "JPEGImages"
     videos = []
     for name in sorted({*meta, *subfolders(folder / "Annotations")}):
-      frames = picture_files(frames_root / name)
-      masks = picture_files(folder / "Annotations" / name, (".png",))
+      frames = image_files(frames_root / name)
+      masks = image_files(folder / "Annotations" / name, (".png",))
       objects = {
-        int(i): _object(found, seen)
-        for i, found in meta.get(name, {}).get("objects", {}).items()
+        int(i): _object(about, seen)
+        for i, about in meta.get(name, {}).get("objects", {}).items()
       }
       if not objects and split != "test":
         problems.append(f"{folder.name}/meta.json: no objects of {name}")
@@ -136,7 +132,7 @@ def _missing(
   objects: Mapping[int, Mapping[str, Any]],
   where: Path,
 ) -> list[str]:
-  """What a video lacks of the frames that its annotations and meta.json name."""
+  """Frames that are missing although annotations or meta.json name them."""
   if not frames:
     return [f"no frames in {where / name}"]
   lines = [] if masks else [f"no annotations of {name}"]
@@ -145,14 +141,15 @@ def _missing(
 
 
 def _frames_of(objects: Mapping[int, Mapping[str, Any]]) -> set[str]:
-  """Names of the frames in which any object is said to be."""
-  return {frame for found in objects.values() for frame in found.get("frames", ())}
+  """Names of the frames that show any object, according to meta.json."""
+  return {frame for about in objects.values() for frame in about.get("frames", ())}
 
 
-def _object(found: Mapping[str, Any], seen: frozenset[str] | None) -> dict[str, Any]:
-  """What meta.json says of an object; whether its category is seen, if known."""
-  known = seen is not None and "category" in found
-  return dict(found) | ({"seen": found["category"] in seen} if known else {})
+def _object(about: Mapping[str, Any], seen: frozenset[str] | None) -> dict[str, Any]:
+  """What meta.json says about an object, and whether its category is seen, if known."""
+  if seen is None or "category" not in about:
+    return dict(about)
+  return dict(about) | {"seen": about["category"] in seen}
 
 
 def _seen_categories(path: Path) -> frozenset[str] | None:
@@ -160,9 +157,9 @@ def _seen_categories(path: Path) -> frozenset[str] | None:
   if not path.is_file():
     return None
   return frozenset(
-    found["category"]
+    about["category"]
     for video in _read_meta(path).values()
-    for found in video["objects"].values()
+    for about in video["objects"].values()
   )
 
 
@@ -173,5 +170,5 @@ def _read_meta(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())["videos"]
   except (KeyError, TypeError, json.JSONDecodeError) as error:
     raise ValueError(
-      f"{path}: no meta.json of YouTube-VOS ({error!r}). Unpack the archive again."
+      f"{path}: not a meta.json of YouTube-VOS ({error!r}). Unpack the archive again."
     ) from None

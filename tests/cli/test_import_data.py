@@ -1,4 +1,4 @@
-"""`vosjax import-data`: any layout becomes one to train on, or every fault is named."""
+"""`vosjax import-data` makes a dataset of any layout, or names every problem."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def source(tmp_path):
 
 
 @pytest.mark.parametrize("size", ["480p", "1080p", "."])
-def test_a_folder_becomes_a_data_set_with_the_same_bytes(tmp_path, capsys, size):
+def test_a_folder_becomes_a_dataset_with_the_same_bytes(tmp_path, capsys, size):
   source = make(tmp_path / "mine", size)
   out = tmp_path / "data" / "out"
   assert run(source, "--out", out, "--val", "1") == 0
@@ -68,7 +68,7 @@ def test_a_folder_becomes_a_data_set_with_the_same_bytes(tmp_path, capsys, size)
   assert sorted(path.name for path in out.parent.iterdir()) == ["out"]
 
 
-def test_lists_are_kept_and_what_they_leave_out_is_said(source, tmp_path, capsys):
+def test_lists_are_kept_and_videos_in_no_list_are_reported(source, tmp_path, capsys):
   for year, train in (("2016", "one"), ("2017", "one")):
     (source / "ImageSets" / year).mkdir(parents=True)
     (source / "ImageSets" / year / "train.txt").write_text(train)
@@ -76,10 +76,10 @@ def test_lists_are_kept_and_what_they_leave_out_is_said(source, tmp_path, capsys
   assert run(source, "--out", tmp_path / "out") == 0
   assert [v.name for v in DavisFolder(str(tmp_path / "out"))] == ["one"]
   assert [v.name for v in DavisFolder(str(tmp_path / "out"), "val")] == ["three"]
-  assert "no list has them: two" in capsys.readouterr().out
+  assert "they are in no list: two" in capsys.readouterr().out
 
 
-def test_all_problems_are_listed_and_nothing_is_made(source, tmp_path, capsys):
+def test_all_problems_are_listed_and_nothing_is_written(source, tmp_path, capsys):
   frames, labels = source / "JPEGImages/480p", source / "Annotations/480p"
   (frames / "one/00001.jpg").write_bytes((frames / "one/00001.jpg").read_bytes()[:300])
   Image.new("RGB", SIZE[::-1], (9, 0, 0)).save(labels / "one/00000.png")
@@ -91,7 +91,7 @@ def test_all_problems_are_listed_and_nothing_is_made(source, tmp_path, capsys):
   assert not (tmp_path / "out").exists()
   lines = capsys.readouterr().err.splitlines()
   for wanted in (
-    "one/00001.jpg: not a whole picture",
+    "one/00001.jpg: not a complete image",
     "one/00000.png: a label map of RGB colours",
     "two/00001.png: 7x5 pixels",
     "two/00007.png: a label map without frame two/00007.jpg",
@@ -105,14 +105,14 @@ def test_all_problems_are_listed_and_nothing_is_made(source, tmp_path, capsys):
 def test_frames_without_label_map_are_reported_and_left_out(source, tmp_path, capsys):
   (source / "Annotations/480p/two/00001.png").unlink()
   assert run(source, "--out", tmp_path / "out", "--val", "1") == 0
-  assert re.search("frames without, left out +1\n", capsys.readouterr().out)
+  assert re.search("frames without one, left out +1\n", capsys.readouterr().out)
   assert "  without label map: 00001\n" in (tmp_path / "out/report.txt").read_text()
   videos = [v for x in ("train", "val") for v in DavisFolder(str(tmp_path / "out"), x)]
   lengths = {video.name: len(video) for video in videos}
   assert lengths == {"one": 2, "two": 1, "three": 2}
 
 
-def test_frames_are_in_the_order_of_their_numbers(tmp_path):
+def test_frames_are_sorted_by_their_numbers(tmp_path):
   source = make(tmp_path / "mine", ".", ("my video",), [f"f{t}" for t in range(11)])
   assert run(source, "--out", tmp_path / "out") == 0
   (video,) = DavisFolder(str(tmp_path / "out"))
@@ -121,6 +121,12 @@ def test_frames_are_in_the_order_of_their_numbers(tmp_path):
   np.testing.assert_allclose(red, range(0, 220, 20), atol=3)
   for t in range(11):
     assert video.labels(t)[4, t] == 1
+
+
+def test_videos_whose_names_become_the_same_are_refused(tmp_path, capsys):
+  source = make(tmp_path / "mine", ".", ("my video", "my_video"))
+  assert run(source, "--out", tmp_path / "out") == 2
+  assert "several videos have the same name: my_video" in capsys.readouterr().err
 
 
 def test_coco_becomes_label_maps_with_categories(tmp_path):
@@ -153,7 +159,7 @@ def test_coco_becomes_label_maps_with_categories(tmp_path):
   assert meta["videos"]["5"]["objects"] == {"1": {"category": "cat"}}
 
 
-def test_a_stopped_import_goes_on_where_it_was(source, tmp_path, monkeypatch):
+def test_an_interrupted_import_resumes(source, tmp_path, monkeypatch):
   out = tmp_path / "out"
   original, calls = import_job.survey, []
 
@@ -190,10 +196,14 @@ def test_a_stopped_import_goes_on_where_it_was(source, tmp_path, monkeypatch):
   "prepare, arguments, text",
   [
     (None, ["absent", "--out", "out"], "absent: no such file or folder. Expected"),
-    (None, [".", "--out", "out"], r"holds data in mine: give mine"),
-    (None, ["mine", "--out", "mine"], "mine exists and is no import of this command"),
-    (None, ["mine", "--out", "out", "--images", "mine"], "belongs to a .json"),
-    (None, ["mine", "--out", "out", "--val", "3"], "of 3 videos, 1 to 2 can be kept"),
+    (None, [".", "--out", "out"], r"contains data in mine: give mine"),
+    (
+      None,
+      ["mine", "--out", "mine"],
+      "mine exists and was not written by this command",
+    ),
+    (None, ["mine", "--out", "out", "--images", "mine"], "--images is for a .json"),
+    (None, ["mine", "--out", "out", "--val", "3"], "with 3 videos, it must be 1 to 2"),
     (None, ["mine", "--out", "out", "--val", "nine.txt"], "no video nine in the data"),
     (
       ["mine", "--out", "out"],
@@ -222,7 +232,7 @@ def test_wrong_arguments_are_one_line(
   assert re.search(text, lines[0])
 
 
-def test_a_mistaken_val_is_found_before_anything_is_made(source, tmp_path):
+def test_a_wrong_val_is_found_before_anything_is_written(source, tmp_path):
   assert run(source, "--out", tmp_path / "out", "--val", "3") == 2
   assert not (tmp_path / "out.part").exists()
   assert run(source, "--out", tmp_path / "out", "--val", "2") == 0
@@ -250,7 +260,7 @@ def test_a_json_that_contradicts_itself_is_refused(
   assert text in capsys.readouterr().err
 
 
-def test_one_video_serves_for_both_lists(tmp_path):
+def test_a_single_video_is_used_for_both_lists(tmp_path):
   source = make(tmp_path / "mine", ".", ("only",))
   assert run(source, "--out", tmp_path / "out") == 0
   for name in detect.LISTS:

@@ -302,18 +302,18 @@ def test_a_zero_shot_model_needs_none(frames, tmp_path, monkeypatch):
 def truncated_frame(frames, mask):
   path = frames / "00002.jpg"
   path.write_bytes(path.read_bytes()[:-300])
-  return "00002.jpg: not a whole picture"
+  return "00002.jpg: not a complete image"
 
 
 def truncated_header(frames, mask):
   path = frames / "00002.jpg"
   path.write_bytes(path.read_bytes()[:100])
-  return "00002.jpg: not a whole picture"
+  return "00002.jpg: not a complete image"
 
 
 def frame_of_text(frames, mask):
   (frames / "00001.jpg").write_text("no picture")
-  return "00001.jpg: not a whole picture"
+  return "00001.jpg: not a complete image"
 
 
 def missing_frame(frames, mask):

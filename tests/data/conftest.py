@@ -1,5 +1,6 @@
-"""A tiny data set in DAVIS layout, made afresh for each test that wants one."""
+"""A tiny dataset in DAVIS layout, which each test may change."""
 
+import shutil
 import types
 
 import numpy as np
@@ -10,7 +11,7 @@ SIZE = (24, 32)
 
 
 def frame_pixels(video: int, t: int) -> np.ndarray:
-  """A frame that says by its colour which one it is."""
+  """A frame whose colour identifies it."""
   return np.full((*SIZE, 3), (20 * video + 10, 5 * t, 128), np.uint8)
 
 
@@ -50,13 +51,19 @@ def make_davis(root, videos=4, length=6, subset="train", year="2017"):
 
 @pytest.fixture(scope="session")
 def tree():
-  """What the data set is made of."""
+  """The functions that the dataset is made with."""
   return types.SimpleNamespace(
     frame_pixels=frame_pixels, label_pixels=label_pixels, save_labels=save_labels
   )
 
 
+@pytest.fixture(scope="session")
+def davis_template(tmp_path_factory):
+  """The dataset that `davis` copies."""
+  return make_davis(tmp_path_factory.mktemp("template") / "DAVIS")
+
+
 @pytest.fixture
-def davis(tmp_path):
-  """Root of a whole, small data set: 4 videos of 6 frames."""
-  return make_davis(tmp_path / "DAVIS")
+def davis(davis_template, tmp_path):
+  """Root of a complete small dataset: 4 videos of 6 frames."""
+  return shutil.copytree(davis_template, tmp_path / "DAVIS")

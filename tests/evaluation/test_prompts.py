@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from vosjax.data.video import Video
 from vosjax.evaluation.prompts import given_labels
 
 
-class Labelled:
+class Labelled(Video):
   """Annotations alone, of one row; None is a frame without."""
 
   name, frame_names = "v", ()

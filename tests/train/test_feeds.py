@@ -116,7 +116,7 @@ def test_prepared_synthvos_where_it_is_and_procedural_otherwise(tmp_path):
 def test_a_corrupt_frame_is_named(config):
   for path in pathlib.Path(config.data.root).glob("JPEGImages/480p/one/*"):
     path.write_bytes(path.read_bytes()[:100])
-  with pytest.raises(ValueError, match=r"one/0000\d\.jpg: not a whole picture"):
+  with pytest.raises(ValueError, match=r"one/0000\d\.jpg: not a complete image"):
     batches(config)
 
 

@@ -31,10 +31,10 @@ def test_a_missing_folder_is_named_with_how_to_get_it(config, name, key):
 
 def save_pictures(root, pictures, annotations, kinds):
   """Folders of a set, and a picture of each kind; returns one instance's labels."""
-  for folder in (image_sets, *annotations):
+  for folder in (pictures, *annotations):
     (root / folder).mkdir(parents=True)
   for name in kinds:
-    Image.new("RGB", (48, 32)).save(root / image_sets / f"{name}.jpg")
+    Image.new("RGB", (48, 32)).save(root / pictures / f"{name}.jpg")
   labels = np.zeros((32, 48), np.uint8)
   labels[8:24, 8:40] = 1
   return labels
@@ -63,7 +63,7 @@ def test_only_pictures_with_the_wanted_classes_are_scored(config, tmp_path):
   assert feeds.origin(source) == f"from {tmp_path / 'voc'}"
   for names, text in (
     (("cow",), "val list of .*voc shows any of 'cow'"),
-    (("human",), r"data.voc_classes: classes \['human'\] unknown; known: \['aer"),
+    (("human",), r"data.voc_classes: unknown classes \['human'\]; known: \['aer"),
   ):
     config.data.voc_classes = names
     with pytest.raises(ValueError, match=text):

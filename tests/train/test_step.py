@@ -1,7 +1,6 @@
 """The step on one device, on eight, and in the form of `jax.pmap`."""
 
 import functools
-import gc
 
 import flax.linen as nn
 import jax
@@ -11,7 +10,6 @@ import optax
 import pytest
 
 from vosjax import models
-from vosjax.data.buffer_pool import Recycler
 from vosjax.models.modules.norm import ConvNorm
 from vosjax.train.recipe import Outputs
 from vosjax.train.recipes import agame as recipe
@@ -131,33 +129,6 @@ def test_the_step_equals_pmap_of_the_per_device_step(case):
 
 def test_the_mesh_has_as_many_devices_as_divide_the_batch():
   assert [make_mesh(n).size for n in (1, 2, 4, 6, 8, 12)] == [1, 2, 4, 6, 8, 6]
-
-
-@pytest.mark.parametrize("num_devices", [1, 2])
-def test_memory_that_a_device_shares_with_a_batch_is_not_used_again(num_devices):
-  """JAX takes over arrays at multiples of 64 bytes as they are, where it can."""
-  recycler, mesh, size = Recycler(), make_mesh(num_devices), 2 * 64 * 64
-
-  def address(array):
-    return array.__array_interface__["data"][0]
-
-  whole = recycler.empty(size + 64)
-  place = address(whole)
-  labels = whole[-place % 64 :][:size].reshape(2, 1, 64, 64)
-  labels[...] = 7
-  batch = shard(
-    {"frames": np.zeros((2, 1, 64, 64, 3), np.uint8), "labels": labels}, mesh
-  )
-  parts = [part.data for part in batch.labels.addressable_shards]
-  assert parts[0].unsafe_buffer_pointer() == address(labels)  # it is the same memory
-  del whole, labels
-  jax.block_until_ready(batch)
-  other = recycler.empty(size + 64)
-  other[...] = 9
-  assert (np.asarray(batch.labels) == 7).all()
-  del batch, parts
-  gc.collect()
-  assert place in (address(other), address(recycler.empty(size + 64)))
 
 
 def gradients(before, state):

@@ -1,9 +1,9 @@
-import dataclasses
 import json
 
 import pytest
 from ml_collections import ConfigDict
 
+from vosjax.data.video import Source
 from vosjax.train.workdir import open_workdir, same_videos
 
 
@@ -48,35 +48,37 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path):
     open_workdir(config(), str(tmp_path / "holiday.jpg"))
 
 
-class Folder(list):
-  @property
-  def videos(self):
-    return tuple(self)
+class Videos(Source):
+  """A source that knows the lengths of its videos, or their number alone."""
 
-
-@dataclasses.dataclass
-class Clip:
-  name: str
-  length: int
+  def __init__(self, count, num_frames=None):
+    self._count, self._num_frames = count, num_frames
 
   def __len__(self):
-    return self.length
+    return self._count
+
+  def __getitem__(self, index):
+    raise AssertionError("no video is needed")
+
+  @property
+  def num_frames(self):
+    return self._num_frames
 
 
 def test_a_run_goes_on_only_with_the_videos_that_it_began_with(tmp_path):
-  def sources(*videos, drawn=3):
-    return {"main": {"davis": Folder(videos), "synthvos": [None] * drawn}}
+  def sources(drawn=3, **videos):
+    davis = Videos(len(videos), videos)
+    return {"main": {"davis": davis, "synthvos": Videos(drawn)}}
 
-  bear, tree = Clip("bear", 82), Clip("tree", 50)
-  same_videos(tmp_path, sources(bear, tree))
-  same_videos(tmp_path, sources(bear, tree))
+  same_videos(tmp_path, sources(bear=82, tree=50))
+  same_videos(tmp_path, sources(bear=82, tree=50))
   for changed, said in [
-    (sources(bear), "main.davis.tree is 50 there and None here"),
-    (sources(bear, Clip("tree", 49)), "main.davis.tree is 50 there and 49 here"),
-    (sources(bear, tree, drawn=4), "main.synthvos is 3 there and 4 here"),
+    (sources(bear=82), "main.davis.tree is 50 there and None here"),
+    (sources(bear=82, tree=49), "main.davis.tree is 50 there and 49 here"),
+    (sources(bear=82, tree=50, drawn=4), "main.synthvos is 3 there and 4 here"),
   ]:
     with pytest.raises(ValueError, match=said):
       same_videos(tmp_path, changed)
-  many = [Clip(f"new{i}", 9) for i in range(7)]
+  many = {f"new{i}": 9 for i in range(7)}
   with pytest.raises(ValueError, match="new4 .*; and 2 more"):
-    same_videos(tmp_path, sources(bear, tree, *many))
+    same_videos(tmp_path, sources(bear=82, tree=50, **many))

@@ -1,4 +1,4 @@
-"""How fast training's clips come, beside what their pictures take by themselves."""
+"""Speed of the training input pipeline, compared with merely decoding its images."""
 
 import collections
 import itertools
@@ -22,16 +22,16 @@ from vosjax.data.transforms import clips
 CLIP_LENGTH = 8
 BATCH_SIZE = 4
 CASES = ("pipeline", "decoder", "resizer")
-FRACTIONS = {
-  "fraction_of_decoder": ("decoder", "wall"),
-  "fraction_of_resizer": ("resizer", "wall"),
-  "cpu_fraction_of_decoder": ("decoder", "cpu"),
-  "cpu_fraction_of_resizer": ("resizer", "cpu"),
-}
+FRACTIONS = (
+  "fraction_of_decoder",
+  "fraction_of_resizer",
+  "cpu_fraction_of_decoder",
+  "cpu_fraction_of_resizer",
+)
 
 
 class _Seconds(NamedTuple):
-  """What a round took: by the clock, and of all processors together."""
+  """Duration of a round: elapsed time, and processor time of all threads."""
 
   wall: float
   cpu: float
@@ -40,29 +40,29 @@ class _Seconds(NamedTuple):
 def measure(
   size: tuple[int, int] = (480, 854), *, steps: int = 16, rounds: int = 7
 ) -> dict[str, dict[str, float]]:
-  """Draws videos and measures them; see `measure_folder`.
+  """Generates videos and measures reading them; see `measure_folder`.
 
   Args:
-    size: rows and columns of the drawn frames.
-    steps: batches in a round.
-    rounds: how many.
+    size: rows and columns of the generated frames.
+    steps: batches per round.
+    rounds: number of rounds.
 
   Returns:
-    Two cases by name: clips in the frames' size, and as A-GAME's first stage resizes
-    them, to half of it.
+    Two cases by name: clips at the size of the frames, and at half of it, as the first
+    stage of A-GAME resizes them.
   """
   halved = (size[0] // 2, size[1] // 2)
   with tempfile.TemporaryDirectory() as folder:
-    source = draw_folder(Path(folder), size=size)
+    source = write_folder(Path(folder), size=size)
     return {
       name: measure_folder(source, target, steps=steps, rounds=rounds)
-      for name, target in (("own size", None), ("half size", halved))
+      for name, target in (("full size", None), ("half size", halved))
     }
 
 
 def table(result: Mapping[str, Mapping[str, float]]) -> str:
-  """The figures, aligned for a terminal."""
-  lines = [f"{'frames per second':<28}{'own size':>12}{'half size':>12}"]
+  """The figures as a table, for a terminal."""
+  lines = [f"{'frames per second':<28}{'full size':>12}{'half size':>12}"]
   for key in (*CASES, *FRACTIONS):
     form = "12.0f" if key in CASES else "12.2f"
     figures = "".join(format(case[key], form) for case in result.values())
@@ -70,7 +70,7 @@ def table(result: Mapping[str, Mapping[str, float]]) -> str:
   return "\n".join(lines)
 
 
-def draw_folder(
+def write_folder(
   root: Path, *, size: tuple[int, int], videos: int = 4, length: int = 16
 ) -> DavisFolder:
   """Writes procedural videos as JPEG and PNG in DAVIS layout."""
@@ -96,49 +96,47 @@ def draw_folder(
 def measure_folder(
   source: DavisFolder, size: tuple[int, int] | None, *, steps: int, rounds: int
 ) -> dict[str, float]:
-  """Times batches of clips, and in turn their pictures by themselves.
+  """Times batches of clips, alternating with decoding and resizing their images alone.
 
-  Pictures by themselves are read and decoded, frames and masks, and in a second case
-  also resized, as the pipeline does it, in as many threads and with nothing else. In
-  turn, because a machine's speed changes; fractions are medians of the rounds', which
-  are paired. The processors' time is compared, too: other jobs on the machine change
-  it little.
+  Decoding and resizing happen as in the pipeline and in as many threads. Since the
+  speed of a machine varies, the three alternate, and fractions are medians over the
+  rounds. Processor time is compared as well, because other jobs hardly affect it.
 
   Args:
     source: videos of one size.
-    size: rows and columns to which A-GAME's first stage resizes clips; None: the
-      frames' own, and no zoom, so that nothing is resampled.
-    steps: batches in a round.
-    rounds: how many.
+    size: rows and columns to which the first stage of A-GAME resizes clips; None keeps
+      the size of the frames, without zoom, so that nothing is resampled.
+    steps: batches per round.
+    rounds: number of rounds.
 
   Returns:
-    `pipeline`, `decoder` and `resizer` (which also decodes) in frames per second,
-    `fraction_of_decoder` and `fraction_of_resizer`, and the same with `cpu_` in front:
-    processor time that the other takes, as a share of the pipeline's.
+    `pipeline`, `decoder` and `resizer` (which decodes, too) in frames per second;
+    `fraction_of_decoder` and `fraction_of_resizer`, the time that they take as a
+    fraction of the pipeline's; and the same with the prefix `cpu_` for processor time.
   """
   count = steps * BATCH_SIZE * CLIP_LENGTH
-  rounds_seen = []
-  for seed in range(rounds):
-    rounds_seen.append(
-      {
-        "decoder": _time_pictures(source, count, None),
-        "pipeline": _time_pipeline(source, _chain(size), steps, seed),
-        "resizer": _time_pictures(source, count, size),
-      }
-    )
+  measured = [
+    {
+      "decoder": _time_images(source, count, None),
+      "pipeline": _time_pipeline(source, _transforms(size), steps, seed),
+      "resizer": _time_images(source, count, size),
+    }
+    for seed in range(rounds)
+  ]
   result = {
-    case: statistics.median(count / seen[case].wall for seen in rounds_seen)
+    case: statistics.median(count / seconds[case].wall for seconds in measured)
     for case in CASES
   }
-  for key, (other, clock) in FRACTIONS.items():
-    result[key] = statistics.median(
-      getattr(seen[other], clock) / getattr(seen["pipeline"], clock)
-      for seen in rounds_seen
+  for case in ("decoder", "resizer"):
+    pairs = [(seconds[case], seconds["pipeline"]) for seconds in measured]
+    result[f"fraction_of_{case}"] = statistics.median(a.wall / b.wall for a, b in pairs)
+    result[f"cpu_fraction_of_{case}"] = statistics.median(
+      a.cpu / b.cpu for a, b in pairs
     )
   return result
 
 
-def _chain(size: tuple[int, int] | None) -> list[Any]:
+def _transforms(size: tuple[int, int] | None) -> list[Any]:
   sample = clips.SampleClip(CLIP_LENGTH)
   change = [clips.ChooseObject(), clips.RandomFlip()]
   if size is None:
@@ -147,14 +145,14 @@ def _chain(size: tuple[int, int] | None) -> list[Any]:
 
 
 def _time_pipeline(
-  source: DavisFolder, chain: Sequence[Any], steps: int, seed: int
+  source: DavisFolder, transforms: Sequence[Any], steps: int, seed: int
 ) -> _Seconds:
-  """As in the midst of a run: before and after, as many batches are being made."""
-  lead = pipeline.num_threads() + 2  # more than are made in advance
+  """The steady state: before and after the measured batches, others are in progress."""
+  lead = pipeline.num_threads() + 2  # more than the pipeline prefetches
   batches = pipeline.batches(
     [source],
     None,
-    chain,
+    transforms,
     batch_size=BATCH_SIZE,
     seed=seed,
     num_steps=lead + steps + lead,
@@ -165,25 +163,27 @@ def _time_pipeline(
   return seconds
 
 
-def _time_pictures(
+def _time_images(
   source: DavisFolder, count: int, size: tuple[int, int] | None
 ) -> _Seconds:
   pairs = [pair for v in source.videos for pair in zip(v.frame_files, v.label_files)]
   chosen = itertools.islice(itertools.cycle(pairs), count)
 
   def read(pair):
-    frame, labels = images.read_picture(pair[0]), images.read_labels(pair[1])
+    frame, labels = images.read_image(pair[0]), images.read_labels(pair[1])
     if size:
-      frame = frame.resize(size[::-1], Image.Resampling.BILINEAR)
-      labels = Image.fromarray(labels).resize(size[::-1], Image.Resampling.NEAREST)
-    np.asarray(frame), np.asarray(labels)
+      for array, resample in (
+        (frame, Image.Resampling.BILINEAR),
+        (labels, Image.Resampling.NEAREST),
+      ):
+        np.asarray(Image.fromarray(array).resize(size[::-1], resample))
 
   with ThreadPoolExecutor(pipeline.num_threads()) as pool:
     return _time(lambda: pool.map(read, chosen))
 
 
 def _time(start: Callable[[], Iterable[Any]]) -> _Seconds:
-  """Goes through all items of what it starts."""
+  """Times the iteration over everything that `start` returns."""
   wall, cpu = time.perf_counter(), time.process_time()
   _exhaust(start())
   return _Seconds(time.perf_counter() - wall, time.process_time() - cpu)

@@ -1,4 +1,4 @@
-"""`vosjax import-data`: your own videos and masks as a data set to train on."""
+"""`vosjax import-data`: makes a training dataset of your own videos and masks."""
 
 import argparse
 import os
@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from vosjax.cli import import_job
 from vosjax.data import survey
-from vosjax.data.formats import detect
+from vosjax.data.formats.detect import UserData, find_user_data
 
 EXAMPLE = """
 examples:
@@ -20,14 +20,15 @@ examples:
   python -m vosjax.main --config=configs/agame.py:imported --config.data.root=data/mine
 
 SOURCE is a folder in the layout of DAVIS (JPEGImages/480p/VIDEO/*.jpg, Annotations/
-480p/VIDEO/*.png) or of YouTube-VOS (the same without 480p), or a COCO-style JSON:
-videos as in YouTube-VIS or images, with masks as RLE or polygons. Every picture is
-checked first; whatever is wrong is listed at once, and nothing is made of it.
+480p/VIDEO/*.png) or of YouTube-VOS (the same without 480p), or a COCO-style JSON file:
+videos as in YouTube-VIS, or images, with masks as RLE or polygons. Every image is
+checked first. If anything is wrong, all problems are listed and nothing is imported.
 
-DIR receives the layout of DAVIS 2017 (480p is but a name there: sizes stay as they
-are), report.txt and contact_sheet.jpg. Frames without a label map are reported and left
-out. Frames and label maps keep their bytes; where the disk allows, they are hard links
-and take no space. The same command goes on with an import that was stopped.
+DIR is written in the layout of DAVIS 2017 (where 480p is only a name: sizes do not
+change), with report.txt and contact_sheet.jpg. Frames without a label map are reported
+and left out. Frames and label maps keep their bytes; where the file system allows, they
+are hard links and take no space. To resume an interrupted import, run the same command
+again.
 """
 
 
@@ -37,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
   path = pathlib.Path
   parser.add_argument("source", type=path, metavar="SOURCE", help="folder or .json")
   parser.add_argument(
-    "--out", type=path, required=True, metavar="DIR", help="folder to make"
+    "--out", type=path, required=True, metavar="DIR", help="folder to create"
   )
   parser.add_argument(
     "--images",
@@ -48,41 +49,41 @@ def configure(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--val",
     metavar="FILE|N",
-    help="videos to keep for validation: a text file of names, or how many (default: "
-    "the lists of SOURCE if it has both, otherwise a tenth)",
+    help="videos to keep for validation: a text file of names, or their number "
+    "(default: the lists of SOURCE if it has both, otherwise a tenth)",
   )
   parser.add_argument(
     "--workers",
     type=int,
     default=os.cpu_count() or 1,
     metavar="N",
-    help="threads that check (default: %(default)s, one for each core)",
+    help="threads that check images (default: %(default)s, one per core)",
   )
 
 
 def run(args: argparse.Namespace) -> None:
-  """Checks, writes, and says what there is.
+  """Checks the data, writes the dataset and prints a summary.
 
   Raises:
-    ValueError: the data or `--out` are not usable; all problems of the data are listed
+    ValueError: the data or `--out` cannot be used; all problems of the data are listed
       on standard error first.
   """
   if args.workers < 1:
     raise ValueError(f"--workers is {args.workers}; it must be 1 or more.")
-  data = detect.find_videos(args.source, args.images)
+  data = find_user_data(args.source, args.images)
   job = import_job.Job(args.source, args.images, args.val, args.out)
   if job.is_done(data):
-    print(f"{args.out}: already imported from {args.source}; nothing is left to do.")
+    print(f"{args.out}: already imported from {args.source}; nothing to do.")
     return
   lists = import_job.split(data, args.val) if data.videos else {}
-  found = _check(job, data, args.workers)
+  surveys = _check(job, data, args.workers)
   _write(job, data)
-  job.finish(data, found, lists)
-  print(f"{data.layout} layout, {args.source}\n\n{survey.table(found)}\n")
+  job.finish(data, surveys, lists)
+  print(f"{data.layout} layout, {args.source}\n\n{survey.table(surveys)}\n")
   for key, names in lists.items():
     print(f"{key}: {len(names)} video(s), {_few(names)}")
   if data.unlisted:
-    print(f"left out, as no list has them: {_few(data.unlisted)}")
+    print(f"left out because they are in no list: {_few(data.unlisted)}")
   print(
     f"written: {args.out}, with report.txt and contact_sheet.jpg. To train on it:\n"
     "  python -m vosjax.main --config=configs/agame.py:imported "
@@ -91,25 +92,25 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check(
-  job: import_job.Job, data: detect.OwnData, workers: int
+  job: import_job.Job, data: UserData, workers: int
 ) -> list[survey.VideoSurvey]:
-  """Surveys of all videos; ValueError once all problems are listed."""
-  frames = sum(map(len, data.videos))
-  with tqdm(total=frames, unit="frame", desc="checking", leave=False) as bar:
-    found = job.check(data, workers, bar.update)
-  problems = [*data.problems, *(line for s in found for line in s.problems)]
+  """Surveys all videos; raises a ValueError after listing all problems."""
+  num_frames = sum(map(len, data.videos))
+  with tqdm(total=num_frames, unit="frame", desc="checking", leave=False) as bar:
+    surveys = job.check(data, workers, bar.update)
+  problems = [*data.problems, *(line for s in surveys for line in s.problems)]
   if problems:
     print(*problems, sep="\n", file=sys.stderr)
     raise ValueError(
-      f"nothing was imported: {len(problems)} problem(s), listed above. Put them "
-      "right and run the command again; what was sound is not checked twice."
+      f"nothing was imported: {len(problems)} problem(s), listed above. Correct them "
+      "and run the command again; videos without problems are not checked twice."
     )
-  if not found:
-    raise ValueError("nothing was imported: there is no video.")
-  return found
+  if not surveys:
+    raise ValueError("nothing was imported: there are no videos.")
+  return surveys
 
 
-def _write(job: import_job.Job, data: detect.OwnData) -> None:
+def _write(job: import_job.Job, data: UserData) -> None:
   with tqdm(data.videos, unit="video", desc="writing", leave=False) as bar:
     for video in bar:
       job.write(video)

@@ -1,4 +1,4 @@
-"""Videos that are decoded once and kept."""
+"""Videos that are decoded once and kept in memory."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,18 +7,24 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from vosjax.data.video import Source, Video, read_clip
+from vosjax.data.video import Source, Video
 
 
 @dataclasses.dataclass(frozen=True)
-class ArrayVideo:
-  """A video that lies in memory; a frame that is all void is not annotated.
+class ArrayVideo(Video):
+  """A video held in memory.
 
-  Its `classes` are those of the objects by id, where its source knows them.
+  Attributes:
+    name: of the video.
+    frame_names: of its frames.
+    frames: RGB.
+    all_labels: object ids; a frame that is not annotated is all void.
+    classes: class of each object id; empty where there are no classes.
   """
 
   name: str
-  frame_names: tuple[str, ...]
+  # Fields that hide a default of `Video` must not inherit it as their own default.
+  frame_names: tuple[str, ...] = dataclasses.field()
   frames: UInt8[np.ndarray, "t h w 3"]
   all_labels: UInt8[np.ndarray, "t h w"]
   classes: Mapping[int, int] = dataclasses.field(default_factory=dict)
@@ -27,26 +33,23 @@ class ArrayVideo:
     return len(self.frames)
 
   def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB of one frame."""
     return self.frames[index]
 
-  def labels(self, index: int) -> UInt8[np.ndarray, "h w"]:
-    """Object ids of one frame."""
+  def labels(self, index: int) -> UInt8[np.ndarray, "h w"] | None:
     return self.all_labels[index]
 
   def clip(
     self, start: int, length: int
   ) -> tuple[UInt8[np.ndarray, "t h w 3"], UInt8[np.ndarray, "t h w"]]:
-    """Frames and labels of `length` frames from `start`."""
     span = slice(start, start + length)
     return self.frames[span], self.all_labels[span]
 
 
-class InMemory:
-  """A source whose videos are decoded, or drawn, when first asked for, then kept.
+class InMemory(Source):
+  """A source that makes each video when it is first used, and then keeps it.
 
-  For few or short videos that cost more to make than a small network's step. Worker
-  processes keep copies of their own. Equal to another one of an equal source.
+  For videos that cost more to decode or render than a small network's step. Worker
+  processes keep copies of their own. Two are equal if their sources are.
   """
 
   def __init__(self, source: Source):
@@ -65,15 +68,15 @@ class InMemory:
   def __getitem__(self, index: int) -> Video:
     if index not in self._videos:
       video = self._source[index]
-      clip = read_clip(video, 0, len(video))
+      frames, labels = video.clip(0, len(video))
       self._videos[index] = ArrayVideo(
-        video.name,
-        tuple(video.frame_names),
-        np.asarray(clip["frames"]),
-        np.asarray(clip["labels"]),
-        getattr(video, "classes", {}),
+        video.name, video.frame_names, frames, labels, video.classes
       )
     return self._videos[index]
+
+  @property
+  def origin(self) -> str | None:
+    return self._source.origin
 
   def __getstate__(self) -> dict[str, Any]:
     return {"_source": self._source, "_videos": {}}

@@ -1,8 +1,8 @@
-"""Sources, transforms and batching as one iterator that resumes from a step.
+"""Sources, transforms and batching as one iterator that can start at any step.
 
-Sample k of a run is a function of (seed, k) alone: its video comes from the
-order of its epoch, its randomness from a generator of its own. So the number of
-workers, the number of processes and the step a run resumes from change nothing.
+Sample k of a run is a function of (seed, k) alone: its video comes from the random
+order of its epoch, its augmentation from a generator of its own. So the number of
+workers, the number of processes and the step at which a run resumes change nothing.
 """
 
 import dataclasses
@@ -14,11 +14,11 @@ from typing import Any
 import grain
 import numpy as np
 from absl import flags
+from grain.sources import RandomAccessDataSource
 
-from vosjax.data.buffer_pool import Recycler
-from vosjax.data.video import Clip, Source
+from vosjax.data.video import Clip
 
-_MAX_TRIES = 100  # videos to try for one sample before the data is called unfit
+_MAX_TRIES = 100  # videos to try for one sample before giving up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,13 +27,12 @@ class Order:
 
   Attributes:
     sizes: number of videos of each source.
-    weights: relative share of each source; None: by size, i.e. all videos of
-      all sources alike.
+    weights: relative share of each source; None makes all videos equally likely.
     replacement: draw the samples of an epoch independently; otherwise no video
-      comes twice within an epoch.
-    samples_per_epoch: None: as many as fit before the first source runs out
-      (with `weights` None: every video once).
-    seed: of the order.
+      occurs twice within an epoch.
+    samples_per_epoch: number of samples; None takes as many as there are before the
+      first source is exhausted (without `weights`: every video once).
+    seed: of the random order.
   """
 
   sizes: tuple[int, ...]
@@ -45,7 +44,9 @@ class Order:
   def __post_init__(self):
     weights = self.weights
     if not self.sizes or min(self.sizes) < 1:
-      raise ValueError(f"sources: got sizes {self.sizes}, every source needs a video.")
+      raise ValueError(
+        f"sources: got sizes {self.sizes}, every source needs at least one video."
+      )
     if weights is not None and (
       len(weights) != len(self.sizes) or not all(w > 0 for w in weights)
     ):
@@ -56,13 +57,13 @@ class Order:
     length, total = self.samples_per_epoch, sum(self.sizes)
     if length is not None and (length < 1 or (length > total and not self.replacement)):
       raise ValueError(
-        f"samples_per_epoch: got {length} with {total} videos; without "
-        f"replacement it must be 1 to {total}."
+        f"samples_per_epoch: got {length} with {total} videos; it must be at least 1, "
+        f"and at most {total} unless replacement=True."
       )
 
   @functools.cached_property
   def epoch_length(self) -> int:
-    """Number of samples of an epoch."""
+    """Number of samples in an epoch."""
     if self.samples_per_epoch is not None:
       return self.samples_per_epoch
     if self.weights is None:
@@ -71,7 +72,7 @@ class Order:
     return max(1, int(min(np.asarray(self.sizes) / shares) + 1e-6))
 
   def __getitem__(self, k: int) -> tuple[int, int]:
-    """(source, video) of sample `k`, counted from the start of the run."""
+    """(source, video) of sample `k`, counted from the start of training."""
     epoch, position = divmod(int(k), self.epoch_length)
     return self._locate(int(_epoch(self, epoch)[position]))
 
@@ -83,53 +84,53 @@ class Order:
 
 @functools.lru_cache(maxsize=4)
 def _epoch(order: Order, epoch: int) -> np.ndarray:
-  """The videos of an epoch, numbered through all sources."""
+  """The videos of an epoch, numbered across all sources."""
   rng = np.random.default_rng((order.seed, epoch))
   weights = order.sizes if order.weights is None else order.weights
-  chance = np.repeat(np.asarray(weights) / order.sizes, order.sizes)
-  chance /= chance.sum()
+  probability = np.repeat(np.asarray(weights) / order.sizes, order.sizes)
+  probability /= probability.sum()
   if order.replacement:
-    return rng.choice(chance.size, order.epoch_length, p=chance)
-  # An exponential race: the same law as drawing one by one without replacement.
-  finish = rng.exponential(size=chance.size) / chance
+    return rng.choice(probability.size, order.epoch_length, p=probability)
+  # An exponential race has the distribution of drawing one by one without replacement.
+  finish = rng.exponential(size=probability.size) / probability
   return np.argsort(finish, kind="stable")[: order.epoch_length]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Samples:
-  """Random access to sample k of a run; what grain reads and ships to workers."""
+  """Random access to sample k of a run: what grain reads, and sends to workers."""
 
-  sources: tuple[Source, ...]
+  sources: tuple[RandomAccessDataSource, ...]
   order: Order
-  transforms: tuple[tuple[Any, ...], ...]  # of each source
+  transforms: tuple[tuple[Any, ...], ...]  # one sequence per source
   length: int
 
   def __len__(self) -> int:
     return self.length
 
   def __getitem__(self, k: int) -> Clip:
-    """Sample `k`; an unfit video gives way to the next one of the order."""
+    """Sample `k`; an unsuitable video is replaced by the next one of the order."""
     rng = np.random.default_rng((self.order.seed, int(k), 1))
-    unfit = []
+    unsuitable = []
     for candidate in range(k, k + _MAX_TRIES):
       source, index = self.order[candidate]
       element = video = self.sources[source][index]
       for transform in self.transforms[source]:
         element = transform.random_map(element, rng)
         if element is None:
-          unfit.append(video.name)
+          unsuitable.append(video.name)
           break
       else:
         return element
     raise ValueError(
       f"sources: {_MAX_TRIES} videos in a row are too short or show no object "
-      f"large enough, e.g. {sorted(set(unfit))[:5]}. Shorten the clips or lower "
-      "the object size in the transforms."
+      f"large enough, e.g. {sorted(set(unsuitable))[:5]}. Shorten the clips or lower "
+      "the minimal object size in the transforms."
     )
 
 
 def batches(
-  sources: Sequence[Source],
+  sources: Sequence[RandomAccessDataSource],
   weights: Sequence[float] | None,
   transforms: Sequence[Any] | Sequence[Sequence[Any]],
   *,
@@ -142,30 +143,30 @@ def batches(
   replacement: bool = False,
   samples_per_epoch: int | None = None,
 ) -> Iterator[dict[str, Any]]:
-  """Batches of the steps `start_step` .. `num_steps` - 1 of a run.
+  """Batches of the steps `start_step` to `num_steps` - 1 of a run.
 
   Args:
-    sources: where the videos are.
-    weights: relative share of each source; None: by size.
-    transforms: applied in turn, the first to a video; each has
-      `random_map(element, rng)` and may return None to pass a video over. Either
-      one sequence for all sources, or one for each.
-    batch_size: clips of a batch of this process.
-    seed: with the step it determines every batch.
-    start_step: first step wanted; resuming needs nothing else.
-    num_steps: length of the whole run, in steps.
-    num_workers: decoding processes; 0: threads in the background.
-    shard: (index, count) of this process. The processes' batches together are
+    sources: of videos, or of whatever the first transform takes.
+    weights: relative share of each source; None makes all videos equally likely.
+    transforms: applied in turn, the first one to a video; each has
+      `random_map(element, rng)`, and may return None to skip a video. Either one
+      sequence for all sources, or one sequence per source.
+    batch_size: clips in a batch of this process.
+    seed: with the step, it determines every batch.
+    start_step: first step wanted, which is all that resuming needs.
+    num_steps: number of steps of the whole run.
+    num_workers: decoding processes; 0 decodes in background threads.
+    shard: (index, count) of this process. The batches of all processes together equal
       the batch of one process with `count` times the batch size.
     replacement: see `Order`.
     samples_per_epoch: see `Order`.
 
   Yields:
     `frames` uint8 [b t h w 3], `labels` uint8 [b t h w], `names` of the clips, and
-    `classes` uint8 [b g] where the transforms add them.
+    `classes` uint8 [b g] where a transform adds them.
 
   Raises:
-    ValueError: an argument is out of range, or a file is unfit; names it.
+    ValueError: an argument is out of range, or a file is unusable; names it.
   """
   index, count = shard
   if not 0 <= index < count:
@@ -192,9 +193,7 @@ def batches(
   if not len(dataset):
     return iter(())
   threads = 1 if num_workers else num_threads()
-  # A thread makes a whole batch: pictures are decoded straight into its arrays.
-  stack = functools.partial(_stack, recycler=Recycler())
-  dataset = dataset.batch(batch_size, batch_fn=stack).to_iter_dataset(
+  dataset = dataset.batch(batch_size, batch_fn=_stack).to_iter_dataset(
     grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 1)
   )
   if num_workers:
@@ -207,23 +206,22 @@ def batches(
 
 
 def num_threads() -> int:
-  """Threads that decode where there are no worker processes."""
+  """Number of decoding threads where there are no worker processes."""
   return min(4, os.cpu_count() or 1)
 
 
-def _stack(clips: Sequence[Clip], recycler: Recycler) -> dict[str, Any]:
+def _stack(clips: Sequence[Clip]) -> dict[str, Any]:
   shapes = {clip["frames"].shape for clip in clips}
   if len(shapes) > 1:
     raise ValueError(
       f"transforms: clips of different shapes {sorted(shapes)} in one batch "
       f"({', '.join(clip['name'] for clip in clips)}). Add Resize(size)."
     )
-  batch = {}
-  for kind in ("frames", "labels"):
-    batch[kind] = recycler.empty(len(clips), *clips[0][kind].shape)
-    for clip, places in zip(clips, batch[kind]):
-      for t, place in enumerate(places):
-        place[...] = clip[kind][t]
+  batch: dict[str, Any] = {
+    "frames": np.stack([clip["frames"] for clip in clips]),
+    "labels": np.stack([clip["labels"] for clip in clips]),
+    "names": [clip["name"] for clip in clips],
+  }
   if "classes" in clips[0]:
     batch["classes"] = np.stack([clip["classes"] for clip in clips])
-  return batch | {"names": [clip["name"] for clip in clips]}
+  return batch

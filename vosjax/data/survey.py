@@ -1,4 +1,4 @@
-"""What is in videos, and what is wrong with them, before anything is made of them."""
+"""The content of videos, and what is wrong with it, before they are used."""
 
 import collections
 import dataclasses
@@ -9,22 +9,22 @@ import numpy as np
 
 from vosjax.data.video import VOID, Video
 
-_GAP = 40  # columns between what a line counts and its figures
+_NAME_WIDTH = 40  # columns
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoSurvey:
-  """What one video holds.
+  """The content of one video.
 
   Attributes:
     name: of the video.
     size: (height, width); (0, 0) if no frame is readable.
-    num_frames: all of them.
+    num_frames: including unreadable ones.
     missing: names of the frames without a label map.
     empty: names of the frames whose label map shows no object.
     ids: object ids that occur, ascending.
-    void: share of void among the annotated pixels.
-    problems: what keeps it from being used, one line each, with file names.
+    void: fraction of void among the annotated pixels.
+    problems: what prevents its use, one line each, with file names.
   """
 
   name: str
@@ -38,23 +38,22 @@ class VideoSurvey:
 
   @classmethod
   def from_record(cls, record: dict[str, Any]) -> "VideoSurvey":
-    """Takes back `dataclasses.asdict` after a way through JSON."""
-    return cls(
-      **{
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in record.items()
-      }
-    )
+    """Restores a survey from `dataclasses.asdict` after a round trip through JSON."""
+    fields: dict[str, Any] = {
+      key: tuple(value) if isinstance(value, list) else value
+      for key, value in record.items()
+    }
+    return cls(**fields)
 
 
 def survey(
   video: Video, progress: Callable[[int], object] = lambda _: None
 ) -> VideoSurvey:
-  """Decodes every frame and label map of a video; goes on where one is unusable.
+  """Decodes every frame and label map of a video, and continues after unusable ones.
 
   Args:
-    video: to look at.
-    progress: called at each frame with 1.
+    video: to survey.
+    progress: called with 1 at each frame.
   """
   problems: list[str] = []
   missing, empty = [], []
@@ -63,7 +62,8 @@ def survey(
   for t, name in enumerate(video.frame_names):
     progress(1)
     try:
-      size = video.frame(t).shape[:2]
+      height, width = video.frame(t).shape[:2]
+      size = (height, width)
     except (OSError, ValueError) as error:
       problems.append(str(error))
     try:
@@ -74,9 +74,9 @@ def survey(
     if labels is None:
       missing.append(name)
       continue
-    found = np.bincount(labels.reshape(-1), minlength=256)
-    counts += found
-    if not found[1:VOID].any():
+    pixels = np.bincount(labels.reshape(-1), minlength=256)
+    counts += pixels
+    if not pixels[1:VOID].any():
       empty.append(name)
   if len(missing) == len(video):
     problems.append(f"{video.name}: no frame has a label map.")
@@ -95,7 +95,7 @@ def survey(
 
 
 def table(surveys: Sequence[VideoSurvey]) -> str:
-  """The figures of a data set, for a terminal."""
+  """Statistics of all videos, for a terminal."""
   frames = sum(s.num_frames for s in surveys)
   missing = sum(len(s.missing) for s in surveys)
   sizes = collections.Counter(f"{s.size[0]}x{s.size[1]}" for s in surveys)
@@ -105,21 +105,21 @@ def table(surveys: Sequence[VideoSurvey]) -> str:
     ("videos", f"{len(surveys)}"),
     ("frames", f"{frames}"),
     ("frames with a label map", f"{frames - missing}"),
-    ("frames without, left out", f"{missing}"),
-    ("label maps without object", f"{sum(len(s.empty) for s in surveys)}"),
+    ("frames without one, left out", f"{missing}"),
+    ("label maps without an object", f"{sum(len(s.empty) for s in surveys)}"),
     (
       "sizes (height x width)",
       ", ".join(f"{size} ({count})" for size, count in sizes.most_common()),
     ),
-    ("objects in a video", f"{min(objects)} to {max(objects)}"),
-    ("videos whose ids have gaps", f"{len(gaps)}"),
+    ("objects per video", f"{min(objects)} to {max(objects)}"),
+    ("videos with gaps in the ids", f"{len(gaps)}"),
     ("videos with void", f"{sum(s.void > 0 for s in surveys)}"),
   ]
-  return "\n".join(f"{name:<{_GAP}}{value}" for name, value in rows)
+  return "\n".join(f"{name:<{_NAME_WIDTH}}{value}" for name, value in rows)
 
 
 def details(surveys: Iterable[VideoSurvey]) -> Iterator[str]:
-  """One line a video, and below it its frames without label map or object."""
+  """One line per video, followed by its frames without a label map or an object."""
   for s in surveys:
     yield (
       f"{s.name}: {s.num_frames} frames of {s.size[0]}x{s.size[1]}, ids "

@@ -1,11 +1,12 @@
-"""What the pipeline and the evaluation ask of a video, wherever it is kept."""
+"""What a video, a source of videos and a training clip are."""
 
-from typing import NotRequired, Protocol, TypedDict, runtime_checkable
+import abc
+import functools
+from collections.abc import Iterator, Mapping
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from jaxtyping import UInt8
-
-from vosjax.data.lazy_images import Picture, Pictures
 
 VOID = 255
 
@@ -13,95 +14,115 @@ VOID = 255
 class Clip(TypedDict):
   """Consecutive frames of one video: a training sample.
 
-  Frames and labels are arrays, or `Pictures` that nobody has decoded yet.
-
   Attributes:
     frames: RGB.
     labels: 0 = background, 255 = void or not annotated, others = object ids.
     name: `video/first frame`, for messages.
-    classes: of the objects 1, 2, ..; 0 = no such object. Only if a transform adds it.
+    classes: class of each of the objects 1, 2, ...; 0 = no such object. Present only
+      if a transform adds it.
   """
 
-  frames: UInt8[np.ndarray, "t h w 3"] | Pictures
-  labels: UInt8[np.ndarray, "t h w"] | Pictures
+  frames: UInt8[np.ndarray, "t h w 3"]
+  labels: UInt8[np.ndarray, "t h w"]
   name: str
   classes: NotRequired[UInt8[np.ndarray, " g"]]
 
 
-@runtime_checkable
-class Video(Protocol):
-  """A sequence with random access; every frame has the same size."""
+class Video(abc.ABC):
+  """A video with random access, all of whose frames have one size.
+
+  A video is a sequence of its frames, so `VideoSegmenter.run` takes it as it is.
+  Subclasses have a `name` and implement `__len__`, `frame` and `labels`. The rest has
+  defaults, to be replaced where a format knows more or is faster.
+
+  Attributes:
+    name: of the video within its source.
+  """
 
   name: str
-  frame_names: tuple[str, ...]
 
+  @abc.abstractmethod
   def __len__(self) -> int:
     """Number of frames."""
 
+  @abc.abstractmethod
   def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB of one frame."""
+    """One frame as RGB."""
 
+  @abc.abstractmethod
   def labels(self, index: int) -> UInt8[np.ndarray, "h w"] | None:
     """Object ids of one frame; None if the frame is not annotated."""
 
+  def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    return self.frame(index)
 
-@runtime_checkable
-class Source(Protocol):
+  def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    return (self.frame(t) for t in range(len(self)))
+
+  @functools.cached_property
+  def frame_names(self) -> tuple[str, ...]:
+    """Names of the frames; numbered from 00000 by default."""
+    return tuple(f"{t:05d}" for t in range(len(self)))
+
+  @functools.cached_property
+  def size(self) -> tuple[int, int]:
+    """(height, width) of all frames; by default the first frame is decoded."""
+    height, width = self.frame(0).shape[:2]
+    return height, width
+
+  @functools.cached_property
+  def annotated_frames(self) -> tuple[int, ...]:
+    """Indices of the frames that have labels, all of them by default."""
+    return tuple(range(len(self)))
+
+  @functools.cached_property
+  def classes(self) -> Mapping[int, int]:
+    """Class of each object id; empty where the dataset has no classes."""
+    return {}
+
+  @functools.cached_property
+  def categories(self) -> Mapping[int, str]:
+    """Name of the category of each object id; empty where it is not known."""
+    return {}
+
+  def clip(
+    self, start: int, length: int
+  ) -> tuple[UInt8[np.ndarray, "t h w 3"], UInt8[np.ndarray, "t h w"]]:
+    """Frames and labels of `length` frames from `start`; 255 where not annotated."""
+    times = range(start, start + length)
+    frames = np.stack([self.frame(t) for t in times])
+    void = np.full(frames.shape[1:3], VOID, np.uint8)
+    labels = (self.labels(t) for t in times)
+    return frames, np.stack([void if x is None else x for x in labels])
+
+
+class Source(abc.ABC):
   """Videos by index. Picklable, so that worker processes can read it."""
 
+  @abc.abstractmethod
   def __len__(self) -> int:
     """Number of videos."""
 
+  @abc.abstractmethod
   def __getitem__(self, index: int) -> Video:
-    """One video; opening it decodes nothing."""
+    """One video, of which nothing has been decoded yet."""
+
+  def __iter__(self) -> Iterator[Video]:
+    return (self[i] for i in range(len(self)))
+
+  @property
+  def origin(self) -> str | None:
+    """The folder that the videos are read from; None if they are generated."""
+    return None
+
+  @property
+  def num_frames(self) -> Mapping[str, int] | None:
+    """Number of frames of each video by name; None where counting takes long."""
+    return None
 
 
-def read_clip(
-  video: Video,
-  start: int,
-  length: int,
-  first_labels: UInt8[np.ndarray, "h w"] | None = None,
-) -> Clip:
-  """The `length` frames from `start` on, which are decoded when they are used.
-
-  `first_labels` are those of the start, where they are decoded already. Frames without
-  annotation get 255 everywhere. A video may offer its own
-  `clip(start, length) -> (frames, labels)` where that is faster.
-  """
+def read_clip(video: Video, start: int, length: int) -> Clip:
+  """The `length` frames from `start` on as a training sample."""
+  frames, labels = video.clip(start, length)
   name = f"{video.name}/{video.frame_names[start]}"
-  if hasattr(video, "clip"):
-    frames, labels = video.clip(start, length)
-    return Clip(frames=frames, labels=labels, name=name)
-  if first_labels is None:
-    first_labels = video.labels(start)
-  if first_labels is None:
-    first_labels = np.full(frame_size(video), VOID, np.uint8)
-
-  def read_labels(t):
-    labels = video.labels(start + t) if t else first_labels
-    return np.full_like(first_labels, VOID) if labels is None else labels
-
-  size = first_labels.shape
-  return Clip(
-    frames=Pictures(lambda t: picture(video, start + t), (length, *size, 3)),
-    labels=Pictures(read_labels, (length, *size)),
-    name=name,
-  )
-
-
-def frame_size(video: Video) -> tuple[int, int]:
-  """(height, width) of all frames.
-
-  A video may offer it as `size`, where it need not decode a frame to tell.
-  """
-  size = getattr(video, "size", None)
-  return video.frame(0).shape[:2] if size is None else size
-
-
-def picture(video: Video, index: int) -> Picture:
-  """One frame in the form that the video decodes it to.
-
-  A video may offer `picture(index) -> Image.Image` beside `frame`: what is resized or
-  mirrored next needs no array.
-  """
-  return getattr(video, "picture", video.frame)(index)
+  return Clip(frames=frames, labels=labels, name=name)

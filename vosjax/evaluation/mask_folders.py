@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from vosjax.data.codecs import images
-from vosjax.data.formats import davis
+from vosjax.data.formats.davis import resolutions
+from vosjax.data.formats.folders import read_names
 from vosjax.data.formats.youtube_vos import META, read_categories
 from vosjax.evaluation.scored_video import ScoredVideo
 
@@ -157,7 +158,7 @@ def read_subset(root: Path, subset: str) -> list[str]:
   """
   for path in (root / "ImageSets" / f"{subset}.txt", Path(subset)):
     if path.is_file():
-      return davis.read_names(path)
+      return read_names(path)
   sets = root / "ImageSets"
   known = sorted(
     path.relative_to(sets).with_suffix("").as_posix() for path in sets.rglob("*.txt")
@@ -202,10 +203,10 @@ def _annotation_root(root: Path, names: Sequence[str]) -> Path:
 
 def _below_resolution(folder: Path) -> Path:
   """The folder of videos; 480p is preferred where there are several resolutions."""
-  resolutions = davis.resolutions(folder)
-  if not resolutions:
+  found = resolutions(folder)
+  if not found:
     return folder
-  return folder / ("480p" if "480p" in resolutions else resolutions[0])
+  return folder / ("480p" if "480p" in found else found[0])
 
 
 def _prediction_root(predictions: Path, names: Iterable[str]) -> Path:

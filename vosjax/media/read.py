@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vosjax.data.codecs import images
-from vosjax.data.formats import davis
+from vosjax.data.formats.folders import by_number
 from vosjax.data.video import VOID
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -233,7 +233,7 @@ def _pictures(path, what) -> tuple[pathlib.Path, ...]:
       for file in path.iterdir()
       if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
     ),
-    key=lambda file: (davis.by_number(file.stem), file.suffix),
+    key=lambda file: (by_number(file.stem), file.suffix),
   )
   if not files:
     raise ValueError(f"{path}: holds no {what} ({', '.join(IMAGE_SUFFIXES)}).")

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from vosjax.data import pipeline
 from vosjax.data.cache import InMemory
 from vosjax.data.formats.davis import DavisFolder
-from vosjax.data.formats.stills import StillsFolder, StillSource
+from vosjax.data.formats.stills import StillsFolder
 from vosjax.data.formats.youtube_vos import YoutubeVosFolder, youtube_vos_root
 from vosjax.data.synthvos import SynthVos
 from vosjax.data.video import Source
@@ -92,7 +92,7 @@ def procedural(config: ConfigDict, *args: Any, **fields: Any) -> SynthVos:
     clutter=config.data.synthvos_clutter,
     kinds=tuple(config.data.synthvos_kinds),
     plain=config.data.synthvos_plain,
-    strangers=config.data.synthvos_strangers,
+    distractors=config.data.synthvos_strangers,
     camouflage=config.data.synthvos_camouflage,
     void=config.data.synthvos_void,
   )
@@ -105,12 +105,7 @@ def is_procedural(source: Source) -> bool:
 
 def origin(source: Source) -> str:
   """Where the videos of a source come from."""
-  if isinstance(source, StillSource):
-    return f"from {source.stills[0].origin}"
-  for attribute in ("directory", "root"):
-    if folder := getattr(source, attribute, None):
-      return f"from {folder}"
-  return "procedural"
+  return "procedural" if source.origin is None else f"from {source.origin}"
 
 
 def batches(

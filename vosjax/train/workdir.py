@@ -131,8 +131,8 @@ def same_content(path: pathlib.Path, ours: Any, what: str) -> None:
 
 
 def _inventory(source: Source) -> dict[str, int] | int:
-  videos = getattr(source, "videos", None)
-  return len(source) if videos is None else {v.name: len(v) for v in videos}
+  frames = source.num_frames
+  return len(source) if frames is None else dict(frames)
 
 
 def _write_json(path: pathlib.Path, content: Any) -> None:

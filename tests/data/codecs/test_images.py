@@ -16,7 +16,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
 
 
 def palette(ids: np.ndarray, colors: int = 4) -> Image.Image:
-  """Its number of colours decides how many bits Pillow gives a pixel."""
+  """A palette image; the number of colours determines Pillow's bits per pixel."""
   image = Image.fromarray(ids)
   image.putpalette(np.random.default_rng(0).integers(0, 256, 3 * colors).tolist())
   return image
@@ -52,7 +52,7 @@ def test_grey_ids_keep_their_values_and_void():
   np.testing.assert_array_equal(images.decode_labels(encoded(wide), "m"), ids)
 
 
-def test_labels_that_are_no_ids_are_refused_with_the_remedy():
+def test_labels_other_than_ids_are_refused_with_the_remedy():
   colors = palette(IDS).convert("RGB")
   with pytest.raises(ValueError, match=r"m\.png: .*RGB colours.*palette mode"):
     images.decode_labels(encoded(colors), "m.png")
@@ -70,32 +70,36 @@ def test_labels_that_are_no_ids_are_refused_with_the_remedy():
 def test_frames_of_every_kind_become_rgb():
   grey = np.array([[0, 100, 255]], np.uint8)
   expected = np.repeat(grey[..., None], 3, axis=2)
-  picture = Image.fromarray(grey)
+  image = Image.fromarray(grey)
   for mode in ("L", "RGB", "RGBA", "LA", "P"):
     np.testing.assert_array_equal(
-      images.decode_image(encoded(picture.convert(mode)), "f"), expected
+      images.decode_image(encoded(image.convert(mode)), "f"), expected
     )
   deep = Image.fromarray(grey.astype(np.uint16) * 257)
   np.testing.assert_array_equal(images.decode_image(encoded(deep), "f"), expected)
 
 
 def test_transparent_frames_are_refused():
-  picture = Image.new("RGBA", (2, 2), (9, 9, 9, 100))
-  with pytest.raises(ValueError, match=r"f\.png: a partly transparent picture"):
-    images.decode_image(encoded(picture), "f.png")
+  image = Image.new("RGBA", (2, 2), (9, 9, 9, 100))
+  with pytest.raises(ValueError, match=r"f\.png: a partly transparent image"):
+    images.decode_image(encoded(image), "f.png")
 
 
 def test_broken_files_are_named(tmp_path):
   path = tmp_path / "broken.jpg"
   noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
   path.write_bytes(encoded(Image.fromarray(noise), "JPEG")[:600])
-  with pytest.raises(ValueError, match=r"broken\.jpg: not a whole picture"):
+  with pytest.raises(ValueError, match=r"broken\.jpg: not a complete image"):
     images.read_image(path)
-  path.write_text("no picture at all")
+  path.write_text("not an image")
   for read in (images.read_image, images.read_labels, images.image_size):
-    with pytest.raises(ValueError, match=r"broken\.jpg: not a whole picture"):
+    with pytest.raises(ValueError, match=r"broken\.jpg: not a complete image"):
       read(path)
-  with pytest.raises(ValueError, match=r"a\.jpg: not a whole picture"):
+  with pytest.raises(ValueError, match=r"a\.jpg: not a complete image"):
     images.encoded_size(path.read_bytes(), "a.jpg")
-  with pytest.raises(FileNotFoundError, match=r"absent\.png"):
-    images.read_labels(tmp_path / "absent.png")
+  cut = encoded(Image.fromarray(noise))[:20]  # in the middle of the header
+  with pytest.raises(ValueError, match=r"a\.png: not a complete image"):
+    images.encoded_size(cut, "a.png")
+  for read in (images.read_labels, images.image_size):
+    with pytest.raises(FileNotFoundError, match=r"absent\.png"):
+      read(tmp_path / "absent.png")

@@ -1,4 +1,4 @@
-"""Pixels of annotation files become ids as each data set means them."""
+"""Annotation files become object ids, as each dataset encodes them."""
 
 import io
 
@@ -21,7 +21,7 @@ def test_later_layers_lie_on_top_and_half_is_the_threshold():
 
 
 def test_layers_of_several_sizes_are_refused():
-  with pytest.raises(ValueError, match="cars/01: masks of one frame in several sizes"):
+  with pytest.raises(ValueError, match="01: the masks of one frame differ in size"):
     CODINGS["layers"]([encoded([[0, 1]]), encoded([[0]])], (), "cars/01")
 
 
@@ -38,5 +38,5 @@ def test_values_are_greys_or_colours_and_others_are_background():
 
 @pytest.mark.parametrize("coding", CODINGS)
 def test_a_broken_file_is_named(coding):
-  with pytest.raises(ValueError, match="cars/01: not a whole picture"):
+  with pytest.raises(ValueError, match="cars/01: not a complete image"):
     CODINGS[coding]([encoded([[0, 1]])[:40]], (0, 1), "cars/01")

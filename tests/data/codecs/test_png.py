@@ -1,4 +1,4 @@
-"""The fast decoder gives what Pillow gives, or leaves the file to it."""
+"""The fast decoder agrees with Pillow, or leaves the file to it."""
 
 import io
 import struct

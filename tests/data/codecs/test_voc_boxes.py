@@ -23,6 +23,6 @@ def test_boxes_are_half_open_and_count_from_zero():
 @pytest.mark.parametrize(
   "xml", [b"<annotation>", b"<a><object><name>cat</name></object></a>"]
 )
-def test_what_is_no_annotation_is_named(xml):
-  with pytest.raises(ValueError, match=r"cat_1\.xml: no PASCAL VOC annotation"):
+def test_files_of_another_kind_are_named(xml):
+  with pytest.raises(ValueError, match=r"cat_1\.xml: not a PASCAL VOC annotation"):
     read_boxes(xml, "cat_1.xml")

@@ -10,7 +10,7 @@ from vosjax.data.formats.cityscapes import CLASSES, CityscapesFolder, read_insta
 
 
 def instance_file(ids) -> dict[str, bytes]:
-  """A 16-bit PNG as the set has them."""
+  """A 16-bit PNG as in the dataset."""
   file = io.BytesIO()
   Image.fromarray(np.asarray(ids, np.uint16)).save(file, "PNG")
   return {"instances": file.getvalue()}

@@ -1,4 +1,4 @@
-"""Videos of COCO-style JSON: instances as label maps, or one line on why not."""
+"""Videos of COCO-style JSON files become label maps, or one line on what is wrong."""
 
 import json
 
@@ -48,18 +48,18 @@ def test_polygons_are_filled_and_joined():
 @pytest.mark.parametrize(
   "segmentation, text",
   [
-    ({"size": [6, 8], "counts": [40]}, "over 40 pixels, but the picture has 6x8"),
+    ({"size": [6, 8], "counts": [40]}, "over 40 pixels, but the image has 6x8"),
     ({"size": [8, 6], "counts": [48]}, r"size \[8, 6\]"),
-    ({"size": [6, 8], "counts": [-3, 51]}, "neither a text nor whole numbers"),
-    ({"size": [6, 8], "counts": "\x10"}, r"character '\\x10'"),
-    ({"size": [6, 8]}, "neither a text"),
+    ({"size": [6, 8], "counts": [-3, 51]}, "neither a string nor integers"),
+    ({"size": [6, 8], "counts": "\x10"}, r"invalid character '\\x10'"),
+    ({"size": [6, 8]}, "neither a string"),
     ([[1, 1, 2, 2]], "three points or more"),
-    ([[0, 0, 1e9, 0, 1e9, 1e9]], "in or near the picture"),
+    ([[0, 0, 1e9, 0, 1e9, 1e9]], "in or near the image"),
     ([["a"] * 6], "neither RLE"),
     ("abc", "neither RLE"),
   ],
 )
-def test_what_is_no_segmentation_is_refused(segmentation, text):
+def test_malformed_segmentations_are_refused(segmentation, text):
   with pytest.raises(ValueError, match=text):
     decode(segmentation, SIZE)
 
@@ -108,6 +108,7 @@ def test_videos_of_youtube_vis_become_label_maps(tmp_path):
   (video,) = read_coco(path)
   assert (video.name, video.frame_names) == ("0a", ("00000", "00005"))
   assert video.categories == {1: "ape", 2: "bee"}
+  assert video.size == SIZE and video.annotated_frames == (0, 1)
   expected = np.zeros((2, *SIZE), np.uint8)
   expected[0][square(0, 0, 6)] = 255  # a crowd, below all else
   expected[0][square(0, 0, 5)] = 1
@@ -145,6 +146,15 @@ def test_images_with_tracks_are_videos_and_others_single_frames(tmp_path):
   path.write_text(json.dumps(content))
   with pytest.raises(ValueError, match="neither an instance_id nor a track_id"):
     read_coco(path)
+
+
+def test_a_video_without_annotations_has_no_annotated_frames(tmp_path):
+  content = {
+    "videos": [{"id": 1, "file_names": ["v/0.jpg"], "height": 6, "width": 8}],
+    "annotations": [],
+  }
+  (video,) = read_coco(write(tmp_path / "x.json", content, ["v/0.jpg"]))
+  assert video.labels(0) is None and video.annotated_frames == ()
 
 
 @pytest.mark.parametrize(

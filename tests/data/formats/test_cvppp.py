@@ -1,4 +1,4 @@
-"""Leaves: every id of the label file is a leaf; test pictures have none."""
+"""Leaves: every id of a label file is a leaf; test images have no label files."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_every_leaf_is_an_instance(a1):
   assert set(np.unique(source[0].labels(0))) == {0, 4, 9}
 
 
-def test_pictures_without_leaves_are_for_testing_only(a1):
+def test_images_without_leaves_are_for_testing_only(a1):
   (a1 / "plant010_label.png").unlink()
   with pytest.raises(ValueError, match="1 files are missing: plant010_label.png"):
     LeavesFolder(str(a1))
@@ -38,5 +38,5 @@ def test_pictures_without_leaves_are_for_testing_only(a1):
 
 
 def test_a_folder_without_plants_is_refused(tmp_path):
-  with pytest.raises(ValueError, match="root: no pictures in"):
+  with pytest.raises(ValueError, match="root: no images in"):
     LeavesFolder(str(tmp_path))

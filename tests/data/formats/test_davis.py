@@ -56,7 +56,7 @@ def test_sparse_sets_give_void_for_frames_without_annotation(davis, tree):
   assert (labels[1] == 255).all()
 
 
-def test_a_set_without_annotations_is_opened_where_none_are_needed(davis):
+def test_a_dataset_without_annotations_is_read_where_none_are_needed(davis):
   (davis / "Annotations/480p/video0/00000.png").rename(davis / "kept.png")
   for path in davis.glob("Annotations/480p/video0/*"):
     path.unlink()
@@ -90,11 +90,11 @@ def test_a_mask_or_frame_of_another_size_is_named(davis, tree):
   "fields, message",
   [
     ({"root": "absent"}, r"root: no folder .*absent.*Expected the DAVIS layout"),
-    ({"resolution": "1080p"}, r"resolution: no folder .*holds \['480p'\]"),
+    ({"resolution": "1080p"}, r"resolution: no folder .*contains \['480p'\]"),
     ({"subset": "trian"}, r"subset: no list 'trian'.*2017/train\.txt"),
     ({"year": 2018}, r"year: got 2018"),
   ],
 )
-def test_wrong_arguments_list_what_there_is(davis, fields, message):
+def test_wrong_arguments_list_what_is_available(davis, fields, message):
   with pytest.raises(ValueError, match=message):
     DavisFolder(**({"root": str(davis)} | fields))

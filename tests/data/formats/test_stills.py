@@ -1,4 +1,4 @@
-"""Stills are videos of one frame, and say what is wrong with their files."""
+"""Stills are videos of one frame, and name unusable files."""
 
 import pickle
 
@@ -16,7 +16,7 @@ SIZE = (12, 16)
 
 @pytest.fixture
 def msra(tmp_path):
-  """Pictures and soft-edged masks in one folder, as MSRA10K has them."""
+  """Images and masks with soft edges in one folder, as in MSRA10K."""
   for k, name in enumerate(("7", "12", "x.1")):
     Image.new("RGB", SIZE[::-1], (40 * k, 10, 10)).save(tmp_path / f"{name}.jpg")
     mask = np.zeros(SIZE, np.uint8)
@@ -26,7 +26,7 @@ def msra(tmp_path):
   return tmp_path
 
 
-def test_pictures_and_masks_meet_by_name(msra):
+def test_images_and_masks_are_paired_by_name(msra):
   source = pickle.loads(pickle.dumps(StillsFolder(str(msra), str(msra))))
   assert isinstance(source, Source) and isinstance(source[0], Video)
   assert [still.name for still in source] == ["12", "7", "x.1"]
@@ -39,7 +39,7 @@ def test_pictures_and_masks_meet_by_name(msra):
   np.testing.assert_array_equal(read_clip(still, 0, 1)["labels"][0], expected)
 
 
-def test_a_source_keeps_no_pictures(msra):
+def test_a_source_keeps_no_decoded_images(msra):
   source = StillsFolder(str(msra), str(msra))
   before = len(pickle.dumps(source))
   assert source[0].frame(0).size and source[0].labels(0).size
@@ -60,7 +60,7 @@ def test_stills_go_through_the_pipeline(msra):
   assert batch["labels"].max() == 1 and len(set(batch["names"])) == 3
 
 
-def test_files_without_partner_are_all_named(msra):
+def test_files_without_a_counterpart_are_all_named(msra):
   (msra / "7.png").unlink()
   (msra / "12.jpg").unlink()
   with pytest.raises(ValueError, match=r"2 files are missing: .*7\.png.*12\.jpg"):
@@ -69,11 +69,11 @@ def test_files_without_partner_are_all_named(msra):
 
 def test_a_mask_of_another_size_is_named(msra):
   Image.new("L", (3, 4)).save(msra / "12.png")
-  with pytest.raises(ValueError, match=r": 12: an annotation of 4x3 .* of 12x16"):
+  with pytest.raises(ValueError, match=r": 12: the annotation has 4x3 .* has 12x16"):
     StillsFolder(str(msra), str(msra))[0].labels(0)
 
 
-def test_png_pictures_are_read_where_there_are_no_jpegs(msra, tmp_path_factory):
+def test_png_images_are_read_where_there_are_no_jpegs(msra, tmp_path_factory):
   masks = tmp_path_factory.mktemp("masks")
   for path in msra.glob("[!.]*.png"):
     path.rename(masks / path.name)
@@ -83,7 +83,7 @@ def test_png_pictures_are_read_where_there_are_no_jpegs(msra, tmp_path_factory):
   assert StillsFolder(str(msra), str(masks))[0].frame(0).shape == (*SIZE, 3)
 
 
-def test_masks_alone_are_not_taken_for_pictures(msra):
+def test_masks_alone_are_not_mistaken_for_images(msra):
   for path in msra.glob("[!.]*.jpg"):
     path.unlink()
   with pytest.raises(ValueError, match=r"3 files are missing: .*12\.jpg"):

@@ -30,7 +30,7 @@ def save_palette(path, labels):
 
 @pytest.fixture
 def voc(tmp_path):
-  """Two pictures: a dog beside a person with void between, and one train."""
+  """Two images: a dog next to a person with void between them, and a train."""
   (tmp_path / "JPEGImages").mkdir()
   maps = {
     "2007_000032": [
@@ -67,7 +67,7 @@ def test_labels_are_instances_with_classes(voc):
   assert [still.name for still in VocFolder(str(voc), "val")] == ["2007_000032"]
 
 
-def test_some_classes_alone(voc, sbd):
+def test_only_some_classes_are_kept(voc, sbd):
   whole = AugmentedVocFolder(str(voc), str(sbd))
   kept = class_numbers(("person", "train"))
   source = pickle.loads(pickle.dumps(keep_classes(whole, kept)))
@@ -79,11 +79,11 @@ def test_some_classes_alone(voc, sbd):
   (still,) = keep_classes(VocFolder(str(voc), "val"), dogs)
   assert np.unique(still.labels(0)).tolist() == [0, 1, 255]  # void stays
   assert keep_classes(whole, dogs) == keep_classes(whole, dogs)
-  with pytest.raises(ValueError, match=r"classes \['human'\] unknown; known: \['aero"):
+  with pytest.raises(ValueError, match=r"unknown classes \['human'\]; known: \['aero"):
     class_numbers(("human", "dog"))
 
 
-def test_pictures_are_not_decoded_to_find_classes(voc):
+def test_images_are_not_decoded_to_find_classes(voc):
   (voc / "JPEGImages/2007_000032.jpg").write_bytes(b"")
   source = keep_classes(VocFolder(str(voc), "train"), class_numbers(("dog",)))
   assert [still.name for still in source.stills] == ["2007_000032"]
@@ -103,12 +103,14 @@ def test_missing_files_and_lists_are_named(voc):
 
 def test_an_instance_on_background_is_refused(voc):
   save_palette(voc / "SegmentationClass/2007_000032.png", np.zeros(SIZE, np.uint8))
-  with pytest.raises(ValueError, match=r"2007_000032: instances \[1, 2\] lie on back"):
+  with pytest.raises(
+    ValueError, match=r"2007_000032: instances \[1, 2\] are background"
+  ):
     _ = VocFolder(str(voc), "val")[0].classes
 
 
 def save_sbd(root, name, labels, classes):
-  """The files that SBD has on a picture, as its authors' MATLAB wrote them."""
+  """Writes the files of an image in SBD, as its authors' MATLAB wrote them."""
   outlines = np.empty((len(classes), 1), object)
   for k in range(len(classes)):
     outlines[k, 0] = scipy.sparse.csc_matrix(labels == k + 1, dtype=float)
@@ -130,7 +132,7 @@ def save_sbd(root, name, labels, classes):
 
 @pytest.fixture
 def sbd(tmp_path):
-  """One picture of VOC's train list, one of its val list, and two of SBD's own."""
+  """One image of VOC's train list, one of its val list, and two that only SBD has."""
   root = tmp_path / "benchmark_RELEASE/dataset"
   labels = np.zeros(SIZE, np.uint8)
   labels[:3, :3] = 1
@@ -157,7 +159,9 @@ def test_damaged_files_of_sbd_are_named(sbd):
   with pytest.raises(ValueError, match="2008_000007: not a MATLAB file"):
     _ = SbdFolder(str(sbd), "val")[0].classes
   save_sbd(sbd, "2008_000007", np.full(SIZE, 3, np.uint8), [4])
-  with pytest.raises(ValueError, match="2008_000007: instance 3, but classes of 1"):
+  with pytest.raises(
+    ValueError, match="2008_000007: there is an instance 3, but classes of 1"
+  ):
     _ = SbdFolder(str(sbd), "val")[0].classes
 
 

@@ -1,4 +1,4 @@
-"""The layout of YouTube-VOS: to train on, to segment, and of other sets."""
+"""The layout of YouTube-VOS, for training and for segmentation."""
 
 import json
 import pickle
@@ -13,7 +13,7 @@ from vosjax.data.video import Source
 
 @pytest.fixture
 def youtube_vos(davis, tmp_path):
-  """The same videos as YouTube-VOS is unpacked: no sizes, no lists."""
+  """The same videos in the layout of YouTube-VOS, without resolutions and lists."""
   for folder in ("JPEGImages", "Annotations"):
     shutil.move(davis / folder / "480p", tmp_path / "YouTubeVOS" / "train" / folder)
   return tmp_path / "YouTubeVOS"
@@ -42,12 +42,12 @@ def test_youtube_vos_takes_a_list_and_names_what_is_missing(youtube_vos, tmp_pat
     YoutubeVosFolder(str(youtube_vos / "train"), str(names))
 
 
-def test_other_layouts_are_not_taken_for_youtube_vos(davis):
+def test_other_layouts_are_not_mistaken_for_youtube_vos(davis):
   with pytest.raises(ValueError, match="not in the layout of YouTube-VOS"):
     YoutubeVosFolder(str(davis))
 
 
-def test_to_segment_every_frame_stays(youtube_vos, tree):
+def test_every_frame_is_kept_for_segmentation(youtube_vos, tree):
   (youtube_vos / "train/Annotations/video1/00001.png").unlink()
   video = YoutubeVosFolder(str(youtube_vos), every_frame=True)[1]
   assert video.frame_names == tuple(f"{t:05}" for t in range(6))
@@ -64,13 +64,11 @@ def test_videos_without_annotations_are_left_out_unless_they_are_wanted(youtube_
   shutil.rmtree(youtube_vos / "train/Annotations")
   bare = YoutubeVosFolder(str(youtube_vos), every_frame=True, unlabelled=True)
   assert not any(any(video.label_files) for video in bare)
-  with pytest.raises(ValueError, match="holds no folder of annotations"):
+  with pytest.raises(ValueError, match="contains no folder of annotations"):
     YoutubeVosFolder(str(youtube_vos), every_frame=True)
 
 
-def test_videos_may_lie_deeper_and_frames_be_numbered_without_zeros(
-  youtube_vos, tmp_path
-):
+def test_videos_may_be_nested_and_frame_numbers_unpadded(youtube_vos, tmp_path):
   train = youtube_vos / "train"
   for folder, suffix in (("JPEGImages", "jpg"), ("Annotations", "png")):
     (train / folder / "cat/0001").mkdir(parents=True)
@@ -91,7 +89,7 @@ def test_videos_may_lie_deeper_and_frames_be_numbered_without_zeros(
   assert YoutubeVosFolder(str(train), str(listed))[0].name == "cat/0001/002"
 
 
-def test_meta_says_what_the_objects_are(youtube_vos):
+def test_meta_json_describes_the_objects(youtube_vos):
   meta = {"video1": {"objects": {"3": {"category": "cat", "frames": ["00000"]}}}}
   path = youtube_vos / "train/meta.json"
   path.write_text(json.dumps({"videos": meta}))
@@ -105,6 +103,6 @@ def test_meta_says_what_the_objects_are(youtube_vos):
     YoutubeVosFolder(str(youtube_vos))
 
 
-def test_a_list_that_is_not_there_is_not_every_video(youtube_vos):
+def test_a_missing_list_does_not_mean_every_video(youtube_vos):
   with pytest.raises(ValueError, match="no list 'held_out.txt'"):
     YoutubeVosFolder(str(youtube_vos / "train"), "held_out.txt")

@@ -1,4 +1,4 @@
-"""Pasted videos: cut along the mask, moved as drawn, a function of seed and index."""
+"""Pasted videos: objects cut along their masks, as a function of seed and index."""
 
 import pickle
 
@@ -22,13 +22,13 @@ def folders(tmp_path):
   y, x = np.mgrid[:60, :70]
   for k, radius in enumerate((12, 20, 25)):
     mask = (y - 30) ** 2 + (x - 30 - 3 * k) ** 2 < radius**2
-    picture = np.where(mask[..., None], (220, 10 * k, 0), (0, 220, 0)).astype(np.uint8)
-    Image.fromarray(picture).save(objects / f"{k}.jpg", quality=95, subsampling=0)
+    image = np.where(mask[..., None], (220, 10 * k, 0), (0, 220, 0)).astype(np.uint8)
+    Image.fromarray(image).save(objects / f"{k}.jpg", quality=95, subsampling=0)
     Image.fromarray(mask.astype(np.uint8) * 255).save(objects / f"{k}.png")
   for k, shape in enumerate(((30, 90), (90, 30))):
-    picture = np.zeros((*shape, 3), np.uint8)
-    picture[..., 2] = np.linspace(120, 255, shape[1], dtype=np.uint8)
-    Image.fromarray(picture).save(backgrounds / f"{k}.jpg")
+    image = np.zeros((*shape, 3), np.uint8)
+    image[..., 2] = np.linspace(120, 255, shape[1], dtype=np.uint8)
+    Image.fromarray(image).save(backgrounds / f"{k}.jpg")
     Image.new("L", shape[::-1]).save(backgrounds / f"{k}.png")
   return str(objects), str(backgrounds)
 
@@ -36,7 +36,7 @@ def folders(tmp_path):
 @pytest.fixture
 def source(folders):
   objects, backgrounds = (StillsFolder(folder, folder) for folder in folders)
-  return PastedVos(objects, backgrounds, 3, 12, size=SIZE, length=6)
+  return PastedVos(objects, backgrounds, 3, 8, size=SIZE, length=6)
 
 
 def test_videos_depend_on_seed_and_index_alone(source, folders):
@@ -46,7 +46,7 @@ def test_videos_depend_on_seed_and_index_alone(source, folders):
   np.testing.assert_array_equal(again[4].clip(2, 3)[0], frames[2:5])
   np.testing.assert_array_equal(again[4].labels(5), labels[5])
   assert (source[5].frame(0) != frames[0]).any()
-  other = PastedVos(source.objects, source.backgrounds, 4, 12, size=SIZE, length=6)
+  other = PastedVos(source.objects, source.backgrounds, 4, 8, size=SIZE, length=6)
   assert (other[4].frame(0) != frames[0]).any()
 
 
@@ -56,7 +56,7 @@ def test_labels_lie_on_the_objects(source):
     red = frames[..., 0] > 130
     agree = red & (labels > 0)
     assert agree.sum() > 0.93 * (red | (labels > 0)).sum()
-    # The green that surrounds the objects in their pictures stays behind.
+    # The green that surrounds the objects in their images is not pasted.
     assert (frames[..., 1] > 120).mean() < 0.01
     assert 0 < labels.max() <= 5 and sorted(set(np.unique(labels[0])) - {0}) == list(
       range(1, labels[0].max() + 1)
@@ -100,29 +100,29 @@ def test_objects_travel_the_farther_the_faster_they_are(source):
 
 
 def test_one_to_max_objects_are_pasted(source):
-  counts = {source[i].labels(0).max() for i in range(12)}
+  counts = {video.labels(0).max() for video in source}
   assert min(counts) == 1 and max(counts) >= 3
   one = PastedVos(
     source.objects, source.backgrounds, 3, 6, size=SIZE, length=1, max_objects=1
   )
-  assert {one[i].labels(0).max() for i in range(6)} == {1}
+  assert {video.labels(0).max() for video in one} == {1}
 
 
-def test_a_cut_out_has_the_size_asked_for_and_the_mask_s_outline():
+def test_a_cut_out_has_the_requested_size_and_the_outline_of_the_mask():
   mask = np.zeros((40, 50), bool)
   mask[10:30, 5:45] = True
   part = cut_out(np.full((40, 50, 3), 51, np.uint8), mask, 20.0)
   inside = part.pixels[3] > 0
   rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
   assert (len(rows), len(columns)) == (14, 28)  # area 20 * 20, sides 1 : 2
-  assert part.origin == rows[0] * 1j + 7j + columns[0] + 14  # its middle
+  assert part.origin == rows[0] * 1j + 7j + columns[0] + 14  # its centre
   np.testing.assert_allclose(part.pixels[:3], 0.2, atol=1e-6)
   assert part.pixels[3, rows[0], 15] == 0.5 and part.pixels[3, rows[0] - 1, 15] == -0.5
 
 
-def test_unfit_sources_and_arguments_are_named(folders):
+def test_unusable_sources_and_arguments_are_named(folders):
   objects, backgrounds = (StillsFolder(folder, folder) for folder in folders)
-  with pytest.raises(ValueError, match="objects: 100 pictures in a row without a mask"):
+  with pytest.raises(ValueError, match="objects: 100 images in a row without a mask"):
     _ = PastedVos(backgrounds, backgrounds, 0, 1, size=SIZE, length=1)[0]
   with pytest.raises(ValueError, match="backgrounds: an empty source"):
     PastedVos(objects, StillSource(()), 0, 1, size=SIZE, length=1)

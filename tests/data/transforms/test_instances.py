@@ -14,15 +14,15 @@ RNG = np.random.default_rng(0)
 
 def labels():
   """Areas: id 7 has 3 pixels, id 2 has 6, id 9 has 1; 255 is void."""
-  picture = np.zeros((4, 6), np.uint8)
-  picture[0, :3], picture[1:3, :3], picture[3, 5], picture[3, 0] = 7, 2, 9, 255
-  return picture
+  ids = np.zeros((4, 6), np.uint8)
+  ids[0, :3], ids[1:3, :3], ids[3, 5], ids[3, 0] = 7, 2, 9, 255
+  return ids
 
 
-def video(classes, *pictures):
-  frames = np.zeros((len(pictures), 4, 6, 3), np.uint8)
-  names = tuple(str(t) for t in range(len(pictures)))
-  return ArrayVideo("v", names, frames, np.stack(pictures), classes)
+def video(classes, *label_maps):
+  frames = np.zeros((len(label_maps), 4, 6, 3), np.uint8)
+  names = tuple(str(t) for t in range(len(label_maps)))
+  return ArrayVideo("v", names, frames, np.stack(label_maps), classes)
 
 
 def test_instances_are_sorted_by_area_with_their_classes():
@@ -59,7 +59,7 @@ def test_only_frames_with_objects_are_taken():
 
 
 def test_batches_carry_classes_that_fit_their_labels():
-  """Whatever turns, moves and mirrors a picture, an instance keeps its class."""
+  """However a frame is rotated, moved and mirrored, instances keep their classes."""
   source = InMemory(SynthVos(0, 6, size=(48, 64), length=1, clutter=0.0))
   kinds = [set(source[i].classes.values()) for i in range(6)]
   chain = (
@@ -70,15 +70,15 @@ def test_batches_carry_classes_that_fit_their_labels():
     LargestFirst(5),
   )
   (batch,) = batches([source], None, chain, batch_size=6, seed=0, num_steps=1)
-  for picture, classes, name in zip(batch["labels"], batch["classes"], batch["names"]):
-    shown = np.unique(picture)
+  for found, classes, name in zip(batch["labels"], batch["classes"], batch["names"]):
+    shown = np.unique(found)
     np.testing.assert_array_equal(shown[shown > 0], 1 + np.flatnonzero(classes))
-    areas = [(picture == i).sum() for i in shown[shown > 0]]
+    areas = [(found == i).sum() for i in shown[shown > 0]]
     assert areas == sorted(areas, reverse=True)
     index = int(name.split("/")[0][-6:])
     assert set(classes[classes > 0]) <= kinds[index]
 
 
-def test_what_is_kept_in_memory_knows_its_classes():
+def test_videos_kept_in_memory_have_their_classes():
   source = SynthVos(0, 2, size=(48, 64), length=1)
   assert InMemory(source)[1].classes == source[1].classes

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vosjax import VideoSegmenter, metrics
+from vosjax.data.video import Source, Video
 from vosjax.evaluation import protocols
 from vosjax.evaluation.first_frame_matching import FirstFrameMatcher
 from vosjax.train import run
@@ -191,7 +192,7 @@ class Recorder:
       yield SimpleNamespace(labels=np.full((4, 6), 9, np.int32), probs=halves)
 
 
-class Sparse:
+class Sparse(Video):
   """Object 2 comes in frame 2 and object 1, on the left, in frame 4."""
 
   name, frame_names = "v", tuple("abcdef")
@@ -269,7 +270,7 @@ def test_one_video_is_held_at_a_time(get_config, tmp_path):
     def __init__(self):
       alive.add(self)
 
-  class Source:
+  class Videos(Source):
     def __len__(self):
       return 5
 
@@ -282,7 +283,7 @@ def test_one_video_is_held_at_a_time(get_config, tmp_path):
 
   made = Scoring("primary", lambda *_: segment)
   (tmp_path / "run").mkdir()
-  unseen = datasets.ScoredSet(Source(), protocols.fbms())
+  unseen = datasets.ScoredSet(Videos(), protocols.fbms())
   config = get_config("cosnet:fbms")
   [result] = finish(config, made, nn.Module(), {}, unseen, tmp_path / "run").values()
   assert len(result.rows) == 5

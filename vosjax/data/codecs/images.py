@@ -1,4 +1,4 @@
-"""Frames and label maps from picture files, or one clear line on what is wrong."""
+"""Frames and label maps from image files, or one clear line on what is wrong."""
 
 import io
 from pathlib import Path
@@ -9,36 +9,31 @@ from PIL import Image, UnidentifiedImageError
 
 from vosjax.data.codecs.png import decode_indices
 
-_MAX_GREY_VALUES = 64  # more distinct greys than this are an interpolated mask
+_MAX_GREY_VALUES = 64  # a mask with more distinct grey values was interpolated
 
 
-def read_picture(path: str | Path) -> Image.Image:
+def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
   """An image file as RGB; grey, palette, CMYK and 16-bit grey are converted.
 
   Raises:
     OSError: the file cannot be opened.
-    ValueError: it is no whole picture, or partly transparent, or of a kind
-      that has no single meaning in 8 bits; the text names the file.
+    ValueError: the image is incomplete, partly transparent, or of a kind that has no
+      single meaning in 8 bits; the message names the file.
   """
-  return decode_picture(Path(path).read_bytes(), str(path))
-
-
-def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
-  """`read_picture` as an array."""
-  return np.asarray(read_picture(path))
+  return decode_image(Path(path).read_bytes(), str(path))
 
 
 def read_labels(path: str | Path) -> UInt8[np.ndarray, "h w"]:
   """A label file as object ids: the palette indices, not the colours.
 
-  Palette PNGs of 1, 2, 4 and 8 bits and grey ones (alpha is dropped, as the
-  official loaders do). A grey picture of nothing but 0 and 255 is a binary mask
-  (DAVIS 2016) and becomes 0 and 1; elsewhere 255 stays: void.
+  Reads palette PNGs of 1, 2, 4 and 8 bits, and grey ones, whose alpha channel is
+  dropped as in the official loaders. A grey image of the values 0 and 255 alone is a
+  binary mask (DAVIS 2016) and becomes 0 and 1; otherwise 255 is void and stays.
 
   Raises:
     OSError: the file cannot be opened.
-    ValueError: it holds colours, soft values or a lossy picture instead of ids,
-      or is no whole picture; the text names the file and the remedy.
+    ValueError: the file contains colours, soft values or lossy compression instead of
+      ids, or is incomplete; the message names the file and the remedy.
   """
   return decode_labels(Path(path).read_bytes(), str(path))
 
@@ -49,47 +44,42 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def encoded_size(data: bytes, name: str) -> tuple[int, int]:
-  """`image_size` on the bytes of a file; `name` stands in error texts."""
+  """`image_size` of the bytes of a file; `name` is for error messages."""
   return _header_size(io.BytesIO(data), name)
 
 
-def decode_picture(data: bytes, name: str) -> Image.Image:
-  """`read_picture` on the bytes of a file; `name` stands in error texts."""
-  image = open_picture(data, name)
+def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
+  """`read_image` of the bytes of a file; `name` is for error messages."""
+  image = open_image(data, name)
   if image.mode.startswith("I;16"):
     grey = np.asarray(image).astype(np.uint32)
     grey = ((grey + 128) // 257).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
+    image = Image.fromarray(grey)
   if image.mode in ("I", "F"):
     raise ValueError(
-      f"{name}: a picture with {image.mode}-mode pixels (32 bits), expected 8-bit "
+      f"{name}: an image with {image.mode}-mode pixels (32 bits), expected 8-bit "
       "RGB. Save the frame as 8-bit JPEG or PNG."
     )
   if image.has_transparency_data:
     image = image.convert("RGBA")
-    if image.getextrema()[3][0] < 255:
+    if np.asarray(image.getchannel("A")).min() < 255:
       raise ValueError(
-        f"{name}: a partly transparent picture, expected opaque RGB. Flatten it "
+        f"{name}: a partly transparent image, expected opaque RGB. Flatten it "
         "onto a background and save it without alpha."
       )
-  return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
-  """`decode_picture` as an array."""
-  return np.asarray(decode_picture(data, name))
+  return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def decode_labels(data: bytes, name: str) -> UInt8[np.ndarray, "h w"]:
-  """`read_labels` on the bytes of a file; `name` stands in error texts."""
+  """`read_labels` of the bytes of a file; `name` is for error messages."""
   indices = decode_indices(data)
   if indices is not None:
     return indices
-  image = open_picture(data, name)
+  image = open_image(data, name)
   if image.format == "JPEG":
     raise ValueError(
-      f"{name}: a label map as JPEG, whose compression changes ids. Make the mask "
-      "again as palette PNG."
+      f"{name}: a label map as JPEG, whose compression changes ids. Save the original "
+      "mask as palette PNG."
     )
   values = np.asarray(image)
   if image.mode == "P":
@@ -108,7 +98,7 @@ def _grey_labels(values: np.ndarray, mode: str, name: str) -> np.ndarray:
         "grey PNG, 0 = background). Save it in palette mode, one index per "
         "object: with Pillow, Image.fromarray(ids_uint8, mode='P')."
       )
-    values = colors[:, :, 0]  # grey that was saved as colour
+    values = colors[:, :, 0]  # grey saved as colour
   elif mode == "LA":
     values = values[:, :, 0]
   elif mode not in ("1", "L") and not mode.startswith("I;16"):
@@ -125,7 +115,7 @@ def _grey_labels(values: np.ndarray, mode: str, name: str) -> np.ndarray:
   if len(ids) > _MAX_GREY_VALUES:
     raise ValueError(
       f"{name}: {len(ids)} different grey values, which looks like a soft or "
-      "interpolated mask and not like object ids. Resize masks with nearest "
+      "interpolated mask instead of object ids. Resize masks with nearest "
       "neighbour, or threshold this one."
     )
   if ids[-1] == 255 and set(ids) <= {0, 255}:
@@ -133,8 +123,8 @@ def _grey_labels(values: np.ndarray, mode: str, name: str) -> np.ndarray:
   return values.astype(np.uint8)
 
 
-def open_picture(data: bytes, name: str) -> Image.Image:
-  """The decoded picture in the mode of its file; ValueError if it is not whole."""
+def open_image(data: bytes, name: str) -> Image.Image:
+  """The decoded image in the mode of its file; ValueError if it is incomplete."""
   try:
     image = Image.open(io.BytesIO(data))
     image.load()
@@ -148,12 +138,12 @@ def _header_size(file: str | Path | io.BytesIO, name: str) -> tuple[int, int]:
     with Image.open(file) as image:
       return image.height, image.width
   except UnidentifiedImageError:
-    raise ValueError(_corrupt(name, "no known picture format")) from None
-  except (OSError, SyntaxError) as error:  # a broken header carries no errno
-    if getattr(error, "errno", None) is not None:
-      raise
+    raise ValueError(_corrupt(name, "no known image format")) from None
+  except (OSError, SyntaxError) as error:
+    if isinstance(error, OSError) and error.errno is not None:
+      raise  # the system's, and not about a broken header
     raise ValueError(_corrupt(name, str(error))) from None
 
 
 def _corrupt(name: str, reason: str) -> str:
-  return f"{name}: not a whole picture ({reason}). Copy or export the file again."
+  return f"{name}: not a complete image ({reason}). Copy or export the file again."

@@ -1,4 +1,4 @@
-"""How data sets write objects into the pixels of their annotation files."""
+"""How datasets encode objects in the pixels of their annotation files."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -7,13 +7,13 @@ from jaxtyping import UInt8
 
 from vosjax.data.codecs import images
 
-_HALF = 127  # of 255; a brighter pixel of a single object's mask is object
+_HALF = 127  # of 255; brighter pixels of a mask are object
 
 
 def read_ids(
   files: Sequence[bytes], values: Sequence[int], name: str
 ) -> UInt8[np.ndarray, "h w"]:
-  """One label map whose pixels are ids: `images.decode_labels`."""
+  """One label map of object ids, see `images.decode_labels`."""
   del values
   return images.decode_labels(files[0], name)
 
@@ -21,19 +21,19 @@ def read_ids(
 def read_layers(
   files: Sequence[bytes], values: Sequence[int], name: str
 ) -> UInt8[np.ndarray, "h w"]:
-  """One grey mask for each object, brighter than half; later objects lie on top.
+  """One grey mask per object, thresholded at half; later objects lie on top.
 
-  JPEG masks are read too: half is where compression errs least.
+  JPEG masks are read too: compression errors matter least at half.
 
   Raises:
     ValueError: the masks differ in size, or one is unreadable.
   """
   del values
-  masks = [np.asarray(images.open_picture(file, name).convert("L")) for file in files]
+  masks = [np.asarray(images.open_image(file, name).convert("L")) for file in files]
   if len({mask.shape for mask in masks}) > 1:
     raise ValueError(
-      f"{name}: masks of one frame in several sizes {[m.shape for m in masks]}. "
-      "Unpack the data set again."
+      f"{name}: the masks of one frame differ in size {[m.shape for m in masks]}. "
+      "Unpack the dataset again."
     )
   labels = np.zeros(masks[0].shape, np.uint8)
   for number, mask in enumerate(masks, 1):
@@ -44,12 +44,12 @@ def read_layers(
 def read_values(
   files: Sequence[bytes], values: Sequence[int], name: str
 ) -> UInt8[np.ndarray, "h w"]:
-  """One picture in which object i has the value `values[i]`, and all else is 0.
+  """One image in which the pixels of object i have the value `values[i]` (FBMS).
 
-  The value of a grey pixel is its grey, of a coloured one 65536 red + 256 green +
-  blue (FBMS).
+  Pixels of any other value are background. The value of a grey pixel is its grey
+  level, that of a coloured one 65536 red + 256 green + blue.
   """
-  pixels = np.asarray(images.open_picture(files[0], name)).astype(np.int64)
+  pixels = np.asarray(images.open_image(files[0], name)).astype(np.int64)
   if pixels.ndim == 3:
     pixels = pixels @ np.array([65536, 256, 1])
   labels = np.zeros(pixels.shape, np.uint8)
@@ -60,7 +60,7 @@ def read_values(
 
 Reader = Callable[[Sequence[bytes], Sequence[int], str], UInt8[np.ndarray, "h w"]]
 
-# Name that records carry -> reader of the annotation files of one frame.
+# Readers of the annotation files of one frame, by the name stored in records.
 CODINGS: Mapping[str, Reader] = {
   "ids": read_ids,
   "layers": read_layers,

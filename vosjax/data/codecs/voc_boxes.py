@@ -1,15 +1,15 @@
-"""Bounding boxes as PASCAL VOC's XML files hold them."""
+"""Bounding boxes in the XML files of PASCAL VOC."""
 
 from typing import NamedTuple
 from xml.etree import ElementTree
 
 
 class Box(NamedTuple):
-  """One annotated object: rows top to bottom - 1, columns left to right - 1.
+  """The box of one object: rows `top` to `bottom` - 1, columns `left` to `right` - 1.
 
   Attributes:
-    category: its class.
-    difficult: it counts neither as hit nor as miss.
+    category: class of the object.
+    difficult: the object counts neither as a hit nor as a miss.
   """
 
   category: str
@@ -21,29 +21,29 @@ class Box(NamedTuple):
 
 
 def read_boxes(xml: bytes, name: str) -> list[Box]:
-  """The objects in a VOC XML file, whose pixels count from 1, both ends included.
+  """The objects in a VOC XML file, which counts pixels from 1 and includes both ends.
 
   Raises:
-    ValueError: the file is no such XML; `name` stands in the text.
+    ValueError: the XML is not of this kind; the message begins with `name`.
   """
   try:
-    return [_box(found) for found in ElementTree.fromstring(xml).iter("object")]
+    return [_box(element) for element in ElementTree.fromstring(xml).iter("object")]
   except (ElementTree.ParseError, TypeError, ValueError) as error:
     raise ValueError(
-      f"{name}: no PASCAL VOC annotation ({error}). Unpack the data set again."
+      f"{name}: not a PASCAL VOC annotation ({error}). Unpack the dataset again."
     ) from None
 
 
-def _box(found: ElementTree.Element) -> Box:
+def _box(element: ElementTree.Element) -> Box:
   left, top, right, bottom = (
-    int(float(found.findtext(f"bndbox/{side}", "")))
+    int(float(element.findtext(f"bndbox/{side}", "")))
     for side in ("xmin", "ymin", "xmax", "ymax")
   )
   return Box(
-    found.findtext("name", "").strip(),
+    element.findtext("name", "").strip(),
     top - 1,
     left - 1,
     bottom,
     right,
-    found.findtext("difficult", "0").strip() == "1",
+    element.findtext("difficult", "0").strip() == "1",
   )

@@ -15,8 +15,8 @@ from vosjax.data.formats.stills import (
   Annotation,
   Still,
   StillSource,
-  files,
-  locate,
+  list_files,
+  make_still,
   refuse_missing,
 )
 from vosjax.data.video import VOID
@@ -32,8 +32,8 @@ CLASSES = (
   "motorcycle",
   "bicycle",
 )
-_IDS = (24, 25, 26, 27, 28, 31, 32, 33)  # of CLASSES[1:] in the files
-_IGNORED = (0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30)  # in evaluation
+_IDS = (24, 25, 26, 27, 28, 31, 32, 33)  # of CLASSES[1:], as stored
+_IGNORED = (0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30)  # by the evaluation
 _ROLES = {
   "instances": "instanceIds.png",
   "classes": "labelIds.png",
@@ -47,17 +47,17 @@ class CityscapesFolder(StillSource):
 
   `ROOT/leftImg8bit/SUBSET/CITY/NAME_leftImg8bit.png` and
   `ROOT/gtFine/SUBSET/CITY/NAME_gtFine_{instanceIds.png,labelIds.png,polygons.json}`.
-  Labels are the instances of `CLASSES`, numbered from 1 in the order of the
-  file's ids. 255 are the classes that evaluation ignores, and crowds: areas of
-  those eight classes whose instances nobody told apart. (RSIS's program takes
-  both as background.) The test subset shows void alone: its truth is not public.
+  Labels are the instances of `CLASSES`, numbered from 1 in the order of the stored
+  ids. Classes that the evaluation ignores are 255, and so are crowds, which are areas
+  of those eight classes without separate instances. (RSIS's program treats both as
+  background.) The test subset is all void: its ground truth is not public.
 
   Attributes:
-    root: the folder that holds leftImg8bit and gtFine.
+    root: the folder that contains leftImg8bit and gtFine.
     subset: train, val or test.
 
   Raises:
-    ValueError: no such folder, or files are missing; names them.
+    ValueError: the folder or files in it are missing; names them.
   """
 
   root: str
@@ -70,40 +70,43 @@ class CityscapesFolder(StillSource):
     if not frames.is_dir():
       raise ValueError(
         f"root, subset: no folder {frames}. Unpack leftImg8bit_trainvaltest.zip and "
-        "gtFine_trainvaltest.zip into one folder and give that."
+        "gtFine_trainvaltest.zip into the same folder, and give that folder."
       )
-    stills, missing = [], []
+    stills: list[Still] = []
+    missing: list[str] = []
     for city in sorted(path.name for path in frames.iterdir() if path.is_dir()):
-      for stem, image in files(frames / city, "root", "_leftimg8bit.png").items():
+      for stem, image in list_files(frames / city, "root", "_leftimg8bit.png").items():
         name = stem.removesuffix("_leftImg8bit")
         annotations = {
           role: truth / city / f"{name}_gtFine_{suffix}"
           for role, suffix in _ROLES.items()
         }
-        stills.append(locate(root, name, image, annotations, read_instances, missing))
+        stills.append(
+          make_still(root, name, image, annotations, read_instances, missing)
+        )
     refuse_missing(root, missing)
     object.__setattr__(self, "stills", tuple(stills))
 
 
 def read_instances(annotations: Mapping[str, bytes], name: str) -> Annotation:
-  """The 16-bit map of `instances`, where an id is class * 1000 + number.
+  """Labels from the 16-bit map `instances`, whose ids are class * 1000 + number.
 
   Raises:
-    ValueError: it is unreadable, or has more instances than labels have ids.
+    ValueError: the map is unreadable, or has more instances than a label map can hold.
   """
-  ids = np.asarray(images.open_picture(annotations["instances"], name)).astype(np.intp)
-  kinds = np.where(ids >= 1000, ids // 1000, ids)
-  instances = np.unique(ids[(ids >= 1000) & np.isin(kinds, _IDS)])
+  ids = np.asarray(images.open_image(annotations["instances"], name)).astype(np.intp)
+  classes = np.where(ids >= 1000, ids // 1000, ids)
+  instances = np.unique(ids[(ids >= 1000) & np.isin(classes, _IDS)])
   if len(instances) >= VOID:
     raise ValueError(
-      f"{name}: {len(instances)} instances, but labels have ids 1 to {VOID - 1}. Cut "
-      "the picture into pieces."
+      f"{name}: {len(instances)} instances, but object ids are 1 to {VOID - 1}. Cut "
+      "the image into pieces."
     )
   labels = np.zeros(ids.shape, np.uint8)
-  labels[np.isin(kinds, (*_IGNORED, *_IDS))] = VOID
-  place = np.searchsorted(instances, ids)
-  known = np.append(instances, -1)[place] == ids
-  labels[known] = (place[known] + 1).astype(np.uint8)
+  labels[np.isin(classes, (*_IGNORED, *_IDS))] = VOID
+  index = np.searchsorted(instances, ids)
+  is_instance = np.append(instances, -1)[index] == ids
+  labels[is_instance] = (index[is_instance] + 1).astype(np.uint8)
   return Annotation(
     labels,
     {

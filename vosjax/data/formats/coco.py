@@ -1,4 +1,4 @@
-"""Videos of a COCO-style JSON file: frames, and instances as RLE or polygons."""
+"""Videos of COCO-style JSON files, with instances as RLE or polygons."""
 
 import collections
 import dataclasses
@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from vosjax.data.codecs import images
 from vosjax.data.codecs.coco_masks import decode
-from vosjax.data.video import VOID
+from vosjax.data.video import VOID, Video
 
 MAX_OBJECTS = VOID - 1
 _FRAME_FOLDERS = ("", "JPEGImages", "images")
@@ -25,7 +25,7 @@ class Instance:
   """One object in one frame.
 
   Attributes:
-    object_id: in its video; VOID for a crowd.
+    object_id: within its video; VOID for a crowd.
     segmentation: RLE, compressed or not, or polygons.
   """
 
@@ -34,26 +34,27 @@ class Instance:
 
 
 @dataclasses.dataclass(frozen=True)
-class CocoVideo:
-  """A video whose label maps are painted from instances when asked for.
+class CocoVideo(Video):
+  """A video whose label maps are painted from instances when they are read.
 
-  Where instances overlap, the one of the smaller area wins. A crowd becomes void, and
-  is below all objects.
+  Where instances overlap, the one with the smaller area wins. Crowds become void, and
+  lie below all objects.
 
   Attributes:
     name: of the video.
     frame_files: in temporal order.
     instances: of each frame; None where a frame is not annotated.
-    size: (height, width) as the JSON says.
+    size: (height, width) according to the JSON.
     categories: of the objects by id.
-    origin: of the instances, for error texts.
+    origin: name of the JSON file, for error messages.
   """
 
   name: str
   frame_files: tuple[Path, ...]
   instances: tuple[tuple[Instance, ...] | None, ...]
-  size: tuple[int, int]
-  categories: Mapping[int, str]
+  # Fields that hide a default of `Video` must not inherit it as their own default.
+  size: tuple[int, int] = dataclasses.field()
+  categories: Mapping[int, str] = dataclasses.field()
   origin: str
 
   @functools.cached_property
@@ -61,11 +62,15 @@ class CocoVideo:
     """File names without suffix."""
     return tuple(path.stem for path in self.frame_files)
 
+  @functools.cached_property
+  def annotated_frames(self) -> tuple[int, ...]:
+    return tuple(t for t, found in enumerate(self.instances) if found is not None)
+
   def __len__(self) -> int:
     return len(self.frame_files)
 
   def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB; ValueError if unreadable or of another size than the JSON says."""
+    """RGB; ValueError if unreadable or not of the size that the JSON states."""
     path = self.frame_files[index]
     frame = images.read_image(path)
     if frame.shape[:2] != self.size:
@@ -76,44 +81,45 @@ class CocoVideo:
     return frame
 
   def labels(self, index: int) -> UInt8[np.ndarray, "h w"] | None:
-    """Object ids; ValueError if a segmentation is not readable."""
+    """Object ids; ValueError if a segmentation is unreadable."""
     instances = self.instances[index]
     if instances is None:
       return None
     try:
-      masks = [decode(one.segmentation, self.size) for one in instances]
+      masks = [decode(instance.segmentation, self.size) for instance in instances]
     except ValueError as error:
       raise ValueError(
         f"{self.origin}: {self.name}/{self.frame_names[index]}: {error}"
       ) from None
     labels = np.zeros(self.size, np.uint8)
-    painted = zip(instances, masks)
-    for one, mask in sorted(
-      painted, key=lambda x: (x[0].object_id != VOID, -np.count_nonzero(x[1]))
-    ):
-      labels[mask] = one.object_id
+    crowds_then_large_first = sorted(
+      zip(instances, masks),
+      key=lambda pair: (pair[0].object_id != VOID, -np.count_nonzero(pair[1])),
+    )
+    for instance, mask in crowds_then_large_first:
+      labels[mask] = instance.object_id
     return labels
 
   def annotated_part(self) -> "CocoVideo":
-    """The video itself: a JSON annotates all frames of a video, or none."""
+    """The video itself: a JSON file annotates all frames of a video, or none."""
     return self
 
 
 def read_coco(path: Path, frames: Path | None = None) -> list[CocoVideo]:
   """The videos of a JSON file.
 
-  Either `videos` with `file_names`, and annotations with one segmentation a frame
-  (YouTube-VIS); or `images`, which belong to a video where they have a `video_id` and
+  Either `videos` with `file_names`, and annotations with one segmentation per frame
+  (YouTube-VIS); or `images`, which belong to a video if they have a `video_id`, and
   whose objects then have an `instance_id` or `track_id`. Other images become videos of
   one frame. Objects of a video are numbered from 1 in the order of the file.
 
   Args:
     path: of the JSON file.
-    frames: folder that the file names are relative to; by default it is looked for
-      beside the file.
+    frames: folder that the file names are relative to; by default it is searched for
+      next to the file.
 
   Raises:
-    ValueError: the file is no such JSON, frames are not found, or a video has more
+    ValueError: the file is not such a JSON, frames are not found, or a video has more
       objects than a label map can hold.
   """
   try:
@@ -139,38 +145,38 @@ def read_coco(path: Path, frames: Path | None = None) -> list[CocoVideo]:
       "videos or images, annotations and categories."
     ) from None
   if not videos:
-    raise ValueError(f"{path}: holds no videos and no images.")
+    raise ValueError(f"{path}: contains no videos and no images.")
   return videos
 
 
 @dataclasses.dataclass
 class _Record:
-  """A video as the JSON describes it."""
+  """A video as the JSON file describes it."""
 
   name: str
   files: list[str]
   size: tuple[int, int]
-  tracks: dict[Any, Any]  # object -> category id, in the order of the file
-  marks: list[list[tuple[Any, Any]]]  # of each frame: (object or None, segmentation)
+  tracks: dict[Any, Any]  # category id by track, in the order of the file
+  marks: list[list[tuple[Any, Any]]]  # per frame: (track or None, segmentation)
 
 
 def _check_ids(path: Path, content: dict[str, Any], kind: str, key: str) -> None:
-  """Raises unless ids are unique and every annotation has its video or image."""
+  """Raises unless ids are unique and every annotation refers to one of them."""
   annotations = content.get("annotations") or ()
   counts = collections.Counter(record["id"] for record in content[kind])
   tracks = collections.Counter(
     (a[key], a["id"]) for a in annotations if kind == "videos" and "id" in a
   )
   for what, ids in ((kind, counts), ("annotations", tracks)):
-    if twice := [i for i, count in ids.items() if count > 1]:
+    if duplicates := [i for i, count in ids.items() if count > 1]:
       raise ValueError(
-        f"{path}: several {what} have the id {twice[0]}. Give each one of its own."
+        f"{path}: several {what} have the id {duplicates[0]}. Make the ids unique."
       )
   for n, annotation in enumerate(annotations):
     if annotation[key] not in counts:
       raise ValueError(
         f"{path}: annotation {annotation.get('id', n)} has {key} {annotation[key]}, "
-        f"but {kind} has no such id. Add it there, or take the annotation away."
+        f"but {kind} has no such id. Add it there, or remove the annotation."
       )
 
 
@@ -195,7 +201,7 @@ def _read_videos(content: dict[str, Any]) -> list[_Record]:
       raise ValueError(
         f"annotation {annotation.get('id', n)} of video {record.name} has "
         f"{len(segmentations)} segmentations, but the video has {len(record.files)} "
-        "file_names. Give one a frame, null where the object is not seen."
+        "file_names. Give one per frame, null where the object is not visible."
       )
     for marks, segmentation in zip(record.marks, segmentations):
       if segmentation:
@@ -227,7 +233,7 @@ def _read_images(content: dict[str, Any]) -> list[_Record]:
     if track is None and len(record.files) > 1:
       raise ValueError(
         f"annotation {annotation.get('id', n)} of video {record.name} has neither an "
-        "instance_id nor a track_id: which object of the other frames is it?"
+        "instance_id nor a track_id, which say what object of other frames it is."
       )
     if annotation.get("iscrowd"):
       track = None
@@ -244,10 +250,11 @@ def _video(
 ) -> CocoVideo:
   if len(record.tracks) > MAX_OBJECTS:
     raise ValueError(
-      f"{path}: video {record.name} has {len(record.tracks)} objects; a label map "
-      f"holds at most {MAX_OBJECTS}. Split the video."
+      f"{path}: video {record.name} has {len(record.tracks)} objects, but a label map "
+      f"can hold at most {MAX_OBJECTS}. Split the video."
     )
-  ids = {track: i for i, track in enumerate(record.tracks, 1)} | {None: VOID}
+  ids: dict[Any, int] = {track: i for i, track in enumerate(record.tracks, 1)}
+  ids[None] = VOID  # crowds
   annotated = any(record.marks)
   return CocoVideo(
     name=record.name,
@@ -267,7 +274,7 @@ def _video(
 
 
 def _locate(path: Path, files: Sequence[str], frames: Path | None) -> tuple[Path, ...]:
-  """Paths of the frames, below the first folder that holds one of them."""
+  """Paths of the frames, below the first folder that contains one of them."""
   folders = (
     [frames]
     if frames
@@ -283,11 +290,11 @@ def _locate(path: Path, files: Sequence[str], frames: Path | None) -> tuple[Path
   tried = ", ".join(map(str, folders[:_MAX_LISTED]))
   raise ValueError(
     f"{path}: no frame {files[0] if files else '(the video has none)'} in {tried}. "
-    "Give the folder that its file names are relative to: --images DIR."
+    "Give the folder that its file names are relative to with --images DIR."
   )
 
 
 def _common_folder(files: Sequence[str]) -> str:
-  """The folder of all files; "" if there is none."""
+  """The folder that contains all files; "" if there is none."""
   parents = {str(Path(file).parent) for file in files}
   return parents.pop() if len(parents) == 1 and parents != {"."} else ""

@@ -14,7 +14,7 @@ from vosjax.data.formats.stills import (
   Annotation,
   Still,
   StillSource,
-  files,
+  list_files,
   refuse_missing,
 )
 from vosjax.data.video import VOID
@@ -27,16 +27,16 @@ _ROLES = {"leaves": "_label", "foreground": "_fg"}
 class LeavesFolder(StillSource):
   """One set of the challenge, e.g. A1, as a source of one-frame videos.
 
-  `ROOT/plant001_rgb.png`, `ROOT/plant001_label.png` (a leaf is an id) and
-  `ROOT/plant001_fg.png` (the plant; not in the edition of 2014). The pictures of the
-  testing archive come without leaves: their labels are None.
+  `ROOT/plant001_rgb.png`, `ROOT/plant001_label.png` (one id per leaf) and
+  `ROOT/plant001_fg.png` (the plant; not in the edition of 2014). The images of the
+  testing archive have no annotation: their labels are None.
 
   Attributes:
     root: the folder of the files, e.g. `CVPPP2017_LSC_training/training/A1`.
-    annotated: the leaves must be there (training archive).
+    annotated: every image must be annotated (training archive).
 
   Raises:
-    ValueError: no such folder, or leaves are missing; names them.
+    ValueError: the folder or annotations are missing; names them.
   """
 
   root: str
@@ -44,16 +44,16 @@ class LeavesFolder(StillSource):
   stills: tuple[Still, ...] = dataclasses.field(init=False, repr=False, compare=False)
 
   def __post_init__(self):
-    found = files(self.root, "root", ".png")
-    plants = [stem.removesuffix("_rgb") for stem in found if stem.endswith("_rgb")]
+    files = list_files(self.root, "root", ".png")
+    plants = [stem.removesuffix("_rgb") for stem in files if stem.endswith("_rgb")]
     if self.annotated:
       refuse_missing(
         self.root,
-        [f"{plant}_label.png" for plant in plants if f"{plant}_label" not in found],
+        [f"{plant}_label.png" for plant in plants if f"{plant}_label" not in files],
       )
     if not plants:
       raise ValueError(
-        f"root: no pictures in {self.root}, expected plant001_rgb.png and so on."
+        f"root: no images in {self.root}, expected plant001_rgb.png and so on."
       )
     object.__setattr__(
       self,
@@ -61,11 +61,11 @@ class LeavesFolder(StillSource):
       tuple(
         Still(
           plant,
-          found[f"{plant}_rgb"],
+          files[f"{plant}_rgb"],
           {
-            role: found[plant + suffix]
+            role: files[plant + suffix]
             for role, suffix in _ROLES.items()
-            if plant + suffix in found
+            if plant + suffix in files
           },
           read_leaves,
           self.root,
@@ -76,7 +76,7 @@ class LeavesFolder(StillSource):
 
 
 def read_leaves(annotations: Mapping[str, bytes], name: str) -> Annotation | None:
-  """The map of `leaves`; None without one."""
+  """The labels in the map `leaves`; None without one."""
   if "leaves" not in annotations:
     return None
   labels = images.decode_labels(annotations["leaves"], name)

@@ -1,4 +1,4 @@
-"""What DAVIS says of its videos and objects beside the masks.
+"""What DAVIS says about its videos and objects beside the masks.
 
 Sources: `Annotations/db_info.yml` of the 2016 archive, which the toolkits read, and
 `davis_semantics.json` with `categories.json` of the archive of object categories.
@@ -17,11 +17,11 @@ CATEGORIES = "categories.json"
 
 
 class VideoInfo(NamedTuple):
-  """What `db_info.yml` says of a video.
+  """What `db_info.yml` says about a video.
 
   Attributes:
     attributes: what makes it hard, such as FM, fast motion, or OCC, occlusion.
-    num_frames: how many it has.
+    num_frames: its length.
   """
 
   attributes: tuple[str, ...]
@@ -29,48 +29,48 @@ class VideoInfo(NamedTuple):
 
 
 def read_videos(root: Path) -> dict[str, VideoInfo]:
-  """Videos by name; none where the archive has no such file.
+  """Videos by name; empty where the archive has no such file.
 
   Raises:
-    ValueError: the file is not of this format.
+    ValueError: the file is not in this format.
   """
   path = root / VIDEOS
   if not path.is_file():
     return {}
   try:
     return {
-      found["name"]: VideoInfo(
-        tuple(map(str, found["attributes"])), int(found["num_frames"])
+      video["name"]: VideoInfo(
+        tuple(map(str, video["attributes"])), int(video["num_frames"])
       )
-      for found in yaml.safe_load(path.read_text())["sequences"]
+      for video in yaml.safe_load(path.read_text())["sequences"]
     }
   except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
-    raise _not_as_expected(path, error) from None
+    raise _unexpected_content(path, error) from None
 
 
 def read_objects(root: Path) -> dict[str, dict[int, dict[str, str]]]:
-  """Video -> object id -> its `category`, and `super_category` where that is told.
+  """For each video and object id, its `category` and, if known, `super_category`.
 
-  None where the archive of categories was not unpacked over the data set.
+  Empty where the archive of categories was not unpacked over the dataset.
 
   Raises:
-    ValueError: a file is not of this format.
+    ValueError: a file is not in this format.
   """
   categories = _read_json(root / CATEGORIES)
-  found = _read_json(root / OBJECTS)
+  semantics = _read_json(root / OBJECTS)
   try:
     return {
-      video: {int(i): _described(name, categories) for i, name in objects.items()}
-      for video, objects in found.items()
+      video: {int(i): _describe(name, categories) for i, name in objects.items()}
+      for video, objects in semantics.items()
     }
   except (AttributeError, KeyError, TypeError, ValueError) as error:
-    raise _not_as_expected(root / OBJECTS, error) from None
+    raise _unexpected_content(root / OBJECTS, error) from None
 
 
-def _described(name: str, categories: Mapping[str, Any]) -> dict[str, str]:
-  above = categories.get(name, {})
-  kept = {"super_category": above["super_category"]} if above else {}
-  return {"category": name} | kept
+def _describe(name: str, categories: Mapping[str, Any]) -> dict[str, str]:
+  about = categories.get(name, {})
+  above = {"super_category": about["super_category"]} if about else {}
+  return {"category": name} | above
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -79,8 +79,10 @@ def _read_json(path: Path) -> dict[str, Any]:
   try:
     return json.loads(path.read_text())
   except ValueError as error:
-    raise _not_as_expected(path, error) from None
+    raise _unexpected_content(path, error) from None
 
 
-def _not_as_expected(path: Path, error: Exception) -> ValueError:
-  return ValueError(f"{path}: not the file of DAVIS ({error!r}). Unpack it again.")
+def _unexpected_content(path: Path, error: Exception) -> ValueError:
+  return ValueError(
+    f"{path}: not the file that DAVIS publishes ({error!r}). Unpack it again."
+  )

@@ -1,4 +1,4 @@
-"""Ground truth of FBMS-59: a definition file and a picture for each annotated frame.
+"""Ground truth of FBMS-59: a definition file, and an image per annotated frame.
 
 Source: Ochs, Malik, Brox, "Segmentation of Moving Objects by Long Term Video
 Analysis", PAMI 2014, and its evaluation program.
@@ -13,12 +13,12 @@ _WHITE = 0xFFFFFF
 
 @dataclasses.dataclass(frozen=True)
 class Definition:
-  """What a `*.dat` file in `GroundTruth` says.
+  """The content of a `*.dat` file in `GroundTruth`.
 
   Attributes:
-    values: pixel value of each region, in order: the grey, or in a colour picture
+    values: pixel value of each region, in order: the grey value, or in colour images
       65536 red + 256 green + blue.
-    files: names of the pictures of the annotated frames.
+    files: names of the images of the annotated frames.
   """
 
   values: tuple[int, ...]
@@ -26,10 +26,10 @@ class Definition:
 
   @property
   def ordered_values(self) -> tuple[int, ...]:
-    """Background first, then the objects in their order.
+    """The background first, then the objects in order.
 
-    Background is black in grey pictures and white in colour pictures; where neither
-    is a region, it is region 0. What is no region counts as background, as in the
+    The background is black in grey images and white in colour images; if neither is
+    a region, it is region 0. Pixels of no region count as background, as in the
     evaluation program.
     """
     is_color = any(file.lower().endswith(".ppm") for file in self.files)
@@ -43,7 +43,7 @@ def read_definition(path: Path) -> Definition:
   """Reads the definition file of a video.
 
   Raises:
-    ValueError: the file is not of this format.
+    ValueError: the file is not in this format.
   """
   text = path.read_text(errors="replace")
   regions = re.search(r"Total number of regions:\s*(\d+)", text)
@@ -57,7 +57,7 @@ def read_definition(path: Path) -> Definition:
     and int(labelled[1]) == len(files)
   ):
     raise ValueError(
-      f"{path}: no definition file of FBMS: {len(values)} regions, {len(files)} "
-      "frames, expected as many as it says. Unpack the data set again."
+      f"{path}: not a definition file of FBMS: it lists {len(values)} regions and "
+      f"{len(files)} frames, but states other counts. Unpack the dataset again."
     )
   return Definition(tuple(map(int, values)), tuple(files))

@@ -1,4 +1,4 @@
-"""Still pictures with annotations, each read as a video of one frame."""
+"""Still images with annotations, each read as a video of one frame."""
 
 import dataclasses
 import functools
@@ -8,21 +8,20 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from vosjax.data.codecs import images
-from vosjax.data.formats.davis import picture_files
+from vosjax.data.formats.folders import few, image_files
+from vosjax.data.video import Source, Video
 
-MAX_LISTED = 20  # files that an error names
-_THRESHOLD = 127  # of 255; a brighter pixel of a saliency mask is object
+_THRESHOLD = 127  # of 255; brighter pixels of a saliency mask are object
 
 
 class Annotation(NamedTuple):
-  """What the annotation files of one picture say.
+  """The decoded annotation of one image.
 
   Attributes:
-    labels: 0 = background, 255 = void, others = ids of the objects.
-    classes: class of each id; empty where the set has no classes.
+    labels: 0 = background, 255 = void, others = object ids.
+    classes: class of each object id; empty where the dataset has no classes.
   """
 
   labels: UInt8[np.ndarray, "h w"]
@@ -33,16 +32,16 @@ Reader = Callable[[Mapping[str, bytes], str], Annotation | None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Still:
-  """One annotated picture: a video of a single frame.
+class Still(Video):
+  """One annotated image: a video of a single frame.
 
   Attributes:
-    name: of the picture.
+    name: of the image.
     image: its file, or the bytes of that file.
-    annotations: the same of each annotation, by what it shows.
-    read: makes labels and classes of the annotations' bytes; None where the set
-      keeps them to itself.
-    origin: folder of the data set, for error texts.
+    annotations: the file, or its bytes, of each kind of annotation.
+    read: decodes the bytes of the annotations; returns None where the dataset does not
+      publish them.
+    origin: folder of the dataset, for error messages.
   """
 
   name: str
@@ -51,44 +50,39 @@ class Still:
   read: Reader
   origin: str
 
-  @property
+  @functools.cached_property
   def frame_names(self) -> tuple[str, ...]:
-    """The name of the picture."""
+    """The name of the image."""
     return (self.name,)
 
   def __len__(self) -> int:
     return 1
 
-  def picture(self, index: int) -> Image.Image:
+  def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
     """RGB of the only frame; ValueError if unreadable."""
     self._check(index)
-    return self._picture
-
-  def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-    """`picture` as an array."""
-    return np.asarray(self.picture(index))
+    return self._frame
 
   def labels(self, index: int) -> UInt8[np.ndarray, "h w"] | None:
-    """Object ids of the only frame; None if the picture is not annotated.
+    """Object ids of the only frame; None if the image is not annotated.
 
     Raises:
-      ValueError: the annotation is unreadable or of another size than the picture.
+      ValueError: the annotation is unreadable or differs in size from the image.
     """
     self._check(index)
     return self._annotation.labels if self._annotation else None
 
   @property
-  def classes(self) -> dict[int, int]:
-    """Class of each object id; empty where there are none."""
+  def classes(self) -> Mapping[int, int]:
     return self._annotation.classes if self._annotation else {}
 
   def read_annotation(self) -> Annotation | None:
-    """Labels and classes without a look at the picture; nothing is kept.
+    """Labels and classes, without decoding the image or caching anything.
 
     Raises:
       ValueError: the annotation is unreadable.
     """
-    data = {kind: content(file) for kind, file in self.annotations.items()}
+    data = {kind: read_bytes(file) for kind, file in self.annotations.items()}
     return self.read(data, self._where)
 
   @functools.cached_property
@@ -96,17 +90,17 @@ class Still:
     annotation = self.read_annotation()
     if annotation is None:
       return None
-    (h, w), (width, height) = annotation.labels.shape, self._picture.size
+    (h, w), (height, width) = annotation.labels.shape, self._frame.shape[:2]
     if (h, w) != (height, width):
       raise ValueError(
-        f"{self._where}: an annotation of {h}x{w} pixels (height x width) of a "
-        f"picture of {height}x{width}. Unpack the data set again."
+        f"{self._where}: the annotation has {h}x{w} pixels (height x width), but the "
+        f"image has {height}x{width}. Unpack the dataset again."
       )
     return annotation
 
   @functools.cached_property
-  def _picture(self) -> Image.Image:
-    return images.decode_picture(content(self.image), self._where)
+  def _frame(self) -> UInt8[np.ndarray, "h w 3"]:
+    return images.decode_image(read_bytes(self.image), self._where)
 
   @property
   def _where(self) -> str:
@@ -114,14 +108,18 @@ class Still:
 
   def _check(self, index: int) -> None:
     if index != 0:
-      raise IndexError(f"frame {index} of {self._where}, which is a still")
+      raise IndexError(f"frame {index} of {self._where}, which is a single image")
 
 
 @dataclasses.dataclass(frozen=True)
-class StillSource:
-  """Some stills as a source; what one of them decodes lives as long as its user.
+class StillSource(Source):
+  """Stills as a source of one-frame videos.
 
-  A part of a set is `StillSource(whole.stills[:96])`.
+  Each access makes a new `Still`, so that decoded arrays are freed with it. A part of a
+  dataset is `StillSource(source.stills[:96])`.
+
+  Attributes:
+    stills: in order.
   """
 
   stills: tuple[Still, ...]
@@ -132,21 +130,25 @@ class StillSource:
   def __getitem__(self, index: int) -> Still:
     return dataclasses.replace(self.stills[index])
 
+  @property
+  def origin(self) -> str | None:
+    return self.stills[0].origin if self.stills else None
+
 
 @dataclasses.dataclass(frozen=True)
 class StillsFolder(StillSource):
-  """Pictures and binary masks paired by file name: MSRA10K, DUT-OMRON and the like.
+  """Images and binary masks paired by file name: MSRA10K, DUT-OMRON and the like.
 
-  A pixel brighter than 127 of 255 is object 1. Pictures are JPEG files, or PNG
-  where the folder has no JPEG; masks are PNG files, and may lie beside the pictures.
+  Mask pixels brighter than 127 of 255 are object 1. Images are JPEG files, or PNG if
+  the folder has no JPEG; masks are PNG files, and may be in the same folder.
 
   Attributes:
-    images: folder of the pictures.
+    images: folder of the images.
     masks: folder of the masks.
 
   Raises:
-    ValueError: no such folder, or pictures without mask or masks without picture;
-      names them.
+    ValueError: there is no such folder, or images lack masks or vice versa; names
+      them.
   """
 
   images: str
@@ -154,32 +156,32 @@ class StillsFolder(StillSource):
   stills: tuple[Still, ...] = dataclasses.field(init=False, repr=False, compare=False)
 
   def __post_init__(self):
-    pictures = files(self.images, "images", ".jpg", ".jpeg")
-    masks = files(self.masks, "masks", ".png")
-    if not pictures and not Path(self.images).samefile(self.masks):
-      pictures = files(self.images, "images", ".png")
-    missing = [f"{self.masks}/{stem}.png" for stem in pictures if stem not in masks]
-    missing += [f"{self.images}/{stem}.jpg" for stem in masks if stem not in pictures]
+    files = list_files(self.images, "images", ".jpg", ".jpeg")
+    masks = list_files(self.masks, "masks", ".png")
+    if not files and not Path(self.images).samefile(self.masks):
+      files = list_files(self.images, "images", ".png")
+    missing = [f"{self.masks}/{stem}.png" for stem in files if stem not in masks]
+    missing += [f"{self.images}/{stem}.jpg" for stem in masks if stem not in files]
     refuse_missing(self.images, missing)
-    if not pictures:
+    if not files:
       raise ValueError(f"images: no .jpg or .png files in {self.images}.")
     object.__setattr__(
       self,
       "stills",
       tuple(
         Still(stem, path, {"mask": masks[stem]}, read_saliency, self.images)
-        for stem, path in pictures.items()
+        for stem, path in files.items()
       ),
     )
 
 
 def read_saliency(annotations: Mapping[str, bytes], name: str) -> Annotation:
   """Object 1 where the `mask` is brighter than half."""
-  grey = np.asarray(images.open_picture(annotations["mask"], name).convert("L"))
+  grey = np.asarray(images.open_image(annotations["mask"], name).convert("L"))
   return Annotation((grey > _THRESHOLD).view(np.uint8), {})
 
 
-def locate(
+def make_still(
   root: Path,
   name: str,
   image: Path,
@@ -187,7 +189,7 @@ def locate(
   read: Reader,
   missing: list[str],
 ) -> Still:
-  """The still of these files; adds to `missing` those that are not there."""
+  """A still of these files, of which those that do not exist are added to `missing`."""
   missing += [
     str(path.relative_to(root))
     for path in (image, *annotations.values())
@@ -196,27 +198,26 @@ def locate(
   return Still(name, image, annotations, read, str(root))
 
 
-def content(file: Path | bytes) -> bytes:
-  """The bytes of a file, or those given."""
+def read_bytes(file: Path | bytes) -> bytes:
+  """The content of a file, or `file` itself if it is the content already."""
   return file.read_bytes() if isinstance(file, Path) else file
 
 
-def files(folder: str | Path, argument: str, *suffixes: str) -> dict[str, Path]:
-  """Stem -> path of the folder's files with these suffixes, in order of the names.
+def list_files(folder: str | Path, argument: str, *suffixes: str) -> dict[str, Path]:
+  """Path of each file with one of the suffixes by its stem, sorted by name.
 
   Raises:
-    ValueError: no such folder; says which argument gave it.
+    ValueError: there is no such folder; names the argument that it came from.
   """
   if not Path(folder).is_dir():
-    raise ValueError(f"{argument}: no folder {folder}. Unpack the data set there.")
-  return picture_files(Path(folder), suffixes)
+    raise ValueError(f"{argument}: no folder {folder}. Unpack the dataset there.")
+  return image_files(Path(folder), suffixes)
 
 
 def refuse_missing(root: str | Path, missing: list[str]) -> None:
-  """ValueError that names missing files of the data set at `root`, if any."""
+  """Raises a ValueError that names the missing files of the dataset at `root`."""
   if missing:
-    more = len(missing) - MAX_LISTED
     raise ValueError(
-      f"{root}: {len(missing)} files are missing: {', '.join(missing[:MAX_LISTED])}"
-      f"{f' and {more} more' if more > 0 else ''}. Unpack the data set again."
+      f"{root}: {len(missing)} files are missing: {few(missing)}. Unpack the dataset "
+      "again."
     )

@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012 and its extension SBD: pictures with instances and their classes.
+"""PASCAL VOC 2012 and its extension SBD: images with instances and their classes.
 
 Sources: Everingham et al., "The PASCAL Visual Object Classes (VOC) Challenge", IJCV
 2010; Hariharan et al., "Semantic Contours from Inverse Detectors", ICCV 2011.
@@ -13,13 +13,13 @@ import numpy as np
 import scipy.io
 
 from vosjax.data.codecs import images
-from vosjax.data.formats.davis import read_names
+from vosjax.data.formats.folders import read_names
 from vosjax.data.formats.stills import (
   Annotation,
   Reader,
   Still,
   StillSource,
-  locate,
+  make_still,
   refuse_missing,
 )
 from vosjax.data.video import VOID
@@ -56,15 +56,15 @@ class VocFolder(StillSource):
 
   `ROOT/JPEGImages/NAME.jpg`, `ROOT/SegmentationObject/NAME.png`,
   `ROOT/SegmentationClass/NAME.png` and `ROOT/ImageSets/Segmentation/SUBSET.txt`. The
-  labels of a video are its instances, 255 the border between them; its `classes`
-  say what each is, as an index of `CLASSES`.
+  labels of a video are its instances, with 255 on the borders between them; its
+  `classes` are the class of each instance, as an index into `CLASSES`.
 
   Attributes:
     root: the folder VOC2012.
-    subset: train, val, trainval, or another list of ImageSets/Segmentation.
+    subset: train, val, trainval, or another list in ImageSets/Segmentation.
 
   Raises:
-    ValueError: no such folder or list, or files are missing; names them.
+    ValueError: the folder, the list or files are missing; names them.
   """
 
   root: str
@@ -72,12 +72,13 @@ class VocFolder(StillSource):
   stills: tuple[Still, ...] = dataclasses.field(init=False, repr=False, compare=False)
 
   def __post_init__(self):
-    root, missing = Path(self.root), []
+    root = Path(self.root)
+    missing: list[str] = []
     object.__setattr__(
       self,
       "stills",
       tuple(
-        locate(
+        make_still(
           root,
           name,
           root / f"JPEGImages/{name}.jpg",
@@ -88,7 +89,7 @@ class VocFolder(StillSource):
           read_instances,
           missing,
         )
-        for name in names(root / _LISTS, self.subset)
+        for name in read_list(root / _LISTS, self.subset)
       ),
     )
     refuse_missing(root, missing)
@@ -96,17 +97,17 @@ class VocFolder(StillSource):
 
 @dataclasses.dataclass(frozen=True)
 class SbdFolder(StillSource):
-  """The Semantic Boundaries Dataset: instances for 11 355 pictures of VOC 2011.
+  """The Semantic Boundaries Dataset: instances in 11 355 images of VOC 2011.
 
   `ROOT/img/NAME.jpg`, `ROOT/inst/NAME.mat`, `ROOT/cls/NAME.mat` and
-  `ROOT/SUBSET.txt`. Labels and classes as in `VocFolder`, without void.
+  `ROOT/SUBSET.txt`. Labels and classes are as in `VocFolder`, without void.
 
   Attributes:
     root: the folder benchmark_RELEASE/dataset.
-    subset: train or val; these differ from VOC's lists of the same names.
+    subset: train or val; these lists differ from those of VOC with the same names.
 
   Raises:
-    ValueError: no such folder or list, or files are missing; names them.
+    ValueError: the folder, the list or files are missing; names them.
   """
 
   root: str
@@ -114,12 +115,13 @@ class SbdFolder(StillSource):
   stills: tuple[Still, ...] = dataclasses.field(init=False, repr=False, compare=False)
 
   def __post_init__(self):
-    root, missing = Path(self.root), []
+    root = Path(self.root)
+    missing: list[str] = []
     object.__setattr__(
       self,
       "stills",
       tuple(
-        locate(
+        make_still(
           root,
           name,
           root / f"img/{name}.jpg",
@@ -127,7 +129,7 @@ class SbdFolder(StillSource):
           read_sbd,
           missing,
         )
-        for name in names(root, self.subset)
+        for name in read_list(root, self.subset)
       ),
     )
     refuse_missing(root, missing)
@@ -135,9 +137,9 @@ class SbdFolder(StillSource):
 
 @dataclasses.dataclass(frozen=True)
 class AugmentedVocFolder(StillSource):
-  """What RSIS trains on: VOC's train list and all of SBD, less VOC's val list.
+  """What RSIS trains on: VOC's train list and all of SBD, without VOC's val list.
 
-  10 582 pictures, sorted by name; where both annotate a picture VOC's counts.
+  10 582 images, sorted by name; where both annotate an image, VOC's annotation is used.
 
   Attributes:
     voc: the folder VOC2012.
@@ -152,7 +154,7 @@ class AugmentedVocFolder(StillSource):
   stills: tuple[Still, ...] = dataclasses.field(init=False, repr=False, compare=False)
 
   def __post_init__(self):
-    held_out = set(names(Path(self.voc) / _LISTS, "val"))
+    held_out = set(read_list(Path(self.voc) / _LISTS, "val"))
     merged = {
       still.name: still
       for source in (
@@ -170,115 +172,121 @@ class AugmentedVocFolder(StillSource):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Only:
-  """Reads what `read` does, with instances of other classes as background."""
+class _ClassFilter:
+  """A reader that turns instances of all but the kept classes into background."""
 
   read: Reader
   kept: frozenset[int]
 
-  def __call__(self, annotations, name):
+  def __call__(self, annotations: Mapping[str, bytes], name: str) -> Annotation | None:
     annotation = self.read(annotations, name)
+    if annotation is None:
+      return None
     classes = {i: k for i, k in annotation.classes.items() if k in self.kept}
-    others = list(annotation.classes.keys() - classes.keys())
-    labels = np.where(np.isin(annotation.labels, others), 0, annotation.labels)
+    removed = list(annotation.classes.keys() - classes.keys())
+    labels = np.where(np.isin(annotation.labels, removed), 0, annotation.labels)
     return Annotation(labels.astype(np.uint8), classes)
 
 
 def class_numbers(wanted: Collection[str]) -> frozenset[int]:
-  """Numbers of some classes, as annotations give them.
+  """Indices into `CLASSES` of the wanted classes.
 
   Raises:
-    ValueError: one is unknown; lists those that are known.
+    ValueError: a class is unknown; lists the known ones.
   """
   unknown = sorted(set(wanted) - set(CLASSES[1:]))
   if unknown:
-    raise ValueError(f"classes {unknown} unknown; known: {list(CLASSES[1:])}.")
+    raise ValueError(f"unknown classes {unknown}; known: {list(CLASSES[1:])}.")
   return frozenset(map(CLASSES.index, wanted))
 
 
 def keep_classes(source: StillSource, kept: frozenset[int]) -> StillSource:
-  """The pictures that show instances of some classes, with these instances alone.
+  """The images that show instances of some classes, with these instances alone.
 
-  All annotations are read, a few ms each. Left to the pipeline, pictures without
-  such an instance would make it draw those behind them again and again.
+  All annotations are read here, in a few ms each. If the pipeline skipped images
+  without such an instance, the images that follow them would be drawn more often.
 
   Args:
-    source: of VOC's classes.
-    kept: as `class_numbers` gives them; instances of others become background.
+    source: with the classes of VOC.
+    kept: classes by number, see `class_numbers`; other instances become background.
 
   Raises:
     ValueError: an annotation is unreadable; names it.
   """
   stills = (
-    dataclasses.replace(still, read=_Only(still.read, kept)) for still in source.stills
-  )
-  return StillSource(
-    tuple(still for still in stills if still.read_annotation().classes)
+    dataclasses.replace(still, read=_ClassFilter(still.read, kept))
+    for still in source.stills
   )
 
+  def shows_any(still: Still) -> bool:
+    annotation = still.read_annotation()
+    return annotation is not None and bool(annotation.classes)
 
-def names(lists: Path, subset: str) -> list[str]:
-  """The names in a text file, one a line.
+  return StillSource(tuple(filter(shows_any, stills)))
+
+
+def read_list(lists: Path, subset: str) -> list[str]:
+  """The names in a text file, one per line.
 
   Raises:
-    ValueError: no such list, or an empty one.
+    ValueError: the list does not exist, or is empty.
   """
   path = lists / f"{subset}.txt"
   if not path.is_file():
     known = sorted(file.stem for file in lists.glob("*.txt"))
     raise ValueError(
       f"subset: no list {subset!r} in {lists}, which has {known}. Give one of them, "
-      "or the folder that the data set was unpacked to."
+      "or the folder that the dataset was unpacked to."
     )
   return read_names(path)
 
 
 def read_instances(annotations: Mapping[str, bytes], name: str) -> Annotation:
-  """The map of `instances`, and what most pixels of each are in that of `classes`.
+  """Labels from the map `instances`; each class is the most frequent in `classes`.
 
   Raises:
     ValueError: the maps differ in size, or an instance has no class.
   """
   labels = images.decode_labels(annotations["instances"], name)
-  kinds = images.decode_labels(annotations["classes"], name)
-  if labels.shape != kinds.shape:
+  classes = images.decode_labels(annotations["classes"], name)
+  if labels.shape != classes.shape:
     raise ValueError(
-      f"{name}: instances of {labels.shape} and classes of {kinds.shape} pixels; "
-      "expected one size. Unpack the data set again."
+      f"{name}: the map of instances has {labels.shape} pixels, that of classes "
+      f"{classes.shape}; expected the same size. Unpack the dataset again."
     )
-  table = np.bincount(
-    labels.ravel().astype(np.intp) * 256 + kinds.ravel(), minlength=256 * 256
-  ).reshape(256, 256)
-  table[:, [0, VOID]] = 0
+  counts = np.bincount(
+    labels.ravel().astype(np.intp) * 256 + classes.ravel(), minlength=256 * 256
+  ).reshape(256, 256)  # pixels by instance and class
+  counts[:, [0, VOID]] = 0
   ids = [int(i) for i in np.unique(labels) if i not in (0, VOID)]
-  unknown = [i for i in ids if not table[i].any()]
-  if unknown:
+  without_class = [i for i in ids if not counts[i].any()]
+  if without_class:
     raise ValueError(
-      f"{name}: instances {unknown} lie on background of the class map. Unpack the "
-      "data set again."
+      f"{name}: instances {without_class} are background in the class map. Unpack the "
+      "dataset again."
     )
-  return Annotation(labels, {i: int(table[i].argmax()) for i in ids})
+  return Annotation(labels, {i: int(counts[i].argmax()) for i in ids})
 
 
 def read_sbd(annotations: Mapping[str, bytes], name: str) -> Annotation:
-  """The instances of a MATLAB file of SBD, which holds their classes too.
+  """The instances in a MATLAB file of SBD, which contains their classes as well.
 
   Raises:
-    ValueError: it is no such file, or says nothing on the class of an instance.
+    ValueError: it is not such a file, or lacks the class of an instance.
   """
   try:
     stored = scipy.io.loadmat(io.BytesIO(annotations["instances"]), simplify_cells=True)
     truth = stored["GTinst"]
-    labels, kinds = truth["Segmentation"], np.ravel(truth["Categories"])
+    labels, classes = truth["Segmentation"], np.ravel(truth["Categories"])
   except (KeyError, TypeError, ValueError, scipy.io.matlab.MatReadError) as error:
     raise ValueError(
       f"{name}: not a MATLAB file with GTinst.Segmentation and .Categories "
       f"({error}). Unpack SBD's benchmark.tgz again."
     ) from None
   ids = [int(i) for i in np.unique(labels) if i]
-  if ids and ids[-1] > len(kinds):
+  if ids and ids[-1] > len(classes):
     raise ValueError(
-      f"{name}: instance {ids[-1]}, but classes of {len(kinds)} only. Unpack SBD's "
-      "benchmark.tgz again."
+      f"{name}: there is an instance {ids[-1]}, but classes of {len(classes)} only. "
+      "Unpack SBD's benchmark.tgz again."
     )
-  return Annotation(labels.astype(np.uint8), {i: int(kinds[i - 1]) for i in ids})
+  return Annotation(labels.astype(np.uint8), {i: int(classes[i - 1]) for i in ids})

@@ -1,6 +1,6 @@
-"""Videos in the layout of YouTube-VOS: no sizes, no lists, few annotated frames.
+"""The layout of YouTube-VOS: no resolutions, no lists, few annotated frames.
 
-`datasets/export.py` writes other sets of sparse annotations in it, too.
+`datasets/export.py` writes other sparsely annotated datasets in this layout, too.
 """
 
 import dataclasses
@@ -9,61 +9,49 @@ import os
 from pathlib import Path
 from typing import Any
 
-from vosjax.data.formats.davis import FolderVideo, open_videos, read_names, resolutions
+from vosjax.data.formats.davis import resolutions
+from vosjax.data.formats.folders import (
+  FolderSource,
+  find_videos,
+  object_categories,
+  read_names,
+)
 
 META = "meta.json"
 
 
 @dataclasses.dataclass(frozen=True)
-class YoutubeVosFolder:
-  """A data set in the layout of YouTube-VOS, as unpacked, as a source of videos.
+class YoutubeVosFolder(FolderSource):
+  """A dataset in the layout of YouTube-VOS, as unpacked, as a source of videos.
 
   `ROOT/JPEGImages/VIDEO/00000.jpg` and `ROOT/Annotations/VIDEO/00000.png`, without
-  lists; `VIDEO` may be a way through several folders. `ROOT/meta.json`, if it is
-  there, says what the objects are.
+  lists; `VIDEO` may be a path of several folders. `ROOT/meta.json`, if it exists,
+  describes the objects.
 
   Attributes:
-    root: the folder that holds `JPEGImages`, or the one above it, which holds such a
-      folder for each subset: `YouTubeVOS/train` or `YouTubeVOS`.
-    subset: name of that folder, whose annotated videos are all taken; or path of a
-      text file with one of their names a line.
-    every_frame: as videos are segmented. Otherwise frames without annotation are left
-      out: a clip to train on is made of annotated ones.
-    unlabelled: take videos without any annotation, too.
+    root: the folder that contains `JPEGImages`, or its parent with one such folder
+      per subset: `YouTubeVOS/train` or `YouTubeVOS`.
+    subset: name of the folder of the subset, all of whose annotated videos are used;
+      or path of a text file with the name of one of its videos per line.
+    every_frame: keep frames without annotation, to segment them. Otherwise they are
+      left out, so that training clips consist of annotated frames.
+    unlabelled: use videos without any annotation, too.
 
   Raises:
-    ValueError: all missing folders and files at once.
+    ValueError: folders or files are missing; names them all at once.
   """
 
-  root: str
   subset: str = "train"
   every_frame: bool = False
   unlabelled: bool = False
-  videos: tuple[FolderVideo, ...] = dataclasses.field(
-    init=False, repr=False, compare=False
-  )
 
   def __post_init__(self):
     root = self.folder
     frames_root, labels_root = root / "JPEGImages", root / "Annotations"
-    listed = Path(self.subset).expanduser()
-    named = root == Path(self.root) / self.subset
-    if listed.is_file():
-      names = read_names(listed)
-    elif not named and (listed.suffix or len(listed.parts) > 1):
-      raise ValueError(
-        f"subset: no list {self.subset!r}. Give the path of a text file with the "
-        "name of a video a line, or the name of a folder such as train."
-      )
-    else:
-      names = _names(frames_root if self.unlabelled else labels_root)
-    if not names:
-      kind = "frames" if self.unlabelled else "annotations"
-      raise ValueError(f"root: {root} holds no folder of {kind}.")
-    videos = open_videos(
+    videos = find_videos(
       str(root),
       self.subset,
-      names,
+      self._names(frames_root if self.unlabelled else labels_root),
       frames_root,
       labels_root,
       sparse=True,
@@ -72,18 +60,19 @@ class YoutubeVosFolder:
     if not self.every_frame:
       videos = tuple(video.annotated_part() for video in videos)
     objects = read_meta(root / META)
-    object.__setattr__(
-      self,
-      "videos",
-      tuple(
-        dataclasses.replace(video, objects=objects.get(video.name, {}))
-        for video in videos
-      ),
+    videos = tuple(
+      dataclasses.replace(video, objects=objects.get(video.name, {}))
+      for video in videos
     )
+    object.__setattr__(self, "videos", videos)
 
   @property
   def folder(self) -> Path:
-    """That of `JPEGImages`."""
+    """The folder that contains `JPEGImages`.
+
+    Raises:
+      ValueError: there is none in this layout.
+    """
     root = youtube_vos_root(Path(self.root), self.subset)
     if root is None:
       raise ValueError(
@@ -92,11 +81,22 @@ class YoutubeVosFolder:
       )
     return root
 
-  def __len__(self) -> int:
-    return len(self.videos)
-
-  def __getitem__(self, index: int) -> FolderVideo:
-    return self.videos[index]
+  def _names(self, videos_root: Path) -> list[str]:
+    """Names of the videos of the subset: listed in a file, or all in `videos_root`."""
+    root, list_file = self.folder, Path(self.subset).expanduser()
+    if list_file.is_file():
+      return read_names(list_file)
+    is_folder = root == Path(self.root) / self.subset
+    if not is_folder and (list_file.suffix or len(list_file.parts) > 1):
+      raise ValueError(
+        f"subset: no list {self.subset!r}. Give the path of a text file with one "
+        "video name per line, or the name of a folder such as train."
+      )
+    names = _leaf_folders(videos_root)
+    if not names:
+      kind = "frames" if self.unlabelled else "annotations"
+      raise ValueError(f"root: {root} contains no folder of {kind}.")
+    return names
 
 
 def youtube_vos_root(root: Path, subset: str) -> Path | None:
@@ -108,37 +108,36 @@ def youtube_vos_root(root: Path, subset: str) -> Path | None:
 
 
 def read_meta(path: Path) -> dict[str, dict[int, dict[str, Any]]]:
-  """What `meta.json` says of each video's objects, by id; nothing without the file.
+  """What `meta.json` says about each video's objects, by id; empty without the file.
 
   Raises:
-    ValueError: the file is something else.
+    ValueError: the file is not in this format.
   """
   if not path.is_file():
     return {}
   try:
     videos = json.loads(path.read_bytes())["videos"]
     return {
-      name: {int(i): dict(found) for i, found in video["objects"].items()}
+      name: {int(i): dict(about) for i, about in video["objects"].items()}
       for name, video in videos.items()
     }
   except (AttributeError, KeyError, TypeError, ValueError) as error:
     raise ValueError(
-      f"{path}: not a meta.json of YouTube-VOS ({type(error).__name__}: {error}); it "
-      'holds {"videos": {NAME: {"objects": {ID: {"category": ...}}}}}. Mend it, or '
-      "take it away."
+      f"{path}: not a meta.json of YouTube-VOS ({type(error).__name__}: {error}); "
+      'expected {"videos": {NAME: {"objects": {ID: {"category": ...}}}}}. Correct the '
+      "file, or remove it."
     ) from None
 
 
 def read_categories(path: Path) -> dict[str, dict[int, str]]:
-  """Category of each video's objects that have one, of the same file."""
+  """Category of each video's objects that have one, from the same file."""
   return {
-    video: {i: found["category"] for i, found in objects.items() if "category" in found}
-    for video, objects in read_meta(path).items()
+    video: object_categories(objects) for video, objects in read_meta(path).items()
   }
 
 
-def _names(root: Path) -> list[str]:
-  """The folders without further ones in them, by their way from `root`, sorted."""
+def _leaf_folders(root: Path) -> list[str]:
+  """Folders without subfolders, as sorted paths relative to `root`."""
   found = []
   for folder, inner, _ in os.walk(root, followlinks=True):
     inner[:] = [name for name in inner if not name.startswith(".")]

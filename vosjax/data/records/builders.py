@@ -1,31 +1,24 @@
 """Builders that write records shard by shard, in parallel, and resume.
 
-A shard is the unit of work. Each is written beside the data set under a name that
-depends on the files that go into it, then put in place as a whole; so a build that was
-interrupted finds what is finished, and never takes it for something else.
+A shard is the unit of work. It is written next to the dataset under a name that depends
+on the files in it, and moved into the dataset when all shards are complete. So an
+interrupted build finds its finished shards, and never uses those of other files.
 """
 
 import dataclasses
 import hashlib
 import pickle
-import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.core import splits as tfds_splits
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
-
-from vosjax.data.formats.davis import FolderVideo
-from vosjax.data.records.videos import EncodedFrame, features, record
-
-_MAX_LISTED = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +26,8 @@ class Shard:
   """A part of a split: what is written, and where.
 
   Attributes:
-    path: of the finished file.
-    items: one a record; picklable, and any file of theirs is a `Path` in a field.
+    path: of the complete file.
+    items: one per record; picklable, with their files as `Path` in fields.
     encode: makes the record of an item; importable by name.
     features: of a record.
   """
@@ -46,7 +39,7 @@ class Shard:
 
 
 def write_shard(shard: Shard) -> int:
-  """Writes a shard unless it is there; returns its number of records."""
+  """Writes a shard unless it exists; returns its number of records."""
   if not shard.path.is_file():
     unfinished = shard.path.with_name(f"{shard.path.name}.{uuid.uuid4().hex}")
     serializer = ExampleSerializer(shard.features.get_serialized_info())
@@ -61,20 +54,19 @@ def write_shard(shard: Shard) -> int:
   return len(shard.items)
 
 
-class ShardedBuilder(FileReaderBuilder, skip_registration=True):
+class ShardedBuilder(FileReaderBuilder, skip_registration=True):  # type: ignore[call-arg]  # TFDS is untyped
   """A builder whose shards are written independently of one another.
 
-  A data set needs `VERSION`, `MANUAL_DOWNLOAD_INSTRUCTIONS`, `FEATURES`, `ENCODE` and
-  `open_splits`; README.md and CITATIONS.bib beside it are its description.
+  A dataset defines `VERSION`, `MANUAL_DOWNLOAD_INSTRUCTIONS`, `FEATURES`, `ENCODE` and
+  `open_splits`; README.md and CITATIONS.bib in its folder are its description.
 
   Attributes:
-    HOMEPAGE: where the data set is described.
-    LICENSE: its terms of use, in a line.
+    HOMEPAGE: where the dataset is described.
+    LICENSE: its terms of use, in one line.
     FEATURES: makes the features of a record.
     ENCODE: makes the record of an item; importable by name.
-    SHARD_BYTES: size of a shard, as far as the originals tell, or the items
-      themselves by a field `num_bytes`.
-    map_shards: `map`, or for an instance what does the same in parallel, in any order.
+    SHARD_BYTES: approximate size of a shard, see `item_bytes`.
+    map_shards: `map`, or a parallel replacement that may return results in any order.
   """
 
   HOMEPAGE = ""
@@ -86,12 +78,16 @@ class ShardedBuilder(FileReaderBuilder, skip_registration=True):
   map_shards: Callable[[Callable[[Shard], int], Sequence[Shard]], Iterable[int]] = map
 
   def open_splits(self, root: Path) -> Mapping[str, Sequence[Any]]:
-    """The items of every split in the unpacked original.
+    """The items of every split of the unpacked original.
 
     Raises:
-      ValueError: it is incomplete; names what is missing.
+      ValueError: the original is incomplete; names what is missing.
     """
     raise NotImplementedError
+
+  def item_bytes(self, item: Any) -> int:
+    """Approximate size of an item's record: that of its files."""
+    return sum(path.stat().st_size for path in paths(item))
 
   def _info(self) -> tfds.core.DatasetInfo:
     return self.dataset_info_from_configs(
@@ -101,7 +97,7 @@ class ShardedBuilder(FileReaderBuilder, skip_registration=True):
     )
 
   def _download_and_prepare(self, dl_manager, download_config=None) -> None:
-    del download_config  # it shards by size, and we by items
+    del download_config  # is about sharding by size, without regard to items
     root = Path(dl_manager.manual_dir) if self.MANUAL_DOWNLOAD_INSTRUCTIONS else Path()
     folder = Path(self.data_path).parent / f"{self.version}.unfinished"
     splits = {
@@ -115,16 +111,16 @@ class ShardedBuilder(FileReaderBuilder, skip_registration=True):
       pass
     self.info.set_splits(
       tfds_splits.SplitDict(
-        [self._take(name, shards) for name, shards in splits.items()]
+        [self._finish(name, shards) for name, shards in splits.items()]
       )
     )
     shutil.rmtree(folder)
 
   def _shards(self, split: str, items: Sequence[Any], folder: Path) -> list[Shard]:
-    """Consecutive items by about `SHARD_BYTES`, with the name that they give a file."""
+    """Consecutive items in shards of about `SHARD_BYTES`, named after their content."""
     encode, spec = type(self).ENCODE, self.info.features
-    shards = []
-    for part in _parts(items, self.SHARD_BYTES):
+    shards: list[Shard] = []
+    for part in self._parts(items):
       key = hashlib.sha256(repr(spec).encode())
       for item in part:
         key.update(pickle.dumps(item))
@@ -141,8 +137,19 @@ class ShardedBuilder(FileReaderBuilder, skip_registration=True):
       )
     return shards
 
-  def _take(self, split: str, shards: list[Shard]) -> tfds_splits.SplitInfo:
-    """Moves finished shards into the data set."""
+  def _parts(self, items: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    part, num_bytes = [], 0
+    for item in items:
+      part.append(item)
+      num_bytes += self.item_bytes(item)
+      if num_bytes >= self.SHARD_BYTES:
+        yield tuple(part)
+        part, num_bytes = [], 0
+    if part:
+      yield tuple(part)
+
+  def _finish(self, split: str, shards: list[Shard]) -> tfds_splits.SplitInfo:
+    """Moves complete shards into the dataset."""
     template = self._get_filename_template(split)
     num_bytes = 0
     for index, shard in enumerate(shards):
@@ -159,7 +166,7 @@ class ShardedBuilder(FileReaderBuilder, skip_registration=True):
 
 
 def paths(item: Any) -> Iterator[Path]:
-  """The files that an item names, in fields, sequences and mappings."""
+  """All paths in an item, in its fields, sequences and mappings."""
   if isinstance(item, Path):
     yield item
   elif isinstance(item, Mapping):
@@ -171,132 +178,3 @@ def paths(item: Any) -> Iterator[Path]:
   elif dataclasses.is_dataclass(item):
     for field in dataclasses.fields(item):
       yield from paths(getattr(item, field.name))
-
-
-def _parts(items: Sequence[Any], size: int) -> Iterator[tuple[Any, ...]]:
-  part, so_far = [], 0
-  for item in (items[i] for i in range(len(items))):
-    part.append(item)
-    so_far += getattr(item, "num_bytes", 0) or sum(
-      path.stat().st_size for path in paths(item)
-    )
-    if so_far >= size:
-      yield tuple(part)
-      part, so_far = [], 0
-  if part:
-    yield tuple(part)
-
-
-@dataclasses.dataclass(frozen=True)
-class VideoFiles:
-  """The files of one video, as they become a record.
-
-  Attributes:
-    name: of the video.
-    frames: picture files in temporal order.
-    masks: annotation file of each frame, None where it has none.
-    boxes: PASCAL VOC's XML of each frame, or nothing.
-    layers, binary, coding, values, objects, attributes: as in `PreparedVideo`.
-  """
-
-  name: str
-  frames: tuple[Path, ...]
-  masks: tuple[Path | None, ...]
-  boxes: tuple[Path | None, ...] = ()
-  layers: tuple[Path, ...] = ()
-  binary: bool = False
-  coding: str = "ids"
-  values: tuple[int, ...] = ()
-  objects: Mapping[int, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
-  attributes: tuple[str, ...] = ()
-
-  @property
-  def frame_names(self) -> tuple[str, ...]:
-    """File names without suffix."""
-    return tuple(path.stem for path in self.frames)
-
-
-def encode_video(video: VideoFiles) -> dict[str, Any]:
-  """The record of a video."""
-  boxes = video.boxes or (None,) * len(video.frames)
-  frames = [
-    EncodedFrame(frame.stem, frame.read_bytes(), _content(mask), _content(xml))
-    for frame, mask, xml in zip(video.frames, video.masks, boxes, strict=True)
-  ]
-  return record(
-    video.name,
-    frames,
-    binary=video.binary,
-    coding=video.coding,
-    values=video.values,
-    objects=video.objects,
-    attributes=video.attributes,
-    layers=[path.read_bytes() for path in video.layers],
-  )
-
-
-class VideoBuilder(ShardedBuilder, skip_registration=True):
-  """A builder that copies videos' files into records, one a video.
-
-  A data set needs `VERSION`, `MANUAL_DOWNLOAD_INSTRUCTIONS` and `open_splits`, whose
-  items are `VideoFiles`.
-  """
-
-  FEATURES = staticmethod(features)
-  ENCODE = staticmethod(encode_video)
-
-
-def from_folder(video: FolderVideo) -> VideoFiles:
-  """The files of a video in DAVIS layout."""
-  return VideoFiles(
-    video.name, video.frame_files, video.label_files, binary=video.binary
-  )
-
-
-def gaps(video: VideoFiles) -> list[str]:
-  """Frames that are missing among numbers of even steps, a line each."""
-  names = video.frame_names
-  if len(names) < 3 or not all(name.isdigit() for name in names):
-    return []
-  numbers = [int(name) for name in names]
-  step = min(np.diff(numbers))
-  absent = sorted(set(range(numbers[0], numbers[-1], step)) - set(numbers))
-  return [f"{video.name}: no frame {str(n).zfill(len(names[0]))}" for n in absent]
-
-
-def frame_number(name: str) -> int:
-  """The number that ends a frame's name: 1 of `cars1_01.jpg`, `001_gt.pgm`.
-
-  Raises:
-    ValueError: the name has no number.
-  """
-  found = re.search(r"(\d+)$", Path(name).stem.removesuffix("_gt"))
-  if found is None:
-    raise ValueError(f"{name}: no frame number in the name of the file.")
-  return int(found[1])
-
-
-def refuse_incomplete(root: Path, problems: Sequence[str]) -> None:
-  """ValueError that names what is missing in the data set at `root`, if anything."""
-  if problems:
-    more = len(problems) - _MAX_LISTED
-    raise ValueError(
-      f"{root}: incomplete: {'; '.join(problems[:_MAX_LISTED])}"
-      f"{f'; and {more} more' if more > 0 else ''}. Download and unpack the data set "
-      "again."
-    )
-
-
-def wrong_counts(
-  found: Mapping[str, int], expected: Mapping[str, int], what: str
-) -> list[str]:
-  """A line for each part of a data set that has not as many `what` as it should."""
-  return [
-    f"{name}: {found.get(name, 0)} of {count} {what}"
-    for name, count in expected.items()
-    if found.get(name, 0) != count
-  ]
-
-
-def _content(path: Path | None) -> bytes:
-  return path.read_bytes() if path else b""

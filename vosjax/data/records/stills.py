@@ -1,11 +1,10 @@
-"""Stills as TFDS records: what a builder writes and what training reads.
+"""Still images as TFDS records: what a builder writes and what training reads.
 
-One record holds one picture and its annotations: the bytes of their files,
-untouched. Neither side needs TensorFlow.
+One record holds one image and its annotations, as the unchanged bytes of their files.
+Neither side needs TensorFlow.
 """
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,14 @@ from vosjax.data.formats.stills import (
   Reader,
   Still,
   StillSource,
-  content,
+  read_bytes,
   read_saliency,
 )
-from vosjax.data.records.builders import ShardedBuilder, refuse_incomplete, wrong_counts
+from vosjax.data.records.builders import ShardedBuilder
+from vosjax.data.records.checks import refuse_incomplete, wrong_counts
+from vosjax.data.records.prepared import PreparedSource
 
-# What the annotations of a record say, by the name of their layout.
+# Decoders of the annotations of a record, by the name stored in it.
 READERS: Mapping[str, Reader] = {
   "saliency": read_saliency,
   "voc": voc.read_instances,
@@ -35,7 +36,7 @@ _COMMON = {"name", "layout", "image"}
 
 
 def label_map(dtype: type[np.generic] = np.uint8) -> tfds.features.Image:
-  """The feature of an annotation that is a PNG file of one channel."""
+  """The feature of an annotation that is a PNG file with one channel."""
   return tfds.features.Image(shape=(None, None, 1), dtype=dtype, encoding_format="png")
 
 
@@ -45,43 +46,17 @@ def encode_still(still: Still) -> dict[str, Any]:
   return {
     "name": still.name,
     "layout": layouts[still.read],
-    "image": content(still.image),
-    **{kind: content(file) for kind, file in still.annotations.items()},
+    "image": read_bytes(still.image),
+    **{kind: read_bytes(file) for kind, file in still.annotations.items()},
   }
 
 
 @dataclasses.dataclass(frozen=True)
-class PreparedStills:
-  """A set of stills prepared by one of the builders in `datasets/`, as a source.
-
-  Attributes:
-    directory: the version folder that the builder wrote, e.g.
-      `~/tensorflow_datasets/msra10k/1.0.0`.
-    split: e.g. train, or a slice such as `train[:10]`.
-
-  Raises:
-    ValueError: no such folder or split, or not one of our sets of stills.
-  """
-
-  directory: str
-  split: str = "train"
-
-  def __post_init__(self):
-    if not (Path(self.directory).expanduser() / "dataset_info.json").is_file():
-      raise ValueError(
-        f"directory: no prepared data set in {self.directory} (no "
-        "dataset_info.json there). Give the version folder that datasets/build.py "
-        "wrote, e.g. ~/tensorflow_datasets/msra10k/1.0.0."
-      )
-    _ = self._records
-
-  def __len__(self) -> int:
-    return len(self._records)
+class PreparedStills(PreparedSource):
+  """Prepared still images as a source of one-frame videos."""
 
   def __getitem__(self, index: int) -> Still:
-    if not 0 <= index < len(self):
-      raise IndexError(f"still {index} of {len(self)} in {self.directory}")
-    stored = self._records[index]
+    stored = self._record(index)
     return Still(
       name=stored["name"].decode(),
       image=stored["image"],
@@ -92,35 +67,28 @@ class PreparedStills:
       origin=self.directory,
     )
 
-  def __getstate__(self):  # a worker opens the files itself
-    return {"directory": self.directory, "split": self.split}
-
-  @functools.cached_property
-  def _records(self):
-    builder = tfds.builder_from_directory(Path(self.directory).expanduser())
-    features = builder.info.features
+  def _decoders(self, features: tfds.features.FeaturesDict) -> dict[str, Any]:
     if not set(features) > _COMMON:
       raise ValueError(
-        f"directory: {self.directory} holds {sorted(features)}, no stills of ours. "
-        "Build it with one of the builders in datasets/."
+        f"directory: {self.directory} contains records of {sorted(features)}, not of "
+        "still images. Build it with one of the builders in datasets/."
       )
-    skipped = {
+    return {
       name: tfds.decode.SkipDecoding()
       for name, feature in features.items()
       if isinstance(feature, tfds.features.Image)
     }
-    return builder.as_data_source(self.split, decoders=skipped)
 
 
-class StillBuilder(ShardedBuilder, skip_registration=True):
-  """A builder that copies pictures and their annotations into records, one a picture.
+class StillBuilder(ShardedBuilder, skip_registration=True):  # type: ignore[call-arg]  # see ShardedBuilder
+  """A builder that copies images and their annotations into records, one per image.
 
-  A data set needs `VERSION`, `MANUAL_DOWNLOAD_INSTRUCTIONS`, `open_sources` and the
+  A dataset defines `VERSION`, `MANUAL_DOWNLOAD_INSTRUCTIONS`, `open_sources` and the
   following.
 
   Attributes:
-    ANNOTATIONS: feature of each annotation; one that a picture lacks is empty.
-    NUM_STILLS: pictures of each split; another count is an incomplete download.
+    ANNOTATIONS: feature of each annotation; an annotation that an image lacks is empty.
+    NUM_STILLS: images of each split; another count means an incomplete download.
   """
 
   ENCODE = staticmethod(encode_still)
@@ -128,14 +96,14 @@ class StillBuilder(ShardedBuilder, skip_registration=True):
   NUM_STILLS: Mapping[str, int]
 
   def open_sources(self, root: Path) -> Mapping[str, StillSource]:
-    """The stills of every split below the unpacked original."""
+    """The stills of every split of the unpacked original."""
     raise NotImplementedError
 
   def open_splits(self, root: Path) -> dict[str, list[Still]]:
-    """The stills with all `ANNOTATIONS`, those that they lack empty."""
+    """The stills with all `ANNOTATIONS`, of which missing ones are empty."""
     sources = self.open_sources(root)
-    found = {split: len(source) for split, source in sources.items()}
-    refuse_incomplete(root, wrong_counts(found, self.NUM_STILLS, "pictures"))
+    counts = {split: len(source) for split, source in sources.items()}
+    refuse_incomplete(root, wrong_counts(counts, self.NUM_STILLS, "images"))
     return {
       split: [
         dataclasses.replace(
@@ -144,7 +112,7 @@ class StillBuilder(ShardedBuilder, skip_registration=True):
             kind: still.annotations.get(kind, b"") for kind in self.ANNOTATIONS
           },
         )
-        for still in source
+        for still in source.stills
       ]
       for split, source in sources.items()
     }

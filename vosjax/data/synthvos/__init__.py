@@ -1,5 +1,5 @@
 """SynthVOS: procedural videos of moving, deforming, occluding objects."""
 
-from vosjax.data.synthvos.source import CLASSES, SynthVos, Video
+from vosjax.data.synthvos.source import CLASSES, SynthVideo, SynthVos
 
-__all__ = ["CLASSES", "SynthVos", "Video"]
+__all__ = ["CLASSES", "SynthVideo", "SynthVos"]

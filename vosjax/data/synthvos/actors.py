@@ -1,9 +1,10 @@
-"""What plays in a scene: things that move, scenery, occluders, the camera."""
+"""What a scene consists of: moving things, scenery, occluders and the camera."""
 
 import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 from PIL import Image
 
 from vosjax.data.synthvos.motion import STILL, Camera, Motion, Path, roam, wander
@@ -15,22 +16,22 @@ Size = tuple[int, int]  # rows, columns
 
 
 def spread(rng: np.random.Generator, count: int, size: Size) -> list[complex]:
-  """Places in the frame, each the farthest of some random ones."""
+  """Positions in the frame, each the farthest of some random candidates."""
   h, w = size
-  places: list[complex] = []
+  positions: list[complex] = []
   for _ in range(count):
     x, y = rng.uniform(0.15 * w, 0.85 * w, 8), rng.uniform(0.2 * h, 0.8 * h, 8)
     options = x + 1j * y
-    gaps = [min([abs(option - p) for p in places], default=0) for option in options]
-    places.append(complex(options[int(np.argmax(gaps))]))
-  return places
+    gaps = [min([abs(option - p) for p in positions], default=0) for option in options]
+    positions.append(complex(options[int(np.argmax(gaps))]))
+  return positions
 
 
 def moving(
   rng: np.random.Generator,
   size: Size,
   radius: float,
-  place: complex,
+  position: complex,
   near: list[Palette],
   *,
   label: int,
@@ -38,7 +39,7 @@ def moving(
   kinds: Sequence[str] = tuple(KINDS),
   camouflage: float = CAMOUFLAGE,
 ) -> Layer:
-  """A thing that roams; radius is a share of the frame."""
+  """A thing that roams; `radius` is relative to the square root of the frame's area."""
   h, w = size
   scale = np.sqrt(h * w)
   pace = scale * speed * min(rng.lognormal(np.log(0.017), 0.6), 0.07)
@@ -46,9 +47,9 @@ def moving(
   spins = rng.random() < 0.3
   move = roam(rng, reach, pace)
   if rng.random() < 0.2:
-    move += excursion(rng, place, size, radius * scale, speed)
+    move += excursion(rng, position, size, radius * scale, speed)
   motion = Motion(
-    place,
+    position,
     move,
     rng.normal(0, 0.3) if rng.random() < 0.7 else rng.uniform(0, 2 * np.pi),
     wander(rng, 2.5 if spins else 0.35, (0.12 if spins else 0.04) * speed),
@@ -64,11 +65,11 @@ def moving(
 
 
 def excursion(
-  rng: np.random.Generator, place: complex, size: Size, radius: float, speed: float
+  rng: np.random.Generator, position: complex, size: Size, radius: float, speed: float
 ) -> Path:
-  """Out of the frame through the nearer side, and back, over and over."""
+  """Leaves the frame through the nearer side and comes back, again and again."""
   w = size[1]
-  gap = -place.real if place.real < w / 2 else w - place.real
+  gap = -position.real if position.real < w / 2 else w - position.real
   distance = gap + np.sign(gap) * rng.uniform(0.3, 1.5) * radius
   rate = speed * 2 * np.pi / rng.uniform(16, 48)
   half = complex(distance / 2, distance * rng.normal(0, 0.1))
@@ -78,7 +79,7 @@ def excursion(
 def arriving(
   rng: np.random.Generator, motion: Motion, size: Size, length: int
 ) -> Motion:
-  """The motion of an object that is outside at t = 0 and comes in."""
+  """The motion of an object that is outside of the frame at t = 0 and comes in."""
   w = size[1]
   side = rng.choice([-1, 1])
   distance = (w - motion.start.real if side > 0 else motion.start.real) + 0.6 * w
@@ -87,32 +88,34 @@ def arriving(
 
 
 def background(rng: np.random.Generator, size: Size, grounds: list[Palette]) -> Layer:
-  """The scenery behind everything, larger than the frame and mirrored."""
+  """The scenery behind everything, larger than the frame and reflected beyond."""
   h, w = (int(1.5 * side) for side in size)
-  picture = scenery(rng, h, w, grounds)
+  image = scenery(rng, h, w, grounds)
   if rng.random() < 0.4:  # out of focus
-    small = Image.fromarray((np.clip(picture, 0, 1) * 255).astype(np.uint8))
+    small = Image.fromarray((np.clip(image, 0, 1) * 255).astype(np.uint8))
     factor = rng.uniform(1.5, 4)
     small = small.resize((int(w / factor), int(h / factor)), Image.Resampling.BILINEAR)
     small = small.resize((w, h), Image.Resampling.BICUBIC)
-    picture = np.asarray(small, np.float32) / 255
-  pixels = np.ascontiguousarray(np.moveaxis(picture, -1, 0))
+    image = np.asarray(small, np.float32) / 255
+  pixels = np.ascontiguousarray(np.moveaxis(image, -1, 0))
   return _behind_everything(pixels, size, rng.uniform(0.7, 1.0))
 
 
 def wall(rng: np.random.Generator, size: Size) -> Layer:
-  """A bright background without things in it, only light and shade."""
+  """A bright background that shows nothing but light and shade."""
   h, w = (int(1.5 * side) for side in size)
   shade = 1 + 0.25 * (fractal(rng, h, w, 2.2) - 0.5)
   tint = rng.uniform(0.65, 0.95) * rng.normal(1, 0.03, 3).astype(np.float32)
   return _behind_everything(tint[:, None, None] * shade, size, 1.0)
 
 
-def _behind_everything(picture, size, parallax):
-  h, w = picture.shape[1:]
+def _behind_everything(
+  pixels: Float[np.ndarray, "3 h w"], size: Size, parallax: float
+) -> Layer:
+  h, w = pixels.shape[1:]
   middle = complex(size[1] / 2, size[0] / 2)
   fixed = Motion(middle, STILL, 0.0, STILL, STILL)
-  return Layer([Part(picture, complex(w / 2, h / 2))], fixed, parallax=parallax)
+  return Layer([Part(pixels, complex(w / 2, h / 2))], fixed, parallax=parallax)
 
 
 def occluders(
@@ -122,11 +125,13 @@ def occluders(
   h, w = size
   layers = []
   for _ in range(int(rng.choice([0, 1, 2], p=[0.65, 0.25, 0.1]))):
-    place = complex(rng.uniform(0, w), rng.uniform(0, h))
-    layer = moving(rng, size, rng.uniform(0.08, 0.2), place, near, label=0, speed=speed)
+    position = complex(rng.uniform(0, w), rng.uniform(0, h))
+    layer = moving(
+      rng, size, rng.uniform(0.08, 0.2), position, near, label=0, speed=speed
+    )
     if rng.random() < 0.5:
       parts = rod(rng, 0.8 * h, [palette(rng)])
-      still = Motion(place, STILL, rng.normal(0, 0.15), STILL, STILL)
+      still = Motion(position, STILL, rng.normal(0, 0.15), STILL, STILL)
       layer = dataclasses.replace(layer, parts=parts, motion=still)
     layers.append(
       dataclasses.replace(
@@ -136,8 +141,10 @@ def occluders(
   return layers
 
 
-def film(rng: np.random.Generator, size: Size, followed: Path, speed: float) -> Camera:
-  """A camera at rest, panning, in the hand, or following the first object."""
+def draw_camera(
+  rng: np.random.Generator, size: Size, followed: Path, speed: float
+) -> Camera:
+  """A camera that is at rest, pans, is handheld, or follows the first object."""
   h, w = size
   scale = np.sqrt(h * w)
   hand = rng.choice([0.0, 0.3, 1.0], p=[0.3, 0.5, 0.2])

@@ -18,12 +18,12 @@ class Lens:
   """What happens between the scene and the file.
 
   Attributes:
-    shutter: how long it is open, in frames; 0 = no motion blur.
-    soften: passes of a 3-tap blur.
-    noise: standard deviation of sensor noise, of 1.
-    quality: of JPEG; 0 = none.
+    shutter: exposure time, in frames; 0 = no motion blur.
+    soften: number of passes of a 3-tap blur.
+    noise: standard deviation of the sensor noise, where white is 1.
+    quality: of JPEG; 0 = no compression.
     light: logarithm of the brightness over time.
-    cast: colour of the light.
+    cast: colour of the light, as factors of red, green and blue.
     vignette: darkening of the corners, 0 to 1.
   """
 
@@ -37,13 +37,13 @@ class Lens:
 
   @property
   def moments(self) -> Float[np.ndarray, " m"]:
-    """Offsets from a frame's time at which the open shutter looks."""
+    """Times within the exposure that are averaged, relative to the frame's time."""
     return np.linspace(-0.5, 0.5, 4) * self.shutter if self.shutter else np.zeros(1)
 
   def develop(
     self, frames: Float[np.ndarray, "3 t h w"], t: Times, key: tuple[int, ...]
   ) -> UInt8[np.ndarray, "t h w 3"]:
-    """Pictures of a scene drawn in colours from 0 to 1; noise depends on key and t."""
+    """The images of a scene given in linear colours; noise depends on `key` and `t`."""
     h, w = frames.shape[2:]
     y, x = np.linspace(-1, 1, h)[:, None], np.linspace(-1, 1, w)
     corners = 1 - self.vignette * (y**2 + x**2) / 2
@@ -65,7 +65,7 @@ class Lens:
 
 
 def draw_lens(rng: np.random.Generator) -> Lens:
-  """A camera, sharp and clean or not."""
+  """A random lens, sharp and clean or not."""
   return Lens(
     shutter=rng.uniform(0.2, 0.9) if rng.random() < 0.25 else 0.0,
     soften=int(rng.choice([0, 1, 2], p=[0.6, 0.3, 0.1])),
@@ -78,16 +78,16 @@ def draw_lens(rng: np.random.Generator) -> Lens:
 
 
 def smooth(frame: Float[np.ndarray, "3 y x"]) -> Float[np.ndarray, "3 y x"]:
-  """A 1-2-1 blur of the rows; the borders stay."""
+  """A vertical 1-2-1 blur; the first and last row stay as they are."""
   out = frame.copy()
   out[:, 1:-1] = (frame[:, :-2] + 2 * frame[:, 1:-1] + frame[:, 2:]) / 4
   return out
 
 
 def compress(
-  picture: UInt8[np.ndarray, "h w 3"], quality: int
+  image: UInt8[np.ndarray, "h w 3"], quality: int
 ) -> UInt8[np.ndarray, "h w 3"]:
   """A round trip through JPEG."""
   file = io.BytesIO()
-  Image.fromarray(picture).save(file, "JPEG", quality=quality)
+  Image.fromarray(image).save(file, "JPEG", quality=quality)
   return np.asarray(Image.open(file))

@@ -1,7 +1,7 @@
 """Smooth bounded motion, as sums of sinusoids, and similarity transforms.
 
-Points of the plane are complex numbers x + iy, y pointing down, so that a
-rotation, scaling and shift is `turn * point + shift`.
+Points of the plane are complex numbers x + iy, with y pointing down, so that a
+similarity transform (rotation, scaling and shift) is `turn * point + shift`.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Complex, Float
 
-Times = Float[np.ndarray, " t"]  # in frames; fractions are moments between frames
+Times = Float[np.ndarray, " t"]  # in frames; fractions are times between frames
 Track = Complex[np.ndarray, " t"] | Float[np.ndarray, " t"]
 
 
@@ -45,17 +45,17 @@ STILL = Path(np.zeros(1), np.zeros(1), np.zeros(1))
 def wander(
   rng: np.random.Generator, reach: float, speed: float, waves: int = 3
 ) -> Path:
-  """A real path that strays about `reach` and moves about `speed` a frame."""
+  """A real path that moves within about `reach`, by about `speed` per frame."""
   share = rng.dirichlet(np.full(waves, 1.5))
   amplitude = reach * share * rng.choice([-1.0, 1.0], waves)
   rate = speed / max(reach, 1e-6) * rng.uniform(0.5, 2.2, waves)
-  # Phases near 0 or pi start at full speed: the first frames move too.
+  # With phases near 0 or pi, things move at full speed from the first frame on.
   phase = rng.normal(0.0, 0.7, waves) + np.pi * rng.integers(0, 2, waves)
   return Path(amplitude, rate, phase)
 
 
 def roam(rng: np.random.Generator, reach: complex, speed: float) -> Path:
-  """A path in the plane; reach.real across and reach.imag up and down."""
+  """A path in the plane, of horizontal `reach.real` and vertical `reach.imag`."""
   heading = np.exp(1j * rng.uniform(0, 2 * np.pi))
   across = wander(rng, reach.real, speed * abs(heading.real) + 1e-3)
   along = wander(rng, reach.imag, speed * abs(heading.imag) + 1e-3)
@@ -64,14 +64,14 @@ def roam(rng: np.random.Generator, reach: complex, speed: float) -> Path:
 
 @dataclasses.dataclass(frozen=True)
 class Pose:
-  """Where a thing is at each of `t` moments: point -> turn * point + shift."""
+  """The position of a thing at each of `t` times: point -> turn * point + shift."""
 
   turn: Track
   shift: Track
 
-  def __getitem__(self, some: slice | np.ndarray) -> "Pose":
-    """The same transform at some of the moments."""
-    return Pose(self.turn[some], self.shift[some])
+  def __getitem__(self, times: slice | np.ndarray) -> "Pose":
+    """The same transform at some of the times."""
+    return Pose(self.turn[times], self.shift[times])
 
   def __matmul__(self, inner: "Pose") -> "Pose":
     """The transform that applies `inner` first."""
@@ -80,16 +80,16 @@ class Pose:
 
 @dataclasses.dataclass(frozen=True)
 class Motion:
-  """A similarity that changes over time.
+  """A similarity transform that changes over time.
 
   Attributes:
-    start: place at t = 0.
+    start: position at t = 0.
     move: displacement since then.
-    angle: rest angle, radians.
+    angle: rest angle, in radians.
     spin: angle added over time.
     grow: logarithm of the scale over time.
-    entry: displacement at t = 0 that fades to nothing at `arrival`.
-    arrival: frame at which a late object has come in; 0 = there at once.
+    entry: displacement at t = 0, which decreases linearly to 0 at `arrival`.
+    arrival: frame in which a late object has come in; 0 = present from the start.
   """
 
   start: complex
@@ -110,7 +110,7 @@ class Motion:
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
-  """Pan, roll, zoom and shake around the middle of the frame."""
+  """Pan, roll, zoom and shake around the centre of the frame."""
 
   centre: complex
   pan: Path
@@ -120,7 +120,7 @@ class Camera:
   follow: float  # how much of it, 0 to 1
 
   def view(self, t: Times, parallax: float) -> Pose:
-    """World to screen; parallax under 1 is far away, over 1 is near."""
+    """From world to screen; parallax below 1 is far away, above 1 is near."""
     turn = np.exp(self.zoom(t) + 1j * self.roll(t))
     look = self.pan(t) + self.follow * self.followed(t)
     return Pose(turn, self.centre - turn * (self.centre + parallax * look))

@@ -1,4 +1,4 @@
-"""Draws layers over each other, many frames at a time."""
+"""Draws layers on top of each other, many frames at a time."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float, Int, UInt8
 from vosjax.data.synthvos.motion import Camera, Motion, Pose, Times
 from vosjax.data.synthvos.shapes import Part
 
-PIXELS_AT_ONCE = 16_384  # keeps what is worked on in the cache
-STILL_PIXELS = 0.4  # what moves less while the shutter is open stays sharp
-MIXED = (0.1, 0.9)  # a pixel covered between these shares belongs to no one
+PIXELS_AT_ONCE = 16_384  # keeps the working set in the processor's cache
+STILL_PIXELS = 0.4  # parts that move less during the exposure are not blurred
+MIXED = (0.1, 0.9)  # a pixel whose coverage is between these belongs to no object
 
 Indices = Int[np.ndarray, " _"]
 Rows = Float[np.ndarray, "_ _ 1"]
@@ -28,11 +28,11 @@ class Layer:
     motion: its pose in the world.
     label: object id, 0 = background.
     kind: one of `shapes.KINDS`; "" for scenery.
-    parallax: how much camera motion shifts it; under 1 is far, over 1 near.
-    softness: width of its outline, pixels; over 1 is out of focus.
-    shadow: darkness of what it throws on things behind, 0 to 1.
-    shadow_offset: where the shadow falls, pixels.
-    span: first moment at which it is there, and first at which it is gone.
+    parallax: how far camera motion shifts it; below 1 is far, above 1 near.
+    softness: width of its outline in pixels; above 1 is out of focus.
+    shadow: darkness of the shadow that it casts, 0 to 1.
+    shadow_offset: displacement of the shadow, in pixels.
+    span: time from which it is present, and time from which it is gone.
   """
 
   parts: Sequence[Part]
@@ -53,7 +53,7 @@ class Canvas:
   Attributes:
     frames: RGB, 0 to 1.
     labels: object ids.
-    mixed: pixels shared by things of different ids.
+    mixed: pixels covered in part by things of different ids.
   """
 
   frames: Float[np.ndarray, "3 t h w"]
@@ -70,14 +70,14 @@ class Canvas:
 
 
 def column(values: np.ndarray) -> Rows:
-  """A number for each frame, ready to meet its pixels."""
+  """One number per frame, shaped to broadcast over the pixels of the frame."""
   return values.astype(np.float32)[:, None, None]
 
 
 def locate(
   part: Part, pose: Pose, t: Times, y: Rows, x: Columns
 ) -> tuple[Patches, Patches]:
-  """Where in the part's picture, across and down, pixels of the screen fall."""
+  """Column and row in the image of a part that each pixel of the screen shows."""
   back = 1 / pose.turn
   dx, dy = x - column(pose.shift.real), y - column(pose.shift.imag)
   u = column(back.real) * dx - column(back.imag) * dy
@@ -92,7 +92,7 @@ def locate(
 
 
 def reflect(u: np.ndarray, last: int) -> np.ndarray:
-  """Folds coordinates back into 0 to `last`."""
+  """Folds coordinates back into the range 0 to `last`."""
   period = np.float32(2 * last)
   return np.abs(u - period * np.round(u / period))
 
@@ -105,10 +105,10 @@ def sample(
   Args:
     part: what to sample.
     pose: from the part to the screen.
-    t: the moments.
-    y: rows of the wanted pixels.
+    t: the times.
+    y: rows of the pixels on the screen.
     x: their columns.
-    softness: width of the outline, pixels.
+    softness: width of the outline, in pixels.
   """
   channels, rows, columns = part.pixels.shape
   u, v = locate(part, pose, t, y, x)
@@ -121,27 +121,27 @@ def sample(
   v -= top
   table, corner = part.pixels.reshape(channels, -1), top * columns + left
   lower_right = u * v
-  picture = table.take(corner, 1) * (1 - u - v + lower_right)
-  picture += table.take(corner + 1, 1) * (u - lower_right)
-  picture += table.take(corner + columns, 1) * (v - lower_right)
-  picture += table.take(corner + (columns + 1), 1) * lower_right
+  values = table.take(corner, 1) * (1 - u - v + lower_right)
+  values += table.take(corner + 1, 1) * (u - lower_right)
+  values += table.take(corner + columns, 1) * (v - lower_right)
+  values += table.take(corner + (columns + 1), 1) * lower_right
   if channels == 3:
-    return picture, np.ones_like(u)
+    return values, np.ones_like(u)
   share = column(np.clip(np.abs(part.morph(t)), 0, 1))
-  inside = picture[3] + share * (picture[4] - picture[3])
+  inside = values[3] + share * (values[4] - values[3])
   alpha = inside * column(np.abs(pose.turn) / softness)
   alpha = np.clip(alpha + np.float32(0.5), 0, 1)
-  return picture[:3] * alpha, alpha
+  return values[:3] * alpha, alpha
 
 
 def window(
   part: Part, pose: Pose, margin: np.ndarray, h: int, w: int
 ) -> tuple[Indices, Indices, Indices, tuple[int, int]]:
-  """The frames in which a part may show, and the box that holds it in each.
+  """The frames in which a part may be visible, and the box that contains it in each.
 
   Returns:
-    Indices into t, first rows, first columns, and the one (rows, columns) of
-    all the boxes.
+    Indices into t, first rows, first columns, and the common (rows, columns) of all
+    boxes.
   """
   slack = margin + abs(part.ripple[0]) * np.abs(pose.turn)
   points = pose.turn[:, None] * part.corners + pose.shift[:, None]
@@ -150,13 +150,13 @@ def window(
   low = np.stack([points.imag.min(1) - slack, points.real.min(1) - slack], axis=1)
   high = np.stack([points.imag.max(1) + slack, points.real.max(1) + slack], axis=1)
   low, high = np.maximum(np.floor(low), 0), np.minimum(np.ceil(high), [h, w])
-  seen = np.flatnonzero((low < high).all(axis=1))
-  if not len(seen):
-    return seen, seen, seen, (0, 0)
-  low, high = low[seen].astype(int), high[seen].astype(int)
+  visible = np.flatnonzero((low < high).all(axis=1))
+  if not len(visible):
+    return visible, visible, visible, (0, 0)
+  low, high = low[visible].astype(int), high[visible].astype(int)
   rows, columns = (high - low).max(axis=0).tolist()
   return (
-    seen,
+    visible,
     np.minimum(low[:, 0], h - rows),
     np.minimum(low[:, 1], w - columns),
     (rows, columns),
@@ -170,33 +170,33 @@ def draw(
   t: Times,
   moments: Float[np.ndarray, " m"],
 ) -> None:
-  """Puts one layer on top of the canvas.
+  """Draws one layer on top of the canvas.
 
   Args:
-    canvas: changed in place.
+    canvas: changed in position.
     layer: what to draw.
-    camera: where from.
+    camera: that sees it.
     t: frame numbers.
-    moments: offsets from each frame while the shutter is open.
+    moments: times within the exposure, relative to each frame, see `Lens`.
   """
   h, w = canvas.labels.shape[1:]
   times = [t, *(t + moment for moment in moments if len(moments) > 1)]
   worlds = [camera.view(at, layer.parallax) @ layer.motion(at) for at in times]
   for part in layer.parts:
     poses = [world @ part.pose(at) for world, at in zip(worlds, times)]
-    travel = strays(part, poses)
+    travel = displacement(part, poses)
     margin = layer.softness + 2 + travel
     index, top, left, box = window(part, poses[0], margin, h, w)
     blurred = travel[index] > STILL_PIXELS
-    there = (layer.span[0] <= t[index]) & (t[index] < layer.span[1])
+    present = (layer.span[0] <= t[index]) & (t[index] < layer.span[1])
     for moves, looks in ((~blurred, slice(0, 1)), (blurred, slice(1, None))):
-      group = moves & there
+      group = moves & present
       where = index[group], top[group], left[group]
       paint(canvas, layer, part, poses[looks], times[looks], where, box)
 
 
-def strays(part: Part, poses: Sequence[Pose]) -> Times:
-  """How far any corner gets from its place in the first pose, pixels."""
+def displacement(part: Part, poses: Sequence[Pose]) -> Times:
+  """Largest distance of a corner from its position in the first pose, in pixels."""
   corners = [pose.turn[:, None] * part.corners + pose.shift[:, None] for pose in poses]
   return np.abs(np.stack(corners) - corners[0]).max(axis=(0, 2))
 
@@ -237,7 +237,7 @@ def blend(
   colour: Float[np.ndarray, "3 t y x"],
   alpha: Patches,
 ) -> None:
-  """Lays sampled patches over the canvas at their places."""
+  """Blends sampled patches into the canvas."""
   rows, columns = alpha.shape[1:]
   touched, full, inside = alpha > MIXED[0], alpha >= MIXED[1], alpha > 0.5
   if layer.shadow:
@@ -262,7 +262,7 @@ def cast_shadow(
   x0: Indices,
   alpha: Patches,
 ) -> None:
-  """Darkens what lies behind a layer, displaced by its shadow_offset."""
+  """Darkens what lies behind a layer, displaced by its `shadow_offset`."""
   h, w = canvas.labels.shape[1:]
   rows, columns = alpha.shape[1:]
   light = 1 - np.float32(layer.shadow) * alpha

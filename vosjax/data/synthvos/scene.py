@@ -1,4 +1,4 @@
-"""Draws up a scene from a seed, and draws its frames."""
+"""Composes a random scene from a seed, and renders its frames."""
 
 import dataclasses
 
@@ -12,13 +12,13 @@ from vosjax.data.synthvos.render import Canvas, Layer
 from vosjax.data.synthvos.textures import Palette, palette
 from vosjax.data.video import VOID
 
-COUNT_WEIGHTS = (0.32, 0.26, 0.2, 0.12, 0.1)  # of 1, 2, .. objects; 0.05 for more
-SMALLEST = 100 / (96 * 160)  # visible share of the first frame, for each object
+COUNT_WEIGHTS = (0.32, 0.26, 0.2, 0.12, 0.1)  # of 1, 2, ... objects; 0.05 beyond
+MIN_AREA = 100 / (96 * 160)  # visible fraction of the first frame, of each object
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """What all videos of a set have in common; see `SynthVos`."""
+  """What all videos of a dataset have in common; see `SynthVos`."""
 
   size: tuple[int, int]
   length: int
@@ -30,20 +30,20 @@ class Recipe:
   clutter: float
   kinds: tuple[str, ...]
   plain: float
-  strangers: int
+  distractors: int
   camouflage: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-  """Everything needed to draw any frame.
+  """Everything needed to render any frame.
 
   Attributes:
     key: seed of the sensor noise.
     size: rows and columns of a frame.
-    layers: what there is, back to front; the first is the background.
-    camera: where it is seen from.
-    lens: what becomes of it on the way to the file.
+    layers: from back to front; the first one is the background.
+    camera: that sees the scene.
+    lens: between the scene and the file.
     void: mixed pixels are labelled void.
   """
 
@@ -56,7 +56,7 @@ class Scene:
 
   @property
   def kinds(self) -> dict[int, str]:
-    """What each tracked object is: one of `shapes.KINDS`, by object id."""
+    """The kind of each tracked object by id, one of `shapes.KINDS`."""
     return {layer.label: layer.kind for layer in self.layers if layer.label}
 
   def render(
@@ -78,16 +78,16 @@ class Scene:
 
 
 def build_scene(key: tuple[int, int], recipe: Recipe) -> Scene:
-  """The scene of (seed, index), in which each tracked object shows at first.
+  """The scene of (seed, index), in which each tracked object is visible at first.
 
-  Objects that others hide in the first frame are taken out; where none is
-  left the scene is drawn up again.
+  Objects that are occluded in the first frame are removed; if none is left, another
+  scene is composed.
 
   Raises:
-    ValueError: no object is ever large enough to be seen.
+    ValueError: no object is ever large enough to be visible.
   """
   for attempt in range(100):
-    scene = keep_visible(draw_up((*key, attempt), recipe))
+    scene = keep_visible(compose((*key, attempt), recipe))
     if any(layer.label for layer in scene.layers):
       return scene
   raise ValueError(
@@ -96,16 +96,16 @@ def build_scene(key: tuple[int, int], recipe: Recipe) -> Scene:
 
 
 def keep_visible(scene: Scene) -> Scene:
-  """Takes out objects hardly seen in frame 0 and numbers the others from 1."""
+  """Removes objects hardly visible in frame 0, and numbers the others from 1."""
   sharp = dataclasses.replace(
     scene, layers=scene.layers[1:], lens=dataclasses.replace(scene.lens, shutter=0.0)
   )
   canvas = sharp.draw(np.zeros(1))
   area = np.bincount(canvas.labels[~canvas.mixed], minlength=256)
-  smallest = SMALLEST * scene.size[0] * scene.size[1]
+  min_area = MIN_AREA * scene.size[0] * scene.size[1]
   late = {k.label for k in scene.layers if k.motion.arrival}
   ids = sorted({layer.label for layer in scene.layers} - {0})
-  kept = [i for i in ids if area[i] >= smallest or i in late]
+  kept = [i for i in ids if area[i] >= min_area or i in late]
   if all(i in late for i in kept):
     kept = []
   renumber = {0: 0} | {old: new for new, old in enumerate(kept, start=1)}
@@ -117,18 +117,18 @@ def keep_visible(scene: Scene) -> Scene:
   return dataclasses.replace(scene, layers=layers)
 
 
-def draw_up(key: tuple[int, ...], recipe: Recipe) -> Scene:
-  """A scene that may hide some of its objects."""
+def compose(key: tuple[int, ...], recipe: Recipe) -> Scene:
+  """A random scene, which may occlude some of its objects."""
   rng, size, speed = np.random.default_rng(key), recipe.size, recipe.speed
   weights = np.full(recipe.max_objects, 0.05)
   weights[: len(COUNT_WEIGHTS)] = COUNT_WEIGHTS[: recipe.max_objects]
   count = 1 + int(rng.choice(len(weights), p=weights / weights.sum()))
-  fakes = int(rng.choice([0, 1, 2, 3], p=[0.35, 0.3, 0.2, 0.15]))
-  fakes *= int(rng.random() < recipe.clutter)
+  lookalikes = int(rng.choice([0, 1, 2, 3], p=[0.35, 0.3, 0.2, 0.15]))
+  lookalikes *= int(rng.random() < recipe.clutter)
   grounds = [palette(rng, natural=0.75) for _ in range(int(rng.integers(1, 4)))]
   plain = recipe.plain and rng.random() < recipe.plain
   plate = actors.wall(rng, size) if plain else actors.background(rng, size, grounds)
-  places = actors.spread(rng, count + fakes, size)
+  positions = actors.spread(rng, count + lookalikes, size)
   things = []
   for k in range(count):
     radius = recipe.object_size * rng.uniform(0.17, 0.4) * count**-0.35
@@ -136,7 +136,7 @@ def draw_up(key: tuple[int, ...], recipe: Recipe) -> Scene:
       rng,
       size,
       radius,
-      places[k],
+      positions[k],
       grounds,
       label=k + 1,
       speed=speed,
@@ -149,10 +149,12 @@ def draw_up(key: tuple[int, ...], recipe: Recipe) -> Scene:
     things.append(layer)
   followed = things[0].motion.move
   things += [
-    distractor(rng, recipe, place, grounds, things[:count]) for place in places[count:]
+    lookalike(rng, recipe, position, grounds, things[:count])
+    for position in positions[count:]
   ]
-  if recipe.strangers:  # without any, the other draws stay as they are
-    things += strangers(np.random.default_rng((*key, 1)), recipe, grounds)
+  if recipe.distractors:
+    # With a generator of their own, so that they change nothing else in the scene.
+    things += distractors(np.random.default_rng((*key, 1)), recipe, grounds)
   front = actors.occluders(rng, size, grounds, speed)
   return Scene(
     key,
@@ -162,21 +164,22 @@ def draw_up(key: tuple[int, ...], recipe: Recipe) -> Scene:
       *(things[k] for k in rng.permutation(len(things))),
       *(front if rng.random() < recipe.clutter else ()),
     ),
-    actors.film(rng, size, followed, speed),
+    actors.draw_camera(rng, size, followed, speed),
     draw_lens(rng),
     bool(rng.random() < recipe.void),
   )
 
 
-def strangers(
+def distractors(
   rng: np.random.Generator, recipe: Recipe, near: list[Palette]
 ) -> list[Layer]:
-  """Background that looks like an object in each frame, but comes and goes.
+  """Background things that look like objects in any single frame, but come and go.
 
-  Each of the wanted number gives way to another one several times in a video.
+  `recipe.distractors` of them are present at any time, each of which is replaced
+  several times in a video.
   """
   layers, length = [], recipe.length
-  for _ in range(recipe.strangers):
+  for _ in range(recipe.distractors):
     start = -length * rng.uniform(0.0, 0.3)
     while start < length:
       stop = start + length * rng.uniform(0.15, 0.35)
@@ -195,23 +198,23 @@ def strangers(
   return layers
 
 
-def distractor(
+def lookalike(
   rng: np.random.Generator,
   recipe: Recipe,
-  place: complex,
+  position: complex,
   near: list[Palette],
   objects: list[Layer],
 ) -> Layer:
-  """Background that looks like an object: a double, at rest or on its own way."""
+  """Background that looks like an object: a copy of one, at rest, or on its own way."""
   radius = rng.uniform(0.08, 0.25)
   layer = actors.moving(
-    rng, recipe.size, radius, place, near, label=0, speed=recipe.speed
+    rng, recipe.size, radius, position, near, label=0, speed=recipe.speed
   )
-  kind = rng.random()
-  if kind < 0.4:
+  choice = rng.random()
+  if choice < 0.4:
     twin = objects[int(rng.integers(len(objects)))]
     return dataclasses.replace(layer, parts=twin.parts)
-  if kind < 0.7:
-    at_rest = Motion(place, STILL, layer.motion.angle, STILL, STILL)
+  if choice < 0.7:
+    at_rest = Motion(position, STILL, layer.motion.angle, STILL, STILL)
     return dataclasses.replace(layer, motion=at_rest)
   return layer

@@ -1,4 +1,4 @@
-"""Objects as jointed parts; a part is a small picture with a signed distance."""
+"""Objects as jointed parts; a part is a small image with a signed distance."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,25 +10,25 @@ from jaxtyping import Complex, Float
 from vosjax.data.synthvos.motion import STILL, Path, Pose, Times, wander
 from vosjax.data.synthvos.textures import Palette, palette, similar, texture
 
-Distance = Float[np.ndarray, "s s"]  # pixels to the outline, positive inside
+Distance = Float[np.ndarray, "s s"]  # to the outline in pixels, positive inside
 
-OUTSIDE = -16.0  # pixels beyond any softness
+OUTSIDE = -16.0  # pixels, farther away than any softness
 DIRECTIONS = 2048  # at which an outline is tabulated
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-  """One rigid piece of an object and how it hangs on it.
+  """One rigid piece of an object and how it is attached.
 
   Attributes:
-    pixels: red, green, blue, and the signed distances of two outlines between
-      which the part changes; backgrounds have colours only, and go on outside
-      the picture by reflection.
-    origin: the pixel that sits on the joint.
-    joint: where the origin sits on the object.
-    angle: rest angle, radians.
+    pixels: red, green, blue, and the signed distances to two outlines between which
+      the part changes; backgrounds have colours only, and continue outside of the
+      image by reflection.
+    origin: the pixel at the joint.
+    joint: position of the origin on the object.
+    angle: rest angle, in radians.
     swing: angle added over time.
-    morph: share of the second outline over time, from 0 at t = 0.
+    morph: weight of the second outline over time, 0 at t = 0.
     ripple: (height, waves per pixel, radians per frame) of a travelling bend.
   """
 
@@ -46,13 +46,13 @@ class Part:
 
   @property
   def corners(self) -> Complex[np.ndarray, " 4"]:
-    """The corners of the picture, seen from the joint."""
+    """The corners of the image, relative to the joint."""
     h, w = self.pixels.shape[1:]
     return np.array([0, w, 1j * h, w + 1j * h]) - self.origin
 
 
 def grid(radius: float) -> tuple[Distance, Distance]:
-  """y and x around the middle of a square that holds `radius` and a margin."""
+  """y and x about the centre of a square that contains `radius` and a margin."""
   half = int(np.ceil(radius)) + 3
   y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float32)
   return y, x
@@ -66,7 +66,7 @@ def star(
   phases: Float[np.ndarray, " k"],
   aspect: float,
 ) -> Distance:
-  """Outline radius * (1 + sum of waves): concave where the waves are strong."""
+  """A star-shaped outline, radius * (1 + sum of waves): concave with strong waves."""
   y, x = y * np.float32(aspect), x / np.float32(aspect)
   orders = np.arange(2, 2 + len(waves))
   turns = np.linspace(0, 2 * np.pi, DIRECTIONS)[:, None] * orders + phases
@@ -83,7 +83,7 @@ def star(
 def box(
   y: Distance, x: Distance, height: float, width: float, corner: float
 ) -> Distance:
-  """Rounded rectangle of the given half sizes."""
+  """A rounded rectangle of these half sizes."""
   dy, dx = np.abs(y) - (height - corner), np.abs(x) - (width - corner)
   outside = np.hypot(np.maximum(dy, 0), np.maximum(dx, 0))
   return corner - outside - np.minimum(np.maximum(dy, dx), 0)
@@ -103,20 +103,22 @@ def paint(
   **fields: Any,
 ) -> Part:
   """A part with a texture inside its outlines, shaded as if it were round."""
-  seen = np.maximum(outline, changed) > -3
-  rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+  visible = np.maximum(outline, changed) > -3
+  rows = np.flatnonzero(visible.any(axis=1))
+  columns = np.flatnonzero(visible.any(axis=0))
   tight = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
   half = outline.shape[0] // 2
   origin = complex(half - columns[0], half - rows[0])
   outline, changed = outline[tight].copy(), changed[tight].copy()
-  for distance in (outline, changed):  # nothing shows beyond the picture
+  for distance in (outline, changed):  # nothing is visible outside of the image
     distance[[0, -1]] = distance[:, [0, -1]] = OUTSIDE
-  picture = texture(rng, *outline.shape, colours)
+  h, w = outline.shape
+  image = texture(rng, h, w, colours)
   depth = np.clip(outline / (0.5 * outline.max() + 1e-6), 0, 1)
   roundness, tilt = np.float32(rng.uniform(0, 0.5)), np.float32(rng.uniform(0, 0.3))
   ramp = np.linspace(-1, 1, len(outline), dtype=np.float32)[:, None]
-  picture *= ((1 - roundness * (1 - depth)) * (1 - tilt * ramp))[..., None]
-  pixels = np.stack([*np.moveaxis(picture, -1, 0), outline, changed])
+  image *= ((1 - roundness * (1 - depth)) * (1 - tilt * ramp))[..., None]
+  pixels = np.stack([*np.moveaxis(image, -1, 0), outline, changed])
   return Part(pixels.astype(np.float32), origin, **fields)
 
 
@@ -127,7 +129,7 @@ def blob(
   rough: float,
   **fields: Any,
 ) -> Part:
-  """A star-shaped part that changes its outline over time."""
+  """A star-shaped part whose outline changes over time."""
   orders = 6
   fall = rough / np.arange(1, orders + 1) ** rng.uniform(0.3, 1.2)
   waves = np.clip(rng.normal(0, 1, orders), -1.6, 1.6) * fall
@@ -234,7 +236,7 @@ def vehicle(
 
 
 def pair(rng: np.random.Generator, radius: float, colours: list[Palette]) -> list[Part]:
-  """A rough blob with one or two others grown on it."""
+  """A rough blob with up to two others attached to it."""
   parts = [blob(rng, 0.7 * radius, colours[0], rng.uniform(0.1, 0.7))]
   for k in range(int(rng.integers(0, 3))):
     at = 0.6 * radius * np.exp(1j * rng.uniform(0, 2 * np.pi))
@@ -255,8 +257,8 @@ def rod(rng: np.random.Generator, radius: float, colours: list[Palette]) -> list
   ]
 
 
-CAMOUFLAGE = 0.35  # share of things in the colours of the background
-# What objects there are, and how often.
+CAMOUFLAGE = 0.35  # probability that a thing has the colours of the background
+# Kinds of objects, and their probabilities.
 KINDS = {"blob": 0.5, "creature": 0.32, "vehicle": 0.12, "rod": 0.06}
 _MAKERS = {"blob": pair, "creature": creature, "vehicle": vehicle, "rod": rod}
 
@@ -268,13 +270,13 @@ def thing(
   kinds: Sequence[str] = tuple(KINDS),
   camouflage: float = CAMOUFLAGE,
 ) -> tuple[str, list[Part]]:
-  """Any object of `kinds`: which one, and its parts, drawn back to front.
+  """A random object of one of the `kinds`: its kind, and its parts from back to front.
 
-  The chance that it shares its colours with `near` is `camouflage`.
+  With probability `camouflage`, it shares its colours with `near`.
   """
-  own = [palette(rng) for _ in range(int(rng.integers(1, 4)))]
+  colours = [palette(rng) for _ in range(int(rng.integers(1, 4)))]
   if rng.random() < camouflage:
-    own[0] = similar(rng, near[int(rng.integers(len(near)))])
+    colours[0] = similar(rng, near[int(rng.integers(len(near)))])
   chances = np.array([KINDS[kind] for kind in kinds])
   kind = kinds[rng.choice(len(kinds), p=chances / chances.sum())]
-  return kind, _MAKERS[kind](rng, radius, own)
+  return kind, _MAKERS[kind](rng, radius, colours)

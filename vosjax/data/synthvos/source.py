@@ -7,20 +7,20 @@ from jaxtyping import UInt8
 
 from vosjax.data.synthvos import shapes
 from vosjax.data.synthvos.scene import Recipe, Scene, build_scene
-from vosjax.data.video import VOID
+from vosjax.data.video import VOID, Source, Video
 
 CLASSES = ("background", *shapes.KINDS)
 
 
 @dataclasses.dataclass
-class Video:
+class SynthVideo(Video):
   """One procedural video; every frame is annotated.
 
-  Frames are drawn when asked for: `frame(t)` equals `clip(t, 1)`'s.
+  Frames are rendered when they are read: `frame(t)` equals that of `clip(t, 1)`.
 
   Attributes:
-    name: unique within seed and index.
-    scene: all that is in it.
+    name: unique for seed and index.
+    scene: that it shows.
     num_frames: its length.
   """
 
@@ -35,26 +35,25 @@ class Video:
     return self.num_frames
 
   @property
-  def frame_names(self) -> tuple[str, ...]:
-    return tuple(f"{t:05d}" for t in range(self.num_frames))
+  def size(self) -> tuple[int, int]:
+    return self.scene.size
 
   @property
   def classes(self) -> dict[int, int]:
-    """Class of each object id: its place in `CLASSES`."""
+    """Class of each object id: its index in `CLASSES`."""
     return {i: CLASSES.index(kind) for i, kind in self.scene.kinds.items()}
 
-  def frame(self, t: int) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB of frame `t`."""
-    return self._single(t)[1]
+  def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    return self._single(index)[1]
 
-  def labels(self, t: int) -> UInt8[np.ndarray, "h w"]:
-    """Object ids of frame `t`: 0 = background, 255 = void."""
-    return self._single(t)[2]
+  def labels(self, index: int) -> UInt8[np.ndarray, "h w"]:
+    """Object ids of one frame: 0 = background, 255 = void."""
+    return self._single(index)[2]
 
   def clip(
     self, start: int, length: int
   ) -> tuple[UInt8[np.ndarray, "t h w 3"], UInt8[np.ndarray, "t h w"]]:
-    """Frames and labels of `length` frames from `start`, drawn together.
+    """Frames and labels of `length` frames from `start`, rendered together.
 
     Raises:
       IndexError: the clip does not lie within the video.
@@ -74,27 +73,28 @@ class Video:
 
 
 @dataclasses.dataclass(frozen=True)
-class SynthVos:
+class SynthVos(Source):
   """Random-access procedural videos, each a function of (seed, index).
 
   Attributes:
-    seed: of the whole set; another seed has no video in common.
-    num_videos: how many there are.
+    seed: of the whole dataset; different seeds have no video in common.
+    num_videos: number of videos.
     size: rows and columns of a frame.
     length: frames of a video.
-    max_objects: largest number of tracked objects; ids are 1 to this at most.
-    late_objects: chance that an object other than the first enters later.
-    void: chance that a video marks mixed boundary pixels as void (255).
-    speed: factor on all motion; 1 is tuned to copy-the-first-mask scoring badly.
-    object_size: factor on the radii of tracked objects. A small frame needs larger
-      ones for a stride-16 network to see as much of them as in a large frame.
-    clutter: 0 to 1, the share of videos that may have distractors, and occluders.
+    max_objects: largest number of tracked objects, whose ids are at most this.
+    late_objects: probability that an object other than the first enters later.
+    void: probability that mixed boundary pixels of a video are labelled void (255).
+    speed: factor of all motion; with 1, copying the first mask scores poorly.
+    object_size: factor of the radii of tracked objects. In a small frame they need to
+      be larger for a stride-16 network to see as much of them as in a large frame.
+    clutter: probability of occluders, and of background things that look like
+      objects, in a video.
     kinds: what tracked objects may be, of `CLASSES`.
-    plain: 0 to 1, the share of videos in front of a bright wall. What is an object
-      then shows in a single frame, without anything learnt from large data sets.
-    strangers: how many things in each frame look like objects but stay for a part of
-      the video only; no single frame tells which they are.
-    camouflage: 0 to 1, the chance that a tracked object has the background's colours.
+    plain: probability that a video shows a bright wall behind its objects. Objects are
+      then recognisable in a single frame, without knowledge from large datasets.
+    distractors: how many things in each frame look like objects but are present in a
+      part of the video only, so that no single frame tells them apart.
+    camouflage: probability that a tracked object has the colours of the background.
   """
 
   seed: int
@@ -109,7 +109,7 @@ class SynthVos:
   clutter: float = dataclasses.field(default=1.0, kw_only=True)
   kinds: tuple[str, ...] = dataclasses.field(default=CLASSES[1:], kw_only=True)
   plain: float = dataclasses.field(default=0.0, kw_only=True)
-  strangers: int = dataclasses.field(default=0, kw_only=True)
+  distractors: int = dataclasses.field(default=0, kw_only=True)
   camouflage: float = dataclasses.field(default=shapes.CAMOUFLAGE, kw_only=True)
 
   def __post_init__(self):
@@ -119,22 +119,24 @@ class SynthVos:
       )
     if not 1 <= self.max_objects < VOID:
       raise ValueError(f"max_objects={self.max_objects}: expected 1 to {VOID - 1}.")
-    for name in ("clutter", "plain", "camouflage"):
-      if not 0 <= getattr(self, name) <= 1:
-        raise ValueError(f"{name}={getattr(self, name)}: expected a share, 0 to 1.")
+    for name, value in (
+      ("clutter", self.clutter),
+      ("plain", self.plain),
+      ("camouflage", self.camouflage),
+    ):
+      if not 0 <= value <= 1:
+        raise ValueError(f"{name}={value}: expected a probability, 0 to 1.")
     unknown = sorted(set(self.kinds) - set(CLASSES[1:]))
     if unknown or not self.kinds:
       raise ValueError(f"kinds={self.kinds}: expected some of {CLASSES[1:]}.")
-    if self.strangers < 0:
-      raise ValueError(f"strangers={self.strangers}: expected at least 0.")
-    for name in ("num_videos", "length"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"{name}={getattr(self, name)}: expected at least 1.")
+    if self.distractors < 0:
+      raise ValueError(f"distractors={self.distractors}: expected at least 0.")
+    check_positive(num_videos=self.num_videos, length=self.length)
 
   def __len__(self) -> int:
     return self.num_videos
 
-  def __getitem__(self, index: int) -> Video:
+  def __getitem__(self, index: int) -> SynthVideo:
     if not 0 <= index < self.num_videos:
       raise IndexError(f"video {index} of {self.num_videos}.")
     recipe = Recipe(
@@ -148,8 +150,15 @@ class SynthVos:
       self.clutter,
       tuple(self.kinds),
       self.plain,
-      self.strangers,
+      self.distractors,
       self.camouflage,
     )
     scene = build_scene((self.seed, index), recipe)
-    return Video(f"synth{self.seed}-{index:06d}", scene, self.length)
+    return SynthVideo(f"synth{self.seed}-{index:06d}", scene, self.length)
+
+
+def check_positive(**values: int) -> None:
+  """Raises a ValueError that names an argument below 1."""
+  for name, value in values.items():
+    if value < 1:
+      raise ValueError(f"{name}={value}: expected at least 1.")

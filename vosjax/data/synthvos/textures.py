@@ -8,14 +8,14 @@ from PIL import Image, ImageDraw
 from scipy import fft
 
 Field = Float[np.ndarray, "h w"]  # about 0 to 1
-Picture = Float[np.ndarray, "h w 3"]  # 0 to 1
-Palette = Float[np.ndarray, "256 3"]  # colours along a field
+Colours = Float[np.ndarray, "h w 3"]  # 0 to 1
+Palette = Float[np.ndarray, "256 3"]  # colour of each level of a field
 
 EARTH_TO_SKY = (0.03, 0.07, 0.1, 0.15, 0.25, 0.3, 0.55, 0.6)  # hues, 0 to 1
 
 
 def fractal(rng: np.random.Generator, h: int, w: int, decay: float) -> Field:
-  """Noise with amplitude spectrum 1 / f**decay; 1 is natural, 2 is cloudy."""
+  """Noise with amplitude spectrum 1 / f**decay; 1 looks natural, 2 cloudy."""
   rows, columns = fft.next_fast_len(h, True), fft.next_fast_len(w, True)
   octaves = log_frequency(rows, columns)
   parts = rng.random((2, *octaves.shape), dtype=np.float32) - np.float32(0.5)
@@ -26,11 +26,11 @@ def fractal(rng: np.random.Generator, h: int, w: int, decay: float) -> Field:
 
 @functools.lru_cache(maxsize=256)
 def log_frequency(rows: int, columns: int) -> Field:
-  """Logarithm of the frequency at each place of a real spectrum."""
+  """Logarithm of the frequency at each position of a real spectrum."""
   y = np.fft.fftfreq(rows)[:, None] * rows
   x = np.fft.rfftfreq(columns) * columns
   frequency = np.hypot(y, x).astype(np.float32)
-  frequency[0, 0] = 1e30  # no mean
+  frequency[0, 0] = 1e30  # removes the mean
   return np.log(frequency)
 
 
@@ -38,8 +38,8 @@ def palette(rng: np.random.Generator, natural: float = 0.4) -> Palette:
   """Four colours, mostly one hue at several brightnesses, joined smoothly.
 
   Args:
-    rng: source of chance.
-    natural: chance of the muted hues of earth, skin, plants, stone and sky.
+    rng: random generator.
+    natural: probability of the muted hues of earth, skin, plants, stone and sky.
   """
   if rng.random() < natural:
     hue, spread = rng.choice(EARTH_TO_SKY) + rng.normal(0, 0.03), 0.03
@@ -58,12 +58,12 @@ def palette(rng: np.random.Generator, natural: float = 0.4) -> Palette:
 
 
 def similar(rng: np.random.Generator, colours: Palette) -> Palette:
-  """Nearly the same colours: what colour alone cannot tell apart."""
+  """Nearly the same colours, which colour alone cannot tell apart."""
   change = rng.normal(1, 0.07, 3) * rng.normal(1, 0.1)
   return np.clip(colours * change, 0, 1).astype(np.float32)
 
 
-def texture(rng: np.random.Generator, h: int, w: int, colours: Palette) -> Picture:
+def texture(rng: np.random.Generator, h: int, w: int, colours: Palette) -> Colours:
   """A surface: noise, stripes, checks, spots or a gradient, with fine detail."""
   kind = rng.choice(
     ["noise", "stripes", "checks", "spots", "gradient"], p=[0.35, 0.2, 0.1, 0.15, 0.2]
@@ -89,15 +89,15 @@ def texture(rng: np.random.Generator, h: int, w: int, colours: Palette) -> Pictu
     if kind == "checks":
       wave *= 2 * np.sin(frequency * (cosine * y - sine * x))
     field = 0.5 + 0.5 * np.tanh(sharp * wave)
-  picture = colours.take((np.clip(field, 0, 1) * 255).astype(np.int32), axis=0)
-  # A second kind of variation on top: illumination, dirt, fur.
+  image = colours.take((np.clip(field, 0, 1) * 255).astype(np.int32), axis=0)
+  # Another variation on top: illumination, dirt, fur.
   strength = np.float32(rng.choice([0.15, 0.5, 1.0]))
-  return picture * (1 + strength * (grain - 0.5))[..., None]
+  return image * (1 + strength * (grain - 0.5))[..., None]
 
 
-def clutter(rng: np.random.Generator, picture: Picture, pieces: int) -> Picture:
-  """Paints flat and textured things over a picture: boxes, stones, posts."""
-  h, w = picture.shape[:2]
+def clutter(rng: np.random.Generator, image: Colours, pieces: int) -> Colours:
+  """Paints flat and textured things over an image: boxes, stones, posts."""
+  h, w = image.shape[:2]
   cover = Image.new("RGBA", (w, h))
   draw = ImageDraw.Draw(cover)
   hues = np.concatenate([palette(rng) for _ in range(3)])
@@ -121,24 +121,24 @@ def clutter(rng: np.random.Generator, picture: Picture, pieces: int) -> Picture:
   painted = np.asarray(cover, np.float32) / 255
   alpha = painted[..., 3:]
   rough = 0.75 + 0.5 * fractal(rng, h, w, 1.0)[..., None]
-  return picture * (1 - alpha) + painted[..., :3] * alpha * rough
+  return image * (1 - alpha) + painted[..., :3] * alpha * rough
 
 
 def scenery(
   rng: np.random.Generator, h: int, w: int, palettes: list[Palette]
-) -> Picture:
-  """A background: grounds split by a horizon or patches, with clutter on it."""
-  picture = texture(rng, h, w, palettes[0])
+) -> Colours:
+  """A background: grounds divided by a horizon or in patches, with clutter on them."""
+  image = texture(rng, h, w, palettes[0])
   y = np.linspace(0, 1, h, dtype=np.float32)[:, None]
   for colours in palettes[1:]:
     ridge = fractal(rng, h, w, rng.uniform(1.3, 2.0))
-    if rng.random() < 0.6:  # horizon: a ragged line
+    if rng.random() < 0.6:  # a ragged horizon
       inside = y + (ridge - 0.5) * rng.choice([0.05, 0.3]) - rng.uniform(0.3, 0.7)
     else:
       inside = ridge - rng.uniform(0.4, 0.65)
     blend = np.clip(0.5 + inside * rng.choice([20, 100]), 0, 1)[..., None]
-    picture = picture + blend * (texture(rng, h, w, colours) - picture)
+    image = image + blend * (texture(rng, h, w, colours) - image)
   if rng.random() < 0.7:
-    picture = clutter(rng, picture, int(rng.integers(5, 60)))
+    image = clutter(rng, image, int(rng.integers(5, 60)))
   light = 1 + rng.uniform(0, 0.6) * (fractal(rng, h, w, 2.2) - 0.5)
-  return (picture * light[..., None]).astype(np.float32)
+  return (image * light[..., None]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Pictures with instances as training samples: largest first, with their classes.
+"""Images with instances as training samples: largest first, with their classes.
 
 Source: Salvador et al., "Recurrent Neural Networks for Semantic Instance Segmentation",
 arXiv 1712.00617, and its program.
@@ -10,23 +10,21 @@ import grain
 import numpy as np
 from PIL import Image
 
-from vosjax.data.lazy_images import change_each
 from vosjax.data.video import VOID, Clip, Video, read_clip
 
 
 @dataclasses.dataclass(frozen=True)
 class SampleFrame(grain.transforms.RandomMap):
-  """One frame of a video, with a table of the classes of all ids.
+  """One frame of a video, with a table of the class of every id.
 
-  Every annotated frame is equally likely. Where a video knows no classes, all objects
-  are of class 1.
+  Every frame that shows an object is equally likely. In a video without classes, all
+  objects are of class 1.
   """
 
   def random_map(self, video: Video, rng: np.random.Generator) -> Clip | None:
-    """The clip of one frame, or None if no frame shows an object."""
-    known = getattr(video, "classes", {})
-    classes = np.zeros(256, np.uint8) if known else np.ones(256, np.uint8)
-    classes[list(known)] = list(known.values())
+    """A clip of one frame, or None if no frame shows an object."""
+    classes = np.zeros(256, np.uint8) if video.classes else np.ones(256, np.uint8)
+    classes[list(video.classes)] = list(video.classes.values())
     classes[[0, VOID]] = 0
     for t in rng.permutation(len(video)):
       clip = read_clip(video, int(t), 1)
@@ -37,14 +35,14 @@ class SampleFrame(grain.transforms.RandomMap):
 
 @dataclasses.dataclass(frozen=True)
 class LargestFirst(grain.transforms.RandomMap):
-  """Numbers the instances of a single frame by falling area, from 1.
+  """Numbers the instances of a single frame from 1, by decreasing area.
 
-  Void, and instances that are too many or too small, become background. The table of
-  classes gives way to the classes of the instances, with 0 where there are none.
+  Void, surplus instances and those that are too small become background. The table of
+  classes is replaced by the classes of the instances, padded with 0.
 
   Attributes:
-    max_objects: that are kept.
-    min_pixels: an instance must have at least this many.
+    max_objects: largest number of instances to keep.
+    min_pixels: an instance must have at least this many pixels.
   """
 
   max_objects: int
@@ -58,9 +56,8 @@ class LargestFirst(grain.transforms.RandomMap):
     kept = order[areas[order] >= self.min_pixels][: self.max_objects]
     if not len(kept):
       return None
-    table = np.zeros(256, np.uint8)
-    table[kept] = np.arange(1, len(kept) + 1)
+    new_ids = np.zeros(256, np.uint8)
+    new_ids[kept] = np.arange(1, len(kept) + 1)
     classes = np.zeros(self.max_objects, np.uint8)
     classes[: len(kept)] = clip["classes"][kept]
-    labels = change_each(clip["labels"], lambda _, x: table[np.asarray(x)])
-    return clip | {"labels": labels, "classes": classes}
+    return clip | {"labels": new_ids[clip["labels"]], "classes": classes}

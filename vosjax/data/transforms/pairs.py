@@ -1,7 +1,9 @@
-"""Frames of one video beside each other: COSNet's samples and their augmentation.
+"""COSNet's samples, a frame with others of its video, and their augmentation.
 
-Source: the released COSNet (Lu et al., CVPR 2019). What it does by accident is done
-with `official=True` alone; each class says what that is.
+A target, the frame to segment, is a view of one frame of its video.
+
+Source: the released COSNet (Lu et al., CVPR 2019). What it does by accident happens
+with `official=True` only; each class says what that is.
 """
 
 import dataclasses
@@ -12,97 +14,53 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from vosjax.data.transforms.cv2_resize import resize_linear, resize_nearest
-from vosjax.data.video import VOID, Clip, Source, Video
+from vosjax.data.video import VOID, Clip, Video
+from vosjax.data.views import ClipView
 
-CROP = 0.9  # of each side
+CROP = 0.9  # fraction of each side that is kept
 SCALES = (0.7, 1.3)
 
 
 @dataclasses.dataclass(frozen=True)
-class Target:
-  """A frame to segment, and the video that it belongs to."""
-
-  video: Video
-  time: int
-
-  @property
-  def name(self) -> str:
-    """Of video and frame."""
-    return f"{self.video.name}/{self.video.frame_names[self.time]}"
-
-
-class EveryFrame:
-  """A source of targets: all frames of all videos, so that a pass shows each once.
-
-  Args:
-    source: of videos; each is opened here once, for its length.
-  """
-
-  def __init__(self, source: Source):
-    self._source = source
-    self._ends = np.cumsum([len(source[i]) for i in range(len(source))])
-
-  def __len__(self) -> int:
-    return int(self._ends[-1])
-
-  def __getitem__(self, index: int) -> Target:
-    if not 0 <= index < len(self):
-      raise IndexError(f"frame {index} of {len(self)}.")
-    video = int(np.searchsorted(self._ends, index, side="right"))
-    opened = self._source[video]
-    return Target(opened, index - int(self._ends[video]) + len(opened))
-
-
-class Inner:
-  """A source without its first and last item, which the release never draws."""
-
-  def __init__(self, source: Source):
-    self._source = source
-
-  def __len__(self) -> int:
-    return len(self._source) - 2
-
-  def __getitem__(self, index: int) -> Video:
-    return self._source[index + 1]
-
-
-@dataclasses.dataclass(frozen=True)
 class AnyTarget(grain.transforms.RandomMap):
-  """One frame of a video, each as likely."""
+  """One frame of a video, each equally likely."""
 
-  def random_map(self, video: Video, rng: np.random.Generator) -> Target:
+  def random_map(self, video: Video, rng: np.random.Generator) -> ClipView:
     """The target."""
-    return Target(video, int(rng.integers(len(video))))
+    return ClipView(video, (int(rng.integers(len(video))),))
 
 
 @dataclasses.dataclass(frozen=True)
 class AddReferences(grain.transforms.RandomMap):
-  """The target and other frames of its video, with all objects as one, label 1.
+  """The target and reference frames of its video, all objects merged into label 1.
 
-  A video with too few other frames gives the target as its own reference.
+  References are distinct where the video has enough frames; the only frame of a video
+  is its own reference.
 
   Attributes:
-    count: references; 0 leaves the target alone.
-    official: the references may be the target itself (a single one is drawn once more
-      then), and void is object.
+    count: number of references; 0 returns the target alone.
+    official: references may be the target itself (a single one is then drawn again
+      once), and void counts as object.
   """
 
   count: int
   official: bool = False
 
-  def random_map(self, target: Target, rng: np.random.Generator) -> Clip | None:
+  def random_map(self, target: ClipView, rng: np.random.Generator) -> Clip | None:
     """A clip of 1 + `count` frames, or None if one of them is not annotated."""
-    video = target.video
-    times = (target.time, *self._draw(len(video), target.time, rng))
-    labels = [video.labels(t) for t in times]
-    if any(x is None for x in labels):
+    video, (time,) = target.video, target.frames
+    times = (time, *self._draw(len(video), time, rng))
+    annotations = [x for x in map(video.labels, times) if x is not None]
+    if len(annotations) < len(times):
       return None
-    labels = np.stack(labels)
+    labels = np.stack(annotations)
     objects = (labels != 0) if self.official else (labels != 0) & (labels != VOID)
     frames = np.stack([video.frame(t) for t in times])
-    return Clip(frames=frames, labels=objects.view(np.uint8), name=target.name)
+    name = f"{video.name}/{video.frame_names[time]}"
+    return Clip(frames=frames, labels=objects.view(np.uint8), name=name)
 
-  def _draw(self, length, time, rng):
+  def _draw(self, length: int, time: int, rng: np.random.Generator) -> list[int]:
+    """Times of the references."""
     if self.official and self.count == 1:
       drawn = int(rng.integers(length))
       return [int(rng.integers(length)) if drawn == time else drawn]
@@ -112,7 +70,7 @@ class AddReferences(grain.transforms.RandomMap):
 
 @dataclasses.dataclass(frozen=True)
 class Jitter:
-  """What was drawn for one frame: corner of the crop, scale, mirrored or not."""
+  """The draws for one frame: corner of the crop, scale, and whether to mirror."""
 
   row: int
   column: int
@@ -122,15 +80,14 @@ class Jitter:
 
 @dataclasses.dataclass(frozen=True)
 class CropScaleFlip(grain.transforms.RandomMap):
-  """Crops, rescales and mirrors each frame by itself, then brings it to one size.
+  """Crops, rescales and mirrors each frame independently, then resizes it to `size`.
 
-  The pair differs in all three. The scale comes before the last resize: what it
-  changes is how sharp the frame is.
+  As the final resize undoes the scale, the scale changes only how sharp a frame is.
 
   Attributes:
-    size: (height, width) in the end.
+    size: (height, width) of the result.
     official: rows and columns are swapped when the crop is scaled, contrast is
-      stretched to the whole range, a crop that is all object becomes all background,
+      stretched to the full range, a crop that is all object becomes all background,
       and offsets stop one pixel short.
   """
 
@@ -147,9 +104,9 @@ class CropScaleFlip(grain.transforms.RandomMap):
     return clip | {"frames": frames, "labels": labels}
 
   def draw(self, size: tuple[int, int], rng: np.random.Generator) -> Jitter:
-    """What happens to a frame of `size`."""
-    rest = [side - int(CROP * side) + (not self.official) for side in size]
-    row, column = (int(rng.integers(n)) for n in rest)
+    """Random parameters for a frame of `size`, (height, width)."""
+    num_offsets = [side - int(CROP * side) + (not self.official) for side in size]
+    row, column = (int(rng.integers(n)) for n in num_offsets)
     return Jitter(row, column, rng.uniform(*SCALES), bool(rng.random() > 0.5))
 
   def apply(
@@ -158,7 +115,7 @@ class CropScaleFlip(grain.transforms.RandomMap):
     labels: UInt8[np.ndarray, "h w"],
     jitter: Jitter,
   ) -> tuple[UInt8[np.ndarray, "a b 3"], UInt8[np.ndarray, "a b"]]:
-    """Frame and labels (0 and 1) with a given jitter, at `size`."""
+    """Frame and labels (0 and 1) under a given jitter, at `size`."""
     h, w = labels.shape
     rows = slice(jitter.row, jitter.row + int(CROP * h))
     columns = slice(jitter.column, jitter.column + int(CROP * w))
@@ -177,13 +134,17 @@ class CropScaleFlip(grain.transforms.RandomMap):
 
 
 def stretch(image: UInt8[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
-  """From the smallest to the largest value as 0 to 255; nothing but one value: 0."""
+  """Maps the smallest to largest value linearly to 0 to 255; a constant becomes 0."""
   image = image.astype(np.float64)
   low, high = image.min(), image.max()
   return ((image - low) * (255 / ((high - low) or 255)) + 0.5).astype(np.uint8)
 
 
-def _pillow(image, size, resample):
+def _pillow(
+  image: UInt8[np.ndarray, "h w *channels"],
+  size: tuple[int, int],
+  resample: Image.Resampling,
+) -> UInt8[np.ndarray, "a b *channels"]:
   height, width = size
-  image = Image.fromarray(np.ascontiguousarray(image))
-  return np.asarray(image.resize((width, height), resample))
+  resized = Image.fromarray(image).resize((width, height), resample)
+  return np.asarray(resized)

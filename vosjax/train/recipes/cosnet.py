@@ -28,6 +28,7 @@ import optax
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
+from vosjax.data import views
 from vosjax.data.transforms import clips, pairs
 from vosjax.data.video import Source
 from vosjax.inference.engine import VideoSegmenter
@@ -44,7 +45,6 @@ from vosjax.train import feeds
 from vosjax.train.optimizers import alternation
 from vosjax.train.optimizers.alternating_sgd import make_alternating_sgd
 from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring, Segment
-from vosjax.train.scoring.segmentation import Frames
 from vosjax.types import Variables
 
 STILLS = ("msra10k", "dut_omron")  # sources of stills; other ones are of videos
@@ -177,9 +177,9 @@ def _batches(
       "source of videos, too."
     )
   if stage.official and stage.clip_length == 2:
-    stills = {name: pairs.Inner(source) for name, source in stills.items()}
+    stills = {name: views.Inner(source) for name, source in stills.items()}
   videos = {
-    name: source if name == "synthvos" else pairs.EveryFrame(source)
+    name: source if name == "synthvos" else views.EveryFrame(source)
     for name, source in videos.items()
   }
   still_options = ConfigDict(stage)
@@ -274,7 +274,7 @@ def segment(
     seed=seed,
   )
 
-  return lambda video: (result.labels for result in segmenter.run(Frames(video)))
+  return lambda video: (result.labels for result in segmenter.run(video))
 
 
 RECIPE = Recipe(_objective, _optimizer, _batches, _scoring)

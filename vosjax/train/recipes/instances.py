@@ -20,7 +20,6 @@ from vosjax.inference.engine import VideoSegmenter
 from vosjax.models.unroll import encode_clip
 from vosjax.train import feeds
 from vosjax.train.recipe import Batches, Scoring, Segment
-from vosjax.train.scoring.segmentation import Frames
 from vosjax.types import Prediction, Variables, VideoBatch
 
 
@@ -91,7 +90,7 @@ def segment_frames(model: nn.Module, variables: Variables) -> Segment:
   """Segments each frame of a video by itself."""
   segmenter = VideoSegmenter(model, jax.device_get(variables))
 
-  return lambda video: (result.labels for result in segmenter.run(Frames(video)))
+  return lambda video: (result.labels for result in segmenter.run(video))
 
 
 def measures(scored: ScoredVideo) -> dict[str, float]:

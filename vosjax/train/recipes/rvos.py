@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from vosjax.data.transforms import affine, clips
 from vosjax.data.video import VOID, Source
+from vosjax.data.views import SuccessiveClips
 from vosjax.evaluation.first_frame_matching import FirstFrameMatcher
 from vosjax.evaluation.prompts import given_labels
 from vosjax.inference.engine import VideoSegmenter
@@ -96,7 +97,7 @@ def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
 
 def clip_transforms(stage: ConfigDict) -> tuple[Any, ...]:
   """What happens to a clip, already cut, on its way into a batch."""
-  steps = [affine.WholeClip(), clips.Resize(tuple(stage.size))]
+  steps = [clips.WholeClip(), clips.Resize(tuple(stage.size))]
   if stage.flip:
     steps.append(clips.RandomFlip())
   if stage.affine:
@@ -111,7 +112,7 @@ def _batches(
   clips = {
     name: source
     if feeds.is_procedural(source)
-    else affine.SuccessiveClips(source, stage.clip_length)
+    else SuccessiveClips(source, stage.clip_length)
     for name, source in sources.items()
   }
   return feeds.batches(config, stage, clips, lambda _: clip_transforms(stage))
@@ -133,7 +134,7 @@ def segment_zero_shot(
   segmenter = VideoSegmenter(model, jax.device_get(variables))
 
   def segment(video):
-    results = segmenter.run(segmentation.Frames(video))
+    results = segmenter.run(video)
     if not matched or all(video.labels(t) is None for t in range(len(video))):
       yield from (result.labels for result in results)
       return

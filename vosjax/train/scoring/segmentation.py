@@ -28,19 +28,6 @@ FILM_RATE = 12.0  # frames per second
 Predicted = UInt8[np.ndarray, "t h w"]
 
 
-class Frames:
-  """The frames of a video, each decoded when it is asked for."""
-
-  def __init__(self, video: Video):
-    self._video = video
-
-  def __len__(self) -> int:
-    return len(self._video)
-
-  def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-    return self._video.frame(index)
-
-
 def model_segment(
   model: nn.Module, variables: Variables, *, late: bool = False, **options: Any
 ) -> Segment:
@@ -57,7 +44,7 @@ def model_segment(
   segmenter = VideoSegmenter(model, jax.device_get(variables), **options)
 
   def segment(video):
-    results = segmenter.run(Frames(video), given_labels(video, late=late))
+    results = segmenter.run(video, given_labels(video, late=late))
     return (result.labels for result in results)
 
   return segment
@@ -107,7 +94,7 @@ def annotated(predicted: Predicted, video: Video) -> ScoredVideo:
     predicted[kept],
     np.stack([truth[t] for t in kept]),
     tuple(video.frame_names[t] for t in kept),
-    getattr(video, "categories", {}),
+    video.categories,
   )
 
 
