@@ -1,4 +1,4 @@
-"""A short video and small models for the engine."""
+"""A short video and small models, whose programs the tests of the engine share."""
 
 import functools
 
@@ -23,13 +23,13 @@ FIELDS = {
   },
   "ris": {"channels": 4, "num_convolutions": 2, "num_objects": 4},
   "rsis": SMALL | {"features": 16, "num_objects": 4, "num_classes": 3},
-  "rvos": SMALL | {"features": 16, "num_objects": 4},
+  "rvos": SMALL | {"features": 16, "num_objects": 3},
 }
 
 
 @pytest.fixture(scope="session")
 def small():
-  """(model, variables) by name and fields; every variable off its initial value."""
+  """Makes (model, variables) by name and fields; no variable has its initial value."""
 
   @functools.cache
   def make(name, **fields):
@@ -43,13 +43,24 @@ def small():
       if path[-1].key in ("scale", "var"):
         return rng.uniform(0.5, 1.5, x.shape).astype(np.float32)
       fan_in = np.prod(x.shape[:-1]) if x.ndim > 1 else 4
-      # COSNet's frames are in the +-130 range.
+      # COSNet normalises frames to about -130 to 130.
       gain = 0.01 if name == "cosnet" and "stem" in str(path) else 1.5
       return rng.normal(0, gain / np.sqrt(fan_in), x.shape).astype(np.float32)
 
     return model, jax.tree_util.tree_map_with_path(leaf, shapes)
 
   return make
+
+
+@pytest.fixture(scope="session")
+def apply():
+  """Calls a method of a model, compiled once per model and shapes."""
+
+  @functools.partial(jax.jit, static_argnums=(0, 1))
+  def call(model, method, variables, *args):
+    return model.apply(variables, *args, method=method)
+
+  return call
 
 
 @pytest.fixture(scope="module")

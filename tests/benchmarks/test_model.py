@@ -1,0 +1,29 @@
+"""The benchmark of a model measures what `VideoSegmenter` does."""
+
+from vosjax.benchmarks import model
+from vosjax.inference import programs
+
+
+def test_all_slots_and_batches_of_frames_are_timed(monkeypatch):
+  """With random weights, scores would end the list of objects anywhere."""
+  stops, batches = [], []
+  advance, encode_each = programs.advance, programs.encode_each
+
+  def watch_advance(prepared, *args):
+    stops.append(prepared.stop_early)
+    return advance(prepared, *args)
+
+  def watch_encode_each(prepared, variables, frames, batch_size):
+    batches.append((len(frames), batch_size))
+    return encode_each(prepared, variables, frames, batch_size)
+
+  monkeypatch.setattr(programs, "advance", watch_advance)
+  monkeypatch.setattr(programs, "encode_each", watch_encode_each)
+  result = model.measure("ris", size=(16, 16), frames=3, channels=2, num_convolutions=1)
+  assert stops and not any(stops)
+  assert result["frames_at_once"] == programs.choose_batch_size(3) == 2
+  assert set(batches) == {(2, 1), (2, 2)}  # the same two frames both times
+  assert 0 < result["encode_ms"] < result["ms_per_frame"] * 1e3
+  assert result["ms_per_frame"] * result["frames_per_second"] == 1000
+  expected = result["plain_ms_per_frame"] / result["ms_per_frame"]
+  assert abs(result["speedup_over_plain"] / expected - 1) < 1e-9
