@@ -129,11 +129,11 @@ def test_scores_end_the_list_of_objects_without_compiling(
   assert len(traces) == 1
 
 
-@pytest.mark.parametrize("name", ["rvos", "rsis"])
+@pytest.mark.parametrize("name", ["rvos", "ris"])
 def test_frames_are_resized_for_the_network_and_masks_are_resized_back(
   name, small, frames
 ):
-  model, variables = small(name, size=(32, 48))
+  model, variables = small(name, size=(32, 48), num_objects=1)
   small_frames = frames[:2, :20, :30]  # the network sees 32x48
   results = play(vosjax.VideoSegmenter(model, variables), small_frames)
   framing = model.framing((20, 30))

@@ -1,4 +1,4 @@
-"""One-shot RVOS through the engine, with the inputs and overlaps of the official code."""
+"""One-shot RVOS through the engine, which feeds and paints like the official code."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""`VideoSegmenter.run`: whole videos with prompts in any frame, also several at once."""
+"""`VideoSegmenter.run`: whole videos, with prompts in any frame; several at once."""
 
 import inspect
 import itertools

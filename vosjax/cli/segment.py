@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+from collections.abc import Iterator
 from typing import Any, get_args
 
 from tqdm import tqdm
@@ -12,6 +13,7 @@ from vosjax.cli.segment_job import Job
 from vosjax.evaluation.prompts import object_prompts
 from vosjax.inference import references, refinement
 from vosjax.inference.engine import VideoSegmenter
+from vosjax.inference.frame_result import FrameResult
 from vosjax.media import read
 from vosjax.media.write import video_writer, write_labels
 from vosjax.models.cosnet import Fusion
@@ -162,7 +164,7 @@ def run(args: argparse.Namespace) -> None:
   if args.crf and name != COSNET:
     raise ValueError(NO_CRF.format(model=name))
   job.begin(args.out)
-  _segment(segmenter, video, prompts, args.out, crf=args.crf)
+  _write(segmenter.run(video, prompts), video, args.out, crf=args.crf)
   print(f"{args.out}: {len(video)} masks and {OVERLAY}.")
 
 
@@ -220,20 +222,18 @@ def load_segmenter(
   return VideoSegmenter(model, variables, **options), name
 
 
-def _segment(
-  segmenter: VideoSegmenter,
+def _write(
+  results: Iterator[FrameResult],
   video: read.VideoFrames,
-  prompts: Any,
   out: pathlib.Path,
   *,
   crf: bool,
 ) -> None:
-  """Segments frame by frame and writes masks and the overlay video.
+  """Segments and writes frame by frame: a mask for each, and the overlay video.
 
   Args:
-    segmenter: with any model.
-    video: to segment.
-    prompts: labels of new objects for each frame; None for zero-shot models.
+    results: one per frame; each is computed when it is taken.
+    video: that they belong to.
     out: folder for the results; masks that it holds are kept.
     crf: refine masks by a dense CRF.
   """
@@ -241,9 +241,7 @@ def _segment(
     video_writer(out / OVERLAY, video.size, video.frames_per_second) as write_overlay,
     tqdm(total=len(video), unit="frame", desc="segment") as bar,
   ):
-    for name, result in zip(
-      video.frame_names, segmenter.run(video, prompts), strict=True
-    ):
+    for name, result in zip(video.frame_names, results, strict=True):
       labels = refinement.refine_labels(result) if crf else result.labels
       path = out / f"{name}.png"
       if not path.exists():

@@ -74,12 +74,12 @@ class Job:
   def begin(self, out: pathlib.Path) -> None:
     """Makes the folder, or prints what is resumed."""
     out.mkdir(parents=True, exist_ok=True)
+    for draft in out.glob(".*.part*"):  # left by a run that was killed
+      draft.unlink()
     num_masks = len(list(out.glob("*.png")))
     if not num_masks:
       files.write_bytes(out / JOB_FILE, json.dumps(self.inputs, indent=2).encode())
       return
-    for draft in out.glob(".*.part*"):  # left by a run that was killed
-      draft.unlink()
     print(
       f"{out}: resuming, {num_masks} of {self.inputs['frames']} masks are kept; frames "
       "are computed again from the first one, as the model remembers them."

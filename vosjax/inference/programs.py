@@ -57,7 +57,7 @@ _fold = jax.jit(
 
 
 @functools.cache
-def _compiler_options(backend: str) -> dict[str, str]:
+def _compiler_options(backend: str) -> dict[str, Any]:
   """Options that make XLA's programs faster on a backend.
 
   On CPU, fused kernels of this kind are about 15 % slower than the plain ones.
@@ -67,7 +67,7 @@ def _compiler_options(backend: str) -> dict[str, str]:
   return {}
 
 
-def supported_options(options: dict[str, str]) -> dict[str, str]:
+def supported_options(options: dict[str, Any]) -> dict[str, Any]:
   """The options if this compiler knows them, else none: they may be experimental."""
   try:
     jax.jit(lambda x: x, compiler_options=options).lower(jnp.float32(0)).compile()
