@@ -162,10 +162,10 @@ class VideoSegmenter:
     """Segments a whole video, one result at a time.
 
     Unlike `start` and `step`, it can encode several frames in one batch and choose
-    references from the whole video. Each frame is encoded once. Only features of
-    these frames are kept, so memory grows with the video only if `references` is
-    "all". The run has its own session: it neither sees nor changes what `start` and
-    `step` track, and several runs can be consumed at the same time.
+    references from the whole video. Each frame is encoded once, and its features are
+    dropped when no later frame needs them, so memory grows with the video only if
+    `references` is "all". The run has its own session: it neither sees nor changes
+    what `start` and `step` track, and several runs can be consumed at the same time.
 
     Args:
       frames: the video, RGB; anything with a length and items, such as a list or an

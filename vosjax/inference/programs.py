@@ -26,8 +26,8 @@ def prepare(model: nn.Module, variables: Variables) -> tuple[nn.Module, Variable
   """The model and its variables in the form that is fastest on this backend."""
   cpu = jax.default_backend() == "cpu"
   model = model.clone(folded=True)
-  if cpu:
-    model = with_execution(model, unroll_objects=True)  # 25 % faster than a loop
+  if cpu:  # takes a quarter less time than a loop over objects
+    model = with_execution(model, unroll_objects=True)
   model = with_execution(model, stop_early=model.readout.ends)
   return model, _fold(variables, cpu)
 
@@ -58,9 +58,9 @@ _fold = jax.jit(
 
 @functools.cache
 def _compiler_options(backend: str) -> dict[str, Any]:
-  """Options that make XLA's programs faster on a backend.
+  """Options with which XLA makes faster programs for a backend.
 
-  On CPU, fused kernels of this kind are about 15 % slower than the plain ones.
+  On CPU, its experimental fused kernels are about 15 % slower than the plain ones.
   """
   if backend == "cpu":
     return supported_options({"xla_cpu_experimental_ynn_fusion_type": ""})
@@ -82,8 +82,8 @@ def _jit(**options: Any) -> Any:
   def wrap(function):
     @functools.cache
     def compiled(backend):
-      compiler_options = _compiler_options(backend)
-      return jax.jit(function, compiler_options=compiler_options, **options)
+      extra = _compiler_options(backend) or None
+      return jax.jit(function, compiler_options=extra, **options)
 
     @functools.wraps(function)
     def call(*args):

@@ -55,6 +55,7 @@ def segment(
 
 
 def _checked(labels: Any, frame: EncodedFrame) -> Int[np.ndarray, "h w"] | None:
+  """The labels of a frame as int32, or None."""
   if labels is None:
     return None
   return checks.check_labels(labels, frame.image.shape[:2])
@@ -105,7 +106,7 @@ def encode_video(
   size: tuple[int, int] | None = None
   images: dict[int, UInt8[np.ndarray, "h w 3"]] = {}  # of frames still to come
   features: dict[int, Features] = {}  # of these, and of the previous frame
-  places: list[int] = []  # which frame is in each reference place of the state
+  places: list[int] = []  # number of the frame in each reference place of the state
 
   def read(index):
     nonlocal size
@@ -131,12 +132,12 @@ def encode_video(
     features |= zip(batch, encoded, strict=True)
     if t == first:
       places = [first] * len(wanted)  # where a new state has its first frame
-    fresh = {}
+    new_references = {}
     for index in sorted({*wanted} - {*places}):
       place = _free_place(places, wanted)
       places[place] = index
-      fresh[place] = features[index]
-    yield EncodedFrame(images.pop(t), features[t], fresh)
+      new_references[place] = features[index]
+    yield EncodedFrame(images.pop(t), features[t], new_references)
     features.pop(t - 1, None)
 
 
