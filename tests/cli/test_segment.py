@@ -6,14 +6,14 @@ import json
 import os
 import pathlib
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from vosjax import __main__ as command_line
-from vosjax import checkpoints, models
+from vosjax import checkpoints
 from vosjax.cli import segment
+from vosjax.inference import refinement
 from vosjax.inference.frame_result import FrameResult
 from vosjax.media.write import video_writer
 
@@ -261,6 +261,22 @@ def test_a_zero_shot_model_needs_no_mask(frames, tmp_path, monkeypatch):
   assert CopyingSegmenter.calls == len(NAMES)
 
 
+def test_the_crf_refines_the_masks_of_cosnet(frames, tmp_path, monkeypatch):
+  monkeypatch.setattr(
+    segment, "load_segmenter", lambda *_, **__: (CopyingSegmenter(), "cosnet")
+  )
+  monkeypatch.setattr(CopyingSegmenter, "one_shot", False)
+  monkeypatch.setattr(
+    refinement, "refine_labels", lambda result: result.frame[..., 0] // 200
+  )
+  out = tmp_path / "out"
+  assert vosjax(frames, "--out", out, "--checkpoint", "ours", "--crf") == 0
+  for name in NAMES:
+    image = np.asarray(Image.open(frames / f"{name}.jpg"))
+    written = np.asarray(Image.open(out / f"{name}.png"))
+    np.testing.assert_array_equal(written, image[..., 0] // 200)
+
+
 # Each of these damages the input and returns what the error must say. What the
 # readers of images say of a file is tested with them.
 
@@ -421,69 +437,14 @@ def test_the_job_file_says_where_results_came_from(frames, mask, tmp_path):
   assert job["frames"] == 4
 
 
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory):
-  """A very small, untrained A-GAME."""
-  fields = {"backbone": "resnet18", "width": 4, "features": 16, "fusion_features": 8}
-  shapes = checkpoints.variable_shapes(models.build("agame", **fields))
-  variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, leaf.dtype), shapes)
-  folder = tmp_path_factory.mktemp("checkpoint") / "model"
-  checkpoints.save(folder, "agame", fields, variables)
-  return folder
-
-
 @pytest.fixture
 def real(monkeypatch):
   monkeypatch.setattr(segment, "load_segmenter", REAL_LOAD_SEGMENTER)
 
 
-def test_a_model_segments_and_takes_late_objects(real, checkpoint, frames, tmp_path):
-  masks = tmp_path / "masks"
-  masks.mkdir()
-  save_mask(masks / "00000.png", 7)
-  save_mask(masks / "00002.png", 2, rows=slice(15, 20))
-  out = tmp_path / "out"
-  code = vosjax(
-    frames,
-    "--mask",
-    masks,
-    "--out",
-    out,
-    "--checkpoint",
-    checkpoint,
-    "--model",
-    "agame",
-  )
-  assert code == 0
-  labels = [np.asarray(Image.open(out / f"{name}.png")) for name in NAMES]
-  np.testing.assert_array_equal(labels[0], np.asarray(Image.open(masks / "00000.png")))
-  assert set(np.unique(labels[1])) <= {0, 7}
-  assert set(np.unique(labels[3])) <= {0, 2, 7}
-
-
 def test_a_checkpoint_that_is_not_there_is_named(real, frames, mask, tmp_path, capsys):
   assert run(frames, mask, tmp_path / "out") == 2
   refused(capsys, "ours is no checkpoint: it does not exist")
-  assert not (tmp_path / "out").exists()
-
-
-def test_a_checkpoint_of_another_model_is_named(
-  real, checkpoint, frames, mask, tmp_path, monkeypatch, capsys
-):
-  monkeypatch.setitem(models.MODELS, "cosnet", object)
-  code = vosjax(
-    frames,
-    "--mask",
-    mask,
-    "--out",
-    tmp_path / "out",
-    "--checkpoint",
-    checkpoint,
-    "--model",
-    "cosnet",
-  )
-  assert code == 2
-  refused(capsys, f"{checkpoint}: is a checkpoint of agame, not of cosnet")
   assert not (tmp_path / "out").exists()
 
 

@@ -2,49 +2,30 @@
 
 import functools
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax import checkpoints, models
+from vosjax import checkpoints
 from vosjax.__main__ import main
 from vosjax.cli import segment
 from vosjax.inference.engine import VideoSegmenter
 
-SIZE = (24, 34)
-NAMES = [f"{index:05d}" for index in range(3)]
-SMALL = {"backbone": "resnet18", "width": 4}
-FIELDS = {
-  "cosnet": SMALL
-  | {
-    "features": 8,
-    "branch_features": 4,
-    "rates": (1,),
-    "size": None,
-    "num_references": 1,
-  },
-  "ris": {"channels": 4, "num_convolutions": 2, "num_objects": 3},
-  "rsis": SMALL | {"features": 16, "num_objects": 3, "num_classes": 3},
-  "rvos": SMALL | {"features": 16, "num_objects": 3},
-}
-IMAGES = np.random.default_rng(0).integers(0, 256, (3, *SIZE, 3), np.uint8)
+SIZE = (32, 48)
+NAMES = [f"{index:05d}" for index in range(5)]
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, *SIZE, 3), np.uint8)
+ZERO_SHOT = ("cosnet", "ris", "rsis", "rvos")
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
+def checkpoint(small, small_fields, tiny, tmp_path_factory):
   """Makes the folder of an untrained model."""
 
   @functools.cache
-  def make(name, **fields):
-    fields |= FIELDS[name]
-    rng = np.random.default_rng(0)
-    variables = jax.tree.map(
-      lambda leaf: np.abs(rng.normal(0, 0.1, leaf.shape)).astype(leaf.dtype),
-      checkpoints.variable_shapes(models.build(name, **fields)),
-    )
+  def make(name):
+    _, variables = tiny if name == "agame" else small(name)
     folder = tmp_path_factory.mktemp(name) / "model"
-    checkpoints.save(folder, name, fields, variables)
+    checkpoints.save(folder, name, small_fields[name], variables)
     return folder
 
   return make
@@ -63,32 +44,48 @@ def vosjax(*arguments):
   return main(["segment", *map(str, arguments)])
 
 
-@pytest.mark.parametrize(("name", "num_ids"), [("cosnet", 1), ("ris", 3)])
+def read_labels(out):
+  return np.stack([np.asarray(Image.open(out / f"{name}.png")) for name in NAMES])
+
+
+def save_mask(path, **rows):
+  """A mask in which each object is a band of rows, named `id_...`."""
+  labels = np.zeros(SIZE, np.uint8)
+  for name, (begin, end) in rows.items():
+    labels[begin:end, 8:40] = int(name.removeprefix("id_"))
+  Image.fromarray(labels).save(path)
+  return labels
+
+
+def test_one_shot_models_take_late_objects(checkpoint, frames, tmp_path):
+  masks, out = tmp_path / "masks", tmp_path / "out"
+  masks.mkdir()
+  first = save_mask(masks / "00000.png", id_7=(4, 14))
+  save_mask(masks / "00002.png", id_2=(16, 22), id_3=(24, 30))
+  weights = ("--model", "agame", "--checkpoint", checkpoint("agame"))
+  assert vosjax(frames, "--mask", masks, "--out", out, *weights) == 0
+  labels = read_labels(out)
+  np.testing.assert_array_equal(labels[0], first)
+  assert set(np.unique(labels[1])) <= {0, 7}
+  assert set(np.unique(labels[2:])) <= {0, 2, 3, 7}
+
+
+@pytest.mark.parametrize(("name", "num_ids"), [("cosnet", 1), ("ris", 4)])
 def test_zero_shot_models_need_no_mask(name, num_ids, checkpoint, frames, tmp_path):
   out = tmp_path / "out"
   weights = ("--model", name, "--checkpoint", checkpoint(name))
   assert vosjax(frames, *weights, "--out", out) == 0
-  labels = [np.asarray(Image.open(out / f"{name}.png")) for name in NAMES]
-  assert np.shape(labels) == (3, *SIZE)
+  labels = read_labels(out)
+  assert labels.shape == (5, *SIZE)
   assert set(np.unique(labels)) <= set(range(num_ids + 1))
   assert (out / "overlay.mp4").exists()
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", ZERO_SHOT)
 def test_every_model_is_loaded_from_its_checkpoint(name, checkpoint):
   segmenter, found = segment.load_segmenter(checkpoint(name), name)
   assert found == name
   assert not segmenter.one_shot
-
-
-def test_the_crf_refines_the_mask_of_a_video_of_one_frame(checkpoint, frames, tmp_path):
-  out = tmp_path / "out"
-  for name in NAMES[1:]:
-    (frames / f"{name}.png").unlink()
-  weights = checkpoint("cosnet")
-  assert vosjax(frames, "--checkpoint", weights, "--out", out, "--crf") == 0
-  assert [path.name for path in out.glob("*.png")] == ["00000.png"]
-  assert set(np.unique(Image.open(out / "00000.png"))) <= {0, 1}
 
 
 def test_options_of_cosnet_reach_the_segmenter(
@@ -134,18 +131,24 @@ def test_options_that_a_model_does_not_have(checkpoint, frames, tmp_path, capsys
   mask = tmp_path / "mask.png"
   Image.fromarray(np.eye(*SIZE, dtype=np.uint8)).save(mask)
   out = ("--out", tmp_path / "out")
-  rvos = (frames, *out, "--checkpoint", checkpoint("rvos"))
+  ris = (frames, *out, "--checkpoint", checkpoint("ris"))
   for options, message in [
-    (("--references", "3"), "references is 3, but RVOS takes none"),
-    (("--crf",), "not for those of rvos. Leave it out."),
-    (("--fusion", "joint"), "--fusion is for cosnet's references; rvos takes none"),
-    (("--mask", mask), "--mask is given, but this rvos is zero-shot"),
+    (("--references", "3"), "references is 3, but RIS takes none"),
+    (("--crf",), "not for those of ris. Leave it out."),
+    (("--fusion", "joint"), "--fusion is for cosnet's references; ris takes none"),
+    (("--mask", mask), "--mask is given, but this ris is zero-shot"),
   ]:
-    assert message in error_line(capsys, *rvos, *options)
-  one_shot = checkpoint("rvos", one_shot=True)
-  assert "--mask is missing: rvos" in error_line(
-    capsys, frames, *out, "--checkpoint", one_shot
+    assert message in error_line(capsys, *ris, *options)
+  assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_of_another_model_is_named(checkpoint, frames, tmp_path, capsys):
+  weights = checkpoint("agame")
+  text = error_line(
+    capsys,
+    *(frames, "--model", "cosnet", "--checkpoint", weights, "--out", tmp_path / "out"),
   )
+  assert f"{weights}: is a checkpoint of agame, not of cosnet" in text
   assert not (tmp_path / "out").exists()
 
 

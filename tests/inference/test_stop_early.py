@@ -1,9 +1,6 @@
 """RSIS and RIS stop after the last object: same numbers up to it, nothing after it."""
 
-import functools
-
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,12 +11,52 @@ from vosjax.models.modules.sequence import NOTHING
 HEADS = {"rsis": ("stop", "stop_logits"), "ris": ("score_head", "score_logits")}
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def segment(model, variables, frames, active):
-  """The prediction of one frame of each video."""
-  features = model.apply(variables, frames, method="encode")
-  state = model.apply(variables, features, None, method="init_state")
-  return model.apply(variables, state, features, active, method="segment")[1]
+EVERY = np.ones((1, 4), bool)
+
+
+@pytest.fixture
+def encode(apply, frames):
+  """Features of the first two frames, encoded one by one like elsewhere."""
+
+  def call(model, variables):
+    return [
+      apply(model, "encode", variables, frame[None] / np.float32(255))
+      for frame in frames[:2]
+    ]
+
+  return call
+
+
+@pytest.fixture
+def predict(apply, encode):
+  """What a model that does not stop predicts of two frames."""
+
+  def call(model, variables):
+    predictions = []
+    for features in encode(model, variables):
+      state = apply(model, "init_state", variables, features, None)
+      _, prediction = apply(model, "segment", variables, state, features, EVERY)
+      predictions.append(prediction)
+    return batch(predictions)
+
+  return call
+
+
+@pytest.fixture
+def predict_early(apply, encode):
+  """What a model that stops early predicts of a batch of two frames."""
+
+  def call(model, variables, active):
+    features = batch(encode(model, variables))
+    state = apply(model, "init_state", variables, features, None)
+    model = model.clone(stop_early=True)
+    return apply(model, "segment", variables, state, features, active)[1]
+
+  return call
+
+
+def batch(trees):
+  return jax.tree.map(lambda *leaves: np.concatenate(leaves), *trees)
 
 
 def count(scores):
@@ -36,7 +73,7 @@ def turn(variables, head, level):
 
 
 @pytest.fixture
-def ending(small, frames):
+def ending(small, predict):
   """Makes a model that finds different numbers of objects in two frames.
 
   Returns model, variables, what it predicts if it does not stop, and these numbers.
@@ -45,21 +82,19 @@ def ending(small, frames):
   def make(name):
     model, variables = small(name)
     head, score = HEADS[name]
-    pair, every = frames[:2] / np.float32(255), jnp.ones((2, 4), bool)
-    scores = -np.asarray(segment(model, variables, pair, every).aux[score])
+    scores = -predict(model, variables).aux[score]
     level = scores[:, 1].mean()  # one frame stops there, the other goes on
     variables, ends = turn(variables, head, level), count(scores - level)
     assert sorted(ends) == [1, 2]
-    return model, variables, segment(model, variables, pair, every), ends
+    return model, variables, predict(model, variables), ends
 
   return make
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_slots_after_the_last_stop_are_not_decoded(name, ending, frames):
+def test_slots_after_the_last_stop_are_not_decoded(name, ending, predict_early):
   model, variables, complete, ends = ending(name)
-  pair, every = frames[:2] / np.float32(255), jnp.ones((2, 4), bool)
-  early = segment(model.clone(stop_early=True), variables, pair, every)
+  early = predict_early(model, variables, np.repeat(EVERY, 2, 0))
   decoded = max(ends) + 1  # the last one tells that nothing is left
   for found, expected in zip(
     jax.tree.leaves(early), jax.tree.leaves(complete), strict=True
@@ -72,12 +107,11 @@ def test_slots_after_the_last_stop_are_not_decoded(name, ending, frames):
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_slots_after_the_last_active_one_are_not_decoded(name, small, frames):
+def test_slots_after_the_last_active_one_are_not_decoded(name, small, predict_early):
   model, variables = small(name)
   variables = turn(variables, HEADS[name][0], -100)  # objects everywhere
-  active = jnp.broadcast_to(jnp.arange(4) < 2, (2, 4))
-  pair = frames[:2] / np.float32(255)
-  early = segment(model.clone(stop_early=True), variables, pair, active)
+  active = np.tile(np.arange(4) < 2, (2, 1))
+  early = predict_early(model, variables, active)
   decoded = (early.logits != NOTHING).any((2, 3))
   np.testing.assert_array_equal(decoded, active)
 
@@ -93,11 +127,10 @@ def test_programs_stop_early_if_the_model_stops(small):
     assert model.stop_early == expected
 
 
-def test_skipped_objects_do_not_end_the_list(small, frames):
+def test_skipped_objects_do_not_end_the_list(small, frames, predict):
   """As released: objects after a low score are found, with their own masks."""
   model, variables = small("rsis")
-  pair, every = frames[:2] / np.float32(255), jnp.ones((2, 4), bool)
-  complete = segment(model, variables, pair, every)
+  complete = predict(model, variables)
   level = np.asarray(complete.aux["stop_logits"][0, :2]).mean()
   head = variables["params"]["stop"]
   head = head | {"bias": head["bias"] - level}

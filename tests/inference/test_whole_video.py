@@ -41,7 +41,6 @@ def streamed(segmenter, frames, first):
   yield segmenter.start(frames[1], early)
   yield segmenter.step(frames[2])
   yield segmenter.step(frames[3], late)
-  yield segmenter.step(frames[4])
 
 
 def assert_equal(found, expected):
@@ -52,17 +51,18 @@ def assert_equal(found, expected):
     np.testing.assert_array_equal(ours.probs, theirs.probs)
 
 
-@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("batch_size", [1, 2])
 def test_run_equals_start_and_step(
   batch_size, one_shot, frames, first, batches, monkeypatch
 ):
   monkeypatch.setattr(programs, "choose_batch_size", lambda n: min(n, batch_size))
+  frames = frames[:4]
   segmenter = vosjax.VideoSegmenter(*one_shot, max_objects=3)
   before, *found = segmenter.run(frames, iter(prompts(first)))
   assert before.object_ids == () and before.probs.shape == (0, *first.shape)
   assert not before.labels.any()
-  assert batches == ([1] * 4 if batch_size == 1 else [3, 3])  # the last one is padded
-  assert [r.object_ids for r in found] == [(1, 2), (1, 2), (1, 2, 3), (1, 2, 3)]
+  assert batches == ([1] * 3 if batch_size == 1 else [2, 2])  # the last one is padded
+  assert [r.object_ids for r in found] == [(1, 2), (1, 2), (1, 2, 3)]
   expected = list(streamed(segmenter, frames, first))
   for frame, ours, theirs in zip(frames[1:], found, expected, strict=True):
     assert ours.object_ids == theirs.object_ids
