@@ -79,7 +79,7 @@ SMALL_MODELS = {
   },
   "ris": {"channels": 4, "num_convolutions": 2, "num_objects": 4},
   "rsis": _SMALL | {"features": 16, "num_objects": 4, "num_classes": 3},
-  "rvos": _SMALL | {"features": 16, "num_objects": 3},
+  "rvos": _SMALL | {"features": 16, "num_objects": 2},
 }
 
 

@@ -12,7 +12,7 @@ from vosjax.inference.painting import Ranking
 
 @pytest.fixture(scope="module")
 def rvos(small):
-  return small("rvos", one_shot=True)
+  return small("rvos", one_shot=True, num_objects=3)
 
 
 def split(labels, slots=3):

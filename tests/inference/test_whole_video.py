@@ -13,7 +13,9 @@ from vosjax.inference import programs
 
 @pytest.fixture(params=["agame", "rvos"])
 def one_shot(request, small, tiny):
-  return tiny if request.param == "agame" else small("rvos", one_shot=True)
+  if request.param == "agame":
+    return tiny
+  return small("rvos", one_shot=True, num_objects=3)
 
 
 @pytest.fixture
