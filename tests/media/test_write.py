@@ -7,11 +7,16 @@ from vosjax.media import read
 from vosjax.media.write import video_writer, write_labels
 
 
-def test_odd_sizes_become_even(tmp_path):
+def test_odd_sizes_are_padded_not_scaled(tmp_path):
   path = tmp_path / "video.mp4"
+  image = np.zeros((25, 33, 3), np.uint8)
+  image[20:, 28:] = 255
   with video_writer(path, (25, 33), 24.0) as write:
-    write(np.zeros((25, 33, 3), np.uint8))
-  assert read.read_video(path).size == (26, 34)
+    write(image)
+  video = read.read_video(path)
+  assert video.size == (26, 34)
+  expected = np.pad(image, ((0, 1), (0, 1), (0, 0)), mode="edge")
+  assert np.abs(video[0].astype(int) - expected).max() < 60  # H.264 is lossy
 
 
 def test_a_video_that_fails_leaves_no_file(tmp_path):
