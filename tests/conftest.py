@@ -4,6 +4,7 @@ Eight fake CPU devices, rank promotion and warnings as errors, full matrix-produ
 precision. Annotated shapes are checked at run time (see `addopts` in setup.cfg).
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -64,6 +65,57 @@ def golden():
   return load
 
 
+# Tests of the engine and of the command line share these, compiled at 32 x 48.
+_SMALL = {"backbone": "resnet18", "width": 4}
+SMALL_MODELS = {
+  "agame": _SMALL | {"features": 8, "fusion_features": 8},
+  "cosnet": _SMALL
+  | {
+    "features": 8,
+    "branch_features": 4,
+    "rates": (1, 2),
+    "size": None,
+    "num_references": 3,
+  },
+  "ris": {"channels": 4, "num_convolutions": 2, "num_objects": 4},
+  "rsis": _SMALL | {"features": 16, "num_objects": 4, "num_classes": 3},
+  "rvos": _SMALL | {"features": 16, "num_objects": 2},
+}
+
+
+@pytest.fixture(scope="session")
+def small_fields():
+  """Fields of the small models, by name."""
+  return SMALL_MODELS
+
+
+@pytest.fixture(scope="session")
+def small():
+  """Makes (model, variables) by name and fields; no variable has its initial value."""
+
+  @functools.cache
+  def make(name, **fields):
+    from vosjax import models  # not before jaxtyping's hook is in place
+
+    model = models.build(name, **SMALL_MODELS[name] | fields)
+    frames = np.zeros((1, 32, 48, 3), np.float32)
+    masks = np.zeros((1, 4, 32, 48), np.float32)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), frames, masks)
+    rng = np.random.default_rng(3)
+
+    def leaf(path, x):
+      if path[-1].key in ("scale", "var"):
+        return rng.uniform(0.5, 1.5, x.shape).astype(np.float32)
+      fan_in = np.prod(x.shape[:-1]) if x.ndim > 1 else 4
+      # COSNet normalises frames to about -130 to 130.
+      gain = 0.01 if name == "cosnet" and "stem" in str(path) else 1.5
+      return rng.normal(0, gain / np.sqrt(fan_in), x.shape).astype(np.float32)
+
+    return model, jax.tree_util.tree_map_with_path(leaf, shapes)
+
+  return make
+
+
 @pytest.fixture(scope="session")
 def tiny():
   """(model, variables): a small A-GAME, every variable off its initial value.
@@ -72,9 +124,7 @@ def tiny():
   """
   from vosjax import models  # not before jaxtyping's hook is in place
 
-  model = models.build(
-    "agame", backbone="resnet18", width=4, features=8, fusion_features=8
-  )
+  model = models.build("agame", **SMALL_MODELS["agame"])
   frames, masks = np.zeros((1, 32, 32, 3), np.float32), np.zeros((1, 1, 32, 32))
   shapes = jax.eval_shape(model.init, jax.random.key(0), frames, masks)
   rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written completely or not at all."""
 
 import contextlib
 import os
@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-  """A path to write to, which takes the place of `path` once all is well.
+  """Yields a path to write to, which replaces `path` when the block succeeds.
 
-  Whatever stops the block (an error, a full disk, Ctrl-C) leaves `path` as it was.
+  If anything stops the block (an error, a full disk, Ctrl-C), `path` is left as it was.
   """
   draft = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
   try:

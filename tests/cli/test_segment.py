@@ -1,46 +1,41 @@
-"""`vosjax segment` from the command line, with a segmenter that only copies."""
+"""`vosjax segment` from the command line, with a segmenter that copies its prompts."""
 
 import errno
 import itertools
 import json
 import os
 import pathlib
-import types
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from vosjax import __main__ as command_line
-from vosjax import checkpoints, models
+from vosjax import checkpoints
 from vosjax.cli import segment
-from vosjax.media import read
+from vosjax.inference import refinement
+from vosjax.inference.frame_result import FrameResult
+from vosjax.media.write import video_writer
 
-REAL_LOAD_SEGMENTER = segment.load_segmenter  # fixtures put a fake in its place
+REAL_LOAD_SEGMENTER = segment.load_segmenter  # a fixture replaces it
 SIZE = (24, 34)
 NAMES = [f"{index:05d}" for index in range(4)]
 
 
 class CopyingSegmenter:
-  """Repeats the first mask, with new objects added; counts what it is asked."""
+  """Repeats the masks of all prompts so far; counts the frames."""
 
   calls = 0
   one_shot = True
 
-  object_ids = ()
-
-  def run(self, frames, given):
+  def run(self, frames, prompts):
     labels = np.zeros(SIZE, np.int32)
     for index in range(len(frames)):
-      new = None if given is None else next(given)
+      new = None if prompts is None else next(prompts)
       labels = labels if new is None else labels + new
-      self.object_ids = tuple(int(i) for i in np.unique(labels) if i)
-      if self.object_ids or given is None:
-        CopyingSegmenter.calls += 1
-      yield types.SimpleNamespace(
-        frame=frames[index], labels=labels, object_ids=self.object_ids
-      )
+      CopyingSegmenter.calls += 1
+      probs = np.zeros((1, 0, *SIZE), np.float32)
+      yield FrameResult(frames[index], labels, (), probs, ())
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +80,7 @@ def run(frames, mask, out, *more):
 
 
 def refused(capsys, *texts):
-  """The one line on standard error holds every text."""
+  """Standard error is one line with all of these texts."""
   error = capsys.readouterr().err
   assert error.count("\n") == 1
   assert error.startswith("vosjax: ")
@@ -104,9 +99,9 @@ def test_every_frame_gets_a_palette_png_and_the_overlay_plays(frames, mask, tmp_
     assert image.mode == "P"
     assert image.getpalette()[9:12] == [128, 128, 0]
     np.testing.assert_array_equal(np.asarray(image), np.asarray(Image.open(mask)))
-  with av.open(str(out / "overlay.mp4")) as film:
-    pictures = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
-  assert [picture.shape for picture in pictures] == [(*SIZE, 3)] * len(NAMES)
+  with av.open(str(out / "overlay.mp4")) as video:
+    images = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+  assert [image.shape for image in images] == [(*SIZE, 3)] * len(NAMES)
 
 
 def test_no_draft_is_left_beside_the_results(frames, mask, tmp_path):
@@ -115,72 +110,42 @@ def test_no_draft_is_left_beside_the_results(frames, mask, tmp_path):
   assert {path.name for path in (tmp_path / "out").iterdir()} == expected
 
 
-def test_a_video_file_gives_the_same_as_its_frames(mask, tmp_path):
-  from vosjax.media.write import video_writer
-
-  film = tmp_path / "film.mp4"
-  with video_writer(film, SIZE, 25.0) as write:
-    for value in (0, 80, 160, 240):
+def write_video(path, values):
+  with video_writer(path, SIZE, 25.0) as write:
+    for value in values:
       write(np.full((*SIZE, 3), value, np.uint8))
-  video = read.open_video(film)
-  assert (video.names, video.size) == (tuple(NAMES), SIZE)
-  assert video.frames_per_second == pytest.approx(25)
-  assert [int(frame.mean().round(-1)) for frame in video] == [0, 80, 160, 240]
-  assert run(film, mask, tmp_path / "out") == 0
-  assert len(list((tmp_path / "out").glob("*.png"))) == 4
+  return path
 
 
-def test_a_film_that_is_to_be_shown_turned_is_upright(tmp_path):
-  import av
-
-  film = tmp_path / "film.mp4"
-  picture = np.zeros((32, 48, 3), np.uint8)
-  picture[:16] = 255
-  with av.open(str(film), "w") as file:
-    stream = file.add_stream("h264", rate=24, width=48, height=32)
-    stream.set_display_rotation(90)
-    for frame in (av.VideoFrame.from_ndarray(picture), None):
-      file.mux(stream.encode(frame))
-  video = read.open_video(film)
-  assert video.size == (48, 32)
-  shown = next(iter(video)).mean(axis=(0, 2))
-  np.testing.assert_allclose(shown, np.rot90(picture).mean(axis=(0, 2)), atol=9)
+def test_a_video_file_is_segmented_like_a_folder(mask, tmp_path):
+  video = write_video(tmp_path / "video.mp4", (0, 80, 160, 240))
+  assert run(video, mask, tmp_path / "out") == 0
+  assert sorted(path.stem for path in (tmp_path / "out").glob("*.png")) == NAMES
 
 
 def test_a_video_file_that_is_cut_off_is_refused(mask, tmp_path, capsys):
-  from vosjax.media.write import video_writer
-
-  film = tmp_path / "film.mp4"
-  with video_writer(film, SIZE, 25.0) as write:
-    for pixels in np.random.default_rng(0).integers(0, 256, (6, *SIZE, 3), np.uint8):
-      write(pixels)
-  film.write_bytes(film.read_bytes()[:-60])
-  assert run(film, mask, tmp_path / "out") == 2
-  refused(capsys, "film.mp4: is cut off or damaged")
+  noise = np.random.default_rng(0).integers(0, 256, (6, *SIZE, 3), np.uint8)
+  video = write_video(tmp_path / "video.mp4", noise)
+  video.write_bytes(video.read_bytes()[:-60])
+  assert run(video, mask, tmp_path / "out") == 2
+  refused(capsys, "video.mp4: is cut off or damaged")
   assert not (tmp_path / "out").exists()
 
 
-def test_frames_are_in_the_order_of_their_numbers(tmp_path):
-  for number in (0, 9, 10, 11):
-    Image.new("RGB", SIZE[::-1]).save(tmp_path / f"frame{number}.png")
-  video = read.open_video(tmp_path)
-  assert video.names == ("frame0", "frame9", "frame10", "frame11")
-
-
-def test_odd_sizes_can_be_filmed(tmp_path):
-  from vosjax.media.write import video_writer
-
-  film = tmp_path / "film.mp4"
-  with video_writer(film, (25, 33), 24.0) as write:
-    write(np.zeros((25, 33, 3), np.uint8))
-  assert read.open_video(film).size == (26, 34)
+def test_a_grey_mask_of_0_and_255_is_object_1(frames, tmp_path):
+  mask = np.zeros(SIZE, np.uint8)
+  mask[4:9, 5:20] = 255
+  Image.fromarray(mask).save(tmp_path / "davis2016.png")
+  assert run(frames, tmp_path / "davis2016.png", tmp_path / "out") == 0
+  written = Image.open(tmp_path / "out" / "00003.png")
+  np.testing.assert_array_equal(written, mask == 255)
 
 
 def test_objects_appear_with_their_masks(frames, tmp_path):
   masks = tmp_path / "masks"
   masks.mkdir()
   save_mask(masks / "00001.png", 7)
-  save_mask(masks / "00002.png", 7, rows=slice(0, 3))  # tracked: not taken again
+  save_mask(masks / "00002.png", 7, rows=slice(0, 3))  # given before: ignored
   save_mask(masks / "00003.png", 2, rows=slice(15, 20))
   assert run(frames, masks, tmp_path / "out") == 0
   found = [np.unique(Image.open(tmp_path / "out" / f"{n}.png")).tolist() for n in NAMES]
@@ -189,12 +154,12 @@ def test_objects_appear_with_their_masks(frames, tmp_path):
   assert not second[:3].any()
 
 
-def test_a_job_that_was_stopped_goes_on(frames, mask, tmp_path, monkeypatch, capsys):
+def test_a_job_that_was_stopped_is_resumed(frames, mask, tmp_path, monkeypatch, capsys):
   out = tmp_path / "out"
-  whole = CopyingSegmenter.run
+  complete = CopyingSegmenter.run
 
-  def interrupted(self, frames, given):
-    yield from itertools.islice(whole(self, frames, given), 2)
+  def interrupted(self, frames, prompts):
+    yield from itertools.islice(complete(self, frames, prompts), 2)
     raise KeyboardInterrupt
 
   monkeypatch.setattr(CopyingSegmenter, "run", interrupted)
@@ -208,7 +173,7 @@ def test_a_job_that_was_stopped_goes_on(frames, mask, tmp_path, monkeypatch, cap
   (out / ".00002.1.part.png").write_bytes(b"killed here")
   capsys.readouterr()
 
-  monkeypatch.setattr(CopyingSegmenter, "run", whole)
+  monkeypatch.setattr(CopyingSegmenter, "run", complete)
   assert run(frames, mask, out) == 0
   assert "resuming, 2 of 4 masks are kept" in capsys.readouterr().out
   assert (out / "00000.png").stat().st_mtime_ns == kept
@@ -225,7 +190,7 @@ def test_a_finished_job_is_left_alone(frames, mask, tmp_path, capsys):
   assert CopyingSegmenter.calls == calls
 
 
-def test_an_out_that_is_not_ours_is_refused(frames, mask, tmp_path, capsys):
+def test_a_folder_of_something_else_is_refused(frames, mask, tmp_path, capsys):
   out = tmp_path / "thesis"
   out.mkdir()
   (out / "chapter1.tex").write_text("precious")
@@ -236,7 +201,7 @@ def test_an_out_that_is_not_ours_is_refused(frames, mask, tmp_path, capsys):
   refused(capsys, "exists and is no job")
 
 
-def test_an_out_of_another_job_is_refused(frames, mask, tmp_path, capsys):
+def test_a_folder_of_another_job_is_refused(frames, mask, tmp_path, capsys):
   run(frames, mask, tmp_path / "out")
   other = save_mask(tmp_path / "other.png", 1)
   capsys.readouterr()
@@ -244,7 +209,7 @@ def test_an_out_of_another_job_is_refused(frames, mask, tmp_path, capsys):
   refused(capsys, "holds another job, which differs in mask, mask_changed")
 
 
-def test_results_of_a_video_that_has_changed_are_not_passed_for_it(
+def test_results_of_a_video_that_has_changed_are_refused(
   frames, mask, tmp_path, capsys
 ):
   run(frames, mask, tmp_path / "out")
@@ -254,16 +219,16 @@ def test_results_of_a_video_that_has_changed_are_not_passed_for_it(
   refused(capsys, "holds another job, which differs in video_changed")
 
 
-def test_a_job_that_failed_on_its_first_frame_can_be_put_right(frames, mask, tmp_path):
-  whole = (frames / "00000.jpg").read_bytes()
-  (frames / "00000.jpg").write_bytes(whole[:-300])
+def test_a_job_that_failed_on_its_first_frame_can_be_repaired(frames, mask, tmp_path):
+  content = (frames / "00000.jpg").read_bytes()
+  (frames / "00000.jpg").write_bytes(content[:-300])
   assert run(frames, mask, tmp_path / "out") == 2
-  (frames / "00000.jpg").write_bytes(whole)
+  (frames / "00000.jpg").write_bytes(content)
   os.utime(frames / "00000.jpg", (0, 2e9))
   assert run(frames, mask, tmp_path / "out") == 0
 
 
-def test_an_empty_out_is_taken(frames, mask, tmp_path):
+def test_an_empty_folder_is_used(frames, mask, tmp_path):
   (tmp_path / "out").mkdir()
   assert run(frames, mask, tmp_path / "out") == 0
 
@@ -286,7 +251,7 @@ def test_a_one_shot_model_asks_for_its_mask(frames, tmp_path, capsys):
   assert not (tmp_path / "out").exists()
 
 
-def test_a_zero_shot_model_needs_none(frames, tmp_path, monkeypatch):
+def test_a_zero_shot_model_needs_no_mask(frames, tmp_path, monkeypatch):
   monkeypatch.setattr(
     segment, "load_segmenter", lambda *_, **__: (CopyingSegmenter(), "cosnet")
   )
@@ -296,7 +261,24 @@ def test_a_zero_shot_model_needs_none(frames, tmp_path, monkeypatch):
   assert CopyingSegmenter.calls == len(NAMES)
 
 
-# Faults of input: each makes one and returns the words that must name it.
+def test_the_crf_refines_the_masks_of_cosnet(frames, tmp_path, monkeypatch):
+  monkeypatch.setattr(
+    segment, "load_segmenter", lambda *_, **__: (CopyingSegmenter(), "cosnet")
+  )
+  monkeypatch.setattr(CopyingSegmenter, "one_shot", False)
+  monkeypatch.setattr(
+    refinement, "refine_labels", lambda result: result.frame[..., 0] // 200
+  )
+  out = tmp_path / "out"
+  assert vosjax(frames, "--out", out, "--checkpoint", "ours", "--crf") == 0
+  for name in NAMES:
+    image = np.asarray(Image.open(frames / f"{name}.jpg"))
+    written = np.asarray(Image.open(out / f"{name}.png"))
+    np.testing.assert_array_equal(written, image[..., 0] // 200)
+
+
+# Each of these damages the input and returns what the error must say. What the
+# readers of images say of a file is tested with them.
 
 
 def truncated_frame(frames, mask):
@@ -312,7 +294,7 @@ def truncated_header(frames, mask):
 
 
 def frame_of_text(frames, mask):
-  (frames / "00001.jpg").write_text("no picture")
+  (frames / "00001.jpg").write_text("no image")
   return "00001.jpg: not a complete image"
 
 
@@ -333,17 +315,17 @@ def mask_of_another_size(frames, mask):
 
 def rgb_mask(frames, mask):
   Image.new("RGB", SIZE[::-1], (255, 0, 0)).save(mask)
-  return "first.png: a label map of RGB colours, expected object ids"
+  return "first.png: "
 
 
 def empty_mask(frames, mask):
   save_mask(mask, 0)
-  return "first.png: the mask holds no object"
+  return "first.png: no mask shows an object"
 
 
 def mask_of_void(frames, mask):
   save_mask(mask, 255)
-  return "first.png: the mask holds no object"
+  return "first.png: no mask shows an object"
 
 
 def no_mask(frames, mask):
@@ -392,7 +374,7 @@ def test_bad_input_is_named_in_one_line(fault, frames, mask, tmp_path, capsys):
   error = capsys.readouterr().err.splitlines()[-1]  # below the progress bar, if any
   assert error.startswith("vosjax: ")
   assert text in error
-  if fault is truncated_frame:  # found out on the way: what is whole stays
+  if fault is truncated_frame:  # noticed on the way: finished masks stay
     assert {path.name for path in out.iterdir()} == {
       "00000.png",
       "00001.png",
@@ -411,10 +393,10 @@ def test_a_mask_without_its_frame_is_named(frames, tmp_path, capsys):
 
 
 def test_a_file_that_is_no_video_is_named(mask, tmp_path, capsys):
-  film = tmp_path / "film.mp4"
-  film.write_text("no film")
-  assert run(film, mask, tmp_path / "out") == 2
-  refused(capsys, "film.mp4: cannot be read as a video")
+  video = tmp_path / "video.mp4"
+  video.write_text("no video")
+  assert run(video, mask, tmp_path / "out") == 2
+  refused(capsys, "video.mp4: cannot be read as a video")
 
 
 def test_a_full_disk_leaves_nothing_half_written(
@@ -455,69 +437,14 @@ def test_the_job_file_says_where_results_came_from(frames, mask, tmp_path):
   assert job["frames"] == 4
 
 
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory):
-  """A very small A-GAME that knows nothing."""
-  fields = {"backbone": "resnet18", "width": 4, "features": 16, "fusion_features": 8}
-  shapes = checkpoints.variable_shapes(models.build("agame", **fields))
-  variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, leaf.dtype), shapes)
-  folder = tmp_path_factory.mktemp("checkpoint") / "model"
-  checkpoints.save(folder, "agame", fields, variables)
-  return folder
-
-
 @pytest.fixture
 def real(monkeypatch):
   monkeypatch.setattr(segment, "load_segmenter", REAL_LOAD_SEGMENTER)
 
 
-def test_a_model_segments_and_takes_late_objects(real, checkpoint, frames, tmp_path):
-  masks = tmp_path / "masks"
-  masks.mkdir()
-  save_mask(masks / "00000.png", 7)
-  save_mask(masks / "00002.png", 2, rows=slice(15, 20))
-  out = tmp_path / "out"
-  code = vosjax(
-    frames,
-    "--mask",
-    masks,
-    "--out",
-    out,
-    "--checkpoint",
-    checkpoint,
-    "--model",
-    "agame",
-  )
-  assert code == 0
-  labels = [np.asarray(Image.open(out / f"{name}.png")) for name in NAMES]
-  np.testing.assert_array_equal(labels[0], np.asarray(Image.open(masks / "00000.png")))
-  assert set(np.unique(labels[1])) <= {0, 7}
-  assert set(np.unique(labels[3])) <= {0, 2, 7}
-
-
 def test_a_checkpoint_that_is_not_there_is_named(real, frames, mask, tmp_path, capsys):
   assert run(frames, mask, tmp_path / "out") == 2
   refused(capsys, "ours is no checkpoint: it does not exist")
-  assert not (tmp_path / "out").exists()
-
-
-def test_a_checkpoint_of_another_model_is_named(
-  real, checkpoint, frames, mask, tmp_path, monkeypatch, capsys
-):
-  monkeypatch.setitem(models.MODELS, "cosnet", object)
-  code = vosjax(
-    frames,
-    "--mask",
-    mask,
-    "--out",
-    tmp_path / "out",
-    "--checkpoint",
-    checkpoint,
-    "--model",
-    "cosnet",
-  )
-  assert code == 2
-  refused(capsys, f"{checkpoint}: is a checkpoint of agame, not of cosnet")
   assert not (tmp_path / "out").exists()
 
 

@@ -1,47 +1,32 @@
-"""`vosjax segment` with every model, real but very small and untrained."""
+"""`vosjax segment` with real models, very small and untrained, and their options."""
 
-import jax
+import functools
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax import checkpoints, models
+from vosjax import checkpoints
 from vosjax.__main__ import main
 from vosjax.cli import segment
-from vosjax.inference import refinement
 from vosjax.inference.engine import VideoSegmenter
-from vosjax.inference.frame_result import FrameResult
-from vosjax.media import read
 
-SIZE = (24, 34)
-NAMES = [f"{index:05d}" for index in range(4)]
-SMALL = {"backbone": "resnet18", "width": 4}
-FIELDS = {
-  "cosnet": SMALL | {"features": 8, "branch_features": 4, "rates": (1,), "size": None},
-  "ris": {"channels": 4, "num_convolutions": 2, "num_objects": 3},
-  "rsis": SMALL | {"features": 16, "num_objects": 3, "num_classes": 3},
-  "rvos": SMALL | {"features": 16, "num_objects": 3},
-}
-COLOURS = np.random.default_rng(0).integers(0, 256, (4, *SIZE, 3), np.uint8)
+SIZE = (32, 48)
+NAMES = [f"{index:05d}" for index in range(5)]
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, *SIZE, 3), np.uint8)
+ZERO_SHOT = ("cosnet", "ris", "rsis", "rvos")
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-  """Makes the folder of a model that knows nothing."""
-  folders = {}
+def checkpoint(small, small_fields, tiny, tmp_path_factory):
+  """Makes the folder of an untrained model."""
 
-  def make(name, **fields):
-    key = name, *fields
-    if key not in folders:
-      fields |= FIELDS[name]
-      rng = np.random.default_rng(0)
-      variables = jax.tree.map(
-        lambda leaf: np.abs(rng.normal(0, 0.1, leaf.shape)).astype(leaf.dtype),
-        checkpoints.variable_shapes(models.build(name, **fields)),
-      )
-      folders[key] = tmp_path_factory.mktemp(name) / "model"
-      checkpoints.save(folders[key], name, fields, variables)
-    return folders[key]
+  @functools.cache
+  def make(name):
+    _, variables = tiny if name == "agame" else small(name)
+    folder = tmp_path_factory.mktemp(name) / "model"
+    checkpoints.save(folder, name, small_fields[name], variables)
+    return folder
 
   return make
 
@@ -50,7 +35,7 @@ def checkpoint(tmp_path_factory):
 def frames(tmp_path):
   folder = tmp_path / "video"
   folder.mkdir()
-  for name, pixels in zip(NAMES, COLOURS):
+  for name, pixels in zip(NAMES, IMAGES):
     Image.fromarray(pixels).save(folder / f"{name}.png")
   return folder
 
@@ -59,159 +44,83 @@ def vosjax(*arguments):
   return main(["segment", *map(str, arguments)])
 
 
-def masks(out):
+def read_labels(out):
   return np.stack([np.asarray(Image.open(out / f"{name}.png")) for name in NAMES])
 
 
-@pytest.mark.parametrize("name", FIELDS)
-def test_zero_shot_models_need_no_mask(name, checkpoint, frames, tmp_path):
+def save_mask(path, **rows):
+  """A mask in which each object is a band of rows, named `id_...`."""
+  labels = np.zeros(SIZE, np.uint8)
+  for name, (begin, end) in rows.items():
+    labels[begin:end, 8:40] = int(name.removeprefix("id_"))
+  Image.fromarray(labels).save(path)
+  return labels
+
+
+def test_one_shot_models_take_late_objects(checkpoint, frames, tmp_path):
+  masks, out = tmp_path / "masks", tmp_path / "out"
+  masks.mkdir()
+  first = save_mask(masks / "00000.png", id_7=(4, 14))
+  save_mask(masks / "00002.png", id_2=(16, 22), id_3=(24, 30))
+  weights = ("--model", "agame", "--checkpoint", checkpoint("agame"))
+  assert vosjax(frames, "--mask", masks, "--out", out, *weights) == 0
+  labels = read_labels(out)
+  np.testing.assert_array_equal(labels[0], first)
+  assert set(np.unique(labels[1])) <= {0, 7}
+  assert set(np.unique(labels[2:])) <= {0, 2, 3, 7}
+
+
+@pytest.mark.parametrize(("name", "num_ids"), [("cosnet", 1), ("ris", 4)])
+def test_zero_shot_models_need_no_mask(name, num_ids, checkpoint, frames, tmp_path):
   out = tmp_path / "out"
   weights = ("--model", name, "--checkpoint", checkpoint(name))
   assert vosjax(frames, *weights, "--out", out) == 0
-  found = masks(out)
-  assert found.shape == (4, *SIZE)
-  assert set(np.unique(found)) <= set(range(2 if name == "cosnet" else 4))
+  labels = read_labels(out)
+  assert labels.shape == (5, *SIZE)
+  assert set(np.unique(labels)) <= set(range(num_ids + 1))
   assert (out / "overlay.mp4").exists()
 
 
-@pytest.mark.parametrize(
-  "options",
-  [
-    ("--references", "0"),
-    ("--references", "all"),
-    ("--references", "2", "--reference-policy", "consecutive"),
-    ("--references", "7", "--reference-policy", "random", "--seed", "3"),
-  ],
-)
-def test_references_are_chosen_by_option(options, checkpoint, frames, tmp_path):
-  code = vosjax(
-    frames, "--checkpoint", checkpoint("cosnet"), "--out", tmp_path / "out", *options
-  )
-  assert code == 0
+@pytest.mark.parametrize("name", ZERO_SHOT)
+def test_every_model_is_loaded_from_its_checkpoint(name, checkpoint):
+  segmenter, found = segment.load_segmenter(checkpoint(name), name)
+  assert found == name
+  assert not segmenter.one_shot
 
 
-def test_the_fusion_of_references_is_chosen_by_option(
+def test_options_of_cosnet_reach_the_segmenter(
   checkpoint, frames, tmp_path, monkeypatch
 ):
-  used = []
+  seen = []
 
   class Watched(VideoSegmenter):
-    def __init__(self, model, *args, **options):
-      used.append(model.fusion)
-      super().__init__(model, *args, **options)
+    one_shot = True  # so that the command asks for a mask and ends
+
+    def __init__(self, model, variables, **options):
+      seen.append({"fusion": model.fusion, **options})
 
   monkeypatch.setattr(segment, "VideoSegmenter", Watched)
-  weights = (frames, "--checkpoint", checkpoint("cosnet"))
-  assert vosjax(*weights, "--out", tmp_path / "a", "--fusion", "prediction") == 0
-  assert vosjax(*weights, "--out", tmp_path / "b") == 0
-  assert used == ["prediction", "summary"]
+  command = (frames, "--checkpoint", checkpoint("cosnet"), "--out", tmp_path / "out")
+  options = "--references all --reference-policy random --fusion joint --seed 3"
+  assert vosjax(*command, *options.split()) == 2
+  assert vosjax(*command, "--references", 7) == 2
+  chosen, default = seen
+  assert chosen == {
+    "references": "all",
+    "reference_policy": "random",
+    "fusion": "joint",
+    "seed": 3,
+  }
+  assert default == {
+    "references": 7,
+    "reference_policy": "uniform",
+    "fusion": "summary",  # the checkpoint's own
+    "seed": 0,
+  }
 
 
-def test_a_video_of_one_frame(checkpoint, frames, tmp_path):
-  for name in NAMES[1:]:
-    (frames / f"{name}.png").unlink()
-  out = tmp_path / "out"
-  assert vosjax(frames, "--checkpoint", checkpoint("cosnet"), "--out", out) == 0
-  assert [path.name for path in out.glob("*.png")] == ["00000.png"]
-
-
-@pytest.mark.parametrize("mode", ["L", "I;16", "RGBA", "P"])
-def test_frames_of_other_modes(mode, checkpoint, frames, tmp_path):
-  """Whatever has one meaning in 8 bits is taken."""
-  for index, name in enumerate(NAMES):
-    grey = Image.fromarray(COLOURS[index, :, :, 0])
-    if mode == "I;16":
-      grey = Image.fromarray(COLOURS[index, :, :, 0].astype(np.uint16) * 257)
-    else:
-      grey = grey.convert(mode)
-    grey.save(frames / f"{name}.png")
-  out = tmp_path / "out"
-  assert vosjax(frames, "--checkpoint", checkpoint("cosnet"), "--out", out) == 0
-  assert masks(out).shape == (4, *SIZE)
-
-
-def test_a_film_gives_the_same_as_its_frames_in_any_order(tmp_path):
-  from vosjax.media.write import video_writer
-
-  path = tmp_path / "film.mp4"
-  with video_writer(path, SIZE, 25.0) as write:
-    for value in (0, 60, 120, 180, 240):
-      write(np.full((*SIZE, 3), value, np.uint8))
-  film = read.open_video(path)
-  for index in (1, 3, 4, 4, 0, 2):
-    assert int(film[index].mean().round(-1)) == 60 * index
-  with pytest.raises(IndexError):
-    film[5]
-
-
-def test_a_broken_frame_of_a_film_is_broken_whenever_it_is_asked_for(
-  tmp_path, monkeypatch
-):
-  from vosjax.media.write import video_writer
-
-  path = tmp_path / "film.mp4"
-  with video_writer(path, SIZE, 25.0) as write:
-    for value in (0, 60, 120, 180, 240):
-      write(np.full((*SIZE, 3), value, np.uint8))
-  film = read.open_video(path)
-  decode = read.VideoFile.decode
-
-  def faulty(film):
-    for index, frame in enumerate(decode(film)):
-      if index == 3:
-        raise ValueError("frame 3 is broken")
-      yield frame
-
-  monkeypatch.setattr(read.VideoFile, "decode", faulty)
-  for _ in range(2):
-    with pytest.raises(ValueError, match="frame 3 is broken"):
-      film[3]
-    assert int(film[2].mean().round(-1)) == 120
-
-
-def test_one_shot_rvos_follows_its_mask(checkpoint, frames, tmp_path):
-  mask = np.zeros(SIZE, np.uint8)
-  mask[4:9, 5:20] = 255
-  Image.fromarray(mask).save(tmp_path / "davis2016.png")
-  out = tmp_path / "out"
-  code = vosjax(
-    frames,
-    "--mask",
-    tmp_path / "davis2016.png",
-    "--out",
-    out,
-    "--checkpoint",
-    checkpoint("rvos", one_shot=True),
-  )
-  assert code == 0
-  np.testing.assert_array_equal(masks(out)[0], mask == 255)
-
-
-def test_the_crf_moves_masks_to_edges():
-  frame = np.zeros((*SIZE, 3), np.uint8)
-  frame[:, 17:] = 250
-  labels = np.zeros(SIZE, np.int32)
-  labels[:, 19:] = 1  # two pixels short
-  probs = np.full(SIZE, 0.1, np.float32)
-  probs[:, 17:19], probs[:, 19:] = 0.45, 0.9
-  result = FrameResult(frame, labels, (1,), probs[None, None], (0,))
-  found = refinement.refine_labels(result)
-  np.testing.assert_array_equal(found, frame[..., 0] > 0)
-  flat = FrameResult(frame, labels, (1,), np.full((1, 1, *SIZE), 0.5, np.float32), (0,))
-  np.testing.assert_array_equal(refinement.refine_labels(flat), labels)
-
-
-def test_the_crf_follows_cosnet(checkpoint, frames, tmp_path):
-  out = tmp_path / "out"
-  for name in NAMES[1:]:  # each frame has a lattice of its own to compile
-    (frames / f"{name}.png").unlink()
-  weights = checkpoint("cosnet")
-  assert vosjax(frames, "--checkpoint", weights, "--out", out, "--crf") == 0
-  assert set(np.unique(Image.open(out / "00000.png"))) <= {0, 1}
-
-
-def complaint(capsys, *arguments):
-  """The one line that a failing command says."""
+def error_line(capsys, *arguments):
+  """The one line that a failing command prints."""
   assert vosjax(*arguments) == 2
   lines = capsys.readouterr().err.strip().splitlines()
   assert len(lines) == 1, lines
@@ -222,21 +131,24 @@ def test_options_that_a_model_does_not_have(checkpoint, frames, tmp_path, capsys
   mask = tmp_path / "mask.png"
   Image.fromarray(np.eye(*SIZE, dtype=np.uint8)).save(mask)
   out = ("--out", tmp_path / "out")
-  rvos = (frames, *out, "--checkpoint", checkpoint("rvos"))
-  assert "references is 3, but RVOS takes none" in complaint(
-    capsys, *rvos, "--references", "3"
+  ris = (frames, *out, "--checkpoint", checkpoint("ris"))
+  for options, message in [
+    (("--references", "3"), "references is 3, but RIS takes none"),
+    (("--crf",), "not for those of ris. Leave it out."),
+    (("--fusion", "joint"), "--fusion is for cosnet's references; ris takes none"),
+    (("--mask", mask), "--mask is given, but this ris is zero-shot"),
+  ]:
+    assert message in error_line(capsys, *ris, *options)
+  assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_of_another_model_is_named(checkpoint, frames, tmp_path, capsys):
+  weights = checkpoint("agame")
+  text = error_line(
+    capsys,
+    *(frames, "--model", "cosnet", "--checkpoint", weights, "--out", tmp_path / "out"),
   )
-  assert "not for those of rvos" in complaint(capsys, *rvos, "--crf")
-  assert "--fusion is for cosnet's references; rvos takes none" in complaint(
-    capsys, *rvos, "--fusion", "joint"
-  )
-  assert "--mask is given, but this rvos is zero-shot" in complaint(
-    capsys, *rvos, "--mask", mask
-  )
-  one_shot = checkpoint("rvos", one_shot=True)
-  assert "--mask is missing: rvos" in complaint(
-    capsys, frames, *out, "--checkpoint", one_shot
-  )
+  assert f"{weights}: is a checkpoint of agame, not of cosnet" in text
   assert not (tmp_path / "out").exists()
 
 
@@ -257,10 +169,10 @@ def test_references_out_of_range_are_refused(count, frames, tmp_path, capsys):
     ("ris", None),
   ],
 )
-def test_a_missing_checkpoint_says_where_to_get_one(
+def test_without_checkpoint_it_says_how_to_get_one(
   name, official, frames, tmp_path, capsys
 ):
-  text = complaint(capsys, frames, "--out", tmp_path / "out", "--model", name)
+  text = error_line(capsys, frames, "--out", tmp_path / "out", "--model", name)
   assert f"--config=configs/{name}.py" in text
   assert ("vosjax convert" in text) == (official is not None)
   assert (official or "") in text

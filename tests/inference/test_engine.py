@@ -1,4 +1,4 @@
-"""The streaming engine: the scanned step, called frame by frame."""
+"""The streaming engine equals the scan that training uses."""
 
 import functools
 
@@ -13,22 +13,26 @@ from vosjax.ops.masks import soft_aggregate
 
 
 def play(segmenter, frames, labels):
-  """Results of all frames after the first."""
+  """The results of all frames after the first."""
   segmenter.start(frames[0], labels)
   return [segmenter.step(frame) for frame in frames[1:]]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
 def scan(model, variables, frames, masks, recurrence):
-  """What training would see: the probabilities of all frames after the first."""
+  """Logits of all frames after the first, as in training."""
   frames = frames[None] / jnp.float32(255)
   clip = models.unroll(
     model, variables, frames, masks[None].astype(jnp.float32), recurrence=recurrence
   )
-  active = jnp.ones((1, len(masks)), bool)
-  return jax.vmap(lambda logits: soft_aggregate(logits[None], active)[0])(
-    clip.predictions.logits[0]
-  )
+  return clip.predictions.logits[0]
+
+
+@jax.jit
+def compete(logits):
+  """Probabilities [t o h w] of background and objects."""
+  active = jnp.ones((1, logits.shape[1]), bool)
+  return jax.vmap(lambda frame: soft_aggregate(frame[None], active)[0])(logits)
 
 
 def renumbered(labels, ids, dtype=np.int64):
@@ -41,16 +45,16 @@ def assert_close(actual, expected):
 
 @pytest.mark.parametrize("recurrence", ["aggregated", "fine", "coarse"])
 def test_streaming_equals_the_scan(tiny, frames, first, recurrence):
-  """Unfolded and scanned against folded and called."""
+  """The unfolded model under a scan, against the folded one called frame by frame."""
   masks = np.stack([first == i for i in (1, 2, 3)])
-  expected = np.asarray(scan(*tiny, frames, masks, recurrence))
+  expected = np.asarray(compete(scan(*tiny, frames, masks, recurrence)))
   segmenter = vosjax.VideoSegmenter(*tiny, recurrence=recurrence)
   for result, probs in zip(play(segmenter, frames, first), expected):
     assert_close(result.probs, probs[1:])
-    sure = np.diff(np.sort(probs, 0)[-2:], axis=0)[0] > 1e-3
-    np.testing.assert_array_equal(result.labels[sure], probs.argmax(0)[sure])
-    assert sure.mean() > 0.5
-    assert len(np.unique(result.labels)) > 1  # else the labels test nothing
+    clear = np.diff(np.sort(probs, 0)[-2:], axis=0)[0] > 1e-3
+    np.testing.assert_array_equal(result.labels[clear], probs.argmax(0)[clear])
+    assert clear.mean() > 0.5
+    assert len(np.unique(result.labels)) > 1  # otherwise labels would test nothing
 
 
 def test_recurrences_differ(tiny, frames, first):
@@ -63,51 +67,51 @@ def test_recurrences_differ(tiny, frames, first):
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint32])
-def test_ids_are_any_numbers_in_any_order(tiny, frames, first, dtype):
-  """Object i of the first run is object ids[i - 1] of the second."""
+def test_ids_can_be_any_numbers_in_any_order(tiny, frames, first, dtype):
+  """Object i of the first video is object ids[i - 1] of the second."""
   ids = (70_000, 3, 300)
   plain = play(vosjax.VideoSegmenter(*tiny), frames, first)
   segmenter = vosjax.VideoSegmenter(*tiny)
   labels = renumbered(first, ids, dtype)
-  given = segmenter.start(frames[0], labels)
-  assert given.object_ids == segmenter.object_ids == (3, 300, 70_000)
-  np.testing.assert_array_equal(given.labels, labels)
-  for frame, before in zip(frames[1:], plain):
+  started = segmenter.start(frames[0], labels)
+  assert started.object_ids == segmenter.object_ids == (3, 300, 70_000)
+  np.testing.assert_array_equal(started.labels, labels)
+  for frame, expected in zip(frames[1:], plain):
     result = segmenter.step(frame)
     assert result.object_ids == (3, 300, 70_000)
-    assert_close(result.probs, before.probs[[1, 2, 0]])
-    same = result.labels == renumbered(before.labels, ids)
-    assert same.mean() > 0.999  # a near tie may fall to another slot
+    assert_close(result.probs, expected.probs[[1, 2, 0]])
+    same = result.labels == renumbered(expected.labels, ids)
+    assert same.mean() > 0.999  # near ties may go to another slot
     assert result.labels.dtype.kind == "i"
 
 
-def test_boolean_masks_are_object_one(tiny, frames, first):
-  result = vosjax.VideoSegmenter(*tiny).start(frames[0], first == 2)
+def test_a_boolean_mask_is_object_1(tiny, frames, first):
+  result = vosjax.VideoSegmenter(*tiny, max_objects=3).start(frames[0], first == 2)
   assert result.object_ids == (1,)
   np.testing.assert_array_equal(result.labels == 1, first == 2)
 
 
-def test_void_is_no_object_and_counts_as_background(tiny, frames, first):
+def test_void_is_treated_as_background(tiny, frames, first):
   void = first.copy()
   void[:4] = 255
   segmenter = vosjax.VideoSegmenter(*tiny)
-  given = segmenter.start(frames[0], void)
-  assert given.object_ids == (1, 2, 3)
-  np.testing.assert_array_equal(given.labels, first)
+  started = segmenter.start(frames[0], void)
+  assert started.object_ids == (1, 2, 3)
+  np.testing.assert_array_equal(started.labels, first)
   results = [segmenter.step(frame) for frame in frames[1:]]
   for result, plain in zip(results, play(vosjax.VideoSegmenter(*tiny), frames, first)):
     np.testing.assert_array_equal(result.probs, plain.probs)
   assert segmenter.step(frames[1], np.full(first.shape, 255)).object_ids == (1, 2, 3)
 
 
-def test_odd_sizes_are_padded_by_reflection_and_cut_back(tiny, frames, first):
-  """`ceil(p / 2)` rows in front, the rest behind; columns alike."""
+def test_odd_sizes_are_padded_by_reflection_and_cropped_back(tiny, frames, first):
+  """Of p rows, ceil(p / 2) are added above and the rest below; likewise columns."""
   size = h, w = 27, 41
   frames, first = frames[:, :h, :w], first[:h, :w]
   pads = tuple(((-n % 16 + 1) // 2, (-n % 16) // 2) for n in size)
   padded = np.pad(frames, ((0, 0), *pads, (0, 0)), mode="reflect")
   masks = np.stack([np.pad(first == i, pads, mode="reflect") for i in (1, 2, 3)])
-  expected = np.asarray(scan(*tiny, padded, masks, "fine"))[:, 1:]
+  expected = np.asarray(compete(scan(*tiny, padded, masks, "fine")))[:, 1:]
   segmenter = vosjax.VideoSegmenter(*tiny, recurrence="fine")
   (top, _), (left, _) = pads
   for result, probs in zip(play(segmenter, frames, first), expected):
@@ -124,25 +128,29 @@ def test_multiples_of_the_stride_are_not_padded(tiny, frames):
   np.testing.assert_array_equal(framing.masks(x[..., 0][None]), x[..., 0][None])
 
 
-def test_a_late_object_is_predicted_on_its_own_first_frame(tiny, frames, first):
-  """Its mask is not pasted: state of the frame, then a prediction on that frame."""
-  segmenter = vosjax.VideoSegmenter(*tiny, recurrence="fine")
+def test_a_late_object_is_predicted_in_its_own_first_frame(tiny, frames, first):
+  """Its mask begins the state and is not copied into the result."""
+  segmenter = vosjax.VideoSegmenter(*tiny, recurrence="fine", max_objects=3)
   play(segmenter, frames[:2], np.where(first == 1, 1, 0))
   segmenter.remove(1)
   late = np.where(first == 2, 6, 0)
   results = [segmenter.step(frames[2], late), segmenter.step(frames[3])]
-  expected = scan(*tiny, frames[[2, 2, 3]], (late == 6)[None], "fine")
-  for result, probs in zip(results, expected):
+  # With "fine", objects are independent in the scan: the first one is the late object,
+  # the others are there only because the scan is compiled for three.
+  masks = np.stack([late == 6, first == 1, first == 3])
+  logits = scan(*tiny, frames[[2, 2, 3, 4, 4]], masks, "fine")[:, :1]
+  for result, probs in zip(results, compete(logits)):
     assert_close(result.probs, probs[1:])
   assert (results[0].labels != late).any()
 
 
 def test_start_forgets_the_video_before(tiny, frames, first):
-  segmenter = vosjax.VideoSegmenter(*tiny)
+  options = {"recurrence": "fine", "max_objects": 3}
+  segmenter = vosjax.VideoSegmenter(*tiny, **options)
   play(segmenter, frames, first)
-  small, labels = frames[:3, :20, :30], np.where(first == 2, 5, 0)[:20, :30]
+  small, labels = frames[:3, :27, :41], np.where(first == 2, 5, 0)[:27, :41]
   again = play(segmenter, small, labels)
-  fresh = play(vosjax.VideoSegmenter(*tiny), small, labels)
+  fresh = play(vosjax.VideoSegmenter(*tiny, **options), small, labels)
   for result, expected in zip(again, fresh):
     assert result.object_ids == (5,)
     np.testing.assert_array_equal(result.probs, expected.probs)
@@ -150,8 +158,8 @@ def test_start_forgets_the_video_before(tiny, frames, first):
 
 
 def test_memory_does_not_grow_with_the_video(tiny, frames, first):
-  segmenter = vosjax.VideoSegmenter(*tiny, max_objects=4)
-  segmenter.start(frames[0], first)
+  segmenter = vosjax.VideoSegmenter(*tiny, max_objects=3)
+  segmenter.start(frames[0], np.where(first < 3, first, 0))
 
   new = np.zeros(first.shape, np.int64)
   new[3:11, 3:11] = 9
@@ -171,7 +179,7 @@ def test_memory_does_not_grow_with_the_video(tiny, frames, first):
 
 
 def test_results_outlive_the_next_step(tiny, frames, first):
-  """State is given away from step to step; what was returned is not."""
+  """Each step donates the state to the next one, but not the results."""
   segmenter = vosjax.VideoSegmenter(*tiny)
   segmenter.start(frames[0], first)
   result = segmenter.step(frames[1])

@@ -1,4 +1,4 @@
-"""What the streaming engine refuses, and in which words."""
+"""Errors of the streaming engine name the method, the argument and what to do."""
 
 import inspect
 
@@ -7,9 +7,11 @@ import pytest
 
 import vosjax
 from vosjax.inference import programs
+from vosjax.inference.session import Session
 
 SIZE = (32, 48)
-unchecked_step = inspect.unwrap(vosjax.VideoSegmenter.step)
+# Without the checks of annotations that the tests switch on.
+start, step = inspect.unwrap(Session.start), inspect.unwrap(Session.step)
 GREY = np.zeros(SIZE, np.uint8)
 RGB = np.zeros((*SIZE, 3), np.uint8)
 ONE = np.pad(np.ones((8, 8), np.uint8), ((0, 24), (0, 40)))
@@ -32,56 +34,61 @@ NONE = np.zeros(SIZE, np.uint8)
   ],
 )
 def test_bad_first_frames(tiny, frame, labels, message):
-  segmenter = vosjax.VideoSegmenter(*tiny)
-  start = inspect.unwrap(vosjax.VideoSegmenter.start)  # before annotations are checked
+  session = vosjax.VideoSegmenter(*tiny).new_session()
   with pytest.raises(ValueError, match=message):
-    start(segmenter, frame, labels)
+    start(session, frame, labels)
 
 
 @pytest.mark.parametrize(
   ("call", "message"),
   [
-    (lambda s: s.step(RGB[:16]), r"frame is 16x48 but the video began with 32x48"),
-    (lambda s: unchecked_step(s, GREY), r"step\(\): frame is uint8 \[32, 48\]"),
+    (
+      lambda s: s.step(RGB[:16]),
+      r"step\(\): frame is 16x48 but the video began with 32x48",
+    ),
+    (lambda s: step(s._session, GREY), r"step\(\): frame is uint8 \[32, 48\]"),
     (lambda s: s.step(RGB, ONE[:16]), r"step\(\): labels are uint8 \[16, 48\]"),
-    (lambda s: s.step(RGB, ONE), r"objects \[1\] are tracked already"),
-    (lambda s: s.add(ONE), r"objects \[1\] are tracked already \(tracking \[1\]\)"),
+    (lambda s: s.step(RGB, ONE), r"step\(\): objects \[1\] are tracked already"),
+    (
+      lambda s: s.add(ONE),
+      r"add\(\): objects \[1\] are tracked already \(tracking \[1\]\)",
+    ),
     (lambda s: s.add(NONE), r"add\(\): labels hold no object"),
     (lambda s: s.add(ONE[:16]), r"add\(\): labels are uint8 \[16, 48\]"),
-    (lambda s: s.remove(5), r"object 5 is not tracked \(tracking \[1\]\)"),
+    (lambda s: s.remove(5), r"remove\(\): object 5 is not tracked \(tracking \[1\]\)"),
     (
       lambda s: s.add(np.eye(*SIZE, dtype=int) + 2 * (ONE == 0) + 3),
-      r"new objects \[.*\] but 1 of 2 slots are free.*Raise max_objects",
+      r"add\(\): .* new objects \[.*\] but 2 of 3 slots are free.*Raise max_objects",
     ),
   ],
 )
-def test_bad_calls_are_refused_and_change_nothing(tiny, frames, call, message):
+def test_refused_calls_change_nothing(tiny, frames, call, message):
   """The video goes on as if the call had not been made."""
-  spoilt = vosjax.VideoSegmenter(*tiny, max_objects=2)
-  untouched = vosjax.VideoSegmenter(*tiny, max_objects=2)
-  for segmenter in (spoilt, untouched):
-    segmenter.start(frames[0], ONE)
-    segmenter.step(frames[1])
+  segmenter = vosjax.VideoSegmenter(*tiny, max_objects=3)
+  untouched = segmenter.new_session()
+  for session in (segmenter, untouched):
+    session.start(frames[0], ONE)
+    session.step(frames[1])
   with pytest.raises(ValueError, match=message):
-    call(spoilt)
-  assert spoilt.object_ids == (1,)
+    call(segmenter)
+  assert segmenter.object_ids == (1,)
   np.testing.assert_array_equal(
-    spoilt.step(frames[2]).probs, untouched.step(frames[2]).probs
+    segmenter.step(frames[2]).probs, untouched.step(frames[2]).probs
   )
 
 
-def test_a_refused_step_is_not_the_frame_given_last(tiny, frames):
-  """What is added afterwards belongs to the frame before it."""
-  spoilt = vosjax.VideoSegmenter(*tiny, max_objects=2)
-  untouched = vosjax.VideoSegmenter(*tiny, max_objects=2)
-  for segmenter in (spoilt, untouched):
-    segmenter.start(frames[0], ONE)
-  with pytest.raises(ValueError, match=r"step\(\): 3 new objects .* but 1 of 2"):
-    spoilt.step(frames[3], np.arange(2, 5).repeat(512).reshape(SIZE))
-  for segmenter in (spoilt, untouched):
-    segmenter.add(np.roll(2 * ONE, 20))
+def test_a_refused_frame_is_not_the_latest_one(tiny, frames):
+  """Objects that are added afterwards belong to the frame before it."""
+  segmenter = vosjax.VideoSegmenter(*tiny, max_objects=3)
+  untouched = segmenter.new_session()
+  for session in (segmenter, untouched):
+    session.start(frames[0], ONE)
+  with pytest.raises(ValueError, match=r"step\(\): 3 new objects .* but 2 of 3"):
+    segmenter.step(frames[3], np.arange(2, 5).repeat(512).reshape(SIZE))
+  for session in (segmenter, untouched):
+    session.add(np.roll(2 * ONE, 20))
   np.testing.assert_array_equal(
-    spoilt.step(frames[1]).probs, untouched.step(frames[1]).probs
+    segmenter.step(frames[1]).probs, untouched.step(frames[1]).probs
   )
 
 
@@ -91,7 +98,7 @@ def test_calls_before_start_are_refused(tiny):
     segmenter.step(RGB)
   with pytest.raises(ValueError, match=r"add\(\): call start\(\) with the first"):
     segmenter.add(ONE)
-  with pytest.raises(ValueError, match="object 1 is not tracked"):
+  with pytest.raises(ValueError, match=r"remove\(\): object 1 is not tracked"):
     segmenter.remove(1)
 
 
@@ -100,8 +107,8 @@ def test_max_objects_must_be_positive(tiny):
     vosjax.VideoSegmenter(*tiny, max_objects=0)
 
 
-def test_a_start_that_fails_leaves_the_last_video_as_it_was(tiny, monkeypatch):
-  segmenter = vosjax.VideoSegmenter(*tiny)
+def test_a_start_that_fails_leaves_the_previous_video_as_it_was(tiny, monkeypatch):
+  segmenter = vosjax.VideoSegmenter(*tiny, max_objects=3)
   segmenter.start(RGB, ONE)
 
   def fail(*args):

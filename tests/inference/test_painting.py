@@ -1,4 +1,4 @@
-"""Label maps of overlapping objects, and which slots hold any."""
+"""Label maps of overlapping objects, and which slots are present."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -47,19 +47,19 @@ def find(masks=MASKS, scores=None, active=ALL, **rule):
   return np.asarray(found)[0].tolist()
 
 
-def test_every_active_slot_holds_an_object_if_nothing_says_otherwise():
+def test_without_scores_every_active_slot_is_present():
   assert find() == [True, True, True]
   assert find(active=np.array([[True, False, True]])) == [True, False, True]
 
 
-def test_a_low_score_ends_the_list_or_is_passed_over():
+def test_a_low_score_ends_the_list_or_skips_one_object():
   assert find(scores=[1, -0.1, 2]) == [True, False, True]
   assert find(scores=[1, -0.1, 2], ends=True) == [True, False, False]
   assert find(scores=[0, 0, -1], ends=True) == [True, True, False]
   assert find(scores=[-1, 1, 1], ends=True) == [False, False, False]
 
 
-def test_specks_are_dropped_without_ending_the_list():
+def test_small_objects_are_dropped_without_ending_the_list():
   masks = MASKS.copy()
   masks[:, 1] = False
   masks[:, 1, 0, 0] = True  # one pixel of four
@@ -67,8 +67,8 @@ def test_specks_are_dropped_without_ending_the_list():
   assert find(masks, [1, 1, 1], ends=True, min_share=0.26) == [True, False, True]
 
 
-def given(*shares):
-  """Labels of three objects on ten pixels each, and predictions that meet them."""
+def arrivals(*shares):
+  """Predictions and labels of objects with ten pixels, of which `shares` are found."""
   labels = np.repeat(np.arange(1, len(shares) + 1), 10)[None].astype(np.int32)
   predicted = {
     i: (labels == i) & (np.arange(labels.size) % 10 < share)
@@ -77,25 +77,27 @@ def given(*shares):
   return predicted, labels
 
 
-def test_who_met_its_mask_best_wins():
+def test_the_object_that_fits_its_mask_best_wins():
   ranking = painting.Ranking()
-  ranking.add(*given(3, 9, 5))
+  ranking.add(*arrivals(3, 9, 5))
   assert ranking.of({1: 0, 2: 1, 3: 2}, 4).tolist() == [[0, 2, 1, 0]]
   assert ranking.of({1: 3, 3: 0}, 4).tolist() == [[1, 0, 0, 0]]
 
 
-def test_older_objects_win_and_ties_go_to_the_lower_slot():
+def test_older_objects_win_and_lower_slots_win_ties():
   ranking = painting.Ranking()
-  ranking.add(*given(2, 2))
-  predicted, labels = given(0, 0, 10)
+  ranking.add(*arrivals(2, 2))
+  predicted, labels = arrivals(0, 0, 10)
   ranking.add({3: predicted[3]}, labels)
   assert ranking.of({1: 0, 2: 1, 3: 2}, 3).tolist() == [[2, 1, 0]]
-  assert ranking.of({1: 0, 9: 1, 3: 2}, 3).tolist() == [[2, 0, 1]]  # 9: not predicted
+  assert ranking.of({1: 0, 9: 1, 3: 2}, 3).tolist() == [
+    [2, 0, 1]
+  ]  # 9: not predicted yet
 
 
 def test_two_empty_masks_agree():
   ranking = painting.Ranking()
   nothing = np.zeros((1, 20), bool)
-  predicted, labels = given(9, 0)
+  predicted, labels = arrivals(9, 0)
   ranking.add({1: predicted[1], 7: nothing}, labels)
   assert ranking.of({1: 0, 7: 1}, 2).tolist() == [[0, 1]]

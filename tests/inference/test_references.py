@@ -1,4 +1,4 @@
-"""Which frames help which: rules for whole videos and for streams."""
+"""Which frames are references, in whole videos and in streams."""
 
 import collections
 import inspect
@@ -44,7 +44,7 @@ def test_consecutive_references_surround_the_frame(n, t, expected):
 
 def test_consecutive_references_of_short_videos():
   assert references.choose("consecutive", 5, 3, 1) == (0, 2)
-  assert references.choose("consecutive", 5, 1, 0) == (0,)  # nothing else is there
+  assert references.choose("consecutive", 5, 1, 0) == (0,)  # there is no other frame
 
 
 def test_random_references_are_distinct_seeded_and_evenly_drawn():
@@ -68,9 +68,10 @@ def test_all_references_are_all_frames(policy):
 
 
 def stream(policy, n, length, seed=0):
-  seen = references.Seen(policy, n, seed=seed)
-  places = [seen.take() for _ in range(length)]
-  return places, seen.frames
+  """The place that each frame takes, and the references after the last frame."""
+  chosen = references.StreamReferences(policy, n, seed=seed)
+  places = [chosen.add_frame() for _ in range(length)]
+  return places, chosen.frames
 
 
 def test_a_stream_keeps_the_latest_frames():
@@ -85,11 +86,11 @@ def test_a_stream_keeps_frames_at_even_distances(n):
     assert 0 in frames
     assert max(frames) < length
     gaps = [b - a for a, b in zip(sorted(frames), sorted(frames)[1:])]
-    assert max(gaps) <= 2 * min(gaps)  # half of them may be thinned out already
+    assert max(gaps) <= 2 * min(gaps)  # half of them may have been dropped already
     assert max(frames) >= (length - 1) // 2
 
 
-def test_a_stream_samples_what_it_has_seen():
+def test_a_stream_samples_evenly_from_the_frames_shown():
   counts = collections.Counter()
   for seed in range(400):
     places, frames = stream("random", 3, 12, seed)
@@ -98,19 +99,19 @@ def test_a_stream_samples_what_it_has_seen():
     counts.update(frames)
   assert set(counts) == set(range(12))
   assert 65 < min(counts.values()) <= max(counts.values()) < 140  # 100 expected
-  assert 250 < sum(counts[t] for t in range(3)) < 350  # of 300: the first ones, too
+  assert 250 < sum(counts[t] for t in range(3)) < 350  # 300 expected: no privilege
   assert stream("random", 3, 12, 5) == stream("random", 3, 12, 5)
 
 
 @pytest.mark.parametrize("policy", ["uniform", "random", "consecutive"])
-def test_no_places_take_nothing(policy):
+def test_without_places_no_frame_is_kept(policy):
   assert stream(policy, 0, 4) == ([None] * 4, ())
 
 
 @pytest.mark.parametrize("count", [-1, 8, "many", 2.5])
-def test_numbers_out_of_range_are_refused(count):
+def test_counts_out_of_range_are_refused(count):
   with pytest.raises(ValueError, match=r"references is .*; expected 0 to 7, or 'all'"):
-    inspect.unwrap(references.check)(count, "uniform")  # before annotations are checked
+    inspect.unwrap(references.check)(count, "uniform")  # without type checks
 
 
 def test_unknown_policies_list_the_known():

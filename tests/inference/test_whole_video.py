@@ -1,196 +1,221 @@
-"""COSNet with references of a whole video and of a stream."""
+"""`VideoSegmenter.run`: whole videos, with prompts in any frame; several at once."""
 
-import collections
+import inspect
+import itertools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import vosjax
-from vosjax.inference import programs, references
-from vosjax.models.cosnet import COSNetState
-
-POLICIES = ("uniform", "random", "consecutive")
+from vosjax.inference import programs
 
 
-@pytest.fixture(scope="module")
-def cosnet(small):
-  return small("cosnet")
-
-
-@pytest.fixture(scope="module")
-def video():
-  return np.random.default_rng(5).integers(0, 256, (9, 32, 48, 3), np.uint8)
-
-
-@pytest.fixture(scope="module")
-def by_hand(cosnet, video):
-  """Probability of frame `t` with references of any numbers, unfolded."""
-  model, variables = cosnet
-  deep = jax.jit(
-    lambda x: model.apply(variables, x / jnp.float32(255), method="encode")
-  )(video)
-
-  @jax.jit
-  def segment(query, others):
-    features = deep.replace(deep=query[None])
-    _, prediction = model.apply(
-      variables,
-      COSNetState(others[None]),
-      features,
-      jnp.ones((1, 1), bool),
-      method="segment",
-    )
-    return jax.nn.sigmoid(prediction.logits[0, 0])
-
-  def call(t, chosen):
-    return np.asarray(segment(deep.deep[t], deep.deep[jnp.array(chosen, int)]))
-
-  assert np.abs(call(0, (4,)) - call(0, (8,))).max() > 5e-3  # it matters which
-  return call
+@pytest.fixture(params=["agame", "rvos"])
+def one_shot(request, small, tiny):
+  if request.param == "agame":
+    return tiny
+  return small("rvos", one_shot=True, num_objects=3)
 
 
 @pytest.fixture
-def encoded(monkeypatch):
-  """Which frames were encoded, by their first pixel, and how often."""
-  counts = collections.Counter()
-  encode, encode_each = programs.encode, programs.encode_each
+def batches(monkeypatch):
+  """Sizes of the batches that are encoded."""
+  sizes, encode = [], programs._encode_apart
 
-  def count(frames):
-    counts.update(tuple(int(x) for x in frame[0, 0]) for frame in frames)
-
-  def counted(model, variables, frames):
-    count(frames)
+  def recorded(model, variables, frames):
+    sizes.append(len(frames))
     return encode(model, variables, frames)
 
-  def counted_each(model, variables, frames, at_once):
-    count(frames)
-    return encode_each(model, variables, frames, at_once)
-
-  monkeypatch.setattr(programs, "encode", counted)
-  monkeypatch.setattr(programs, "encode_each", counted_each)
-  return counts
+  monkeypatch.setattr(programs, "_encode_apart", recorded)
+  return sizes
 
 
-@pytest.mark.parametrize(
-  ("policy", "count"),
-  [
-    ("uniform", 3),
-    ("random", 3),
-    ("consecutive", 3),
-    ("consecutive", 2),
-    ("uniform", 0),
-    ("uniform", "all"),
-  ],
-)
-def test_each_frame_sees_its_references_and_is_encoded_once(
-  policy, count, cosnet, video, by_hand, encoded
+def prompts(first):
+  """Nothing, objects 1 and 2, nothing, object 3; then the list ends."""
+  late = np.where(first == 3, first, 0)
+  return [None, first - late, None, late]
+
+
+def streamed(segmenter, frames, first):
+  """The same video by `start` and `step`."""
+  _, early, _, late = prompts(first)
+  yield segmenter.start(frames[1], early)
+  yield segmenter.step(frames[2])
+  yield segmenter.step(frames[3], late)
+
+
+def assert_equal(found, expected):
+  for ours, theirs in zip(found, expected, strict=True):
+    assert ours.object_ids == theirs.object_ids
+    np.testing.assert_array_equal(ours.frame, theirs.frame)
+    np.testing.assert_array_equal(ours.labels, theirs.labels)
+    np.testing.assert_array_equal(ours.probs, theirs.probs)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_run_equals_start_and_step(
+  batch_size, one_shot, frames, first, batches, monkeypatch
 ):
-  segmenter = vosjax.VideoSegmenter(
-    *cosnet, references=count, reference_policy=policy, seed=4
+  monkeypatch.setattr(programs, "choose_batch_size", lambda n: min(n, batch_size))
+  frames = frames[:4]
+  segmenter = vosjax.VideoSegmenter(*one_shot, max_objects=3)
+  before, *found = segmenter.run(frames, iter(prompts(first)))
+  assert before.object_ids == () and before.probs.shape == (0, *first.shape)
+  assert not before.labels.any()
+  assert batches == ([1] * 3 if batch_size == 1 else [2, 2])  # the last one is padded
+  assert [r.object_ids for r in found] == [(1, 2), (1, 2), (1, 2, 3)]
+  expected = list(streamed(segmenter, frames, first))
+  for frame, ours, theirs in zip(frames[1:], found, expected, strict=True):
+    assert ours.object_ids == theirs.object_ids
+    assert (ours.frame == frame).all() and (theirs.frame == frame).all()
+    np.testing.assert_allclose(ours.probs, theirs.probs, atol=2e-5)
+    np.testing.assert_array_equal(ours.labels, theirs.labels)
+
+
+@pytest.mark.parametrize("name", ["cosnet", "ris", "rvos"])
+def test_run_equals_start_and_step_of_zero_shot_models(name, small, frames):
+  options = {"references": 0} if name == "cosnet" else {}
+  segmenter = vosjax.VideoSegmenter(*small(name), **options)
+  expected = [segmenter.start(frames[0]), *map(segmenter.step, frames[1:])]
+  for found, result in zip(segmenter.run(frames), expected, strict=True):
+    assert found.object_ids == result.object_ids
+    np.testing.assert_array_equal(found.labels, result.labels)
+
+
+def test_a_video_of_one_frame_is_encoded_alone(small, frames, batches):
+  (result,) = vosjax.VideoSegmenter(*small("ris")).run(frames[:1])
+  assert batches == [1]
+  assert result.labels.shape == frames.shape[1:3]
+
+
+@pytest.mark.parametrize("name", ["agame", "rvos", "cosnet"])
+def test_videos_can_be_segmented_at_the_same_time(name, small, tiny, frames, first):
+  """One-shot, zero-shot, and with references: interleaved runs, sessions and streams
+  equal separate ones."""
+  model = tiny if name == "agame" else small(name)
+  videos = [frames, frames[::-1]]
+  labels = [first, np.where(first == 2, 7, 0)] if name == "agame" else [None, None]
+  options = {"max_objects": 3} if name == "agame" else {}
+  segmenter = vosjax.VideoSegmenter(*model, **options)
+
+  def stream(session, video, labels):
+    yield session.start(video[0], labels)
+    yield from map(session.step, video[1:])
+
+  def interleaved(*results):
+    return zip(*itertools.zip_longest(*results))
+
+  separate_runs = [list(segmenter.run(*both)) for both in zip(videos, labels)]
+  separate_streams = [
+    list(stream(segmenter, *both)) for both in zip(videos, labels, strict=True)
+  ]
+  *runs, own, session = interleaved(
+    segmenter.run(videos[0], labels[0]),
+    segmenter.run(videos[1], labels[1]),
+    stream(segmenter, videos[0], labels[0]),
+    stream(segmenter.new_session(), videos[1], labels[1]),
   )
-  results = list(segmenter.run(video))
-  assert len(results) == len(video)
-  for t, result in enumerate(results):
-    chosen = references.choose(policy, count, len(video), t, seed=4)
-    np.testing.assert_allclose(result.probs[0], by_hand(t, chosen), atol=5e-4)
-  assert set(encoded.values()) == {1}
-  assert len(encoded) == len(video)
+  for found, expected in zip(runs, separate_runs):
+    assert_equal(found, expected)
+  for found, expected in zip((own, session), separate_streams):
+    assert_equal(found, expected)
+  assert np.abs(runs[0][1].probs[0] - runs[1][1].probs[0]).max() > 1e-3  # they differ
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-def test_a_stream_sees_frames_that_it_has_shown(
-  policy, cosnet, video, by_hand, encoded
-):
-  segmenter = vosjax.VideoSegmenter(*cosnet, reference_policy=policy, seed=4)
-  seen = references.Seen(policy, 3, seed=4)
-  for _ in range(2):  # starting anew forgets what was shown
-    seen = references.Seen(policy, 3, seed=4)
-    for t, frame in enumerate(video):
-      result = segmenter.step(frame) if t else segmenter.start(frame)
-      chosen = (*seen.frames, 0, 0, 0)[:3]
-      np.testing.assert_allclose(result.probs[0], by_hand(t, chosen), atol=5e-4)
-      seen.take()
-  assert set(encoded.values()) == {2}
+def test_a_run_leaves_the_stream_alone(tiny, frames, first):
+  segmenter = vosjax.VideoSegmenter(*tiny, max_objects=3)
+  list(segmenter.run(frames, first))
+  assert segmenter.object_ids == ()
+  with pytest.raises(ValueError, match=r"add\(\): call start\(\) with the first frame"):
+    segmenter.add(first)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("count", [3, "all"])
-def test_a_video_of_one_frame_is_its_own_reference(
-  policy, count, cosnet, video, by_hand
-):
-  segmenter = vosjax.VideoSegmenter(*cosnet, references=count, reference_policy=policy)
-  (result,) = segmenter.run(video[:1])
-  np.testing.assert_allclose(result.probs[0], by_hand(0, (0,)), atol=5e-4)
+def test_prompts_are_read_when_their_turn_comes(tiny, frames, first):
+  segmenter, log = vosjax.VideoSegmenter(*tiny, max_objects=3), []
+
+  def lazy():
+    for t, labels in enumerate(prompts(first)):
+      log.append(f"prompt {t}")
+      yield labels
+
+  for t, _ in enumerate(segmenter.run(frames, lazy())):
+    log.append(f"result {t}")
+  expected = [f"{kind} {t}" for t in range(4) for kind in ("prompt", "result")]
+  assert log == [*expected, "result 4"]
 
 
-def held():
-  return sum(array.nbytes for array in jax.live_arrays())
+@pytest.mark.parametrize("sequence", [list, tuple])
+def test_prompts_may_be_a_sequence(sequence, tiny, frames, first):
+  segmenter = vosjax.VideoSegmenter(*tiny, max_objects=3)
+  results = segmenter.run(frames, sequence(prompts(first)))
+  assert [r.object_ids for r in results] == [(), (1, 2), (1, 2), (1, 2, 3), (1, 2, 3)]
 
 
-@pytest.mark.parametrize(
-  ("policy", "count", "grows"),
-  [
-    ("uniform", 2, False),
-    ("consecutive", 2, False),
-    ("random", 2, False),
-    ("uniform", "all", True),
-  ],
-)
-def test_memory_grows_with_the_video_only_if_all_are_references(
-  policy, count, grows, cosnet, video
-):
-  segmenter = vosjax.VideoSegmenter(*cosnet, references=count, reference_policy=policy)
+class Broken(list):
+  """Frames of which number 3 cannot be read."""
+
+  def __getitem__(self, index):
+    if index == 3:
+      raise OSError("00003.jpg: is cut off")
+    return super().__getitem__(index)
+
+
+def test_frames_before_a_broken_one_are_segmented(tiny, frames, first):
+  results = vosjax.VideoSegmenter(*tiny, max_objects=3).run(Broken(frames), first)
+  for t in range(3):
+    np.testing.assert_array_equal(next(results).frame, frames[t])
+  with pytest.raises(OSError, match=r"00003.jpg: is cut off"):
+    next(results)
+
+
+def test_unusable_frames_are_named(tiny, frames, first):
+  segmenter = vosjax.VideoSegmenter(*tiny, max_objects=3)
+  run = inspect.unwrap(vosjax.VideoSegmenter.run)  # without type checks
+  for video, message in {
+    "size": ([*frames[:2], frames[2][:16]], r"frame 2 is 16x48 but the video began"),
+    "kind": (frames / 255, r"frame 0 is float64 \[32, 48, 3\]"),
+    "rows": ([[[1, 2, 3], [4]]], r"frame 0 is not an array: its rows differ"),
+    "none": ([], r"there are no frames"),
+    "stream": (iter(frames), r"frames is a .*iterator; .* use start\(\) and step\(\)"),
+  }.values():
+    with pytest.raises(ValueError, match=rf"run\(\): {message}"):
+      list(run(segmenter, video, first))
+  with pytest.raises(ValueError, match=r"run\(\): frame 0 is \[0, 48, 3\]: it has no"):
+    list(segmenter.run(np.zeros((1, 0, 48, 3), np.uint8), first[:0]))
+
+
+def test_unusable_labels_are_named(tiny, frames, first):
+  segmenter = vosjax.VideoSegmenter(*tiny, max_objects=3)
+  for labels, message in [
+    (None, "labels are None, but this model is one-shot"),
+    (first * 0, "labels hold no object"),
+    ([None, first * 0], "labels hold no object"),
+    ([first, first[:16]], r"labels are uint8 \[16, 48\]"),
+    ([first, first], r"objects \[1, 2, 3\] are tracked already"),
+    ([first, np.where(first == 1, 5, 0)], r"1 new objects \[5\] but 0 of 3"),
+  ]:
+    with pytest.raises(ValueError, match=rf"run\(\): {message}"):
+      list(segmenter.run(frames, labels))
+
+
+def test_a_used_up_iterator_is_refused(tiny, frames, first):
+  segmenter, used = vosjax.VideoSegmenter(*tiny, max_objects=3), iter([first])
+  assert len(list(segmenter.run(frames, used))) == len(frames)
+  with pytest.raises(ValueError, match=r"run\(\): labels came with no frame.*one run"):
+    list(segmenter.run(frames, used))
+
+
+def test_memory_does_not_grow_with_the_video(one_shot, frames, first):
+  segmenter = vosjax.VideoSegmenter(*one_shot, max_objects=3)
+
+  def held():
+    return sum(array.nbytes for array in jax.live_arrays())
 
   def peak(length):
     before = held()
-    frames = [video[t % len(video)] for t in range(length)]
-    return max(held() - before for _ in segmenter.run(frames))
+    video = [frames[t % len(frames)] for t in range(length)]
+    return max(held() - before for _ in segmenter.run(video, first))
 
   peak(6)  # compiles, which leaves constants behind
-  assert (peak(18) > 1.5 * peak(6)) == grows
-
-
-def test_a_stream_cannot_have_all_frames(cosnet, video):
-  segmenter = vosjax.VideoSegmenter(*cosnet, references="all")
-  with pytest.raises(ValueError, match=r"references='all' needs the whole video. Use"):
-    segmenter.start(video[0])
-
-
-def test_bad_videos_are_named(cosnet, video):
-  segmenter = vosjax.VideoSegmenter(*cosnet, references=2)
-  with pytest.raises(ValueError, match=r"run\(\): there are no frames"):
-    segmenter.run([])
-  with pytest.raises(ValueError, match=r"run\(\): frame 1 is 16x48 but the"):
-    list(segmenter.run([video[0], video[1][:16]]))
-  with pytest.raises(ValueError, match=r"run\(\): frame 2 is uint8 \[32, 48\]"):
-    list(segmenter.run([video[0], video[1], video[2][..., 0]]))
-
-
-def temporary(model, count):
-  """Bytes that one frame needs beside its inputs and outputs."""
-  shape = jax.ShapeDtypeStruct
-  size = (161, 161)  # 21 x 21 positions
-  model = model.clone(num_references=count)
-  frames = shape((1, *size, 3), jnp.float32)
-  variables = jax.eval_shape(model.init, jax.random.key(0), frames)
-
-  def apply(method):
-    return lambda *args: model.apply(*args, method=method)
-
-  features = jax.eval_shape(apply("encode"), variables, frames)
-  state = jax.eval_shape(apply("init_state"), variables, features, None)
-  active = shape((1, 1), jnp.bool_)
-  compiled = jax.jit(apply("segment")).lower(variables, state, features, active)
-  return compiled.compile().memory_analysis().temp_size_in_bytes
-
-
-@pytest.mark.parametrize("fusion", ["summary", "prediction", "joint", "group"])
-def test_no_affinity_of_many_references_is_held(fusion, cosnet):
-  """One reference's affinity has 441^2 floats; seven need little more than one."""
-  model = cosnet[0].clone(fusion=fusion)
-  affinity = 4 * 441**2
-  one, seven = temporary(model, 1), temporary(model, 7)
-  assert seven - one < affinity
-  assert seven < 3.5 * affinity
+  assert peak(20) < 1.1 * peak(6)

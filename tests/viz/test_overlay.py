@@ -1,3 +1,5 @@
+"""Labels drawn over frames."""
+
 import numpy as np
 import pytest
 
@@ -13,40 +15,40 @@ def labels_with(value, dtype=np.uint8):
 
 
 def test_background_far_from_objects_is_untouched():
-  picture = viz.overlay(FRAME, labels_with(1))
-  np.testing.assert_array_equal(picture[:15], FRAME[:15])
-  np.testing.assert_array_equal(picture[:, :25], FRAME[:, :25])
+  image = viz.overlay(FRAME, labels_with(1))
+  np.testing.assert_array_equal(image[:15], FRAME[:15])
+  np.testing.assert_array_equal(image[:, :25], FRAME[:, :25])
 
 
-def test_objects_take_the_tint_of_their_label():
+def test_objects_are_tinted_in_the_colour_of_their_label():
   for label in (1, 2, 7):
-    picture = viz.overlay(FRAME, labels_with(label), alpha=0.5)
+    image = viz.overlay(FRAME, labels_with(label), alpha=0.5)
     expected = 0.5 * 90 + 0.5 * viz.bright_palette()[label].astype(float)
-    np.testing.assert_allclose(picture[30, 45], expected, atol=1)
+    np.testing.assert_allclose(image[30, 45], expected, atol=1)
 
 
 def test_void_is_tinted_half_as_much_and_has_no_outline():
-  picture = viz.overlay(FRAME, labels_with(255), alpha=0.5)
+  image = viz.overlay(FRAME, labels_with(255), alpha=0.5)
   expected = 90 + 0.25 * (viz.bright_palette()[255].astype(float) - 90)
-  np.testing.assert_allclose(picture[30, 45], expected, atol=1)
-  np.testing.assert_allclose(picture[20, 45], picture[30, 45])
+  np.testing.assert_allclose(image[30, 45], expected, atol=1)
+  np.testing.assert_allclose(image[20, 45], image[30, 45])
 
 
-def test_outlines_stand_out_and_can_be_left_out():
+def test_outlines_are_visible_and_can_be_left_out():
   with_lines = viz.overlay(FRAME, labels_with(3)).astype(int)
   without = viz.overlay(FRAME, labels_with(3), contours=False).astype(int)
   assert with_lines[20, 45].sum() > without[20, 45].sum() + 60
-  assert with_lines[19, 45].sum() < 3 * 90  # the shade outside
+  assert with_lines[19, 45].sum() < 3 * 90  # the dark line outside
   np.testing.assert_array_equal(without[20, 45], without[30, 45])
 
 
-def test_nothing_to_draw_changes_nothing():
+def test_without_objects_or_opacity_nothing_changes():
   np.testing.assert_array_equal(viz.overlay(FRAME, labels_with(0)), FRAME)
   flat = viz.overlay(FRAME, labels_with(5), alpha=0.0, contours=False)
   np.testing.assert_array_equal(flat, FRAME)
 
 
-def test_masks_and_wide_integers_are_labels_too():
+def test_labels_may_be_masks_or_wide_integers():
   expected = viz.overlay(FRAME, labels_with(1))
   for dtype in (bool, np.int32, np.int64):
     np.testing.assert_array_equal(viz.overlay(FRAME, labels_with(1, dtype)), expected)

@@ -1,9 +1,11 @@
+"""Colours of labels."""
+
 import numpy as np
 
 from vosjax import viz
 
 
-def test_first_colors_are_those_of_davis():
+def test_the_first_colors_are_those_of_davis():
   expected = [
     (0, 0, 0),
     (128, 0, 0),
@@ -19,11 +21,11 @@ def test_first_colors_are_those_of_davis():
   np.testing.assert_array_equal(viz.palette()[:10], expected)
 
 
-def test_last_color_is_that_of_void():
+def test_the_last_color_is_that_of_void():
   np.testing.assert_array_equal(viz.palette()[255], (224, 224, 192))
 
 
-def test_palette_is_that_of_the_annotations(shared):
+def test_the_palette_equals_that_of_stored_annotations(shared):
   from PIL import Image
 
   path = next((shared / "data" / "davis_mini" / "Annotations").rglob("*.png"))
@@ -36,7 +38,7 @@ def test_no_two_labels_share_a_color():
     assert len(np.unique(colors, axis=0)) == 256
 
 
-def test_bright_colors_keep_the_order_of_channels():
+def test_bright_colors_keep_their_hue():
   dark, bright = viz.palette()[1:].astype(int), viz.bright_palette()[1:].astype(int)
   np.testing.assert_array_equal(
     np.sign(np.diff(dark, axis=1)), np.sign(np.diff(bright, axis=1))

@@ -1,7 +1,7 @@
-"""How fast a model runs here, against what the machine can do.
+"""Speed of a model on this machine, compared with what the machine can do.
 
-Weights are random: they change no speed. Times are of whole frames, from bytes on the
-device to labels on the device, each waited for.
+Weights are random, which does not change the speed. Times are for whole frames, from
+uint8 frames on the device to labels on the device, with a wait for each.
 """
 
 import resource
@@ -15,9 +15,12 @@ import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int
 
 from vosjax import models
 from vosjax.inference import programs
+from vosjax.models.api import Features
+from vosjax.models.unroll import Recurrence
 from vosjax.types import Variables
 
 _PLAIN_FRAMES = 3
@@ -35,29 +38,34 @@ def measure(
   progress: Callable[[str], None] | None = None,
   **fields: Any,
 ) -> dict[str, Any]:
-  """Measures a model's frame after the first, in streaming.
+  """Measures how long a model takes for each frame after the first of a stream.
 
   Args:
     name: of the model.
-    size: rows and columns of the frames.
-    objects: in each video, or that a zero-shot model looks for.
-    batch: videos that run side by side.
+    size: (height, width) of the frames.
+    objects: number of objects in each video, or that a zero-shot model looks for.
+    batch: number of videos that run side by side.
     dtype: of the convolutions.
-    frames: that are timed; the median counts.
-    compare: also time the network as it is written down, see `plain_ms_per_frame`,
-      and frames of one video that are encoded together, see `encode_ms_in_run`.
-    progress: told what is done next, if given.
+    frames: how many frames are timed.
+    compare: also time the unoptimised network (`plain_ms_per_frame`) and the encoder
+      alone, one frame and several frames at a time.
+    progress: called with the name of each part of the measurement before it starts.
     **fields: of the model.
 
   Returns:
-    `device`; `ms_per_frame`, the median over frames, for one video of the batch;
-    `frames_per_second`; `compile_seconds`, of all programs; `gflop_per_frame` that the
-    network's direct form needs (two per multiply-add); `peak_gflop_per_second`, of a
-    matrix product measured in this run; `fraction_of_peak`; `peak_memory_bytes`, of
-    the device, or of the process on CPU; `plain_ms_per_frame`, with BatchNorm apart,
-    no transformed kernels, the compiler's defaults and each object on its own;
-    `speedup_over_plain`; `encode_ms`, the encoder's part, a frame at a time;
-    `encode_ms_in_run`, the same of `frames_at_once` in one batch, as
+    `device`
+    `ms_per_frame`: median over frames, divided by `batch`.
+    `frames_per_second`
+    `compile_seconds`: of all programs together.
+    `gflop_per_frame`: of the network as defined, two for each multiply-add.
+    `peak_gflop_per_second`: of a matrix product that is measured in the same run.
+    `fraction_of_peak`
+    `peak_memory_bytes`: of the device; of the process if the device is the CPU.
+    `plain_ms_per_frame`: with separate batch normalisation, no transformed kernels,
+    default compiler options and one object at a time.
+    `speedup_over_plain`
+    `encode_ms`: of the encoder for single frames.
+    `encode_ms_in_run`: the same per frame in batches of `frames_at_once`, as
     `VideoSegmenter.run` encodes them.
   """
   report = progress or (lambda _: None)
@@ -69,8 +77,8 @@ def measure(
   report("compilation")
   began = time.perf_counter()
   prepared, folded = programs.prepare(model, variables)
-  if hasattr(prepared, "stop_early"):  # scores of random weights end anywhere
-    prepared = prepared.clone(stop_early=False)
+  # With random weights, a model that stops early may stop at any object.
+  prepared = programs.with_execution(prepared, stop_early=False)
   clip = _Clip(prepared, folded, size, objects, batch)
   clip.step()
   compile_seconds = time.perf_counter() - began
@@ -94,26 +102,26 @@ def measure(
     "peak_memory_bytes": peak_memory(),
   }
   if compare:
-    report("the plain form")
+    report("the unoptimised network")
     plain = _Plain(model, variables, size, objects, batch)
     plain.step()
     plain_seconds = _median_seconds(plain.step, _PLAIN_FRAMES) / batch
     result["plain_ms_per_frame"] = 1e3 * plain_seconds
     result["speedup_over_plain"] = plain_seconds / seconds
-    report("the encoder, frame by frame and some at once")
+    report("the encoder, for single frames and batches")
     result |= clip.measure_encoder(frames)
   return result
 
 
 def build(name: str, objects: int, **fields: Any) -> nn.Module:
-  """The model, with as many slots as there are objects if it has slots of its own."""
+  """Builds a model; one with a fixed number of slots gets as many as objects."""
   has_slots = hasattr(models.MODELS.get(name), "num_objects")
   slots = {"num_objects": objects} if has_slots else {}
   return models.build(name, **slots | fields)
 
 
 def random_variables(model: nn.Module) -> Variables:
-  """Weights of an ordinary scale without running the initialisers."""
+  """Random weights of a usual scale, made without running the initialisers."""
   frames = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
   masks = jax.ShapeDtypeStruct((1, 1, 64, 64), jnp.float32)
   shapes = jax.eval_shape(model.init, jax.random.key(0), frames, masks)
@@ -131,7 +139,7 @@ def random_variables(model: nn.Module) -> Variables:
 
 
 def matrix_peak(dtype: Any) -> float:
-  """FLOP per second of a large matrix product."""
+  """FLOP per second of a large square matrix product."""
   n = 2048 if jax.default_backend() == "cpu" else 8192
   a = jax.random.normal(jax.random.key(0), (n, n)).astype(dtype)
   product = jax.jit(lambda a: a @ a)
@@ -142,41 +150,42 @@ def matrix_peak(dtype: Any) -> float:
 def direct_flops(
   model: nn.Module, variables: Variables, size: tuple[int, int], objects: int
 ) -> float:
-  """FLOP of one frame, as the compiler counts them before optimising.
+  """FLOP of one frame, as the compiler counts them before it optimises.
 
-  It counts one iteration of a loop, so objects do not run in one here; what is read
-  from several references does.
+  The compiler counts one iteration of a loop. Objects are therefore unrolled here, but
+  COSNet's loop over references is not.
   """
-  if hasattr(model, "unroll_objects"):
-    model = model.clone(unroll_objects=True)
+  model = programs.with_execution(model, unroll_objects=True)
   frames = jax.ShapeDtypeStruct((1, *model.framing(size).padded_size, 3), jnp.float32)
   masks = jax.ShapeDtypeStruct((1, objects, *frames.shape[1:3]), jnp.float32)
   active = jax.ShapeDtypeStruct((1, objects), bool)
 
-  def apply(method):
+  def apply(method: str) -> Callable[..., Any]:
     return lambda *args: model.apply(variables, *args, method=method)
 
   features = jax.eval_shape(apply("encode"), frames)
-  given = masks if model.readout.one_shot else None
-  state = jax.eval_shape(apply("init_state"), features, given)
+  first_masks = masks if model.readout.one_shot else None
+  state = jax.eval_shape(apply("init_state"), features, first_masks)
 
   def frame(state, frames, active, probs):
     features = apply("encode")(frames)
     state, prediction = apply("segment")(state, features, active)
     return apply("update")(state, features, probs), prediction
 
-  return jax.jit(frame).lower(state, frames, active, masks).cost_analysis()["flops"]
+  cost = jax.jit(frame).lower(state, frames, active, masks).cost_analysis()
+  assert cost is not None, "XLA analyses every program before it is optimised"
+  return cost["flops"]
 
 
 def peak_memory() -> int:
-  """Bytes of device memory at their highest; of the process where CPU is the device."""
+  """Largest number of bytes used so far: of the device, or of the process on CPU."""
   stats = jax.devices()[0].memory_stats()
   if stats and "peak_bytes_in_use" in stats:
     return stats["peak_bytes_in_use"]
   return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _median_seconds(call, times):
+def _median_seconds(call: Callable[[], Any], times: int) -> float:
   durations = []
   for _ in range(times):
     began = time.perf_counter()
@@ -186,9 +195,16 @@ def _median_seconds(call, times):
 
 
 class _Clip:
-  """Videos in mid-course: `step` segments one more frame of each."""
+  """A batch of videos in progress; `step` segments one more frame of each."""
 
-  def __init__(self, model, variables, size, objects, batch):
+  def __init__(
+    self,
+    model: nn.Module,
+    variables: Variables,
+    size: tuple[int, int],
+    objects: int,
+    batch: int,
+  ):
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (batch, *size, 3), dtype=np.uint8)
     self.frames = jnp.asarray(frames)
@@ -205,30 +221,30 @@ class _Clip:
       np.ones((batch, objects), bool),
     )
 
-  def encode(self):
+  def encode(self) -> Features:
     return programs.encode(self.model, self.variables, self.frames)
 
-  def measure_encoder(self, times):
-    """Of one video's frames: by themselves, and as `VideoSegmenter.run` does."""
-    many = programs.frames_at_once(times)
-    batch = [np.asarray(self.frames[0])] * many
+  def measure_encoder(self, times: int) -> dict[str, Any]:
+    """Times the encoder for single frames and in batches, as in `run`."""
+    num_frames = programs.choose_batch_size(times)
+    frames = [np.asarray(self.frames[0])] * num_frames
 
-    def seconds(at_once):
-      def call():
+    def seconds_per_frame(batch_size: int) -> float:
+      def call() -> None:
         jax.block_until_ready(
-          [*programs.encode_each(self.model, self.variables, batch, at_once)]
+          [*programs.encode_each(self.model, self.variables, frames, batch_size)]
         )
 
       call()  # compiles
-      return _median_seconds(call, times) / many
+      return _median_seconds(call, times) / num_frames
 
     return {
-      "encode_ms": 1e3 * seconds(1),
-      "encode_ms_in_run": 1e3 * seconds(many),
-      "frames_at_once": many,
+      "encode_ms": 1e3 * seconds_per_frame(1),
+      "encode_ms_in_run": 1e3 * seconds_per_frame(num_frames),
+      "frames_at_once": num_frames,
     }
 
-  def step(self):
+  def step(self) -> None:
     self.state, labels, *_ = programs.advance(
       self.model,
       self.size,
@@ -242,38 +258,47 @@ class _Clip:
 
 
 class _Plain(_Clip):
-  """The same work as the network is written down."""
+  """The same videos through the network as it is defined, without optimisations."""
 
-  def __init__(self, model, variables, size, objects, batch):
+  def __init__(
+    self,
+    model: nn.Module,
+    variables: Variables,
+    size: tuple[int, int],
+    objects: int,
+    batch: int,
+  ):
     super().__init__(model, variables, size, objects, batch)
     self.times = 1
-    if model.readout.threshold is None:  # objects do not see each other
+    recurrence: Recurrence = "fine"
+    if model.readout.threshold is None:  # the network segments each object by itself
+      recurrence = "aggregated"
       self.state = jax.tree.map(lambda x: x[:, :1], self.state)
       self.active, self.times = self.active[:, :1], objects
     framing = model.framing(size)
-    recurrence = "aggregated" if model.readout.threshold is None else "fine"
+
+    def apply(method: str) -> Callable[..., Any]:
+      return lambda *args: model.apply(*args, method=method)
 
     def encode(variables, frames):
       frames = framing.frames(frames.astype(jnp.float32) / 255)
-      return model.apply(variables, frames, method="encode")
+      return apply("encode")(variables, frames)
 
     def advance(variables, state, features, active):
-      state, prediction = model.apply(
-        variables, state, features, active, method="segment"
-      )
+      state, prediction = apply("segment")(variables, state, features, active)
       probs = models.decide(prediction, active, recurrence)
-      return model.apply(variables, state, features, probs, method="update"), probs
+      return apply("update")(variables, state, features, probs), probs
 
     self._encode, self._advance = jax.jit(encode), jax.jit(advance)
 
-  def step(self):
+  def step(self) -> None:
     features = self._encode(self.variables, self.frames)
     for _ in range(self.times):
       state, probs = self._advance(self.variables, self.state, features, self.active)
       jax.block_until_ready((state, probs))
 
 
-def _bands(size, objects, batch):
-  """Labels in which every object has a share of the rows."""
+def _bands(size: tuple[int, int], objects: int, batch: int) -> Int[np.ndarray, "b h w"]:
+  """Labels in which every object is a band of rows."""
   rows = np.arange(size[0]) * objects // size[0] + 1
   return np.broadcast_to(rows.astype(np.int32)[None, :, None], (batch, *size))

@@ -1,18 +1,19 @@
-"""`vosjax segment`: objects through a video of one's own."""
+"""`vosjax segment`: segments the objects in a video of the user's own."""
 
 import argparse
-import itertools
-import json
-import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any, get_args
 
 from tqdm import tqdm
 
-from vosjax import checkpoints, convert, files, models, viz
+from vosjax import checkpoints, convert, models, viz
 from vosjax.cli.convert import PARTS
+from vosjax.cli.segment_job import Job
+from vosjax.evaluation.prompts import object_prompts
 from vosjax.inference import references, refinement
 from vosjax.inference.engine import VideoSegmenter
+from vosjax.inference.frame_result import FrameResult
 from vosjax.media import read
 from vosjax.media.write import video_writer, write_labels
 from vosjax.models.cosnet import Fusion
@@ -23,23 +24,23 @@ examples:
   vosjax segment holiday.mp4 --model cosnet --checkpoint weights/cosnet --out result
 
 A-GAME and one-shot RVOS follow the objects of a mask. COSNet finds the primary object
-of a video without any, RVOS, RSIS and RIS find up to ten; RSIS and RIS take each frame
-for a picture of its own, so that their ids say nothing from frame to frame.
+of a video without a mask; RVOS, RSIS and RIS find up to ten objects. RSIS and RIS treat
+every frame as a separate image, so their ids do not persist from frame to frame.
 
 The mask is a palette or grey PNG of the frames' size whose pixel values are object
-ids: 0 = background, 1 to 254 = objects, 255 = void. A grey one of nothing but 0 and
-255 (DAVIS 2016) is object 1. A folder of masks, named after frames, lets objects
-appear later: an object is followed from its first mask on.
+ids: 0 = background, 1 to 254 = objects, 255 = void. A grey mask of only 0 and 255
+(DAVIS 2016) is object 1. With a folder of masks, named after frames, objects can appear
+later: each is followed from its first mask on.
 
-DIR receives a palette PNG for each frame, named after it, and overlay.mp4. A job that
-was stopped goes on with the same command. All frames are computed again, because a
-model remembers what it saw, but masks that are there are kept.
+DIR receives a palette PNG for each frame, named after it, and overlay.mp4. The same
+command resumes a job that was stopped: all frames are computed again, because a model
+remembers what it has seen, but masks that exist are kept.
 """
 
 NO_CHECKPOINT = (
-  "--checkpoint is missing: {model} needs trained weights. Train the embedded "
-  "default (`python -m vosjax.main --config=configs/{model}.py --workdir=DIR`) and "
-  "give --checkpoint DIR/model"
+  "--checkpoint is missing: {model} needs trained weights. Train the built-in default "
+  "(`python -m vosjax.main --config=configs/{model}.py --workdir=DIR`) and give "
+  "--checkpoint DIR/model"
 )
 OFFICIAL = (
   ", or convert the official weights (`vosjax convert {model} {files} --out DIR`) "
@@ -54,11 +55,13 @@ NEEDLESS_MASK = (
   "it out."
 )
 NO_FUSION = "--fusion is for cosnet's references; {model} takes none. Leave it out."
-NO_PRIMARY = "--crf is for the one object that cosnet finds, not for those of {model}."
+NO_CRF = (
+  "--crf is for the one object that cosnet finds, not for those of {model}. Leave it "
+  "out."
+)
 
 DEFAULT_MODEL = "agame"
-PRIMARY = "cosnet"
-JOB_FILE = "segment.json"
+COSNET = "cosnet"
 OVERLAY = "overlay.mp4"
 
 
@@ -77,54 +80,57 @@ def configure(parser: argparse.ArgumentParser) -> None:
     type=path,
     required=True,
     metavar="DIR",
-    help="folder to make; one that holds this very job is continued",
+    help="folder for the results; one that holds the same job is resumed",
   )
   parser.add_argument(
     "--mask",
     type=path,
     metavar="FIRST.png",
-    help="objects of the first frame, or a folder of masks",
+    help="objects in the first frame, or a folder of masks",
   )
   parser.add_argument(
     "--model",
     metavar="NAME",
     help=f"{', '.join(sorted(models.MODELS))}: refuse a checkpoint of another "
-    "model (default: take what the checkpoint holds)",
+    "model (default: whatever the checkpoint holds)",
   )
   parser.add_argument(
     "--checkpoint",
     type=path,
     metavar="DIR",
-    help="what training left in WORKDIR/model, or `vosjax convert` in its --out",
+    help="WORKDIR/model of a training run, or --out of `vosjax convert`",
   )
   cosnet = parser.add_argument_group("for cosnet")
   cosnet.add_argument(
     "--references",
-    type=_references,
+    type=_parse_references,
     metavar="N",
-    help=f"other frames that help with each: 0 to {references.MAX_REFERENCES}, or "
-    "all (default: as the checkpoint says, 5 if official)",
+    help=f"number of reference frames: 0 to {references.MAX_REFERENCES}, or all "
+    "(default: that of the checkpoint; 5 for official weights)",
   )
   cosnet.add_argument(
     "--reference-policy",
     choices=get_args(references.Policy),
     default="uniform",
-    help="spread over the video, drawn once, or next to the frame (default uniform)",
+    help="references spread over the video, drawn at random once, or next to the "
+    "frame (default: uniform)",
   )
   cosnet.add_argument(
     "--fusion",
     choices=get_args(Fusion),
-    help="of several references: the mean of what is read from each, the mean of the "
-    "masks with each (the released test), one reading of all, or the released group "
-    "model (default: as the checkpoint says, summary if official)",
+    help="how to combine references: average what is read from each, average the "
+    "masks that each gives (the released test), read from all at once, or the released "
+    "group model (default: that of the checkpoint; summary for official weights)",
   )
   cosnet.add_argument(
-    "--seed", type=int, default=0, metavar="N", help="of the random policy (default 0)"
+    "--seed",
+    type=int,
+    default=0,
+    metavar="N",
+    help="seed of the random policy (default: 0)",
   )
   cosnet.add_argument(
-    "--crf",
-    action="store_true",
-    help="let masks follow the edges of the picture by a dense CRF",
+    "--crf", action="store_true", help="move masks to image edges by a dense CRF"
   )
 
 
@@ -132,44 +138,51 @@ def run(args: argparse.Namespace) -> None:
   """Segments a video; everything that can be wrong is checked before it starts.
 
   Raises:
-    ValueError: an argument or an input file is not usable, in one line.
-    OSError: something cannot be read or written.
+    ValueError: an argument or an input file cannot be used; one line says why.
+    OSError: a file cannot be read or written.
   """
-  if args.model is not None and args.model not in models.MODELS:
-    known = sorted(models.MODELS)
-    raise ValueError(f"--model {args.model} is unknown; known: {known}.")
-  if args.checkpoint is None:
-    raise ValueError(_no_checkpoint(args.model or DEFAULT_MODEL))
-  video = read.open_video(args.video)
-  masks = {}
-  start, labels = 0, None
+  _check_arguments(args)
+  video = read.read_video(args.video)
+  prompts = None
   if args.mask is not None:
-    masks = read.open_masks(args.mask, video)
-    start, labels = read.read_first_labels(masks, video)
-  job = _describe(args, video)
-  if _is_finished(args.out, job):
+    prompts = object_prompts(read.read_masks(args.mask, video), late=True)
+  job = Job.describe(args, video)
+  if job.is_finished(args.out, OVERLAY):
     print(f"{args.out}: finished before, nothing to do ({len(video)} frames).")
     return
-  options = {
-    "references": args.references,
-    "reference_policy": args.reference_policy,
-    "seed": args.seed,
-  }
   segmenter, name = load_segmenter(
-    args.checkpoint, args.model, fusion=args.fusion, **options
+    args.checkpoint,
+    args.model,
+    fusion=args.fusion,
+    references=args.references,
+    reference_policy=args.reference_policy,
+    seed=args.seed,
   )
-  if segmenter.one_shot != (labels is not None):
-    fault = NO_MASK if segmenter.one_shot else NEEDLESS_MASK
-    raise ValueError(fault.format(model=name))
-  if args.crf and name != PRIMARY:
-    raise ValueError(NO_PRIMARY.format(model=name))
-  _claim(args.out, job)
-  given = None
-  if labels is not None:
-    new = _new_labels(masks, video.names[start + 1 :], segmenter)
-    given = itertools.chain([None] * start, [labels], new)
-  count = _write(segmenter.run(video, given), video, args.out, args.crf)
-  print(f"{args.out}: {count} masks and {OVERLAY}.")
+  if segmenter.one_shot != (prompts is not None):
+    message = NO_MASK if segmenter.one_shot else NEEDLESS_MASK
+    raise ValueError(message.format(model=name))
+  if args.crf and name != COSNET:
+    raise ValueError(NO_CRF.format(model=name))
+  job.begin(args.out)
+  _write(segmenter.run(video, prompts), video, args.out, crf=args.crf)
+  print(f"{args.out}: {len(video)} masks and {OVERLAY}.")
+
+
+def _check_arguments(args: argparse.Namespace) -> None:
+  """Checks what can be checked without reading a file."""
+  if args.model is not None and args.model not in models.MODELS:
+    raise ValueError(
+      f"--model {args.model} is unknown; known: {sorted(models.MODELS)}."
+    )
+  if args.checkpoint is None:
+    raise ValueError(_no_checkpoint(args.model or DEFAULT_MODEL))
+
+
+def _no_checkpoint(name: str) -> str:
+  """The message that says how to get a checkpoint of this model."""
+  text = NO_CHECKPOINT + (OFFICIAL if name in convert.TABLES else "") + "."
+  files = " ".join(f"{part.upper()}.pth" for part in PARTS.get(name, ("file",)))
+  return text.format(model=name, files=files)
 
 
 def load_segmenter(
@@ -179,17 +192,20 @@ def load_segmenter(
   fusion: Fusion | None = None,
   **options: Any,
 ) -> tuple[VideoSegmenter, str]:
-  """A segmenter from a checkpoint, and the name of its model.
+  """Loads a checkpoint into a segmenter.
 
   Args:
     checkpoint: folder of the model.
-    expected: name of the model, if it must be a certain one.
-    fusion: of references, if not that of the checkpoint.
+    expected: name that the model must have; None for any.
+    fusion: how to combine references, if not as in the checkpoint.
     **options: of the segmenter.
 
+  Returns:
+    The segmenter and the name of its model.
+
   Raises:
-    ValueError: there is no such checkpoint, it is of another model than the expected
-      one, or that model does not have these options.
+    ValueError: there is no such checkpoint, it is of another model than expected, or
+      the model does not have one of the options.
   """
   model, variables = checkpoints.load(checkpoint)
   names = [name for name, kind in models.MODELS.items() if type(model) is kind]
@@ -200,113 +216,47 @@ def load_segmenter(
       "Give another --checkpoint" + (", or leave --model out." if names else ".")
     )
   if fusion is not None:
-    if name != PRIMARY:
+    if name != COSNET:
       raise ValueError(NO_FUSION.format(model=name))
     model = model.clone(fusion=fusion)
   return VideoSegmenter(model, variables, **options), name
 
 
-def _no_checkpoint(name) -> str:
-  """What is missing, and how to get it for this model."""
-  text = NO_CHECKPOINT
-  if name in convert.TABLES:
-    text += OFFICIAL
-  files = " ".join(f"{part.upper()}.pth" for part in PARTS.get(name, ("file",)))
-  return text.format(model=name, files=files) + "."
+def _write(
+  results: Iterator[FrameResult],
+  video: read.VideoFrames,
+  out: pathlib.Path,
+  *,
+  crf: bool,
+) -> None:
+  """Segments and writes frame by frame: a mask for each, and the overlay video.
+
+  Args:
+    results: one per frame; each is computed when it is taken.
+    video: that they belong to.
+    out: folder for the results; masks that it holds are kept.
+    crf: refine masks by a dense CRF.
+  """
+  with (
+    video_writer(out / OVERLAY, video.size, video.frames_per_second) as write_overlay,
+    tqdm(total=len(video), unit="frame", desc="segment") as bar,
+  ):
+    for name, result in zip(video.frame_names, results, strict=True):
+      labels = refinement.refine_labels(result) if crf else result.labels
+      path = out / f"{name}.png"
+      if not path.exists():
+        write_labels(path, labels)
+      write_overlay(viz.overlay(result.frame, labels))
+      bar.update()
 
 
-def _references(text: str) -> references.Count:
-  """The number of references, or all."""
+def _parse_references(text: str) -> references.Count:
+  """Parses `--references`: a number, or all."""
   try:
-    count = text if text == references.ALL else int(text)
+    count: references.Count = "all" if text == "all" else int(text)
     references.check(count, "uniform")
   except ValueError:
     raise argparse.ArgumentTypeError(
       f"{text!r} is neither 0 to {references.MAX_REFERENCES} nor {references.ALL}"
     ) from None
   return count
-
-
-def _write(results, video, out, crf) -> int:
-  """Writes masks and overlay; returns the number of frames."""
-  count = 0
-  overlay = video_writer(out / OVERLAY, video.size, video.frames_per_second)
-  with overlay as write, tqdm(total=len(video), unit="frame", desc="segment") as bar:
-    for name, result in zip(video.names, results):
-      labels = refinement.refine_labels(result) if crf else result.labels
-      path = out / f"{name}.png"
-      if not path.exists():
-        write_labels(path, labels)
-      write(viz.overlay(result.frame, labels))
-      bar.update()
-      count += 1
-  return count
-
-
-def _new_labels(masks, names, segmenter):
-  """Labels of objects that show up in each of these frames, or None."""
-  for name in names:
-    labels = None
-    if name in masks:
-      labels = read.read_new_labels(masks[name], segmenter.object_ids)
-    yield labels if labels is not None and labels.any() else None
-
-
-def _describe(args, video) -> dict[str, Any]:
-  """What a folder of results came from: another job must not mix into it."""
-  return {
-    "video": str(args.video.resolve()),
-    "video_changed": max(file.stat().st_mtime_ns for file in video.files),
-    "frames": len(video),
-    "mask": None if args.mask is None else str(args.mask.resolve()),
-    "mask_changed": _last_change(args.mask),
-    "checkpoint": str(args.checkpoint.resolve()),
-    "checkpoint_changed": _last_change(args.checkpoint),
-    "references": args.references,
-    "reference_policy": args.reference_policy,
-    "fusion": args.fusion,
-    "seed": args.seed,
-    "crf": args.crf,
-  }
-
-
-def _last_change(path) -> int | None:
-  """Time of the latest change in a file or folder, in nanoseconds."""
-  if path is None or not path.exists():
-    return None
-  inside = path.rglob("*") if path.is_dir() else ()
-  return max(item.stat().st_mtime_ns for item in (path, *inside))
-
-
-def _is_finished(out, job) -> bool:
-  """Whether `out` holds this job, whole; raises if it holds anything else."""
-  if not out.exists() or (out.is_dir() and {JOB_FILE} >= set(os.listdir(out))):
-    return False  # nor has a job that made no mask
-  try:
-    found = json.loads((out / JOB_FILE).read_text())
-  except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
-    raise ValueError(
-      f"--out {out}: exists and is no job of `vosjax segment`. Choose a new folder."
-    ) from None
-  if found != job:
-    differing = sorted(key for key in job if found.get(key) != job[key])
-    raise ValueError(
-      f"--out {out}: holds another job, which differs in {', '.join(differing)}. "
-      "Choose a new folder, or delete that one."
-    )
-  return (out / OVERLAY).exists()
-
-
-def _claim(out, job):
-  """Makes the folder, or says what is resumed."""
-  out.mkdir(parents=True, exist_ok=True)
-  if not any(out.glob("*.png")):
-    files.write_bytes(out / JOB_FILE, json.dumps(job, indent=2).encode())
-    return
-  for draft in out.glob(".*.part*"):  # of a run that was killed
-    draft.unlink()
-  there = len(list(out.glob("*.png")))
-  print(
-    f"{out}: resuming, {there} of {job['frames']} masks are kept; frames are "
-    "computed again from the first one, as the model remembers them."
-  )

@@ -1,46 +1,80 @@
-"""What a model, or the matching of its instances, is given of a video's annotations."""
+"""Prompts of a video: each object is given once, in the first frame that shows it."""
 
 from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
 
-from vosjax.data.video import VOID, Video
+from vosjax.data.video import VOID
+
+Labels = UInt8[np.ndarray, "h w"]
 
 
-def given_labels(
-  video: Video, *, late: bool = False
-) -> Iterator[UInt8[np.ndarray, "h w"] | None]:
-  """The labels that come with each frame; None where there are none.
+@runtime_checkable
+class Annotated(Protocol):
+  """A video with labels for some or all of its frames."""
 
-  Each object is given once, in the frame in which it is first annotated.
+  @property
+  def name(self) -> str:
+    """Name of the video or of its annotations, for messages."""
+    ...
+
+  def __len__(self) -> int:
+    """Number of frames."""
+    ...
+
+  def labels(self, index: int) -> Labels | None:
+    """Object ids of one frame; None if it is not annotated."""
+    ...
+
+
+def object_prompts(video: Annotated, *, late: bool = False) -> Iterator[Labels | None]:
+  """Yields for each frame the labels of the objects that are given with it.
+
+  The first annotation that shows an object is read at once, later ones when their
+  turn comes.
 
   Args:
-    video: of which some frames, or all, are annotated.
-    late: objects may come at any time. Otherwise those of the first frame that shows
-      one are all that are given.
+    video: with annotations.
+    late: also give objects that first appear in a later frame. Otherwise only those in
+      the first frame that shows any are given.
+
+  Returns:
+    One item per frame: labels of new objects, 0 elsewhere, or None if there are none.
 
   Raises:
-    ValueError: no frame shows an object; before anything is given.
+    ValueError: no frame shows an object.
   """
-  first = next((t for t in range(len(video)) if _ids(video.labels(t))), None)
-  if first is None:
-    raise ValueError(
-      f"{video.name}: no annotation shows an object, only background (0) and void "
-      "(255). Give each object an id from 1 to 254."
-    )
+  for first in range(len(video)):
+    labels = video.labels(first)
+    if labels is not None and _find_ids(labels):
+      return _prompts(video, first, labels, late)
+  raise ValueError(
+    f"{video.name}: no mask shows an object, only background (0) and void (255). Give "
+    "each object an id from 1 to 254."
+  )
+
+
+def _prompts(
+  video: Annotated, first: int, first_labels: Labels, late: bool
+) -> Iterator[Labels | None]:
   yield from [None] * first
-  labels = video.labels(first)
-  yield labels
-  known = _ids(labels)
+  given = _find_ids(first_labels)
+  yield _select(first_labels, given)
   for t in range(first + 1, len(video)):
     labels = video.labels(t) if late else None
-    new = _ids(labels) - known
-    known |= new
-    yield np.where(np.isin(labels, list(new)), labels, 0) if new else None
+    if labels is None or not (new := _find_ids(labels) - given):
+      yield None
+      continue
+    given |= new
+    yield _select(labels, new)
 
 
-def _ids(labels):
-  """Of the objects; none where there are no labels."""
-  found = () if labels is None else np.unique(labels).tolist()
-  return {i for i in found if i not in (0, VOID)}
+def _select(labels: Labels, ids: set[int]) -> Labels:
+  """Labels of some objects; everything else becomes background."""
+  return np.where(np.isin(labels, list(ids)), labels, 0)
+
+
+def _find_ids(labels: Labels) -> set[int]:
+  return set(np.unique(labels).tolist()) - {0, VOID}

@@ -1,4 +1,4 @@
-"""Label maps of objects that are judged each by itself, and who wins an overlap."""
+"""Label maps of objects that do not compete for pixels: who wins an overlap."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from vosjax.models.api import Readout
-from vosjax.types import Active, Prediction
+from vosjax.types import Active, AnyArray, Prediction
 
 
 def find_objects(
@@ -16,15 +16,18 @@ def find_objects(
   masks: Bool[Array, "b o h w"],
   active: Active,
 ) -> Bool[Array, "b o"]:
-  """Which slots hold an object, by score and size; the mask of the others is dropped.
+  """Finds the slots that hold an object, by their score and size.
 
   Args:
     readout: of the model.
     prediction: of the frame.
     masks: pixels of each slot, at the size of the frame.
-    active: slots that may count.
+    active: slots that are in use.
+
+  Returns:
+    Which slots are present.
   """
-  present = active
+  present = jnp.asarray(active)
   if readout.score is not None:
     scored = prediction.aux[readout.score] >= 0
     if readout.ends:
@@ -38,14 +41,14 @@ def find_objects(
 def paint(
   masks: Bool[Array, "b o h w"],
   present: Bool[Array, "b o"],
-  rank: Int[Array, "b o"] | None = None,
+  rank: Int[AnyArray, "b o"] | None = None,
 ) -> Int[Array, "b h w"]:
-  """Label map of slots: 0 = none, i = slot i - 1.
+  """Paints masks into a label map of slots: 0 is background, i is slot i - 1.
 
   Args:
     masks: pixels of each slot.
-    present: slots that are painted.
-    rank: the highest wins an overlap; None: the first slot does.
+    present: slots to paint.
+    rank: the slot with the highest rank wins an overlap; with None, the first slot.
   """
   masks &= present[:, :, None, None]
   if rank is None:
@@ -56,13 +59,14 @@ def paint(
 
 
 class Ranking:
-  """Who wins overlaps among given objects, as the program of RVOS decides.
+  """Which of several given objects wins an overlap, as in the official RVOS code.
 
-  Objects that are older win; of those that came together, the one whose prediction
-  in its first frame met its mask best. The official program also renames objects
-  if another prediction meets a mask better; here an object keeps its slot.
+  Older objects win. Among those that appeared in the same frame, the one whose
+  prediction in that frame fits its mask best wins. The official code also renames
+  objects if another prediction fits a mask better; here an object keeps its slot.
 
-  Source: Ventura et al., CVPR 2019, assembly of the submitted label maps.
+  Source: the release of Ventura et al., CVPR 2019, which assembles the submitted
+  label maps this way.
   """
 
   def __init__(self):
@@ -72,22 +76,22 @@ class Ranking:
   def add(
     self,
     predicted: Mapping[int, Bool[np.ndarray, "h w"]],
-    given: Int[np.ndarray, "h w"],
+    labels: Int[np.ndarray, "h w"],
   ) -> None:
-    """Takes objects that arrive together.
+    """Ranks objects that appear in the same frame.
 
     Args:
-      predicted: pixels of each in its first frame.
-      given: their labels there.
+      predicted: pixels of each object, as predicted in that frame.
+      labels: the annotation of that frame.
     """
     self._arrivals += 1
     for object_id, pixels in predicted.items():
-      overlap = _jaccard(pixels, given == object_id)
+      overlap = _jaccard(pixels, labels == object_id)
       self._key_of[object_id] = -self._arrivals, overlap
 
   def of(self, slot_of: Mapping[int, int], capacity: int) -> Int[np.ndarray, "1 o"]:
-    """Rank of each slot, from the slots of ids."""
-    last = -self._arrivals - 1, 0.0  # objects that nothing was predicted of yet
+    """Rank of each slot, given the slot of each id; the highest wins."""
+    last = -self._arrivals - 1, 0.0  # objects without any prediction yet
     order = sorted(slot_of, key=lambda i: (*self._key_of.get(i, last), -slot_of[i]))
     rank = np.zeros((1, capacity), np.int32)
     for place, object_id in enumerate(order):
@@ -95,6 +99,7 @@ class Ranking:
     return rank
 
 
-def _jaccard(a, b):
+def _jaccard(a: Bool[np.ndarray, "h w"], b: Bool[np.ndarray, "h w"]) -> float:
+  """Intersection over union; 1 if both masks are empty."""
   union = np.count_nonzero(a | b)
   return np.count_nonzero(a & b) / union if union else 1.0

@@ -1,7 +1,7 @@
 """The compiled programs of inference, over batches of videos.
 
-A program is compiled once per model, frame size and number of slots, and shared by
-all segmenters of the process.
+A program is compiled once per model, frame size and number of slots, and all
+segmenters of a process share it.
 """
 
 import functools
@@ -16,21 +16,39 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from vosjax.inference import painting
 from vosjax.models import decide, fold
-from vosjax.models.api import Features, KeepsSlots, State
+from vosjax.models.api import Features, KeepsSlots, Readout, State
 from vosjax.models.unroll import Recurrence
 from vosjax.ops.masks import soft_aggregate
-from vosjax.types import Active, AnyArray, Variables
+from vosjax.types import Active, AnyArray, Masks, Variables
 
 
 def prepare(model: nn.Module, variables: Variables) -> tuple[nn.Module, Variables]:
-  """The model and its variables in the form that is fastest here."""
+  """The model and its variables in the form that is fastest on this backend."""
   cpu = jax.default_backend() == "cpu"
-  fields = {"folded": True}
-  if cpu and hasattr(model, "unroll_objects"):  # a fourth less time than as a loop
-    fields["unroll_objects"] = True
-  if hasattr(model, "stop_early"):
-    fields["stop_early"] = model.readout.ends
-  return model.clone(**fields), _fold(variables, cpu)
+  model = model.clone(folded=True)
+  if cpu:  # takes a quarter less time than a loop over objects
+    model = with_execution(model, unroll_objects=True)
+  model = with_execution(model, stop_early=model.readout.ends)
+  return model, _fold(variables, cpu)
+
+
+def with_execution(model: nn.Module, **options: bool) -> nn.Module:
+  """The model with those execution options that it has; they change no result.
+
+  Args:
+    model: any model.
+    **options: `unroll_objects`: decode objects without a loop. `stop_early`: decode no
+      slots after the last object.
+  """
+  supported: dict[str, Any] = {
+    name: value for name, value in options.items() if hasattr(model, name)
+  }
+  return model.clone(**supported) if supported else model
+
+
+def _call(model: nn.Module, method: str, variables: Variables, *args: Any) -> Any:
+  """Calls a method of a model whose variables do not change."""
+  return model.apply(variables, *args, method=method)
 
 
 _fold = jax.jit(
@@ -39,27 +57,33 @@ _fold = jax.jit(
 
 
 @functools.cache
-def _cpu_options() -> dict[str, Any]:
-  """XLA's fused CPU kernels are about 15 % slower here than its plain ones.
+def _compiler_options(backend: str) -> dict[str, Any]:
+  """Options with which XLA makes faster programs for a backend.
 
-  The option is experimental: a compiler that does not know it goes without.
+  On CPU, its experimental fused kernels are about 15 % slower than the plain ones.
   """
-  options = {"compiler_options": {"xla_cpu_experimental_ynn_fusion_type": ""}}
+  if backend == "cpu":
+    return supported_options({"xla_cpu_experimental_ynn_fusion_type": ""})
+  return {}
+
+
+def supported_options(options: dict[str, Any]) -> dict[str, Any]:
+  """The options if this compiler knows them, else none: they may be experimental."""
   try:
-    jax.jit(lambda x: x, **options).lower(jnp.float32(0)).compile()
+    jax.jit(lambda x: x, compiler_options=options).lower(jnp.float32(0)).compile()
   except (jax.errors.JaxRuntimeError, ValueError):
     return {}
   return options
 
 
 def _jit(**options: Any) -> Any:
-  """`jax.jit` with the compiler options of the backend that is in use at the call."""
+  """`jax.jit` with the compiler options of the backend in use when it is called."""
 
   def wrap(function):
     @functools.cache
     def compiled(backend):
-      extra = _cpu_options() if backend == "cpu" else {}
-      return jax.jit(function, **options, **extra)
+      extra = _compiler_options(backend) or None
+      return jax.jit(function, compiler_options=extra, **options)
 
     @functools.wraps(function)
     def call(*args):
@@ -74,45 +98,50 @@ def _jit(**options: Any) -> Any:
 def encode(
   model: nn.Module, variables: Variables, frames: UInt8[AnyArray, "b h w 3"]
 ) -> Features:
-  """What all objects share of a frame of any size."""
+  """Features of frames of any size, which all objects share."""
   return _encode(model, variables, frames)
 
 
-def _encode(model, variables, frames):
+def _encode(
+  model: nn.Module, variables: Variables, frames: UInt8[AnyArray, "b h w 3"]
+) -> Features:
   framing = model.framing(frames.shape[1:3])
   frames = framing.frames(frames.astype(jnp.float32) / 255)
-  return model.apply(variables, frames, method="encode")
+  return _call(model, "encode", variables, frames)
 
 
 def encode_each(
   model: nn.Module,
   variables: Variables,
   frames: Sequence[UInt8[AnyArray, "h w 3"]],
-  at_once: int,
+  batch_size: int,
 ) -> Iterator[Features]:
-  """Features of each of some frames, `at_once` of which are encoded as one batch.
+  """Encodes frames in batches and yields the features of each.
 
-  The last batch is filled up with its last frame, so that a number is compiled once.
+  The last batch is padded with its last frame, so that one batch size is compiled.
   """
-  for start in range(0, len(frames), at_once):
-    batch = list(frames[start : start + at_once])
-    filled = batch + batch[-1:] * (at_once - len(batch))
-    encoded = _encode_apart(model, variables, np.stack(filled))
+  for start in range(0, len(frames), batch_size):
+    batch = list(frames[start : start + batch_size])
+    padded = batch + batch[-1:] * (batch_size - len(batch))
+    encoded = _encode_apart(model, variables, np.stack(padded))
     yield from encoded[: len(batch)]
 
 
-def frames_at_once(count: int) -> int:
-  """How many of `count` frames are best encoded as one batch.
+def choose_batch_size(num_frames: int) -> int:
+  """How many of a video's frames to encode in one batch.
 
-  On CPU two take a sixth less time than one by one where a network is small (RVOS of
-  16 channels at 96x160: 1.9 ms a frame for 2.2) and the same where it is large.
-  Elsewhere eight, which nothing has measured yet.
+  On CPU, batches of two take a sixth less time than single frames if the network is
+  small (RVOS with 16 channels at 96x160: 1.9 instead of 2.2 ms a frame) and the same
+  time if it is large. Elsewhere eight, which has not been measured.
   """
-  return min(count, 2 if jax.default_backend() == "cpu" else 8)
+  return min(num_frames, 2 if jax.default_backend() == "cpu" else 8)
 
 
 @_jit(static_argnums=0)
-def _encode_apart(model, variables, frames):
+def _encode_apart(
+  model: nn.Module, variables: Variables, frames: UInt8[AnyArray, "b h w 3"]
+) -> tuple[Features, ...]:
+  """Features of each frame of a batch by itself."""
   features = _encode(model, variables, frames)
   return tuple(
     jax.tree.map(lambda x, i=i: x[i : i + 1], features) for i in range(len(frames))
@@ -129,24 +158,27 @@ def begin(
   slot_labels: Int[AnyArray, "b h w"] | None,
   new: Bool[AnyArray, "b o"],
 ) -> State:
-  """State in which the slots `new` are fitted to this frame, others as they were.
+  """Fits the slots `new` to this frame and leaves the others as they are.
 
-  That of a model that keeps slots is the state before this frame.
+  For a model that keeps slots, the result is the state before this frame.
 
   Args:
     model: as `prepare` made it.
-    size: of the frame, before framing.
+    size: (height, width) of the frame, before framing.
     variables: as `prepare` made them.
-    state: None at the start of a video.
+    state: None at the start of a video; donated.
     features: of the frame.
-    slot_labels: 0 = none, i = slot i - 1; None for zero-shot models.
+    slot_labels: 0 is background, i is slot i - 1; None for zero-shot models.
     new: the slots that begin here.
+
+  Returns:
+    The new state.
   """
   masks = None
   if slot_labels is not None:
-    masks = _split(model, size, slot_labels, new.shape[1])
+    masks = _slot_masks(model, size, slot_labels, new.shape[1])
   method = "begin" if isinstance(model, KeepsSlots) else "init_state"
-  fresh = model.apply(variables, features, masks, method=method)
+  fresh = _call(model, method, variables, features, masks)
   if state is None:
     return fresh
   return jax.tree.map(
@@ -156,17 +188,22 @@ def begin(
   )
 
 
-def _split(model, size, slot_labels, num_slots):
-  """Framed masks of all slots."""
+def _slot_masks(
+  model: nn.Module,
+  size: tuple[int, int],
+  slot_labels: Int[AnyArray, "b h w"],
+  num_slots: int,
+) -> Float[Array, "b o padded_h padded_w"]:
+  """Mask of every slot, framed for the model."""
   slots = jnp.arange(1, num_slots + 1)[None, :, None, None]
   masks = (slot_labels[:, None] == slots).astype(jnp.float32)
   return model.framing(size).masks(masks)
 
 
 def add_slots(model: nn.Module, state: State, extra: int) -> State:
-  """State with more slots, which nobody uses yet."""
-  # A slot that lives before its object has gathered nothing. Elsewhere a variance of
-  # 0 would make infinities.
+  """Appends `extra` unused slots to the state."""
+  # Slots that exist before their objects have gathered nothing, hence zeros. In other
+  # models a variance of zero would make infinities.
   filler = 0 if isinstance(model, KeepsSlots) else 1
   return jax.tree.map(
     lambda x: jnp.pad(
@@ -185,9 +222,21 @@ def insert(
   slot_labels: Int[AnyArray, "b h w"],
   new: Bool[AnyArray, "b o"],
 ) -> State:
-  """State in which the slots `new` have a mask; only of models that keep slots."""
-  masks = _split(model, size, slot_labels, new.shape[1])
-  return model.apply(variables, state, masks, new, method="insert")
+  """Gives the slots `new` masks; only for models that keep slots.
+
+  Args:
+    model: as `prepare` made it.
+    size: (height, width) of the frame, before framing.
+    variables: as `prepare` made them.
+    state: donated.
+    slot_labels: 0 is background, i is slot i - 1.
+    new: the slots that get a mask.
+
+  Returns:
+    The new state.
+  """
+  masks = _slot_masks(model, size, slot_labels, new.shape[1])
+  return _call(model, "insert", variables, state, masks, new)
 
 
 @_jit(static_argnums=0, donate_argnums=2)
@@ -198,8 +247,19 @@ def remember(
   features: Features,
   place: Int[AnyArray, ""],
 ) -> State:
-  """State in which a frame is a reference; only of models that take them."""
-  return model.apply(variables, state, features, place, method="remember")
+  """Makes a frame a reference; only for models that take references.
+
+  Args:
+    model: as `prepare` made it.
+    variables: as `prepare` made them.
+    state: donated.
+    features: of the frame.
+    place: which reference it replaces.
+
+  Returns:
+    The new state.
+  """
+  return _call(model, "remember", variables, state, features, place)
 
 
 @_jit(static_argnums=(0, 1, 2), donate_argnums=4)
@@ -213,30 +273,36 @@ def advance(
   active: Active,
   rank: Int[AnyArray, "b o"] | None = None,
 ) -> tuple[State, Int[Array, "b h w"], Float[Array, "b o h w"], Bool[AnyArray, "b o"]]:
-  """One frame: new state, label map of slots, probabilities, who is there.
+  """Segments one frame.
 
   Args:
     model: as `prepare` made it.
-    size: of the frame, before framing.
+    size: (height, width) of the frame, before framing.
     recurrence: what the state is updated with.
     variables: as `prepare` made them.
-    state: given away.
+    state: donated.
     features: of the frame.
-    active: slots that may count.
-    rank: of slots in overlaps, see `painting.paint`.
+    active: slots that are in use.
+    rank: which slot wins an overlap, see `painting.paint`.
+
+  Returns:
+    The new state; labels of slots (0 is background, i is slot i - 1); probabilities of
+    slots; and which slots hold an object.
   """
-  state, prediction = model.apply(variables, state, features, active, method="segment")
-  readout, restore = model.readout, model.framing(size).restore
+  state, prediction = _call(model, "segment", variables, state, features, active)
+  readout: Readout = model.readout
+  restore = model.framing(size).restore
   if readout.threshold is not None:
     probs = jax.nn.sigmoid(prediction.logits)
-    state = model.apply(variables, state, features, probs, method="update")
+    state = _call(model, "update", variables, state, features, probs)
     probs = restore(probs)
     masks = probs > readout.threshold
     present = painting.find_objects(readout, prediction, masks, active)
     return state, painting.paint(masks, present, rank), probs, present
-  probs = soft_aggregate(prediction.logits, active)
-  own = recurrence != "aggregated"
-  update = decide(prediction, active, recurrence) if own else probs[:, 1:]
-  state = model.apply(variables, state, features, update, method="update")
+  probs = soft_aggregate(prediction.logits, jnp.asarray(active))
+  update: Masks = probs[:, 1:]  # what `decide` would compute again if "aggregated"
+  if recurrence != "aggregated":
+    update = decide(prediction, active, recurrence)
+  state = _call(model, "update", variables, state, features, update)
   probs = restore(probs)
   return state, probs.argmax(1), probs[:, 1:], active

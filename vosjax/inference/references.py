@@ -1,9 +1,9 @@
-"""Which frames of a video help to segment another one (COSNet).
+"""Which frames of a video are references of another one (COSNet).
 
-A whole video offers all of its frames; a stream only those that it has shown.
+In a whole video all frames can be references; in a stream, only those shown so far.
 
 Source: Lu et al., CVPR 2019, table 2 (global uniform, global random and local
-consecutive sampling). The release has the random rule alone.
+consecutive sampling). The release implements the random policy only.
 """
 
 from typing import Literal, get_args
@@ -11,13 +11,13 @@ from typing import Literal, get_args
 import numpy as np
 
 Policy = Literal["uniform", "random", "consecutive"]
-ALL = "all"
+ALL: Literal["all"] = "all"
 Count = int | Literal["all"]
-MAX_REFERENCES = 7  # more than this the paper did not try
+MAX_REFERENCES = 7  # the largest number in the paper
 
 
-def check(num_references: Count, policy: Policy | str) -> None:
-  """Refuses what `choose` has no rule for.
+def check(num_references: int | str, policy: Policy | str) -> None:
+  """Requires a number of references and a policy that `choose` knows.
 
   Raises:
     ValueError: the number is neither "all" nor 0 to 7, or the policy is unknown.
@@ -36,23 +36,26 @@ def check(num_references: Count, policy: Policy | str) -> None:
 def choose(
   policy: Policy | str, num_references: Count, length: int, t: int, *, seed: int = 0
 ) -> tuple[int, ...]:
-  """The frames of a whole video that help frame `t`, in ascending order.
+  """Chooses the references of one frame of a whole video.
 
-  A video that is too short gives as many as it has. A frame that has no other beside
-  it is its own reference.
+  A video that is too short has fewer references. The only frame of a video is its own
+  reference.
 
   Args:
     policy: "uniform": the middles of equal parts of the video, the same for every
-      frame. "random": distinct frames, drawn once for the video; the release draws
-      anew for every frame, which would keep all features in memory. "consecutive":
-      the nearest frames in time without `t` itself, from floor(N / 2) before to
-      ceil(N / 2) after, shifted to stay inside the video.
-    num_references: N, or "all": every frame, whatever the policy.
-    length: of the video.
-    t: the frame that is segmented.
+      frame. "random": distinct frames, drawn once per video; the release draws new
+      ones for every frame, which would keep all features in memory. "consecutive":
+      the nearest frames in time without `t` itself, from floor(N / 2) before it to
+      ceil(N / 2) after it, shifted to stay inside the video.
+    num_references: N, or "all" for every frame, whatever the policy.
+    length: number of frames in the video.
+    t: number of the frame that is segmented.
     seed: of the random draw.
+
+  Returns:
+    Frame numbers in ascending order.
   """
-  if num_references == ALL:
+  if num_references == "all":
     return tuple(range(length))
   n = min(num_references, length)
   if policy == "uniform":
@@ -66,65 +69,65 @@ def choose(
   return others or (t,) * n
 
 
-class Seen:
-  """Places of the references of a stream, which come from the frames seen so far.
+class StreamReferences:
+  """Which of the frames shown so far are references, as a stream goes on.
 
-  All places begin with the first frame, which is its own reference; a place that no
-  later frame has taken goes on with it. Every other frame sees what came before it.
+  All places begin with the first frame, and keep it until a later frame takes them.
+  The first frame is its own reference; every other frame sees earlier ones.
 
   Args:
-    policy: "consecutive": the latest frames. "random": each frame seen is as likely
-      to be there as any other (reservoir sampling). "uniform": frames at even
-      distances; when they are too many, every second one makes room and the distance
+    policy: "consecutive": the latest frames. "random": every frame shown so far is
+      equally likely to be kept (reservoir sampling). "uniform": frames at equal
+      distances; when there are too many, every second one makes room and the distance
       doubles.
-    num_references: how many places there are.
-    seed: of "random".
+    num_references: number of places.
+    seed: of the random policy.
   """
 
   def __init__(self, policy: Policy | str, num_references: int, *, seed: int = 0):
-    self._policy, self._size = policy, num_references
+    self._policy, self._num_places = policy, num_references
     self._rng = np.random.default_rng(seed)
-    self._held: list[int] = []
-    self._count = 0
-    self._stride = 1
+    self._frame_in: list[int] = []  # number of the frame in each place
+    self._num_frames = 0
+    self._distance = 1
 
   @property
   def frames(self) -> tuple[int, ...]:
-    """Number of the frame in each place that was taken."""
-    return tuple(self._held)
+    """Number of the frame in each place that has been taken."""
+    return tuple(self._frame_in)
 
-  def take(self) -> int | None:
-    """The place that the next frame takes, or None if it takes none."""
-    t, self._count = self._count, self._count + 1
-    place = self._place(t)
-    if place == len(self._held):
-      self._held.append(t)
+  def add_frame(self) -> int | None:
+    """Counts one more frame; returns the place it takes, or None if it takes none."""
+    t, self._num_frames = self._num_frames, self._num_frames + 1
+    place = self._choose_place(t)
+    if place == len(self._frame_in):
+      self._frame_in.append(t)
     elif place is not None:
-      self._held[place] = t
+      self._frame_in[place] = t
     return place
 
-  def _place(self, t):
-    if self._size == 0:
+  def _choose_place(self, t: int) -> int | None:
+    if self._num_places == 0:
       return None
     if self._policy == "consecutive":
-      return t % self._size
+      return t % self._num_places
     if self._policy == "random":
-      place = int(self._rng.integers(t + 1)) if t >= self._size else t
-      return place if place < self._size else None
-    if t % self._stride:
+      place = int(self._rng.integers(t + 1)) if t >= self._num_places else t
+      return place if place < self._num_places else None
+    if t % self._distance:
       return None
-    if len(self._held) < self._size:
-      return len(self._held)
-    return self._thin(t)
+    if len(self._frame_in) < self._num_places:
+      return len(self._frame_in)
+    return self._thin_out(t)
 
-  def _thin(self, t):
-    """Frames between those of twice the distance go first, the oldest before."""
+  def _thin_out(self, t: int) -> int | None:
+    """The place of the oldest frame that twice the distance would skip."""
     while True:
-      between = [i for i in self._held if i % (2 * self._stride)]
-      if between and t % (2 * self._stride) == 0:
-        return self._held.index(between[0])
-      if between:
+      skipped = [i for i in self._frame_in if i % (2 * self._distance)]
+      if skipped and t % (2 * self._distance) == 0:
+        return self._frame_in.index(skipped[0])
+      if skipped:
         return None
-      self._stride *= 2
-      if t % self._stride:
+      self._distance *= 2
+      if t % self._distance:
         return None

@@ -1,4 +1,4 @@
-"""Masks of a primary object that follow the picture's edges (COSNet's last step)."""
+"""COSNet's post-processing: a dense CRF moves the mask to image edges."""
 
 import numpy as np
 from jaxtyping import Int
@@ -8,12 +8,15 @@ from vosjax.inference.frame_result import FrameResult
 
 
 def refine_labels(result: FrameResult) -> Int[np.ndarray, "h w"]:
-  """Labels after the dense CRF, with the first of the parameters that COSNet tries.
+  """Refines the labels of a primary object.
 
-  As in the release, the probability is stretched to [0, 1] within the frame before.
+  As in the release, the probability is first stretched to [0, 1] within the frame.
 
   Args:
     result: of a model that finds one object.
+
+  Source: the release of Lu et al., CVPR 2019; the first of the parameter sets that it
+    tries.
   """
   probs = result.probs[0]
   low, high = probs.min(), probs.max()

@@ -1,4 +1,4 @@
-"""Object ids of the outside world and the slots that models know."""
+"""Which object id is in which slot of a model."""
 
 import types
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,18 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Int
 
+from vosjax.inference.checks import UsageError
+
 
 class Slots:
-  """Which object id sits in which slot.
+  """A mapping from object ids to slots, which are positions on a model's object axis.
 
-  Ids are any positive integers in any order; slots are positions on a model's object
-  axis. A new object takes the lowest free slot.
+  Ids are any positive integers in any order. A new object takes the lowest free slot.
 
   Args:
     capacity: number of slots.
-    by_id: id k takes slot k - 1 instead, as long as there is such a slot and it is
-      free. To a model whose slots live before their objects do, and see each other,
-      it makes a difference which slots are left empty.
+    by_id: id k takes slot k - 1 instead if that slot exists and is free. If a model's
+      slots exist before their objects do and interact, it matters which slots stay
+      empty.
   """
 
   def __init__(self, capacity: int, *, by_id: bool = False):
@@ -27,7 +28,7 @@ class Slots:
 
   @property
   def ids(self) -> tuple[int, ...]:
-    """Tracked ids, in the order of their slots."""
+    """Tracked ids in the order of their slots."""
     return tuple(sorted(self._slot_of, key=self._slot_of.__getitem__))
 
   @property
@@ -47,47 +48,55 @@ class Slots:
 
   @property
   def num_free(self) -> int:
+    """How many slots are free."""
     return self.capacity - len(self._slot_of)
 
-  def refuse_known(self, ids: Iterable[int], caller: str) -> None:
-    """Raises ValueError if an id is tracked already."""
-    known = sorted(set(ids) & set(self._slot_of))
-    if known:
-      raise ValueError(
-        f"{caller}(): objects {known} are tracked already (tracking "
-        f"{list(self.ids)}). Give labels of new objects only, or remove() the old "
-        "ones first."
+  def refuse_tracked(self, ids: Iterable[int]) -> None:
+    """Raises UsageError if an id is tracked already."""
+    tracked = sorted(set(ids) & set(self._slot_of))
+    if tracked:
+      raise UsageError(
+        f"objects {tracked} are tracked already (tracking {list(self.ids)}). Give "
+        "labels of new objects only, or remove() the old ones first."
       )
 
-  def refuse_excess(self, ids: Sequence[int], caller: str) -> None:
-    """Raises ValueError if too few slots are free."""
+  def refuse_excess(self, ids: Sequence[int]) -> None:
+    """Raises UsageError if too few slots are free."""
     if len(ids) > self.num_free:
-      raise ValueError(
-        f"{caller}(): {len(ids)} new objects {list(ids)} but {self.num_free} of "
-        f"{self.capacity} slots are free (tracking {list(self.ids)}). "
-        "Raise max_objects or remove() an object first."
+      raise UsageError(
+        f"{len(ids)} new objects {list(ids)} but {self.num_free} of {self.capacity} "
+        f"slots are free (tracking {list(self.ids)}). Raise max_objects or remove() "
+        "an object first."
       )
 
-  def add(self, ids: Sequence[int], caller: str = "add") -> tuple[int, ...]:
+  def add(self, ids: Sequence[int]) -> tuple[int, ...]:
     """Gives each new id a free slot and returns the slots.
 
     Raises:
-      ValueError: an id is tracked already, or too few slots are free; nothing is
+      UsageError: an id is tracked already, or too few slots are free; nothing is
         added then.
     """
-    self.refuse_known(ids, caller)
-    self.refuse_excess(ids, caller)
+    self.refuse_tracked(ids)
+    self.refuse_excess(ids)
     free = set(range(self.capacity)) - set(self._slot_of.values())
     if self.by_id:
       self._slot_of |= {i: i - 1 for i in ids if i - 1 in free}
-    rest = [i for i in ids if i not in self._slot_of]
-    self._slot_of |= zip(rest, sorted(free - set(self._slot_of.values())))
+    others = [i for i in ids if i not in self._slot_of]
+    self._slot_of |= zip(others, sorted(free - set(self._slot_of.values())))
     return tuple(self._slot_of[i] for i in ids)
 
   def place(
     self, labels: Int[np.ndarray, "h w"], ids: Sequence[int]
   ) -> tuple[Int[np.ndarray, "1 h w"], Bool[np.ndarray, "1 s"]]:
-    """Labels in terms of slots (0 = none, i = slot i - 1), and the slots of `ids`."""
+    """Translates labels of tracked objects into labels of slots.
+
+    Args:
+      labels: object ids; those not in `ids` become background.
+      ids: the objects to keep.
+
+    Returns:
+      Labels in which 0 is background and i is slot i - 1, and which slots `ids` have.
+    """
     slots = [self._slot_of[i] for i in ids]
     placed = np.zeros((1, *labels.shape), np.int32)
     for object_id, slot in zip(ids, slots):
@@ -95,14 +104,18 @@ class Slots:
     return placed, self._mask(slots)
 
   def remove(self, object_id: int) -> int:
-    """Frees the slot of an id and returns it."""
+    """Frees the slot of an id and returns it.
+
+    Raises:
+      UsageError: the id is not tracked.
+    """
     if object_id not in self._slot_of:
-      raise ValueError(
-        f"remove(): object {object_id} is not tracked (tracking {list(self.ids)})."
+      raise UsageError(
+        f"object {object_id} is not tracked (tracking {list(self.ids)})."
       )
     return self._slot_of.pop(object_id)
 
-  def _mask(self, slots):
+  def _mask(self, slots: Sequence[int]) -> Bool[np.ndarray, "1 s"]:
     mask = np.zeros((1, self.capacity), bool)
     mask[0, list(slots)] = True
     return mask

@@ -1,55 +1,58 @@
-"""Frames from a folder or a video file, and the masks that go with them."""
+"""Videos from a folder of frames or a video file, and the masks that go with them."""
 
 import abc
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
 
 from vosjax.data.codecs import images
 from vosjax.data.formats.folders import by_number
-from vosjax.data.video import VOID
+
+if TYPE_CHECKING:
+  import av
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-FOLDER_FRAMES_PER_SECOND = 24.0  # that of DAVIS; folders do not say
+FOLDER_FRAMES_PER_SECOND = 24.0  # as in DAVIS; a folder does not say
 
 
 class VideoFrames(abc.ABC):
-  """A video that is read frame by frame.
+  """The frames of a video, each of which is read when it is indexed.
 
   Attributes:
-    files: what is read.
-    names: of the frames, without suffix; results are named after them.
-    size: height and width of every frame.
-    frames_per_second: how fast it plays.
+    files: the image files, or the one video file.
+    frame_names: names of the frames without suffix; results are named after them.
+    size: (height, width) of every frame.
+    frames_per_second: the speed at which the video plays.
   """
 
   files: tuple[pathlib.Path, ...]
-  names: tuple[str, ...]
+  frame_names: tuple[str, ...]
   size: tuple[int, int]
   frames_per_second: float
 
   def __len__(self) -> int:
-    return len(self.names)
+    return len(self.frame_names)
 
   @abc.abstractmethod
   def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-    """One RGB frame; cheapest where indices ascend.
+    """One RGB frame; cheapest in ascending order.
 
     Raises:
-      ValueError: it is broken; with its name.
+      ValueError: the frame is damaged; the message names it.
     """
 
 
 @dataclasses.dataclass(frozen=True)
 class FrameFolder(VideoFrames):
-  """A folder with one picture per frame, in the order of their names."""
+  """A folder with one image per frame, in the order of their names."""
 
   files: tuple[pathlib.Path, ...]
-  names: tuple[str, ...]
+  frame_names: tuple[str, ...]
   size: tuple[int, int]
   frames_per_second: float = FOLDER_FRAMES_PER_SECOND
 
@@ -59,140 +62,150 @@ class FrameFolder(VideoFrames):
 
 @dataclasses.dataclass(frozen=True)
 class VideoFile(VideoFrames):
-  """A file that FFmpeg decodes; frames are named 00000, 00001 and so on."""
+  """A file that FFmpeg decodes; its frames are named 00000, 00001 and so on."""
 
   files: tuple[pathlib.Path]
-  names: tuple[str, ...]
+  frame_names: tuple[str, ...]
   size: tuple[int, int]
   frames_per_second: float
 
   @property
   def path(self) -> pathlib.Path:
+    """The video file."""
     return self.files[0]
 
   def decode(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """All frames in order."""
+    """All frames in order.
+
+    Raises:
+      ValueError: the file is damaged, or a frame differs in size.
+    """
     import av
 
     try:
       with av.open(str(self.path)) as container:
         container.streams.video[0].thread_type = "AUTO"
         for index, frame in enumerate(container.decode(video=0)):
-          picture = _upright(frame)
-          _check_size(picture.shape[:2], self.size, f"{self.path}: frame {index}")
-          yield picture
+          image = _apply_rotation(frame)
+          _check_size(image.shape[:2], self.size, f"{self.path}: frame {index}")
+          yield image
     except av.FFmpegError as error:
       raise _unreadable(self.path, error) from error
 
   def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-    return self._cursor.read(index)
+    return self._decoder.read(index)
 
   @functools.cached_property
-  def _cursor(self):
-    return _Cursor(self)
+  def _decoder(self) -> "_Decoder":
+    return _Decoder(self)
 
 
-class _Cursor:
-  """Decodes on from where it stands, and from the start if it must go back."""
+class _Decoder:
+  """Decodes onwards from the latest frame, and from the start to go back."""
 
   def __init__(self, video: VideoFile):
-    self._video, self._at = video, len(video)
+    self._video = video
+    self._frames: Iterator[UInt8[np.ndarray, "h w 3"]] = iter(())
+    self._latest: tuple[int, UInt8[np.ndarray, "h w 3"]] | None = None
 
   def read(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
     if not 0 <= index < len(self._video):
       raise IndexError(index)
-    at, self._at = self._at, len(self._video)  # where it is known: not after a fault
-    if index < at:
-      self._frames, at = self._video.decode(), -1
-    while at < index:
-      at += 1
-      self._frame = next(self._frames, None)
-      if self._frame is None:
+    latest, self._latest = self._latest, None  # an error below leaves no position
+    if latest is None or index < latest[0]:
+      self._frames, position = self._video.decode(), -1
+    else:
+      position, frame = latest
+    while position < index:
+      position += 1
+      try:
+        frame = next(self._frames)
+      except StopIteration:
         raise ValueError(
-          f"{self._video.path}: ends before frame {at}, though it announces "
-          f"{len(self._video)}. Write it anew, or give a folder of its frames."
-        )
-    self._at = at
-    return self._frame
+          f"{self._video.path}: ends before frame {position}, although it announces "
+          f"{len(self._video)}. Export it again, or give a folder of its frames."
+        ) from None
+    self._latest = position, frame
+    return frame
 
 
-def open_video(path: pathlib.Path) -> VideoFrames:
-  """Opens a folder of frames or a video file.
+@dataclasses.dataclass(frozen=True)
+class MaskFiles:
+  """Masks of some frames of a video, each of which is read when it is asked for.
+
+  Attributes:
+    name: of the file or folder, for messages.
+    frame_names: names of the video's frames.
+    files: mask files by the name of their frame.
+  """
+
+  name: str
+  frame_names: tuple[str, ...]
+  files: Mapping[str, pathlib.Path]
+
+  def __len__(self) -> int:
+    """Number of frames, with and without a mask."""
+    return len(self.frame_names)
+
+  def labels(self, index: int) -> UInt8[np.ndarray, "h w"] | None:
+    """Object ids of one frame; None if it has no mask.
+
+    Raises:
+      ValueError: the file is not a label map.
+    """
+    file = self.files.get(self.frame_names[index])
+    return None if file is None else images.read_labels(file)
+
+
+def read_video(path: pathlib.Path) -> VideoFrames:
+  """Reads what a folder of frames or a video file holds, but keeps no frame.
 
   Raises:
-    ValueError: there is nothing there, or nothing that can be read; frames differ in
-      size, or one is missing from a numbered folder.
+    ValueError: there is nothing, or nothing readable; frames differ in size, or one is
+      missing from a numbered folder.
   """
   if path.is_dir():
-    return _open_folder(path)
+    return _read_folder(path)
   if not path.exists():
     raise ValueError(f"{path}: no such video file or folder of frames.")
-  return _open_file(path)
+  return _read_file(path)
 
 
-def open_masks(path: pathlib.Path, video: VideoFrames) -> Mapping[str, pathlib.Path]:
-  """Mask files by frame name: one file is the first frame's, a folder names frames.
+def read_masks(path: pathlib.Path, video: VideoFrames) -> MaskFiles:
+  """Finds masks: a file is for the first frame; files in a folder are named after
+  frames.
 
   Raises:
-    ValueError: a mask has no frame, or is not of the frames' size.
+    ValueError: there is no mask, or one has no frame or differs from it in size.
   """
   if path.is_dir():
-    masks = {file.stem: file for file in _pictures(path, "masks")}
-    stray = sorted(set(masks) - set(video.names))
+    files = {file.stem: file for file in _image_files(path, "masks")}
+    stray = sorted(set(files) - set(video.frame_names))
     if stray:
+      first, last = video.frame_names[0], video.frame_names[-1]
       raise ValueError(
-        f"{masks[stray[0]]}: no frame is named {stray[0]!r}; masks are named after "
-        f"frames ({video.names[0]} to {video.names[-1]})."
+        f"{files[stray[0]]}: no frame is named {stray[0]!r}; masks are named after "
+        f"frames ({first} to {last})."
       )
   elif path.exists():
-    masks = {video.names[0]: path}
+    files = {video.frame_names[0]: path}
   else:
     raise ValueError(f"{path}: no such mask file or folder of masks.")
-  for file in masks.values():
+  for file in files.values():
     _check_size(images.image_size(file), video.size, f"{file}: the mask")
-  return masks
+  return MaskFiles(str(path), video.frame_names, files)
 
 
-def read_first_labels(
-  masks: Mapping[str, pathlib.Path], video: VideoFrames
-) -> tuple[int, UInt8[np.ndarray, "h w"]]:
-  """Index of the first frame that shows an object, and its labels.
-
-  Raises:
-    ValueError: no mask holds an object.
-  """
-  for index, name in enumerate(video.names):
-    if name in masks:
-      labels = read_new_labels(masks[name], ())
-      if labels.any():
-        return index, labels
-  first = next(iter(masks.values()))
-  where = first if len(masks) == 1 else first.parent
-  raise ValueError(
-    f"{where}: the mask holds no object, only background (0) and void (255). Paint "
-    "each object of the first frame with an id from 1 to 254."
-  )
-
-
-def read_new_labels(
-  path: pathlib.Path, tracked: tuple[int, ...]
-) -> UInt8[np.ndarray, "h w"]:
-  """Labels of a mask file without void and objects that are tracked already."""
-  labels = images.read_labels(path)
-  return np.where(np.isin(labels, (VOID, *tracked)), 0, labels).astype(np.uint8)
-
-
-def _open_folder(path) -> FrameFolder:
-  files = _pictures(path, "frames")
-  names = tuple(file.stem for file in files)
+def _read_folder(path: pathlib.Path) -> FrameFolder:
+  files = _image_files(path, "frames")
   _check_no_gap(files)
   size = images.image_size(files[0])
   for file in files[1:]:
     _check_size(images.image_size(file), size, f"{file}: the frame")
-  return FrameFolder(files, names, size)
+  return FrameFolder(files, tuple(file.stem for file in files), size)
 
 
-def _open_file(path) -> VideoFile:
+def _read_file(path: pathlib.Path) -> VideoFile:
   try:
     import av
   except ImportError as error:
@@ -206,27 +219,38 @@ def _open_file(path) -> VideoFile:
         raise ValueError(f"{path}: holds no video stream.")
       stream = container.streams.video[0]
       stream.thread_type = "AUTO"
-      rate = float(stream.average_rate or FOLDER_FRAMES_PER_SECOND)
-      # Only decoding tells how many frames come out, how large, and if all are sound.
-      count, size = 0, None
+      frames_per_second = float(stream.average_rate or FOLDER_FRAMES_PER_SECOND)
+      # Only decoding shows how many frames there are, their size, and any damage.
+      count, size = 0, (0, 0)
       for packet in container.demux(stream):
         if packet.is_corrupt:
           raise ValueError(
-            f"{path}: is cut off or damaged. Copy or export the "
-            "file again, or give a folder of its frames."
+            f"{path}: is cut off or damaged. Copy or export the file again, or give "
+            "a folder of its frames."
           )
         for frame in packet.decode():
-          size = size or _upright(frame).shape[:2]
+          if not count:
+            height, width, _ = _apply_rotation(frame).shape
+            size = height, width
           count += 1
   except av.FFmpegError as error:
     raise _unreadable(path, error) from error
   if not count:
     raise ValueError(f"{path}: holds no frame.")
   names = tuple(f"{index:05d}" for index in range(count))
-  return VideoFile((path,), names, size, rate)
+  return VideoFile((path,), names, size, frames_per_second)
 
 
-def _pictures(path, what) -> tuple[pathlib.Path, ...]:
+def _image_files(path: pathlib.Path, kind: str) -> tuple[pathlib.Path, ...]:
+  """The images in a folder, ordered by the numbers in their names.
+
+  Args:
+    path: of the folder.
+    kind: "frames" or "masks", for messages.
+
+  Raises:
+    ValueError: there are none, or two have the same stem.
+  """
   files = sorted(
     (
       file
@@ -236,28 +260,29 @@ def _pictures(path, what) -> tuple[pathlib.Path, ...]:
     key=lambda file: (by_number(file.stem), file.suffix),
   )
   if not files:
-    raise ValueError(f"{path}: holds no {what} ({', '.join(IMAGE_SUFFIXES)}).")
-  for file, follower in zip(files, files[1:]):
-    if file.stem == follower.stem:
-      raise ValueError(f"{path}: {file.name} and {follower.name} share a name.")
+    raise ValueError(f"{path}: holds no {kind} ({', '.join(IMAGE_SUFFIXES)}).")
+  for file, following in zip(files, files[1:]):
+    if file.stem == following.stem:
+      raise ValueError(f"{path}: {file.name} and {following.name} share a name.")
   return tuple(files)
 
 
-def _check_no_gap(files):
-  """Numbered frames come at even steps, as 0, 1, 2 or 0, 5, 10."""
+def _check_no_gap(files: Sequence[pathlib.Path]) -> None:
+  """Requires numbered frames to have even steps, such as 0, 1, 2 or 0, 5, 10."""
   if not all(file.stem.isdecimal() for file in files):
     return
   numbers = [int(file.stem) for file in files]
   steps = np.diff(numbers)
-  for index in np.flatnonzero(steps != steps.min()) if len(steps) else ():
-    lost = str(numbers[index] + steps.min()).zfill(len(files[index].stem))
+  uneven = np.flatnonzero(steps != steps.min()).tolist() if len(steps) else []
+  for index in uneven:
+    missing = str(numbers[index] + steps.min()).zfill(len(files[index].stem))
     raise ValueError(
-      f"{files[index].parent}: frame {lost} is missing between {files[index].name} "
-      f"and {files[index + 1].name}. Put it back, or number the frames anew."
+      f"{files[index].parent}: frame {missing} is missing between {files[index].name} "
+      f"and {files[index + 1].name}. Put it back, or renumber the frames."
     )
 
 
-def _check_size(size, expected, what):
+def _check_size(size: Sequence[int], expected: Sequence[int], what: str) -> None:
   if tuple(size) != tuple(expected):
     raise ValueError(
       f"{what} is {size[1]}x{size[0]}, but the video's first frame is "
@@ -265,11 +290,11 @@ def _check_size(size, expected, what):
     )
 
 
-def _upright(frame) -> UInt8[np.ndarray, "h w 3"]:
-  """The picture as players show it: telephones film sideways and say so."""
-  picture = frame.to_ndarray(format="rgb24")
-  return np.ascontiguousarray(np.rot90(picture, frame.rotation // 90))
+def _apply_rotation(frame: "av.VideoFrame") -> UInt8[np.ndarray, "h w 3"]:
+  """RGB of a frame, with the rotation stored in the container's metadata applied."""
+  image = frame.to_ndarray(format="rgb24")
+  return np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
 
 
-def _unreadable(path, error) -> ValueError:
+def _unreadable(path: pathlib.Path, error: "av.FFmpegError") -> ValueError:
   return ValueError(f"{path}: cannot be read as a video ({error.strerror}).")

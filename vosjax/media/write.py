@@ -1,4 +1,4 @@
-"""Results on disk: palette PNGs and an overlay video, whole or not at all."""
+"""Palette PNGs and overlay videos, written completely or not at all."""
 
 import contextlib
 import io
@@ -17,7 +17,7 @@ def write_labels(path: pathlib.Path, labels: Integer[np.ndarray, "h w"]) -> None
   """Writes labels as a PNG with the DAVIS palette, atomically.
 
   Raises:
-    ValueError: an id does not fit in 0 to 255.
+    ValueError: an id is not in 0 to 255.
   """
   if labels.min() < 0 or labels.max() > 255:
     raise ValueError(
@@ -35,17 +35,20 @@ def write_labels(path: pathlib.Path, labels: Integer[np.ndarray, "h w"]) -> None
 def video_writer(
   path: pathlib.Path, size: tuple[int, int], frames_per_second: float
 ) -> Iterator[Callable[[UInt8[np.ndarray, "h w 3"]], None]]:
-  """Gives a function that appends RGB frames to an H.264 film.
+  """Yields a function that appends an RGB frame to an H.264 video.
 
-  Every browser and player shows the result. Odd sizes grow by repeating the last row
-  or column, as the format needs even ones.
+  Every browser and player can show the result. The format needs even sizes: odd ones
+  are padded by repeating the last row or column.
 
   Args:
-    path: of an .mp4 file, which appears when the block ends well.
-    size: height and width of the frames.
-    frames_per_second: how fast it plays.
+    path: of an .mp4 file, which appears when the block ends without an error.
+    size: (height, width) of the frames.
+    frames_per_second: the speed at which the video plays.
+
+  Raises:
+    OSError: the file cannot be written.
   """
-  import av  # heavy, and only videos need it
+  import av  # slow to import, and needed for videos only
 
   height, width = size
   padding = ((0, height % 2), (0, width % 2), (0, 0))
@@ -61,12 +64,12 @@ def video_writer(
       stream.height, stream.width = height + height % 2, width + width % 2
       stream.pix_fmt = "yuv420p"
 
-      def write(frame):
-        even = np.pad(frame, padding, mode="edge")
-        picture = av.VideoFrame.from_ndarray(even, format="rgb24")
-        container.mux(stream.encode(picture))
+      def write(frame: UInt8[np.ndarray, "h w 3"]) -> None:
+        padded = np.pad(frame, padding, mode="edge")
+        image = av.VideoFrame.from_ndarray(padded, format="rgb24")
+        container.mux(stream.encode(image))
 
       yield write
-      container.mux(stream.encode(None))  # what the encoder holds back
+      container.mux(stream.encode(None))  # flushes the encoder
   except av.FFmpegError as error:
     raise OSError(error.errno, error.strerror, str(path)) from error

@@ -1,4 +1,4 @@
-"""Pictures of frames and labels. NumPy and Pillow only."""
+"""Images of frames and labels, made with NumPy and Pillow only."""
 
 from vosjax.viz.overlay import overlay
 from vosjax.viz.palette import bright_palette, palette

@@ -1,12 +1,12 @@
 """Labels drawn over frames."""
 
 import numpy as np
-from jaxtyping import Bool, Integer, UInt8
+from jaxtyping import Bool, Float, Integer, UInt8
 from PIL import Image, ImageFilter
 
 from vosjax.viz.palette import VOID, bright_palette
 
-HALO_ALPHA = 0.35  # darkness of the thin shade around an outline
+HALO_ALPHA = 0.35  # opacity of the thin dark line around an outline
 
 
 def overlay(
@@ -16,19 +16,19 @@ def overlay(
   alpha: float = 0.45,
   contours: bool = True,
 ) -> UInt8[np.ndarray, "h w 3"]:
-  """Tints each object with its colour and draws its outline.
+  """Tints each object in its colour and draws its outline.
 
   Args:
-    frame: RGB picture.
-    labels: of the frame's size: 0 = background, 255 = void (tinted half as much), other
-      values = object ids; or a mask of one object.
-    alpha: strength of the tint, from 0 (none) to 1 (opaque).
-    contours: draw outlines, with a thin shade around them; their width follows the
-      size of the frame.
+    frame: RGB.
+    labels: of the frame's size: 0 is background, 255 is void (tinted half as much),
+      other values are object ids; or the mask of one object.
+    alpha: opacity of the tint, from 0 (none) to 1 (opaque).
+    contours: draw outlines, with a thin dark line around them; their width is
+      proportional to the size of the frame.
 
   Raises:
-    ValueError: frame and labels differ in size, `labels` leave 0 to 255, or `alpha`
-      is not in [0, 1].
+    ValueError: frame and labels differ in size, `labels` are not in 0 to 255, or
+      `alpha` is not in [0, 1].
   """
   if frame.shape[:2] != labels.shape:
     raise ValueError(
@@ -44,19 +44,19 @@ def overlay(
   labels = labels.astype(np.uint8)
   colors = bright_palette().astype(np.float32)[labels]
   strength = np.select([labels == 0, labels == VOID], [0, alpha / 2], alpha)
-  picture = _mix(frame.astype(np.float32), colors, strength)
+  image = _mix(frame.astype(np.float32), colors, strength)
   if contours:
     objects = np.where(labels == VOID, 0, labels)
     border = _borders(objects, width=max(1, round(min(labels.shape) / 240)))
     shade = _soften(border & (objects == 0)) * HALO_ALPHA
     line = _soften(border & (objects > 0)) * (objects > 0)
-    picture = _mix(picture, np.zeros(3, np.float32), shade)
-    picture = _mix(picture, colors + 0.25 * (255 - colors), line)
-  return picture.round().astype(np.uint8)
+    image = _mix(image, np.zeros(3, np.float32), shade)
+    image = _mix(image, colors + 0.25 * (255 - colors), line)
+  return image.round().astype(np.uint8)
 
 
-def _borders(labels, width: int):
-  """Pixels within `width` of a change of label, on either side of it."""
+def _borders(labels: UInt8[np.ndarray, "h w"], width: int) -> Bool[np.ndarray, "h w"]:
+  """Pixels within `width` of a change of label, on both sides of it."""
   border = np.zeros(labels.shape, bool)
   down = labels[1:] != labels[:-1]
   right = labels[:, 1:] != labels[:, :-1]
@@ -70,17 +70,22 @@ def _borders(labels, width: int):
   return border
 
 
-def _soften(mask):
-  """A mask as opacity in [0, 1] whose edges do not look like stairs."""
-  picture = Image.fromarray(mask.astype(np.uint8) * 255)
-  smooth = np.asarray(picture.filter(ImageFilter.GaussianBlur(0.7)), np.float32) / 255
+def _soften(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+  """The mask as opacity in [0, 1], with smooth edges."""
+  image = Image.fromarray(mask.astype(np.uint8) * 255)
+  smooth = np.asarray(image.filter(ImageFilter.GaussianBlur(0.7)), np.float32) / 255
   return np.minimum(1.0, 1.35 * smooth)
 
 
-def _mix(below, above, opacity):
+def _mix(
+  below: Float[np.ndarray, "h w 3"],
+  above: Float[np.ndarray, "..."],
+  opacity: Float[np.ndarray, "h w"],
+) -> Float[np.ndarray, "h w 3"]:
+  """Alpha blending; `above` is one colour per pixel, or one for all."""
   opacity = opacity[..., None].astype(np.float32)
   return below + opacity * (above - below)
 
 
-def _size(array) -> str:
+def _size(array: np.ndarray) -> str:
   return f"{array.shape[1]}x{array.shape[0]}"

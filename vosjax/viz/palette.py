@@ -1,4 +1,4 @@
-"""The colour map that DAVIS and PASCAL VOC share."""
+"""The colour map of DAVIS and PASCAL VOC."""
 
 import functools
 
@@ -10,11 +10,11 @@ VOID = 255
 
 @functools.cache
 def palette() -> UInt8[np.ndarray, "256 3"]:
-  """RGB colour of each label, as the palettes of DAVIS's annotations hold them.
+  """RGB colour of each label, as in the palette of DAVIS annotations.
 
-  The bits of a label are dealt to red, green and blue in turn, from the highest bit
-  of the colour downwards, so that low labels differ most. Label 0 is black, 255 the
-  pale yellow of void. The array is read-only.
+  The bits of a label go to red, green and blue in turn, starting with the highest bit
+  of each colour, so that small labels differ most. Label 0 is black, 255 (void) is
+  pale yellow. The array is read-only.
 
   Source: Everingham et al., PASCAL VOC development kit (VOClabelcolormap).
   """
@@ -31,12 +31,12 @@ def palette() -> UInt8[np.ndarray, "256 3"]:
 
 @functools.cache
 def bright_palette() -> UInt8[np.ndarray, "256 3"]:
-  """`palette` lifted until it glows on video: same hues, in the same order.
+  """A brighter `palette` that stands out on video, with the same hues.
 
-  Read-only, and as distinct as the original.
+  Its colours are as distinct as the original ones. The array is read-only.
   """
-  lifted = 255.0 * (palette() / 255.0) ** 0.45
-  lifted[1:] = 28 + lifted[1:] * (227 / 255)  # no pure hue: softer beside real pixels
-  colors = lifted.round().astype(np.uint8)
+  bright = 255.0 * (palette() / 255.0) ** 0.45
+  bright[1:] = 28 + bright[1:] * (227 / 255)  # softer than pure hues on real images
+  colors = bright.round().astype(np.uint8)
   colors.setflags(write=False)
   return colors

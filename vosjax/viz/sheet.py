@@ -1,4 +1,4 @@
-"""Pictures beside and below each other, with captions."""
+"""Contact sheets: images in rows and columns, with captions."""
 
 import functools
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 PAPER = (250, 250, 248)
 INK = (38, 38, 42)
-GAP = 6  # pixels between two pictures and around the sheet
+GAP = 6  # pixels between images and around the sheet
 
 
 def contact_sheet(
@@ -19,22 +19,23 @@ def contact_sheet(
   row_captions: Sequence[str] = (),
   cell_width: int | None = None,
 ) -> UInt8[np.ndarray, "_ _ 3"]:
-  """Lays out pictures in rows.
+  """Lays out images in rows.
 
   Args:
-    rows: RGB pictures, left to right and top to bottom; rows may differ in length and
-      pictures in size.
+    rows: RGB images, left to right and top to bottom; rows may differ in length and
+      images in size.
     captions: text above each column.
-    row_captions: text above each row's first picture, one for each row.
-    cell_width: width in pixels of every picture, which keeps its proportions; by
-      default that of the first picture.
+    row_captions: text above the first image of each row.
+    cell_width: width in pixels to which every image is resized, keeping its aspect
+      ratio; by default that of the first image.
 
   Raises:
-    ValueError: there is no picture, or captions do not fit the rows and columns.
+    ValueError: there is no image, or the number of captions is not that of the rows or
+      columns.
   """
   _check(rows, captions, row_captions)
   cell_width = cell_width or rows[0][0].shape[1]
-  cells = [[_resized(picture, cell_width) for picture in row] for row in rows]
+  cells = [[_resize(image, cell_width) for image in row] for row in rows]
   columns = max(len(row) for row in cells)
   font = _font(max(11, min(22, cell_width // 16)))
   line = int(1.6 * font.size)
@@ -45,9 +46,14 @@ def contact_sheet(
   sheet = Image.new("RGB", (GAP + columns * (cell_width + GAP), height), PAPER)
   draw = ImageDraw.Draw(sheet)
 
-  def write(text, x, y):
-    fitted = _fitted(text, font, cell_width)
-    draw.text((x, y + line // 2), fitted, fill=INK, font=font, anchor="lm")
+  def write(text: str, x: int, y: int) -> None:
+    draw.text(
+      (x, y + line // 2),
+      _shorten(text, font, cell_width),
+      fill=INK,
+      font=font,
+      anchor="lm",
+    )
 
   for column, text in enumerate(captions):
     write(text, GAP + column * (cell_width + GAP), GAP // 2)
@@ -63,19 +69,25 @@ def contact_sheet(
 
 
 def side_by_side(
-  pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+  images: Sequence[UInt8[np.ndarray, "_ _ 3"]],
   *,
   captions: Sequence[str] = (),
   cell_width: int | None = None,
 ) -> UInt8[np.ndarray, "_ _ 3"]:
-  """One row of pictures, each under its caption."""
-  return contact_sheet([pictures], captions=captions, cell_width=cell_width)
+  """Lays out images in one row, each below its caption."""
+  return contact_sheet([images], captions=captions, cell_width=cell_width)
 
 
-def _check(rows, captions, row_captions):
+def _check(
+  rows: Sequence[Sequence[np.ndarray]],
+  captions: Sequence[str],
+  row_captions: Sequence[str],
+) -> None:
   columns = max((len(row) for row in rows), default=0)
   if not columns or not rows[0]:
-    raise ValueError("contact_sheet(): rows hold no picture, or the first row none.")
+    raise ValueError(
+      "contact_sheet(): there is no image in rows, or none in the first row."
+    )
   if captions and len(captions) != columns:
     raise ValueError(
       f"contact_sheet(): {len(captions)} captions for {columns} columns."
@@ -86,8 +98,8 @@ def _check(rows, captions, row_captions):
     )
 
 
-def _resized(picture, width: int) -> Image.Image:
-  image = Image.fromarray(picture)
+def _resize(pixels: UInt8[np.ndarray, "_ _ 3"], width: int) -> Image.Image:
+  image = Image.fromarray(pixels)
   if image.width == width:
     return image
   height = max(1, round(image.height * width / image.width))
@@ -96,11 +108,13 @@ def _resized(picture, width: int) -> Image.Image:
 
 @functools.cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-  return ImageFont.load_default(size)
+  font = ImageFont.load_default(size)
+  assert isinstance(font, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
+  return font
 
 
-def _fitted(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-  """The text, cut with an ellipsis where it is wider than its picture."""
+def _shorten(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+  """Cuts a text that is wider than `width` pixels and ends it with an ellipsis."""
   if font.getlength(text) <= width:
     return text
   while text and font.getlength(text + "…") > width:

@@ -13,7 +13,7 @@ from vosjax.data.transforms import affine, clips
 from vosjax.data.video import VOID, Source
 from vosjax.data.views import SuccessiveClips
 from vosjax.evaluation.first_frame_matching import FirstFrameMatcher
-from vosjax.evaluation.prompts import given_labels
+from vosjax.evaluation.prompts import object_prompts
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.models.unroll import encode_clip
 from vosjax.train import feeds
@@ -129,7 +129,7 @@ def segment_zero_shot(
     matched: in videos with annotations, slots get the ids of the objects that they
       meet in each one's first frame, which shows the annotation itself, as the
       released program's results do; otherwise those of the slots.
-    late: which objects these are, see `given_labels`.
+    late: which objects these are, see `object_prompts`.
   """
   segmenter = VideoSegmenter(model, jax.device_get(variables))
 
@@ -139,7 +139,7 @@ def segment_zero_shot(
       yield from (result.labels for result in results)
       return
     matcher = FirstFrameMatcher()
-    for result, given in zip(results, given_labels(video, late=late)):
+    for result, given in zip(results, object_prompts(video, late=late)):
       yield matcher.step(result.probs > _THRESHOLD, given)
 
   return segment

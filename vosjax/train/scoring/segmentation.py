@@ -15,7 +15,7 @@ from PIL import Image
 
 from vosjax import files, viz
 from vosjax.data.video import VOID, Video
-from vosjax.evaluation.prompts import given_labels
+from vosjax.evaluation.prompts import object_prompts
 from vosjax.evaluation.results import CSV_COLUMNS, Result, average
 from vosjax.evaluation.scored_video import ScoredVideo
 from vosjax.inference.engine import VideoSegmenter
@@ -38,13 +38,13 @@ def model_segment(
   Args:
     model: a one-shot model.
     variables: its variables.
-    late: see `given_labels`.
+    late: see `object_prompts`.
     **options: see `VideoSegmenter`.
   """
   segmenter = VideoSegmenter(model, jax.device_get(variables), **options)
 
   def segment(video):
-    results = segmenter.run(video, given_labels(video, late=late))
+    results = segmenter.run(video, object_prompts(video, late=late))
     return (result.labels for result in results)
 
   return segment
@@ -53,9 +53,9 @@ def model_segment(
 def copy_first_mask(
   video: Video, *, late: bool = False
 ) -> Iterator[UInt8[np.ndarray, "h w"]]:
-  """The baseline that leaves each object where it was given, see `given_labels`."""
+  """The baseline that leaves each object where it was given, see `object_prompts`."""
   shown = np.zeros(video.frame(0).shape[:2], np.uint8)
-  for given in given_labels(video, late=late):
+  for given in object_prompts(video, late=late):
     if given is not None:
       shown = np.where((given == 0) | (given == VOID), shown, given)
     yield shown

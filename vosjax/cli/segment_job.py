@@ -1,0 +1,94 @@
+"""The output folder of `vosjax segment`: one job, which can be resumed."""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+from vosjax import files
+from vosjax.media.read import VideoFrames
+
+JOB_FILE = "segment.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """What the results in a folder were made from.
+
+  A folder holds a single job: results from other inputs or options are not mixed.
+
+  Attributes:
+    inputs: paths, times of change and options, as JOB_FILE stores them.
+  """
+
+  inputs: dict[str, Any]
+
+  @classmethod
+  def describe(cls, args: argparse.Namespace, video: VideoFrames) -> "Job":
+    """The job of a command line."""
+    return cls(
+      {
+        "video": str(args.video.resolve()),
+        "video_changed": max(file.stat().st_mtime_ns for file in video.files),
+        "frames": len(video),
+        "mask": None if args.mask is None else str(args.mask.resolve()),
+        "mask_changed": _last_change(args.mask),
+        "checkpoint": str(args.checkpoint.resolve()),
+        "checkpoint_changed": _last_change(args.checkpoint),
+        "references": args.references,
+        "reference_policy": args.reference_policy,
+        "fusion": args.fusion,
+        "seed": args.seed,
+        "crf": args.crf,
+      }
+    )
+
+  def is_finished(self, out: pathlib.Path, last_output: str) -> bool:
+    """Whether a folder holds all results of this job.
+
+    Args:
+      out: the folder.
+      last_output: name of the file that is written last.
+
+    Raises:
+      ValueError: the folder holds something else.
+    """
+    if not out.exists() or (out.is_dir() and {JOB_FILE} >= set(os.listdir(out))):
+      return False  # a job that has not written any mask may be replaced
+    try:
+      found = json.loads((out / JOB_FILE).read_text())
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+      raise ValueError(
+        f"--out {out}: exists and is no job of `vosjax segment`. Choose a new folder."
+      ) from None
+    if found != self.inputs:
+      differing = sorted(k for k in self.inputs if found.get(k) != self.inputs[k])
+      raise ValueError(
+        f"--out {out}: holds another job, which differs in {', '.join(differing)}. "
+        "Choose a new folder, or delete that one."
+      )
+    return (out / last_output).exists()
+
+  def begin(self, out: pathlib.Path) -> None:
+    """Makes the folder, or prints what is resumed."""
+    out.mkdir(parents=True, exist_ok=True)
+    for draft in out.glob(".*.part*"):  # left by a run that was killed
+      draft.unlink()
+    num_masks = len(list(out.glob("*.png")))
+    if not num_masks:
+      files.write_bytes(out / JOB_FILE, json.dumps(self.inputs, indent=2).encode())
+      return
+    print(
+      f"{out}: resuming, {num_masks} of {self.inputs['frames']} masks are kept; frames "
+      "are computed again from the first one, as the model remembers them."
+    )
+
+
+def _last_change(path: pathlib.Path | None) -> int | None:
+  """Time of the latest change in a file or folder, in nanoseconds."""
+  if path is None or not path.exists():
+    return None
+  inside = path.rglob("*") if path.is_dir() else ()
+  return max(item.stat().st_mtime_ns for item in (path, *inside))

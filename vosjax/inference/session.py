@@ -1,0 +1,330 @@
+"""One video in progress, apart from the model that segments it."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import flax.linen as nn
+import numpy as np
+from jaxtyping import Bool, Int, Shaped, UInt8
+
+from vosjax.inference import checks, programs
+from vosjax.inference.frame_result import FrameResult
+from vosjax.inference.painting import Ranking
+from vosjax.inference.references import ALL, Count, Policy, StreamReferences
+from vosjax.inference.slots import Slots
+from vosjax.models.api import Features, KeepsSlots, Readout, State, TakesReferences
+from vosjax.models.unroll import Recurrence
+from vosjax.types import AnyArray, Variables
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Setup:
+  """What all sessions of a segmenter share.
+
+  Attributes:
+    model: as `programs.prepare` made it.
+    variables: as `programs.prepare` made them.
+    recurrence: what the model's state is updated with.
+    max_objects: the largest number of slots; None if there is no limit.
+    references: number of reference frames; 0 for models that take none.
+    reference_policy: which frames become references.
+    seed: of the random policy.
+  """
+
+  model: nn.Module
+  variables: Variables
+  recurrence: Recurrence
+  max_objects: int | None = None
+  references: Count = 0
+  reference_policy: Policy | str = "uniform"
+  seed: int = 0
+
+  @property
+  def readout(self) -> Readout:
+    """How the model's slots become objects."""
+    return self.model.readout
+
+
+class EncodedFrame(NamedTuple):
+  """A frame that is ready to be segmented.
+
+  Attributes:
+    image: RGB.
+    features: what the model's encoder made of it.
+    references: features of reference frames that become known with this frame, by
+      their place in the model's state.
+  """
+
+  image: UInt8[np.ndarray, "h w 3"]
+  features: Features
+  references: Mapping[int, Features] = {}
+
+
+@dataclasses.dataclass(eq=False)
+class Session:
+  """One video in progress; `VideoSegmenter.new_session` makes it.
+
+  Sessions share the segmenter's model and compiled programs and nothing else, so any
+  number of videos can be segmented at the same time.
+
+  Attributes:
+    setup: shared with the segmenter's other sessions.
+    frame: the latest frame; None before the first one.
+    features: of that frame.
+    state: of the model, for a batch of one video.
+    slots: which object is in which slot.
+    ranking: which object wins an overlap; None unless the model keeps slots.
+    stream: which of the frames shown so far are references; None unless the session
+      is a stream through a model that takes references.
+  """
+
+  setup: Setup
+  frame: UInt8[np.ndarray, "h w 3"] | None = None
+  features: Features = None
+  state: State = None
+  slots: Slots = dataclasses.field(default_factory=lambda: Slots(0))
+  ranking: Ranking | None = None
+  stream: StreamReferences | None = None
+
+  @property
+  def object_ids(self) -> tuple[int, ...]:
+    """Ids of the objects that are tracked; for a zero-shot model, all it may find."""
+    return self.slots.ids
+
+  def start(
+    self,
+    frame: UInt8[AnyArray, "h w 3"],
+    labels: Shaped[AnyArray, "..."] | None = None,
+  ) -> FrameResult:
+    """Begins a video, see `VideoSegmenter.start`."""
+    setup = self.setup
+    with checks.naming("start"):
+      frame = checks.check_frame(frame)
+      if labels is None:
+        checks.require_labels(setup.readout)
+      else:
+        checks.refuse_labels(setup.readout)
+        labels = checks.check_labels(labels, frame.shape[:2])
+      if setup.references == ALL:
+        raise checks.UsageError(
+          "references='all' needs the whole video. Use run(frames), or another number."
+        )
+      result = self.segment_first(self._encode(frame), labels)
+    if isinstance(setup.model, TakesReferences):
+      self.stream = StreamReferences(
+        setup.reference_policy, setup.references, seed=setup.seed
+      )
+    return result
+
+  def step(
+    self,
+    frame: UInt8[AnyArray, "h w 3"],
+    labels: Shaped[AnyArray, "..."] | None = None,
+  ) -> FrameResult:
+    """Segments the next frame, see `VideoSegmenter.step`."""
+    with checks.naming("step"):
+      size = self._started_size()
+      frame = checks.check_frame(frame)
+      checks.check_size(frame, size)
+      if labels is not None:
+        checks.refuse_labels(self.setup.readout)
+        labels = checks.check_labels(labels, size)
+      encoded = self._encode(frame)
+      if self.stream is not None:
+        # The previous frame can be a reference from now on.
+        place = self.stream.add_frame()
+        if place is not None:
+          encoded = encoded._replace(references={place: self.features})
+      return self.segment_next(encoded, labels)
+
+  def add(self, labels: Shaped[AnyArray, "..."]) -> None:
+    """Adds the objects of `labels`, see `VideoSegmenter.add`."""
+    with checks.naming("add"):
+      size = self._started_size()
+      checks.refuse_labels(self.setup.readout)
+      labels = checks.check_labels(labels, size)
+      self._add_objects(labels, checks.require_ids(labels))
+
+  def remove(self, object_id: int) -> None:
+    """Forgets an object, see `VideoSegmenter.remove`."""
+    with checks.naming("remove"):
+      self.slots.remove(object_id)
+
+  def segment_first(
+    self, frame: EncodedFrame, labels: Int[np.ndarray, "h w"] | None
+  ) -> FrameResult:
+    """Begins a video with a frame that is encoded already.
+
+    Args:
+      frame: the first one with an object.
+      labels: its labels, checked; None for zero-shot models.
+
+    Raises:
+      UsageError: the labels show no object, or more than there may be slots. The
+        previous video can go on then.
+    """
+    if labels is None:
+      return self._segment_first_zero_shot(frame)
+    return self._segment_first_one_shot(frame, labels)
+
+  def segment_next(
+    self, frame: EncodedFrame, labels: Int[np.ndarray, "h w"] | None
+  ) -> FrameResult:
+    """Segments a frame that is encoded already.
+
+    Args:
+      frame: the next one.
+      labels: new objects in this frame, checked.
+
+    Raises:
+      UsageError: an object is tracked already, or slots are missing. The video can
+        go on as if the frame had not been given.
+    """
+    ids = () if labels is None else checks.find_ids(labels)
+    self.slots.refuse_tracked(ids)
+    if self.setup.max_objects is not None:
+      self.slots.refuse_excess(ids)
+    self.frame, self.features = frame.image, frame.features
+    if labels is None or not ids:
+      return self._segment(frame.references)
+    self._add_objects(labels, ids)
+    result = self._segment(frame.references)
+    if self.ranking is not None:
+      # The model keeps slots: where a new object is annotated, the annotation counts.
+      self.ranking.add(self._masks(result, ids), labels)
+      annotated = np.isin(labels, ids)
+      result.labels[annotated] = labels[annotated]
+    return result
+
+  def _segment_first_one_shot(
+    self, frame: EncodedFrame, labels: Int[np.ndarray, "h w"]
+  ) -> FrameResult:
+    setup, ids = self.setup, checks.require_ids(labels)
+    slots = Slots(
+      setup.max_objects or max(len(ids), setup.readout.num_slots or 0),
+      by_id=isinstance(setup.model, KeepsSlots),
+    )
+    slots.refuse_excess(ids)
+    self._reset(frame, slots, Ranking() if slots.by_id else None)
+    slot_labels, new = self._add_objects(labels, ids)
+    if self.ranking is not None:
+      # The first frame is decoded to let slots gather what they see, and to rank the
+      # objects. The second frame then sees the given masks once more, and empty masks
+      # in free slots.
+      self.ranking.add(self._masks(self._segment(), ids), labels)
+      self._insert(slot_labels, np.ones_like(new))
+    return FrameResult.from_labels(frame.image, labels, slots.ids, slots.used)
+
+  def _segment_first_zero_shot(self, frame: EncodedFrame) -> FrameResult:
+    setup, capacity = self.setup, self.setup.readout.num_slots
+    assert capacity is not None, "zero-shot models have a fixed number of slots"
+    slots = Slots(capacity)
+    slots.add(range(1, min(capacity, setup.max_objects or capacity) + 1))
+    self._reset(frame, slots, None)
+    self._begin(None, slots.active)
+    return self._segment(frame.references)
+
+  def _reset(self, frame: EncodedFrame, slots: Slots, ranking: Ranking | None) -> None:
+    """Forgets the previous video; `frame` is the first of the next one."""
+    self.frame, self.features = frame.image, frame.features
+    self.state = self.stream = None
+    self.slots, self.ranking = slots, ranking
+
+  def _started_size(self) -> tuple[int, int]:
+    """(height, width) of the video, which must have begun."""
+    if self.frame is None:
+      raise checks.UsageError("call start() with the first frame before.")
+    return self._size
+
+  @property
+  def _size(self) -> tuple[int, int]:
+    assert self.frame is not None
+    height, width, _ = self.frame.shape
+    return height, width
+
+  def _encode(self, frame: UInt8[np.ndarray, "h w 3"]) -> EncodedFrame:
+    setup = self.setup
+    features = programs.encode(setup.model, setup.variables, frame[None])
+    return EncodedFrame(frame, features)
+
+  def _segment(self, references: Mapping[int, Features] | None = None) -> FrameResult:
+    """Segments the latest frame, after its references have joined the state."""
+    setup, slots = self.setup, self.slots
+    for place, features in (references or {}).items():
+      self.state = programs.remember(
+        setup.model, setup.variables, self.state, features, np.int32(place)
+      )
+    rank = self.ranking and self.ranking.of(slots.slot_of, slots.capacity)
+    assert self.frame is not None
+    self.state, labels, probs, present = programs.advance(
+      setup.model,
+      self._size,
+      setup.recurrence,
+      setup.variables,
+      self.state,
+      self.features,
+      slots.active,
+      rank,
+    )
+    return FrameResult.from_slots(
+      self.frame, labels, probs, np.asarray(present)[0], slots.ids, slots.used
+    )
+
+  def _masks(
+    self, result: FrameResult, ids: tuple[int, ...]
+  ) -> dict[int, Bool[np.ndarray, "h w"]]:
+    """Predicted pixels of some objects, before overlaps are settled."""
+    threshold = self.setup.readout.threshold
+    assert threshold is not None, "objects that are ranked do not compete for pixels"
+    return result.masks(ids, threshold)
+
+  def _add_objects(
+    self, labels: Int[np.ndarray, "h w"], ids: tuple[int, ...]
+  ) -> tuple[Int[np.ndarray, "1 h w"], Bool[np.ndarray, "1 s"]]:
+    """Puts new objects of the latest frame into free slots.
+
+    Returns:
+      Their labels in terms of slots, and which slots they took.
+    """
+    self.slots.refuse_tracked(ids)
+    missing = len(ids) - self.slots.num_free
+    if missing > 0 and self.setup.max_objects is None:
+      # Doubling keeps the number of compilations small when many objects come late.
+      extra = max(missing, self.slots.capacity)
+      self.slots.capacity += extra
+      if self.state is not None:
+        self.state = programs.add_slots(self.setup.model, self.state, extra)
+    self.slots.add(ids)
+    slot_labels, new = self.slots.place(labels, ids)
+    if self.ranking is not None and self.state is not None:
+      # Until they are predicted they rank last, whatever their ids meant before.
+      self.ranking.add(dict.fromkeys(ids, np.zeros_like(labels, bool)), labels)
+      self._insert(slot_labels, new)
+    else:
+      self._begin(slot_labels, new)
+    return slot_labels, new
+
+  def _begin(
+    self, slot_labels: Int[np.ndarray, "1 h w"] | None, new: Bool[np.ndarray, "1 s"]
+  ) -> None:
+    """Fits the slots `new` to the latest frame."""
+    setup = self.setup
+    self.state = programs.begin(
+      setup.model,
+      self._size,
+      setup.variables,
+      self.state,
+      self.features,
+      slot_labels,
+      new,
+    )
+
+  def _insert(
+    self, slot_labels: Int[np.ndarray, "1 h w"], new: Bool[np.ndarray, "1 s"]
+  ) -> None:
+    """Gives the slots `new` masks; only for models that keep slots."""
+    setup = self.setup
+    self.state = programs.insert(
+      setup.model, self._size, setup.variables, self.state, slot_labels, new
+    )
