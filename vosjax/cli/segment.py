@@ -10,7 +10,7 @@ from typing import Any, get_args
 from tqdm import tqdm
 
 from vosjax import checkpoints, convert, files, models, viz
-from vosjax.cli.convert import PARTS
+from vosjax.convert import PARTS
 from vosjax.inference import references, refinement
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.media import read
