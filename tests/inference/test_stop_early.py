@@ -57,7 +57,9 @@ def ending(small, frames):
 def test_slots_behind_the_last_end_are_not_decoded(name, ending, frames):
   model, variables, whole, ends = ending(name)
   pair, every = frames[:2] / np.float32(255), jnp.ones((2, 4), bool)
-  early = segment(model.clone(stop_early=True), variables, pair, every)
+  early = segment(
+    vosjax.models.with_execution(model, stop_early=True), variables, pair, every
+  )
   decoded = max(ends) + 1  # the last of them says that nothing is left
   for found, expected in zip(
     jax.tree.leaves(early), jax.tree.leaves(whole), strict=True
@@ -75,7 +77,9 @@ def test_nor_are_slots_behind_the_last_active_one(name, small, frames):
   variables = turn(variables, HEADS[name][0], -100)  # objects everywhere
   active = jnp.arange(4)[None] < 2
   pair = frames[:1] / np.float32(255)
-  early = segment(model.clone(stop_early=True), variables, pair, active)
+  early = segment(
+    vosjax.models.with_execution(model, stop_early=True), variables, pair, active
+  )
   decoded = (early.logits != NOTHING).any((2, 3))
   np.testing.assert_array_equal(decoded, active)
 
@@ -88,7 +92,7 @@ def test_programs_end_early_where_sequences_end(small):
   ):
     model, variables = small(name)
     model, _ = programs.prepare(model.clone(**fields), variables)
-    assert model.stop_early == expected
+    assert model.execution.stop_early == expected
 
 
 def test_what_is_skipped_ends_nothing(small, frames):
@@ -117,7 +121,7 @@ def test_benchmarks_time_all_slots(monkeypatch):
   advance = programs.advance
 
   def watch(model, *args):
-    seen.append(model.stop_early)
+    seen.append(model.execution.stop_early)
     return advance(model, *args)
 
   monkeypatch.setattr(programs, "advance", watch)

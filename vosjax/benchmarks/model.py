@@ -69,8 +69,8 @@ def measure(
   report("compilation")
   began = time.perf_counter()
   prepared, folded = programs.prepare(model, variables)
-  if hasattr(prepared, "stop_early"):  # scores of random weights end anywhere
-    prepared = prepared.clone(stop_early=False)
+  # Scores of random weights end anywhere.
+  prepared = models.with_execution(prepared, stop_early=False)
   clip = _Clip(prepared, folded, size, objects, batch)
   clip.step()
   compile_seconds = time.perf_counter() - began
@@ -147,8 +147,7 @@ def direct_flops(
   It counts one iteration of a loop, so objects do not run in one here; what is read
   from several references does.
   """
-  if hasattr(model, "unroll_objects"):
-    model = model.clone(unroll_objects=True)
+  model = models.with_execution(model, unroll_objects=True)
   frames = jax.ShapeDtypeStruct((1, *model.framing(size).padded_size, 3), jnp.float32)
   masks = jax.ShapeDtypeStruct((1, objects, *frames.shape[1:3]), jnp.float32)
   active = jax.ShapeDtypeStruct((1, objects), bool)
