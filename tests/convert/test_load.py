@@ -34,12 +34,15 @@ def test_a_backbone_is_loaded_with_its_variables(monkeypatch):
   """Every variable of a DeepLab of the found size is filled from the file."""
   shapes = checkpoints.variable_shapes(DeepLab("resnet18"))
   names = {f"layer{i}.{j}.conv1.weight" for i in range(1, 5) for j in range(2)}
-  monkeypatch.setattr(convert, "read_torch", lambda path: dict.fromkeys(names))
-  monkeypatch.setattr(convert, "apply_rules", lambda title, *rest: (title, rest[-1]))
-  model, (title, target) = convert.load("deeplab", "any.pth")
+  monkeypatch.setattr(
+    convert, "read_torch", lambda path: dict.fromkeys(names, np.zeros(1))
+  )
+  monkeypatch.setattr(
+    convert, "apply_rules", lambda title, *rest: {"title": title, "target": rest[-1]}
+  )
+  model, found = convert.load("deeplab", "any.pth")
   assert model == DeepLab("resnet18")
-  assert title == "deeplab (backbone=resnet18)"
-  assert target == shapes
+  assert found == {"title": "deeplab (backbone=resnet18)", "target": shapes}
 
 
 @pytest.mark.parametrize(
