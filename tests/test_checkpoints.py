@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, and every misfit named."""
+"""Checkpoints: written completely or not at all; everything that differs is named."""
 
 import errno
 import json
@@ -47,21 +47,21 @@ def copy(saved, tmp_path):
   return tmp_path
 
 
-def test_a_model_comes_back_as_it_was_saved(tmp_path):
+def test_a_model_is_restored_as_it_was_saved(tmp_path):
   fields = SMALL | {"dilations": (1, 2, 3), "dtype": jnp.bfloat16}
   variables = random_variables("agame", fields)
   checkpoints.save(tmp_path / "deep" / "new", "agame", fields, variables)
   model, loaded = checkpoints.load(tmp_path / "deep" / "new")
   assert isinstance(model, models.AGame)
   assert (model.width, model.dilations) == (4, (1, 2, 3))
-  assert jnp.dtype(model.dtype) == jnp.bfloat16
+  assert jnp.dtype(model.execution.dtype) == jnp.bfloat16
   hash(model)  # jit takes it as a static argument
   assert_equal(loaded, variables)
   assert [path.name for path in tmp_path.rglob("*") if path.name.startswith(".")] == []
 
 
-def test_a_model_without_statistics_comes_back_from_training(tmp_path):
-  """Training keeps a place for statistics, which RIS leaves empty."""
+def test_a_trained_model_without_batch_statistics_is_restored(tmp_path):
+  """Training has a collection for statistics, which RIS leaves empty."""
   fields = {"channels": 2}
   variables = random_variables("ris", fields)
   assert set(variables) == {"params"}
@@ -78,7 +78,7 @@ def test_a_checkpoint_is_replaced_as_a_whole(copy):
 
 
 @pytest.mark.parametrize("when", ["arrays", "metadata", "swap"])
-def test_a_failure_while_writing_keeps_what_was_there(copy, monkeypatch, when):
+def test_a_failure_while_writing_keeps_the_old_checkpoint(copy, monkeypatch, when):
   before = checkpoints.load(copy / "agame")[1]
 
   def fail(*args, **kwargs):
@@ -102,7 +102,7 @@ def test_a_failure_while_writing_keeps_what_was_there(copy, monkeypatch, when):
   assert sorted(path.name for path in copy.iterdir()) == ["agame", "resnet"]
 
 
-def test_a_full_disk_is_an_error_of_the_system(tmp_path, monkeypatch):
+def test_a_full_disk_is_an_os_error(tmp_path, monkeypatch):
   variables = random_variables("resnet", RESNET)
   message = "RESOURCE_EXHAUSTED: Failed to write 9 bytes [os_error_code='28']"
 
@@ -156,7 +156,7 @@ def test_variables_that_do_not_fit_the_fields_are_named(copy):
     ({"files": None}, "damaged"),
   ],
 )
-def test_metadata_of_another_kind_is_an_error(copy, change, text):
+def test_metadata_of_another_format_is_an_error(copy, change, text):
   path = copy / "agame" / "checkpoint.json"
   metadata = json.loads(path.read_text()) | change
   path.write_text(json.dumps({k: v for k, v in metadata.items() if v is not None}))
@@ -186,7 +186,7 @@ def test_damaged_arrays_name_the_file(copy, damage):
     checkpoints.load(copy / "agame")
 
 
-def test_a_missing_checkpoint_says_how_to_get_one(tmp_path):
+def test_the_error_of_a_missing_checkpoint_says_how_to_get_one(tmp_path):
   with pytest.raises(ValueError, match="does not exist.*vosjax convert"):
     checkpoints.load(tmp_path / "none")
   with pytest.raises(ValueError, match="has no checkpoint.json"):

@@ -8,7 +8,7 @@ from vosjax import crf
 
 
 def stretched(soft):
-  """Soft mask as COSNet's release hands it over."""
+  """Soft mask as COSNet's release passes it on."""
   soft = soft.astype(np.float32)
   return (soft - soft.min()) / (soft.max() - soft.min())
 
@@ -35,7 +35,7 @@ def test_marginals_of_every_iteration(golden, i):
   assert ((found > 0.5) == (case[f"mask_{i}"] > 0)).all()
 
 
-def test_a_coarse_mask_moves_to_the_edge_of_the_picture():
+def test_a_coarse_mask_moves_to_the_edge_of_the_image():
   frame = np.full((40, 48, 3), 60, np.uint8)
   frame[:, 24:] = 200
   probs = np.full((40, 48), 0.2, np.float32)
@@ -44,7 +44,7 @@ def test_a_coarse_mask_moves_to_the_edge_of_the_picture():
   np.testing.assert_array_equal(found > 0.5, frame[:, :, 0] > 100)
 
 
-def test_the_lattice_comes_near_the_exact_gaussian():
+def test_the_lattice_approximates_the_exact_gaussian():
   points = np.random.RandomState(0).uniform(0, 3, (400, 3))
   lattice = crf.make_lattice(points)
   np.testing.assert_allclose(lattice.weights.sum(1), 1, atol=1e-6)
@@ -62,8 +62,8 @@ def test_the_lattice_comes_near_the_exact_gaussian():
   [
     ({"frame": np.zeros((8, 9), np.uint8)}, r"frame is uint8 \[8, 9\]"),
     ({"probs": np.zeros((8, 8))}, r"probs are \[8, 8\] but the frame is \[8, 9\]"),
-    ({"probs": np.full((8, 9), 255)}, "reach from 255.0 to 255.0"),
-    ({"probs": np.full((8, 9), np.nan)}, "reach from nan"),
+    ({"probs": np.full((8, 9), 255)}, "range from 255.0 to 255.0"),
+    ({"probs": np.full((8, 9), np.nan)}, "range from nan"),
     ({"bilateral_position": 0.0}, "bilateral_position is 0.0; it must be positive"),
   ],
 )

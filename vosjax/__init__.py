@@ -1,13 +1,15 @@
 """vosjax: video object segmentation in JAX.
 
-The public names load on first use, so that `import vosjax` costs next to nothing and
-a forward pass drags in no data library.
+Public names are imported on first use, so that `import vosjax` is fast and a forward
+pass loads no data library.
 """
 
 import importlib
 from typing import Any
 
-# Public name -> module, for names inside a module "module:attribute".
+__version__ = "0.1.0"  # setup.cfg reads it from here
+
+# Public name -> "module" or "module:attribute".
 _PUBLIC = {
   "VideoSegmenter": "vosjax.inference.engine:VideoSegmenter",
   "checkpoints": "vosjax.checkpoints",

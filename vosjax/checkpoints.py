@@ -1,9 +1,9 @@
-"""Checkpoints of finished models: what to build, and its variables.
+"""Checkpoints of finished models: a model's name, its fields and its variables.
 
-A checkpoint is a folder of `checkpoint.json` (format, the model's name, its fields,
-a checksum for each file) and `arrays/` (orbax). Names are those of `models.build` and
-of BACKBONES. orbax takes 1 to 2 s to import and only reading and writing need it, so
-it is imported there.
+A checkpoint is a folder with `checkpoint.json` (format, the model's name, its fields
+and a checksum of each file) and `arrays/` (orbax). Names are those of `models.build`
+and of BACKBONES. orbax takes 1 to 2 s to import, so only functions that read or write
+import it.
 """
 
 import errno
@@ -25,12 +25,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from vosjax import models
+from vosjax.models import execution
 from vosjax.models.backbones.deeplab import DeepLab
 from vosjax.models.backbones.fcn import VGG
 from vosjax.models.backbones.resnet import ResNet
 from vosjax.types import Variables
 
-# Parts of models that have checkpoints of their own, for training to start from.
+# Parts of models with checkpoints of their own, from which training can start.
 BACKBONES: dict[str, type[nn.Module]] = {
   "deeplab": DeepLab,
   "resnet": ResNet,
@@ -45,23 +46,29 @@ Path = str | os.PathLike
 
 
 def build(name: str, fields: Mapping[str, Any]) -> nn.Module:
-  """`models.build`, and BACKBONES by themselves."""
+  """Builds a model, like `models.build`, or one of BACKBONES.
+
+  Raises:
+    ValueError: the name or a field is unknown.
+  """
   if name not in BACKBONES:
     return models.build(name, **fields)
   try:
-    return BACKBONES[name](**fields)
+    return execution.construct(BACKBONES[name], dict(fields))
   except TypeError as error:
-    raise ValueError(f"no {name} can be built of {dict(fields)}: {error}.") from None
+    raise ValueError(
+      f"cannot build {name} from the fields {dict(fields)}: {error}."
+    ) from None
 
 
 def describe(name: str, fields: Mapping[str, Any]) -> str:
-  """What `build` is given, in words."""
-  given = ", ".join(f"{key}={value}" for key, value in fields.items())
-  return f"{name} ({given})" if given else name
+  """Name and fields in one line, such as "resnet (variant=resnet18)"."""
+  listed = ", ".join(f"{key}={value}" for key, value in fields.items())
+  return f"{name} ({listed})" if listed else name
 
 
 def variable_shapes(model: nn.Module) -> dict:
-  """Shapes and types of a model's variables; nothing is computed."""
+  """Shapes and types of a model's variables, without computing anything."""
   frames = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
   masks = jax.ShapeDtypeStruct((1, 1, 64, 64), jnp.float32)
   inputs = (frames,) if type(model) in BACKBONES.values() else (frames, masks)
@@ -71,24 +78,24 @@ def variable_shapes(model: nn.Module) -> dict:
 def save(
   directory: Path, name: str, fields: Mapping[str, Any], variables: Variables
 ) -> None:
-  """Writes a checkpoint, whole or not at all; one that is there is replaced.
+  """Writes a checkpoint atomically, replacing one that exists.
 
   Args:
-    directory: new or empty, or a checkpoint.
+    directory: new, empty, or a checkpoint.
     name: of the model, or one of BACKBONES.
-    fields: of the model; JSON must be able to hold them (types by their name).
+    fields: of the model, as JSON can hold them; a dtype is stored by its name.
     variables: of that model.
 
   Raises:
-    ValueError: the variables are not those of the model, or the directory holds
-      something else than a checkpoint.
-    OSError: the directory cannot be written; what was there is kept.
+    ValueError: the variables do not fit the model, or the directory holds something
+      other than a checkpoint.
+    OSError: the directory cannot be written; its content is unchanged.
   """
   directory = pathlib.Path(directory).absolute()
   check_target(directory)
   fields = json.loads(json.dumps(dict(fields), default=_type_name))
-  # A model without BatchNorm has no statistics; orbax restores no empty collection.
-  variables = {name: x for name, x in flax.core.unfreeze(variables).items() if x}
+  # A model without BatchNorm has no statistics, and orbax cannot restore an empty tree.
+  variables = {name: x for name, x in flax.core.unfreeze(dict(variables)).items() if x}
   shapes = variable_shapes(build(name, _hashable(fields)))
   unfit = f"the variables to save do not fit {describe(name, fields)}"
   require_equal_shapes(variables, shapes, unfit)
@@ -102,7 +109,7 @@ def save(
     try:
       with _open_checkpointer() as checkpointer:
         checkpointer.save(fresh / _ARRAYS, variables)
-    except ValueError as error:  # how orbax tells of a full disk, with its number
+    except ValueError as error:  # orbax reports a full disk so, with its errno
       code = re.search(r"os_error_code='(\d+)'", str(error))
       if code is None:
         raise
@@ -118,19 +125,19 @@ def save(
 
 
 def check_target(directory: Path) -> None:
-  """Refuses a directory whose content is not a checkpoint's.
+  """Refuses a directory that holds something other than a checkpoint.
 
   Raises:
-    ValueError: it exists, is not empty and is no checkpoint.
+    ValueError: it exists, is not empty and is not a checkpoint.
   """
   directory = pathlib.Path(directory)
   if not directory.exists():
     return
   if not directory.is_dir():
-    raise ValueError(f"{directory} is a file; name a new folder for the checkpoint.")
+    raise ValueError(f"{directory} is a file; choose a new folder for the checkpoint.")
   if any(directory.iterdir()) and not (directory / _METADATA).is_file():
     raise ValueError(
-      f"{directory} holds other files and is no checkpoint; name a new folder."
+      f"{directory} holds other files and is not a checkpoint; choose a new folder."
     )
 
 
@@ -141,8 +148,8 @@ def load(directory: Path) -> tuple[nn.Module, dict]:
     The model, built as it was saved, and its variables on the default device.
 
   Raises:
-    ValueError: there is no checkpoint, it is damaged, or it does not fit its model; the
-      directory and, where variables differ, their paths are named.
+    ValueError: there is no checkpoint, it is damaged, or its variables do not fit its
+      model; the message names the directory and the variables that differ.
   """
   directory = pathlib.Path(directory).absolute()
   metadata = _read_metadata(directory)
@@ -150,7 +157,7 @@ def load(directory: Path) -> tuple[nn.Module, dict]:
     model = build(metadata["name"], _hashable(metadata["fields"]))
     shapes = variable_shapes(model)
   except (TypeError, ValueError) as error:
-    raise ValueError(f"{directory} holds a model that is not known: {error}") from error
+    raise ValueError(f"{directory} holds an unknown model: {error}") from error
   _check_files(directory, metadata["files"])
   with _open_checkpointer() as checkpointer:
     held = checkpointer.metadata(directory / _ARRAYS).item_metadata.tree
@@ -165,13 +172,13 @@ def load(directory: Path) -> tuple[nn.Module, dict]:
 
 
 def title(directory: Path) -> str:
-  """What a checkpoint holds, in words; see `load` for what it raises."""
+  """Name and fields of the model in a checkpoint; see `load` for errors."""
   metadata = _read_metadata(pathlib.Path(directory))
   return describe(metadata["name"], metadata["fields"])
 
 
 def _swap(directory: pathlib.Path, fresh: pathlib.Path, old: pathlib.Path) -> None:
-  """Puts `fresh` in the directory's place; where that fails, it is as it was."""
+  """Replaces the directory by `fresh`; if that fails, restores it."""
   try:
     if directory.exists():
       directory.rename(old)
@@ -182,7 +189,7 @@ def _swap(directory: pathlib.Path, fresh: pathlib.Path, old: pathlib.Path) -> No
 
 
 def _open_checkpointer() -> Any:
-  """Of this process alone: the others of its run need not save or load with it."""
+  """For this process alone: the other processes of a run need not take part."""
   import orbax.checkpoint as ocp
 
   me = jax.process_index()
@@ -195,9 +202,9 @@ def _open_checkpointer() -> Any:
 
 
 def _hashable(fields: Mapping[str, Any]) -> dict[str, Any]:
-  """JSON knows no tuples, and modules must be hashable."""
+  """Lists as tuples: JSON has no tuples, and modules must be hashable."""
 
-  def freeze(value):
+  def freeze(value: Any) -> Any:
     return tuple(map(freeze, value)) if isinstance(value, list) else value
 
   return {name: freeze(value) for name, value in fields.items()}
@@ -208,10 +215,13 @@ def _read_metadata(directory: pathlib.Path) -> dict[str, Any]:
   if not path.is_file():
     what = "does not exist" if not directory.exists() else f"has no {_METADATA}"
     if (directory / "model" / _METADATA).is_file():
-      raise ValueError(f"{directory} is a run; give {directory / 'model'}.")
+      raise ValueError(
+        f"{directory} is the folder of a training run; its checkpoint is "
+        f"{directory / 'model'}."
+      )
     raise ValueError(
-      f"{directory} is no checkpoint: it {what}. Train one, or turn an official file "
-      "into one with `vosjax convert`."
+      f"{directory} is not a checkpoint: it {what}. Train a model, or convert an "
+      "official file with `vosjax convert`."
     )
   try:
     metadata = json.loads(path.read_text())
@@ -227,7 +237,7 @@ def _read_metadata(directory: pathlib.Path) -> dict[str, Any]:
 
 
 def require_equal_shapes(found: Variables, expected: Variables, what: str) -> None:
-  """Raises if two trees differ in their paths or shapes."""
+  """Raises a ValueError if two trees differ in their paths or shapes."""
   flat = [flax.traverse_util.flatten_dict(dict(t), sep="/") for t in (found, expected)]
   shapes = [{path: tuple(leaf.shape) for path, leaf in tree.items()} for tree in flat]
   differing = [
@@ -246,13 +256,13 @@ def _params_first(path: str) -> tuple[bool, str]:
 
 
 def _check_space(directory: pathlib.Path, needed: int) -> None:
-  """Raises if the disk is too full; orbax would let threads print tracebacks."""
+  """Raises if the disk is too full, before threads of orbax print tracebacks."""
   if shutil.disk_usage(directory.parent).free < needed:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
 
 
 def _checksums(folder: pathlib.Path) -> dict[str, int]:
-  """CRC-32 of every file of arrays, by its path within the checkpoint."""
+  """CRC-32 of each file of arrays, by its path within the checkpoint."""
   checksums = {}
   for path in sorted((folder / _ARRAYS).rglob("*")):
     if path.is_file():
@@ -261,15 +271,15 @@ def _checksums(folder: pathlib.Path) -> dict[str, int]:
 
 
 def _check_files(directory: pathlib.Path, expected: Mapping[str, int]) -> None:
-  """Raises if a file is not as it was saved: orbax reads missing blocks as zeros."""
+  """Raises if a file has changed: orbax would read missing blocks as zeros."""
   found = _checksums(directory)
   wrong = [path for path in expected if found.get(path) != expected[path]]
   if wrong:
     raise ValueError(
-      f"{directory} is damaged: {wrong[:_SHOWN]} missing or changed; {_REPAIR}."
+      f"{directory} is damaged: {wrong[:_SHOWN]} are missing or changed; {_REPAIR}."
     )
 
 
 def _type_name(value: Any) -> str:
-  """JSON has no types: those of NumPy and JAX go by their name."""
+  """Name of a NumPy or JAX dtype, which JSON cannot hold otherwise."""
   return np.dtype(value).name

@@ -1,12 +1,12 @@
-"""Dense conditional random field: masks that follow the edges of the picture.
+"""Dense conditional random field, which aligns masks with the edges of the image.
 
-The two Gaussian kernels are applied with the permutohedral lattice, the filter of the
-program with which the published numbers were made; it approximates the exact Gaussian.
-The lattices are laid out on the host, the mean field runs on any device.
+The two Gaussian kernels are applied with the permutohedral lattice, as in the program
+that produced the published results; it approximates the exact Gaussian. The lattices
+are built on the host, the mean field runs on any device.
 
-A frame of 480 x 854 takes about a second of one CPU core, of which four fifths lay out
-the lattice of the appearance kernel; the first frames also compile, once for each of
-few sizes of lattices.
+A frame of 480 x 854 takes about one second on one CPU core, four fifths of it for
+building the lattice of the appearance kernel. The first frames also compile, once for
+each of a few sizes of lattices.
 
 Sources: Krähenbühl and Koltun, Efficient Inference in Fully Connected CRFs with
 Gaussian Edge Potentials, NeurIPS 2011; Adams et al., Fast High-Dimensional Filtering
@@ -28,11 +28,11 @@ _MIN_PROBABILITY = 1e-5
 
 @record
 class Lattice:
-  """Where pixels `n` lie between vertices `v`, whose last one stands for none.
+  """Positions of pixels `n` among vertices `v`; the last vertex means "none".
 
   Attributes:
-    vertices: of the simplex around each pixel.
-    weights: of those vertices, which sum to 1.
+    vertices: of the simplex that encloses each pixel.
+    weights: barycentric coordinates, which sum to 1.
     left: neighbour of each vertex in each direction.
     right: the opposite neighbour.
   """
@@ -57,21 +57,22 @@ def refine(
   """Foreground marginals after mean-field inference with two Gaussian kernels.
 
   COSNet's release tries bilateral positions of 10, 15 and 20 and compatibilities of 8,
-  9 and 10; which of them gave the published numbers is not known.
+  9 and 10; it is not known which of them gave the published results.
 
   Args:
-    frame: RGB.
-    probs: of the foreground, in [0, 1]; COSNet's release stretches each soft mask to
-      that range first.
-    bilateral_position: standard deviation of the appearance kernel in pixels.
-    bilateral_color: the same in levels of 0 to 255.
+    frame: RGB, 0 to 255.
+    probs: of the foreground, in [0, 1]; COSNet's release first stretches each soft
+      mask to this range.
+    bilateral_position: standard deviation of the appearance kernel, in pixels.
+    bilateral_color: its standard deviation in colour, in levels of 0 to 255.
     bilateral_compatibility: weight of the appearance kernel.
-    gaussian_position: standard deviation of the smoothness kernel in pixels.
+    gaussian_position: standard deviation of the smoothness kernel, in pixels.
     gaussian_compatibility: weight of the smoothness kernel.
-    iterations: of the mean field; 0 gives back the probabilities.
+    iterations: of the mean field; with 0 the probabilities are returned.
 
   Raises:
-    ValueError: sizes differ, probabilities leave [0, 1], or a width is not positive.
+    ValueError: sizes differ, probabilities are outside of [0, 1], or a standard
+      deviation is not positive.
   """
   frame, probs = np.asarray(frame), np.asarray(probs, np.float32)
   _check(frame, probs)
@@ -84,7 +85,7 @@ def refine(
     if not width > 0:
       raise ValueError(f"refine(): {name} is {width}; it must be positive.")
   h, w = probs.shape
-  position = np.stack(np.mgrid[:h, :w], axis=-1).reshape(-1, 2).astype(np.float64)
+  position = np.indices((h, w)).reshape(2, -1).T.astype(np.float64)
   color = frame.reshape(-1, 3).astype(np.float64) / bilateral_color
   appearance = np.concatenate([position / bilateral_position, color], axis=1)
   out = _mean_field(
@@ -99,7 +100,7 @@ def refine(
 
 
 def make_lattice(features: Float[np.ndarray, "n d"]) -> Lattice:
-  """Lays the permutohedral lattice around points.
+  """Builds the permutohedral lattice around points.
 
   Args:
     features: coordinates in units of the Gaussian's standard deviation.
@@ -128,12 +129,12 @@ def make_lattice(features: Float[np.ndarray, "n d"]) -> Lattice:
 
 @functools.lru_cache(maxsize=8)
 def _smoothness_lattice(h: int, w: int, width: float) -> Lattice:
-  """That of positions alone, which all frames of a size share."""
-  position = np.stack(np.mgrid[:h, :w], axis=-1).reshape(-1, 2)
+  """The lattice of the smoothness kernel, which all frames of a size share."""
+  position = np.indices((h, w)).reshape(2, -1).T
   return make_lattice(position / width)
 
 
-def _simplices(features):
+def _simplices(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """Keys [n d+1 d] and barycentric weights [n d+1] of the simplex around each point."""
   n, d = features.shape
   k = np.arange(d)
@@ -144,7 +145,7 @@ def _simplices(features):
   nearest = np.rint(elevated / (d + 1)).astype(np.int64)
   excess = nearest.sum(1, keepdims=True)
   base = nearest * (d + 1)
-  # Ranks by falling distance from the nearest point; ties go to the earlier one.
+  # Ranks by descending distance from the nearest point; ties go to the earlier one.
   order = np.argsort(-(elevated - base), axis=1, kind="stable")
   rank = np.empty_like(order)
   np.put_along_axis(rank, order, np.arange(d + 1)[None], axis=1)
@@ -164,16 +165,16 @@ def _simplices(features):
   return keys, weights[:, : d + 1]
 
 
-def _find(known, wanted, size):
-  """Places of the wanted keys among the known ones, the last place if absent."""
-  place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+def _find(keys: np.ndarray, wanted: np.ndarray, size: int) -> np.ndarray:
+  """Index of each wanted key among sorted keys; the last vertex if it is absent."""
+  index = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
   found = np.full(size, size - 1, np.int32)
-  found[: len(known)] = np.where(known[place] == wanted, place, size - 1)
+  found[: len(keys)] = np.where(keys[index] == wanted, index, size - 1)
   return found
 
 
-def _round_up(count):
-  """One of few sizes, so that few frames compile anything anew."""
+def _round_up(count: int) -> int:
+  """Rounds up to one of a few sizes, so that few frames compile anything new."""
   step = 2 ** max(int(count).bit_length() - 3, 4)
   return -(-count // step) * step
 
@@ -185,23 +186,33 @@ def _filter(lattice: Lattice, x: Float[Array, "n"]) -> Float[Array, "n"]:
   values = jax.ops.segment_sum(spread, lattice.vertices.reshape(-1), size)
   for left, right in zip(lattice.left, lattice.right):
     blurred = values + (values[left] + values[right]) / 2
-    values = blurred.at[-1].set(0)  # what is not there passes nothing on
+    values = blurred.at[-1].set(0)  # absent vertices contribute nothing
   scale = 1 / (1 + 2.0 ** (1 - corners))
   return (lattice.weights * values[lattice.vertices]).sum(1) * scale
 
 
 @functools.partial(jax.jit, static_argnames="iterations")
-def _mean_field(probs, smoothness, appearance, smooth_gain, appear_gain, iterations):
-  """Marginals of the foreground; those of the background are 1 less them."""
+def _mean_field(
+  probs: Float[Array, " n"],
+  smoothness: Lattice,
+  appearance: Lattice,
+  smoothness_weight: Array,
+  appearance_weight: Array,
+  iterations: int,
+) -> Float[Array, " n"]:
+  """Marginals of the foreground."""
   probs = jnp.clip(jnp.stack([1 - probs, probs]), _MIN_PROBABILITY, 1)
   unary = jnp.log(probs[1]) - jnp.log(probs[0])
   kernels = []
-  for lattice, weight in ((smoothness, smooth_gain), (appearance, appear_gain)):
+  for lattice, weight in (
+    (smoothness, smoothness_weight),
+    (appearance, appearance_weight),
+  ):
     norm = jax.lax.rsqrt(_filter(lattice, jnp.ones_like(unary)) + 1e-20)
     kernels.append((lattice, weight, norm))
 
-  def step(_, q):
-    # Both labels at once: the filter is linear, so it sees their difference.
+  def step(_: Any, q: Array) -> Array:
+    # The filter is linear, so filtering the labels' difference serves both of them.
     messages = (
       weight * norm * _filter(lattice, norm * (2 * q - 1))
       for lattice, weight, norm in kernels
@@ -211,7 +222,7 @@ def _mean_field(probs, smoothness, appearance, smooth_gain, appear_gain, iterati
   return jax.lax.fori_loop(0, iterations, step, jax.nn.sigmoid(unary))
 
 
-def _check(frame, probs):
+def _check(frame: np.ndarray, probs: np.ndarray) -> None:
   if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
     raise ValueError(
       f"refine(): frame is {frame.dtype} {list(frame.shape)}; expected uint8 RGB "
@@ -224,6 +235,6 @@ def _check(frame, probs):
     )
   if not (probs.min() >= 0 and probs.max() <= 1):
     raise ValueError(
-      f"refine(): probs reach from {probs.min()} to {probs.max()}; expected "
+      f"refine(): probs range from {probs.min()} to {probs.max()}; expected "
       "probabilities in [0, 1]."
     )

@@ -1,4 +1,4 @@
-"""The arrays and records that cross layer borders.
+"""Arrays and records that pass between the layers of the package.
 
 Axes: `b` batch, `t` time, `o` object slot, `h w` rows and columns, `c` channels,
 `k` mixture component.
@@ -23,22 +23,23 @@ Variables = Mapping[str, Any]
 
 @dataclass_transform(field_specifiers=(flax.struct.field,))
 def record(cls: type) -> type:
-  """A flax.struct dataclass whose annotated shapes are documentation.
+  """A flax.struct dataclass whose annotated shapes are documentation only.
 
-  Scans, maps and shape evaluation rebuild records around other leaves than those that
-  the program made, so a check at construction would refuse what is right.
+  `scan`, `vmap` and `eval_shape` rebuild records with other leaves than arrays of
+  these shapes, so a check at construction would refuse valid records.
   """
   return no_type_check(flax.struct.dataclass(cls))
 
 
 @record
 class VideoBatch:
-  """Clips as the data pipeline hands them over, still in bytes.
+  """A batch of clips as the data pipeline delivers it, in bytes.
 
   Attributes:
     frames: RGB, 0 to 255.
     labels: 0 = background, 255 = void, other values = object ids.
-    classes: of the objects 1, 2, ..; 0 = no such object. None where no one asks.
+    classes: of the objects 1, 2, ..; 0 = no such object. None if classes are not
+      needed.
   """
 
   frames: Clip
@@ -48,11 +49,11 @@ class VideoBatch:
 
 @record
 class Prediction:
-  """What a model says of one frame.
+  """Output of a model for one frame.
 
   Attributes:
-    logits: object against background for each slot, at the size of the frame.
-    aux: further outputs by name; each model documents its own.
+    logits: object against background in each slot, at the size of the frame.
+    aux: further outputs by name, which each model documents.
   """
 
   logits: Float[Array, "b o h w"]

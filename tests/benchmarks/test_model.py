@@ -10,7 +10,7 @@ def test_all_slots_and_batches_of_frames_are_timed(monkeypatch):
   advance, encode_each = programs.advance, programs.encode_each
 
   def watch_advance(prepared, *args):
-    stops.append(prepared.stop_early)
+    stops.append(prepared.execution.stop_early)
     return advance(prepared, *args)
 
   def watch_encode_each(prepared, variables, frames, batch_size):

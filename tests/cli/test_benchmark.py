@@ -11,7 +11,7 @@ def test_a_model_is_measured(tmp_path, capsys, monkeypatch):
   # The peak takes seconds on a CPU.
   monkeypatch.setattr("vosjax.benchmarks.model.matrix_peak", lambda dtype: 1e12)
   file = tmp_path / "ris.json"
-  options = "--size 32x48 --objects 2 --frames 1 --no-plain --field stop_early=false"
+  options = "--size 32x48 --objects 2 --frames 1 --no-plain --field unroll_objects=2"
   assert main(["benchmark", "ris", *options.split(), "--json", str(file)]) == 0
   result = json.loads(file.read_text())
   assert (result["size"], result["objects"]) == ([32, 48], 2)

@@ -1,4 +1,4 @@
-"""`vosjax convert`: one command from an official file to a checkpoint, or one line."""
+"""`vosjax convert`: an official file becomes a checkpoint, or one line of error."""
 
 import pathlib
 
@@ -39,14 +39,14 @@ def official(monkeypatch):
 
 
 def complaint(capsys, *arguments):
-  """The one line that a failing command says."""
+  """The one line that a failing command prints."""
   assert main(["convert", *map(str, arguments)]) == 2
   lines = capsys.readouterr().err.strip().splitlines()
   assert len(lines) == 1, lines
   return lines[0]
 
 
-def test_a_resnet_is_told_by_its_names_and_saved(official, tmp_path, capsys):
+def test_a_resnet_is_recognised_and_saved(official, tmp_path, capsys):
   out = tmp_path / "out"
   assert main(["convert", "resnet", "any.pth", "--out", str(out)]) == 0
   assert "resnet (variant=resnet18), 11,176,512 parameters" in capsys.readouterr().out
@@ -55,7 +55,7 @@ def test_a_resnet_is_told_by_its_names_and_saved(official, tmp_path, capsys):
   assert variables["params"]["stem"]["conv"]["kernel"].shape == (7, 7, 3, 64)
 
 
-def test_a_deeplab_is_a_backbone_too(official, tmp_path, capsys):
+def test_a_deeplab_is_recognised_and_saved(official, tmp_path, capsys):
   for name in list(official):
     official[f"Scale.{name}"] = official.pop(name)
   units = {"conv": "bn_x", "bottleneck": "bn"}
@@ -81,7 +81,7 @@ def test_a_deeplab_is_a_backbone_too(official, tmp_path, capsys):
   assert params["saliency_head"]["bias"] == np.float32(0.7)
 
 
-def test_an_out_that_exists_is_refused(official, tmp_path, capsys):
+def test_an_existing_output_folder_is_refused(official, tmp_path, capsys):
   assert f"--out {tmp_path} exists" in complaint(
     capsys, "resnet", "any.pth", "--out", tmp_path
   )
@@ -100,7 +100,7 @@ def test_an_out_that_exists_is_refused(official, tmp_path, capsys):
     ("agame", "none.pth", "No such file"),
   ],
 )
-def test_a_wrong_file_is_one_line_and_leaves_nothing(
+def test_a_wrong_file_is_reported_in_one_line_and_nothing_is_written(
   tmp_path, capsys, monkeypatch, model, file, text
 ):
   monkeypatch.chdir(tmp_path)
@@ -112,15 +112,6 @@ def test_a_wrong_file_is_one_line_and_leaves_nothing(
 def test_the_number_of_files_is_checked(tmp_path, capsys):
   line = complaint(capsys, "agame", "a.pth", "b.pth", "--out", tmp_path / "out")
   assert "agame comes in one file; 2 given" in line
-
-
-def test_two_files_are_joined_under_their_prefixes(monkeypatch):
-  e, d = pathlib.Path("e"), pathlib.Path("d")
-  files = {e: {"module.x": np.zeros(1)}, d: {"x": np.ones(1)}}
-  monkeypatch.setattr(command.convert, "read_torch", files.__getitem__)
-  assert command.read("rvos", [e, d]) == {"encoder.x": 0, "decoder.x": 1}
-  with pytest.raises(ValueError, match="rvos comes in two files"):
-    command.read("rvos", [e])
 
 
 def test_help_shows_an_example(capsys):

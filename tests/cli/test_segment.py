@@ -444,7 +444,7 @@ def real(monkeypatch):
 
 def test_a_checkpoint_that_is_not_there_is_named(real, frames, mask, tmp_path, capsys):
   assert run(frames, mask, tmp_path / "out") == 2
-  refused(capsys, "ours is no checkpoint: it does not exist")
+  refused(capsys, "ours is not a checkpoint: it does not exist")
   assert not (tmp_path / "out").exists()
 
 

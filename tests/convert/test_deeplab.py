@@ -1,4 +1,4 @@
-"""The DeepLabv3 that COSNet is trained from: its encoder's tensors by other names."""
+"""The DeepLabv3 from which COSNet is trained: its encoder under other names."""
 
 import flax.traverse_util
 import jax
@@ -17,7 +17,7 @@ def narrow(shape):
 
 @pytest.fixture(scope="module")
 def cosnet(golden):
-  """Every tensor of the official COSNet, narrow and filled with its own number."""
+  """Every tensor of the official COSNet, narrow and filled with its own index."""
   manifest = golden("cosnet/manifest.json")
   return {
     name: np.full(narrow(entry["shape"]), i, np.float32)
@@ -40,7 +40,7 @@ def numbers(variables):
   return {path: (x.shape, x.flat[0]) for path, x in flat.items()}
 
 
-def test_tensors_land_where_those_of_a_cosnet_do(cosnet):
+def test_tensors_are_placed_like_those_of_a_cosnet(cosnet):
   state_dict = deeplab(cosnet, "module.")
   fields = convert.find_fields("deeplab", state_dict)
   assert fields == {"backbone": "resnet101"}
@@ -56,7 +56,7 @@ def test_tensors_land_where_those_of_a_cosnet_do(cosnet):
 
 
 @pytest.mark.parametrize("wrapper", ["module.", "Scale.", ""])
-def test_the_first_part_of_every_name_is_dropped_whatever_it_is(cosnet, wrapper):
+def test_the_first_component_of_every_name_is_ignored(cosnet, wrapper):
   state_dict = deeplab(cosnet, wrapper)
   assert convert.find_fields("deeplab", state_dict) == {"backbone": "resnet101"}
   few = {name: value for name, value in state_dict.items() if "layer" not in name}
@@ -64,7 +64,7 @@ def test_the_first_part_of_every_name_is_dropped_whatever_it_is(cosnet, wrapper)
     convert.convert("deeplab", few, **NARROW)  # the others have their places
 
 
-def test_what_does_not_belong_to_a_deeplab_is_named(cosnet):
+def test_unknown_tensors_are_named(cosnet):
   with pytest.raises(ValueError, match=r"no rule for \['linear_e.weight'"):
     convert.convert("deeplab", cosnet, **NARROW)
   with pytest.raises(ValueError, match="no ResNet of"):

@@ -1,4 +1,4 @@
-"""The rule engine: every tensor lands once, turned the right way, or is named."""
+"""Rules: every tensor is placed once, in the right layout, or is reported."""
 
 import jax
 import numpy as np
@@ -80,7 +80,7 @@ def test_a_pattern_must_match_the_whole_name():
     )
 
 
-def test_every_fault_is_named_at_once():
+def test_all_faults_are_listed_together():
   rules = [
     ("a", "params/m/a", "same"),
     ("b", "params/m/b", "conv"),

@@ -1,4 +1,4 @@
-"""Reading PyTorch files: exact values, and nothing but a clean error for the rest."""
+"""Reading PyTorch files: exact values, and clean errors for everything else."""
 
 import collections
 import io
@@ -17,7 +17,7 @@ FILES = pathlib.Path(__file__).resolve().parents[1] / "golden" / "torch_files"
 
 
 class Global:
-  """Pickles as a call of any function, whether it exists here or not."""
+  """Pickles as a call of any function, which need not exist."""
 
   def __init__(self, name, *args):
     self.name, self.args = name, args
@@ -99,7 +99,7 @@ def test_values_equal_those_that_pytorch_wrote(golden, file):
 
 
 @pytest.mark.parametrize("wrapper", ["net", "state_dict", "model"])
-def test_every_wrapper_is_found_beside_other_tensors(tmp_path, wrapper):
+def test_every_wrapper_key_takes_precedence_over_other_tensors(tmp_path, wrapper):
   numbers = np.arange(4, dtype=np.float32)
   content = {"optimizer": {"momentum": tensor()}, wrapper: {"w": tensor()}, "epoch": 3}
   arrays = read_torch(write_zip(tmp_path / "a.pth", content, [numbers.tobytes()]))
@@ -108,7 +108,9 @@ def test_every_wrapper_is_found_beside_other_tensors(tmp_path, wrapper):
 
 
 @pytest.mark.parametrize("file", ["hostile_zip.pth", "hostile_legacy.pth"])
-def test_a_hostile_pickle_is_refused_by_name_and_not_run(tmp_path, monkeypatch, file):
+def test_a_hostile_pickle_is_refused_by_name_and_not_executed(
+  tmp_path, monkeypatch, file
+):
   monkeypatch.chdir(tmp_path)
   assert "posix.system" in fault(FILES / file)
   assert not list(tmp_path.iterdir())
@@ -131,7 +133,7 @@ def test_any_other_global_is_refused_by_name(tmp_path, name):
   assert name in fault(write_zip(tmp_path / "a.pth", content, [bytes(16)]))
 
 
-def test_every_cut_of_a_file_is_an_error_that_names_it(tmp_path):
+def test_every_truncation_of_a_file_is_an_error_that_names_it(tmp_path):
   for file in ("plain_zip.pth", "plain_legacy.pth"):
     whole = (FILES / file).read_bytes()
     for length in range(0, len(whole), 37):
@@ -148,7 +150,7 @@ def test_every_cut_of_a_file_is_an_error_that_names_it(tmp_path):
     ("not_a_checkpoint.pth", "web page"),
   ],
 )
-def test_files_that_are_no_checkpoints_are_named_for_what_they_are(file, word):
+def test_the_error_says_what_other_files_are(file, word):
   assert word in fault(FILES / file)
 
 
@@ -162,7 +164,7 @@ def test_files_that_are_no_checkpoints_are_named_for_what_they_are(file, word):
     (b"\x00" * 600, "not a PyTorch checkpoint"),
   ],
 )
-def test_other_files_are_told_apart(tmp_path, content, word):
+def test_other_kinds_of_files_are_recognised(tmp_path, content, word):
   path = tmp_path / "a.pth"
   path.write_bytes(content)
   assert word in fault(path)
@@ -199,7 +201,7 @@ def test_a_view_must_fit_its_storage(tmp_path, wrong):
   fault(write_zip(tmp_path / "a.pth", {"w": tensor(**wrong)}, [storage]))
 
 
-def test_a_compressed_bomb_is_refused(tmp_path):
+def test_a_zip_bomb_is_refused(tmp_path):
   size = 2**24
   content = {"w": tensor(size=size, shape=(size,))}
   path = tmp_path / "a.pth"
@@ -207,19 +209,19 @@ def test_a_compressed_bomb_is_refused(tmp_path):
   assert "does not compress" in fault(path)
 
 
-def test_a_memo_slot_without_end_is_refused(tmp_path):
+def test_a_huge_memo_index_is_refused(tmp_path):
   hostile = b"\x80\x02}r" + struct.pack("<I", 2**32 - 1) + b"."
   assert "memo has gaps" in fault(write_zip(tmp_path / "a.pth", hostile))
 
 
-def test_a_file_of_a_big_endian_machine_is_refused(tmp_path):
+def test_a_big_endian_file_is_refused(tmp_path):
   path = write_zip(tmp_path / "a.pth", {"w": tensor()}, [bytes(16)])
   with zipfile.ZipFile(path, "a") as archive:
     archive.writestr("archive/byteorder", "big")
   assert "big-endian" in fault(path)
 
 
-def test_a_legacy_storage_must_have_the_size_that_its_tensors_name(tmp_path):
+def test_a_legacy_storage_must_have_the_size_that_its_tensors_state(tmp_path):
   data = (FILES / "plain_legacy.pth").read_bytes()
   sizes = struct.pack("<Q", 216)  # of the first storage, right before its numbers
   assert data.count(sizes) == 1
@@ -237,7 +239,7 @@ def test_a_pickle_without_tensors_is_an_error(tmp_path, content):
   fault(write_zip(tmp_path / "a.pth", content))
 
 
-def test_an_archive_of_something_else_and_an_encrypted_one_are_errors(tmp_path):
+def test_other_archives_and_encrypted_ones_are_errors(tmp_path):
   path = tmp_path / "a.zip"
   with zipfile.ZipFile(path, "w") as archive:
     archive.write(FILES / "plain_zip.pth", "plain_zip.pth")
@@ -251,12 +253,12 @@ def test_an_archive_of_something_else_and_an_encrypted_one_are_errors(tmp_path):
   assert "encrypted" in fault(path)
 
 
-def test_a_missing_file_keeps_its_kind(tmp_path):
+def test_a_missing_file_is_a_file_not_found_error(tmp_path):
   with pytest.raises(FileNotFoundError):
     read_torch(tmp_path / "none.pth")
 
 
-def test_tensors_of_one_storage_share_it(tmp_path):
+def test_tensors_of_one_storage_share_memory(tmp_path):
   content = {str(i): tensor(size=2**18, shape=(2**18,)) for i in range(200)}
   arrays = read_torch(write_zip(tmp_path / "a.pth", content, [bytes(2**20)]))
   assert os.path.getsize(tmp_path / "a.pth") < 2**21

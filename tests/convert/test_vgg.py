@@ -1,4 +1,4 @@
-"""torchvision's VGG-16: each tensor in its own leaf, classifiers as convolutions."""
+"""torchvision's VGG-16: each tensor fills its variable, dense layers convolve."""
 
 import flax.traverse_util
 import jax
@@ -40,14 +40,14 @@ def official_shapes():
   return shapes
 
 
-def test_every_tensor_has_a_leaf_of_its_size(monkeypatch):
-  """Sizes alone: the real tensors hold half a gigabyte."""
-  monkeypatch.setattr(jax.numpy, "asarray", lambda x, dtype: (x.flat[0], x.shape))
+def test_every_tensor_has_a_variable_of_its_size(monkeypatch):
+  """Only sizes are compared: the real tensors take half a gigabyte."""
   state_dict = {
     name: np.broadcast_to(np.float32(i), shape)
     for i, (name, shape) in enumerate(official_shapes().items())
   }
   shapes = checkpoints.variable_shapes(VGG())
+  monkeypatch.setattr(jax.numpy, "asarray", lambda x, dtype: (x.flat[0], x.shape))
   found = apply_rules("vgg", vgg.RULES, state_dict, shapes)
   found = flax.traverse_util.flatten_dict(found, sep="/")
   order = [
@@ -59,8 +59,8 @@ def test_every_tensor_has_a_leaf_of_its_size(monkeypatch):
   assert len(found) == 2 * 15
 
 
-def test_hidden_classifiers_see_what_they_saw_as_matrices():
-  """torchvision flattens pool5, channels first, before the first of them."""
+def test_hidden_layers_compute_the_same_as_dense_layers():
+  """torchvision flattens pool5, channels first, before the first one."""
   rng = np.random.default_rng(0)
   pool5, hidden = rng.normal(size=(3, 7, 7)), rng.normal(size=4)
   state_dict = {

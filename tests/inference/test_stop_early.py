@@ -49,7 +49,7 @@ def predict_early(apply, encode):
   def call(model, variables, active):
     features = batch(encode(model, variables))
     state = apply(model, "init_state", variables, features, None)
-    model = model.clone(stop_early=True)
+    model = vosjax.models.with_execution(model, stop_early=True)
     return apply(model, "segment", variables, state, features, active)[1]
 
   return call
@@ -124,7 +124,7 @@ def test_programs_stop_early_if_the_model_stops(small):
   ):
     model, variables = small(name)
     model, _ = programs.prepare(model.clone(**fields), variables)
-    assert model.stop_early == expected
+    assert model.execution.stop_early == expected
 
 
 def test_skipped_objects_do_not_end_the_list(small, frames, predict):

@@ -27,7 +27,7 @@ def clip_loss(logits, truth, valid):
 
 @pytest.mark.parametrize("name", ["A", "B", "C"])
 def test_rvos(golden, name):
-  """Padding, fewer predictions than objects, and nothing valid at all."""
+  """With padding, fewer predictions than objects, and no valid object at all."""
   case = golden("rvos/golden_losses.npz")
   logits = jnp.asarray(case[f"{name}_logits"])
   b, _, h, w = logits.shape
@@ -47,7 +47,7 @@ def test_rvos(golden, name):
     assert gap(grad, expected) < 3e-6
 
 
-def test_padded_objects_count_for_nothing(golden):
+def test_padded_objects_do_not_count(golden):
   case = golden("rvos/golden_losses.npz")
   logits = jnp.asarray(case["A_logits"])
   truth = jnp.asarray(case["A_targets"], jnp.float32).reshape(2, 6, 24, 40)

@@ -12,7 +12,7 @@ solve = jax.jit(match)
 
 
 def total(cost, matched):
-  """Cost of a matching, which must be one."""
+  """Cost of a matching, after checking that it is one."""
   found = [(g, t) for t, g in enumerate(np.asarray(matched)) if g >= 0]
   assert len(found) == min(cost.shape)
   assert len({g for g, _ in found}) == len(found)
@@ -20,7 +20,7 @@ def total(cost, matched):
 
 
 @pytest.mark.parametrize("shape", [(5, 5), (3, 6), (6, 3)])
-def test_costs_are_as_low_as_scipy_s(shape):
+def test_costs_are_as_low_as_those_of_scipy(shape):
   rng = np.random.default_rng(0)
   random = rng.standard_normal((40, *shape), np.float32)
   tied = rng.integers(0, 3, (40, *shape)).astype(np.float32)
@@ -31,7 +31,7 @@ def test_costs_are_as_low_as_scipy_s(shape):
 
 
 @pytest.mark.parametrize("name", ["A", "B", "C"])
-def test_padding_and_permutations_equal_the_official(golden, name):
+def test_padding_and_permutations_equal_the_official_ones(golden, name):
   case = golden("rvos/golden_losses.npz")
   valid = case[f"{name}_sw"] > 0
   cost = mask_padding(case[f"{name}_cost"], jnp.asarray(valid))
@@ -56,7 +56,7 @@ def test_more_predictions_than_objects_leave_some_without():
   np.testing.assert_array_equal(truth.ravel(), [1, 2])  # not permuted in place
 
 
-def test_no_gradient_passes():
+def test_no_gradient_passes_through_the_matching():
   cost = jnp.asarray(np.random.default_rng(0).random((1, 3, 3), np.float32))
 
   def assigned(cost):

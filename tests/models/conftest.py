@@ -10,7 +10,7 @@ from vosjax import convert, models
 
 
 def manifests(name, *, one_shot=False, **fields):
-  """Files that list a checkpoint's tensors, by the prefix that these get."""
+  """Files that list a checkpoint's tensors, by the prefix of their names."""
   if name not in ("rvos", "rsis"):
     return {"": "manifest.json"}
   kind = {"rvos": "_mask_st" if one_shot else "_st"}.get(name, "")
@@ -22,7 +22,7 @@ def manifests(name, *, one_shot=False, **fields):
 
 @pytest.fixture(scope="session")
 def stand_in(golden):
-  """State dict in the place of an official checkpoint, by model name."""
+  """Stand-in state dict of an official checkpoint, by model name."""
   path = pathlib.Path(__file__).resolve().parents[1] / "golden" / "weights.py"
   spec = importlib.util.spec_from_file_location("golden_weights", path)
   weights = importlib.util.module_from_spec(spec)

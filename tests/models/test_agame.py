@@ -1,13 +1,15 @@
 """A-GAME against the official program; tolerances from its specification."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import vosjax
-from vosjax import models
 from vosjax.inference import programs
+from vosjax.models.unroll import encode_clip, unroll_features
 from vosjax.ops import resize
 
 
@@ -43,13 +45,19 @@ def test_one_object_at_another_size(agame, shared):
     check_one_object(agame, case, "fine", "", 2)
 
 
+@functools.partial(jax.jit, static_argnums=0)  # compiled once for both recurrences
+def encode(model, variables, frames):
+  return encode_clip(model, variables, frames, train=False)[0]
+
+
 def check_one_object(agame, case, recurrence, prefix, step):
-  """Everything that is stored of all runs; `step` is that of the stored pixels."""
+  """Compares what is stored of every run; `step` is the stride of stored pixels."""
   model, variables = agame
-  frames = jnp.asarray(case["frames"][None] / np.float32(255))
+  frames = case["frames"][None] / np.float32(255)
   masks = jnp.asarray(case["first_label"][None, None] == 1, jnp.float32)
-  clip = jax.jit(lambda *args: models.unroll(model, *args, recurrence=recurrence))(
-    variables, frames, masks
+  features = encode(model, variables, frames)
+  clip = jax.jit(lambda *args: unroll_features(model, *args, recurrence=recurrence))(
+    variables, features, masks
   )
   prediction = clip.predictions
   scores = np.moveaxis(np.asarray(prediction.aux["scores"][0, :, 0]), -1, 1)
@@ -70,7 +78,7 @@ def check_one_object(agame, case, recurrence, prefix, step):
 
 @pytest.fixture
 def watched(monkeypatch):
-  """What the engine's network says of each frame, and the state after it."""
+  """The engine's predictions for each frame, and the states after them."""
   predictions, states, advance = [], [], programs.advance
   segment = jax.jit(
     lambda model, *args: model.apply(*args, method="segment")[1], static_argnums=0

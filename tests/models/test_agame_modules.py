@@ -37,7 +37,7 @@ def agame(official):
 
 @pytest.fixture(scope="module")
 def run(agame):
-  """Calls a function of the bound model; also gives what each layer returned."""
+  """Calls a function of the bound model; also returns the outputs of each layer."""
   model, variables = agame
 
   def call(method, *args):
@@ -58,7 +58,7 @@ def modules(golden):
 
 
 def outputs(layer):
-  """All that a captured layer returned, call by call."""
+  """Outputs of a captured layer, call by call."""
   return layer["__call__"]
 
 
@@ -68,8 +68,8 @@ def stats(x):
   return [x.mean(), x.std(), np.linalg.norm(x)]
 
 
-def test_the_stand_in_is_that_of_the_goldens(golden, stand_in):
-  """Bit for bit, as far as the norm and the first number of every tensor tell."""
+def test_the_stand_in_weights_are_those_of_the_goldens(golden, stand_in):
+  """Compared by the norm and the first number of every tensor."""
   case, tensors = golden("agame/golden_weights.npz"), stand_in("agame")
   assert list(tensors) == case["names"].tolist()
   flat = [tensor.astype(np.float64).ravel() for tensor in tensors.values()]
@@ -106,7 +106,7 @@ def test_backbone_stages(golden, run):
 
 
 def check(inputs, expected):
-  """Drawn inputs [n c h w] are those of the program: sums and first numbers."""
+  """Checks that drawn inputs [n c h w] are the program's, by sums and first values."""
   found = [[x.sum(dtype=np.float64), *x[0, :3, 0, 0]] for x in inputs]
   np.testing.assert_allclose(found, expected, rtol=1e-9)
 

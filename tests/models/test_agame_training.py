@@ -121,7 +121,9 @@ def test_gradients(case, gradients, ours):
   for name, expected in case.items():
     if name.startswith("alpha_grad::"):
       path, layout = ours(name.removeprefix("alpha_grad::"))
-      assert gap(flat[path], rules._turn(expected, layout, flat[path].shape)) < 5e-3
+      assert (
+        gap(flat[path], rules._rearrange(expected, layout, flat[path].shape)) < 5e-3
+      )
       checked += 1
   assert checked == 10
 
@@ -135,7 +137,7 @@ def test_adam_step(agame, case, ours):
     for name in case:
       if name.startswith(f"alpha_{kind}::"):
         path, layout = ours(name.partition("::")[2])
-        found[path] = rules._turn(case[name], layout, params[path].shape)
+        found[path] = rules._rearrange(case[name], layout, params[path].shape)
     return found
 
   grads, steps = stored("grad"), stored("step")

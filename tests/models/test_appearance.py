@@ -1,4 +1,4 @@
-"""The appearance model as the paper's equations have it, rewritten in float64."""
+"""The appearance model against the paper's equations, written out in float64."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -106,8 +106,8 @@ def test_readings_differ_in_more_than_order(case):
 
 
 @pytest.mark.parametrize(("reading", "kept"), [("release", False), ("paper", True)])
-def test_what_is_not_seen_stays_as_it_was_in_the_paper(case, reading, kept):
-  """The release moves the object and its residual towards nothing."""
+def test_absent_components_are_kept_in_the_paper_reading(case, reading, kept):
+  """The release moves the object and its residual towards zero."""
   x, masks = case
   before, after, _ = run(reading, x, np.stack([masks[0], masks[1] * 0, masks[2]]))[0]
   for name in ("means", "variances"):

@@ -34,7 +34,7 @@ def stats(x):
 
 
 def rgb(bgr):
-  """Stored frames as the model takes them."""
+  """Stored frames as the model expects them."""
   bgr = bgr if bgr.ndim == 4 else bgr[None]
   return bgr[..., ::-1].astype(np.float32) / 255
 
@@ -73,7 +73,7 @@ def stages(model, frames):
 
 
 def share(gated, summary):
-  """What the gate let through of a summary, at each position."""
+  """Share of a summary that passes the gate, at each position."""
   gated, summary = (np.asarray(x, np.float64) for x in (gated, summary))
   return (gated * summary).sum(-1) / np.square(summary).sum(-1)
 
@@ -97,7 +97,7 @@ def test_encoder(run, reference):
   assert gap(probs, case["saliency_prob"][:, 0]) < TOLERANCE
 
 
-def test_odd_and_even_stems(run, golden):
+def test_stems_of_odd_and_even_sizes(run, golden):
   case = golden("cosnet/golden_saliency.npz")
   frames = rgb(case["frames_bgr"])
   found = run(stages, frames)
@@ -117,10 +117,13 @@ def test_odd_and_even_stems(run, golden):
 def test_a_pair_of_the_same_frames(run, golden):
   case = golden("cosnet/golden_saliency.npz")
   frames = rgb(case["frames_bgr"])
-  probs_a, probs_b = run("pair", frames, frames)
+
+  def see(model, frames):
+    return model.pair(frames, frames), model.pair_logits(frames, frames)
+
+  (probs_a, probs_b), logits = run(see, frames)
   assert gap(probs_a, case["pair_prob_a"][:, 0]) < TOLERANCE
   assert gap(probs_b, case["pair_prob_b"][:, 0]) < TOLERANCE
-  logits = run("pair_logits", frames, frames)
   probs = jax.nn.sigmoid(upsample(logits.saliency_b, frames.shape[1:3]))
   assert gap(probs, case["saliency_prob"][:, 0]) < TOLERANCE
 
@@ -193,7 +196,7 @@ def test_fusion_of_references(run, reference):
     return prediction.logits[0, 0]
 
   def read(model, deep, others):
-    """The summary, what it is before the gate (of the group model), and logits."""
+    """The summary, the group model's before the gate, and logits."""
     summary = model.summarise(deep, others)
     z = affinity.read_twice_normalised(model.co_attention.project(deep), others)
     return summary, z, model.head_a(summary, deep)

@@ -1,4 +1,4 @@
-"""COSNet's forms and fusions on a network small enough to run in no time."""
+"""COSNet's forms and fusions on a tiny network."""
 
 import functools
 import itertools
@@ -56,13 +56,15 @@ def make(**fields):
   return model, jax.tree_util.tree_map_with_path(leaf, shapes)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 2))
 def call(model, variables, method, *args):
-  return jax.jit(functools.partial(model.apply, method=method))(variables, *args)
+  return model.apply(variables, *args, method=method)
 
 
 def segment(model, variables, query, references):
   """Probabilities of one frame, with any number of references."""
-  encoded = call(model, variables, "encode", np.concatenate([query, references]))
+  frames = np.concatenate([query, references])
+  encoded = call(model.clone(fusion="summary"), variables, "encode", frames)
   state = COSNetState(encoded.deep[None, 1:])
   features = encoded.replace(deep=encoded.deep[:1])
   _, prediction = call(model, variables, "segment", state, features, ACTIVE)
@@ -72,8 +74,8 @@ def segment(model, variables, query, references):
 
 
 @pytest.mark.parametrize("form", ["vanilla", "symmetric", "channelwise"])
-def test_attention_here_is_neither_uniform_nor_all_or_nothing(form):
-  """Else what follows would tell nothing apart."""
+def test_attention_is_neither_uniform_nor_saturated_here(form):
+  """Otherwise the tests below could not distinguish anything."""
   model, variables = make(attention=form)
   deep = call(model, variables, "encode", FRAMES[:2]).deep
 
@@ -88,7 +90,7 @@ def test_attention_here_is_neither_uniform_nor_all_or_nothing(form):
 
 
 def test_fusions_differ():
-  """By far more than what other tests let pass as the same."""
+  """By far more than the tolerances of the other tests."""
   model, variables = make()
   found = {
     fusion: segment(model.clone(fusion=fusion), variables, FRAMES[:1], FRAMES[1:4])
@@ -146,7 +148,7 @@ def test_co_attention_by_its_definition(gated):
     np.testing.assert_allclose(z, truth.T.reshape(frame.shape), atol=1e-5)
 
 
-def test_a_head_sees_the_summary_before_the_features():
+def test_a_head_takes_the_summary_before_the_features():
   model, variables = make()
   kernel = variables["params"]["head_a"]["join"]["conv"]["kernel"]
   kernel = np.array(kernel)
@@ -215,7 +217,7 @@ def test_the_order_and_repetition_of_references_change_nothing(fusion):
   np.testing.assert_allclose(twice, expected, atol=1e-5)
 
 
-def test_without_references_the_frame_stands_for_itself():
+def test_without_references_the_saliency_is_returned():
   model, variables = make(num_references=0)
   features = call(model, variables, "encode", FRAMES[:1])
   state = call(model, variables, "init_state", features)
@@ -225,7 +227,7 @@ def test_without_references_the_frame_stands_for_itself():
   np.testing.assert_allclose(prediction.logits[:, 0], expected, atol=1e-6)
 
 
-def test_a_remembered_frame_takes_the_place_of_one_reference():
+def test_a_remembered_frame_replaces_one_reference():
   model, variables = make(num_references=3)
   encoded = call(model, variables, "encode", FRAMES[:2])
   first, second = (encoded.replace(deep=encoded.deep[i : i + 1]) for i in (0, 1))
@@ -239,12 +241,14 @@ def test_folded_variables_give_the_same():
   model, variables = make()
   expected = call(model, variables, "pair", FRAMES[:1], FRAMES[1:2])
   folded = models.fold(variables)
-  found = call(model.clone(folded=True), folded, "pair", FRAMES[:1], FRAMES[1:2])
+  found = call(
+    models.with_execution(model, folded=True), folded, "pair", FRAMES[:1], FRAMES[1:2]
+  )
   for a, b in zip(found, expected):
     np.testing.assert_allclose(a, b, atol=1e-4)
 
 
-def test_batch_statistics_of_a_pair_are_of_each_frame():
+def test_batch_statistics_of_a_pair_are_separate():
   model, variables = make()
 
   def train(a, b):
@@ -259,8 +263,8 @@ def test_batch_statistics_of_a_pair_are_of_each_frame():
   np.testing.assert_allclose(alone, beside, atol=1e-5)
 
 
-def test_the_two_sides_of_a_pair_are_alike():
-  """Frames and heads exchanged: logits and running statistics are, too."""
+def test_the_two_sides_of_a_pair_are_symmetric():
+  """Exchanging frames and heads exchanges logits and running statistics."""
   model, variables = make(attention="channelwise")  # a weight that is symmetric
 
   def exchange(tree):

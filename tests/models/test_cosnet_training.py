@@ -17,7 +17,7 @@ def gap(actual, expected):
 
 
 def rgb(bgr):
-  """Stored frames as the model takes them."""
+  """Stored frames as the model expects them."""
   return bgr[..., ::-1].astype(np.float32) / 255
 
 
@@ -78,7 +78,7 @@ def step(cosnet, golden):
 
 
 def norms(model, grads):
-  """Norm of each official module's gradient, frozen parameters left out."""
+  """Norm of each official module's gradient, without frozen parameters."""
   flat = flatten_dict(grads, sep="/")
   flat = {k: v for k, v in flat.items() if not k.startswith(model.frozen)}
   return np.array(

@@ -1,16 +1,17 @@
-"""Forms of the decoder that are faster and give the same numbers."""
+"""Faster forms of the decoder compute the same."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vosjax.models.execution import with_execution
 from vosjax.models.modules.conv_lstm import ConvLSTMCell
 from vosjax.models.modules.recurrent_decoder import DoublingHead, RecurrentDecoder
 from vosjax.ops import resize
 
 
-def test_the_head_is_a_convolution_of_maps_at_twice_their_size():
+def test_the_head_is_a_convolution_of_upsampled_maps():
   x = jax.random.normal(jax.random.key(0), (2, 5, 7, 3))
   head = DoublingHead()
   variables = head.init(jax.random.key(1), x)
@@ -20,9 +21,8 @@ def test_the_head_is_a_convolution_of_maps_at_twice_their_size():
   np.testing.assert_allclose(head.apply(variables, x), expected[..., 0], atol=1e-5)
 
 
-def test_gates_read_input_by_input_are_those_of_the_concatenation():
-  """What all objects share is convolved once per frame: it must not change a bit more
-  than rounding does."""
+def test_gates_summed_over_inputs_equal_those_of_the_concatenation():
+  """What objects share is convolved once per frame, which changes only rounding."""
   cell = ConvLSTMCell((("skip", 3), ("mask", 1), ("spatial", 4), ("temporal", 4)), 4)
   x = jax.random.normal(jax.random.key(0), (2, 6, 5, 12))
   variables = cell.init(jax.random.key(1), x[..., :3], method=read_all)
@@ -66,10 +66,10 @@ def test_shared_gates_are_computed_once_per_frame():
 def decode(decoder, skips, objects):
   shared = decoder.encode(skips)
   hidden = decoder(shared, (), jnp.zeros((1, objects), bool))
-  return decoder.own_gates("temporal", hidden), decoder.logits(hidden[-1], (16, 16))
+  return decoder.object_gates("temporal", hidden), decoder.logits(hidden[-1], (16, 16))
 
 
-def test_objects_unrolled_are_objects_scanned():
+def test_unrolling_objects_changes_nothing():
   decoder = RecurrentDecoder((8, 8, 4, 2), (8, 4, 2, 1))
   keys = jax.random.split(jax.random.key(0), 4)
   skips = tuple(
@@ -78,6 +78,8 @@ def test_objects_unrolled_are_objects_scanned():
   )
   variables = decoder.init(jax.random.key(0), skips, 3, method=decode)
   scanned = decoder.apply(variables, skips, 3, method=decode)
-  unrolled = decoder.clone(unroll=True).apply(variables, skips, 3, method=decode)
+  unrolled = with_execution(decoder, unroll_objects=True).apply(
+    variables, skips, 3, method=decode
+  )
   for a, b in zip(jax.tree.leaves(scanned), jax.tree.leaves(unrolled), strict=True):
     np.testing.assert_allclose(a, b, atol=1e-5)

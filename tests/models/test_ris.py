@@ -19,7 +19,7 @@ def gap(actual, expected):
 
 
 def params_of(case, score):
-  """The program's tensors; two convolutions and their biases as one, added."""
+  """The program's tensors; pairs of convolutions are joined and their biases added."""
 
   def cell(n):
     kernels = [case[f"param_{name}_{n}_weight"] for name in ("i2h", "h2h")]
@@ -51,7 +51,7 @@ def test_formulas(golden, score):
   model = RIS(channels=6, score=score)
 
   def run(model, x):
-    features = model.share(x, (10, 12))
+    features = model.read_features(x, (10, 12))
     active = jnp.ones((1, 4), bool)
     return model.decode(features, 4), model.segment(RISState(), features, active)[1]
 
@@ -65,7 +65,7 @@ def test_formulas(golden, score):
   assert gap(scores, case[f"scores_{score}"]) < 1e-6
 
 
-def test_strided_features_give_masks_of_the_frame_s_size():
+def test_masks_of_strided_features_have_the_size_of_the_frame():
   model = RIS(channels=2, stride=8, num_objects=3)
   frames = jnp.zeros((1, 32, 48, 3))
   features, _ = jax.eval_shape(
@@ -78,7 +78,7 @@ def test_strided_features_give_masks_of_the_frame_s_size():
   assert prediction.aux["score_logits"].shape == (1, 3)
 
 
-def test_gates_begin_open_and_scores_high():
+def test_gates_are_initially_open_and_scores_high():
   variables = jax.jit(RIS(channels=1, num_objects=1).init)(
     jax.random.key(0), jnp.zeros((1, 4, 4, 3))
   )
@@ -88,12 +88,12 @@ def test_gates_begin_open_and_scores_high():
   assert variables["params"]["score_head"]["bias"] == 10
 
 
-def test_a_stride_must_fit():
+def test_bad_strides_are_named():
   with pytest.raises(ValueError, match="power of two"):
     jax.eval_shape(RIS(stride=3).init, jax.random.key(0), jnp.zeros((1, 9, 9, 3)))
 
 
-def test_masks_cannot_be_given():
+def test_masks_are_refused():
   features = RISFeatures(jnp.zeros((1, 4, 4, 4)), (4, 4))
   with pytest.raises(ValueError, match="zero-shot"):
     RIS().init_state(features, jnp.zeros((1, 1, 4, 4)))
@@ -106,8 +106,8 @@ def test_masks_cannot_be_given():
     ((256, 448), (36, 60)),
   ],
 )
-def test_fcn8_features_have_the_sizes_of_the_program(size, positions):
-  """For 256 x 448, where its crops do not line up, both sides share as much."""
+def test_fcn8_features_have_the_official_sizes(size, positions):
+  """And for 256 x 448, where the official crops do not align, the common size."""
   model = RIS(extractor="fcn8", channels=3, num_objects=2)
   frames = jnp.zeros((1, *size, 3))
   features, variables = jax.eval_shape(
@@ -126,7 +126,7 @@ def test_fcn8_features_have_the_sizes_of_the_program(size, positions):
 
 
 class Pools(nn.Module):
-  """Stands for a VGG: keeps what it sees, at three sizes."""
+  """Replaces VGG: passes on its input at three sizes."""
 
   dtype: None = None
 
@@ -136,7 +136,7 @@ class Pools(nn.Module):
     return x[:, ::8, ::8], x[:, ::16, ::16], x[:, ::32, ::32]
 
 
-def test_fcn8_sees_what_torchvision_shows_a_vgg_and_leaves_it_alone(monkeypatch):
+def test_fcn8_normalises_like_torchvision_and_does_not_train_vgg(monkeypatch):
   monkeypatch.setattr(fcn, "VGG", Pools)
   model = fcn.FCN8(2)
   frames = jax.random.uniform(jax.random.key(0), (1, 32, 48, 3))
@@ -152,7 +152,7 @@ def test_fcn8_sees_what_torchvision_shows_a_vgg_and_leaves_it_alone(monkeypatch)
   assert grads["score7"]["kernel"].any()
 
 
-def test_what_is_added_lies_about_one_centre():
+def test_summed_maps_share_their_centre():
   x = jnp.arange(25.0).reshape(1, 5, 5, 1)
   assert centre(x, (1, 1)).item() == 12
   np.testing.assert_array_equal(centre(x, (3, 5)), x[:, 1:4])

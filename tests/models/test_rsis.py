@@ -78,7 +78,7 @@ def tiny(**fields):
   return RSIS("resnet18", width=4, features=16, num_objects=2, **fields)
 
 
-def test_the_box_head_is_there_where_asked():
+def test_the_box_head_is_optional():
   frames = jnp.zeros((2, 33, 47, 3))
   for box_head in (True, False):
     prediction, variables = jax.eval_shape(
@@ -89,7 +89,7 @@ def test_the_box_head_is_there_where_asked():
     assert not box_head or prediction.aux["boxes"].shape == (2, 2, 4)
 
 
-def test_heads_see_the_largest_value_of_every_hidden_map():
+def test_heads_take_the_maximum_of_every_hidden_map():
   """Coarse to fine: 16, 8, 4, 2 and 1 of them here, 248 in the official program."""
   model, frames = tiny(box_head=True), jnp.zeros((1, 32, 48, 3))
   shapes = jax.eval_shape(model.init, jax.random.key(0), frames)
@@ -123,7 +123,7 @@ def test_heads_see_the_largest_value_of_every_hidden_map():
 
 @pytest.mark.parametrize("mode", ["concat", "sum", "multiply", "none"])
 def test_skip_modes(mode):
-  """The shared gates against a convolution of what the official program joins."""
+  """The shared gates against a convolution of the official concatenation."""
   decoder = RecurrentDecoder((8, 8), (8, 4), temporal=False, skip_mode=mode)
   rng = np.random.default_rng(0)
   skip, upsampled, hidden = (
@@ -156,6 +156,6 @@ def test_skip_modes(mode):
   assert gap(gates, expected) < 1e-5
 
 
-def test_masks_cannot_be_given():
+def test_masks_are_refused():
   with pytest.raises(ValueError, match="zero-shot"):
     tiny().init_state(RSISFeatures((), (4, 4)), jnp.zeros((1, 1, 4, 4)))

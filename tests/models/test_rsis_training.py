@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from vosjax.models.unroll import encode_clip
+from vosjax import models
 from vosjax.train.recipes import instances, rsis
 from vosjax.types import VideoBatch
 
@@ -14,7 +14,7 @@ RELEASED = {"mask": 1.0, "classes": 0.1, "box": 0.0, "stop": 0.5}
 
 
 def module(name, params):
-  """The part of our parameters that an official module holds."""
+  """Our parameters of an official module."""
   side, *rest = name.split(".")
   if side == "decoder":
     heads = {"fc_class": params["classify"], "fc_stop": params["stop"]}
@@ -38,7 +38,7 @@ def case(golden):
 
 @pytest.fixture(scope="module")
 def batch(case):
-  """The pictures with their instances, whose classes are stored largest first."""
+  """The images with their instances, whose classes are stored largest first."""
   labels = np.zeros_like(case["ids"])
   for b, ids in enumerate(case["ids"]):
     present, areas = np.unique(ids[ids > 0], return_counts=True)
@@ -51,7 +51,7 @@ def batch(case):
   )
 
 
-def test_which_instances_and_stops_count(case, batch):
+def test_which_instances_and_stop_scores_count(case, batch):
   valid = instances.truth_of(batch).valid
   np.testing.assert_array_equal(valid, case["sw_mask"] > 0)
   judged = rsis.judged(valid, valid.shape[1])
@@ -65,15 +65,15 @@ def test_losses_and_gradients(official, case, batch, monkeypatch, prefix, tolera
   model, variables = official("rsis")
   num_objects, seen = int(case[f"{prefix}steps"]), {}
 
-  def encode(*args, train):
-    return encode_clip(*args, train=train and not prefix)
+  def unroll(*args, train, **options):
+    return models.unroll(*args, train=train and not prefix, **options)
 
   def class_loss(logits, classes):
     seen["classes"] = classes
     return losses_of_classes(logits, classes)
 
   losses_of_classes = rsis.losses_of.class_loss
-  monkeypatch.setattr(instances, "encode_clip", encode)
+  monkeypatch.setattr(instances, "unroll", unroll)
   monkeypatch.setattr(rsis.losses_of, "class_loss", class_loss)
   loss_of = rsis.objective(model, RELEASED, num_objects=num_objects)
 

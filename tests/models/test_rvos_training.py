@@ -1,6 +1,6 @@
 """Training clips of RVOS: losses, matching and gradients of the official program.
 
-The encoder's gradient is compiled apart, so that all cases can share it.
+The encoder's gradient is compiled separately, so that all cases share it.
 """
 
 import functools
@@ -13,9 +13,10 @@ import pytest
 from ml_collections import ConfigDict
 
 from vosjax.models.rvos import RVOSFeatures
-from vosjax.models.unroll import time_first
+from vosjax.models.unroll import unroll_features
 from vosjax.train.optimizers.two_adams import two_adams
-from vosjax.train.recipes.rvos_clips import clip_losses, decode_clip
+from vosjax.train.recipes.rvos import recurrence
+from vosjax.train.recipes.rvos_clips import clip_losses
 
 
 def gap(actual, expected):
@@ -26,7 +27,7 @@ def gap(actual, expected):
 
 
 def module(name, params):
-  """The part of our parameters that an official module holds."""
+  """Our parameters of an official module."""
   side, *rest = name.split(".")
   tree = params[side]
   if side == "decoder":
@@ -69,8 +70,8 @@ def encoder(official, golden):
 
 
 CASES = {
-  "zeroshot": ("zeroshot", {}, None),
-  "zeroshot_t": ("zeroshot", {"spatial": False}, None),
+  "zeroshot": ("zeroshot", {}, "truth"),
+  "zeroshot_t": ("zeroshot", {"spatial": False}, "truth"),
   "oneshot_gt": ("oneshot_gt", {"one_shot": True}, "truth"),
   "oneshot_inferred": ("oneshot_inferred", {"one_shot": True}, "inferred"),
 }
@@ -92,10 +93,17 @@ def check(case, prefix, fields, previous, official, encoder, train):
       levels = model.apply(
         {"params": params}, skips, method=lambda model, x: model.decoder.encode(x)
       )
-      features = RVOSFeatures(time_first(levels, ids.shape[1]), ids.shape[2:])
-      probs = decode_clip(
-        model, {"params": params}, features, truth, previous=previous or "truth"
+      b, t, h, w = ids.shape
+      by_time = jax.tree.map(
+        lambda x: jnp.swapaxes(x.reshape(b, t, *x.shape[1:]), 0, 1), levels
       )
+      clip = unroll_features(
+        model,
+        {"params": params},
+        RVOSFeatures(by_time, (h, w)),
+        **recurrence(model, truth, previous),
+      )
+      probs = jax.nn.sigmoid(clip.predictions.logits)
       counts = jnp.broadcast_to(valid[:, None], (*ids.shape[:2], valid.shape[1]))
       losses, objects = clip_losses(probs, truth, counts, matched=not one_shot)
       return losses.sum(), (losses, objects, probs)
@@ -147,7 +155,7 @@ def test_batch_statistics(official, golden, encoder, name):
 
 
 def check_step(case, model, params, grads):
-  """How far each module goes in a step of both Adams, repeated updates included."""
+  """Size of each module's update in a step of both Adams, with repeated updates."""
   stage = ConfigDict(
     {
       "learning_rate": 1e-3,

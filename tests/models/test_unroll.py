@@ -1,4 +1,4 @@
-"""A clip through the scanned step: what objects, slots and time may not change."""
+"""Clips through the scanned step: what objects, slots and time must not change."""
 
 import functools
 
@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import vosjax
 from vosjax import models
+from vosjax.models.unroll import encode_clip, unroll_features
 from vosjax.ops.masks import soft_aggregate
 from vosjax.types import Prediction
 
@@ -26,13 +28,28 @@ def clip():
   return frames, masks
 
 
-@functools.partial(
-  jax.jit,
-  static_argnums=0,
-  static_argnames=("recurrence", "train", "remat", "unroll_steps"),
-)
-def unroll(model, variables, frames, masks, active=None, **options):
-  return models.unroll(model, variables, frames, masks, active=active, **options)
+@functools.partial(jax.jit, static_argnums=0)
+def encode(model, variables, frames):
+  return encode_clip(model, variables, frames, train=False)[0]
+
+
+@functools.partial(jax.jit, static_argnums=0, static_argnames="recurrence")
+def decode(model, variables, features, masks, active, truth, recurrence):
+  return unroll_features(
+    model,
+    variables,
+    features,
+    masks,
+    active=active,
+    recurrence=recurrence,
+    truth=truth,
+  )
+
+
+def unroll(model, variables, frames, masks, active=None, truth=None, recurrence=None):
+  """`models.unroll`, whose encoder is compiled once for all tests."""
+  features = encode(model, variables, frames)
+  return decode(model, variables, features, masks, active, truth, recurrence=recurrence)
 
 
 def assert_close(actual, expected):
@@ -46,7 +63,7 @@ def assert_close(actual, expected):
 def test_the_scan_is_the_protocol_called_by_hand(tiny, clip):
   model, variables = tiny
   frames, masks = clip
-  result = unroll(model, variables, frames, masks)
+  result = jax.jit(functools.partial(models.unroll, model))(variables, frames, masks)
   assert result.predictions.logits.shape == (BATCH, TIME - 1, OBJECTS, *SIZE)
 
   @functools.partial(jax.jit, static_argnames="method")
@@ -63,6 +80,8 @@ def test_the_scan_is_the_protocol_called_by_hand(tiny, clip):
     assert_close(result.predictions.logits[:, t - 1], prediction.logits)
     assert_close(result.probs[:, t - 1], probs)
   jax.tree.map(assert_close, result.state, state)
+  stats = result.batch_stats, variables["batch_stats"]
+  jax.tree.map(np.testing.assert_array_equal, *stats)
   assert float(np.std(result.predictions.logits)) > 1e-3
 
 
@@ -78,8 +97,8 @@ def test_coarse_predictions_compete_only_where_there_are_several_objects():
   assert np.abs(found[0] - own[0])[::2].max() > 1e-2
 
 
-@pytest.mark.parametrize("recurrence", ["aggregated", "coarse"])
-def test_objects_in_another_order_give_the_same_in_that_order(tiny, clip, recurrence):
+@pytest.mark.parametrize("recurrence", [None, "coarse"])
+def test_permuting_objects_permutes_the_results(tiny, clip, recurrence):
   frames, masks = clip
   order = np.array([2, 0, 1])
   plain = unroll(*tiny, frames, masks, recurrence=recurrence)
@@ -91,7 +110,7 @@ def test_objects_in_another_order_give_the_same_in_that_order(tiny, clip, recurr
   assert np.abs(different).max() > 1e-2
 
 
-def test_clips_of_a_batch_do_not_meet(tiny, clip):
+def test_clips_of_a_batch_are_independent(tiny, clip):
   frames, masks = clip
   both = unroll(*tiny, frames, masks)
   swapped = unroll(*tiny, frames[::-1], masks[::-1])
@@ -99,7 +118,7 @@ def test_clips_of_a_batch_do_not_meet(tiny, clip):
 
 
 def test_inactive_slots_change_nothing(tiny, clip):
-  """Whatever lies in them."""
+  """Whatever masks they hold."""
   frames, masks = clip
   expected = unroll(*tiny, frames, masks[:, :2])
   active = np.array([[True, True, False]] * BATCH)
@@ -112,7 +131,7 @@ def test_inactive_slots_change_nothing(tiny, clip):
     assert not np.asarray(result.probs)[:, :, 2].any()
 
 
-def test_the_past_decides_the_future_and_not_the_reverse(tiny, clip):
+def test_results_depend_on_the_past_only(tiny, clip):
   frames, masks = clip
   plain = unroll(*tiny, frames, masks).predictions.logits
   changed = frames.copy()
@@ -176,12 +195,9 @@ def test_gradients_reach_every_module_but_the_frozen_stages(tiny, gradients):
     assert zero == (stage in tiny[0].frozen_stages), stage
 
 
-def test_batch_statistics_move_in_training_only(tiny, clip, gradients):
+def test_training_updates_the_batch_statistics_of_trained_stages(tiny, clip, gradients):
   """One update per time step, frame 0 included; frozen stages stay."""
   model, variables = tiny
-  before = variables["batch_stats"]
-  still = unroll(model, variables, *clip).batch_stats
-  jax.tree.map(np.testing.assert_array_equal, still, before)
   _, after = gradients()
   backbone = variables["batch_stats"]["backbone"]
   for stage, tree in after["backbone"].items():
@@ -195,8 +211,10 @@ def test_batch_statistics_move_in_training_only(tiny, clip, gradients):
 def test_batch_statistics_are_those_of_frames_one_by_one(tiny, clip):
   """A clip encoded at once equals its frames encoded in turn."""
   model, variables = tiny
-  frames, masks = clip
-  at_once = unroll(model, variables, frames, masks, train=True)
+  frames, _ = clip
+  _, at_once = jax.jit(functools.partial(encode_clip, model, train=True))(
+    variables, frames
+  )
 
   @jax.jit
   def encode(batch_stats, frame):
@@ -211,7 +229,7 @@ def test_batch_statistics_are_those_of_frames_one_by_one(tiny, clip):
   stats = variables["batch_stats"]
   for t in range(TIME):
     stats = encode(stats, frames[:, t])
-  jax.tree.map(assert_close, at_once.batch_stats, stats)
+  jax.tree.map(assert_close, at_once, stats)
 
 
 def test_features_of_output_stride_8_have_twice_the_rows_and_columns(tiny, clip):
@@ -227,3 +245,138 @@ def test_features_of_output_stride_8_have_twice_the_rows_and_columns(tiny, clip)
   assert result.predictions.logits.shape[-2:] == SIZE
   with pytest.raises(ValueError, match="28x48; both sides must be multiples of 8"):
     fine.apply(variables, frames[:, 0, :28], method="encode")
+
+
+STREAMED = {
+  "agame": {"backbone": "resnet18", "width": 4, "features": 8, "fusion_features": 8},
+  "cosnet": {
+    "backbone": "resnet18",
+    "width": 4,
+    "features": 8,
+    "branch_features": 8,
+    "size": None,
+    "num_references": 2,
+  },
+  "ris": {"channels": 2, "num_objects": 2, "threshold": 0.1},
+  "rsis": {
+    "backbone": "resnet18",
+    "width": 4,
+    "features": 16,
+    "num_objects": 2,
+    "skip_stops": True,
+  },
+  "rvos": {"backbone": "resnet18", "width": 4, "features": 8, "one_shot": True},
+}
+
+
+def draw_variables(model):
+  """Arrays of an ordinary scale; variances and scales are positive."""
+  rng = np.random.default_rng(0)
+  shapes = jax.eval_shape(
+    model.init, jax.random.key(0), np.zeros((1, *SIZE, 3)), np.zeros((1, 2, *SIZE))
+  )
+
+  def make(path, leaf):
+    x = rng.normal(0, 0.3, leaf.shape).astype(np.float32)
+    return 1 + np.abs(x) if path[-1].key in ("var", "scale") else x
+
+  return jax.tree_util.tree_map_with_path(make, shapes)
+
+
+@pytest.mark.parametrize("name", STREAMED)
+def test_unrolling_a_clip_equals_streaming_its_frames(name):
+  """Every model, four frames, so that COSNet replaces references."""
+  model = models.build(name, **STREAMED[name])
+  variables = draw_variables(model)
+  if name == "rsis":  # objects everywhere, so that there is something to compare
+    variables["params"]["decoder"]["head"]["bias"] += 3
+    variables["params"]["stop"]["bias"] += 3
+  rng = np.random.default_rng(2)
+  frames = rng.integers(0, 256, (4, *SIZE, 3), dtype=np.uint8)
+  labels = np.zeros(SIZE, np.uint8)
+  labels[4:20, 4:20], labels[12:, 24:] = 1, 2
+  one_shot = model.readout.one_shot
+  masks = (labels == np.arange(1, 3)[:, None, None]).astype(np.float32)[None]
+  clip = unroll(
+    model, variables, frames[None] / np.float32(255), masks if one_shot else None
+  )
+  policy = {"reference_policy": "consecutive"} if name == "cosnet" else {}
+  segmenter = vosjax.VideoSegmenter(model, variables, **policy)
+  results = [segmenter.start(frames[0], labels if one_shot else None)]
+  results += [segmenter.step(frame) for frame in frames[1:]]
+  probs = clip.probs[0]
+  assert len(probs) == len(results) - one_shot
+  compared = 0
+  for found, expected in zip(results[::-1], probs[::-1]):
+    slots = [i - 1 for i in found.object_ids]
+    np.testing.assert_allclose(found.probs, expected[np.array(slots, int)], atol=1e-4)
+    compared += len(slots)
+  assert compared > 0
+
+
+def test_frames_of_ris_are_independent(clip):
+  model = models.build("ris", **STREAMED["ris"])
+  frames, _ = clip
+  variables = draw_variables(model)
+  logits = unroll(model, variables, frames, None).predictions.logits
+  turned = unroll(model, variables, frames[:, ::-1], None).predictions.logits
+  assert logits.shape == (BATCH, TIME, 2, *SIZE)
+  assert_close(turned[:, ::-1], logits)
+  assert_close(
+    unroll(model, variables, frames[:, :1], None).predictions.logits, logits[:, :1]
+  )
+
+
+def test_true_masks_replace_predictions(tiny, clip):
+  """Teacher forcing with the predicted masks changes nothing, with others it does."""
+  frames, masks = clip
+  free = unroll(*tiny, frames, masks, recurrence="fine")
+  truth = jnp.concatenate([masks[:, None], free.probs], axis=1)
+  forced = unroll(*tiny, frames, masks, truth=truth)
+  assert_close(forced.predictions.logits, free.predictions.logits)
+  other = unroll(*tiny, frames, masks, truth=truth.at[:, 1].set(0))
+  gaps = jnp.abs(other.predictions.logits - free.predictions.logits).max((0, 2, 3, 4))
+  assert gaps[0] < 1e-5 < 1e-3 < gaps[1]
+
+
+FRAMES, MASKS = np.zeros((1, 3, *SIZE, 3), np.float32), np.zeros((1, 2, *SIZE))
+MASKS = MASKS.astype(np.float32)
+TRUTH = np.zeros((1, 3, 2, *SIZE), np.float32)
+
+
+@pytest.mark.parametrize(
+  ("name", "arguments", "message"),
+  [
+    ("agame", {"masks": None}, "AGame is one-shot, but masks is None"),
+    ("cosnet", {}, "masks is given, but COSNet is zero-shot"),
+    ("rsis", {"masks": None, "truth": TRUTH}, "truth is given, but RSIS is zero-shot"),
+    ("agame", {"frames": np.zeros((1, 3, *SIZE, 3), np.uint8)}, "not uint8. Divide"),
+    ("agame", {"frames": FRAMES[0]}, r"frames has shape \[3, 32, 48, 3\]; expected"),
+    ("agame", {"frames": FRAMES[..., :2]}, r"frames has .*\[b, t, h, w, 3\]"),
+    ("agame", {"frames": FRAMES[:, :0]}, "hold no frame"),
+    (
+      "agame",
+      {"masks": MASKS[0]},
+      r"masks has .*\[b o h w\] = \[1, o, 32, 48\]",
+    ),
+    ("agame", {"masks": MASKS > 0}, "masks must be floating-point.*not bool"),
+    ("agame", {"active": np.ones((1, 3), bool)}, r"active is bool \[1, 3\].*\[1, 2\]"),
+    ("agame", {"active": np.ones((1, 2))}, r"active is float64"),
+    ("agame", {"recurrence": "agregated"}, "is 'agregated'; known: .*'aggregated'"),
+    ("rvos", {"recurrence": "coarse"}, "the model makes no coarse prediction"),
+    ("agame", {"truth": MASKS}, r"truth has .*= \[1, 3, 2, 32, 48\]"),
+    (
+      "agame",
+      {"truth": TRUTH, "recurrence": "fine"},
+      "truth is given beside recurrence='fine'",
+    ),
+    ("agame", {"segment_first": True}, "AGame has no state before the first frame"),
+    ("ris", {"masks": None, "segment_first": True}, "segments the first frame in any"),
+  ],
+)
+def test_bad_arguments_are_refused_while_tracing(name, arguments, message):
+  model = models.build(name, **STREAMED[name])
+  variables = jax.eval_shape(model.init, jax.random.key(0), FRAMES[:, 0], MASKS)
+  arguments = {"frames": FRAMES, "masks": MASKS} | arguments
+  with pytest.raises(ValueError, match=message):
+    jax.eval_shape(lambda v: models.unroll(model, v, **arguments), variables)

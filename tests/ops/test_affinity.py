@@ -1,4 +1,4 @@
-"""Affinities and their readouts against loops over positions, and in little memory."""
+"""Affinities and attention against loops over positions, and their memory."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ def attend(scores, values):
   return weights @ values / weights.sum()
 
 
-def test_each_side_reads_the_other():
+def test_each_frame_reads_from_the_other():
   query, reference = QUERY, REFERENCES[:, 0]
   scores = affinity.affinity(query, reference)
   assert scores.shape == (2, 3, 5, 2, 6)
@@ -40,7 +40,7 @@ def test_each_side_reads_the_other():
 
 
 @pytest.mark.parametrize("rows", [1, 4, 15, 512])
-def test_few_rows_at_a_time_change_nothing(rows):
+def test_the_number_of_rows_at_once_changes_nothing(rows):
   reference = REFERENCES[:, 0]
   expected = affinity.read_reference(affinity.affinity(QUERY, reference), reference)
   found = affinity.read(QUERY, reference, rows=rows)

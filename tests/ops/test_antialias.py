@@ -19,7 +19,7 @@ def pillow(image, size):
   ("old", "new"),
   [((48, 85), (47, 47)), ((31, 20), (64, 47)), ((7, 100), (50, 3)), ((9, 9), (9, 5))],
 )
-def test_every_byte_is_pillows(old, new):
+def test_every_byte_equals_pillows(old, new):
   image = np.random.RandomState(0).randint(0, 256, (*old, 3)).astype(np.uint8)
   found = jax.jit(antialias.resize_bytes, static_argnums=1)(image[None], new)
   np.testing.assert_array_equal(found[0], pillow(image, new))
@@ -37,7 +37,7 @@ def test_frames_of_the_official_test(golden):
   np.testing.assert_array_equal(found[0], case["test_resized_small"])
 
 
-def test_framing_goes_there_and_back(golden):
+def test_frames_are_resized_and_restored(golden):
   case = golden("cosnet/golden_preprocess.npz")
   framing = antialias.ResizeTo((120, 214), (97, 97))
   frames = framing.frames(case["frame_bgr"][None].astype(np.float32) / 255)

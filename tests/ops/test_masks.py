@@ -23,7 +23,7 @@ def test_equals_the_official_aggregation(golden, count):
   np.testing.assert_array_equal(labels, case[f"agg{count}_label"])
 
 
-def test_slots_that_are_not_active_change_nothing():
+def test_inactive_slots_change_no_probability():
   logits = jnp.asarray(np.random.default_rng(0).normal(size=(1, 3, 4, 5)), jnp.float32)
   active = jnp.array([[True, False, True]])
   out = soft_aggregate(logits, active)
@@ -33,7 +33,7 @@ def test_slots_that_are_not_active_change_nothing():
   np.testing.assert_allclose(out.sum(1), 1, rtol=1e-6)
 
 
-def test_one_object_is_not_left_as_it_is():
+def test_a_single_object_is_sharpened():
   f = 0.8
   out = soft_aggregate(logit(np.full((1, 1, 1, 1), f)), jnp.ones((1, 1), bool))
   assert float(out[0, 1, 0, 0]) == pytest.approx(f**2 / (f**2 + (1 - f) ** 2))

@@ -1,4 +1,4 @@
-"""Resizing against the official programs, pooling, and padding that is undone."""
+"""Resizing against the official programs; pooling; padding and its inverse."""
 
 import flax.linen as nn
 import jax
@@ -38,8 +38,8 @@ def test_average_pool_is_the_mean_of_each_square():
   np.testing.assert_allclose(out[1, 1, 2], x[1, 2:4, 4:6].mean((0, 1)), rtol=1e-6)
 
 
-def test_average_pool_names_the_misfit():
-  with pytest.raises(ValueError, match="5x6 pixels do not divide into 2x2"):
+def test_average_pool_names_sizes_that_do_not_fit():
+  with pytest.raises(ValueError, match="5x6 pixels are not divisible into 2x2"):
     resize.average_pool(jnp.zeros((1, 5, 6, 1)), 2)
 
 
@@ -50,7 +50,7 @@ def test_max_pool_equals_reduce_window(size):
   np.testing.assert_array_equal(resize.max_pool_3x3(x), expected)
 
 
-def test_max_pool_rounds_up_where_asked():
+def test_max_pool_rounds_up_on_request():
   x = jnp.asarray(image((1, 4, 5, 2)))
   out = resize.max_pool_3x3(x, ceil=True)
   assert out.shape == (1, 3, 3, 2)
@@ -58,7 +58,7 @@ def test_max_pool_rounds_up_where_asked():
 
 
 @pytest.mark.parametrize("size", [(101, 149), (16, 32), (7, 3)])
-def test_padding_reflects_puts_more_in_front_and_is_undone(size):
+def test_padding_reflects_with_more_in_front_and_is_undone(size):
   frame = resize.PadToMultiple(size, 16)
   x = image((1, *size, 3))
   padded = frame.frames(jnp.asarray(x))

@@ -118,7 +118,7 @@ def resnet(tmp_path):
   ("wrong", "said"),
   [
     ("width", r"variant=resnet18, width=8\), which does not fit the model's backbone"),
-    ("absent", "is no checkpoint: it does not exist"),
+    ("absent", "is not a checkpoint: it does not exist"),
   ],
 )
 def test_a_backbone_that_does_not_fit_stops_before_anything_is_written(

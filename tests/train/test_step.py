@@ -33,8 +33,9 @@ class Small(nn.Module):
 
   @nn.compact
   def __call__(self, x, *, train=False, steps=1):
+    execution = models.Execution(axis_name=self.axis_name)
     for i, features in enumerate((4, 1)):
-      layer = ConvNorm(features, 3, axis_name=self.axis_name, name=f"layer{i}")
+      layer = ConvNorm(features, 3, execution=execution, name=f"layer{i}")
       x = nn.tanh(layer(x, train=train, steps=steps))
     return x[..., 0]
 

@@ -78,7 +78,7 @@ def measure(
   began = time.perf_counter()
   prepared, folded = programs.prepare(model, variables)
   # With random weights, a model that stops early may stop at any object.
-  prepared = programs.with_execution(prepared, stop_early=False)
+  prepared = models.with_execution(prepared, stop_early=False)
   clip = _Clip(prepared, folded, size, objects, batch)
   clip.step()
   compile_seconds = time.perf_counter() - began
@@ -155,7 +155,7 @@ def direct_flops(
   The compiler counts one iteration of a loop. Objects are therefore unrolled here, but
   COSNet's loop over references is not.
   """
-  model = programs.with_execution(model, unroll_objects=True)
+  model = models.with_execution(model, unroll_objects=True)
   frames = jax.ShapeDtypeStruct((1, *model.framing(size).padded_size, 3), jnp.float32)
   masks = jax.ShapeDtypeStruct((1, objects, *frames.shape[1:3]), jnp.float32)
   active = jax.ShapeDtypeStruct((1, objects), bool)

@@ -8,8 +8,8 @@ from typing import Any, get_args
 from tqdm import tqdm
 
 from vosjax import checkpoints, convert, models, viz
-from vosjax.cli.convert import PARTS
 from vosjax.cli.segment_job import Job
+from vosjax.convert import PARTS
 from vosjax.evaluation.prompts import object_prompts
 from vosjax.inference import references, refinement
 from vosjax.inference.engine import VideoSegmenter

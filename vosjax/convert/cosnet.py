@@ -1,9 +1,12 @@
-"""Names of the released COSNet checkpoints, of the pair and the group model."""
+"""Names of the released COSNet checkpoints: the pair model and the group model."""
+
+from collections.abc import Iterator
 
 from vosjax.convert.deeplab import deeplab_rules
+from vosjax.convert.rules import Rule
 
 
-def _head_rules(official, ours):
+def _head_rules(official: str, ours: str) -> Iterator[Rule]:
   yield (rf"conv{official}\.weight", f"params/{ours}/join/conv/kernel", "conv")
   yield (rf"bn{official}", f"{ours}/join/norm", "bn")
   out = rf"main_classifier{official}"

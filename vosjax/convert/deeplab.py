@@ -1,4 +1,4 @@
-"""Names of the DeepLabv3 that COSNet is trained from, and of COSNet's encoder."""
+"""Names of the DeepLabv3 from which COSNet is trained, and of COSNet's encoder."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 from vosjax.convert.resnet import find_variant, resnet_rules
 from vosjax.convert.rules import Rule
 
-# Official convolution and BatchNorm of `layer5`, and our unit.
+# Official convolution and BatchNorm in `layer5`, and our unit.
 _PYRAMID = (
   ("conv", "bn_x", "pooled"),
   ("conv2d_0", "bn_0", "pointwise"),
@@ -20,11 +20,11 @@ _PYRAMID = (
 
 
 def deeplab_rules(official_prefix: str, our_prefix: str) -> tuple[Rule, ...]:
-  """Rules of a DeepLab, its saliency score included.
+  """Rules of a DeepLab, including its saliency head.
 
   Args:
-    official_prefix: pattern before every name, without groups.
-    our_prefix: path of our DeepLab within a collection; "" if it is the model.
+    official_prefix: pattern before every official name, without groups.
+    our_prefix: path of our DeepLab within a collection; "" if it is the whole model.
   """
   ours = f"{our_prefix}/" if our_prefix else ""
   saliency = rf"{official_prefix}main_classifier"
@@ -37,7 +37,7 @@ def deeplab_rules(official_prefix: str, our_prefix: str) -> tuple[Rule, ...]:
 
 
 def _pyramid_rules(official: str, ours: str) -> Iterator[Rule]:
-  """Rules of the pyramid, whose convolutions have biases before BatchNorm."""
+  """Rules of the pyramid pooling, whose convolutions have biases before BatchNorm."""
   for conv, norm, unit in _PYRAMID:
     path = f"{ours}/{unit}"
     yield (rf"{official}{conv}\.weight", f"params/{path}/conv/kernel", "conv")
@@ -47,7 +47,7 @@ def _pyramid_rules(official: str, ours: str) -> Iterator[Rule]:
   yield (rf"{official}prelu\.weight", slope, lambda tensor: tensor.reshape(()))
 
 
-# COSNet's program drops the first component of every name, whatever it is.
+# COSNet's program ignores the first component of every name, whatever it is.
 _WRAPPER = r"(?:\w+\.)?"
 
 RULES = deeplab_rules(_WRAPPER, "")

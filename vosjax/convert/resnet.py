@@ -16,9 +16,10 @@ def resnet_rules(
   """Rules of a backbone without its classifier.
 
   Args:
-    official_prefix: pattern before every name, without groups, such as `base\\.`.
-    our_prefix: path of our ResNet within a collection; "" if it is the model.
-    drop_classifier: the official network carries `fc`, which is not used.
+    official_prefix: pattern before every official name, without groups, such as
+      `base\\.`.
+    our_prefix: path of our ResNet within a collection; "" if it is the whole model.
+    drop_classifier: drop the official network's `fc`.
   """
   ours = f"{our_prefix}/" if our_prefix else ""
   block = rf"{official_prefix}layer(\d)\.(\d+)\."
@@ -40,16 +41,17 @@ def resnet_rules(
 def find_variant(
   state_dict: Mapping[str, np.ndarray], official_prefix: str = ""
 ) -> str:
-  """Which ResNet a state dict with torchvision's names belongs to.
+  """Name of the ResNet that a state dict with torchvision's names belongs to.
 
   Args:
     state_dict: official names and arrays.
-    official_prefix: pattern before every name, without groups.
+    official_prefix: pattern before every official name, without groups.
 
   Raises:
-    ValueError: the names are of no ResNet 18, 34, 50, 101 or 152.
+    ValueError: it is none of ResNet 18, 34, 50, 101 and 152.
   """
-  blocks, bottleneck = [set() for _ in range(4)], False
+  blocks: list[set[str]] = [set() for _ in range(4)]
+  bottleneck = False
   for name in state_dict:
     if match := re.match(rf"{official_prefix}layer([1-4])\.(\d+)\.(\w+)", name):
       blocks[int(match[1]) - 1].add(match[2])
@@ -60,8 +62,9 @@ def find_variant(
     if expected == counts and basic != bottleneck:
       return variant
   raise ValueError(
-    f"no ResNet of {', '.join(BLOCKS)} has {counts} blocks in layer1 to layer4; the "
-    f"state dict begins with {list(state_dict)[:3]}."
+    f"the state dict has {counts} blocks in layer1 to layer4, like no ResNet of "
+    f"{', '.join(BLOCKS)}; its first names are {list(state_dict)[:3]}. Is it the file "
+    "of another network?"
   )
 
 

@@ -22,9 +22,9 @@ RULES = (
 
 
 def find_fields(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
-  """Fields of the model that these weights belong to, and the size that they saw.
+  """Fields of the model that these weights belong to, and their training size.
 
-  The number of classes tells the data set; leaves (2) were of another size.
+  The number of classes identifies the dataset; that of leaves (2) had another size.
   """
   weight = state_dict.get("decoder.fc_class.weight")
   num_classes = 21 if weight is None else len(weight)

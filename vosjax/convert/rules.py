@@ -1,23 +1,24 @@
-"""The engine that turns official tensors into our variables, by a table and no silence.
+"""Converts official tensors to our variables by a table of rules, without omissions.
 
-A table is a tuple of rules `(pattern, path, layout)`, tried in order; the first whose
-pattern matches the whole official name wins.
+A table is a tuple of rules `(pattern, path, layout)`, tried in order; the first one
+whose pattern matches the whole official name applies.
 
 - `pattern` is a regular expression; `path` a template of our path (`\\1` is its first
   group), such as `params/backbone/stem/conv/kernel`.
-- `layout` says how the tensor is turned:
-  "same"   as it is;
+- `layout` says how the tensor is rearranged:
+  "same"   not at all;
   "conv"   (out, in, rows, columns) -> (rows, columns, in, out);
   "dense"  (out, in) or (out, in, 1, 1) -> (in, out);
-  "bn"     the pattern names a BatchNorm and `path` its module without a collection:
+  "bn"     the pattern matches a BatchNorm and `path` is its module, without a
+           collection:
            weight, bias -> `params/<path>/scale, bias`; running_mean, running_var ->
            `batch_stats/<path>/mean, var`; num_batches_tracked is dropped;
   a function of the tensor;
-  None     with path None: the tensor is dropped on purpose.
+  None     with path None: the tensor is dropped deliberately.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.traverse_util
@@ -44,14 +45,16 @@ _SHOWN = 10
 
 
 def strip_data_parallel(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """Drops the `module.` that PyTorch's DataParallel puts before every name."""
+  """Removes the prefix `module.` of PyTorch's DataParallel, if every name has it."""
   if not all(name.startswith("module.") for name in state_dict):
     return dict(state_dict)
   return {name.removeprefix("module."): value for name, value in state_dict.items()}
 
 
-def _expand(rules: Sequence[Rule]):
-  """Compiled rules, with each "bn" spelt out."""
+def _expand(
+  rules: Sequence[Rule],
+) -> Iterator[tuple[re.Pattern[str], str | None, Layout]]:
+  """Compiled rules, with a rule for each tensor of a "bn"."""
   for pattern, path, layout in rules:
     if layout != "bn":
       yield re.compile(pattern), path, layout
@@ -62,16 +65,19 @@ def _expand(rules: Sequence[Rule]):
     yield re.compile(rf"{pattern}\.num_batches_tracked"), None, None
 
 
-def _turn(tensor: np.ndarray, layout: Layout, shape: tuple[int, ...]):
-  """The tensor in our layout, or None if it cannot have this shape."""
+def _rearrange(
+  tensor: np.ndarray, layout: Layout, shape: tuple[int, ...]
+) -> np.ndarray | np.generic | None:
+  """The tensor in our layout, or None if it does not have this shape then."""
+  assert layout is not None
   try:
-    turned = (layout if callable(layout) else _LAYOUTS[layout])(tensor)
-  except (ValueError, IndexError):  # axes that the layout needs are not there
+    result = (layout if callable(layout) else _LAYOUTS[layout])(tensor)
+  except (ValueError, IndexError):  # it lacks axes that the layout requires
     return None
-  return turned if turned.shape == shape else None
+  return result if result.shape == shape else None
 
 
-def _shown(names: Sequence[str]) -> str:
+def _abbreviate(names: Sequence[str]) -> str:
   more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
   return f"{list(names[:_SHOWN])}{more}"
 
@@ -85,17 +91,17 @@ def apply_rules(
   """Fills the tree `shapes` from a state dict.
 
   Args:
-    name: what is converted, for the error.
+    name: what is converted, for error messages.
     rules: see above.
     state_dict: official names and arrays in PyTorch's layout.
     shapes: our variables; each leaf has a `shape` and a `dtype`.
 
   Returns:
-    The same tree, of arrays.
+    A tree like `shapes`, of arrays.
 
   Raises:
-    ValueError: any tensor has no rule, any of our variables is never filled or filled
-      twice, or any shape differs; all of them are named at once.
+    ValueError: a tensor has no rule, a variable is never filled or filled twice, or a
+      shape differs. All such names are listed.
   """
   target = flax.traverse_util.flatten_dict(dict(shapes), sep="/")
   table = tuple(_expand(rules))
@@ -112,20 +118,20 @@ def apply_rules(
         orphans.append(f"{official} (its rule leads to {path}, which the model lacks)")
         continue
       expected = target[path]
-      turned = _turn(tensor, layout, tuple(expected.shape))
+      result = _rearrange(tensor, layout, tuple(expected.shape))
       if path in filled:
         twice.append(path)
-      elif turned is None:
+      elif result is None:
         filled[path] = tensor
         wrong.append(f"{official} {tensor.shape} for {path} {tuple(expected.shape)}")
       else:
-        filled[path] = jnp.asarray(turned, expected.dtype)
+        filled[path] = jnp.asarray(result, expected.dtype)
   missing = sorted(set(target) - set(filled))
   if orphans or missing or wrong or twice:
-    again = f"; filled twice {_shown(twice)}" if twice else ""
+    again = f"; filled twice {_abbreviate(twice)}" if twice else ""
     raise ValueError(
-      f"{name} checkpoint: no rule for {_shown(orphans)}; never filled "
-      f"{_shown(missing)}; wrong shape {_shown(wrong)}{again}. Is it the "
+      f"{name} checkpoint: no rule for {_abbreviate(orphans)}; never filled "
+      f"{_abbreviate(missing)}; wrong shape {_abbreviate(wrong)}{again}. Is it the "
       "checkpoint of another model, or of other fields?"
     )
   return flax.traverse_util.unflatten_dict(filled, sep="/")

@@ -10,7 +10,7 @@ from vosjax.convert.rules import Rule
 
 
 def encoder_rules(num_skips: int) -> tuple[Rule, ...]:
-  """Rules of the backbone and its skip connections, whose numbers go down from 5."""
+  """Rules of the backbone and its skip connections, numbered downwards from 5."""
   rules: list[Rule] = [*resnet_rules(r"encoder\.base\.", "encoder/backbone")]
   for i in range(num_skips):
     place = f"encoder/skips_{i}"
@@ -34,14 +34,14 @@ DECODER_RULES: tuple[Rule, ...] = (
 RULES = (
   *encoder_rules(4),
   *DECODER_RULES,
-  # Left over from RSIS in some files; the released loader deletes them too.
+  # Leftovers of RSIS in some files; the released loader deletes them as well.
   (r"decoder\.fc_stop\.(weight|bias)", None, None),
 )
 
 
 def find_fields(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
-  """Fields of the model that these weights belong to, and the size that they saw."""
+  """Fields of the model that these weights belong to, and their training size."""
   weight = state_dict.get("decoder.clstm_list.0.Gates.weight")
-  # Inputs are the skip connection, two hidden maps of its width and maybe a mask.
+  # Inputs: the skip connection, two hidden maps of its width, and a mask if one-shot.
   one_shot = weight is not None and weight.shape[1] % 2 == 1
   return {"one_shot": one_shot, "size": (256, 448)}

@@ -1,9 +1,9 @@
-"""Tensors from PyTorch's .pth files, without PyTorch and without running anything.
+"""Reads tensors from PyTorch's .pth files, without PyTorch and executing nothing.
 
 A .pth file is a pickle that refers to raw storages: entries of a zip archive or,
-before PyTorch 1.6, bytes behind the pickle. A pickle names functions to call. Only
-those that rebuild tensors are known here, as stand-ins that note down numbers, and
-all numbers are checked against the bytes that are really there.
+before PyTorch 1.6, bytes after the pickle. A pickle names functions to call. Only
+those that rebuild tensors are accepted here, as stand-ins that record their arguments,
+and every number is checked against the bytes that are present.
 """
 
 import collections
@@ -16,7 +16,7 @@ import pickle
 import pickletools
 import zipfile
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -36,7 +36,7 @@ _DTYPES = {
 _WRAPPERS = ("net", "state_dict", "model")
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
-_OTHER_FILES = {  # how files begin that end up under a checkpoint's name
+_OTHER_FILES = {  # first bytes of files that are often mistaken for checkpoints
   b"": "an empty file",
   b"<": "a web page, saved in place of the file",
   b"\x1f\x8b": "a gzip archive: unpack it first",
@@ -46,7 +46,7 @@ _OTHER_FILES = {  # how files begin that end up under a checkpoint's name
 
 
 class _FaultError(ValueError):
-  """A fault of the file, in words for the user but without the file's name."""
+  """A fault of the file; the message lacks the file's name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ class _Storage:
     return self.size * self.dtype.itemsize
 
 
-# A pickle can change objects after they are made: they are checked when all is read.
+# A pickle can modify objects after their creation, so they are checked at the end.
 @dataclasses.dataclass(frozen=True)
 class _Tensor:
   storage: Any
@@ -73,23 +73,23 @@ class _Tensor:
   strides: Any
 
 
-_Reader = Callable[[_Storage], bytes]
+_ReadStorage = Callable[[_Storage], bytes]
 
 
 def read_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
   """Reads the state dict in a checkpoint that PyTorch wrote.
 
   Args:
-    path: zip or legacy file; the tensors lie at its top or under `net`,
+    path: zip or legacy file, with the tensors at its top level or under `net`,
       `state_dict` or `model`.
 
   Returns:
-    Arrays by official name, read-only; those that share a storage in the file
-    share it here. bfloat16 comes as float32.
+    Read-only arrays by official name; those that share a storage in the file share
+    memory. bfloat16 is converted to float32.
 
   Raises:
-    ValueError: the file is no checkpoint, is damaged, or its pickle names anything
-      that is no part of a tensor. Nothing that a file says is ever run.
+    ValueError: the file is not a checkpoint, is damaged, or its pickle refers to
+      anything that is not part of a tensor. Nothing in the file is ever executed.
     OSError: the file cannot be opened.
   """
   path = pathlib.Path(path)
@@ -99,7 +99,7 @@ def read_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
       return _arrays(_state_dict(value), read)
     except _FaultError as fault:
       raise ValueError(f"{path}: {fault}") from None
-    # What hostile bytes make pickle and zipfile raise has no end.
+    # Hostile bytes can make pickle and zipfile raise anything.
     except Exception as error:
       raise ValueError(
         f"{path}: a PyTorch checkpoint that is cut short or damaged "
@@ -107,8 +107,8 @@ def read_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
       ) from error
 
 
-def _open(file: io.BufferedIOBase) -> tuple[Any, _Reader]:
-  """Unpickles a file of either format; also gives a reader of its storages."""
+def _open(file: io.BufferedIOBase) -> tuple[Any, _ReadStorage]:
+  """Unpickles a file of either format; also returns a reader of its storages."""
   head = file.read(32)
   file.seek(0)
   if head.startswith(b"PK"):
@@ -121,7 +121,7 @@ def _open(file: io.BufferedIOBase) -> tuple[Any, _Reader]:
   raise _FaultError(f"not a PyTorch checkpoint (it begins with {head[:8]!r}).")
 
 
-def _open_zip(file: io.BufferedIOBase) -> tuple[Any, _Reader]:
+def _open_zip(file: io.BufferedIOBase) -> tuple[Any, _ReadStorage]:
   total = file.seek(0, os.SEEK_END)
   try:
     archive = zipfile.ZipFile(file)
@@ -137,7 +137,7 @@ def _open_zip(file: io.BufferedIOBase) -> tuple[Any, _Reader]:
       "'*/data.pkl', expected one."
     )
   root = roots[0].removesuffix("data.pkl")
-  # PyTorch packs nothing, so that whatever unpacks to more is a bomb.
+  # PyTorch does not compress, so an archive that would grow is a zip bomb.
   claimed = sum(info.file_size for info in entries.values())
   if claimed > total:
     raise _FaultError(
@@ -157,7 +157,7 @@ def _open_zip(file: io.BufferedIOBase) -> tuple[Any, _Reader]:
   return _unpickle(io.BytesIO(archive.read(roots[0])))[0], read
 
 
-def _open_legacy(file: io.BufferedIOBase) -> tuple[Any, _Reader]:
+def _open_legacy(file: io.BufferedIOBase) -> tuple[Any, _ReadStorage]:
   total = file.seek(0, os.SEEK_END)
   file.seek(0)
   if _unpickle(file)[0] != _LEGACY_MAGIC or _unpickle(file)[0] != _LEGACY_PROTOCOL:
@@ -184,7 +184,7 @@ def _open_legacy(file: io.BufferedIOBase) -> tuple[Any, _Reader]:
 
 
 class _Unpickler(pickle.Unpickler):
-  """Knows what rebuilds tensors, and refuses the rest by name."""
+  """Rebuilds tensors, and refuses everything else by name."""
 
   def __init__(self, data: bytes):
     super().__init__(io.BytesIO(data), encoding="utf-8")
@@ -193,18 +193,18 @@ class _Unpickler(pickle.Unpickler):
   def find_class(self, module: str, name: str) -> Any:
     if module == "torch" and name in _DTYPES:
       return name
-    known = {
+    accepted = {
       "collections.OrderedDict": collections.OrderedDict,
       "torch._utils._rebuild_tensor_v2": self._tensor,
       "torch._utils._rebuild_parameter": self._parameter,
     }
-    if f"{module}.{name}" not in known:
+    if f"{module}.{name}" not in accepted:
       raise _FaultError(
-        f"refused: its pickle names {module}.{name}, which is no part of a tensor. "
-        "Nothing was run. If you trust the file, load it with PyTorch and save its "
-        "state_dict() alone."
+        f"refused: its pickle refers to {module}.{name}, which is not part of a "
+        "tensor. Nothing was executed. If you trust the file, load it with PyTorch and "
+        "save only its state_dict()."
       )
-    return known[f"{module}.{name}"]
+    return accepted[f"{module}.{name}"]
 
   def persistent_load(self, pid: Any) -> _Storage:
     match pid:
@@ -217,19 +217,24 @@ class _Unpickler(pickle.Unpickler):
         return storage
     raise _FaultError("its pickle describes a storage in a way unknown here.")
 
-  def _tensor(self, storage, offset, shape, strides, *_) -> _Tensor:
+  def _tensor(
+    self, storage: Any, offset: Any, shape: Any, strides: Any, *_: Any
+  ) -> _Tensor:
     return _Tensor(storage, offset, shape, strides)
 
-  def _parameter(self, tensor, *_) -> Any:
+  def _parameter(self, tensor: Any, *_: Any) -> Any:
     return tensor
 
 
 def _unpickle(file: io.BufferedIOBase) -> tuple[Any, dict[str, _Storage]]:
   """The next pickle of a file, and the storages that it refers to."""
   start = file.tell()
-  for opcode, argument, position in pickletools.genops(file):
-    # The memo is a plain array: a high index alone would fill the memory.
-    if opcode.name in ("PUT", "LONG_BINPUT") and argument > position - start:
+  for opcode, argument, position in pickletools.genops(cast(IO[bytes], file)):
+    # The memo is an array, so a single high index would exhaust the memory.
+    if opcode.name not in ("PUT", "LONG_BINPUT"):
+      continue
+    assert argument is not None and position is not None
+    if argument > position - start:
       raise _FaultError("damaged: its pickle's memo has gaps.")
   end = file.tell()
   file.seek(start)
@@ -256,8 +261,8 @@ def _state_dict(value: Any) -> dict[str, _Tensor]:
   )
 
 
-def _arrays(tensors: dict[str, _Tensor], read: _Reader) -> dict[str, np.ndarray]:
-  """Tensors as views of the storages, each of which is read once."""
+def _arrays(tensors: dict[str, _Tensor], read: _ReadStorage) -> dict[str, np.ndarray]:
+  """Tensors as views of their storages, each of which is read once."""
   contents: dict[str, np.ndarray] = {}
   arrays = {}
   for name, tensor in tensors.items():
@@ -270,7 +275,7 @@ def _arrays(tensors: dict[str, _Tensor], read: _Reader) -> dict[str, np.ndarray]
   return arrays
 
 
-def _content(storage: _Storage, read: _Reader) -> np.ndarray:
+def _content(storage: _Storage, read: _ReadStorage) -> np.ndarray:
   data = read(storage)
   if len(data) != storage.num_bytes:
     raise _FaultError(

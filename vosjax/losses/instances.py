@@ -1,4 +1,4 @@
-"""Losses of predicted instances, one value each: masks, classes, boxes and stops.
+"""Losses of predicted instances: masks, classes, boxes and stop scores.
 
 Sources: Romera-Paredes and Torr, ECCV 2016 (RIS); Salvador et al., arXiv 1712.00617
 (RSIS); Ventura et al., CVPR 2019 (RVOS). Constants are those of the released programs.
@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from vosjax.losses.matching import mask_padding, match
 from vosjax.types import AnyArray
 
-_SOFT_IOU_EPSILON = 1e-6  # in the denominator alone: an empty truth costs exactly 1
+_SOFT_IOU_EPSILON = 1e-6  # in the denominator only: the loss of an empty truth is 1
 _LOG_EPSILON = 1e-12
 _STOP_WEIGHT = 0.5
 
@@ -19,7 +19,12 @@ _STOP_WEIGHT = 0.5
 def soft_iou_loss(
   probs: Float[AnyArray, "*batch h w"], truth: Float[AnyArray, "*batch h w"]
 ) -> Float[Array, "*batch"]:
-  """1 - soft IoU of each mask."""
+  """1 - sum(p t) / sum(p + t - p t) of each mask.
+
+  Args:
+    probs: probability of the object at each pixel.
+    truth: its mask.
+  """
   inner = (probs * truth).sum((-2, -1))
   union = (probs + truth - probs * truth).sum((-2, -1))
   return 1 - inner / (union + _SOFT_IOU_EPSILON)
@@ -28,12 +33,13 @@ def soft_iou_loss(
 def soft_iou_cost(
   probs: Float[AnyArray, "b t h w"], truth: Float[AnyArray, "b g h w"]
 ) -> Float[Array, "b g t"]:
-  """`soft_iou_loss` of every pair of an object and a prediction."""
+  """`soft_iou_loss` of every pair of an object `g` and a prediction `t`."""
   inner, union = _overlaps(probs, truth)
   return 1 - inner / (union + _SOFT_IOU_EPSILON)
 
 
-def _overlaps(probs, truth):
+def _overlaps(probs: AnyArray, truth: AnyArray) -> tuple[Array, Array]:
+  """Soft intersection and union [b g t] of every pair."""
   inner = jnp.einsum("bthw,bghw->bgt", probs, truth)
   union = truth.sum((2, 3))[:, :, None] + probs.sum((2, 3))[:, None] - inner
   return inner, union
@@ -42,7 +48,7 @@ def _overlaps(probs, truth):
 def mean_over(
   values: Float[AnyArray, "*any"], valid: Bool[AnyArray, "*any"]
 ) -> Float[Array, ""]:
-  """Mean over valid entries of the whole batch; over all where none is valid."""
+  """Mean over the valid entries of the whole batch; over all if none is valid."""
   valid = jnp.where(valid.any(), valid, True)
   return jnp.where(valid, values, 0.0).sum() / valid.sum()
 
@@ -50,7 +56,12 @@ def mean_over(
 def class_loss(
   logits: Float[AnyArray, "*batch k"], classes: Int[AnyArray, "*batch"]
 ) -> Float[Array, "*batch"]:
-  """Cross-entropy of each object's class."""
+  """Cross-entropy of each object's class.
+
+  Args:
+    logits: of the classes `k`.
+    classes: the true ones.
+  """
   log_probs = jax.nn.log_softmax(logits)
   return -jnp.take_along_axis(log_probs, classes[..., None], axis=-1)[..., 0]
 
@@ -58,7 +69,7 @@ def class_loss(
 def stop_loss(
   logits: Float[AnyArray, "*batch"], is_object: Bool[AnyArray, "*batch"]
 ) -> Float[Array, "*batch"]:
-  """Half the binary cross-entropy of "here is an object" (RSIS)."""
+  """Half the binary cross-entropy of "there is an object" (RSIS)."""
   signed = jnp.where(is_object, logits, -logits)
   return -_STOP_WEIGHT * jax.nn.log_sigmoid(signed)
 
@@ -66,17 +77,24 @@ def stop_loss(
 def box_loss(
   boxes: Float[AnyArray, "*batch 4"], truth: Float[AnyArray, "*batch 4"]
 ) -> Float[Array, "*batch"]:
-  """Mean squared error of each box's four fractions; our reading of RSIS's slides."""
+  """Mean squared error of each box's four coordinates.
+
+  The released RSIS has no box head; this is our reading of its slides.
+
+  Args:
+    boxes: fractions of the image.
+    truth: likewise.
+  """
   return jnp.square(boxes - truth).mean(-1)
 
 
 def relaxed_iou(
   probs: Float[AnyArray, "b t h w"], truth: Float[AnyArray, "b g h w"]
 ) -> Float[Array, "b g t"]:
-  """Relaxed IoU of every pair (RIS); 0 where both masks are empty.
+  """Relaxed IoU sum(p t) / (sum p + sum t - sum(p t)) of every pair (RIS).
 
-  The intersection is subtracted in the denominator, as in the paper and the program;
-  the plus sign on some slides is a misprint.
+  It is 0 if both masks are empty. The plus sign that some slides have in the
+  denominator is a misprint: the paper and the program subtract the intersection.
   """
   inner, union = _overlaps(probs, truth)
   return inner / jnp.maximum(union, _LOG_EPSILON)
@@ -91,28 +109,28 @@ def ris_loss(
   score_weight: float = 1.0,
   extra: int | None = None,
 ) -> Float[Array, " b"]:
-  """Loss of each image: matched IoU, and scores that say where objects end.
+  """Loss of each image in RIS: lambda * cross-entropy of the scores - matched IoU.
 
-  The first predictions, as many as there are objects, are matched and should score
-  1; later ones should score 0. The program reports this over the number of
-  predictions but follows its gradient undivided.
+  With n objects, the first n predictions are matched and should have a score of 1;
+  later ones should have 0. The program reports this loss divided by the number of
+  predictions, but follows the gradient of the undivided one.
 
   Args:
-    probs: masks of the predictions, in their order.
+    probs: masks of the predictions, in the order in which they were made.
     scores: probability that a prediction is an object.
     truth: masks of the objects, valid ones first.
-    valid: which objects there are.
+    valid: which objects are no padding.
     score_weight: lambda.
-    extra: predictions after those of the objects that take part; None: all.
+    extra: how many predictions beyond the first n count; None: all.
   """
   iou = relaxed_iou(probs, truth)
   matched = match(mask_padding(-iou, valid))
-  taken = jnp.maximum(matched, 0)[:, None]
-  own = jnp.take_along_axis(iou, taken, axis=1)[:, 0]
-  place, count = jnp.arange(probs.shape[1])[None], valid.sum(1)[:, None]
-  expected = place < count
+  index = jnp.maximum(matched, 0)[:, None]
+  matched_iou = jnp.take_along_axis(iou, index, axis=1)[:, 0]
+  index, count = jnp.arange(probs.shape[1])[None], valid.sum(1)[:, None]
+  expected = index < count
   likelihood = jnp.where(expected, scores, 1 - scores)
   score_loss = -jnp.log(likelihood + _LOG_EPSILON)
-  losses = score_weight * score_loss - jnp.where(expected, own, 0.0)
-  taking_part = True if extra is None else place < count + extra
-  return jnp.where(taking_part, losses, 0.0).sum(1)
+  losses = score_weight * score_loss - jnp.where(expected, matched_iou, 0.0)
+  counted = True if extra is None else index < count + extra
+  return jnp.where(counted, losses, 0.0).sum(1)

@@ -1,4 +1,4 @@
-"""Which prediction stands for which object: bipartite matching on the device."""
+"""Bipartite matching of predictions to objects, on the device."""
 
 import jax
 import jax.numpy as jnp
@@ -7,37 +7,41 @@ from jaxtyping import Array, Bool, Float, Int
 
 from vosjax.types import AnyArray
 
-# More than any pair of valid objects costs, so that padding goes to padding.
+# Larger than the cost of any valid pair, so that padding is matched to padding.
 PADDING_COST = 10.0
 
 
 def valid_slots(valid: Bool[AnyArray, "b g"], t: int) -> Bool[Array, "b t"]:
-  """Which of `t` predictions take part: those with the index of a valid object."""
+  """Which of `t` predictions are matched: those with the index of a valid object."""
   return jnp.pad(valid, ((0, 0), (0, max(0, t - valid.shape[1]))))[:, :t]
 
 
 def mask_padding(
   cost: Float[AnyArray, "b g t"], valid: Bool[AnyArray, "b g"]
 ) -> Float[Array, "b g t"]:
-  """Sets a cost of 10 on pairs that padding has a part in.
+  """Sets the cost of pairs that involve padding to PADDING_COST.
 
-  With n valid objects as many predictions take part: prediction `t` does if and only
-  if object `t` is valid, as in the released RSIS and RVOS.
+  With n valid objects, n predictions are matched: prediction `t` takes part if and
+  only if object `t` is valid, as in the released RSIS and RVOS.
+
+  Args:
+    cost: of each object `g` and prediction `t`.
+    valid: which objects are no padding.
   """
   slots = valid_slots(valid, cost.shape[2])
   return jnp.where(valid[:, :, None] & slots[:, None], cost, PADDING_COST)
 
 
 def match(cost: Float[AnyArray, "b g t"]) -> Int[Array, "b t"]:
-  """The objects that predictions stand for at the least total cost.
+  """Assigns objects to predictions at the least total cost.
 
-  No gradient passes. Where several matchings cost the same, any may be returned.
+  No gradient passes through it. Among matchings of equal cost any may be returned.
 
   Args:
     cost: of each object `g` and prediction `t`; must be finite.
 
   Returns:
-    Object of each prediction; -1 for predictions that are too many.
+    The object of each prediction; -1 for surplus predictions.
   """
 
   def solve(cost):
@@ -49,11 +53,14 @@ def match(cost: Float[AnyArray, "b g t"]) -> Int[Array, "b t"]:
 
 
 def reorder(truth: AnyArray, matched: Int[AnyArray, "b t"]) -> Array:
-  """What each prediction is compared with; zeros for those that stand for nothing.
+  """Values of the object of each prediction; zeros for predictions without one.
 
   Args:
-    truth: [b g ...] any values of objects.
+    truth: [b g ...] any values of the objects.
     matched: from `match`.
+
+  Returns:
+    [b t ...] the same in the order of the predictions.
   """
   expand = (1,) * (truth.ndim - 2)
   index = matched.reshape(*matched.shape, *expand)

@@ -1,11 +1,11 @@
-"""Keeping a matrix orthogonal while it is trained."""
+"""A penalty that keeps a trained matrix orthogonal."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
 def orthogonality_penalty(matrix: Float[Array, "d c"]) -> Float[Array, ""]:
-  """Squared Frobenius distance of P P^T from the identity.
+  """Distance of a matrix P from orthogonality: ||P P^T - I||_F^2.
 
   Source: Lu et al., COSNet, CVPR 2019, the symmetric form of co-attention.
   """

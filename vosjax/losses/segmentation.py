@@ -1,4 +1,4 @@
-"""Losses over pixels."""
+"""Losses of single pixels and masks."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,12 @@ from vosjax.types import AnyArray
 def binary_nll(
   logits: Float[Array, "*any"], truth: Bool[Array, "*any"]
 ) -> Float[Array, "*any"]:
-  """Negative log-likelihood of each pixel, object against background."""
+  """Negative log-likelihood of each pixel: -log sigmoid(logit) or -log sigmoid(-logit).
+
+  Args:
+    logits: object against background.
+    truth: where the object is.
+  """
   return -jax.nn.log_sigmoid(jnp.where(truth, logits, -logits))
 
 
@@ -19,9 +24,14 @@ def binary_iou(
   truth: Bool[Array, "*batch h w"],
   valid: Bool[Array, "*batch h w"],
 ) -> Float[Array, "*batch"]:
-  """Intersection over union of each mask; 1 where both are empty.
+  """Intersection over union |P and T| / |P or T| of each mask; 1 if both are empty.
 
-  The 1e-8 in both terms is that of the released A-GAME.
+  Args:
+    prediction: predicted masks.
+    truth: true masks.
+    valid: pixels that count.
+
+  Source: the released A-GAME, which adds 1e-8 to both terms.
   """
   axes = (-2, -1)
   intersection = (prediction & truth & valid).sum(axes)
@@ -35,15 +45,16 @@ def scaled_bce(
   *,
   min_positives: int = 1,
 ) -> Float[Array, ""]:
-  """Mean binary cross-entropy over the share of positive pixels in the batch.
+  """Binary cross-entropy, divided by the share of positive pixels in the batch.
 
-  Both classes are scaled alike, so this balances batches, not classes.
+  mean(-log p or -log (1 - p)) / mean(truth). Both classes are scaled alike, so this
+  balances batches against each other, not classes.
 
   Args:
-    probs: of the object.
-    truth: where it is.
-    min_positives: at least so many pixels count as positive; with 0, as released, the
-      loss of a batch without any is infinite.
+    probs: probability of the object.
+    truth: where the object is.
+    min_positives: the positive pixels are taken to be at least this many; with 0, as
+      released, the loss of a batch without any is infinite.
 
   Source: the released COSNet.
   """
@@ -56,7 +67,12 @@ def balanced_bce(
 ) -> Float[Array, ""]:
   """Mean binary cross-entropy in which the rarer class weighs more.
 
-  Positive pixels weigh the share of negative ones in the batch, and the other way.
+  Positive pixels are weighted by the share of negative ones in the batch, and vice
+  versa.
+
+  Args:
+    probs: probability of the object.
+    truth: where the object is.
 
   Source: Lu et al., COSNet, CVPR 2019, equation 10.
   """
@@ -67,12 +83,12 @@ def balanced_bce(
 def mean_absolute_error(
   probs: Float[AnyArray, "*any"], truth: Bool[AnyArray, "*any"]
 ) -> Float[Array, ""]:
-  """Mean distance of probabilities from the truth."""
+  """Mean absolute difference between probabilities and the truth (0 or 1)."""
   return jnp.abs(probs - truth).mean()
 
 
-def _cross_entropy(probs, truth):
-  """Of each pixel; logarithms stop at -100, and so do gradients there."""
+def _cross_entropy(probs: AnyArray, truth: AnyArray) -> Array:
+  """Cross-entropy of each pixel; logarithms, and their gradients, are cut at -100."""
   likelihood = jnp.where(truth, probs, 1 - probs)
   possible = likelihood > 0
   return jnp.where(possible, -jnp.log(jnp.where(possible, likelihood, 1)), 100.0)

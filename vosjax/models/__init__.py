@@ -5,8 +5,10 @@ from typing import Any
 
 import flax.linen as nn
 
+from vosjax.models import execution
 from vosjax.models.agame import AGame
 from vosjax.models.cosnet import COSNet
+from vosjax.models.execution import Execution, with_execution
 from vosjax.models.modules.norm import fold
 from vosjax.models.ris import RIS
 from vosjax.models.rsis import RSIS
@@ -28,27 +30,31 @@ __all__ = [
   "RVOS",
   "AGame",
   "COSNet",
+  "Execution",
   "Unrolled",
   "build",
   "decide",
   "field_names",
   "fold",
   "unroll",
+  "with_execution",
 ]
 
 
 def field_names(name: str) -> tuple[str, ...]:
-  """Fields that `build(name, ...)` takes."""
+  """What `build(name, ...)` accepts: the model's fields and the execution options."""
   fields = (field.name for field in dataclasses.fields(MODELS[name]))
-  return tuple(field for field in fields if field not in ("parent", "name"))
+  internal = ("parent", "name", "execution")
+  return (*(field for field in fields if field not in internal), *execution.OPTIONS)
 
 
 def build(name: str, **fields: Any) -> nn.Module:
-  """Makes a model by name.
+  """Builds a model by name.
 
   Args:
     name: one of MODELS.
-    **fields: see the model's class; the defaults are those of the official weights.
+    **fields: of the model's class, whose defaults are those of the official weights;
+      and `dtype`, `remat`, `axis_name` and `unroll_objects`, see Execution.
 
   Raises:
     ValueError: the name or a field is unknown; the known ones are listed.
@@ -60,4 +66,4 @@ def build(name: str, **fields: Any) -> nn.Module:
     raise ValueError(
       f"model {name!r} has no field {unknown}; known: {sorted(field_names(name))}."
     )
-  return MODELS[name](**fields)
+  return execution.construct(MODELS[name], fields)

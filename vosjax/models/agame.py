@@ -4,7 +4,7 @@ Source: Johnander et al., A Generative Appearance Model for End-to-end Video Obj
 Segmentation, CVPR 2019.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -13,8 +13,9 @@ from jaxtyping import Array, Float
 
 from vosjax.models.api import Readout
 from vosjax.models.backbones import resnet
+from vosjax.models.execution import Execution
 from vosjax.models.modules.appearance import AppearanceModel, AppearanceState
-from vosjax.models.modules.conv import BinaryHead, Conv, Dtype, centred
+from vosjax.models.modules.conv import BinaryHead, Conv, centred
 from vosjax.models.modules.fusion import Fusion
 from vosjax.models.modules.mask_propagation import MaskPropagation, PropagationState
 from vosjax.models.modules.refinement import Refinement
@@ -24,13 +25,13 @@ from vosjax.types import Active, Frames, Masks, Prediction, record
 
 @record
 class AGameFeatures:
-  """What all objects share of a frame.
+  """What all objects of a frame share.
 
   Attributes:
-    deep: last stage of the backbone, stride 16.
-    appearance: its reduction for the Gaussians.
-    propagation: its part in the first layer of mask propagation.
-    skip8: skip connection's part of the blend at stride 8.
+    deep: last stage of the backbone, at `output_stride`.
+    appearance: `deep`, reduced for the appearance model; no channels without one.
+    propagation: contribution of `deep` to the first layer of mask propagation.
+    skip8: contribution of the skip connection to the blend at stride 8.
     skip4: the same at stride 4.
   """
 
@@ -43,44 +44,43 @@ class AGameFeatures:
 
 @record
 class AGameState:
-  """What is remembered of each object."""
+  """What is remembered of each object; None for a module that the model lacks."""
 
-  appearance: AppearanceState
-  propagation: PropagationState
+  appearance: AppearanceState | None
+  propagation: PropagationState | None
 
 
 class AGame(nn.Module):
   """The A-GAME network; defaults are those of the released weights.
 
-  `segment` gives `aux["coarse_logits"]` [b o h w] at stride 16 and, with the
+  `segment` returns `aux["coarse_logits"]` [b o h w] at `output_stride` and, with the
   appearance model, `aux["scores"]` [b o h w k].
 
   Attributes:
     backbone: resnet18 to resnet152.
     width: channels of its stem.
-    output_stride: of the features on which appearance and masks are modelled; 8 gives
-      small frames as fine a grid as large ones have at 16.
-    features: channels of appearance and mask propagation.
+    output_stride: of the features on which appearance and masks are modelled. With 8,
+      small frames have as fine a grid as large ones have with 16.
+    features: channels of the appearance model and of mask propagation.
     fusion_features: channels after fusion and in refinement.
-    dilations: of the branches of mask propagation.
+    dilations: of the parallel branches of mask propagation.
     frozen_stages: stages of the backbone that are not trained.
     use_appearance: ablation "no appearance module" when False.
     use_propagation: ablation "no mask-prop module" when False.
-    residual: four components, or two (ablation "unimodal appearance").
-    fit_variance: estimate variances, or use the learnt floor alone.
-    update_rate: lambda; 0 is the ablation "no update".
+    residual: four Gaussian components; two when False (ablation "unimodal
+      appearance").
+    fit_variance: estimate variances; when False they are the learnt floor.
+    update_rate: lambda of the appearance model; 0 is the ablation "no update".
     softmax_scores: ablation "appearance softmax".
     end_to_end: when False, no gradient passes from the appearance model to the
       backbone (ablation "no end-to-end").
     reading: of the appearance model, see AppearanceModel.
-    balanced_init: let two masks weigh as much as hundreds of features in the first
-      layer, scores no more than a mean over channels, and the middle of a kernel more
-      than its rim, so that masks stay in their place. Training from noise needs it;
-      the released recipe starts from ImageNet weights without.
-    remat: recompute blocks of the backbone in the backward pass.
-    folded: the variables come from `fold`.
-    axis_name: mapped axis that shares batch statistics, under `pmap` only.
-    dtype: of convolutions; statistics, Gaussians and logits stay in float32.
+    balanced_init: initial kernels in which two masks weigh as much as hundreds of
+      features, scores are averaged over channels rather than summed, and the centre of
+      a kernel weighs more than its rim, so that masks stay in place. Needed for
+      training from random weights; the released recipe starts from ImageNet weights
+      without it.
+    execution: how the network is executed, see Execution.
   """
 
   backbone: str = "resnet101"
@@ -99,10 +99,7 @@ class AGame(nn.Module):
   end_to_end: bool = True
   reading: Literal["release", "paper"] = "release"
   balanced_init: bool = False
-  remat: bool = False
-  folded: bool = False
-  axis_name: str | None = None
-  dtype: Dtype = None
+  execution: Execution = Execution()
 
   def setup(self):
     if not (self.use_appearance or self.use_propagation):
@@ -112,17 +109,14 @@ class AGame(nn.Module):
       self.width,
       self.output_stride,
       frozen=self.frozen_stages,
-      remat=self.remat,
-      folded=self.folded,
-      axis_name=self.axis_name,
-      dtype=self.dtype,
+      execution=self.execution,
       name="backbone",
     )
     num_scores = 0
     he = nn.initializers.he_uniform()
-    init = {"kernel_init": centred(0.7) if self.balanced_init else he}
+    init: dict[str, Any] = {"kernel_init": centred(0.7) if self.balanced_init else he}
     if self.use_appearance:
-      # The Gaussians need every bit of the sums over the deep channels.
+      # The Gaussians are sensitive to rounding in these sums over the deep channels.
       self.reduce = Conv(self.features, 1, precision=jax.lax.Precision.HIGHEST)
       self.appearance = AppearanceModel(
         self.features,
@@ -139,7 +133,7 @@ class AGame(nn.Module):
         self.features,
         self.dilations,
         mask_gain=30.0 if self.balanced_init else 1.0,
-        dtype=self.dtype,
+        dtype=self.execution.dtype,
         **init,
       )
     self.fusion = Fusion(
@@ -148,11 +142,13 @@ class AGame(nn.Module):
       self.features,
       self.fusion_features,
       score_gain=2 / self.features if self.balanced_init else 1.0,
-      dtype=self.dtype,
+      dtype=self.execution.dtype,
       **init,
     )
     self.coarse_head = BinaryHead(1, **init)
-    self.refinement = Refinement(self.fusion_features, dtype=self.dtype, **init)
+    self.refinement = Refinement(
+      self.fusion_features, dtype=self.execution.dtype, **init
+    )
 
   @property
   def frozen(self) -> tuple[str, ...]:
@@ -161,15 +157,15 @@ class AGame(nn.Module):
 
   @property
   def readout(self) -> Readout:
-    """Objects are given, and compete for every pixel."""
+    """Objects are given by masks and compete for every pixel."""
     return Readout(one_shot=True)
 
   def framing(self, size: tuple[int, int]) -> resize.PadToMultiple:
-    """How frames of any size are made to fit, and undone."""
+    """How frames of any size are padded, and predictions cropped."""
     return resize.PadToMultiple(size, self.output_stride)
 
   def __call__(self, frames: Frames, masks: Masks) -> Prediction:
-    """One frame as its own reference; every parameter takes part."""
+    """One frame, given and segmented; involves every parameter, for initialisation."""
     features = self.encode(frames)
     state = self.init_state(features, masks)
     active = jnp.ones(masks.shape[:2], bool)
@@ -178,8 +174,8 @@ class AGame(nn.Module):
   def encode(
     self, frames: Frames, *, steps: int = 1, train: bool = False
   ) -> AGameFeatures:
-    """Backbone and every layer before objects part; see VosModel.encode."""
-    h, w = frames.shape[1:3]
+    """Backbone and all layers that objects share; see VosModel.encode."""
+    h, w = frames.shape[1], frames.shape[2]
     if h % self.output_stride or w % self.output_stride:
       raise ValueError(
         f"encode(): frames are {h}x{w}; both sides must be multiples of "
@@ -199,18 +195,19 @@ class AGame(nn.Module):
     return AGameFeatures(deep, appearance, propagation, skip8, skip4)
 
   def init_state(self, features: AGameFeatures, masks: Masks | None) -> AGameState:
-    """Fits the appearance model to the reference frame and remembers it."""
+    """Fits the appearance model to the first frame and remembers its features."""
     if masks is None:
       raise ValueError(
-        "init_state(): A-GAME is one-shot and needs the reference frame's masks."
+        "init_state(): masks is None, but A-GAME is one-shot. Pass the masks of the "
+        "objects in the first frame."
       )
-    masks = self._pool(masks, features)
-    return AGameState(
-      self.appearance.fit(features.appearance, masks) if self.use_appearance else None,
-      self.propagation.init_state(features.deep, masks)
-      if self.use_propagation
-      else None,
-    )
+    pooled = self._pool(masks, features)
+    appearance = propagation = None
+    if self.use_appearance:
+      appearance = self.appearance.fit(features.appearance, pooled)
+    if self.use_propagation:
+      propagation = self.propagation.init_state(features.deep, pooled)
+    return AGameState(appearance, propagation)
 
   def segment(
     self,
@@ -222,12 +219,12 @@ class AGame(nn.Module):
     b, o = active.shape
     scores = propagated = None
     aux = {}
-    if self.use_appearance:
+    if state.appearance is not None:
       scores = self.appearance.scores(state.appearance, features.appearance)
       aux["scores"] = scores
       scores = scores.reshape(b * o, *scores.shape[2:])
       scores = nn.softmax(scores) if self.softmax_scores else scores
-    if self.use_propagation:
+    if state.propagation is not None:
       propagated = self.propagation(state.propagation, features.propagation)
     fused = self.fusion(scores, propagated)
     coarse = self.coarse_head(fused)
@@ -238,21 +235,22 @@ class AGame(nn.Module):
   def update(
     self, state: AGameState, features: AGameFeatures, probs: Masks
   ) -> AGameState:
-    """Takes the frame's masks into the Gaussians and as the last mask."""
+    """Updates the Gaussians, and makes the frame's masks the previous ones."""
     masks = self._pool(probs, features)
-    if self.use_appearance:
-      appearance = self.appearance.update(state.appearance, features.appearance, masks)
-      state = state.replace(appearance=appearance)
-    if self.use_propagation:
-      propagation = state.propagation.replace(previous=masks)
-      state = state.replace(propagation=propagation)
-    return state
+    appearance, propagation = state.appearance, state.propagation
+    if appearance is not None:
+      appearance = self.appearance.update(appearance, features.appearance, masks)
+    if propagation is not None:
+      propagation = PropagationState(propagation.first, masks)
+    return AGameState(appearance, propagation)
 
-  def _pool(self, masks, features):
-    """Masks at the size of the features, whichever size they come in."""
+  def _pool(
+    self, masks: Masks, features: AGameFeatures
+  ) -> Float[Array, "b o height width"]:
+    """Masks at the size of the features."""
     window = masks.shape[2] // features.deep.shape[1]
     if window == 1:
-      return masks
+      return jnp.asarray(masks)
     b, o, h, w = masks.shape
-    pooled = resize.average_pool(masks.reshape(b * o, h, w, 1), window)
+    pooled = resize.average_pool(jnp.asarray(masks).reshape(b * o, h, w, 1), window)
     return pooled.reshape(b, o, *pooled.shape[1:3])

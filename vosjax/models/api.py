@@ -1,7 +1,7 @@
 """The protocol of every model: one pure step over explicit state.
 
-Training scans the step (`unroll`), inference calls it (`inference.engine`), so
-that there is no second implementation of anything.
+Training scans the step (`unroll`) and inference calls it (`inference.engine`), so that
+nothing is implemented twice.
 """
 
 import dataclasses
@@ -9,24 +9,25 @@ from typing import Any, Protocol, runtime_checkable
 
 from vosjax.types import Active, Frames, Masks, Prediction
 
-Features = Any  # a flax.struct dataclass of the model's own
-State = Any  # likewise; every leaf that belongs to objects begins with `b o`
+Features = Any  # the model's own flax.struct dataclass
+State = Any  # likewise; leaves that belong to objects have the leading axes [b o]
 
 
 @dataclasses.dataclass(frozen=True)
 class Readout:
-  """How the slots of a model become objects; known before anything is traced.
+  """How a model's slots become objects; known before anything is traced.
 
   Attributes:
-    one_shot: objects are given by masks; otherwise the model finds them by itself.
-    num_slots: that are decoded at least; None: as many as there are objects.
-    threshold: each object is judged by itself, pixels of a higher probability are
-      its own, and overlaps are painted. None: objects compete for every pixel by
-      soft aggregation.
-    score: name in `Prediction.aux` of logits [b o], not negative where a slot holds
-      an object; None: all slots do.
-    ends: no slot counts after the first that holds none.
-    min_share: smaller objects are dropped; a fraction of the frame's pixels.
+    one_shot: objects are given by masks; otherwise the model finds them itself.
+    num_slots: smallest number of slots that are decoded; None: as many as there are
+      objects.
+    threshold: objects are independent: each consists of the pixels whose probability
+      is higher, and overlaps are resolved by painting. None: objects compete for
+      every pixel by soft aggregation.
+    score: name in `Prediction.aux` of logits [b o] that are non-negative where a slot
+      holds an object; None: every slot does.
+    ends: slots after the first one without an object are ignored.
+    min_share: objects smaller than this fraction of the frame are dropped.
   """
 
   one_shot: bool
@@ -38,7 +39,7 @@ class Readout:
 
 
 class VosModel(Protocol):
-  """What `unroll` and the inference engine need of a model."""
+  """What `unroll` and the inference engine require of a model."""
 
   @property
   def readout(self) -> Readout:
@@ -46,31 +47,35 @@ class VosModel(Protocol):
     ...
 
   def encode(self, frames: Frames, *, steps: int = 1, train: bool = False) -> Features:
-    """Computes once per frame what all objects share.
+    """Computes what all objects of a frame share, once per frame.
 
     Args:
-      frames: RGB in [0, 1]; the model normalises inside.
+      frames: RGB in [0, 1]; the model normalises internally.
       steps: with `steps > 1` the batch axis holds whole clips, `(b t)`, and batch
-        statistics are taken for each time step apart, as if frames came one by one.
-      train: use batch statistics in the layers that are trained.
+        statistics are computed separately for each time step, as if the frames came
+        one by one.
+      train: use batch statistics in the trained layers.
     """
     ...
 
   def init_state(self, features: Features, masks: Masks | None) -> State:
-    """State after the reference frame; `masks` is None for zero-shot models."""
+    """State after the first frame, whose masks are given.
+
+    Zero-shot models take None and return the state before the first frame.
+    """
     ...
 
   def segment(
     self, state: State, features: Features, active: Active
   ) -> tuple[State, Prediction]:
-    """Segments one frame. Slots that are not active give what they like."""
+    """Segments one frame. Outputs of inactive slots are undefined."""
     ...
 
   def update(self, state: State, features: Features, probs: Masks) -> State:
-    """Takes in what was decided for the frame.
+    """Updates the state with what was decided for the frame.
 
     Args:
-      state: as `segment` left it.
+      state: as `segment` returned it.
       features: of the same frame.
       probs: object probabilities, at the size of the frame or of the features.
     """
@@ -79,26 +84,26 @@ class VosModel(Protocol):
 
 @runtime_checkable
 class KeepsSlots(Protocol):
-  """A one-shot model whose slots live before their objects do (RVOS).
+  """A one-shot model whose slots exist before their objects do (RVOS).
 
-  Object k belongs in slot k - 1: the model sees which slots are empty.
+  Object k belongs in slot k - 1, because the model sees which slots are empty.
   """
 
   def begin(self, features: Features, masks: Masks | None) -> State:
-    """State before the first frame."""
+    """State before the first frame, which is then segmented like any other."""
     ...
 
   def insert(self, state: State, masks: Masks, new: Active) -> State:
-    """Gives the slots `new` a mask of the frame that is segmented next."""
+    """Sets the masks of the slots `new` for the frame that is segmented next."""
     ...
 
 
 @runtime_checkable
 class TakesReferences(Protocol):
-  """A model that sees other frames beside the one that it segments (COSNet)."""
+  """A model that compares each frame with other frames of the video (COSNet)."""
 
   num_references: int
 
   def remember(self, state: State, features: Features, slot: Any) -> State:
-    """Puts a frame in the place of reference number `slot`."""
+    """Replaces reference number `slot` by a frame."""
     ...

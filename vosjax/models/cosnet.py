@@ -15,8 +15,9 @@ from jaxtyping import Array, Float
 from vosjax.models.api import Readout
 from vosjax.models.backbones.deeplab import DeepLab
 from vosjax.models.backbones.resnet import stage_channels
+from vosjax.models.execution import Execution
 from vosjax.models.modules.co_attention import CoAttention
-from vosjax.models.modules.conv import Conv, Dtype
+from vosjax.models.modules.conv import Conv
 from vosjax.models.modules.norm import ConvNorm
 from vosjax.ops import antialias, resize
 from vosjax.types import Active, AnyArray, Frames, Masks, Prediction, record
@@ -28,7 +29,7 @@ Map = Float[Array, "b h w c"]
 
 @record
 class COSNetFeatures:
-  """A frame's features, and rows and columns of the frame."""
+  """Features of a frame, and its rows and columns."""
 
   deep: Map
   size: tuple[int, int] = flax.struct.field(pytree_node=False)
@@ -36,14 +37,21 @@ class COSNetFeatures:
 
 @record
 class COSNetState:
-  """Features of the reference frames."""
+  """Features of the reference frames `r`."""
 
   references: Float[Array, "b r h w c"]
 
 
 @record
 class PairLogits:
-  """Logits of a pair, at the size of the features; `Float[Array, "b h w"]` each."""
+  """Logits of a pair of frames at the size of the features.
+
+  Attributes:
+    a: of the first frame, with the second as its reference.
+    b: of the second frame, with the first as its reference.
+    saliency_a: of the first frame alone.
+    saliency_b: of the second frame alone.
+  """
 
   a: Float[Array, "b h w"]
   b: Float[Array, "b h w"]
@@ -52,23 +60,19 @@ class PairLogits:
 
 
 class Head(nn.Module):
-  """From a frame's summary and features to a logit at each position."""
+  """Logit at each position, from the summary and the features of a frame."""
 
   features: int
-  folded: bool = False
-  axis_name: str | None = None
-  dtype: Dtype = None
+  execution: Execution = Execution()
 
   def setup(self):
-    self.join = ConvNorm(
-      self.features, 3, 1, 1, self.folded, self.axis_name, self.dtype
-    )
+    self.join = ConvNorm(self.features, 3, execution=self.execution)
     self.out = Conv(1, 1, dtype=jnp.float32)
 
   def __call__(
     self, summary: Map | None, deep: Map, train: bool = False
   ) -> Float[Array, "b h w"]:
-    """Logits; without a summary, from the features alone."""
+    """Logits; from the features alone if there is no summary."""
     x = deep if summary is None else jnp.concatenate([summary, deep], axis=-1)
     return self.out(nn.relu(self.join(x, train=train)))[..., 0]
 
@@ -76,34 +80,32 @@ class Head(nn.Module):
 class COSNet(nn.Module):
   """The COSNet network; defaults are those of the released weights.
 
-  Three forms: `pair` segments two frames, each with the other's help; `saliency`
-  a frame alone; and the VosModel protocol segments frames with any number of
-  references, whose features are computed once.
+  It has three forms. `pair` segments two frames, each with the other as its reference;
+  `saliency` segments a frame by itself; and the VosModel protocol segments a frame
+  with any number of references, whose features are computed once.
 
   Attributes:
     backbone: resnet18 to resnet152.
     width: channels of its stem.
-    features: channels that frames are compared by.
-    branch_features: channels of each branch of the pyramid.
+    features: channels of the features that are compared.
+    branch_features: channels of each branch of the pyramid pooling.
     rates: dilations of its 3x3 branches.
-    attention: form of co-attention, see CoAttention; "none" has none, and frames are
-      segmented from their own features.
-    gated: weigh summaries with a gate.
-    fusion: of several references. "summary": the mean of what is read from each (the
+    attention: form of co-attention, see CoAttention; with "none" frames are segmented
+      from their own features.
+    gated: weight summaries with a gate.
+    fusion: how several references are combined. "summary": mean of the summaries (the
       paper; mean J of 80.5 on DAVIS 2016, 75.6 on FBMS, 70.5 on YouTube-Objects);
-      "prediction": the mean of the probabilities with each (the released pair test;
-      79.5, 74.2 and 69.9 in the paper), which runs the head for every reference;
-      "joint": one softmax over all references' positions; "group": the released group
-      model, which normalises twice and thereby reads little more than the mean of all
-      features.
-    num_references: that a state holds. Segmenting at 473 x 473 takes 21 MiB beside
-      their features with one, 53 with five and 60 with seven (81 with fusion
-      "prediction"); the affinity of five alone would be 247.
-    size: rows and columns that frames are resized to; None leaves them as they are.
-    remat: recompute blocks of the backbone in the backward pass.
-    folded: the variables come from `fold`.
-    axis_name: mapped axis that shares batch statistics, under `pmap` only.
-    dtype: of convolutions; affinities, gates and logits stay in float32.
+      "prediction": mean of the probabilities that each reference yields (the released
+      test of the pair model; 79.5, 74.2 and 69.9 in the paper), which runs the head
+      once per reference; "joint": one softmax over the positions of all references;
+      "group": the released group model, which normalises twice and therefore reads
+      little more than the mean of all features.
+    num_references: references in the state. Beside their features, segmenting at
+      473 x 473 needs 21 MiB with one, 53 with five and 60 with seven (81 with fusion
+      "prediction"); the affinity of five alone would need 247.
+    size: rows and columns to which frames are resized at inference; None keeps their
+      own.
+    execution: how the network is executed, see Execution.
   """
 
   backbone: str = "resnet101"
@@ -116,10 +118,7 @@ class COSNet(nn.Module):
   fusion: Fusion | str = "summary"
   num_references: int = 5
   size: tuple[int, int] | None = (473, 473)
-  remat: bool = False
-  folded: bool = False
-  axis_name: str | None = None
-  dtype: Dtype = None
+  execution: Execution = Execution()
 
   def setup(self):
     if self.fusion not in ("summary", "prediction", "joint", "group"):
@@ -127,25 +126,23 @@ class COSNet(nn.Module):
         f"cosnet: fusion {self.fusion!r} is unknown; known: 'summary', "
         "'prediction', 'joint', 'group'."
       )
-    common = (self.folded, self.axis_name, self.dtype)
     self.encoder = DeepLab(
       self.backbone,
       self.width,
       self.features,
       self.branch_features,
       self.rates,
-      self.remat,
-      *common,
+      self.execution,
     )
     if self.attention != "none":
       self.co_attention = CoAttention(self.features, self.attention, self.gated)
-      self.head_b = Head(self.features, *common)
-    self.head_a = Head(self.features, *common)
+      self.head_b = Head(self.features, self.execution)
+    self.head_a = Head(self.features, self.execution)
 
   @property
   def frozen(self) -> tuple[str, ...]:
-    """Path prefixes of parameters that training leaves alone, as released."""
-    # A stage1 of basic blocks needs no shortcut: its channels are those of the stem.
+    """Path prefixes of parameters that are not trained, as released."""
+    # With basic blocks, stage1 has the channels of the stem and so no shortcut.
     basic = stage_channels(self.backbone, self.width)[0] == self.width
     return tuple(
       f"encoder/resnet/stage{i}/block0/shortcut/norm" for i in range(1 + basic, 5)
@@ -153,24 +150,24 @@ class COSNet(nn.Module):
 
   @property
   def readout(self) -> Readout:
-    """One object, with its own probability."""
+    """One object, by its own probability."""
     return Readout(one_shot=False, num_slots=1, threshold=0.5)
 
   def framing(self, size: tuple[int, int]) -> antialias.ResizeTo:
-    """How frames of any size are made to fit, and undone."""
+    """How frames of any size are resized, and predictions back."""
     return antialias.ResizeTo(size, self.size or size)
 
   def __call__(self, frames: Frames, masks: Masks | None = None) -> PairLogits:
-    """A frame beside itself; every parameter takes part."""
+    """A frame paired with itself; involves every parameter, for initialisation."""
     del masks  # zero-shot
     return self.pair_logits(frames, frames)
 
   def pair(
     self, frame_a: Frames, frame_b: Frames
   ) -> tuple[Float[Array, "b h w"], Float[Array, "b h w"]]:
-    """Probabilities of the primary object in both frames, at their size."""
+    """Probabilities of the primary object in both frames, at the size of these."""
     logits = self.pair_logits(frame_a, frame_b)
-    size = frame_a.shape[1:3]
+    size = frame_a.shape[1], frame_a.shape[2]
     return (
       jax.nn.sigmoid(upsample(logits.a, size)),
       jax.nn.sigmoid(upsample(logits.b, size)),
@@ -183,8 +180,8 @@ class COSNet(nn.Module):
 
     Args:
       frame_a: RGB in [0, 1].
-      frame_b: likewise.
-      train: use batch statistics, of each of both frames apart.
+      frame_b: the same.
+      train: use batch statistics, separately for the first and the second frames.
     """
     frames = jnp.stack([frame_a, frame_b], axis=1)
     deep = self.encoder(frames.reshape(-1, *frames.shape[2:]), train=train, steps=2)
@@ -200,7 +197,7 @@ class COSNet(nn.Module):
   def saliency(
     self, frames: Float[AnyArray, "b h w 3"], *, train: bool = False
   ) -> Float[Array, "b h8 w8"]:
-    """Logits of frames by themselves, at the size of the features."""
+    """Logits of frames without references, at the size of the features."""
     return self.encoder.saliency(self.encoder(frames, train=train))
 
   def encode(
@@ -208,12 +205,12 @@ class COSNet(nn.Module):
   ) -> COSNetFeatures:
     """Features of frames of any size; see VosModel.encode."""
     deep = self.encoder(frames, train=train, steps=steps)
-    return COSNetFeatures(deep, frames.shape[1:3])
+    return COSNetFeatures(deep, (frames.shape[1], frames.shape[2]))
 
   def init_state(
     self, features: COSNetFeatures, masks: Masks | None = None
   ) -> COSNetState:
-    """The first frame in the place of every reference; masks are not looked at."""
+    """Makes the first frame every reference; masks are ignored."""
     del masks
     shape = features.deep.shape
     references = jnp.broadcast_to(
@@ -224,7 +221,7 @@ class COSNet(nn.Module):
   def remember(
     self, state: COSNetState, features: COSNetFeatures, slot: int | Array
   ) -> COSNetState:
-    """Puts a frame in the place of reference number `slot`."""
+    """Replaces reference number `slot` by a frame."""
     references = jax.lax.dynamic_update_index_in_dim(
       state.references, features.deep, slot, 1
     )
@@ -233,10 +230,10 @@ class COSNet(nn.Module):
   def segment(
     self, state: COSNetState, features: COSNetFeatures, active: Active
   ) -> tuple[COSNetState, Prediction]:
-    """The primary object; every slot gets the same.
+    """The primary object, the same in every slot.
 
-    Without references it is what is salient in the frame alone. `aux["saliency"]`
-    [b h w] are those logits, at the size of the features.
+    Without references the logits are those of the frame's saliency, which
+    `aux["saliency"]` [b h w] holds at the size of the features.
     """
     deep, references = features.deep, state.references
     saliency = self.encoder.saliency(deep)
@@ -253,7 +250,7 @@ class COSNet(nn.Module):
     return state, Prediction(logits, {"saliency": saliency})
 
   def summarise(self, deep: Map, references: Float[Array, "b r h w c"]) -> Map:
-    """Gated summary of all references for a frame, by `fusion`."""
+    """Gated summary of all references for a frame, combined as `fusion` says."""
     if self.fusion == "summary":
       return self.co_attention.read_mean(deep, references)
     twice = self.fusion == "group"
@@ -262,18 +259,20 @@ class COSNet(nn.Module):
   def update(
     self, state: COSNetState, features: COSNetFeatures, probs: Masks
   ) -> COSNetState:
-    """The state as it was: which frames are references is not up to the network."""
+    """Returns the state unchanged: the caller chooses the references."""
     del features, probs
     return state
 
-  def _mean_prediction(self, features, references):
+  def _mean_prediction(
+    self, features: COSNetFeatures, references: Float[Array, "b r h w c"]
+  ) -> Float[Array, "b height width"]:
     """Logit of the mean probability over references."""
     summaries = self.co_attention.read_each(features.deep, references)
     logits = [
       upsample(self.head_a(summaries[:, i], features.deep), features.size)
       for i in range(references.shape[1])
     ]
-    # log(mean p) - log(mean (1 - p)), which keeps what a sigmoid would round off.
+    # log(mean p) - log(mean (1 - p)), without the rounding of a sigmoid near 0 and 1.
     return jax.nn.logsumexp(
       jax.nn.log_sigmoid(jnp.stack(logits)), axis=0
     ) - jax.nn.logsumexp(-jax.nn.softplus(jnp.stack(logits)), axis=0)
@@ -282,5 +281,5 @@ class COSNet(nn.Module):
 def upsample(
   logits: Float[Array, "b h w"], size: tuple[int, int]
 ) -> Float[Array, "b height width"]:
-  """Bilinear interpolation of logits to the size of a frame."""
+  """Logits, bilinearly interpolated to the size of a frame."""
   return resize.bilinear(logits[..., None], size)[..., 0]

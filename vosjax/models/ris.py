@@ -1,7 +1,7 @@
-"""RIS: instances one after another from one set of features.
+"""RIS: the instances of an image, one after another, from the same features.
 
 Source: Romera-Paredes and Torr, Recurrent Instance Segmentation, ECCV 2016, and its
-program, whose weights were never released in a form that could be compared.
+program, whose weights were not released in a form that could be compared.
 """
 
 import functools
@@ -15,8 +15,9 @@ from jaxtyping import Array, Float
 
 from vosjax.models.api import Readout
 from vosjax.models.backbones.fcn import FCN8, centre
-from vosjax.models.modules.conv import Conv, Dtype
-from vosjax.models.modules.conv_lstm import ConvLSTMCell
+from vosjax.models.execution import Execution
+from vosjax.models.modules.conv import Conv
+from vosjax.models.modules.conv_lstm import ConvLSTMCell, ConvLSTMState
 from vosjax.models.modules.sequence import decode_until_stop
 from vosjax.models.modules.spatial_inhibition import SpatialInhibition, uniform
 from vosjax.ops import antialias, resize
@@ -24,15 +25,17 @@ from vosjax.ops.masks import clip_probability
 from vosjax.types import Active, AnyArray, Frames, Masks, Prediction, record
 
 _FCN_STRIDE = 8
-_SCORE_BIAS = 10.0  # at first everything is an object
+_SCORE_BIAS = 10.0  # initially every slot holds an object
+
+States = tuple[ConvLSTMState, ConvLSTMState]
 
 
 @record
 class RISFeatures:
-  """What all objects share of an image.
+  """What all objects of an image share.
 
   Attributes:
-    gates: the features' part in the gates of the first cell.
+    gates: contribution of the features to the gates of the first cell.
     size: rows and columns of the image.
   """
 
@@ -42,39 +45,34 @@ class RISFeatures:
 
 @record
 class RISState:
-  """Nothing: an image is a video of one frame."""
+  """Empty state: frames are independent."""
 
 
 class RIS(nn.Module):
   """The RIS network; defaults are those of its experiments with leaves.
 
-  Every object is read from the same features; only the state of two ConvLSTM cells
-  tells the steps apart. `segment` decodes as many objects as `active` has slots and
-  gives `aux["score_logits"]` [b o], positive where there is an object.
+  Every object is decoded from the same features; the steps differ only in the state of
+  two ConvLSTM cells. `segment` decodes as many objects as `active` has slots and
+  returns `aux["score_logits"]` [b o], positive where there is an object.
 
   Attributes:
-    extractor: of the features. "convolutions": 3x3, each with a ReLU (leaves); "fcn8":
-      FCN-8s at stride 8 (people), whose VGG-16 is not trained: training begins with
-      the weights that `vosjax convert vgg` brings.
+    extractor: computes the features. "convolutions": 3x3, each with a ReLU (leaves);
+      "fcn8": FCN-8s at stride 8 (people), whose VGG-16 is not trained: training starts
+      from the weights that `vosjax convert vgg` converts.
     channels: of features and states; 100 for people.
-    num_convolutions: of the extractor of that name.
-    stride: of its features, a power of two; masks are enlarged as probabilities.
+    num_convolutions: of the extractor "convolutions".
+    stride: of its features, a power of two; masks are upsampled as probabilities.
     num_objects: slots.
-    score: "pool": from the largest value of each quadrant, for images of any size
-      (people); "flat": from all positions, for images of the size of the first
-      (leaves).
-    region_bias: initial value of the scalar that is added to the logarithm of the
-      softmax. The program's 1 suits the smallest regions; one of n positions needs
-      log n and more.
-    threshold: probability from which on a pixel belongs to an instance.
-    size: rows and columns that images are resized to at inference; None leaves them
-      as they are, but for a border that fills the last stride.
-    unroll_objects: objects per iteration of the scan; a matter of speed alone.
-    stop_early: decode no slot behind the last sequence's end, see `decode_until_stop`.
-      A matter of speed alone; has no gradient.
-    remat: recompute the convolutions of the features in the backward pass.
-    folded: RIS has no BatchNorm; there is nothing to fold.
-    dtype: of convolutions; states and logits stay in float32.
+    score: "pool": from the maximum of each quadrant, for images of any size (people);
+      "flat": from all positions, for images of the size that the variables were
+      initialised with (leaves).
+    region_bias: initial value of the scalar that is added to the log-softmax. The
+      program's 1 suits the smallest regions; a region of n positions needs at least
+      log n.
+    threshold: probability above which a pixel belongs to an instance.
+    size: rows and columns to which images are resized at inference; None keeps
+      their own, padded to a multiple of `stride`.
+    execution: how the network is executed, see Execution.
   """
 
   extractor: Literal["convolutions", "fcn8"] = "convolutions"
@@ -86,30 +84,28 @@ class RIS(nn.Module):
   region_bias: float = 1.0
   threshold: float = 0.9
   size: tuple[int, int] | None = None
-  unroll_objects: int = 1
-  stop_early: bool = False
-  remat: bool = False
-  folded: bool = False
-  dtype: Dtype = None
+  execution: Execution = Execution()
 
   def setup(self):
     halvings = self.stride.bit_length() - 1
     if self.stride != 2**halvings or halvings > self.num_convolutions:
       raise ValueError(
-        f"ris: stride {self.stride} must be a power of two of at most "
-        f"num_convolutions = {self.num_convolutions} halvings."
+        f"ris: stride is {self.stride}; expected a power of two of at most "
+        f"2 ** num_convolutions = {2**self.num_convolutions}."
       )
-    conv = nn.remat(Conv) if self.remat else Conv
+    conv = nn.remat(Conv) if self.execution.remat else Conv
     if self.extractor == "fcn8":
-      self.fcn = FCN8(self.channels, self.dtype)
+      self.fcn = FCN8(self.channels, self.execution)
     else:
       self.convolutions = [
-        conv(self.channels, 3, stride=2 if i < halvings else 1, dtype=self.dtype)
+        conv(
+          self.channels, 3, stride=2 if i < halvings else 1, dtype=self.execution.dtype
+        )
         for i in range(self.num_convolutions)
       ]
     inputs = (("input", self.channels), ("hidden", self.channels))
     self.cells = [
-      ConvLSTMCell(inputs, self.channels, gate_bias=1.0, dtype=self.dtype)
+      ConvLSTMCell(inputs, self.channels, gate_bias=1.0, dtype=self.execution.dtype)
       for _ in range(2)
     ]
     self.inhibition = SpatialInhibition(self.region_bias)
@@ -124,7 +120,7 @@ class RIS(nn.Module):
 
   @property
   def readout(self) -> Readout:
-    """Sure pixels of the objects up to the stop; earlier objects hide later ones."""
+    """Confident pixels of the objects before the stop; earlier ones hide later ones."""
     return Readout(
       one_shot=False,
       num_slots=self.num_objects,
@@ -134,13 +130,13 @@ class RIS(nn.Module):
     )
 
   def framing(self, size: tuple[int, int]) -> resize.PadToMultiple | antialias.ResizeTo:
-    """How images of any size are made to fit, and undone."""
+    """How images of any size are padded or resized, and predictions restored."""
     if self.size:
       return antialias.ResizeTo(size, self.size)
     return resize.PadToMultiple(size, 1 if self.extractor == "fcn8" else self.stride)
 
   def __call__(self, frames: Frames, masks: Masks | None = None) -> Prediction:
-    """All objects of an image; masks are not used."""
+    """All objects of an image; masks are ignored."""
     del masks
     active = jnp.ones((len(frames), self.num_objects), bool)
     return self.segment(RISState(), self.encode(frames), active)[1]
@@ -148,56 +144,63 @@ class RIS(nn.Module):
   def encode(
     self, frames: Frames, *, steps: int = 1, train: bool = False
   ) -> RISFeatures:
-    """Features and their part in the first cell; see VosModel.encode."""
+    """Features and their contribution to the first cell; see VosModel.encode."""
     del steps, train  # no layer has batch statistics
+    size = frames.shape[1], frames.shape[2]
     if self.extractor == "fcn8":
-      return self.share(self.fcn(frames), frames.shape[1:3])
+      return self.read_features(self.fcn(frames), size)
     x = jnp.asarray(frames)
     for convolution in self.convolutions:
       x = nn.relu(convolution(x))
-    return self.share(x, frames.shape[1:3])
+    return self.read_features(x, size)
 
-  def share(
+  def read_features(
     self, features: Float[AnyArray, "b h w c"], size: tuple[int, int]
   ) -> RISFeatures:
-    """Takes features of another extractor, of images of `size`."""
+    """Contribution of extracted features, of images of `size`, to the first cell."""
     gates = self.cells[0].read("input", jnp.asarray(features), bias=True)
     return RISFeatures(gates, size)
 
   def init_state(self, features: RISFeatures, masks: Masks | None) -> RISState:
-    """Nothing is remembered, and no masks can be given."""
+    """The empty state; no masks can be given."""
     del features
     if masks is not None:
-      raise ValueError("ris: masks are given, but RIS is zero-shot; pass None.")
+      raise ValueError("ris: masks are given, but RIS is zero-shot; pass None instead.")
     return RISState()
 
   def segment(
     self, state: RISState, features: RISFeatures, active: Active
   ) -> tuple[RISState, Prediction]:
-    """Decodes one object per slot; slots that are not active take part too."""
-    if self.stop_early:
-      start, score = self._start(features), self.readout.score
-      follow = functools.partial(RIS._decode_next, features=features)
-      return state, decode_until_stop(self, follow, start, active, score)
+    """Decodes one object per slot, inactive slots included."""
+    if self.execution.stop_early:
+      start = self._start(features)
+      step = functools.partial(RIS._decode_next, features=features)
+      return state, decode_until_stop(self, step, start, active, "score_logits")
     return state, self._read(self.decode(features, active.shape[1]), features.size)
 
-  def _decode_next(self, states, features):
+  def _decode_next(
+    self, states: States, features: RISFeatures
+  ) -> tuple[States, Prediction]:
     states, hidden = self._decode_object(states, features.gates)
     return states, self._read(hidden[:, None], features.size)
 
-  def _read(self, hidden, size):
-    """Masks and scores of objects."""
+  def _read(
+    self, hidden: Float[Array, "b o h w c"], size: tuple[int, int]
+  ) -> Prediction:
+    """Masks and scores of decoded objects."""
     b, o, h, w, c = hidden.shape
     scores = self._score(hidden)
     logits = self.inhibition(hidden.reshape(b * o, h, w, c))
     if (h, w) != size:
-      probs = self._enlarge(jax.nn.sigmoid(logits)[..., None], size)
+      probs = self._upsample(jax.nn.sigmoid(logits)[..., None], size)
       probs = clip_probability(probs[..., 0])
       logits = jnp.log(probs) - jnp.log1p(-probs)
     return Prediction(logits.reshape(b, o, *size), {"score_logits": scores})
 
-  def _enlarge(self, probs, size):
-    """FCN-8s sees a border beyond the image, which is cut off."""
+  def _upsample(
+    self, probs: Float[Array, "n h w c"], size: tuple[int, int]
+  ) -> Float[Array, "n height width c"]:
+    """Probabilities at the size of the image; FCN-8s's border around it is cropped."""
     if self.extractor != "fcn8":
       return resize.bilinear(probs, size)
     rows, columns = (_FCN_STRIDE * n for n in probs.shape[1:3])
@@ -214,15 +217,19 @@ class RIS(nn.Module):
       in_axes=nn.broadcast,
       out_axes=1,
       length=num_objects,
-      unroll=self.unroll_objects,
+      unroll=self.execution.unroll_objects,
     )
     return scan(self, self._start(features), features.gates)[1]
 
-  def _start(self, features):
+  def _start(self, features: RISFeatures) -> States:
     """States of both cells before the first object."""
-    return (self.cells[0].initial_state(*features.gates.shape[:3]),) * 2
+    zeros = self.cells[0].initial_state(*features.gates.shape[:3])
+    return zeros, zeros
 
-  def _decode_object(self, states, shared):
+  def _decode_object(
+    self, states: States, shared: Float[Array, "b h w g"]
+  ) -> tuple[States, Float[Array, "b h w c"]]:
+    """States after one object, and its hidden map."""
     lower, upper = self.cells
     first = lower(shared + lower.read("hidden", states[0].hidden), states[0].cell)
     gates = upper.read("input", first.hidden, bias=True)
@@ -230,8 +237,8 @@ class RIS(nn.Module):
     second = upper(gates, states[1].cell)
     return (first, second), second.hidden
 
-  def _score(self, hidden):
-    """Channel-major, as in the official program's flattened tensors."""
+  def _score(self, hidden: Float[Array, "b o h w c"]) -> Float[Array, "b o"]:
+    """Score logits; values are flattened channel-first, as in the official program."""
     b, o, h, w, c = hidden.shape
     if self.score == "pool":
       rows, columns = h // 2, w // 2
@@ -241,6 +248,6 @@ class RIS(nn.Module):
     return self.score_head(flat)[..., 0]
 
   def update(self, state: RISState, features: RISFeatures, probs: Masks) -> RISState:
-    """The next frame is another image."""
+    """Returns the empty state: frames are independent."""
     del features, probs
     return state

@@ -1,4 +1,4 @@
-"""RSIS: the instances of one image, one after another.
+"""RSIS: the instances of an image, one after another.
 
 Source: Salvador et al., Recurrent Neural Networks for Semantic Instance Segmentation,
 arXiv 1712.00617.
@@ -11,11 +11,13 @@ import flax.struct
 import jax.numpy as jnp
 
 from vosjax.models.api import Readout
-from vosjax.models.modules.conv import Dtype
+from vosjax.models.execution import Execution
 from vosjax.models.modules.recurrent_decoder import (
   LevelFeatures,
+  Maps,
   RecurrentDecoder,
   SkipMode,
+  States,
   torch_init,
 )
 from vosjax.models.modules.sequence import decode_until_stop
@@ -28,10 +30,10 @@ _LEVELS = 5
 
 @record
 class RSISFeatures:
-  """What all objects share of an image.
+  """What all objects of an image share.
 
   Attributes:
-    levels: parts of the decoder's gates, coarse to fine.
+    levels: contributions to the decoder's gates, coarse to fine.
     size: rows and columns of the image.
   """
 
@@ -41,14 +43,14 @@ class RSISFeatures:
 
 @record
 class RSISState:
-  """Nothing: an image is a video of one frame."""
+  """Empty state: frames are independent."""
 
 
 class RSIS(nn.Module):
   """The RSIS network; defaults are those of the released Pascal VOC weights.
 
-  `segment` decodes as many objects as `active` has slots. It gives
-  `aux["class_logits"]` [b o k], class 0 being the end of the sequence,
+  `segment` decodes as many objects as `active` has slots. It returns
+  `aux["class_logits"]` [b o k], where class 0 is the end of the sequence,
   `aux["stop_logits"]` [b o], positive where there is an object, and with a box head
   `aux["boxes"]` [b o 4].
 
@@ -57,25 +59,19 @@ class RSIS(nn.Module):
     width: channels of its stem.
     features: channels of the coarsest level; finer ones have 1/2 to 1/16.
     num_objects: slots.
-    num_classes: the end of the sequence included.
+    num_classes: including the end of the sequence.
     box_head: predict (x_min, y_min, x_max, y_max) as fractions of the image. The
-      slides have this head, the released program has none; this is our reading.
-    skip_mode: how a skip connection meets the upsampled hidden map.
-    skip_stops: at inference pass over objects whose stop score is low, as the
-      released program does; the slides end the sequence there.
-    size: rows and columns that images are resized to at inference; None leaves them
-      as they are. The released weights saw 256 x 256.
-    balanced_init: let the previous object weigh as much as the picture in the initial
-      gates; training from noise for minutes tells objects apart sooner so. The
+      slides show such a head, which the released program lacks; this is our reading.
+    skip_mode: how a skip connection is combined with the upsampled hidden map.
+    skip_stops: at inference skip objects with a low stop score, as the released
+      program does; on the slides the sequence ends there.
+    size: rows and columns to which images are resized at inference; None keeps
+      their own. The released weights were trained on 256 x 256.
+    balanced_init: initial gates in which the previous object weighs as much as the
+      image, so that short training from random weights separates objects sooner. The
       released program does without.
-    unroll_objects: objects per iteration of the scan; a matter of speed alone.
-    stop_early: decode no slot behind the last sequence's end, see `decode_until_stop`.
-      A matter of speed alone where the sequence ends there; has no gradient.
     frozen_stages: stages of the backbone that are not trained.
-    remat: recompute blocks of the backbone in the backward pass.
-    folded: the variables come from `fold`.
-    axis_name: mapped axis that shares batch statistics, under `pmap` only.
-    dtype: of convolutions; states, heads and logits stay in float32.
+    execution: how the network is executed, see Execution.
   """
 
   backbone: str = "resnet101"
@@ -87,14 +83,9 @@ class RSIS(nn.Module):
   skip_mode: SkipMode = "concat"
   skip_stops: bool = False
   balanced_init: bool = False
-  unroll_objects: int = 1
-  stop_early: bool = False
   size: tuple[int, int] | None = None
   frozen_stages: tuple[str, ...] = ()
-  remat: bool = False
-  folded: bool = False
-  axis_name: str | None = None
-  dtype: Dtype = None
+  execution: Execution = Execution()
 
   def setup(self):
     self.encoder = SkipEncoder(
@@ -103,10 +94,7 @@ class RSIS(nn.Module):
       self.features,
       _LEVELS,
       frozen=self.frozen_stages,
-      remat=self.remat,
-      folded=self.folded,
-      axis_name=self.axis_name,
-      dtype=self.dtype,
+      execution=self.execution,
     )
     self.decoder = RecurrentDecoder(
       self.encoder.channels,
@@ -114,8 +102,7 @@ class RSIS(nn.Module):
       temporal=False,
       skip_mode=self.skip_mode,
       spatial_gain=4.0 if self.balanced_init else 1.0,
-      unroll=self.unroll_objects,
-      dtype=self.dtype,
+      execution=self.execution,
     )
     self.classify = nn.Dense(self.num_classes, kernel_init=torch_init)
     self.stop = nn.Dense(1, kernel_init=torch_init)
@@ -129,7 +116,7 @@ class RSIS(nn.Module):
 
   @property
   def readout(self) -> Readout:
-    """Objects up to the stop, without specks, as in the released program."""
+    """Objects before the stop, without tiny ones, as in the released program."""
     return Readout(
       one_shot=False,
       num_slots=self.num_objects,
@@ -140,11 +127,11 @@ class RSIS(nn.Module):
     )
 
   def framing(self, size: tuple[int, int]) -> antialias.ResizeTo:
-    """How images of any size are made to fit, and undone as officially."""
+    """How images of any size are resized, and predictions back, as released."""
     return antialias.ResizeTo(size, self.size or size, back="aligned")
 
   def __call__(self, frames: Frames, masks: Masks | None = None) -> Prediction:
-    """All objects of an image; masks are not used."""
+    """All objects of an image; masks are ignored."""
     del masks
     active = jnp.ones((len(frames), self.num_objects), bool)
     return self.segment(RSISState(), self.encode(frames), active)[1]
@@ -154,33 +141,37 @@ class RSIS(nn.Module):
   ) -> RSISFeatures:
     """Backbone, skip connections and shared gates; see VosModel.encode."""
     skips = self.encoder(frames, train=train, steps=steps)
-    return RSISFeatures(self.decoder.encode(skips), frames.shape[1:3])
+    h, w = frames.shape[1], frames.shape[2]
+    return RSISFeatures(self.decoder.encode(skips), (h, w))
 
   def init_state(self, features: RSISFeatures, masks: Masks | None) -> RSISState:
-    """Nothing is remembered, and no masks can be given."""
+    """The empty state; no masks can be given."""
     del features
     if masks is not None:
-      raise ValueError("rsis: masks are given, but RSIS is zero-shot; pass None.")
+      raise ValueError(
+        "rsis: masks are given, but RSIS is zero-shot; pass None instead."
+      )
     return RSISState()
 
   def segment(
     self, state: RSISState, features: RSISFeatures, active: Active
   ) -> tuple[RSISState, Prediction]:
-    """Decodes one object per slot; slots that are not active take part too."""
-    if self.stop_early:
+    """Decodes one object per slot, inactive slots included."""
+    if self.execution.stop_early:
       start = self.decoder.start(features.levels)
-      follow = functools.partial(RSIS._decode_next, features=features)
-      stop = self.readout.score
-      return state, decode_until_stop(self, follow, start, active, stop)
+      step = functools.partial(RSIS._decode_next, features=features)
+      return state, decode_until_stop(self, step, start, active, "stop_logits")
     hidden = self.decoder(features.levels, (), jnp.zeros(active.shape, bool))
     return state, self._read(hidden, features.size)
 
-  def _decode_next(self, states, features):
+  def _decode_next(
+    self, states: States, features: RSISFeatures
+  ) -> tuple[States, Prediction]:
     states, hidden = self.decoder.follow(states, features.levels)
     return states, self._read(hidden, features.size)
 
-  def _read(self, hidden, size):
-    """Masks and scores of objects."""
+  def _read(self, hidden: Maps, size: tuple[int, int]) -> Prediction:
+    """Masks and scores of decoded objects."""
     side = jnp.concatenate([x.max((2, 3)) for x in hidden], axis=-1)
     aux = {
       "class_logits": self.classify(side),
@@ -191,6 +182,6 @@ class RSIS(nn.Module):
     return Prediction(self.decoder.logits(hidden[-1], size), aux)
 
   def update(self, state: RSISState, features: RSISFeatures, probs: Masks) -> RSISState:
-    """The next frame is another image."""
+    """Returns the empty state: frames are independent."""
     del features, probs
     return state

@@ -1,4 +1,4 @@
-"""RVOS: segmentation of many objects that is recurrent over objects and frames.
+"""RVOS: segmentation of several objects, recurrent over objects and frames.
 
 Source: Ventura et al., RVOS: End-to-End Recurrent Network for Video Object
 Segmentation, CVPR 2019.
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from vosjax.models.api import Readout
-from vosjax.models.modules.conv import Dtype
+from vosjax.models.execution import Execution
 from vosjax.models.modules.recurrent_decoder import (
   LevelFeatures,
   Maps,
@@ -19,17 +19,17 @@ from vosjax.models.modules.recurrent_decoder import (
 )
 from vosjax.models.modules.skip_encoder import SkipEncoder
 from vosjax.ops import antialias, resize
-from vosjax.types import Active, Frames, Masks, Prediction, record
+from vosjax.types import Active, AnyArray, Frames, Masks, Prediction, record
 
 _LEVELS = 4
 
 
 @record
 class RVOSFeatures:
-  """What all objects share of a frame.
+  """What all objects of a frame share.
 
   Attributes:
-    levels: parts of the decoder's gates, coarse to fine.
+    levels: contributions to the decoder's gates, coarse to fine.
     size: rows and columns of the frame.
   """
 
@@ -42,11 +42,11 @@ class RVOSState:
   """What is remembered of each object. Cell states do not pass through time.
 
   Attributes:
-    hidden: its hidden maps [b o h w c] in the frame before; () without temporal
+    hidden: hidden maps [b o h w c] in the previous frame; () without temporal
       recurrence.
-    masks: its mask [b o h w] in the frame before, at the size of each level; () if
+    masks: mask [b o h w] in the previous frame, at the size of each level; () if
       zero-shot.
-    seen: whether there was a frame before.
+    seen: whether there was a previous frame.
   """
 
   hidden: Maps
@@ -57,32 +57,28 @@ class RVOSState:
 class RVOS(nn.Module):
   """The RVOS network; defaults are those of the released zero-shot weights.
 
-  Objects are decoded in the order of their slots. In the slides' tables S is
-  `temporal=False`, T is `spatial=False` and ST both; weights of all have one shape.
-  `init_state` takes in the reference frame if masks are given; zero-shot, it gives
-  the state before the first frame, which is then segmented as any other.
+  Objects are decoded in the order of their slots. In the paper's tables, S is
+  `temporal=False`, T is `spatial=False` and ST has both; the weights of all three have
+  the same shapes. `init_state` returns the state after the first frame if the model is
+  one-shot; if zero-shot, the state before it, and the first frame is segmented like
+  any other.
 
   Attributes:
     backbone: resnet18 to resnet152.
     width: channels of its stem.
-    features: channels of the coarsest level; finer ones have a half, fourth, eighth.
+    features: channels of the coarsest level; finer ones have 1/2, 1/4 and 1/8.
     num_objects: slots of a zero-shot model.
-    one_shot: see each object's previous mask; otherwise masks are not used.
-    spatial: objects see the state of the object before. Without it they still do so
-      in their first frame, as in the released program.
-    temporal: objects see their own hidden maps of the frame before.
-    balanced_init: let one mask weigh as much as hundreds of features in the initial
-      gates. The released program does without, but training from noise, for minutes,
-      leads nowhere then.
-    unroll_objects: objects per iteration of the scan, True for all: a matter of speed
-      alone. Ten objects at 256x448 on CPU: 132 ms as a loop, 98 ms unrolled.
-    size: rows and columns that frames are resized to at inference; None leaves them
-      as they are. The released weights saw 256 x 448.
+    one_shot: objects see their previous masks; otherwise masks are not used.
+    spatial: objects see the state of the previous object. Without it they still do in
+      their first frame, as in the released program.
+    temporal: objects see their own hidden maps of the previous frame.
+    balanced_init: initial gates in which one mask weighs as much as hundreds of
+      features. The released program does without, but then short training from random
+      weights learns nothing.
+    size: rows and columns to which frames are resized at inference; None keeps their
+      own. The released weights were trained on 256 x 448.
     frozen_stages: stages of the backbone that are not trained.
-    remat: recompute blocks of the backbone in the backward pass.
-    folded: the variables come from `fold`.
-    axis_name: mapped axis that shares batch statistics, under `pmap` only.
-    dtype: of convolutions; states and logits stay in float32.
+    execution: how the network is executed, see Execution.
   """
 
   backbone: str = "resnet101"
@@ -93,35 +89,29 @@ class RVOS(nn.Module):
   spatial: bool = True
   temporal: bool = True
   balanced_init: bool = False
-  unroll_objects: int | bool = 1
   size: tuple[int, int] | None = None
   frozen_stages: tuple[str, ...] = ()
-  remat: bool = False
-  folded: bool = False
-  axis_name: str | None = None
-  dtype: Dtype = None
+  execution: Execution = Execution()
 
   def setup(self):
     if not (self.spatial or self.temporal):
-      raise ValueError("rvos: spatial and temporal are both False.")
+      raise ValueError(
+        "rvos: spatial and temporal are both False; set at least one of them."
+      )
     self.encoder = SkipEncoder(
       self.backbone,
       self.width,
       self.features,
       _LEVELS,
       frozen=self.frozen_stages,
-      remat=self.remat,
-      folded=self.folded,
-      axis_name=self.axis_name,
-      dtype=self.dtype,
+      execution=self.execution,
     )
     self.decoder = RecurrentDecoder(
       self.encoder.channels,
       tuple(self.features // 2**level for level in range(_LEVELS)),
       mask=self.one_shot,
       mask_gain=10.0 if self.balanced_init else 1.0,
-      unroll=self.unroll_objects,
-      dtype=self.dtype,
+      execution=self.execution,
     )
 
   @property
@@ -131,15 +121,15 @@ class RVOS(nn.Module):
 
   @property
   def readout(self) -> Readout:
-    """Every object by itself; the released program compares none with another."""
+    """Objects are independent; the released program does not compare them."""
     return Readout(self.one_shot, self.num_objects, threshold=0.5)
 
   def framing(self, size: tuple[int, int]) -> antialias.ResizeTo:
-    """How frames of any size are made to fit, and undone as officially."""
+    """How frames of any size are resized, and predictions back, as released."""
     return antialias.ResizeTo(size, self.size or size, back="nearest")
 
   def __call__(self, frames: Frames, masks: Masks | None = None) -> Prediction:
-    """The first frame of a video; every parameter takes part."""
+    """The first frame of a video; involves every parameter, for initialisation."""
     features = self.encode(frames)
     state = self.begin(features, masks if self.one_shot else None)
     return self.segment(state, features, jnp.ones(state.seen.shape, bool))[1]
@@ -149,7 +139,8 @@ class RVOS(nn.Module):
   ) -> RVOSFeatures:
     """Backbone, skip connections and shared gates; see VosModel.encode."""
     skips = self.encoder(frames, train=train, steps=steps)
-    return RVOSFeatures(self.decoder.encode(skips), frames.shape[1:3])
+    h, w = frames.shape[1], frames.shape[2]
+    return RVOSFeatures(self.decoder.encode(skips), (h, w))
 
   def begin(self, features: RVOSFeatures, masks: Masks | None) -> RVOSState:
     """State before the first frame.
@@ -157,31 +148,31 @@ class RVOS(nn.Module):
     Args:
       features: of that frame.
       masks: of the objects in it; None if zero-shot.
+
+    Raises:
+      ValueError: masks are missing or superfluous.
     """
     if self.one_shot != (masks is not None):
       raise ValueError(
         f"rvos: one_shot is {self.one_shot}, but masks are "
         f"{'not ' if masks is None else ''}given. Build the model with "
-        f"one_shot={masks is not None}, and weights that belong to it."
+        f"one_shot={masks is not None} and load the weights that belong to it."
       )
     b = features.levels[0].gates.shape[0]
-    o = masks.shape[1] if self.one_shot else self.num_objects
-    hidden = ()
+    o = self.num_objects if masks is None else masks.shape[1]
+    hidden: Maps = ()
     if self.temporal:
       hidden = tuple(
         jnp.zeros((b, o, *level.gates.shape[1:3], level.gates.shape[3] // 4))
         for level in features.levels
       )
-    return RVOSState(
-      hidden,
-      _shrink(masks) if self.one_shot else (),
-      jnp.zeros((b, o), bool),
-    )
+    pyramid = () if masks is None else _mask_pyramid(masks)
+    return RVOSState(hidden, pyramid, jnp.zeros((b, o), bool))
 
   def init_state(self, features: RVOSFeatures, masks: Masks | None) -> RVOSState:
-    """State after the reference frame; zero-shot, before the first frame.
+    """State after the first frame; if zero-shot, before it.
 
-    The next frame sees the given masks once more, as in the released program.
+    The second frame sees the given masks again, as in the released program.
     """
     state = self.begin(features, masks)
     if masks is None:
@@ -191,45 +182,47 @@ class RVOS(nn.Module):
   def segment(
     self, state: RVOSState, features: RVOSFeatures, active: Active
   ) -> tuple[RVOSState, Prediction]:
-    """Decodes the objects of one frame; slots that are not active take part too."""
+    """Decodes the objects of one frame, inactive slots included."""
     del active  # the released program decodes all slots
-    own = []
+    parts = []
     if self.temporal:
-      own.append(self.decoder.own_gates("temporal", state.hidden))
+      parts.append(self.decoder.object_gates("temporal", state.hidden))
     if self.one_shot:
-      own.append(self.decoder.own_gates("mask", state.masks))
-    own = tuple(sum(parts[1:], parts[0]) for parts in zip(*own))
-    alone = state.seen & (not self.spatial)
-    hidden = self.decoder(features.levels, own, alone)
+      parts.append(self.decoder.object_gates("mask", state.masks))
+    per_object = tuple(sum(level[1:], level[0]) for level in zip(*parts))
+    isolated = state.seen & (not self.spatial)
+    hidden = self.decoder(features.levels, per_object, isolated)
     logits = self.decoder.logits(hidden[-1], features.size)
-    state = state.replace(
-      hidden=hidden if self.temporal else (), seen=jnp.ones_like(state.seen)
-    )
+    kept = hidden if self.temporal else ()
+    state = RVOSState(kept, state.masks, jnp.ones_like(state.seen))
     return state, Prediction(logits, {})
 
   def update(self, state: RVOSState, features: RVOSFeatures, probs: Masks) -> RVOSState:
-    """Takes the frame's masks, of its own size, as the next frame's previous ones."""
+    """Makes the frame's masks, at the size of the frame, the previous ones."""
     del features
-    return state.replace(masks=_shrink(probs)) if self.one_shot else state
+    if not self.one_shot:
+      return state
+    return RVOSState(state.hidden, _mask_pyramid(probs), state.seen)
 
   def insert(
     self, state: RVOSState, masks: Masks, new: Bool[Array, "b o"]
   ) -> RVOSState:
-    """Gives the slots `new` a mask of the frame that is segmented next.
+    """Sets the masks of the slots `new` for the frame that is segmented next.
 
-    Their hidden maps stay what the slot has gathered, as in the released program.
+    Their hidden maps remain those of the slots, as in the released program.
     """
-    new = new[:, :, None, None]
     merged = jax.tree.map(
-      lambda given, old: jnp.where(new, given, old), _shrink(masks), state.masks
+      lambda fresh, old: jnp.where(new[:, :, None, None], fresh, old),
+      _mask_pyramid(masks),
+      state.masks,
     )
-    return state.replace(masks=merged)
+    return RVOSState(state.hidden, merged, state.seen)
 
 
-def _shrink(masks: Float[Array, "b o h w"]) -> Maps:
-  """Masks at the size of every level, coarse to fine; no detail is lost to averages."""
+def _mask_pyramid(masks: Float[AnyArray, "b o h w"]) -> Maps:
+  """Max-pooled masks at the size of every level, coarse to fine."""
   b, o, h, w = masks.shape
-  x = resize.max_pool_2x2(masks.reshape(b * o, h, w, 1))
+  x = resize.max_pool_2x2(jnp.asarray(masks).reshape(b * o, h, w, 1))
   pyramid = []
   for _ in range(_LEVELS):
     x = resize.max_pool_2x2(x)

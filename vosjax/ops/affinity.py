@@ -1,8 +1,8 @@
-"""Affinity of two frames' positions, and what each frame reads from the other.
+"""Affinity between the positions of two frames, and the attention that it defines.
 
-A query at rows and columns `h w` and references at `i j`. The plain functions hold
-the whole affinity, 52 MB for one pair at 473 x 473 pixels; `read` and its relatives
-give the same numbers a few rows or one reference at a time.
+The query has rows and columns `h w`, references have `i j`. The plain functions hold
+the whole affinity, 52 MB for one pair at 473 x 473 pixels; `read` and its variants
+compute the same a few positions or one reference at a time.
 
 Source: Lu et al., See More, Know More (COSNet), CVPR 2019, section 3.
 """
@@ -11,16 +11,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-ROWS = 512  # positions of the query whose affinities are in memory together
+ROWS = 512  # positions of the query whose affinities are in memory at once
 
-Query = Float[Array, "b h w d"]  # features times the weight of the affinity
+Query = Float[Array, "b h w d"]  # features times the weight matrix of the affinity
 References = Float[Array, "b r i j d"]
 
 
 def affinity(
   query: Query, reference: Float[Array, "b i j d"]
 ) -> Float[Array, "b h w i j"]:
-  """Inner product of each position of the query with each of the reference."""
+  """Inner product of each position of the query and each of the reference."""
   return jnp.einsum(
     "bhwd,bijd->bhwij", query, reference, preferred_element_type=jnp.float32
   )
@@ -29,7 +29,7 @@ def affinity(
 def read_reference(
   affinities: Float[Array, "b h w i j"], reference: Float[Array, "b i j c"]
 ) -> Float[Array, "b h w c"]:
-  """For each position of the query, features of the reference that it attends to."""
+  """Features of the reference to which each position of the query attends."""
   attention = jax.nn.softmax(affinities, axis=(3, 4))
   return jnp.einsum("bhwij,bijc->bhwc", attention.astype(reference.dtype), reference)
 
@@ -37,7 +37,7 @@ def read_reference(
 def read_query(
   affinities: Float[Array, "b h w i j"], query: Float[Array, "b h w c"]
 ) -> Float[Array, "b i j c"]:
-  """For each position of the reference, features of the query that it attends to."""
+  """Features of the query to which each position of the reference attends."""
   attention = jax.nn.softmax(affinities, axis=(1, 2))
   return jnp.einsum("bhwij,bhwc->bijc", attention.astype(query.dtype), query)
 
@@ -45,25 +45,27 @@ def read_query(
 def read(
   query: Query, reference: Float[Array, "b i j d"], *, rows: int = ROWS
 ) -> Query:
-  """`read_reference(affinity(query, reference), reference)`, in little memory."""
+  """`read_reference(affinity(query, reference), reference)` in little memory."""
   return read_jointly(query, reference[:, None], rows=rows)
 
 
 def read_jointly(query: Query, references: References, *, rows: int = ROWS) -> Query:
   """Reads from several references with one softmax over all their positions.
 
-  Memory does not grow with the number of references: sums of exponentials are kept
-  beside the largest affinity so far, and rescaled when a larger one comes.
+  Memory does not grow with the number of references: the sums of exponentials are
+  relative to the largest affinity so far, and rescaled when a larger one appears.
 
   Args:
-    query: features times weight.
-    references: features, which are also what is read.
-    rows: positions of the query at a time.
+    query: features of the frame times the weight matrix.
+    references: features of the references.
+    rows: positions of the query that are computed at once.
   """
   b, h, w, d = query.shape
   positions = query.reshape(b, h * w, d)
 
-  def add(sums, reference):
+  def add(
+    sums: tuple[Array, Array, Array], reference: Array
+  ) -> tuple[tuple[Array, Array, Array], None]:
     total, weight, peak = sums
     new_total, new_weight, new_peak = jax.vmap(_sum_exponentials, (0, 0, None))(
       positions, reference.reshape(b, -1, d), rows
@@ -79,10 +81,12 @@ def read_jointly(query: Query, references: References, *, rows: int = ROWS) -> Q
   return (total / weight[..., None]).reshape(query.shape).astype(references.dtype)
 
 
-def _sum_exponentials(positions, memory, rows):
-  """For each position: weighted sum of the memory, sum of weights, their exponent."""
+def _sum_exponentials(
+  positions: Float[Array, "n d"], memory: Float[Array, "m d"], rows: int
+) -> tuple[Float[Array, "n d"], Float[Array, " n"], Float[Array, " n"]]:
+  """Weighted sum of the memory, sum of the weights, and the logarithm of their unit."""
 
-  def one(x):
+  def one(x: Array) -> tuple[Array, Array, Array]:
     scores = jnp.einsum("d,md->m", x, memory, preferred_element_type=jnp.float32)
     peak = jax.lax.stop_gradient(scores.max())
     weights = jnp.exp(scores - peak)
@@ -98,17 +102,19 @@ def _sum_exponentials(positions, memory, rows):
 
 
 def read_twice_normalised(query: Query, references: References) -> Query:
-  """What the released group model reads: a softmax of a softmax.
+  """Reads like the released group model, with a softmax of a softmax.
 
-  The affinity is first normalised over the query, and the result, numbers of about
-  one over its positions, once more over all references: nearly their plain mean. No
-  more than one reference's affinity is held at a time.
+  The affinity is normalised over the positions of the query, and the result, whose
+  values are near 1 / (h w), again over all positions of all references. That is nearly
+  their plain mean. Only one reference's affinity is in memory at a time.
   """
 
-  def add(sums, reference):
+  def add(
+    sums: tuple[Array, Array], reference: Array
+  ) -> tuple[tuple[Array, Array], None]:
     total, weight = sums
     scores = affinity(query, reference)
-    # At most e: no maximum needs to be subtracted.
+    # These are at most e, so no maximum needs to be subtracted.
     scores = jnp.exp(jax.nn.softmax(scores, axis=(1, 2)))
     total += jnp.einsum("bhwij,bijc->bhwc", scores.astype(reference.dtype), reference)
     return (total, weight + scores.sum((3, 4))), None

@@ -1,12 +1,12 @@
-"""Pillow's antialiased bilinear resizing of bytes, to the last bit, on any device.
+"""Pillow's antialiased bilinear resizing of bytes, bit for bit, on any device.
 
-Published weights saw frames that Pillow had resized; no plain bilinear filter gives
-the same picture when it shrinks one.
+Published weights were trained on frames that Pillow had resized. A plain bilinear
+filter gives other results when it shrinks an image.
 """
 
 import functools
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,12 @@ from jaxtyping import Array, Float, UInt8
 from vosjax.ops import resize
 from vosjax.types import AnyArray
 
-_PRECISION_BITS = 32 - 8 - 2  # of Pillow's fixed-point weights
+_PRECISION_BITS = 32 - 8 - 2  # fractional bits of Pillow's weights
 
 
 @functools.cache
 def _taps(old: int, new: int) -> tuple[np.ndarray, np.ndarray]:
-  """Which pixels each pixel of the result sees, and their fixed-point weights."""
+  """Source pixels of each pixel of the result, and their fixed-point weights."""
   scale = old / new
   reach = max(scale, 1.0)
   centre = (np.arange(new) + 0.5) * scale
@@ -50,7 +50,7 @@ def resize_bytes(
     index, weights = _taps(x.shape[axis], size[axis - 1])
     shape = [1] * 4
     shape[axis] = -1
-    total = 1 << (_PRECISION_BITS - 1)  # rounds to nearest
+    total: Any = 1 << (_PRECISION_BITS - 1)  # rounds to nearest
     for i in range(index.shape[1]):
       taken = jnp.take(x, index[:, i], axis=axis).astype(jnp.int32)
       total = total + taken * weights[:, i].reshape(shape)
@@ -59,15 +59,15 @@ def resize_bytes(
 
 
 class ResizeTo:
-  """Frames of any size brought to a fixed one, as published weights expect.
+  """Resizes frames to the size that published weights expect, and predictions back.
 
-  The aspect ratio is not kept.
+  The aspect ratio is not preserved.
 
   Args:
     size: rows and columns of the frames.
-    network_size: rows and columns that they are brought to.
-    back: how masks go there and predictions come back, without antialiasing.
-      "bilinear" has half-pixel centres, "aligned" keeps the corner pixels' centres,
+    network_size: rows and columns to which they are resized.
+    back: how masks and predictions are resized, without antialiasing. "bilinear" has
+      half-pixel centres, "aligned" keeps the centres of the corner pixels in place,
       "nearest" takes the nearest pixel.
   """
 
@@ -77,26 +77,28 @@ class ResizeTo:
     network_size: tuple[int, int],
     back: Literal["bilinear", "aligned", "nearest"] = "bilinear",
   ):
-    self.size = tuple(size)
-    self.padded_size = tuple(network_size)
+    self.size: tuple[int, int] = (size[0], size[1])
+    self.padded_size: tuple[int, int] = (network_size[0], network_size[1])
     self._back = back
 
   def frames(self, x: Float[AnyArray, "n h w 3"]) -> Float[Array, "n height width 3"]:
-    """Resizes RGB in [0, 1] that came from bytes."""
+    """Resizes RGB in [0, 1] that was converted from bytes."""
     if self.size == self.padded_size:
       return jnp.asarray(x)
     pixels = jnp.round(x * 255).astype(jnp.uint8)
     return resize_bytes(pixels, self.padded_size).astype(x.dtype) / 255
 
   def masks(self, x: Float[AnyArray, "b o h w"]) -> Float[Array, "b o height width"]:
-    """Resizes masks."""
+    """Resizes masks to the size of the resized frames."""
     return self._resize(x, self.padded_size)
 
   def restore(self, x: Float[Array, "b o height width"]) -> Float[Array, "b o h w"]:
-    """Resizes what was predicted for resized frames."""
+    """Resizes predictions for resized frames to the size of the frames."""
     return self._resize(x, self.size)
 
-  def _resize(self, x, size):
+  def _resize(
+    self, x: Float[AnyArray, "b o _ _"], size: tuple[int, int]
+  ) -> Float[Array, "b o _ _"]:
     if x.shape[2:] == size:
       return jnp.asarray(x)
     if self._back == "aligned":

@@ -1,7 +1,7 @@
 """Mask-weighted Gaussians with diagonal covariance over feature positions.
 
-Both functions expand squares into matrix products, which is what makes many
-objects cheap; features are centred first so that the expansion does not cancel.
+Both functions expand squares into matrix products, which makes many objects cheap.
+Features are centred first, because the expansion would lose precision otherwise.
 """
 
 import functools
@@ -12,13 +12,13 @@ from jaxtyping import Array, Float
 
 from vosjax.types import record
 
-# Sums over hundreds of channels: TF32 or bfloat16 products would be seen in the masks.
+# Sums over hundreds of channels: products in TF32 or bfloat16 would change the masks.
 _einsum = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 
 
 @record
 class Gaussians:
-  """Components `k` of each object `o`; variances are per channel."""
+  """Gaussian components `k` of each object `o`, with a variance for each channel."""
 
   means: Float[Array, "b o k c"]
   variances: Float[Array, "b o k c"]
@@ -31,9 +31,9 @@ def weighted_moments(
 
   Args:
     x: features.
-    weights: non-negative share of each position in each component.
-    pseudo_count: observations at zero added to every weighted mean; with 1, a
-      component without any position has mean and variance 0.
+    weights: non-negative weight of each position in each component.
+    pseudo_count: number of observations of value zero that are added to every weighted
+      mean; with 1, a component without positions has mean and variance 0.
   """
   centre = x.mean(1, keepdims=True)
   centred = x - centre
@@ -51,10 +51,10 @@ def weighted_moments(
 def log_likelihood(
   x: Float[Array, "b p c"], gaussians: Gaussians
 ) -> Float[Array, "b o k p"]:
-  """Log-likelihood of each position under each component, less its constant.
+  """Log-likelihood of each position under each component, up to a constant.
 
-  The sum over channels of -1/2 (log variance + squared distance / variance); the
-  term with log 2 pi is left out.
+  The sum over channels of -1/2 (log variance + squared distance / variance), without
+  the term in log 2 pi.
   """
   centre = x.mean(1, keepdims=True)
   centred = x - centre

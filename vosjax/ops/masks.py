@@ -1,26 +1,26 @@
-"""Labels, masks, and what several objects say of one pixel."""
+"""Probabilities of several objects that compete for the same pixels."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-# Probabilities are kept this far from 0 and 1 before odds are formed.
+# Distance from 0 and 1 at which probabilities are clipped before odds are computed.
 _CLIP = 1e-7
 
 
 def clip_probability(probs: Float[Array, "*any"]) -> Float[Array, "*any"]:
-  """Probabilities kept 1e-7 away from 0 and 1."""
+  """Probabilities clipped to [1e-7, 1 - 1e-7]."""
   return jnp.clip(probs, _CLIP, 1 - _CLIP)
 
 
 def soft_aggregate(
   logits: Float[Array, "b o h w"], active: Bool[Array, "b o"]
 ) -> Float[Array, "b n h w"]:
-  """Probabilities of background and objects, which compete with each other.
+  """Probabilities of the background and of objects that compete with each other.
 
-  The background takes the least of the objects' background probabilities; then
-  all odds are normalised. With one object of probability f this gives
-  f^2 / (f^2 + (1 - f)^2), not f. The arg-max over the result is the label map:
+  The background's probability is the smallest background probability of any object;
+  then all odds are normalised. A single object of probability f thus obtains
+  f^2 / (f^2 + (1 - f)^2), not f. The arg-max of the result is the label map, in which
   ties go to the background first and then to the lower slot.
 
   Args:
@@ -28,7 +28,7 @@ def soft_aggregate(
     active: which slots count.
 
   Returns:
-    Background, then each object, so `n = o + 1`; 0 in slots that are not active.
+    The background, then each object, so `n = o + 1`; 0 in inactive slots.
 
   Source: Oh et al., CVPR 2018 (soft aggregation), as the released A-GAME does it.
   """

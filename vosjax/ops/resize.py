@@ -14,13 +14,13 @@ def bilinear(
   *,
   align_corners: bool = False,
 ) -> Float[Array, "n height width c"]:
-  """Bilinear interpolation to `size` rows and columns, never antialiased.
+  """Bilinear interpolation to `size` rows and columns, without antialiasing.
 
   Args:
     x: images.
     size: rows and columns of the result.
-    align_corners: the corner pixels' centres stay where they are; otherwise the
-      corner pixels' outer corners do (half-pixel centres, edges clamped).
+    align_corners: the centres of the corner pixels stay in place; otherwise the outer
+      corners of the image do (half-pixel centres, edges clamped).
   """
   n, h, w, c = x.shape
   shape = (n, *size, c)
@@ -29,7 +29,7 @@ def bilinear(
   rows, columns = (
     jnp.asarray(_corner_weights(old, out), x.dtype) for old, out in zip((h, w), size)
   )
-  if c == 1:  # no channels to carry along: half the time on CPU
+  if c == 1:  # without a channel axis this takes half the time on CPU
     x = jnp.einsum("nhw,Hh->nHw", x[..., 0], rows)
     return jnp.einsum("nHw,Ww->nHW", x, columns)[..., None]
   x = jnp.einsum("nhwc,Hh->nHwc", x, rows)
@@ -37,7 +37,7 @@ def bilinear(
 
 
 def _corner_weights(old: int, out: int) -> np.ndarray:
-  """Share of each of `old` samples in each of `out`, first and last being kept."""
+  """Weight [out old] of each old sample in each new one; first and last are kept."""
   position = np.linspace(0, old - 1, out)
   return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(old)[None]))
 
@@ -49,8 +49,8 @@ def average_pool(
   n, h, w, c = x.shape
   if h % window or w % window:
     raise ValueError(
-      f"average_pool: {h}x{w} pixels do not divide into {window}x{window} squares; "
-      "pad to a multiple first (ops.resize.PadToMultiple)."
+      f"average_pool(): {h}x{w} pixels are not divisible into {window}x{window} "
+      "squares. Pad to a multiple first (ops.resize.PadToMultiple)."
     )
   return x.reshape(n, h // window, window, w // window, window, c).mean((2, 4))
 
@@ -65,7 +65,7 @@ def max_pool_3x3(
 
   Args:
     x: images.
-    ceil: sizes round up, so that the last window may hang over the edge.
+    ceil: round sizes up, so that the last window may extend beyond the image.
   """
   for axis in (1, 2):
     size = x.shape[axis]
@@ -82,7 +82,7 @@ def max_pool_3x3(
 
 
 def max_pool_2x2(x: Float[Array, "n h w c"]) -> Float[Array, "n height width c"]:
-  """Max of non-overlapping squares; sizes round up, the last square may be cut."""
+  """Max over non-overlapping 2x2 squares; sizes round up, the last may be cut."""
   n, h, w, c = x.shape
   pad = ((0, 0), (0, h % 2), (0, w % 2), (0, 0))
   x = jnp.pad(x, pad, constant_values=-jnp.inf)
@@ -90,17 +90,20 @@ def max_pool_2x2(x: Float[Array, "n h w c"]) -> Float[Array, "n height width c"]
 
 
 class PadToMultiple:
-  """Reflects an image's borders until both sides are a multiple of a number.
+  """Pads images by reflection until both sides are multiples of a number.
 
-  Of `p` pixels that an axis lacks, `ceil(p / 2)` go in front and the rest behind.
+  Of the `p` pixels that an axis lacks, `ceil(p / 2)` are added in front.
+
+  Args:
+    size: rows and columns of the images.
+    multiple: of which the padded sides are multiples.
   """
 
   def __init__(self, size: tuple[int, int], multiple: int):
-    self.size = size
+    h, w = size
+    self.size: tuple[int, int] = (h, w)
+    self.padded_size: tuple[int, int] = (h + -h % multiple, w + -w % multiple)
     self._pads = tuple(((-n % multiple + 1) // 2, (-n % multiple) // 2) for n in size)
-    self.padded_size = tuple(
-      n + before + after for n, (before, after) in zip(size, self._pads)
-    )
 
   def frames(self, x: Float[AnyArray, "n h w c"]) -> Float[Array, "n height width c"]:
     """Pads images of `size`."""
@@ -111,6 +114,6 @@ class PadToMultiple:
     return jnp.pad(x, ((0, 0), (0, 0), *self._pads), mode="reflect")
 
   def restore(self, x: Float[Array, "b o height width"]) -> Float[Array, "b o h w"]:
-    """Crops what was predicted for padded frames."""
+    """Crops predictions for padded images to the size of the images."""
     (top, _), (left, _) = self._pads
     return x[:, :, top : top + self.size[0], left : left + self.size[1]]

@@ -8,10 +8,10 @@ from scipy.optimize import linear_sum_assignment
 
 from vosjax import models
 from vosjax.data.synthvos import SynthVos
-from vosjax.models.unroll import encode_clip
+from vosjax.models.unroll import Unrolled, encode_clip, unroll_features
 from vosjax.train.recipes import rvos
-from vosjax.train.recipes.rvos_clips import clip_losses, decode_clip
-from vosjax.types import VideoBatch
+from vosjax.train.recipes.rvos_clips import clip_losses
+from vosjax.types import Prediction, VideoBatch
 
 SIZE = (32, 48)
 
@@ -122,6 +122,13 @@ def tiny():
   return model, variables, jax.tree.unflatten(tree, drawn)
 
 
+def decode_clip(model, variables, features, truth, *, previous="inferred", **options):
+  """Probabilities [b t o h w] as the objective unrolls them."""
+  arguments = rvos.recurrence(model, truth, previous)
+  clip = unroll_features(model, variables, features, **arguments, **options)
+  return jax.nn.sigmoid(clip.predictions.logits)
+
+
 def changed_frames(tiny, previous, frame):
   """Frames whose probabilities move with the truth of frame number `frame`."""
   model, variables, features = tiny
@@ -217,7 +224,7 @@ def test_scan_and_unrolled_form_agree(tiny):
     decode = lambda f: decode_clip(model, variables, f, truth, unroll_steps=steps)  # noqa: E731
     return jax.jit(decode)(features)
 
-  unrolled = run(model.clone(unroll_objects=2), 4)
+  unrolled = run(models.with_execution(model, unroll_objects=2), 4)
   np.testing.assert_allclose(run(model, 1), unrolled, rtol=1e-4, atol=1e-6)
 
 
@@ -234,8 +241,9 @@ def test_void_and_absence_count_only_officially(monkeypatch, official):
     seen.update(probs=probs, truth=truth, valid=valid, matched=matched)
     return jnp.array([0.25, 0.5]), jnp.zeros((1, 3), jnp.int32)
 
-  monkeypatch.setattr(rvos, "encode_clip", lambda *_, **__: (None, {}))
-  monkeypatch.setattr(rvos, "decode_clip", lambda *_, **__: jnp.ones((1, 2, 3, *SIZE)))
+  certain = Prediction(jnp.full((1, 2, 3, *SIZE), jnp.inf), {})
+  clip = Unrolled(certain, jnp.ones((1, 2, 3, *SIZE)), None, {})
+  monkeypatch.setattr(rvos, "unroll", lambda *_, **__: clip)
   monkeypatch.setattr(rvos, "clip_losses", stub)
   model = models.build("rvos", num_objects=3)
   batch = VideoBatch(np.zeros((1, 2, *SIZE, 3), np.uint8), labels)

@@ -1,58 +1,59 @@
-"""DeepLabv3: a dilated ResNet of stride 8, pyramid pooling and a saliency score.
+"""DeepLabv3: a dilated ResNet of stride 8, pyramid pooling and a saliency head.
 
 Source: Chen et al., Rethinking Atrous Convolution for Semantic Image Segmentation,
 2017, as COSNet's release uses it.
 """
+
+import functools
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vosjax.models.backbones.resnet import ResNet
-from vosjax.models.modules.conv import Conv, Dtype
+from vosjax.models.execution import Execution
+from vosjax.models.modules.conv import Conv
 from vosjax.models.modules.norm import ConvNorm
 from vosjax.types import AnyArray
 
 STRIDE = 8
-# Of the RGB channels, 0 to 255; the released weights come from Caffe.
+# Mean of the RGB channels, 0 to 255, with which Caffe trained the released weights.
 CAFFE_MEAN = (122.67892, 116.66877, 104.00699)
 
 
 def normalise(frames: Float[AnyArray, "n h w 3"]) -> Float[Array, "n h w 3"]:
-  """RGB in [0, 1] to what Caffe's weights expect: BGR, 0 to 255, less the mean."""
+  """RGB in [0, 1] to what Caffe's weights expect: BGR, 0 to 255, minus the mean."""
   mean = jnp.array(CAFFE_MEAN)[None, None, None]
-  return (frames * 255 - mean)[..., ::-1]
+  return (jnp.asarray(frames) * 255 - mean)[..., ::-1]
 
 
 class PyramidPooling(nn.Module):
-  """Atrous spatial pyramid pooling: context of several reaches, then one 3x3.
+  """Atrous spatial pyramid pooling: context at several scales, then one 3x3.
 
   Attributes:
     features: channels of the result.
     branch_features: channels of each branch.
     rates: dilations of the 3x3 branches.
+    execution: how the network is executed, see Execution.
   """
 
   features: int = 256
   branch_features: int = 512
   rates: tuple[int, ...] = (6, 12, 18)
-  folded: bool = False
-  axis_name: str | None = None
-  dtype: Dtype = None
+  execution: Execution = Execution()
 
   def setup(self):
-    common = (self.folded, self.axis_name, self.dtype, True)
-    branch = self.branch_features
-    self.pooled = ConvNorm(branch, 1, 1, 1, *common)
-    self.pointwise = ConvNorm(branch, 1, 1, 1, *common)
-    self.atrous = [ConvNorm(branch, 3, 1, rate, *common) for rate in self.rates]
-    self.join = ConvNorm(self.features, 3, 1, 1, *common)
+    unit = functools.partial(ConvNorm, use_bias=True, execution=self.execution)
+    self.pooled = unit(self.branch_features, 1)
+    self.pointwise = unit(self.branch_features, 1)
+    self.atrous = [unit(self.branch_features, 3, dilation=r) for r in self.rates]
+    self.join = unit(self.features, 3)
     self.activation = nn.PReLU(negative_slope_init=0.25)
 
   def __call__(
     self, x: Float[Array, "n h w c"], *, train: bool = False, steps: int = 1
   ) -> Float[Array, "n h w d"]:
-    """Features with context; they can be negative."""
+    """Features with context; the PReLU lets negative values pass."""
     pooled, *rest = self.branches(x, train=train, steps=steps)
     pooled = jnp.broadcast_to(pooled, (*x.shape[:3], pooled.shape[-1]))
     x = jnp.concatenate([pooled, *rest], axis=-1)
@@ -61,7 +62,7 @@ class PyramidPooling(nn.Module):
   def branches(
     self, x: Float[Array, "n h w c"], *, train: bool = False, steps: int = 1
   ) -> list[Float[Array, "n _ _ d"]]:
-    """The pooled branch, 1 x 1, then the others in the order of concatenation."""
+    """The 1 x 1 pooled branch, then the others in the order of concatenation."""
     pooled = x.mean((1, 2), keepdims=True)
     inputs = [pooled] + [x] * (1 + len(self.rates))
     units = [self.pooled, self.pointwise, *self.atrous]
@@ -69,16 +70,15 @@ class PyramidPooling(nn.Module):
 
 
 class DeepLab(nn.Module):
-  """Features of stride 8 and a saliency score for each of their positions.
+  """Features of stride 8, and a saliency logit at each of their positions.
 
   Attributes:
     backbone: resnet18 to resnet152.
     width: channels of its stem.
     features: channels of the result.
-    branch_features: channels of each branch of the pyramid.
+    branch_features: channels of each branch of the pyramid pooling.
     rates: dilations of its 3x3 branches.
-    remat: recompute blocks of the backbone in the backward pass.
-    folded: the variables come from `fold`.
+    execution: how the network is executed, see Execution.
   """
 
   backbone: str = "resnet101"
@@ -86,28 +86,24 @@ class DeepLab(nn.Module):
   features: int = 256
   branch_features: int = 512
   rates: tuple[int, ...] = (6, 12, 18)
-  remat: bool = False
-  folded: bool = False
-  axis_name: str | None = None
-  dtype: Dtype = None
+  execution: Execution = Execution()
 
   def setup(self):
-    common = {"folded": self.folded, "axis_name": self.axis_name, "dtype": self.dtype}
     self.resnet = ResNet(
-      self.backbone, self.width, STRIDE, "caffe", remat=self.remat, **common
+      self.backbone, self.width, STRIDE, "caffe", execution=self.execution
     )
     self.pyramid = PyramidPooling(
-      self.features, self.branch_features, self.rates, **common
+      self.features, self.branch_features, self.rates, self.execution
     )
     self.saliency_head = Conv(1, 1, dtype=jnp.float32)
 
   def __call__(
     self, frames: Float[AnyArray, "n h w 3"], *, train: bool = False, steps: int = 1
   ) -> Float[Array, "n height width c"]:
-    """Features of RGB frames in [0, 1]; each side is divided by 8 and rounded up."""
+    """Features of RGB frames in [0, 1]; each side is divided by 8, rounding up."""
     stages = self.resnet(normalise(frames), train=train, steps=steps)
     features = self.pyramid(stages.stage4, train=train, steps=steps)
-    if self.is_initializing():  # every parameter takes part
+    if self.is_initializing():  # so that its parameters are made, too
       self.saliency(features)
     return features
 

@@ -1,4 +1,4 @@
-"""ResNet 18 to 152 with dilation instead of late strides.
+"""ResNets 18 to 152, with dilation in place of late strides.
 
 Source: He et al., CVPR 2016; the stride of a downsampling bottleneck sits on its
 3x3 convolution, as in torchvision.
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vosjax.models.modules.conv import Dtype
+from vosjax.models.execution import Execution
 from vosjax.models.modules.norm import ConvNorm
 from vosjax.ops import resize
 from vosjax.types import AnyArray, record
@@ -29,10 +29,10 @@ STAGES = ("stem", "stage1", "stage2", "stage3", "stage4")
 
 @record
 class Stages:
-  """What each stage of a ResNet gives, after its last ReLU.
+  """Features of each stage of a ResNet, after its last ReLU.
 
-  `stem` is at half the image's size (before the max-pool), `stage1` at a quarter,
-  `stage2` at an eighth; `stage3` and `stage4` depend on the output stride.
+  `stem` (before the max-pool) has stride 2, `stage1` 4 and `stage2` 8; the strides of
+  `stage3` and `stage4` depend on the output stride.
   """
 
   stem: Float[Array, "n h2 w2 c0"]
@@ -44,8 +44,8 @@ class Stages:
 
 def stage_channels(name: str, width: int = 64) -> tuple[int, int, int, int]:
   """Channels of stage1 to stage4."""
-  expansion = 1 if name in _BASIC else 4
-  return tuple(width * expansion * 2**i for i in range(4))
+  first = width * (1 if name in _BASIC else 4)
+  return first, 2 * first, 4 * first, 8 * first
 
 
 class Block(nn.Module):
@@ -53,9 +53,13 @@ class Block(nn.Module):
 
   Attributes:
     features: channels of its 3x3 convolutions.
-    first_dilation: of the convolution that could carry a stride.
+    bottleneck: which of the two.
+    stride: of the block.
+    first_dilation: of the 3x3 convolution that carries a stride, if any.
     dilation: of all other 3x3 convolutions.
-    stride_on_1x1: a bottleneck's stride sits on its first 1x1 (Caffe).
+    project: the shortcut is a 1x1 convolution.
+    stride_on_1x1: the stride of a bottleneck is that of its first 1x1 (Caffe).
+    execution: how the network is executed, see Execution.
   """
 
   features: int
@@ -65,9 +69,7 @@ class Block(nn.Module):
   dilation: int
   project: bool
   stride_on_1x1: bool = False
-  folded: bool = False
-  axis_name: str | None = None
-  dtype: Dtype = None
+  execution: Execution = Execution()
 
   @nn.compact
   def __call__(
@@ -79,9 +81,7 @@ class Block(nn.Module):
         size,
         stride,
         dilation,
-        self.folded,
-        self.axis_name,
-        self.dtype,
+        self.execution,
         name=name,
       )
       return lambda y: module(y, train=train, steps=steps)
@@ -100,7 +100,7 @@ class Block(nn.Module):
 
 
 class Stage(nn.Module):
-  """Consecutive blocks of one width; the first may stride or project."""
+  """Consecutive blocks of one width; the first may stride or project, see Block."""
 
   num_blocks: int
   features: int
@@ -109,16 +109,14 @@ class Stage(nn.Module):
   first_dilation: int
   dilation: int
   stride_on_1x1: bool = False
-  remat: bool = False
-  folded: bool = False
-  axis_name: str | None = None
-  dtype: Dtype = None
+  execution: Execution = Execution()
 
   @nn.compact
   def __call__(
     self, x: Float[Array, "n h w c"], *, train: bool, steps: int
   ) -> Float[Array, "n height width d"]:
-    block = nn.remat(Block, static_argnums=(2, 3)) if self.remat else Block
+    remat = self.execution.remat
+    block = nn.remat(Block, static_argnums=(2, 3)) if remat else Block
     out = self.features * (4 if self.bottleneck else 1)
     for i in range(self.num_blocks):
       stride = self.stride if i == 0 else 1
@@ -130,29 +128,26 @@ class Stage(nn.Module):
         dilation=self.dilation,
         project=i == 0 and (stride > 1 or x.shape[-1] != out),
         stride_on_1x1=self.stride_on_1x1,
-        folded=self.folded,
-        axis_name=self.axis_name,
-        dtype=self.dtype,
+        execution=self.execution,
         name=f"block{i}",
       )(x, train, steps)
     return x
 
 
 class ResNet(nn.Module):
-  """A ResNet without its classifier; returns all stages.
+  """A ResNet without its classifier; returns the features of all stages.
 
   Attributes:
     variant: one of BLOCKS.
     width: channels of the stem; 64 in all published weights.
-    output_stride: 8, 16 or 32; late strides give way to dilation.
-    lineage: "torchvision": the stride sits on the 3x3, the first block of a dilated
-      stage keeps the dilation of the stage before, pooled sizes round down.
-      "caffe" (DeepLab): the stride sits on the first 1x1, every block of a stage is
-      dilated, pooled sizes round up.
+    output_stride: 8, 16 or 32; later strides are replaced by dilation.
+    lineage: "torchvision": the stride is on the 3x3, the first block of a dilated
+      stage keeps the dilation of the previous stage, and pooled sizes round down.
+      "caffe" (DeepLab): the stride is on the first 1x1, every block of a stage is
+      dilated, and pooled sizes round up.
     frozen: stages whose BatchNorm always uses running statistics; no gradient is
-      computed for those that come before every trained stage.
-    remat: recompute blocks in the backward pass instead of keeping them.
-    folded: the variables come from `fold`.
+      computed for those before the first trained stage.
+    execution: how the network is executed, see Execution.
   """
 
   variant: str = "resnet101"
@@ -160,23 +155,19 @@ class ResNet(nn.Module):
   output_stride: int = 16
   lineage: Literal["torchvision", "caffe"] = "torchvision"
   frozen: tuple[str, ...] = ()
-  remat: bool = False
-  folded: bool = False
-  axis_name: str | None = None
-  dtype: Dtype = None
+  execution: Execution = Execution()
 
   @nn.compact
   def __call__(
     self, x: Float[Array, "n h w 3"], *, train: bool = False, steps: int = 1
   ) -> Stages:
-    """Runs the network on images normalised as its weights expect."""
+    """Features of images that are normalised as the weights expect."""
     self._check()
     caffe = self.lineage == "caffe"
-    common = {"folded": self.folded, "axis_name": self.axis_name, "dtype": self.dtype}
-    stem = ConvNorm(self.width, 7, stride=2, name="stem", **common)
+    stem = ConvNorm(self.width, 7, stride=2, execution=self.execution, name="stem")
     x = nn.relu(stem(x, train=train and "stem" not in self.frozen, steps=steps))
-    taps = {"stem": self._cut(x, "stem")}
-    x = resize.max_pool_3x3(taps["stem"], ceil=caffe)
+    features = {"stem": self._stop_gradient(x, "stem")}
+    x = resize.max_pool_3x3(features["stem"], ceil=caffe)
     stride, dilation = 4, 1
     for i, num_blocks in enumerate(BLOCKS[self.variant]):
       name = STAGES[i + 1]
@@ -193,26 +184,25 @@ class ResNet(nn.Module):
         first_dilation=dilation if caffe else previous,
         dilation=dilation,
         stride_on_1x1=caffe,
-        remat=self.remat and train,
+        execution=self.execution,
         name=name,
-        **common,
       )(x, train=train and name not in self.frozen, steps=steps)
-      x = taps[name] = self._cut(x, name)
-    return Stages(**taps)
+      x = features[name] = self._stop_gradient(x, name)
+    return Stages(**features)
 
-  def _cut(self, x, stage):
-    """Stops the gradient behind a stage if nothing up to it is trained."""
+  def _stop_gradient(self, x: Array, stage: str) -> Array:
+    """Stops the gradient after a stage if nothing up to it is trained."""
     upto = STAGES[: STAGES.index(stage) + 1]
     return jax.lax.stop_gradient(x) if set(upto) <= set(self.frozen) else x
 
-  def _check(self):
+  def _check(self) -> None:
     if self.variant not in BLOCKS:
       raise ValueError(f"backbone {self.variant!r} is unknown; known: {list(BLOCKS)}.")
     if self.output_stride not in (8, 16, 32):
-      raise ValueError(f"output_stride must be 8, 16 or 32, not {self.output_stride}.")
+      raise ValueError(f"output_stride is {self.output_stride}; expected 8, 16 or 32.")
     unknown = sorted(set(self.frozen) - set(STAGES))
     if unknown:
-      raise ValueError(f"frozen names {unknown}, which are no stages; known: {STAGES}.")
+      raise ValueError(f"frozen has unknown stages {unknown}; known: {list(STAGES)}.")
 
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -222,4 +212,4 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 def normalise(frames: Float[AnyArray, "n h w 3"]) -> Float[Array, "n h w 3"]:
   """RGB in [0, 1] to what torchvision's ImageNet weights expect."""
   mean, std = (jnp.array(x)[None, None, None] for x in (IMAGENET_MEAN, IMAGENET_STD))
-  return (frames - mean) / std
+  return (jnp.asarray(frames) - mean) / std

@@ -1,4 +1,4 @@
-"""Co-attention: what two frames have in common, seen from each (COSNet)."""
+"""Co-attention: what each position of a frame reads from other frames (COSNet)."""
 
 from typing import Literal
 
@@ -17,11 +17,11 @@ class CoAttention(nn.Module):
   """Summaries of references at each position of a query, gated.
 
   Attributes:
-    features: channels of the frames.
-    form: of the weight W between two features. "vanilla": any matrix, as released;
-      "symmetric": P^T diag(d) P, with P kept orthogonal by
-      `losses.orthogonality_penalty`; "channelwise": diag(d).
-    gated: weigh each summary with a score of its own content.
+    features: channels of the frames' features.
+    form: of the weight W of the affinity. "vanilla": any matrix, as released;
+      "symmetric": P^T diag(d) P, where `losses.orthogonality_penalty` keeps P
+      orthogonal; "channelwise": diag(d).
+    gated: weight each position of a summary by a score of its own.
 
   Source: Lu et al., CVPR 2019, equations 2 to 9; the gate has no bias, as released.
   """
@@ -43,13 +43,13 @@ class CoAttention(nn.Module):
         "'symmetric', 'channelwise'."
       )
     if self.form != "vanilla":
-      # The affinity of random features then varies little.
+      # Small, so that the affinities of random features vary little.
       self.scale = self.param("scale", nn.initializers.constant(c**-0.5), (c,))
     if self.gated:
       self.gate_kernel = self.param("gate", nn.initializers.normal(0.01), (c,))
 
   def project(self, query: Map) -> Map:
-    """Features of the query times W; their products with others are affinities."""
+    """Features of the query times W; affinities are inner products with the result."""
     if self.form == "channelwise":
       return query * self.scale.astype(query.dtype)[None, None, None]
     if self.form == "symmetric":
@@ -59,7 +59,7 @@ class CoAttention(nn.Module):
     return jnp.einsum("bhwc,cd->bhwd", query, weight.astype(query.dtype))
 
   def gate(self, summary: Map) -> Map:
-    """The summary, weighed at each position by the sigmoid of its own score."""
+    """The summary, weighted at each position by the sigmoid of its own score."""
     if not self.gated:
       return summary
     score = jnp.einsum(
@@ -70,7 +70,7 @@ class CoAttention(nn.Module):
   def pair(
     self, query: Map, reference: Float[Array, "b i j c"]
   ) -> tuple[Map, Float[Array, "b i j c"]]:
-    """Ungated summaries: of the reference for the query, and the other way."""
+    """Ungated summaries: of the reference for the query, and vice versa."""
     scores = affinity.affinity(self.project(query), reference)
     return (
       affinity.read_reference(scores, reference),
@@ -80,7 +80,7 @@ class CoAttention(nn.Module):
   def read_each(
     self, query: Map, references: Float[Array, "b r h w c"]
   ) -> Float[Array, "b r h w c"]:
-    """Gated summary of each reference by itself, for the query."""
+    """Gated summary of each reference on its own, for the query."""
     query = self.project(query)
     gate = self.gate
     summaries = jax.lax.map(
@@ -90,10 +90,10 @@ class CoAttention(nn.Module):
     return jnp.moveaxis(summaries, 0, 1)
 
   def read_mean(self, query: Map, references: Float[Array, "b r h w c"]) -> Map:
-    """Mean over references of the gated summaries (attention summary fusion)."""
+    """Mean of the gated summaries over references (attention summary fusion)."""
     query = self.project(query)
 
-    def add(total, reference):
+    def add(total: Map, reference: Map) -> tuple[Map, None]:
       return total + self.gate(affinity.read(query, reference)), None
 
     total, _ = jax.lax.scan(add, jnp.zeros_like(query), jnp.moveaxis(references, 1, 0))
@@ -102,12 +102,12 @@ class CoAttention(nn.Module):
   def read_jointly(
     self, query: Map, references: Float[Array, "b r h w c"], *, twice: bool = False
   ) -> Map:
-    """Gated summary of all references at once.
+    """Gated summary of all references together.
 
     Args:
-      query: features.
-      references: features.
-      twice: normalise twice, as the released group model does.
+      query: features of the frame.
+      references: features of the references.
+      twice: normalise the affinities twice, as the released group model does.
     """
     read = affinity.read_twice_normalised if twice else affinity.read_jointly
     return self.gate(read(self.project(query), references))

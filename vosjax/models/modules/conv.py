@@ -1,4 +1,4 @@
-"""Convolutions: plain, over concatenations, and the two-score head."""
+"""Convolutions: plain, over concatenated inputs, and the binary head."""
 
 import functools
 from collections.abc import Callable
@@ -8,23 +8,24 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
+from vosjax.models.execution import Dtype
 from vosjax.ops import winograd
 from vosjax.types import AnyArray
 
-Dtype = Any  # a NumPy dtype, or None for that of the input
-WINOGRAD = "winograd"  # parameter that inference may add beside a kernel
-MIN_CHANNELS = 256  # narrower layers gain nothing from Winograd's form on CPU
+WINOGRAD = "winograd"  # a parameter beside a kernel, added by `fold`
+MIN_CHANNELS = 256  # narrower layers do not gain from Winograd's form on CPU
 
 
 def centred(share: float) -> Callable[..., Any]:
-  """He's initializer with `share` of the variance in the middle of the kernel.
+  """He's initialiser with a `share` of the variance at the centre of the kernel.
 
-  Several layers of it still see a place, where several of He's see its surroundings.
+  Stacked layers then stay local, whereas those of He blur over their surroundings.
   """
 
-  def init(key, shape, dtype=jnp.float32):
+  def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
     kernel = nn.initializers.he_uniform()(key, shape, dtype)
     rows, columns = shape[:2]
     if rows * columns == 1:
@@ -37,12 +38,19 @@ def centred(share: float) -> Callable[..., Any]:
 
 
 class Conv(nn.Module):
-  """Square convolution with zero padding, the same on all sides.
+  """Square convolution with equal zero padding on all sides.
 
-  Where inference has added a transformed kernel (see `fold`), that one is used.
+  If `fold` has added a transformed kernel for Winograd's form, that one is used.
 
   Attributes:
+    features: channels of the result.
     size: rows and columns of the kernel; odd.
+    stride: of the convolution.
+    dilation: of the kernel.
+    use_bias: add a bias.
+    kernel_init: initialiser of the kernel.
+    precision: of the products.
+    dtype: of operands and result; None: that of the input.
   """
 
   features: int
@@ -72,17 +80,18 @@ class Conv(nn.Module):
 class SplitConv(nn.Module):
   """A convolution over concatenated inputs, applied to one of them at a time.
 
-  A convolution is linear, so what all objects share, or what never changes, is
-  convolved once and the results are added; the sum over all parts plus the bias
-  equals the convolution of the concatenation.
+  A convolution is linear: the sum of the contributions of all inputs, plus the bias,
+  equals the convolution of their concatenation. So an input that all objects share, or
+  that never changes, is convolved only once.
 
   Attributes:
     parts: channels of each input, in the order of the concatenation.
     features: channels of the result.
     size: rows and columns of the kernel; odd, with zero padding.
-    gains: factor on each part's initial kernel; all 1 if empty.
-    bias_init: initializer of the bias.
-    kernel_init: initializer of the kernel, before the gains.
+    gains: factor on the initial kernel of each input; all 1 if empty.
+    dtype: of operands and result; None: that of the input.
+    bias_init: initialiser of the bias.
+    kernel_init: initialiser of the kernel, before the gains.
   """
 
   parts: tuple[int, ...]
@@ -98,7 +107,7 @@ class SplitConv(nn.Module):
     self.kernel = self.param("kernel", self._init, shape)
     self.bias = self.param("bias", self.bias_init, (self.features,))
 
-  def _init(self, key, shape):
+  def _init(self, key: Array, shape: tuple[int, ...]) -> Array:
     kernel = self.kernel_init(key, shape)
     if not self.gains:
       return kernel
@@ -113,22 +122,23 @@ class SplitConv(nn.Module):
     bias: bool = False,
     dtype: Dtype = None,
   ) -> Float[Array, "n h w d"]:
-    """Convolves input number `part`; `bias` adds the bias to this summand."""
+    """Contribution of input number `part`; `bias` adds the bias to it."""
     start = sum(self.parts[:part])
     channels = slice(start, start + self.parts[part])
     dtype = dtype or self.dtype or x.dtype
     if self.parts[part] >= MIN_CHANNELS and self.has_variable("params", WINOGRAD):
-      kernel = self.get_variable("params", WINOGRAD)
-      y = winograd.convolve(x, kernel[:, channels]).astype(dtype)
+      transformed: Array = self.get_variable("params", WINOGRAD)
+      y = winograd.convolve(x, transformed[:, channels]).astype(dtype)
     else:
       y = convolve(x, self.kernel[:, :, channels], dtype=dtype)
     return y + self.bias.astype(y.dtype)[None, None, None] if bias else y
 
 
 class BinaryHead(nn.Module):
-  """Two scores per pixel, object after background, given as their difference.
+  """Convolution to a logit, from weights for a score of background and of object.
 
-  A softmax over two scores depends on nothing else, so half the work is enough.
+  A softmax over two scores depends only on their difference, so the difference of the
+  kernels is all that is convolved.
   """
 
   size: int
@@ -151,58 +161,107 @@ def convolve(
   dtype: Dtype = None,
   precision: jax.lax.Precision | None = None,
 ) -> Float[Array, "n height width d"]:
-  """Convolution with zero padding of half the kernel's reach on each side.
-
-  Forward mode (`jax.jvp`) is not there for stride 1 on CPU, see `_convolve_on_cpu`.
-  """
+  """Convolution with zero padding of half the dilated kernel's size on each side."""
   dtype = dtype or x.dtype
   x, kernel = x.astype(dtype), kernel.astype(dtype)
-  if stride == 1 and jax.default_backend() == "cpu":
-    return _convolve_on_cpu(x, kernel, dilation, precision)
-  reach = dilation * (kernel.shape[0] // 2)
-  return _correlate(x, kernel, reach, precision, stride=stride, dilation=dilation)
+  if stride == 1:
+    return _convolve(x, kernel, dilation, precision)
+  return _correlate(x, kernel, stride=stride, dilation=dilation, precision=precision)
 
 
-def _correlate(x, kernel, reach, precision, *, stride=1, dilation=1):
+def _correlate(
+  x: AnyArray,
+  kernel: AnyArray,
+  *,
+  stride: int = 1,
+  dilation: int = 1,
+  precision: jax.lax.Precision | None,
+  padding: int | None = None,
+  layouts: tuple[str, str, str] = ("NHWC", "HWIO", "NHWC"),
+) -> Array:
+  """Cross-correlation; pads by half the dilated kernel unless told otherwise."""
+  if padding is None:
+    padding = dilation * (kernel.shape[0] // 2)
   return jax.lax.conv_general_dilated(
-    x,
-    kernel,
+    jnp.asarray(x),
+    jnp.asarray(kernel),
     (stride, stride),
-    ((reach, reach), (reach, reach)),
+    ((padding, padding), (padding, padding)),
     rhs_dilation=(dilation, dilation),
-    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    dimension_numbers=layouts,
     precision=precision,
   )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _convolve_on_cpu(x, kernel, dilation, precision):
-  """A convolution whose gradient is fast within a scan, too.
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def _convolve(
+  x: AnyArray, kernel: Array, dilation: int, precision: jax.lax.Precision | None
+) -> Array:
+  """A convolution of stride 1 whose reverse-mode gradient is fast in a scan on CPU.
 
-  XLA's CPU compiler has fast code for convolutions with channels last and brings
-  others into this form, but only outside of loops (its pass ConvCanonicalization
-  visits the entry computation alone). The gradients that JAX derives are of other
-  forms: in the body of a scan they ran 14 to 30 times slower (a ConvLSTM of 16
-  channels at 32x56: 651 ms unchanged, 45 ms in this form, 29 to 33 ms unrolled). So
-  the gradients are written here with channels last and explicit transposes.
+  XLA's CPU compiler is fast for channels-last convolutions alone. It rewrites others
+  into that layout, but only outside of loops (its pass ConvCanonicalization visits the
+  entry computation). The gradients that JAX derives are in other layouts, and in the
+  body of a scan they ran 14 to 30 times slower (a ConvLSTM with 16 channels at 32x56:
+  651 ms, against 45 ms in this form and 29 to 33 ms with the scan unrolled).
+
+  Therefore the tangents are written in those layouts whose transposes, which JAX
+  derives, are channels-last. All of it is ordinary differentiable code, so that every
+  mode and order of derivative works, on every platform. Forward mode inside a loop on
+  CPU has the slow layouts instead. On GPU and TPU, XLA's TransposeFolding merges the
+  explicit transposes into the convolutions' own dimension numbers.
   """
-  reach = dilation * (kernel.shape[0] // 2)
-  return _correlate(x, kernel, reach, precision, dilation=dilation)
+  return _correlate(x, kernel, dilation=dilation, precision=precision)
 
 
-def _convolve_forward(x, kernel, dilation, precision):
-  return _convolve_on_cpu(x, kernel, dilation, precision), (x, kernel)
+# Checkpointed, so that the backward pass keeps the operands themselves, which other
+# parts of it share, and not a transposed copy for each convolution.
+@functools.partial(jax.checkpoint, prevent_cse=False, static_argnums=(2, 3))
+def _tangent_of_input(
+  kernel: AnyArray, dx: Array, dilation: int, precision: jax.lax.Precision | None
+) -> Array:
+  """Transposes to a channels-last convolution with the flipped kernel."""
+  return _correlate(
+    dx,
+    kernel.swapaxes(2, 3),
+    dilation=dilation,
+    precision=precision,
+    layouts=("NHWC", "HWOI", "NHWC"),
+  )
 
 
-def _convolve_backward(dilation, precision, saved, dy):
-  x, kernel = saved
-  reach = dilation * (kernel.shape[0] // 2)
-  back = kernel[::-1, ::-1].swapaxes(2, 3)
-  dx = _correlate(dy, back, reach, precision, dilation=dilation)
-  # The images are the channels of this one, and it takes steps of the dilation.
-  x, dy = x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3)
-  dkernel = _correlate(x, dy, reach, precision, stride=dilation)
-  return dx, dkernel.transpose(1, 2, 0, 3)
+@functools.partial(jax.checkpoint, prevent_cse=False, static_argnums=(2, 3))
+def _tangent_of_kernel(
+  x: AnyArray, dkernel: Array, dilation: int, precision: jax.lax.Precision | None
+) -> Array:
+  """Transposes to a convolution in which images and channels have changed places."""
+  dy = _correlate(
+    x.transpose(3, 1, 2, 0),
+    dkernel.transpose(2, 0, 1, 3),
+    dilation=dilation,
+    padding=dilation * (dkernel.shape[0] // 2),
+    precision=precision,
+    layouts=("CHWN", "IHWO", "HWNC"),
+  )
+  return dy.transpose(2, 0, 1, 3)
 
 
-_convolve_on_cpu.defvjp(_convolve_forward, _convolve_backward)
+def _convolve_jvp(
+  dilation: int,
+  precision: jax.lax.Precision | None,
+  primals: tuple[AnyArray, AnyArray],
+  tangents: tuple[Any, Any],
+) -> tuple[Array, Array]:
+  (x, kernel), (dx, dkernel) = primals, tangents
+  y = _convolve(x, kernel, dilation, precision)
+  dy = jnp.zeros_like(y)
+  if not isinstance(dx, SymbolicZero):
+    dy = _tangent_of_input(kernel, dx, dilation, precision)
+  if not isinstance(dkernel, SymbolicZero):
+    part = _tangent_of_kernel(x, dkernel, dilation, precision)
+    dy = part if isinstance(dx, SymbolicZero) else dy + part
+  return y, dy
+
+
+# Symbolic zeros: nothing is computed for an operand that is not differentiated.
+_convolve.defjvp(_convolve_jvp, symbolic_zeros=True)

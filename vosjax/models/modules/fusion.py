@@ -7,19 +7,21 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vosjax.models.modules.conv import Conv, Dtype, SplitConv
+from vosjax.models.execution import Dtype
+from vosjax.models.modules.conv import Conv, SplitConv
 
 
 class Fusion(nn.Module):
-  """Two convolutions over scores and propagation features, either of which may lack.
+  """Two convolutions over scores and propagated features; one of them may be missing.
 
   Attributes:
-    num_scores: appearance scores per position, or 0.
-    propagation_features: channels of mask propagation, or 0.
+    num_scores: appearance scores per position; 0 without an appearance model.
+    propagation_features: channels of mask propagation; 0 without it.
     hidden: channels between the two convolutions.
     features: channels of the result.
     score_gain: factor on the initial kernel of the scores.
-    kernel_init: initializer of both kernels.
+    kernel_init: initialiser of both kernels.
+    dtype: of the convolutions.
 
   Source: Johnander et al., CVPR 2019, section 3.4.
   """
@@ -44,8 +46,8 @@ class Fusion(nn.Module):
     scores: Float[Array, "n h w k"] | None,
     propagated: Float[Array, "n h w d"] | None,
   ) -> Float[Array, "n h w c"]:
-    """Fuses one object's evidence; None for a part that the model lacks."""
-    # Scores are sums over hundreds of channels: too coarse in 16 bits.
+    """Fuses the evidence for an object; None for an input that the model lacks."""
+    # Scores are sums over hundreds of channels, for which 16 bits are too coarse.
     first = None if scores is None else self.join(scores, 0, dtype=jnp.float32)
     if propagated is None:
       x = first + self.join.bias[None, None, None]

@@ -1,4 +1,4 @@
-"""Mask propagation of A-GAME: last mask and reference frame to the current frame."""
+"""Mask propagation of A-GAME: from the previous mask and the first frame."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,33 +7,41 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vosjax.models.modules.conv import Conv, Dtype, SplitConv
+from vosjax.models.execution import Dtype
+from vosjax.models.modules.conv import Conv, SplitConv
 from vosjax.types import record
 
-# Order of the concatenation that the first layer's kernel belongs to.
-_CURRENT, _REFERENCE, _PREVIOUS_MASK, _REFERENCE_MASK = range(4)
+# Order of the concatenation in the input channels of the first layer.
+_CURRENT, _FIRST, _PREVIOUS_MASK, _FIRST_MASK = range(4)
 
 
 @record
 class PropagationState:
-  """Per object: the reference frame's part of the first layer, and the last mask."""
+  """State of each object.
 
-  reference: Float[Array, "b o h w d"]
+  Attributes:
+    first: contribution of the object's first frame and mask to the first layer.
+    previous: mask in the previous frame.
+  """
+
+  first: Float[Array, "b o h w d"]
   previous: Float[Array, "b o h w"]
 
 
 class MaskPropagation(nn.Module):
-  """Three layers over current features, reference features and both masks.
+  """Three layers over current features, features of the first frame and both masks.
 
-  The first layer is 1x1, so its parts are computed apart: the current frame's once
-  for all objects, the reference frame's once for the whole video.
+  The first layer is 1x1, so the contributions of its inputs are computed separately:
+  that of the current frame once for all objects, that of the first frame once for the
+  whole video.
 
   Attributes:
-    mask_gain: factor on the initial kernel of both masks.
     input_features: channels of the backbone's last stage.
     features: channels of every branch.
     dilations: of the parallel 3x3 convolutions in the middle.
-    kernel_init: initializer of all kernels.
+    mask_gain: factor on the initial kernel of both masks.
+    kernel_init: initialiser of all kernels.
+    dtype: of the convolutions.
 
   Source: Johnander et al., CVPR 2019, section 3.3.
   """
@@ -54,28 +62,31 @@ class MaskPropagation(nn.Module):
     self.out = Conv(self.features, 3, **init)
 
   def encode(self, deep: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
-    """The current frame's part of the first layer."""
+    """Contribution of the current frame to the first layer."""
     return self.join(deep, _CURRENT)
 
   def init_state(
     self, deep: Float[Array, "b h w c"], masks: Float[Array, "b o h w"]
   ) -> PropagationState:
-    """State of objects that are given in this frame."""
-    reference = self.join(deep, _REFERENCE, bias=True)[:, None]
-    reference = reference + self._mask_part(masks, _REFERENCE_MASK)
-    return PropagationState(reference, masks)
+    """State of objects whose masks are given in this frame."""
+    first = self.join(deep, _FIRST, bias=True)[:, None]
+    first = first + self._read_masks(masks, _FIRST_MASK)
+    return PropagationState(first, masks)
 
   def __call__(
     self, state: PropagationState, current: Float[Array, "b h w d"]
   ) -> Float[Array, "bo h w d"]:
-    """Features of each object; batch and objects share the first axis."""
-    x = current[:, None] + state.reference
-    x = x + self._mask_part(state.previous, _PREVIOUS_MASK)
+    """Features of each object; the first axis holds batch and objects."""
+    x = current[:, None] + state.first
+    x = x + self._read_masks(state.previous, _PREVIOUS_MASK)
     x = nn.relu(x).reshape(-1, *x.shape[2:])
     x = jnp.concatenate([branch(x) for branch in self.branches], axis=-1)
     return nn.relu(self.out(nn.relu(x)))
 
-  def _mask_part(self, masks, part):
+  def _read_masks(
+    self, masks: Float[Array, "b o h w"], part: int
+  ) -> Float[Array, "b o h w d"]:
+    """Contribution of one of the two masks to the first layer."""
     b, o, h, w = masks.shape
     pair = jnp.stack([1 - masks, masks], axis=-1).reshape(b * o, h, w, 2)
     return self.join(pair, part).reshape(b, o, h, w, -1)

@@ -1,4 +1,4 @@
-"""The ConvLSTM pyramid that decodes one object after another (RVOS and RSIS)."""
+"""The pyramid of ConvLSTMs that decodes one object after another (RVOS and RSIS)."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from vosjax.models.modules.conv import Dtype
+from vosjax.models.execution import Execution
 from vosjax.models.modules.conv_lstm import ConvLSTMCell, ConvLSTMState
 from vosjax.ops import resize
 from vosjax.types import record
@@ -26,8 +26,8 @@ class LevelFeatures:
   """What all objects share at one level.
 
   Attributes:
-    gates: the part of the gates that no object has a share in, bias included.
-    factor: multiplies the upsampled hidden map; only in skip mode "multiply".
+    gates: contribution of the frame to the gates, bias included.
+    factor: multiplies the upsampled hidden map; in skip mode "multiply" only.
   """
 
   gates: Float[Array, "b h w g"]
@@ -35,24 +35,24 @@ class LevelFeatures:
 
 
 class RecurrentDecoder(nn.Module):
-  """A ladder of ConvLSTM cells, each at twice the size of the one before.
+  """ConvLSTM cells at a series of levels, each twice as large as the one before.
 
-  The cells' states pass from object to object. What all objects share is read into
-  the gates once per frame (`encode`) and what objects bring along for all of them at
-  once (`own_gates`); only the rest waits for the object before. Inputs of a cell are
-  named "upsampled" (hidden map of the coarser level), "skip", "mask" (the object's
-  previous mask), "spatial" (hidden map of the previous object) and "temporal" (the
-  object's hidden map in the previous frame).
+  The states of the cells pass from object to object. Contributions to the gates that
+  all objects share are computed once per frame (`encode`), and those from an object's
+  own past for all objects at once (`object_gates`); only the others depend on the
+  previous object. The inputs of a cell are "upsampled" (hidden map of the coarser
+  level), "skip", "mask" (the object's previous mask), "spatial" (hidden map of the
+  previous object) and "temporal" (the object's hidden map in the previous frame).
 
   Attributes:
     skips: channels of the skip connections, coarse to fine.
-    features: channels of the hidden maps.
+    features: channels of the hidden maps, coarse to fine.
     mask: cells have the input "mask".
     temporal: cells have the input "temporal".
-    skip_mode: how a skip connection meets the upsampled hidden map.
+    skip_mode: how a skip connection is combined with the upsampled hidden map.
     mask_gain: factor on the initial kernel of the input "mask".
-    spatial_gain: likewise of "spatial".
-    unroll: objects per iteration of the scan; True: all.
+    spatial_gain: the same for "spatial".
+    execution: how the network is executed, see Execution.
 
   Source: Ventura et al., CVPR 2019, section 3; Salvador et al., arXiv 1712.00617.
   """
@@ -64,8 +64,7 @@ class RecurrentDecoder(nn.Module):
   skip_mode: SkipMode = "concat"
   mask_gain: float = 1.0
   spatial_gain: float = 1.0
-  unroll: int | bool = 1
-  dtype: Dtype = None
+  execution: Execution = Execution()
 
   def setup(self):
     self.cells = [
@@ -73,14 +72,14 @@ class RecurrentDecoder(nn.Module):
         self._inputs(level),
         features,
         gains={"mask": self.mask_gain, "spatial": self.spatial_gain},
-        dtype=self.dtype,
+        dtype=self.execution.dtype,
       )
       for level, features in enumerate(self.features)
     ]
     self.head = DoublingHead()
 
-  def _inputs(self, level):
-    """Names and channels in the order of the official concatenation."""
+  def _inputs(self, level: int) -> tuple[tuple[str, int], ...]:
+    """Names and channels of a cell's inputs, in the order of the official weights."""
     concat = level == 0 or self.skip_mode == "concat"
     present = {
       "upsampled": level > 0 and self.features[level - 1],
@@ -92,7 +91,7 @@ class RecurrentDecoder(nn.Module):
     return tuple((name, channels) for name, channels in present.items() if channels)
 
   def encode(self, skips: Maps) -> tuple[LevelFeatures, ...]:
-    """What all objects share, computed once per frame."""
+    """Computes what all objects share, once per frame."""
     levels = []
     for cell, skip in zip(self.cells, skips):
       names = [name for name, _ in cell.inputs]
@@ -107,10 +106,10 @@ class RecurrentDecoder(nn.Module):
       levels.append(LevelFeatures(gates, skip if multiply else None))
     return tuple(levels)
 
-  def own_gates(self, name: Literal["mask", "temporal"], maps: Maps) -> Maps:
-    """The part of the gates that objects bring along; maps are [b o h w (c)]."""
+  def object_gates(self, name: Literal["mask", "temporal"], maps: Maps) -> Maps:
+    """Contributions of the objects' own masks or hidden maps, [b o h w (c)]."""
 
-    def read(cell, x):
+    def read(cell: ConvLSTMCell, x: Array) -> Array:
       b, o, h, w = x.shape[:4]
       gates = cell.read(name, x.reshape(b * o, h, w, -1))
       return gates.reshape(b, o, h, w, -1)
@@ -120,15 +119,15 @@ class RecurrentDecoder(nn.Module):
   def __call__(
     self,
     shared: tuple[LevelFeatures, ...],
-    own: Maps,
-    alone: Bool[Array, "b o"],
+    per_object: Maps,
+    isolated: Bool[Array, "b o"],
   ) -> Maps:
     """Hidden maps [b o h w c] of all objects.
 
     Args:
       shared: from `encode`.
-      own: sum of `own_gates` at every level, or () if objects bring nothing.
-      alone: objects that see zeros in place of the previous object's state.
+      per_object: sum of `object_gates` at every level; () without such inputs.
+      isolated: objects that see zeros instead of the previous object's state.
     """
     scan = nn.scan(
       RecurrentDecoder._decode_object,
@@ -136,9 +135,9 @@ class RecurrentDecoder(nn.Module):
       split_rngs={"params": False},
       in_axes=(1, 1, nn.broadcast),
       out_axes=1,
-      unroll=self.unroll,
+      unroll=self.execution.unroll_objects,
     )
-    return scan(self, self.start(shared), own, alone, shared)[1]
+    return scan(self, self.start(shared), per_object, isolated, shared)[1]
 
   def start(self, shared: tuple[LevelFeatures, ...]) -> States:
     """States before the first object."""
@@ -150,21 +149,33 @@ class RecurrentDecoder(nn.Module):
   def follow(
     self, states: States, shared: tuple[LevelFeatures, ...]
   ) -> tuple[States, Maps]:
-    """The next of objects that bring nothing along: states, hidden maps [b 1 h w c]."""
-    alone = jnp.zeros(len(shared[0].gates), bool)
-    states, hidden = self._decode_object(states, (), alone, shared)
+    """Decodes the next object, without inputs from its own past.
+
+    Returns:
+      States after it, and its hidden maps [b 1 h w c].
+    """
+    isolated = jnp.zeros(len(shared[0].gates), bool)
+    states, hidden = self._decode_object(states, (), isolated, shared)
     return states, tuple(x[:, None] for x in hidden)
 
-  def _decode_object(self, states, own, alone, shared):
-    keep = 1.0 - alone[:, None, None, None]
+  def _decode_object(
+    self,
+    states: States,
+    per_object: Maps,
+    isolated: Bool[Array, " b"],
+    shared: tuple[LevelFeatures, ...],
+  ) -> tuple[States, Maps]:
+    """States after one object, and its hidden maps."""
+    keep = 1.0 - isolated[:, None, None, None]
     after: list[ConvLSTMState] = []
     for level, (cell, state) in enumerate(zip(self.cells, states)):
       state = jax.tree.map(lambda x: x * keep, state)
       gates = shared[level].gates + cell.read("spatial", state.hidden)
-      if own:
-        gates = gates + own[level]
+      if per_object:
+        gates = gates + per_object[level]
       if level:
-        x = resize.bilinear(after[-1].hidden, gates.shape[1:3], align_corners=True)
+        _, h, w, _ = gates.shape
+        x = resize.bilinear(after[-1].hidden, (h, w), align_corners=True)
         factor = shared[level].factor
         gates = gates + cell.read("upsampled", x if factor is None else x * factor)
       after.append(cell(gates, state.cell))
@@ -173,7 +184,7 @@ class RecurrentDecoder(nn.Module):
   def logits(
     self, hidden: Float[Array, "b o h w c"], size: tuple[int, int]
   ) -> Float[Array, "b o height width"]:
-    """Mask logits at `size`, from the finest hidden maps."""
+    """Mask logits at `size` from the finest hidden maps."""
     b, o, *_ = hidden.shape
     x = self.head(hidden.reshape(b * o, *hidden.shape[2:]))
     if size != x.shape[1:]:
@@ -182,11 +193,12 @@ class RecurrentDecoder(nn.Module):
 
 
 class DoublingHead(nn.Module):
-  """A 3x3 convolution to one channel, of maps at twice their size.
+  """A 3x3 convolution to one channel of maps that are upsampled by two.
 
-  Both are linear: what each of the nine taps makes of all channels is doubled, and
-  then shifted and summed. That is less to double, and no convolution to one channel,
-  both slow on CPU (34 ms became 10 ms for ten maps of 16 channels, 64x112).
+  Both operations are linear, so the channels are first contracted for each of the
+  nine taps, and these are upsampled, shifted and summed. On CPU this avoids a slow
+  upsampling of all channels and a slow convolution to one channel: 10 ms instead of
+  34 ms for ten maps of 16 channels at 64x112.
   """
 
   @nn.compact

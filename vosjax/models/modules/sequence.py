@@ -1,4 +1,4 @@
-"""Objects one after another, for as long as there are any (RSIS and RIS)."""
+"""Decoding of one object after another until none is left (RSIS and RIS)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from vosjax.types import Active, Prediction
 
-NOTHING = -100.0  # as a logit: no pixel, no object
+NOTHING = -100.0  # logit of a slot that was not decoded: no pixel, no object
 
 
 def decode_until_stop(
@@ -19,18 +19,19 @@ def decode_until_stop(
   active: Active,
   score: str,
 ) -> Prediction:
-  """Predictions of all slots, of which those behind the last object hold NOTHING.
+  """Predictions of all slots; those after the last object hold NOTHING.
 
-  A loop whose length the scores decide: nothing is compiled anew, and what is decoded
-  has the same numbers as without an end. It has no gradient.
+  The scores decide the length of the loop, without compiling anything again. Slots
+  that are decoded have the same values as without stopping. Not differentiable.
 
   Args:
     model: whose variables `step` uses.
-    step: from the state that an object leaves to that of the next one, and the
-      prediction of this one slot.
-    start: state before the first object, which is decoded in any case.
-    active: slots that may count.
-    score: name in `Prediction.aux` of logits; the first negative one ends a sequence.
+    step: maps the model and the state after an object to the state after the next
+      one, and to the prediction of that one slot.
+    start: state before the first object, which is always decoded.
+    active: slots that count.
+    score: name in `Prediction.aux` of the logits whose first negative value ends a
+      sequence.
   """
   b, o = active.shape
   states, first = step(model, start)
@@ -41,21 +42,21 @@ def decode_until_stop(
     first,
   )
 
-  def goes_on(model, carry):
+  def any_left(model: nn.Module, carry: Any) -> Any:
     del model
-    place, found, *_ = carry
-    ahead = jnp.arange(o)[None] >= place
+    slot, found, *_ = carry
+    ahead = jnp.arange(o)[None] >= slot
     return (active & ahead & found[:, None]).any()
 
-  def decode(model, carry):
-    place, found, states, slots = carry
+  def decode(model: nn.Module, carry: Any) -> Any:
+    slot, found, states, slots = carry
     states, one = step(model, states)
     slots = jax.tree.map(
-      lambda all_, x: jax.lax.dynamic_update_slice_in_dim(all_, x, place, 1),
+      lambda all_, x: jax.lax.dynamic_update_slice_in_dim(all_, x, slot, 1),
       slots,
       one,
     )
-    return place + 1, found & (one.aux[score][:, 0] >= 0), states, slots
+    return slot + 1, found & (one.aux[score][:, 0] >= 0), states, slots
 
-  begun = jnp.int32(1), first.aux[score][:, 0] >= 0, states, slots
-  return nn.while_loop(goes_on, decode, model, begun)[-1]
+  carry = jnp.int32(1), first.aux[score][:, 0] >= 0, states, slots
+  return nn.while_loop(any_left, decode, model, carry)[-1]

@@ -1,25 +1,27 @@
-"""ResNet with a narrow skip connection from each stage (RVOS and RSIS)."""
+"""A ResNet with a narrow skip connection from each stage (RVOS and RSIS)."""
 
 import flax.linen as nn
 from jaxtyping import Array, Float
 
 from vosjax.models.backbones import resnet
-from vosjax.models.modules.conv import Dtype
+from vosjax.models.execution import Execution
 from vosjax.models.modules.norm import ConvNorm
 from vosjax.types import AnyArray
 
-_DIVISORS = (1, 1, 2, 4, 8)  # of the channels of each skip connection
+# Of `features`: channels of each skip connection, coarse to fine.
+_DIVISORS = (1, 1, 2, 4, 8)
 
 
 class SkipEncoder(nn.Module):
-  """Skip connections, coarse to fine; without activation, as published.
+  """Skip connections, coarse to fine, without activations, as published.
 
   Attributes:
     backbone: resnet18 to resnet152.
     width: channels of its stem.
     features: channels of the coarsest skip connection.
-    num_skips: 4 begins with stage4 and ends with stage1, 5 takes the stem too.
+    num_skips: 4 for stage4 to stage1, 5 for the stem as well.
     frozen: stages of the backbone that are not trained.
+    execution: how the network is executed, see Execution.
   """
 
   backbone: str = "resnet101"
@@ -27,29 +29,25 @@ class SkipEncoder(nn.Module):
   features: int = 128
   num_skips: int = 4
   frozen: tuple[str, ...] = ()
-  remat: bool = False
-  folded: bool = False
-  axis_name: str | None = None
-  dtype: Dtype = None
+  execution: Execution = Execution()
 
   def setup(self):
-    common = {"folded": self.folded, "axis_name": self.axis_name, "dtype": self.dtype}
     self.resnet = resnet.ResNet(
       self.backbone,
       self.width,
       output_stride=32,
       frozen=self.frozen,
-      remat=self.remat,
+      execution=self.execution,
       name="backbone",
-      **common,
     )
     self.skips = [
-      ConvNorm(channels, 3, use_bias=True, **common) for channels in self.channels
+      ConvNorm(channels, 3, use_bias=True, execution=self.execution)
+      for channels in self.channels
     ]
 
   @property
   def channels(self) -> tuple[int, ...]:
-    """Of the skip connections."""
+    """Channels of the skip connections, coarse to fine."""
     return tuple(self.features // n for n in _DIVISORS[: self.num_skips])
 
   def __call__(

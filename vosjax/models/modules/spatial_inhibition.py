@@ -1,4 +1,4 @@
-"""Attention by spatial inhibition: one region out of many (RIS)."""
+"""Spatial inhibition: attention to one region out of many (RIS)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,10 +11,10 @@ from vosjax.models.modules.conv import Conv
 
 
 class SpatialInhibition(nn.Module):
-  """Mask logits of the one region that wins a softmax over all positions.
+  """Mask logits of the region that wins a softmax over all positions.
 
   Attributes:
-    bias: initial value of the scalar that is added to the softmax's logarithm.
+    bias: initial value of the scalar that is added to the log-softmax.
 
   Source: Romera-Paredes and Torr, ECCV 2016, section 3.3.
   """
@@ -29,5 +29,5 @@ class SpatialInhibition(nn.Module):
 
 
 def uniform(key: jax.Array, shape: Sequence[int], dtype: Any = float) -> jax.Array:
-  """U(-0.08, 0.08), the initialisation of everything that is recurrent in RIS."""
+  """Initialiser U(-0.08, 0.08) of all recurrent parts of RIS."""
   return 0.16 * nn.initializers.uniform(1.0)(key, shape, dtype) - 0.08

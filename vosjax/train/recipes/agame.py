@@ -8,12 +8,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
 from vosjax.data.transforms import clips
 from vosjax.data.video import VOID, Source
-from vosjax.losses.segmentation import binary_iou, binary_nll
+from vosjax.losses import binary_iou, binary_nll
 from vosjax.models import unroll
 from vosjax.ops import resize
 from vosjax.train import feeds
@@ -32,15 +32,15 @@ def objective(
   remat: bool = False,
   unroll_steps: int = 1,
 ) -> Objective:
-  """A-GAME: one object a clip, label 1, given in the first frame.
+  """Loss of A-GAME on clips with one object, label 1, given in the first frame.
 
-  The loss is the mean negative log-likelihood over all pixels of the clip; the given
-  frame counts among them with a loss of nothing, as in the released program.
+  It is the mean negative log-likelihood over all pixels of the clip; the given frame
+  is included with a loss of zero, as in the released program.
 
   Args:
     model: an AGame.
-    losses: weights of "final" and "coarse"; 0 switches a loss off.
-    frozen_batch_stats: normalise by running statistics and leave them as they are.
+    losses: weights of "final" and "coarse"; 0 disables a loss.
+    frozen_batch_stats: normalise with the running statistics, and do not update them.
     remat: recompute time steps in the backward pass.
     unroll_steps: time steps per iteration of the scan.
   """
@@ -80,8 +80,10 @@ def objective(
   return loss_of
 
 
-def _coarse_nll(logits, truth):
-  """Log-probabilities are formed at stride 16 and then interpolated."""
+def _coarse_nll(
+  logits: Float[Array, "b t height width"], truth: Bool[Array, "b t h w"]
+) -> Float[Array, "b t h w"]:
+  """Log-probabilities are computed at the coarse size and then interpolated."""
   b, t, h, w = truth.shape
   pair = jnp.stack([nn.log_sigmoid(-logits), nn.log_sigmoid(logits)], axis=-1)
   pair = resize.bilinear(pair.reshape(b * t, *pair.shape[2:]), (h, w))

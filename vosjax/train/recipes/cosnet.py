@@ -33,11 +33,11 @@ from vosjax.data.transforms import clips, pairs
 from vosjax.data.video import Source
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.references import check as check_references
-from vosjax.losses.orthogonality import orthogonality_penalty
-from vosjax.losses.segmentation import (
+from vosjax.losses import (
   balanced_bce,
   binary_iou,
   mean_absolute_error,
+  orthogonality_penalty,
   scaled_bce,
 )
 from vosjax.models.cosnet import Fusion, upsample
@@ -58,16 +58,16 @@ def objective(
   official: bool = False,
   group: bool = False,
 ) -> Objective:
-  """Loss of a batch of stills, pairs or groups, which its length in time tells apart.
+  """Loss of a batch of stills, pairs or groups, told apart by their number of frames.
 
   Args:
     model: a COSNet.
     losses: weights of "absolute" (the mean absolute error beside each cross-entropy),
       "still" (of steps on stills) and "orthogonality" (of the symmetric form's basis).
-    bce: "scaled" divides by the share of object pixels, as released; "balanced" lets
-      the rarer class weigh more, as the paper has it.
-    official: with the accidents of the released program.
-    group: these are steps of the group form, where a still has no second side.
+    bce: "scaled" divides by the share of object pixels, as released; "balanced" gives
+      the rarer class a larger weight, as in the paper.
+    official: reproduce the accidents of the released program.
+    group: train the group form, where a still is not paired with itself.
   """
   if bce not in ("scaled", "balanced"):
     raise ValueError(f"bce is {bce!r}; known: 'scaled', 'balanced'.")
@@ -86,7 +86,7 @@ def objective(
       method=forward,
       mutable=["batch_stats"],
     )
-    size, loss = frames.shape[2:4], 0.0
+    size, loss = frames.shape[2:4], jnp.zeros(())
     probs = [jax.nn.sigmoid(upsample(one, size)) for one in logits]
     truths = [batch.labels[:, i] == 1 for i in range(len(probs))]
     for p, truth in zip(probs, truths):
@@ -94,7 +94,7 @@ def objective(
     valid = jnp.ones_like(truths[0])
     iou = binary_iou(probs[0] > 0.5, truths[0], valid).mean()
     kind = "still" if t == 1 else "pair"
-    metrics = {f"{kind}_loss": loss, f"{kind}_iou": iou}
+    metrics: dict[str, Array] = {f"{kind}_loss": loss, f"{kind}_iou": iou}
     if t == 1:
       loss *= losses["still"]
     elif model.attention == "symmetric":
@@ -107,20 +107,28 @@ def objective(
   return loss_of
 
 
-def _see_still(model: nn.Module, frames: Float[Array, "b 1 h w 3"], twice: bool):
+def _see_still(
+  model: nn.Module, frames: Float[Array, "b 1 h w 3"], twice: bool
+) -> tuple[Array, ...]:
+  """Saliency logits; `twice` updates the batch statistics twice, as released."""
   if twice:
     return (model.pair_logits(frames[:, 0], frames[:, 0], train=True).saliency_b,)
   return (model.saliency(frames[:, 0], train=True),)
 
 
-def _see_pair(model: nn.Module, frames: Float[Array, "b 2 h w 3"], twice: bool):
+def _see_pair(
+  model: nn.Module, frames: Float[Array, "b 2 h w 3"], twice: bool
+) -> tuple[Array, ...]:
+  """Logits of both frames."""
   del twice
   logits = model.pair_logits(frames[:, 0], frames[:, 1], train=True)
   return logits.a, logits.b
 
 
-def _see_group(model: nn.Module, frames: Float[Array, "b t h w 3"], twice: bool):
-  """The first frame, with the others as its references, fused as the model says."""
+def _see_group(
+  model: nn.Module, frames: Float[Array, "b t h w 3"], twice: bool
+) -> tuple[Array, ...]:
+  """Logits of the first frame, with the others as its references."""
   del twice
   b, t = frames.shape[:2]
   deep = model.encoder(frames.reshape(-1, *frames.shape[2:]), train=True, steps=t)

@@ -17,7 +17,7 @@ from vosjax.data.transforms.instances import LargestFirst, SampleFrame
 from vosjax.data.video import VOID, Source
 from vosjax.evaluation.scored_video import ScoredVideo
 from vosjax.inference.engine import VideoSegmenter
-from vosjax.models.unroll import encode_clip
+from vosjax.models import unroll
 from vosjax.train import feeds
 from vosjax.train.recipe import Batches, Scoring, Segment
 from vosjax.types import Prediction, Variables, VideoBatch
@@ -51,14 +51,15 @@ def truth_of(batch: VideoBatch) -> Instances:
 def decode(
   model: nn.Module, variables: Variables, batch: VideoBatch, num_objects: int
 ) -> tuple[Prediction, Variables]:
-  """The first `num_objects` instances of every picture, and batch statistics."""
+  """Predicts the first `num_objects` instances of every image.
+
+  Returns:
+    Predictions [b o ...], and the running statistics after the batch.
+  """
   frames = batch.frames.astype(jnp.float32) / 255
-  features, stats = encode_clip(model, variables, frames, train=True)
-  features = jax.tree.map(lambda x: x[0], features)
-  state = model.apply(variables, features, None, method="init_state")
   active = jnp.ones((len(frames), num_objects), bool)
-  prediction = model.apply(variables, state, features, active, method="segment")[1]
-  return prediction, stats
+  clip = unroll(model, variables, frames, active=active, train=True)
+  return jax.tree.map(lambda x: x[:, 0], clip.predictions), clip.batch_stats
 
 
 def frame_transforms(stage: ConfigDict) -> tuple[Any, ...]:

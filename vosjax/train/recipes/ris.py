@@ -6,7 +6,7 @@ import jax
 import optax
 from ml_collections import ConfigDict
 
-from vosjax.losses.instances import relaxed_iou, ris_loss
+from vosjax.losses import relaxed_iou, ris_loss
 from vosjax.train.optimizers.adam import FROZEN, coupled_adam, label_params
 from vosjax.train.recipe import Objective, Outputs, Recipe
 from vosjax.train.recipes import instances
@@ -18,13 +18,13 @@ _LARGEST = 5.0  # of an element of a recurrent gradient
 def objective(
   model: nn.Module, *, num_objects: int, extra: int, score_weight: float = 1.0
 ) -> Objective:
-  """Relaxed IoU of matched instances, and scores that say where they end.
+  """Mean of `ris_loss` over images.
 
   Args:
     model: a RIS.
-    num_objects: predictions at most; a curriculum begins with few.
-    extra: predictions beyond the instances of a picture whose scores should be low:
-      2 on the slides, 1 in the program for leaves.
+    num_objects: largest number of predictions; a curriculum starts with few.
+    extra: number of predictions after those of the instances whose scores should be
+      low: 2 on the slides, 1 in the program for leaves.
     score_weight: lambda.
   """
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
-from vosjax.losses import instances as losses_of
-from vosjax.losses.matching import mask_padding, match, reorder, valid_slots
+from vosjax import losses as losses_of
+from vosjax.losses import mask_padding, match, reorder, valid_slots
 from vosjax.train.optimizers.two_adams import two_adams
 from vosjax.train.recipe import Objective, Outputs, Recipe
 from vosjax.train.recipes import instances
@@ -19,20 +19,21 @@ from vosjax.types import AnyArray
 def objective(
   model: nn.Module, losses: Mapping[str, float], *, num_objects: int
 ) -> Objective:
-  """Sum of the losses of all instances, matched to predictions by their masks.
+  """Weighted sum of the losses of all instances, matched to predictions by their masks.
 
-  With n instances the first n predictions are matched; classes and boxes count for
-  these alone, and the stop for one prediction more, which should say that all is done.
+  With n instances, the first n predictions are matched; classes and boxes count for
+  these only, and the stop score also for the next prediction, which should end the
+  sequence.
 
   Args:
     model: an RSIS.
-    losses: weights of "mask", "classes", "box" and "stop"; 0 switches a loss off.
-    num_objects: predictions; a curriculum begins with few.
+    losses: weights of "mask", "classes", "box" and "stop"; 0 disables a loss.
+    num_objects: number of predictions; a curriculum starts with few.
   """
   if losses["box"] and not model.box_head:
     raise ValueError(
       f"losses.box is {losses['box']}, but the model has no box head. Set "
-      "model.fields.box_head, or losses.box to 0."
+      "model.fields.box_head to True, or losses.box to 0."
     )
 
   def loss_of(variables, batch, key):
@@ -55,7 +56,7 @@ def objective(
     if model.box_head:
       values["box"] = losses_of.box_loss(aux["boxes"], boxes_of(masks)), found
     terms = {name: losses_of.mean_over(*pair) for name, pair in values.items()}
-    loss = sum(losses[name] * term for name, term in terms.items())
+    loss = jnp.asarray(sum(losses[name] * term for name, term in terms.items()))
     right = (aux["class_logits"].argmax(-1) == classes).astype(jnp.float32)
     metrics = {f"{name}_loss": term for name, term in terms.items()}
     metrics |= {"loss": loss, "class_accuracy": losses_of.mean_over(right, found)}
@@ -65,22 +66,22 @@ def objective(
 
 
 def judged(valid: Bool[AnyArray, "b g"], t: int) -> Bool[Array, "b t"]:
-  """Predictions whose stop counts: those of the instances, and the one after them.
+  """Predictions whose stop score counts: those of the instances, and the next one.
 
-  Not the latter where instances fill the list: there may have been more.
+  The next one does not count if the instances fill the list, as there may be more.
   """
   counts = valid.sum(1)[:, None]
   return jnp.arange(t)[None] <= jnp.minimum(counts, valid.shape[1] - 1)
 
 
 def boxes_of(masks: Float[AnyArray, "b t h w"]) -> Float[Array, "b t 4"]:
-  """(x_min, y_min, x_max, y_max) of masks, as fractions of the picture; 0 if empty."""
+  """(x_min, y_min, x_max, y_max) of masks, as fractions of the image; 0 if empty."""
   sides = []
-  for axis in (2, 3):  # what is left of them: columns, rows
-    seen = masks.max(axis) > 0
-    size = seen.shape[-1]
-    low = jnp.where(seen.any(-1), seen.argmax(-1), 0)
-    high = jnp.where(seen.any(-1), size - seen[..., ::-1].argmax(-1), 0)
+  for axis in (2, 3):  # leaves columns, then rows
+    occupied = masks.max(axis) > 0
+    size = occupied.shape[-1]
+    low = jnp.where(occupied.any(-1), occupied.argmax(-1), 0)
+    high = jnp.where(occupied.any(-1), size - occupied[..., ::-1].argmax(-1), 0)
     sides.append((low / size, high / size))
   (left, right), (top, bottom) = sides
   return jnp.stack([left, top, right, bottom], axis=-1)

@@ -1,7 +1,7 @@
 """RVOS: every object of every frame, given in the first one or not."""
 
 import functools
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -15,14 +15,15 @@ from vosjax.data.views import SuccessiveClips
 from vosjax.evaluation.first_frame_matching import FirstFrameMatcher
 from vosjax.evaluation.prompts import object_prompts
 from vosjax.inference.engine import VideoSegmenter
-from vosjax.models.unroll import encode_clip
+from vosjax.models import unroll, with_execution
 from vosjax.train import feeds
 from vosjax.train.optimizers.two_adams import two_adams
 from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring, Segment
-from vosjax.train.recipes.rvos_clips import Previous, clip_losses, decode_clip
+from vosjax.train.recipes.rvos_clips import clip_losses
 from vosjax.train.scoring import datasets, segmentation
-from vosjax.types import Labels, Variables
+from vosjax.types import AnyArray, Labels, Variables
 
+Previous = Literal["truth", "inferred"]
 _THRESHOLD = 0.5  # of the probability of a proposal's pixels
 
 
@@ -34,18 +35,20 @@ def objective(
   remat: bool = False,
   unroll_steps: int | bool = 1,
 ) -> Objective:
-  """The soft IoU loss of each frame, summed over the clip; nothing is truncated.
+  """Soft IoU loss of each frame, summed over the clip; backpropagated through it all.
 
-  The object of id k stands in slot k - 1, for which a one-shot model must find it; a
-  zero-shot one may find it in any slot. Ids beyond the slots are background.
+  The object with id k belongs to slot k - 1, in which a one-shot model must find it; a
+  zero-shot model may find it in any slot. Ids beyond the slots are background.
 
   Args:
     model: an RVOS; `num_objects` slots are decoded.
-    previous: which masks a one-shot model sees of the frame before, see `decode_clip`.
-    official: as the released program does on DAVIS: an object counts only in frames
-      that show it, and whether a slot counts is asked by the object of the same
-      number, even where the slot was matched to another; void is background.
-      Otherwise objects of any frame of the clip count in all, and void in none.
+    previous: the masks of the previous frame that a one-shot model sees: the truth, or
+      what it inferred itself, through which no gradient passes. The first frame sees
+      its own true masks in both cases; with "truth" the second frame sees those again.
+    official: what the released program does on DAVIS. An object counts only in frames
+      that show it, a slot counts where the object of the same number does, even if
+      the slot was matched to another one, and void is background. Otherwise an object
+      of any frame of the clip counts in all of them, and void pixels in none.
     remat: recompute frames in the backward pass.
     unroll_steps: frames per iteration of the scan; True: all.
   """
@@ -53,45 +56,66 @@ def objective(
   def loss_of(variables, batch, key):
     del key  # nothing in this model is random
     frames = batch.frames.astype(jnp.float32) / 255
-    truth, shown = split_objects(batch.labels, model.num_objects)
-    features, stats = encode_clip(model, variables, frames, train=True)
-    probs = decode_clip(
+    truth, present = split_objects(batch.labels, model.num_objects)
+    clip = unroll(
       model,
       variables,
-      features,
-      truth,
-      previous=previous,
+      frames,
+      **recurrence(model, truth, previous),
+      train=True,
       remat=remat,
       unroll_steps=unroll_steps,
     )
-    valid = shown
+    probs = jax.nn.sigmoid(clip.predictions.logits)
+    valid = present
     if not official:
-      valid = jnp.broadcast_to(shown.any(1, keepdims=True), shown.shape)
+      valid = jnp.broadcast_to(present.any(1, keepdims=True), present.shape)
       probs *= (batch.labels != VOID)[:, :, None]
     losses, _ = clip_losses(probs, truth, valid, matched=not model.one_shot)
     loss = losses.sum()
-    return loss, Outputs({"loss": loss, "soft_iou": 1 - losses.mean()}, stats)
+    metrics = {"loss": loss, "soft_iou": 1 - losses.mean()}
+    return loss, Outputs(metrics, clip.batch_stats)
 
   return loss_of
+
+
+def recurrence(
+  model: nn.Module, truth: Float[AnyArray, "b t o h w"], previous: Previous
+) -> dict[str, Any]:
+  """Arguments of `unroll` that say what the model sees of the frame before.
+
+  Args:
+    model: an RVOS.
+    truth: masks of the objects in every frame.
+    previous: see `objective`.
+  """
+  if not model.one_shot:
+    return {}
+  return {
+    "masks": truth[:, 0],
+    "truth": truth if previous == "truth" else None,
+    "segment_first": True,
+    "stop_gradient": True,
+  }
 
 
 def split_objects(
   labels: Labels, num_objects: int
 ) -> tuple[Float[Array, "b t o h w"], Bool[Array, "b t o"]]:
-  """Masks of the objects 1 to `num_objects`, and which frames show them."""
+  """Masks of the objects 1 to `num_objects`, and the frames in which each appears."""
   ids = jnp.arange(1, num_objects + 1)[None, None, :, None, None]
   masks = jnp.asarray(labels)[:, :, None] == ids
   return masks.astype(jnp.float32), masks.any((3, 4))
 
 
 def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
-  unroll = stage.unroll_steps or jax.default_backend() == "cpu"
+  steps = stage.unroll_steps or jax.default_backend() == "cpu"
   return objective(
-    model.clone(unroll_objects=unroll),
+    with_execution(model, unroll_objects=steps),
     previous=stage.previous,
     official=stage.official,
     remat=stage.remat,
-    unroll_steps=unroll,
+    unroll_steps=steps,
   )
 
 
