@@ -14,7 +14,9 @@ myst_heading_anchors = 3
 nb_execution_mode = "off"  # outputs are stored; a test executes the notebook
 
 autodoc_member_order = "bysource"
-napoleon_use_ivar = True
+python_maximum_signature_line_length = 88
+napoleon_attr_annotations = False  # signatures show them
+napoleon_custom_sections = [("Attributes", "params_style")]
 napoleon_use_rtype = False
 
 html_theme = "furo"
@@ -30,5 +32,23 @@ def plain_text(app, what, name, obj, options, lines):
   lines[:] = re.sub(r"(?m)^Example:$", "Example::\n", text).splitlines()
 
 
+def skip_aliases(app, what, name, obj, skip, options):
+  """Leaves out fields of named tuples, which their class explains."""
+  return skip or str(getattr(obj, "__doc__", "")).startswith("Alias for field")
+
+
+def short_annotations(app, what, name, obj, options, signature, returns):
+  """Writes "JAX or NumPy array of this shape" once, as the code does."""
+
+  def shorten(text):
+    either = r"([\w.~]+\[)[\w.~]*\bArray(, '[^']*'\]) \| \1[\w.~]*ndarray\2"
+    text = re.sub(either, r"\1AnyArray\2", text)
+    return text.replace("jaxlib._jax.Array", "Array")
+
+  return signature and shorten(signature), returns and shorten(returns)
+
+
 def setup(app):
+  app.connect("autodoc-process-signature", short_annotations)
+  app.connect("autodoc-skip-member", skip_aliases)
   app.connect("autodoc-process-docstring", plain_text, priority=100)  # before napoleon

@@ -42,7 +42,7 @@ def blocks(language, text=TEXT):
 def commands(*start):
   """Argument lists of the commands that begin with the words of `start`."""
   found = []
-  for line in "".join(blocks("sh")).splitlines():
+  for line in "".join(blocks("sh")).replace("\\\n", "").splitlines():
     words = shlex.split(line.rpartition("&& ")[2])
     words[0] = pathlib.PurePath(words[0]).name
     if tuple(words[: len(start)]) == start:
