@@ -26,10 +26,10 @@ import pytest  # noqa: E402
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
 
-# Later lines win. Each exception is somebody else's code, and says why.
+# Later lines win. Each exception concerns third-party code and says why.
 WARNINGS = (
   "error",
-  # Two runs that share the cache may meet half-written entries: recompiling is right.
+  # Runs that share the cache may read half-written entries; they then recompile.
   "default:Error (reading|writing) persistent compilation cache:UserWarning",
 )
 
@@ -39,9 +39,16 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", line)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def free_compiled_programs():
+  """Those of the whole suite would take gigabytes; the cache on disk keeps them."""
+  yield
+  jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def shared() -> pathlib.Path:
-  """Folder of reference data beside the repository; tests that need it skip."""
+  """Folder of test data beside the repository; tests that need it skip without."""
   path = ROOT.parent / "shared"
   if not path.is_dir():
     pytest.skip("needs ../shared, which is not here")
@@ -66,11 +73,12 @@ def golden():
 
 @pytest.fixture(scope="session")
 def tiny():
-  """(model, variables): a small A-GAME, every variable off its initial value.
+  """(model, variables): a small A-GAME with no variable at its initial value.
 
-  Scores are sums over channels: small kernels behind them keep logits moderate.
+  Scores are sums over channels, so the kernels that read them are small, which keeps
+  logits moderate.
   """
-  from vosjax import models  # not before jaxtyping's hook is in place
+  from vosjax import models  # only after jaxtyping has installed its import hook
 
   model = models.build(
     "agame", backbone="resnet18", width=4, features=8, fusion_features=8
