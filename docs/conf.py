@@ -12,6 +12,7 @@ default_role = "code"  # docstrings mark names with single backticks
 
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # outputs are stored; a test executes the notebook
+nb_merge_streams = True
 
 autodoc_member_order = "bysource"
 python_maximum_signature_line_length = 88
