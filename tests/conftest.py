@@ -12,7 +12,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 # Read when JAX starts, and inherited by the processes that tests start.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+_FLAGS = os.environ.get("XLA_FLAGS", "")
+if "device_count" not in _FLAGS:
+  _FLAGS += " --xla_force_host_platform_device_count=2"
+os.environ["XLA_FLAGS"] = _FLAGS.strip()
 # Most programs run once or twice, so compiling them costs more than running them.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
