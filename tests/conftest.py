@@ -1,7 +1,7 @@
-"""A hostile suite: what only happens to work fails here.
+"""A hostile suite: code that works by accident fails here.
 
-Eight fake CPU devices, rank promotion and warnings as errors, full matrix-product
-precision. Annotated shapes are checked at run time (see `addopts` in setup.cfg).
+Two fake CPU devices, rank promotion and warnings as errors, full precision of matrix
+products. Annotated shapes are checked at run time (see `addopts` in setup.cfg).
 """
 
 import functools
@@ -13,9 +13,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 # Read when JAX starts, and inherited by the processes that tests start.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ["XLA_FLAGS"] = (
-  f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
-).strip()
+_FLAGS = os.environ.get("XLA_FLAGS", "")
+if "device_count" not in _FLAGS:
+  _FLAGS += " --xla_force_host_platform_device_count=2"
+os.environ["XLA_FLAGS"] = _FLAGS.strip()
+# Most programs run once or twice, so compiling them costs more than running them.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -27,10 +30,10 @@ import pytest  # noqa: E402
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
 
-# Later lines win. Each exception is somebody else's code, and says why.
+# Later lines win. Each exception concerns third-party code and says why.
 WARNINGS = (
   "error",
-  # Two runs that share the cache may meet half-written entries: recompiling is right.
+  # Runs that share the cache may read half-written entries; they then recompile.
   "default:Error (reading|writing) persistent compilation cache:UserWarning",
 )
 
@@ -40,9 +43,16 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", line)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def free_compiled_programs():
+  """Those of the whole suite would take gigabytes; the cache on disk keeps them."""
+  yield
+  jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def shared() -> pathlib.Path:
-  """Folder of reference data beside the repository; tests that need it skip."""
+  """Folder of test data beside the repository; tests that need it skip without."""
   path = ROOT.parent / "shared"
   if not path.is_dir():
     pytest.skip("needs ../shared, which is not here")
@@ -118,11 +128,12 @@ def small():
 
 @pytest.fixture(scope="session")
 def tiny():
-  """(model, variables): a small A-GAME, every variable off its initial value.
+  """(model, variables): a small A-GAME with no variable at its initial value.
 
-  Scores are sums over channels: small kernels behind them keep logits moderate.
+  Scores are sums over channels, so the kernels that read them are small, which keeps
+  logits moderate.
   """
-  from vosjax import models  # not before jaxtyping's hook is in place
+  from vosjax import models  # only after jaxtyping has installed its import hook
 
   model = models.build("agame", **SMALL_MODELS["agame"])
   frames, masks = np.zeros((1, 32, 32, 3), np.float32), np.zeros((1, 1, 32, 32))

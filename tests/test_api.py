@@ -216,7 +216,7 @@ def test_bad_usage_exits_with_2(arguments, capsys):
 
 
 def test_the_suite_is_hostile():
-  assert jax.device_count() == 8
+  assert jax.device_count() >= 2
   assert jax.config.jax_default_matmul_precision == "highest"
   with pytest.raises(ValueError, match="rank_promotion"):
     jnp.ones((2, 3)) + jnp.ones(3)

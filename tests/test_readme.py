@@ -1,4 +1,4 @@
-"""README promises nothing that is not there: its snippets run, its commands parse."""
+"""README and docs/ promise nothing that is missing: snippets run, commands parse."""
 
 import argparse
 import functools
@@ -18,23 +18,31 @@ from absl import flags
 import vosjax
 from vosjax import __main__ as command_line
 from vosjax import convert, models
+from vosjax.evaluation.protocols import PROTOCOLS
 from vosjax.train.recipes import RECIPES
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
+PAGES = [
+  ROOT / "README.md",
+  ROOT / "CONTRIBUTING.md",
+  ROOT / "datasets" / "README.md",
+  *sorted((ROOT / "docs").rglob("*.md")),
+]
+TEXT = "\n".join(page.read_text() for page in PAGES)
 FOLDERS = ("configs", "datasets", "docs", "tests", "vosjax", ".ci")
-# Parts of the package that README names without `vosjax/`, in its tables.
-UNITS = ("convert", "data", "inference", "losses", "metrics", "models", "ops", "train")
+# Parts of the package that docs/papers.md names without `vosjax/`.
+UNITS = {path.name for path in (ROOT / "vosjax").iterdir() if path.is_dir()}
 
 
-def blocks(language):
-  return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+def blocks(language, text=TEXT):
+  return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
 def commands(*start):
-  """Argument lists of README's commands that contain the words of `start`."""
+  """Argument lists of the commands that begin with the words of `start`."""
   found = []
-  for line in "".join(blocks("sh")).splitlines():
+  for line in "".join(blocks("sh")).replace("\\\n", "").splitlines():
     words = shlex.split(line.rpartition("&& ")[2])
     words[0] = pathlib.PurePath(words[0]).name
     if tuple(words[: len(start)]) == start:
@@ -48,8 +56,8 @@ def get_config(file, variant):
 
 
 def rows(header):
-  """Rows of README's table whose header begins with `header`, as lists of cells."""
-  lines = README.splitlines()
+  """Rows of the table whose header begins with `header`, as lists of cells."""
+  lines = TEXT.splitlines()
   start = next(i for i, line in enumerate(lines) if line.startswith(f"| {header} |"))
   table = []
   for line in lines[start + 2 :]:
@@ -61,7 +69,7 @@ def rows(header):
 
 @pytest.fixture
 def weights(tmp_path, monkeypatch):
-  """A folder with the checkpoint that README's snippet loads, tiny and of noise."""
+  """The checkpoint that the README's snippet loads: tiny, with random weights."""
   fields = {"backbone": "resnet18", "width": 4, "features": 8, "fusion_features": 8}
   shapes = vosjax.checkpoints.variable_shapes(models.build("agame", **fields))
   rng = np.random.default_rng(0)
@@ -72,7 +80,7 @@ def weights(tmp_path, monkeypatch):
 
 def test_the_snippet_for_inference_segments_and_scores(weights, capsys):
   found = {}
-  exec(blocks("python")[0], found)
+  exec(blocks("python", README)[0], found)
   j, f = map(float, capsys.readouterr().out.split())
   assert 0 <= j <= 1
   assert 0 <= f <= 1
@@ -87,17 +95,24 @@ def test_the_snippet_for_inference_segments_and_scores(weights, capsys):
   ],
 )
 def test_the_snippet_for_training_gives_gradients(traced, monkeypatch):
-  if traced:  # all but compiled, which takes most of a minute
+  if traced:  # everything but compiled, which takes most of a minute
     monkeypatch.setattr(jax, "jit", lambda f: functools.partial(jax.eval_shape, f))
   found = {}
-  exec(blocks("python")[1], found)
+  exec(blocks("python", README)[1], found)
   gradients, params = found["gradients"], found["variables"]["params"]
   assert jax.tree.map(jnp.shape, gradients) == jax.tree.map(jnp.shape, params)
   assert traced or all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
 
 
 def test_every_snippet_is_tested():
-  assert len(blocks("python")) == 2
+  assert len(blocks("python", README)) == 2
+
+
+@pytest.mark.parametrize(
+  "snippet", [x for x in blocks("python") if x not in blocks("python", README)]
+)
+def test_snippets_of_other_pages_compile(snippet):
+  compile(snippet, "snippet", "exec")
 
 
 @pytest.mark.parametrize("name", command_line.COMMANDS)
@@ -109,7 +124,7 @@ def test_every_command_parses(name):
     parser.parse_args(words)
 
 
-def test_there_is_no_command_but_those():
+def test_every_command_is_documented():
   assert {words[0] for words in commands("vosjax")} == set(command_line.COMMANDS)
 
 
@@ -132,7 +147,7 @@ def variants(file):
 
 
 _HEADER = re.compile(r"^\| (variant of `(configs/\w+\.py)`) \|", re.MULTILINE)
-TABLES = {"variant": "configs/agame.py"} | dict(_HEADER.findall(README))
+TABLES = dict(_HEADER.findall(TEXT))
 
 
 @pytest.mark.parametrize("header", TABLES)
@@ -142,20 +157,24 @@ def test_the_variants_listed_are_all_there_are(header):
     listed |= set(re.findall(r"`:(\w+)`", cell))
   known = variants(TABLES[header])
   assert listed <= known
-  full_size = {f"paper_{name}" for name in listed}  # which README gives a rule for
+  full_size = {f"paper_{name}" for name in listed}  # as the tables say
   assert known <= listed | full_size
 
 
 def test_variants_in_the_text_exist():
   known = set().union(*map(variants, TABLES.values()))
-  for name in re.findall(r"`(?:configs/\w+\.py)?:(\w+)`", README):
+  for name in re.findall(r"`(?:configs/\w+\.py)?:(\w+)`", TEXT):
     assert name in known, name
 
 
 def test_keys_in_the_text_exist():
-  keys = re.findall(r"--config\.([a-z_.]+)=", README)
+  keys = set(re.findall(r"--config\.([a-z_.0-9]+)=", TEXT))
   assert keys
   for key in keys:
+    field = key.removeprefix("model.fields.")
+    if field != key:
+      assert any(field in models.field_names(name) for name in models.MODELS), key
+      continue
     section = get_config("configs/agame.py", "")
     for name in key.split("."):
       assert name in section, key
@@ -166,21 +185,42 @@ def test_building_commands_name_builders_and_configurations(monkeypatch):
   build = runpy.run_path(str(ROOT / "datasets" / "build.py"))
   monkeypatch.setattr(sys, "path", [*sys.path])
   for words in commands("python", "datasets/build.py"):
+    if words == ["--help"]:
+      continue
     builder = build["builder_class"](words[0])
-    name = words[words.index("--config") + 1]
+    (name,) = re.findall(r"--config[= ](\S+)", " ".join(words))
     assert name in {config.name for config in builder.BUILDER_CONFIGS}
 
 
-def test_files_and_links_exist():
-  linked = [x for x in re.findall(r"\]\(([^)]+)\)", README) if "://" not in x]
-  quoted = re.findall(r"`([\w./]+)`", README)
+def test_files_that_are_named_exist():
+  quoted = re.findall(r"`([\w./]+)`", TEXT)
   named = [x.partition(":")[0] for x in quoted if x.split("/")[0] in FOLDERS]
   inside = [f"vosjax/{x}" for x in quoted if "/" in x and x.split("/")[0] in UNITS]
-  (tree,) = re.findall(r"^```\n(configs/.*?)^```$", README, re.DOTALL | re.MULTILINE)
+  (tree,) = re.findall(r"^```\n(vosjax/.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
   folders = [line.split()[0] for line in tree.splitlines()]
-  paths = [*linked, *named, *inside, *folders]
-  assert len(paths) > 20
+  paths = [*named, *inside, *folders]
+  assert len(paths) > 50
   assert not [path for path in paths if not (ROOT / path).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(page):
+  for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+    path, _, anchor = link.partition("#")
+    if "://" in link or anchor.startswith("vosjax."):  # an object of the API reference
+      continue
+    target = (page.parent / path).resolve() if path else page
+    assert target.exists(), link
+    assert not anchor or anchor in anchors(target.read_text()), link
+
+
+def anchors(text):
+  """Those of headings, as Markdown makes them, and explicit ones."""
+  titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+  explicit = re.findall(r"^\((.+)\)=$", text, re.MULTILINE)
+  return {re.sub(r"[^\w -]", "", t).lower().replace(" ", "-") for t in titles} | {
+    *explicit
+  }
 
 
 def test_the_test_command_is_the_one_that_is_run_on_a_fresh_clone():
@@ -211,9 +251,11 @@ def test_every_registered_method_has_a_row():
   assert set(models.MODELS) <= methods
 
 
-def test_every_data_set_is_scored_by_a_protocol_that_exists():
-  protocols = importlib.import_module("vosjax.evaluation.protocols").PROTOCOLS
-  scored = {name for row in rows("data set") for name in re.findall("`(.+?)`", row[3])}
-  assert scored <= set(protocols)
-  for name in protocols:
-    assert f"`{name}`" in README or f"--dataset {name}" in README, name
+def test_every_dataset_is_scored_by_a_protocol_that_exists():
+  scored = {name for row in rows("dataset") for name in re.findall("`(.+?)`", row[3])}
+  assert scored <= set(PROTOCOLS)
+
+
+def test_every_protocol_is_explained():
+  explained = {name for row in rows("`--dataset`") for name in row[:1]}
+  assert {name.strip("`") for name in explained} == set(PROTOCOLS)
