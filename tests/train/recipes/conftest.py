@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vosjax.models.api import Readout
 from vosjax.types import Prediction, VideoBatch
 
 
@@ -12,6 +13,7 @@ class Given(nn.Module):
   """Predicts the slots of `params`: "logits" [b o h w], and what else there is."""
 
   box_head: bool = False
+  readout = Readout(one_shot=False, num_slots=5, threshold=0.5)
 
   def encode(self, frames, *, steps=1, train=False):
     del steps, train
@@ -26,6 +28,10 @@ class Given(nn.Module):
     params = self.variables["params"]
     slots = {name: value[:, : active.shape[1]] for name, value in params.items()}
     return state, Prediction(slots.pop("logits"), slots)
+
+  def update(self, state, features, probs):
+    del features, probs
+    return state
 
 
 @pytest.fixture
