@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 # Command -> (module with `configure(parser)` and `run(args)`, what it does).
 COMMANDS = {
+  "train": ("vosjax.cli.train", "train a model, or score one on a dataset"),
   "segment": ("vosjax.cli.segment", "follow objects through your own video"),
   "import-data": ("vosjax.cli.import_data", "make a data set of your own videos"),
   "evaluate": ("vosjax.cli.evaluate", "score predictions as the benchmarks do"),
@@ -17,8 +18,7 @@ COMMANDS = {
 }
 
 EPILOG = """
-`vosjax COMMAND --help` shows an example. To train and evaluate, run
-`python -m vosjax.main --config=configs/agame.py`.
+`vosjax COMMAND --help` shows an example.
 """
 
 BAD_INPUT = 2
@@ -32,7 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
   """
   argv = list(sys.argv[1:] if argv is None else argv)
   try:
-    args = _parser(argv).parse_args(argv)
+    parser = _parser(argv)
+    args, args.further = parser.parse_known_args(argv)
+    if args.further and not args.accepts_further:
+      parser.error(f"unrecognized arguments: {' '.join(args.further)}")
     return args.run(args) or 0
   except KeyboardInterrupt:
     return _complain("stopped.", INTERRUPTED)
@@ -56,6 +59,7 @@ def _parser(argv) -> argparse.ArgumentParser:
     epilog=EPILOG,
     formatter_class=raw,
   )
+  parser.set_defaults(accepts_further=False)  # arguments that only the command knows
   subparsers = parser.add_subparsers(
     metavar="COMMAND", required=True, help="one of the above"
   )

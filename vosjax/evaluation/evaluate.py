@@ -40,7 +40,7 @@ def evaluate(protocol: Protocol, videos: Iterable[Video]) -> Result:
   Raises:
     ValueError: there are no videos, or some cannot be scored; lists all that is wrong.
   """
-  return _conclude(protocol, [_score(protocol, video) for video in videos])
+  return conclude(protocol, [score_video(protocol, video) for video in videos])
 
 
 def evaluate_files(
@@ -74,7 +74,7 @@ def evaluate_files(
     for sequence in sequences:
       found.append(task(sequence))
       progress(sequence.name)
-    return _conclude(protocol, found)
+    return conclude(protocol, found)
   with concurrent.futures.ProcessPoolExecutor(
     workers,
     mp_context=multiprocessing.get_context("spawn"),  # JAX does not survive a fork
@@ -88,7 +88,7 @@ def evaluate_files(
     except BaseException:
       pool.shutdown(wait=False, cancel_futures=True)
       raise
-  return _conclude(protocol, found)
+  return conclude(protocol, found)
 
 
 Outcome = tuple[list[Row], list[str]]  # rows, or problems
@@ -110,12 +110,19 @@ def _score_files(
   return ([], problems) if problems else (protocol.score(video), [])
 
 
-def _score(protocol: Protocol, video: Video) -> Outcome:
+def score_video(protocol: Protocol, video: Video) -> Outcome:
+  """The rows of one video, or what keeps it from being scored."""
   problems = protocol.problems(video)
   return ([], problems) if problems else (protocol.score(video), [])
 
 
-def _conclude(protocol: Protocol, outcomes: Sequence[Outcome]) -> Result:
+def conclude(protocol: Protocol, outcomes: Sequence[Outcome]) -> Result:
+  """The result of all videos from the outcome of each, see `score_video`.
+
+  Raises:
+    UnusablePredictionsError: some could not be scored; lists all problems.
+    ValueError: there is nothing to score.
+  """
   rows = [row for found, _ in outcomes for row in found]
   problems = [line for _, found in outcomes for line in found]
   if problems:

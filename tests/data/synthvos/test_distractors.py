@@ -20,7 +20,7 @@ def source():
     max_objects=1,
     clutter=0.0,
     void=0.0,
-    strangers=2,
+    distractors=2,
   )
 
 
@@ -36,7 +36,7 @@ def test_strangers_stay_for_a_part_of_the_video_and_are_replaced(source):
     assert (stay >= 0.15 * LENGTH).all()
     assert (stay <= 0.35 * LENGTH).all()
     for t in range(LENGTH):
-      assert ((spans[:, 0] <= t) & (t < spans[:, 1])).sum() == source.strangers
+      assert ((spans[:, 0] <= t) & (t < spans[:, 1])).sum() == source.distractors
 
 
 def test_strangers_are_background_that_is_drawn_in_their_time_alone(source):
@@ -63,5 +63,5 @@ def test_without_strangers_nothing_comes_or_goes():
 
 
 def test_a_negative_number_is_refused():
-  with pytest.raises(ValueError, match="strangers=-1: expected at least 0"):
-    SynthVos(1, 4, size=(48, 64), length=LENGTH, strangers=-1)
+  with pytest.raises(ValueError, match="distractors=-1: expected at least 0"):
+    SynthVos(1, 4, size=(48, 64), length=LENGTH, distractors=-1)

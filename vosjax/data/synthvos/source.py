@@ -7,6 +7,7 @@ from jaxtyping import UInt8
 
 from vosjax.data.synthvos import shapes
 from vosjax.data.synthvos.scene import Recipe, Scene, build_scene
+from vosjax.data.synthvos.settings import Settings
 from vosjax.data.video import VOID
 
 CLASSES = ("background", *shapes.KINDS)
@@ -74,43 +75,22 @@ class Video:
 
 
 @dataclasses.dataclass(frozen=True)
-class SynthVos:
+class SynthVos(Settings):
   """Random-access procedural videos, each a function of (seed, index).
+
+  `Settings` says what they show.
 
   Attributes:
     seed: of the whole set; another seed has no video in common.
     num_videos: how many there are.
     size: rows and columns of a frame.
     length: frames of a video.
-    max_objects: largest number of tracked objects; ids are 1 to this at most.
-    late_objects: chance that an object other than the first enters later.
-    void: chance that a video marks mixed boundary pixels as void (255).
-    speed: factor on all motion; 1 is tuned to copy-the-first-mask scoring badly.
-    object_size: factor on the radii of tracked objects. A small frame needs larger
-      ones for a stride-16 network to see as much of them as in a large frame.
-    clutter: 0 to 1, the share of videos that may have distractors, and occluders.
-    kinds: what tracked objects may be, of `CLASSES`.
-    plain: 0 to 1, the share of videos in front of a bright wall. What is an object
-      then shows in a single frame, without anything learnt from large data sets.
-    strangers: how many things in each frame look like objects but stay for a part of
-      the video only; no single frame tells which they are.
-    camouflage: 0 to 1, the chance that a tracked object has the background's colours.
   """
 
   seed: int
   num_videos: int
   size: tuple[int, int] = dataclasses.field(kw_only=True)
   length: int = dataclasses.field(kw_only=True)
-  max_objects: int = dataclasses.field(default=5, kw_only=True)
-  late_objects: float = dataclasses.field(default=0.0, kw_only=True)
-  void: float = dataclasses.field(default=0.5, kw_only=True)
-  speed: float = dataclasses.field(default=1.0, kw_only=True)
-  object_size: float = dataclasses.field(default=1.0, kw_only=True)
-  clutter: float = dataclasses.field(default=1.0, kw_only=True)
-  kinds: tuple[str, ...] = dataclasses.field(default=CLASSES[1:], kw_only=True)
-  plain: float = dataclasses.field(default=0.0, kw_only=True)
-  strangers: int = dataclasses.field(default=0, kw_only=True)
-  camouflage: float = dataclasses.field(default=shapes.CAMOUFLAGE, kw_only=True)
 
   def __post_init__(self):
     if min(self.size) < 32:
@@ -125,8 +105,8 @@ class SynthVos:
     unknown = sorted(set(self.kinds) - set(CLASSES[1:]))
     if unknown or not self.kinds:
       raise ValueError(f"kinds={self.kinds}: expected some of {CLASSES[1:]}.")
-    if self.strangers < 0:
-      raise ValueError(f"strangers={self.strangers}: expected at least 0.")
+    if self.distractors < 0:
+      raise ValueError(f"distractors={self.distractors}: expected at least 0.")
     for name in ("num_videos", "length"):
       if getattr(self, name) < 1:
         raise ValueError(f"{name}={getattr(self, name)}: expected at least 1.")
@@ -148,7 +128,7 @@ class SynthVos:
       self.clutter,
       tuple(self.kinds),
       self.plain,
-      self.strangers,
+      self.distractors,
       self.camouflage,
     )
     scene = build_scene((self.seed, index), recipe)

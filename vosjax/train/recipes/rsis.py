@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
@@ -13,6 +14,7 @@ from vosjax.losses.matching import mask_padding, match, reorder, valid_slots
 from vosjax.train.optimizers.two_adams import two_adams
 from vosjax.train.recipe import Objective, Outputs, Recipe
 from vosjax.train.recipes import instances
+from vosjax.train.recipes.official.two_adams import repeated_two_adams
 from vosjax.types import AnyArray
 
 
@@ -94,4 +96,9 @@ def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
   )
 
 
-RECIPE = Recipe(_objective, two_adams, instances.batches, instances.scoring)
+def _optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
+  optimizer = repeated_two_adams if stage.official else two_adams
+  return optimizer(model, stage)
+
+
+RECIPE = Recipe(_objective, _optimizer, instances.batches, instances.scoring)

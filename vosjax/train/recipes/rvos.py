@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
@@ -18,8 +19,9 @@ from vosjax.models.unroll import encode_clip
 from vosjax.train import feeds
 from vosjax.train.optimizers.two_adams import two_adams
 from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring, Segment
+from vosjax.train.recipes.official.two_adams import repeated_two_adams
 from vosjax.train.recipes.rvos_clips import Previous, clip_losses, decode_clip
-from vosjax.train.scoring import datasets, segmentation
+from vosjax.train.scoring import datasets, segmenters
 from vosjax.types import Labels, Variables
 
 _THRESHOLD = 0.5  # of the probability of a proposal's pixels
@@ -95,7 +97,7 @@ def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
 
 
 def clip_transforms(stage: ConfigDict) -> tuple[Any, ...]:
-  """What happens to a clip, already cut, on its way into a batch."""
+  """The transforms of a clip, from the video that holds it alone to a sample."""
   steps = [affine.WholeClip(), clips.Resize(tuple(stage.size))]
   if stage.flip:
     steps.append(clips.RandomFlip())
@@ -107,14 +109,14 @@ def clip_transforms(stage: ConfigDict) -> tuple[Any, ...]:
 def _batches(
   config: ConfigDict, stage: ConfigDict, sources: dict[str, Source]
 ) -> Batches:
-  """Clips that do not overlap; procedural videos are drawn as clips already."""
-  clips = {
+  """Clips that do not overlap; procedural videos are as long as a clip already."""
+  clip_sources = {
     name: source
     if feeds.is_procedural(source)
     else affine.SuccessiveClips(source, stage.clip_length)
     for name, source in sources.items()
   }
-  return feeds.batches(config, stage, clips, lambda _: clip_transforms(stage))
+  return feeds.batches(config, stage, clip_sources, lambda _: clip_transforms(stage))
 
 
 def segment_zero_shot(
@@ -124,16 +126,16 @@ def segment_zero_shot(
 
   Args:
     model: a zero-shot RVOS.
-    variables: its variables.
-    matched: in videos with annotations, slots get the ids of the objects that they
-      meet in each one's first frame, which shows the annotation itself, as the
-      released program's results do; otherwise those of the slots.
-    late: which objects these are, see `given_labels`.
+    variables: of the model.
+    matched: in annotated videos, slots take the ids of the objects that they match in
+      each object's first frame; that frame shows the annotation itself, as in the
+      released program's results. Otherwise ids are those of the slots.
+    late: which objects are matched, see `given_labels`.
   """
   segmenter = VideoSegmenter(model, jax.device_get(variables))
 
   def segment(video):
-    results = segmenter.run(segmentation.Frames(video))
+    results = segmenter.run(segmenters.Frames(video))
     if not matched or all(video.labels(t) is None for t in range(len(video))):
       yield from (result.labels for result in results)
       return
@@ -145,14 +147,19 @@ def segment_zero_shot(
 
 
 def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
-  """One-shot models by the ids that are given; so are others, once matched."""
-  late = datasets.of(config).late
+  """By the ids of given objects; zero-shot models may be matched to them."""
+  late = datasets.dataset_of(config).late
   if model.readout.one_shot:
-    segment = functools.partial(segmentation.model_segment, late=late)
-    return Scoring("objects", segment, segmentation.first_mask_baseline(late))
+    segment = functools.partial(segmenters.one_shot_segmenter, late=late)
+    return Scoring("objects", segment, segmenters.first_mask_baseline(late))
   matched = config.evaluation.match_first_frame
   segment = functools.partial(segment_zero_shot, matched=matched, late=late)
   return Scoring("objects" if matched else "proposals", segment)
 
 
-RECIPE = Recipe(_objective, two_adams, _batches, _scoring)
+def _optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
+  optimizer = repeated_two_adams if stage.official else two_adams
+  return optimizer(model, stage)
+
+
+RECIPE = Recipe(_objective, _optimizer, _batches, _scoring)

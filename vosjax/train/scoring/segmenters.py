@@ -1,0 +1,72 @@
+"""How a one-shot model segments a video for scoring, and what it is compared with."""
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+from jaxtyping import UInt8
+
+from vosjax.data.video import VOID, Video
+from vosjax.evaluation.prompts import given_labels
+from vosjax.inference.engine import VideoSegmenter
+from vosjax.train.recipe import Baselines, Segment
+from vosjax.types import Variables
+
+
+class Frames:
+  """The frames of a video as a sequence, each decoded on access."""
+
+  def __init__(self, video: Video):
+    self._video = video
+
+  def __len__(self) -> int:
+    return len(self._video)
+
+  def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    return self._video.frame(index)
+
+
+def one_shot_segmenter(
+  model: nn.Module, variables: Variables, *, late: bool = False, **options: Any
+) -> Segment:
+  """Segments videos whose objects are given by masks.
+
+  Frames before the first object are background, and the model does not see them.
+
+  Args:
+    model: a one-shot model.
+    variables: of the model.
+    late: see `given_labels`.
+    **options: see `VideoSegmenter`.
+  """
+  segmenter = VideoSegmenter(model, jax.device_get(variables), **options)
+
+  def segment(video):
+    results = segmenter.run(Frames(video), given_labels(video, late=late))
+    return (result.labels for result in results)
+
+  return segment
+
+
+def copy_first_mask(
+  video: Video, *, late: bool = False
+) -> Iterator[UInt8[np.ndarray, "h w"]]:
+  """The baseline that leaves each object where it was given, see `given_labels`."""
+  labels = np.zeros(video.frame(0).shape[:2], np.uint8)
+  for given in given_labels(video, late=late):
+    if given is not None:
+      labels = np.where((given == 0) | (given == VOID), labels, given)
+    yield labels
+
+
+def first_mask_baseline(late: bool) -> Baselines:
+  """The baseline of one-shot models: `copy_first_mask`."""
+
+  def baselines(model, variables):
+    del model, variables
+    return {"copy the first mask": functools.partial(copy_first_mask, late=late)}
+
+  return baselines
