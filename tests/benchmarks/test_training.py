@@ -1,24 +1,21 @@
 """Measuring how fast a configuration trains."""
 
 import json
-import pathlib
-import runpy
 
 import pytest
 
 from vosjax.benchmarks import training
+from vosjax.train import config as base
 from vosjax.train import run
-
-CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
+from vosjax.train.configs.ris import get_config
 
 
 def test_every_stage_is_measured_on_drawn_clips_and_nothing_is_trained(
   tmp_path, capsys
 ):
-  config = runpy.run_path(str(CONFIGS / "ris.py"))["get_config"]("smoke")
-  with config.unlocked():
-    del config.stages.stage2_all
-  stage = config.stages.stage1_two
+  config = get_config("smoke")
+  base.set_stages(config, two=config.stages.two)
+  stage = config.stages.two
   stage.sources.update(synthvos=0.0, leaves=1.0)  # which nobody has here
   config.mode = "benchmark"
   run.run(config, str(tmp_path), {"benchmark": training.benchmark})

@@ -2,11 +2,11 @@
 
 import copy
 import functools
+import importlib
 import importlib.util
 import json
 import pathlib
 import re
-import runpy
 from types import SimpleNamespace
 
 import jax
@@ -16,7 +16,6 @@ from PIL import Image
 
 from vosjax import checkpoints, models
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = (32, 48)
 SMALL = {"backbone": "resnet18", "width": 4}
 FIELDS = {
@@ -38,12 +37,12 @@ def toy():
 
 @pytest.fixture(scope="session")
 def get_config():
-  """A configuration by `file` or `file:variant`, without previews."""
+  """A built-in configuration by NAME or NAME:VARIANT, without previews."""
 
   def get(name):
-    file, _, variant = name.partition(":")
-    path = str(ROOT / "configs" / f"{file}.py")
-    config = runpy.run_path(path)["get_config"](variant)
+    module, _, variant = name.partition(":")
+    module = importlib.import_module(f"vosjax.train.configs.{module}")
+    config = module.get_config(variant)
     config.evaluation.num_previews = 0
     return config
 

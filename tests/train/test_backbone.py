@@ -110,9 +110,13 @@ def test_ris_takes_a_vgg(monkeypatch):
 @pytest.mark.parametrize(
   ("part", "name", "text"),
   [
-    ("agame", "agame", r"holds agame \(.*no backbone.*convert deeplab\|resnet\|vgg"),
-    ("deeplab", "agame", r"holds deeplab \(.*no part of the model.*'backbone'.*Give"),
-    ("resnet", "ris", r"holds resnet \(.*no part of the model.*'cells_0'"),
+    ("agame", "agame", r"holds agame \(.*not a backbone.*convert deeplab\|resnet\|vgg"),
+    (
+      "deeplab",
+      "agame",
+      r"holds deeplab \(.*has no such part.*'backbone'.*Give",
+    ),
+    ("resnet", "ris", r"holds resnet \(.*the model has no such part.*'cells_0'"),
   ],
 )
 def test_what_is_no_part_of_the_model_is_refused(saved, part, name, text):

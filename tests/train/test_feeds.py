@@ -1,7 +1,6 @@
 """Which videos a stage trains on, and what is said of those that are not there."""
 
 import pathlib
-import runpy
 
 import numpy as np
 import pytest
@@ -11,11 +10,10 @@ from vosjax.data.formats.davis import DavisFolder
 from vosjax.data.synthvos import SynthVos
 from vosjax.data.transforms import clips
 from vosjax.train import feeds
+from vosjax.train.configs.agame import get_config
 from vosjax.train.recipes import RECIPES, agame
 from vosjax.train.scoring import datasets
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "agame.py"))["get_config"]
 SIZE = (32, 48)
 
 
@@ -41,7 +39,7 @@ def make_folder(root, subset="train", year="2016", videos=("one", "two"), length
 @pytest.fixture
 def config(tmp_path):
   """A small stage on a folder in DAVIS layout."""
-  config = GET_CONFIG("davis_folder")
+  config = get_config("davis_folder")
   config.data.root = str(make_folder(tmp_path / "davis"))
   config.data.resolution = "480p"
   config.stages.main.update(size=SIZE, batch_size=2, clip_length=3, num_steps=4)
@@ -63,7 +61,7 @@ def test_a_folder_gives_its_clips(config):
 
 
 def test_youtube_vos_has_rules_of_its_own():
-  config = GET_CONFIG("paper")
+  config = get_config("paper")
   chains = {
     name: agame.clip_transforms(config, config.stages.alpha, name)
     for name in ("davis", "youtube_vos", "synthvos")
@@ -102,7 +100,7 @@ def test_youtube_vos_is_taken_as_it_is_unpacked(config, tmp_path):
 
 
 def test_prepared_synthvos_where_it_is_and_procedural_otherwise(tmp_path):
-  config = GET_CONFIG("paper")
+  config = get_config("paper")
   config.data.synthvos = str(tmp_path / "absent")
   source = feeds.synthvos(config, config.stages.alpha)
   assert isinstance(source, SynthVos)

@@ -3,7 +3,6 @@
 import errno
 import os
 import pathlib
-import runpy
 
 import flax.traverse_util
 import jax
@@ -14,16 +13,17 @@ import pytest
 
 from vosjax import checkpoints, convert
 from vosjax.train import run, writers
+from vosjax.train.configs import cosnet
+from vosjax.train.configs.agame import get_config
 from vosjax.train.recipes import agame
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "agame.py"))["get_config"]
 
 
 @pytest.fixture
 def config():
   """A handful of the smallest steps; the backbone has the width of the real one's."""
-  config = GET_CONFIG("smoke")
+  config = get_config("smoke")
   config.stages.main.update(num_steps=2, steps_per_epoch=2, unroll_steps=1)
   config.evaluation.update(num_videos=1, num_previews=1, length=4)
   return config
@@ -84,7 +84,7 @@ def test_training_starts_from_a_converted_backbone(config, tmp_path, monkeypatch
 
 
 def test_cosnet_starts_from_a_deeplab_and_draws_the_rest(tmp_path, monkeypatch):
-  config = runpy.run_path(str(ROOT / "configs" / "cosnet.py"))["get_config"]("smoke")
+  config = cosnet.get_config("smoke")
   names = ("backbone", "width", "features", "branch_features", "rates")
   fields = {name: config.model.fields[name] for name in names}
   model, part = run.build(config), checkpoints.build("deeplab", fields)
@@ -166,7 +166,7 @@ def test_the_scan_is_unrolled_on_cpu_unless_its_length_is_given(config, monkeypa
 
 
 def test_stages_that_draw_the_same_videos_share_them(config):
-  config.data.synthvos_length = 0  # those of a clip
+  config.data.synthvos.length = 0  # those of a clip
   with config.unlocked():
     for name in ("same", "longer"):
       config.stages[name] = config.stages.main.copy_and_resolve_references()
@@ -226,7 +226,7 @@ def test_the_best_model_by_validation_is_kept_beside_the_last(
   config, tmp_path, monkeypatch
 ):
   scores = {1: 0.9, 2: 0.1}
-  monkeypatch.setattr(run.Validation, "score_of", lambda _, step: scores[step])
+  monkeypatch.setattr(run.Validation, "__call__", lambda _, step, state: scores[step])
   config.checkpoint.every_steps = 1
   run.run(config, str(tmp_path))
   best, last = (

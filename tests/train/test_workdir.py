@@ -4,7 +4,7 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
-from vosjax.train.workdir import open_workdir, same_videos
+from vosjax.train.workdir import open_workdir, require_same_videos
 
 
 def config(**changes):
@@ -42,9 +42,9 @@ def test_another_configuration_is_refused_and_the_difference_told(tmp_path):
 
 def test_a_folder_that_holds_something_else_is_refused(tmp_path):
   (tmp_path / "holiday.jpg").touch()
-  with pytest.raises(ValueError, match="exists and holds no run"):
+  with pytest.raises(ValueError, match="exists but holds no run"):
     open_workdir(config(), str(tmp_path))
-  with pytest.raises(ValueError, match="exists and holds no run"):
+  with pytest.raises(ValueError, match="exists but holds no run"):
     open_workdir(config(), str(tmp_path / "holiday.jpg"))
 
 
@@ -68,15 +68,15 @@ def test_a_run_goes_on_only_with_the_videos_that_it_began_with(tmp_path):
     return {"main": {"davis": Folder(videos), "synthvos": [None] * drawn}}
 
   bear, tree = Clip("bear", 82), Clip("tree", 50)
-  same_videos(tmp_path, sources(bear, tree))
-  same_videos(tmp_path, sources(bear, tree))
+  require_same_videos(tmp_path, sources(bear, tree))
+  require_same_videos(tmp_path, sources(bear, tree))
   for changed, said in [
     (sources(bear), "main.davis.tree is 50 there and None here"),
     (sources(bear, Clip("tree", 49)), "main.davis.tree is 50 there and 49 here"),
     (sources(bear, tree, drawn=4), "main.synthvos is 3 there and 4 here"),
   ]:
     with pytest.raises(ValueError, match=said):
-      same_videos(tmp_path, changed)
+      require_same_videos(tmp_path, changed)
   many = [Clip(f"new{i}", 9) for i in range(7)]
   with pytest.raises(ValueError, match="new4 .*; and 2 more"):
-    same_videos(tmp_path, sources(bear, tree, *many))
+    require_same_videos(tmp_path, sources(bear, tree, *many))

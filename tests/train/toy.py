@@ -14,7 +14,7 @@ import numpy as np
 
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupt, Interrupted
-from vosjax.train.loop import Every, Stage, fit
+from vosjax.train.loop import Schedule, Stage, fit
 from vosjax.train.optimizers import adam
 from vosjax.train.recipe import Outputs
 from vosjax.train.state import TrainState
@@ -84,18 +84,16 @@ def run(workdir, *, pause=0.0, make_batch=batch):
     state = checkpoints.restore(state)
   writer = MetricsWriter(workdir, resumed_from=resumed)
 
-  def save(step, state):
-    checkpoints.save(step, state, score=-float(step))
-
   try:
     with Interrupt() as interrupt:
       return fit(
         state,
         stages,
+        Schedule(validate=4, save=4, draw=100),
         checkpoints=checkpoints,
         interrupt=interrupt,
         observers=[writer.write],
-        actions=[Every(4, save)],
+        validate=lambda step, state: -float(step),
       )
   finally:
     checkpoints.close()

@@ -1,7 +1,9 @@
 """Configurations by name or path, with changes from the command line."""
 
+import importlib
 import pathlib
 import re
+import runpy
 from collections.abc import Sequence
 
 from absl import flags
@@ -9,26 +11,26 @@ from ml_collections import ConfigDict, config_flags
 
 from vosjax.train import configs
 
-_KNOWN = f"one of {', '.join(configs.NAMES)}, or a path such as configs/agame.py"
-
 
 def read(config: str, changes: Sequence[str] = ()) -> ConfigDict:
   """Reads a configuration.
 
   Args:
-    config: a built-in configuration or the path of a Python file with `get_config`,
-      with `:VARIANT` after it, such as "agame", "agame:smoke" or
-      "configs/agame.py:smoke".
+    config: a built-in configuration, or the path of a Python file that has
+      `get_config(variant)`; `:VARIANT` may follow. For example "agame", "agame:smoke"
+      or "configs/agame.py:smoke".
     changes: `--config.KEY=VALUE` for each key to change, as on the command line.
 
   Raises:
-    ValueError: the configuration, variant or a key does not exist, a value is of the
+    ValueError: the configuration, its variant or a key does not exist, a value has the
       wrong type, or an argument is not understood; says what to do.
   """
-  arguments = ["vosjax", f"--config={_file(config)}", *changes]
+  arguments = ["vosjax", *changes]
   values = flags.FlagValues()
-  config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=arguments)
   try:
+    config_flags.DEFINE_config_dict(
+      "config", _load(config), flag_values=values, sys_argv=arguments
+    )
     _, *rest = values(arguments)
   except (AttributeError, KeyError) as error:
     key = re.search(r"\w+", str(error))
@@ -36,27 +38,24 @@ def read(config: str, changes: Sequence[str] = ()) -> ConfigDict:
       f"the configuration has no key {key.group() if key else ''!r}; "
       "vosjax/train/config.py lists all."
     ) from None
-  except (flags.Error, ValueError, TypeError, OSError) as error:
-    raise ValueError(_reason(error)) from None
+  except (flags.Error, TypeError) as error:
+    raise ValueError(str(error)) from None
   if rest:
     raise ValueError(f"unexpected argument {rest[0]!r}.")
   return values["config"].value
 
 
-def _file(config: str) -> str:
-  """The file of a built-in configuration; anything else is a path already."""
-  name, colon, variant = config.partition(":")
-  if name not in configs.NAMES:
-    return config
-  path = pathlib.Path(configs.__file__).with_name(f"{name}.py")
-  return f"{path}{colon}{variant}"
-
-
-def _reason(error: BaseException) -> str:
-  """The first cause; ml_collections hides it behind tracebacks in messages."""
-  while "Traceback" in str(error) and error.__context__ is not None:
-    error = error.__context__
-  reason = " ".join(str(error).split())
-  if absent := re.search(r"Failed loading config .*No such file .*: '(.+)'", reason):
-    return f"no configuration {absent[1]}; give {_KNOWN}."
-  return reason
+def _load(config: str) -> ConfigDict:
+  name, _, variant = config.partition(":")
+  if name in configs.NAMES:
+    module = importlib.import_module(f"vosjax.train.configs.{name}")
+    return module.get_config(variant)
+  if not pathlib.Path(name).is_file():
+    raise ValueError(
+      f"no configuration {name}; give one of {', '.join(configs.NAMES)}, or a path "
+      "such as configs/agame.py."
+    )
+  get_config = runpy.run_path(name).get("get_config")
+  if get_config is None:
+    raise ValueError(f"{name} has no function get_config(variant).")
+  return get_config(variant) if variant else get_config()

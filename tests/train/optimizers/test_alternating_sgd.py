@@ -1,12 +1,15 @@
 """COSNet's optimizer against a literal loop over lists of parameters."""
 
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vosjax.train.optimizers.alternating_sgd import count_updates, make_alternating_sgd
+from vosjax.train.optimizers.adam import TRAINED, label_params
+from vosjax.train.optimizers.alternating_sgd import make_alternating_sgd
 from vosjax.train.optimizers.alternation import Rates
+from vosjax.train.recipes.official.cosnet import num_updates
 
 PATHS = {
   "encoder/resnet/stem/conv": 1,
@@ -55,7 +58,11 @@ def test_steps_are_those_of_the_list_of_parameters(repeat):
     {path: rng.normal(size=3).astype(np.float32) for path in PATHS} for _ in range(5)
   ]
   tx = make_alternating_sgd(
-    rates, momentum=MOMENTUM, weight_decay=DECAY, frozen=FROZEN, repeat=repeat
+    rates,
+    momentum=MOMENTUM,
+    weight_decay=DECAY,
+    frozen=FROZEN,
+    **({"num_updates": num_updates} if repeat else {}),
   )
   ours = jax.tree.map(jnp.asarray, tree(params))
   state = tx.init(ours)
@@ -82,9 +89,10 @@ def test_the_released_list_of_a_whole_network():
 
   model = models.build("cosnet")
   shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 33, 33, 3)))
-  times = count_updates(shapes["params"], model.frozen, repeat=True)
-  encoder = [n for path, n in times.items() if path.startswith("encoder/")]
-  frozen = [path for path, n in times.items() if n == 0]
-  assert sum(n > 0 for n in encoder) == 331
-  assert sum(encoder) == 962
-  assert len(frozen) == 8
+  labels = label_params(shapes["params"], model.frozen)
+  labels = flax.traverse_util.flatten_dict(labels, sep="/")
+  trained = [path for path, label in labels.items() if label == TRAINED]
+  encoder = [path for path in trained if path.startswith("encoder/")]
+  assert len(encoder) == 331
+  assert sum(map(num_updates, encoder)) == 962
+  assert len(labels) - len(trained) == 8

@@ -1,25 +1,22 @@
 """A-GAME's recipe: what a stage says about batch statistics."""
 
-import pathlib
-import runpy
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from vosjax import models
+from vosjax.train.configs.agame import get_config
 from vosjax.train.recipes import agame
 from vosjax.types import VideoBatch
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
 SIZE = (32, 48)
 
 
 @pytest.fixture(scope="module")
 def trainee():
   """A smoke stage, its model, and variables as after a while of training."""
-  config = runpy.run_path(str(ROOT / "configs" / "agame.py"))["get_config"]("smoke")
+  config = get_config("smoke")
   model = models.build("agame", **config.model.fields.to_dict())
   frames, masks = jnp.zeros((1, *SIZE, 3)), jnp.zeros((1, 1, *SIZE))
   variables = jax.jit(model.init)(jax.random.key(0), frames, masks)

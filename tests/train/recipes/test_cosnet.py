@@ -1,8 +1,6 @@
 """COSNet's recipe: which batch comes when, its loss, and how models are scored."""
 
 import functools
-import pathlib
-import runpy
 
 import flax.linen as nn
 import jax
@@ -15,13 +13,13 @@ from vosjax import models
 from vosjax.models.cosnet import PairLogits, upsample
 from vosjax.models.modules.co_attention import CoAttention
 from vosjax.train import feeds
+from vosjax.train.configs.cosnet import get_config
 from vosjax.train.optimizers import alternation
 from vosjax.train.recipes import cosnet
-from vosjax.train.scoring import datasets, segmentation
+from vosjax.train.scoring import datasets
+from vosjax.train.scoring.score import segment_video
 from vosjax.types import VideoBatch
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "cosnet.py"))["get_config"]
 SIZE = (32, 40)
 LOSSES = {"absolute": 0.8, "still": 0.1, "orthogonality": 0.01}
 FIELDS = {
@@ -37,8 +35,8 @@ FIELDS = {
 @pytest.fixture
 def config():
   """Ten small steps on procedural videos."""
-  config = GET_CONFIG("smoke")
-  config.data.update(synthvos_videos=6, synthvos_length=3)
+  config = get_config("smoke")
+  config.data.synthvos.update(num_videos=6, length=3)
   config.stages.main.update(size=SIZE, batch_size=2, num_steps=10, steps_per_epoch=5)
   return config
 
@@ -125,7 +123,7 @@ def test_stills_alone_are_not_enough(config, tmp_path):
 
 
 def test_missing_sets_are_all_named():
-  config = GET_CONFIG("paper")
+  config = get_config("paper")
   for name in ("root", "msra10k", "dut_omron"):
     config.data[name] = f"nowhere/{name}"
   with pytest.raises(ValueError, match="no folder 'nowhere/root'") as error:
@@ -358,7 +356,7 @@ def test_models_are_scored_beside_fewer_references(config):
   video = datasets.open_scored(config, scoring.task).source[0]
   names = scoring.baselines(model, variables)
   assert list(names) == ["0 references", "1 reference"]
-  found = segmentation.whole(names["0 references"](video))
+  found = segment_video(names["0 references"], video)
   assert found.shape == (len(video), *config.evaluation.size)
   frames = np.stack([video.frame(t) for t in range(len(video))]) / np.float32(255)
   saliency = jax.jit(functools.partial(model.apply, method="saliency"))(
@@ -366,5 +364,5 @@ def test_models_are_scored_beside_fewer_references(config):
   )
   expected = np.asarray(upsample(saliency, config.evaluation.size)) > 0
   assert (found == expected).mean() > 0.999
-  ours = segmentation.whole(scoring.segment(model, variables)(video))
+  ours = segment_video(scoring.segment(model, variables), video)
   assert ours.shape == found.shape

@@ -3,8 +3,6 @@
 import copy
 import csv
 import json
-import pathlib
-import runpy
 
 import numpy as np
 import pytest
@@ -13,9 +11,8 @@ from PIL import Image
 import vosjax
 from vosjax import checkpoints
 from vosjax.train import run
+from vosjax.train.configs.agame import get_config
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "agame.py"))["get_config"]
 FIELDS = {"backbone": "resnet18", "width": 4, "features": 8, "fusion_features": 8}
 NAMES = ("bear", "tree")
 
@@ -66,7 +63,7 @@ def checkpoint(network, tmp_path):
 
 
 def evaluate(davis, checkpoint, workdir, year):
-  config = GET_CONFIG("smoke")
+  config = get_config("smoke")
   config.mode = "evaluate"
   config.data.update(root=str(davis), year=year, resolution="480p")
   config.evaluation.update(

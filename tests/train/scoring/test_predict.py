@@ -1,4 +1,4 @@
-"""`config.mode=predict`: masks of whole sets, their scores elsewhere."""
+"""`config.mode=predict`: masks of whole datasets, to be scored elsewhere."""
 
 import json
 import pathlib
@@ -50,7 +50,7 @@ def test_a_test_set_becomes_palette_masks_of_each_frame(agame, sets, tmp_path, c
   assert set(np.unique(np.asarray(Image.open(files["orchid/00003.png"])))) <= {0, 1, 2}
   said = capsys.readouterr().out
   assert "2 videos into" in said
-  assert "of which 0 are finished" in said
+  assert "0 of them are finished" in said
   root = agame.data.root
   assert f"--dataset davis2017 --root {root} --set 2017/test-dev" in said
 
@@ -73,9 +73,9 @@ def test_what_was_begun_goes_on_video_by_video(agame, tmp_path, monkeypatch, cap
   finished = workdir / "predictions/deer/00003.png"
   finished.write_bytes(b"left alone")
   monkeypatch.setattr(predict, "write_labels", write)
-  assert "of which 0 are finished" in capsys.readouterr().out
+  assert "0 of them are finished" in capsys.readouterr().out
   run.run(agame, str(workdir))
-  assert "of which 1 are finished and skipped" in capsys.readouterr().out
+  assert "1 of them are finished and skipped" in capsys.readouterr().out
   assert set(written(workdir)) == ALL
   assert finished.read_bytes() == b"left alone"
   shutil.rmtree(workdir / "predictions/deer")
@@ -173,7 +173,7 @@ def test_masks_without_objects_are_named_and_leave_no_blank_masks(
 
 def test_what_cannot_be_sent_anywhere_is_not_predicted(agame, tmp_path):
   agame.evaluation.dataset = "synthvos"
-  with pytest.raises(ValueError, match=r"'synthvos', of which .*\['davis', 'fbms'"):
+  with pytest.raises(ValueError, match=r"'synthvos', .* no server .*\['davis', 'fbms'"):
     run.run(agame, str(tmp_path / "run"))
   agame.evaluation.dataset = "fbms"
   with pytest.raises(ValueError, match="given or matched objects are not scored"):

@@ -6,7 +6,7 @@ import scipy.io
 from ml_collections import ConfigDict
 from PIL import Image
 
-from vosjax.train import feeds, image_sets, run
+from vosjax.train import feeds, image_datasets, run
 from vosjax.train.recipes import instances
 
 
@@ -26,15 +26,15 @@ def config(tmp_path):
 )
 def test_a_missing_folder_is_named_with_how_to_get_it(config, name, key):
   with pytest.raises(ValueError, match=rf"datasets/.*README.*--config.data.{key}="):
-    image_sets.SETS[name](config, "train")
+    image_datasets.IMAGE_DATASETS[name](config, "train")
 
 
-def save_pictures(root, pictures, annotations, kinds):
+def save_images(root, pictures, annotations, kinds):
   """Folders of a set, and a picture of each kind; returns one instance's labels."""
-  for folder in (image_sets, *annotations):
+  for folder in (image_datasets, *annotations):
     (root / folder).mkdir(parents=True)
   for name in kinds:
-    Image.new("RGB", (48, 32)).save(root / image_sets / f"{name}.jpg")
+    Image.new("RGB", (48, 32)).save(root / image_datasets / f"{name}.jpg")
   labels = np.zeros((32, 48), np.uint8)
   labels[8:24, 8:40] = 1
   return labels
@@ -43,7 +43,7 @@ def save_pictures(root, pictures, annotations, kinds):
 def save_voc(root, kinds):
   """A picture of each kind, whose only instance is of that class."""
   folders = ("SegmentationObject", "SegmentationClass")
-  labels = save_pictures(root, "JPEGImages", folders, kinds)
+  labels = save_images(root, "JPEGImages", folders, kinds)
   for name, kind in kinds.items():
     Image.fromarray(labels).save(root / f"SegmentationObject/{name}.png")
     Image.fromarray(labels * kind).save(root / f"SegmentationClass/{name}.png")
@@ -56,9 +56,9 @@ def save_voc(root, kinds):
 def test_only_pictures_with_the_wanted_classes_are_scored(config, tmp_path):
   save_voc(tmp_path / "voc", {"dog": 12, "person": 15, "both": 15})
   config.data.voc_classes = ()
-  assert len(image_sets.voc(config, "val")) == 3
+  assert len(image_datasets.voc(config, "val")) == 3
   config.data.voc_classes = ("person",)
-  source = image_sets.voc(config, "val")
+  source = image_datasets.voc(config, "val")
   assert [still.name for still in source.stills] == ["person", "both"]
   assert feeds.origin(source) == f"from {tmp_path / 'voc'}"
   for names, text in (
@@ -67,12 +67,12 @@ def test_only_pictures_with_the_wanted_classes_are_scored(config, tmp_path):
   ):
     config.data.voc_classes = names
     with pytest.raises(ValueError, match=text):
-      image_sets.voc(config, "val")
+      image_datasets.voc(config, "val")
 
 
 def save_sbd(root, kinds):
   """The same as `save_voc` in the files of SBD; its own val list is empty."""
-  labels = save_pictures(root, "img", ("inst", "cls"), kinds)
+  labels = save_images(root, "img", ("inst", "cls"), kinds)
   for name, kind in kinds.items():
     truth = {"GTinst": {"Segmentation": labels, "Categories": np.uint8([[kind]])}}
     scipy.io.savemat(root / f"inst/{name}.mat", truth)
@@ -89,13 +89,13 @@ def test_pictures_of_a_rare_class_are_trained_on_equally_often(
   others = {f"dog{i:03d}": 12 for i in range(150)}
   save_sbd(tmp_path / "sbd", others | {"person1": 15, "person2": 15})
   config.data.voc_classes = ("person",)
-  source = image_sets.voc(config, "train")
+  source = image_datasets.voc(config, "train")
   assert [still.name for still in source.stills] == ["person1", "person2"]
   config.data.voc_classes = ("cow",)
-  with pytest.raises(ValueError, match="no picture of the train list .* 'cow'"):
-    image_sets.voc(config, "train")
+  with pytest.raises(ValueError, match="no image in the train list of .* 'cow'"):
+    image_datasets.voc(config, "train")
   smoke = get_config("ris:smoke")
-  stage = smoke.stages.stage1_two
+  stage = smoke.stages.two
   stage.sources.voc = 1.0
   batch = next(instances.batches(smoke, stage, {"voc": source})(0))
   assert {name.split("/")[0] for name in batch["names"]} == {"person1", "person2"}
@@ -114,7 +114,7 @@ def folder(tmp_path):
 
 
 def test_plants_that_are_scored_are_not_trained_on(config, folder):
-  train, val = (image_sets.leaves(config, subset) for subset in ("train", "val"))
+  train, val = (image_datasets.leaves(config, subset) for subset in ("train", "val"))
   names = [{source[i].name for i in range(len(source))} for source in (train, val)]
   assert (len(train), len(val)) == (8, 3)
   assert not names[0] & names[1]

@@ -1,5 +1,6 @@
-"""Whole benchmarks, each scored by one command with a model that is there."""
+"""Whole datasets, each scored by one command with a model that exists already."""
 
+import functools
 import json
 import weakref
 from types import SimpleNamespace
@@ -14,8 +15,8 @@ from vosjax.evaluation.first_frame_matching import FirstFrameMatcher
 from vosjax.train import run
 from vosjax.train.recipe import Scoring
 from vosjax.train.recipes import rvos
-from vosjax.train.scoring import datasets, segmentation
-from vosjax.train.scoring.score import finish
+from vosjax.train.scoring import datasets, segmenters
+from vosjax.train.scoring.score import annotated_frames, score_model, segment_video
 
 
 def evaluate(config, workdir):
@@ -212,9 +213,9 @@ class Sparse:
 
 
 def test_objects_are_given_once_in_their_first_frame(monkeypatch):
-  monkeypatch.setattr(segmentation, "VideoSegmenter", Recorder)
-  segment = segmentation.model_segment(nn.Module(), {}, late=True)
-  found = segmentation.whole(segment(Sparse()))
+  monkeypatch.setattr(segmenters, "VideoSegmenter", Recorder)
+  segment = segmenters.one_shot_segmenter(nn.Module(), {}, late=True)
+  found = segment_video(segment, Sparse())
   assert Recorder.last.calls == [
     (0, None),
     (1, None),
@@ -224,8 +225,8 @@ def test_objects_are_given_once_in_their_first_frame(monkeypatch):
     (5, None),
   ]
   assert (found == 9).all()
-  segment = segmentation.model_segment(nn.Module(), {})  # as DAVIS has it
-  segmentation.whole(segment(Sparse()))
+  segment = segmenters.one_shot_segmenter(nn.Module(), {})  # as on DAVIS
+  segment_video(segment, Sparse())
   given = [ids for _, ids in Recorder.last.calls]
   assert given == [None, None, [2], None, None, None]
 
@@ -241,7 +242,7 @@ def test_instances_are_matched_in_the_first_frame_of_each_object(monkeypatch):
 
   monkeypatch.setattr(FirstFrameMatcher, "step", spy)
   segment = rvos.segment_zero_shot(nn.Module(), {}, matched=True, late=True)
-  found = segmentation.whole(segment(Sparse()))
+  found = segment_video(segment, Sparse())
   assert Recorder.last.calls == [(t, None) for t in range(6)]
   assert seen == [False, False, True, False, True, False]
   assert found[:, 0, 0].tolist() == [0, 0, 0, 0, 1, 1]
@@ -249,14 +250,15 @@ def test_instances_are_matched_in_the_first_frame_of_each_object(monkeypatch):
 
 
 def test_the_baseline_leaves_late_objects_where_they_came():
-  found = segmentation.whole(segmentation.copy_first_mask(Sparse(), late=True))
+  copy = functools.partial(segmenters.copy_first_mask, late=True)
+  found = segment_video(copy, Sparse())
   assert found[:, 0, 0].tolist() == [0, 0, 0, 0, 1, 1]
   assert found[:, 0, 5].tolist() == [0, 0, 2, 2, 2, 2]
 
 
 def test_what_is_scored_of_a_video_is_annotated():
   predicted = np.arange(6, dtype=np.uint8)[:, None, None] + np.zeros((4, 6), np.uint8)
-  scored = segmentation.annotated(predicted, Sparse())
+  scored = annotated_frames(predicted, Sparse())
   assert scored.frames == ("b", "c", "e", "f")
   assert scored.prediction[:, 0, 0].tolist() == [1, 2, 4, 5]
   assert scored.truth[:, 0, 0].tolist() == [0, 0, 1, 1]
@@ -284,5 +286,6 @@ def test_one_video_is_held_at_a_time(get_config, tmp_path):
   (tmp_path / "run").mkdir()
   unseen = datasets.ScoredSet(Source(), protocols.fbms())
   config = get_config("cosnet:fbms")
-  [result] = finish(config, made, nn.Module(), {}, unseen, tmp_path / "run").values()
+  results = score_model(config, made, nn.Module(), {}, unseen, tmp_path / "run")
+  [result] = results.values()
   assert len(result.rows) == 5
