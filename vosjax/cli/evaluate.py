@@ -8,6 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from vosjax import files
 from vosjax.evaluation import evaluate, mask_folders, protocols, report
 from vosjax.evaluation.results import Result
 
@@ -175,7 +176,7 @@ def write(
     root=args.root,
     match_first=args.match is not None,
   )
-  files = {
+  outputs = {
     f"global_results-{name}.csv": result.global_csv(),
     f"per-sequence_results-{name}.csv": result.rows_csv(),
     "results.json": result.to_json(),
@@ -184,8 +185,8 @@ def write(
   for sequence in sequences:
     rows = [row for row in result.rows if row.sequence == sequence.name]
     if rows:
-      files[f"curves/{sequence.name}.svg"] = report.curves_svg(rows)
-  for file, text in files.items():
+      outputs[f"curves/{sequence.name}.svg"] = report.curves_svg(rows)
+  for file, text in outputs.items():
     (out / file).parent.mkdir(parents=True, exist_ok=True)
     files.write_bytes(out / file, text.encode())
 
