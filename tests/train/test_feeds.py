@@ -101,11 +101,11 @@ def test_youtube_vos_is_taken_as_it_is_unpacked(config, tmp_path):
 
 def test_prepared_synthvos_where_it_is_and_procedural_otherwise(tmp_path):
   config = get_config("paper")
-  config.data.synthvos = str(tmp_path / "absent")
+  config.data.synthvos.folder = str(tmp_path / "absent")
   source = feeds.synthvos(config, config.stages.alpha)
   assert isinstance(source, SynthVos)
   assert feeds.origin(source) == "procedural"
-  config.data.synthvos = str(make_folder(tmp_path / "there", year="2017"))
+  config.data.synthvos.folder = str(make_folder(tmp_path / "there", year="2017"))
   source = feeds.synthvos(config, config.stages.alpha)
   assert isinstance(source, DavisFolder)
   assert feeds.origin(source) == f"from {tmp_path}/there"

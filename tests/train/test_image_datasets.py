@@ -1,4 +1,4 @@
-"""Pictures with instances by configuration: what is missing, and what is held out."""
+"""Datasets of images with instances: what is missing, and what is held out."""
 
 import numpy as np
 import pytest
@@ -29,19 +29,19 @@ def test_a_missing_folder_is_named_with_how_to_get_it(config, name, key):
     image_datasets.IMAGE_DATASETS[name](config, "train")
 
 
-def save_images(root, pictures, annotations, kinds):
-  """Folders of a set, and a picture of each kind; returns one instance's labels."""
-  for folder in (image_datasets, *annotations):
+def save_images(root, images, annotations, kinds):
+  """Makes the folders and one image per name; returns the labels of one instance."""
+  for folder in (images, *annotations):
     (root / folder).mkdir(parents=True)
   for name in kinds:
-    Image.new("RGB", (48, 32)).save(root / image_datasets / f"{name}.jpg")
+    Image.new("RGB", (48, 32)).save(root / images / f"{name}.jpg")
   labels = np.zeros((32, 48), np.uint8)
   labels[8:24, 8:40] = 1
   return labels
 
 
 def save_voc(root, kinds):
-  """A picture of each kind, whose only instance is of that class."""
+  """One image per name, whose only instance is of the class of that number."""
   folders = ("SegmentationObject", "SegmentationClass")
   labels = save_images(root, "JPEGImages", folders, kinds)
   for name, kind in kinds.items():
@@ -53,7 +53,7 @@ def save_voc(root, kinds):
     (lists / f"{subset}.txt").write_text("\n".join(kinds))
 
 
-def test_only_pictures_with_the_wanted_classes_are_scored(config, tmp_path):
+def test_only_images_with_the_named_classes_are_scored(config, tmp_path):
   save_voc(tmp_path / "voc", {"dog": 12, "person": 15, "both": 15})
   config.data.voc_classes = ()
   assert len(image_datasets.voc(config, "val")) == 3
@@ -81,9 +81,7 @@ def save_sbd(root, kinds):
     (root / f"{subset}.txt").write_text("\n".join(kinds))
 
 
-def test_pictures_of_a_rare_class_are_trained_on_equally_often(
-  get_config, config, tmp_path
-):
+def test_images_of_a_rare_class_are_all_trained_on(get_config, config, tmp_path):
   """Others, more in a row than the pipeline passes over, are not in its way."""
   save_voc(tmp_path / "voc", {"held_out": 15})
   others = {f"dog{i:03d}": 12 for i in range(150)}

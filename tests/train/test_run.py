@@ -12,12 +12,16 @@ import orbax.checkpoint as ocp
 import pytest
 
 from vosjax import checkpoints, convert
+from vosjax.benchmarks import training
 from vosjax.train import run, writers
 from vosjax.train.configs import cosnet
 from vosjax.train.configs.agame import get_config
 from vosjax.train.recipes import agame
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+MODES = {**run.MODES, "benchmark": training.benchmark}  # as `vosjax train` has them
 
 
 @pytest.fixture
@@ -133,7 +137,7 @@ def test_a_backbone_that_does_not_fit_stops_before_anything_is_written(
 def test_a_checkpoint_of_another_model_is_not_scored(config, tmp_path, resnet):
   config.mode = "evaluate"
   config.evaluation.checkpoint = resnet
-  with pytest.raises(ValueError, match="a ResNet; this configuration is of agame"):
+  with pytest.raises(ValueError, match="a ResNet, but this configuration is for agame"):
     run.run(config, str(tmp_path / "run"))
   assert not (tmp_path / "run").exists()
 
@@ -170,6 +174,7 @@ def test_stages_that_draw_the_same_videos_share_them(config):
   with config.unlocked():
     for name in ("same", "longer"):
       config.stages[name] = config.stages.main.copy_and_resolve_references()
+    config.stage_order = tuple(config.stages)
   config.stages.longer.clip_length += 1
   sources = run.make_stages(config, run.build(config))[1]
   main, same, longer = (
@@ -182,6 +187,7 @@ def test_stages_that_draw_the_same_videos_share_them(config):
 def test_a_stage_says_whether_it_begins_with_the_best(config):
   with config.unlocked():
     config.stages.second = config.stages.main.copy_and_resolve_references()
+    config.stage_order = ("main", "second")
   config.stages.second.from_best = True
   stages, _ = run.make_stages(config, run.build(config))
   assert [stage.from_best for stage in stages] == [False, True]
@@ -193,8 +199,8 @@ def test_what_one_process_does_is_refused_to_several(
 ):
   monkeypatch.setattr(jax, "process_count", lambda: 2)
   config.mode = mode
-  with pytest.raises(ValueError, match=f"'{mode}', the work of one .* there are 2. St"):
-    run.run(config, str(tmp_path / "run"))
+  with pytest.raises(ValueError, match=f"'{mode}', which runs in a .* are 2. St"):
+    run.run(config, str(tmp_path / "run"), MODES)
   assert not (tmp_path / "run").exists()
 
 

@@ -1,5 +1,7 @@
 """RIS's loss against its definition, written out in NumPy, and its optimizer."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,15 +24,20 @@ def predicted():
   }
 
 
-def evaluate(model, predicted, batch, **options):
-  loss_of = ris.objective(model, **options)
-  params = {name: jnp.asarray(x, jnp.float32) for name, x in predicted.items()}
+@functools.cache
+def make_program(model, num_objects, extra):
+  loss_of = ris.objective(model, num_objects=num_objects, extra=extra)
 
-  def loss(params):
+  def loss(params, batch):
     loss, _ = loss_of({"params": params}, batch, jax.random.key(0))
     return loss
 
-  return jax.jit(jax.value_and_grad(loss))(params)
+  return jax.jit(jax.value_and_grad(loss))
+
+
+def evaluate(model, predicted, batch, **options):
+  params = {name: jnp.asarray(x, jnp.float32) for name, x in predicted.items()}
+  return make_program(model, **options)(params, batch)
 
 
 def by_hand(predicted, masks, t, extra):

@@ -1,5 +1,7 @@
 """RSIS's losses against their definition, written out in NumPy."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,14 +26,20 @@ def predicted():
   }
 
 
-def evaluate(model, predicted, batch, num_objects=5, **losses):
-  loss_of = rsis.objective(model, LOSSES | losses, num_objects=num_objects)
-  params = {name: jnp.asarray(x, jnp.float32) for name, x in predicted.items()}
+@functools.cache
+def make_program(model, num_objects, losses):
+  loss_of = rsis.objective(model, dict(losses), num_objects=num_objects)
 
-  def loss(params):
+  def loss(params, batch):
     return loss_of({"params": params}, batch, jax.random.key(0))
 
-  (_, outputs), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+  return jax.jit(jax.value_and_grad(loss, has_aux=True))
+
+
+def evaluate(model, predicted, batch, num_objects=5, **losses):
+  params = {name: jnp.asarray(x, jnp.float32) for name, x in predicted.items()}
+  losses = tuple((LOSSES | losses).items())
+  (_, outputs), grads = make_program(model, num_objects, losses)(params, batch)
   return {name: float(x) for name, x in outputs.metrics.items()}, grads
 
 

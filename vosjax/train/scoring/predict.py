@@ -57,7 +57,9 @@ def predict(config: ConfigDict, workdir: str | None) -> None:
     VideoInfo(video.name, tuple(video.frame_names), _checksum(video.label_files))
     for video in datasets.videos(source)
   ]
-  has_annotations = _require_annotations(videos, one_shot=model.readout.one_shot)
+  unmatched = False  # proposals that are scored as objects still have to be matched
+  if scoring.task == "objects":
+    unmatched = not _require_annotations(videos, one_shot=model.readout.one_shot)
   record = _record(config, workdir, videos)
   path, _ = open_workdir(config, workdir)
   require_same_content(path / RECORD, record, "predictions of something else")
@@ -72,14 +74,13 @@ def predict(config: ConfigDict, workdir: str | None) -> None:
     path,
   )
   _write(scoring.segment(model, variables), source, videos, done, out)
-  match = scoring.task == "objects" and not has_annotations
   LOG.info(
     "done      %d videos, %d frames in %s. Where the truth is at hand, score them by\n"
     "  %s",
     len(videos),
     sum(len(video.frames) for video in videos),
     out,
-    _evaluate_command(source, protocol, out, match=match),
+    _evaluate_command(source, protocol, out, match=unmatched),
   )
 
 
