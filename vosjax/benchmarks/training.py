@@ -76,7 +76,8 @@ def measure_stage(
   Returns:
     `device`; `devices`, the number that take part; `ms_per_step`; `frames_per_second`,
     over all frames of a batch; `compile_seconds`; `temporary_bytes`, which the step
-    needs besides state and batch; `part_ms`, by PARTS.
+    needs besides state and batch (None: the backend does not tell); `part_ms`, by
+    PARTS.
   """
   mesh = make_mesh(stage.batch_size)
   tx = recipe.tx(model, stage)
@@ -99,6 +100,7 @@ def measure_stage(
 
   step_ms = _median_ms(update, steps)
   part_ms = dict(zip(PARTS, np.diff([0.0, *part_ends, step_ms]).tolist()))
+  memory = step.memory_analysis()
   b, t = batch.frames.shape[:2]
   return {
     "device": jax.devices()[0].device_kind,
@@ -106,7 +108,7 @@ def measure_stage(
     "ms_per_step": step_ms,
     "frames_per_second": 1e3 * b * t / step_ms,
     "compile_seconds": compile_seconds,
-    "temporary_bytes": step.memory_analysis().temp_size_in_bytes,
+    "temporary_bytes": memory.temp_size_in_bytes if memory else None,
     "part_ms": part_ms,
   }
 
@@ -115,10 +117,12 @@ def format_table(results: Mapping[str, Mapping[str, Any]]) -> str:
   """The results of all stages, for the terminal."""
   lines = []
   for name, result in results.items():
+    size = result["temporary_bytes"]
+    mebibytes = "unknown" if size is None else f"{size / 2**20:,.0f}"
     lines.append(
       f"{name}: {result['ms_per_step']:.0f} ms per step, "
       f"{result['frames_per_second']:.2f} frames/s; compiled in "
-      f"{result['compile_seconds']:.0f} s; {result['temporary_bytes'] / 2**20:,.0f} "
+      f"{result['compile_seconds']:.0f} s; {mebibytes} "
       "MiB besides state and batch"
     )
     for part, ms in result["part_ms"].items():

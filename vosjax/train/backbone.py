@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import flax.core
 import flax.traverse_util
 
 from vosjax import checkpoints
@@ -38,7 +37,7 @@ def load_backbone(directory: checkpoints.Path, variables: Variables) -> dict:
       f"{directory} holds {title}, but the model has no such part: its parameters "
       f"are {sorted(variables['params'])}. {_REMEDY} for a part that it has."
     )
-  flat = flax.traverse_util.flatten_dict(flax.core.unfreeze(variables))
+  flat = flax.traverse_util.flatten_dict(variables)
   places = {(collection, *path): tree for collection, tree in loaded.items()}
   replaced = {key: x for key, x in flat.items() if key[: len(path) + 1] in places}
   incoming = {
@@ -47,7 +46,8 @@ def load_backbone(directory: checkpoints.Path, variables: Variables) -> dict:
     for key, x in flax.traverse_util.flatten_dict(tree).items()
   }
   checkpoints.require_equal_shapes(
-    *map(flax.traverse_util.unflatten_dict, (incoming, replaced)),
+    flax.traverse_util.unflatten_dict(incoming),
+    flax.traverse_util.unflatten_dict(replaced),
     f"{directory} holds {title}, which does not fit the model's "
     f"{'/'.join(path)} (see model.fields)",
   )

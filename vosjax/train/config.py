@@ -325,6 +325,9 @@ def cosnet_stage(**changes: Any) -> ConfigDict:
   )
 
 
+Variants = Mapping[str, Callable[[], ConfigDict]]
+
+
 def set_smoke_periods(config: ConfigDict) -> None:
   """Makes a run of twenty steps validate, save and draw, for smoke tests."""
   config.checkpoint.every_steps = 10
@@ -333,9 +336,7 @@ def set_smoke_periods(config: ConfigDict) -> None:
   config.validation.update(every_steps=20, num_videos=1)
 
 
-def choose_variant(
-  variants: Mapping[str, Callable[[], ConfigDict]], variant: str, name: str
-) -> ConfigDict:
+def choose_variant(variants: Variants, variant: str, name: str) -> ConfigDict:
   """The configuration of a variant, locked.
 
   Raises:

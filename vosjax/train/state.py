@@ -10,8 +10,7 @@ import optax
 from vosjax.types import Variables
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
   """Arrays only, so that it can be saved, donated and sharded as one value.
 
   Attributes:

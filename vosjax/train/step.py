@@ -56,7 +56,7 @@ def shard(batch: Mapping[str, Any], mesh: Mesh) -> VideoBatch:
 
 def make_train_step(
   objective: Objective, tx: optax.GradientTransformation, mesh: Mesh
-) -> TrainStep:
+) -> jax.stages.Wrapped:
   """Makes the update of a stage: (state, batch) -> (state, metrics).
 
   The state is replicated and donated; the batch is sharded over the mesh. Loss,

@@ -69,10 +69,10 @@ def draw_curves(workdir: pathlib.Path) -> None:
     "J&F on unseen videos": ("validation",),
   }
   panels = {
-    title: present
+    title: tuple(name for name in names if any(name in line for line in lines))
     for title, names in panels.items()
-    if (present := [n for n in names if any(n in line for line in lines)])
   }
+  panels = {title: names for title, names in panels.items() if names}
   if not panels:
     return
   figure = Figure(figsize=(4.5 * len(panels), 3.2), layout="constrained")

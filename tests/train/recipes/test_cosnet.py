@@ -313,7 +313,7 @@ def test_rates_decay_to_zero_at_the_last_step_wherever_an_epoch_ends(config, num
   stage = config.stages.main
   stage.update(learning_rate=0.5, num_steps=num_steps, weight_decay=0.0, momentum=0)
   tx = cosnet.RECIPE.optimizer(Network(), stage)  # an epoch has 5
-  state = tx.init(PARAMS)._replace(count=jnp.int32(num_steps - 1))
+  state = tx.init(PARAMS)._replace(num_steps=jnp.int32(num_steps - 1))
   updates, _ = tx.update(jax.tree.map(jnp.ones_like, PARAMS), state, PARAMS)
   update = float(updates["head_b"]["out"][0])
   assert update == pytest.approx(-0.5 * num_steps**-0.9, rel=1e-3)

@@ -39,15 +39,15 @@ DATASETS = {
 
 def get_config(variant: str = "") -> ConfigDict:
   """The configuration of a variant; "" is the embedded default."""
-  variants = {
+  variants: base.Variants = {
     "": embedded,
     "smoke": smoke,
     "davis_folder": davis_folder,
     "paper": paper,
     "paper_official": paper_official,
     "paper_group": paper_group,
+    **{name: functools.partial(score_dataset, name) for name in DATASETS},
   }
-  variants |= {name: functools.partial(score_dataset, name) for name in DATASETS}
   return base.choose_variant(variants, variant, "cosnet")
 
 

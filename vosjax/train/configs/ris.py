@@ -12,7 +12,7 @@ from vosjax.train import config as base
 
 def get_config(variant: str = "") -> ConfigDict:
   """The configuration of a variant; "" is the embedded default."""
-  variants = {
+  variants: base.Variants = {
     "": embedded,
     "smoke": smoke,
     "paper": paper,

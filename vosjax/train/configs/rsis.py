@@ -15,7 +15,7 @@ CLASS, STOP = 0.1, 0.5  # weights in the released program, once a loss is switch
 
 def get_config(variant: str = "") -> ConfigDict:
   """The configuration of a variant; "" is the embedded default."""
-  variants = {
+  variants: base.Variants = {
     "": embedded,
     "smoke": smoke,
     "boxes": functools.partial(boxes, embedded),

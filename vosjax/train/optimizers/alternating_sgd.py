@@ -4,7 +4,7 @@ Source: the released COSNet (Lu et al., CVPR 2019), and PyTorch 1.0's update rul
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.traverse_util
 import jax
@@ -23,11 +23,11 @@ class SgdState(NamedTuple):
   """State of the optimizer.
 
   Attributes:
-    count: number of steps done.
+    num_steps: number of steps done.
     buffers: moving sums of gradients.
   """
 
-  count: Int[Array, ""]
+  num_steps: Int[Array, ""]
   buffers: Variables
 
 
@@ -62,13 +62,14 @@ def make_alternating_sgd(
     return SgdState(jnp.zeros((), jnp.int32), zeros)
 
   def update(grads, state, params):
-    current = rates(state.count)
+    current = rates(state.num_steps)
     labels = label_params(params, frozen)
     flat_params, flat_labels, flat_grads, flat_buffers = (
       flax.traverse_util.flatten_dict(tree, sep="/")
       for tree in (params, labels, grads, state.buffers)
     )
-    steps, buffers = {}, {}
+    steps: dict[str, Any] = {}
+    new_buffers: dict[str, Any] = {}
     for path, param in flat_params.items():
       grad, buffer = flat_grads[path], flat_buffers[path]
       rate = current.encoder if path.startswith(_ENCODER_PATH) else current.heads
@@ -77,10 +78,10 @@ def make_alternating_sgd(
         grad = grad + weight_decay * (param + step)
         buffer = momentum * buffer + grad
         step = step - rate * buffer
-      steps[path], buffers[path] = step, buffer
-    steps, buffers = (
-      flax.traverse_util.unflatten_dict(tree, sep="/") for tree in (steps, buffers)
+      steps[path], new_buffers[path] = step, buffer
+    updates, buffers = (
+      flax.traverse_util.unflatten_dict(tree, sep="/") for tree in (steps, new_buffers)
     )
-    return steps, SgdState(state.count + 1, buffers)
+    return updates, SgdState(state.num_steps + 1, buffers)
 
   return optax.GradientTransformation(init, update)

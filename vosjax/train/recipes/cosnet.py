@@ -12,7 +12,7 @@ Source: Lu et al., CVPR 2019, and the released program.
 
 import functools
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import jax
@@ -80,7 +80,7 @@ def objective(
       method=forward,
       mutable=["batch_stats"],
     )
-    size, loss = frames.shape[2:4], 0.0
+    size, loss = frames.shape[2:4], jnp.zeros(())
     probs = [jax.nn.sigmoid(upsample(one, size)) for one in logits]
     truths = [batch.labels[:, i] == 1 for i in range(len(probs))]
     for p, truth in zip(probs, truths):
@@ -88,7 +88,7 @@ def objective(
     valid = jnp.ones_like(truths[0])
     iou = binary_iou(probs[0] > 0.5, truths[0], valid).mean()
     kind = "still" if t == 1 else "pair"
-    metrics = {f"{kind}_loss": loss, f"{kind}_iou": iou}
+    metrics: dict[str, Array] = {f"{kind}_loss": loss, f"{kind}_iou": iou}
     if t == 1:
       loss *= losses["still"]
     elif model.attention == "symmetric":
@@ -244,7 +244,7 @@ def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
 def segment(
   model: nn.Module,
   variables: Variables,
-  references: int | str,
+  references: int | Literal["all"],
   *,
   policy: str = "uniform",
   fusion: str = "",

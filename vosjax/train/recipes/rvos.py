@@ -1,6 +1,7 @@
 """RVOS: every object of every frame, given in the first one or not."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -107,10 +108,10 @@ def clip_transforms(stage: ConfigDict) -> tuple[Any, ...]:
 
 
 def _batches(
-  config: ConfigDict, stage: ConfigDict, sources: dict[str, Source]
+  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
 ) -> Batches:
   """Clips that do not overlap; procedural videos are as long as a clip already."""
-  clip_sources = {
+  clip_sources: dict[str, Source] = {
     name: source
     if feeds.is_procedural(source)
     else affine.SuccessiveClips(source, stage.clip_length)

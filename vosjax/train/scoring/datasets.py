@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from vosjax.data.cache import InMemory
 from vosjax.data.formats.youtube_vos import YoutubeVosFolder, youtube_vos_root
-from vosjax.data.video import Source, Video
+from vosjax.data.video import Source
 from vosjax.evaluation import mask_folders, protocols
 from vosjax.evaluation.scored_video import Protocol
 from vosjax.train import feeds, image_datasets
@@ -120,7 +120,7 @@ def open_unscored(config: ConfigDict) -> Source:
   return dataset.load(config, False)
 
 
-def videos(source: Source) -> Iterator[Video]:
+def videos(source: Source) -> Iterator[Any]:
   """All videos, one at a time; prepared ones are freed as soon as possible."""
   return (source[i] for i in range(len(source)))
 
