@@ -72,10 +72,10 @@ def test_training_starts_from_a_converted_backbone(config, tmp_path, monkeypatch
   config.model.fields.width = 64
   config.backbone_checkpoint = str(tmp_path / "resnet")
   model = run.build(config)
-  drawn = jax.tree.map(
+  zeros = jax.tree.map(
     lambda leaf: np.zeros(leaf.shape, leaf.dtype), checkpoints.variable_shapes(model)
   )
-  monkeypatch.setattr(jax, "jit", lambda init: lambda *_: drawn)  # drawing is slow
+  monkeypatch.setattr(run, "random_variables", lambda *_: zeros)  # they compile slowly
   initial = run.init(model, config)
   for collection in ("params", "batch_stats"):
     ours = flax.traverse_util.flatten_dict(initial[collection]["backbone"])
@@ -87,12 +87,14 @@ def test_training_starts_from_a_converted_backbone(config, tmp_path, monkeypatch
   np.testing.assert_array_equal(stem[2, 3, 1, 5], official["conv1.weight"][5, 1, 2, 3])
 
 
-def test_cosnet_starts_from_a_deeplab_and_draws_the_rest(tmp_path, monkeypatch):
+def test_cosnet_starts_from_a_deeplab_and_random_variables_elsewhere(
+  tmp_path, monkeypatch
+):
   config = cosnet.get_config("smoke")
   names = ("backbone", "width", "features", "branch_features", "rates")
   fields = {name: config.model.fields[name] for name in names}
   model, part = run.build(config), checkpoints.build("deeplab", fields)
-  given, drawn = (
+  given, random = (
     jax.tree.map(
       lambda leaf, x=x: np.full(leaf.shape, x, leaf.dtype),
       checkpoints.variable_shapes(network),
@@ -101,7 +103,7 @@ def test_cosnet_starts_from_a_deeplab_and_draws_the_rest(tmp_path, monkeypatch):
   )
   checkpoints.save(tmp_path / "deeplab", "deeplab", fields, given)
   config.backbone_checkpoint = str(tmp_path / "deeplab")
-  monkeypatch.setattr(jax, "jit", lambda init: lambda *_: drawn)  # drawing is slow
+  monkeypatch.setattr(run, "random_variables", lambda *_: random)  # compiles slowly
   for path, leaf in flax.traverse_util.flatten_dict(run.init(model, config)).items():
     assert (np.asarray(leaf) == (1 if path[1] == "encoder" else 2)).all(), path
 

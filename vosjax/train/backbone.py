@@ -13,15 +13,16 @@ _REMEDY = (
 )
 
 
-def load_backbone(directory: checkpoints.Path, variables: Variables) -> dict:
-  """Replaces the backbone among a model's variables by a converted one.
+def load_backbone(directory: checkpoints.Path, shapes: Variables) -> Variables:
+  """Reads a converted backbone and finds the place of its variables in a model.
 
   Args:
     directory: a checkpoint of one of `checkpoints.BACKBONES`.
-    variables: of a model; they are not changed.
+    shapes: the model's variables, or their shapes.
 
   Returns:
-    The variables with the backbone's parameters and batch statistics replaced.
+    The backbone's parameters and batch statistics at their paths in the model, and
+    nothing else.
 
   Raises:
     ValueError: the checkpoint holds no backbone, the model has no such part, or the two
@@ -31,27 +32,36 @@ def load_backbone(directory: checkpoints.Path, variables: Variables) -> dict:
   title = checkpoints.title(directory)
   if type(source) not in checkpoints.BACKBONES.values():
     raise ValueError(f"{directory} holds {title}, which is not a backbone. {_REMEDY}.")
-  path = _find(loaded["params"], variables["params"])
+  path = _find(loaded["params"], shapes["params"])
   if path is None:
     raise ValueError(
       f"{directory} holds {title}, but the model has no such part: its parameters "
-      f"are {sorted(variables['params'])}. {_REMEDY} for a part that it has."
+      f"are {sorted(shapes['params'])}. {_REMEDY} for a part that it has."
     )
-  flat = flax.traverse_util.flatten_dict(variables)
-  places = {(collection, *path): tree for collection, tree in loaded.items()}
-  replaced = {key: x for key, x in flat.items() if key[: len(path) + 1] in places}
-  incoming = {
-    (*place, *key): x
-    for place, tree in places.items()
-    for key, x in flax.traverse_util.flatten_dict(tree).items()
+  backbone = {
+    (collection, *path, *key): value
+    for collection, tree in loaded.items()
+    for key, value in flax.traverse_util.flatten_dict(tree).items()
+  }
+  prefixes = {(collection, *path) for collection in loaded}
+  replaced = {
+    key: value
+    for key, value in flax.traverse_util.flatten_dict(shapes).items()
+    if key[: len(path) + 1] in prefixes
   }
   checkpoints.require_equal_shapes(
-    flax.traverse_util.unflatten_dict(incoming),
+    flax.traverse_util.unflatten_dict(backbone),
     flax.traverse_util.unflatten_dict(replaced),
     f"{directory} holds {title}, which does not fit the model's "
     f"{'/'.join(path)} (see model.fields)",
   )
-  return flax.traverse_util.unflatten_dict(flat | incoming)
+  return flax.traverse_util.unflatten_dict(backbone)
+
+
+def replace(variables: Variables, part: Variables) -> Variables:
+  """The variables with those of a part, as `load_backbone` returns it, replaced."""
+  flat = flax.traverse_util.flatten_dict(variables)
+  return flax.traverse_util.unflatten_dict(flat | flax.traverse_util.flatten_dict(part))
 
 
 def _find(part: Variables, tree: Variables) -> tuple[str, ...] | None:

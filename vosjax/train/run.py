@@ -17,8 +17,7 @@ from ml_collections import ConfigDict
 from vosjax import checkpoints as model_files
 from vosjax import models
 from vosjax.data.video import Source
-from vosjax.train import feeds, processes, writers
-from vosjax.train.backbone import load_backbone
+from vosjax.train import backbone, feeds, processes, writers
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.config import ordered_stages
 from vosjax.train.interrupt import Interrupt, Interrupted
@@ -197,18 +196,25 @@ def init(model: nn.Module, config: ConfigDict) -> Variables:
   Raises:
     ValueError: `model_checkpoint` or `backbone_checkpoint` does not fit the model.
   """
-  first, *_ = ordered_stages(config).values()
-  size = tuple(first.size)
-  frames, masks = jnp.zeros((1, *size, 3)), jnp.zeros((1, 1, *size))
-  variables = jax.jit(model.init)(jax.random.key(config.seed), frames, masks)
+  # Checkpoints are checked against shapes, before anything slow starts.
   if config.model_checkpoint:
     _, loaded = model_files.load(config.model_checkpoint)
     misfit = f"model_checkpoint {config.model_checkpoint} does not fit the model"
-    model_files.require_equal_shapes(loaded, variables, misfit)
+    model_files.require_equal_shapes(loaded, model_files.variable_shapes(model), misfit)
     return loaded
   if config.backbone_checkpoint:
-    variables = load_backbone(config.backbone_checkpoint, variables)
-  return variables
+    shapes = model_files.variable_shapes(model)
+    part = backbone.load_backbone(config.backbone_checkpoint, shapes)
+    return backbone.replace(random_variables(model, config), part)
+  return random_variables(model, config)
+
+
+def random_variables(model: nn.Module, config: ConfigDict) -> Variables:
+  """Random initial variables, the same for the same seed."""
+  first, *_ = ordered_stages(config).values()
+  size = tuple(first.size)
+  frames, masks = jnp.zeros((1, *size, 3)), jnp.zeros((1, 1, *size))
+  return jax.jit(model.init)(jax.random.key(config.seed), frames, masks)
 
 
 def make_stages(

@@ -122,37 +122,44 @@ def tiny():
   return model, variables, jax.tree.unflatten(tree, drawn)
 
 
-def changed_frames(tiny, previous, frame):
-  """Frames whose probabilities move with the truth of frame number `frame`."""
+@pytest.fixture(scope="module")
+def decoders(tiny):
+  """By what is seen of previous frames: truth -> probabilities, compiled once."""
   model, variables, features = tiny
-  decode = jax.jit(
-    lambda truth: decode_clip(model, variables, features, truth, previous=previous)
-  )
+
+  def make(previous):
+    return jax.jit(
+      lambda truth: decode_clip(model, variables, features, truth, previous=previous)
+    )
+
+  return {previous: make(previous) for previous in ("truth", "inferred")}
+
+
+def changed_frames(decode, frame):
+  """Frames whose probabilities move with the truth of frame number `frame`."""
   truth = jnp.zeros((1, 4, 2, *SIZE))
   moved = truth.at[:, frame, :, 4:20, 8:30].set(1)
   gaps = jnp.abs(decode(truth) - decode(moved)).max((0, 2, 3, 4))
   return np.flatnonzero(gaps > 1e-7).tolist()
 
 
-def test_true_masks_are_those_of_the_frame_before(tiny):
-  assert changed_frames(tiny, "truth", 0) == [0, 1, 2, 3]
-  assert changed_frames(tiny, "truth", 1) == [2, 3]
-  assert changed_frames(tiny, "truth", 2) == [3]
-  assert changed_frames(tiny, "truth", 3) == []
+def test_true_masks_are_those_of_the_frame_before(decoders):
+  decode = decoders["truth"]
+  assert changed_frames(decode, 0) == [0, 1, 2, 3]
+  assert changed_frames(decode, 1) == [2, 3]
+  assert changed_frames(decode, 2) == [3]
+  assert changed_frames(decode, 3) == []
 
 
-def test_with_inferred_masks_only_the_first_frames_are_given(tiny):
-  assert changed_frames(tiny, "inferred", 0) == [0, 1, 2, 3]
-  assert changed_frames(tiny, "inferred", 1) == []
+def test_with_inferred_masks_only_the_first_frames_are_given(decoders):
+  assert changed_frames(decoders["inferred"], 0) == [0, 1, 2, 3]
+  assert changed_frames(decoders["inferred"], 1) == []
 
 
 @pytest.mark.parametrize("previous", ["truth", "inferred"])
-def test_a_slot_sees_its_own_past_and_the_slots_before_it(tiny, previous):
-  """What differs in the second slot alone never reaches the first, in no frame."""
-  model, variables, features = tiny
-  decode = jax.jit(
-    lambda truth: decode_clip(model, variables, features, truth, previous=previous)
-  )
+def test_a_slot_sees_its_own_past_and_the_slots_before_it(decoders, previous):
+  """What differs in the second slot alone never reaches the first, in any frame."""
+  decode = decoders[previous]
   truth = jnp.zeros((1, 4, 2, *SIZE))
   gaps = jnp.abs(decode(truth) - decode(truth.at[:, :, 1, 4:20, 8:30].set(1)))
   before, own = gaps.max((0, 1, 3, 4))
