@@ -84,8 +84,8 @@ def agree(value: int | None) -> int | None:
   """The largest value of any process, or None; all processes must call it together."""
   if jax.process_count() == 1:
     return value
-  own = np.int32(-1 if value is None else value)
-  largest = int(multihost_utils.process_allgather(own).max())
+  local = np.int32(-1 if value is None else value)
+  largest = int(multihost_utils.process_allgather(local).max())
   return None if largest < 0 else largest
 
 
@@ -93,6 +93,6 @@ def from_first(value: float | None) -> float | None:
   """The value of the first process; all processes must call it together."""
   if jax.process_count() == 1:
     return value
-  own = np.float32(np.nan if value is None else value)
-  shared = float(multihost_utils.broadcast_one_to_all(own))
+  local = np.float32(np.nan if value is None else value)
+  shared = float(multihost_utils.broadcast_one_to_all(local))
   return None if np.isnan(shared) else shared

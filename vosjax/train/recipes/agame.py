@@ -1,4 +1,4 @@
-"""A-GAME: one object a clip, given in the first frame."""
+"""A-GAME: one object per clip, given in the first frame."""
 
 import functools
 from collections.abc import Mapping

@@ -25,11 +25,11 @@ from vosjax.types import Prediction, Variables, VideoBatch
 
 
 class Instances(NamedTuple):
-  """The truth of a batch of pictures.
+  """The annotation of a batch of images.
 
   Attributes:
-    masks: of the instances, largest first.
-    classes: of the instances; 0 = there is none.
+    masks: masks of the instances, largest first.
+    classes: classes of the instances; 0 = no instance.
   """
 
   masks: Float[Array, "b g h w"]
@@ -37,7 +37,7 @@ class Instances(NamedTuple):
 
   @property
   def valid(self) -> Bool[Array, "b g"]:
-    """Which instances there are."""
+    """Which slots hold an instance."""
     return self.classes > 0
 
 

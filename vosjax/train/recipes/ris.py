@@ -1,4 +1,4 @@
-"""RIS: masks and scores of the instances of one picture."""
+"""RIS: masks and scores of the instances of an image."""
 
 import flax.linen as nn
 import flax.traverse_util

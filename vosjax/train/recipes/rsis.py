@@ -1,4 +1,4 @@
-"""RSIS: masks, classes, boxes and stops of the instances of one picture."""
+"""RSIS: masks, classes, boxes and stops of the instances of an image."""
 
 from collections.abc import Mapping
 
@@ -67,22 +67,23 @@ def objective(
 
 
 def judged(valid: Bool[AnyArray, "b g"], t: int) -> Bool[Array, "b t"]:
-  """Predictions whose stop counts: those of the instances, and the one after them.
+  """Predictions whose stop counts: one per instance, and the one after the last.
 
-  Not the latter where instances fill the list: there may have been more.
+  The latter does not count where the list of instances is full, as the image may have
+  had more.
   """
   counts = valid.sum(1)[:, None]
   return jnp.arange(t)[None] <= jnp.minimum(counts, valid.shape[1] - 1)
 
 
 def boxes_of(masks: Float[AnyArray, "b t h w"]) -> Float[Array, "b t 4"]:
-  """(x_min, y_min, x_max, y_max) of masks, as fractions of the picture; 0 if empty."""
+  """(x_min, y_min, x_max, y_max) of masks, as fractions of the image; 0 if empty."""
   sides = []
-  for axis in (2, 3):  # what is left of them: columns, rows
-    seen = masks.max(axis) > 0
-    size = seen.shape[-1]
-    low = jnp.where(seen.any(-1), seen.argmax(-1), 0)
-    high = jnp.where(seen.any(-1), size - seen[..., ::-1].argmax(-1), 0)
+  for axis in (2, 3):  # the maximum over rows leaves columns, and vice versa
+    covered = masks.max(axis) > 0
+    size = covered.shape[-1]
+    low = jnp.where(covered.any(-1), covered.argmax(-1), 0)
+    high = jnp.where(covered.any(-1), size - covered[..., ::-1].argmax(-1), 0)
     sides.append((low / size, high / size))
   (left, right), (top, bottom) = sides
   return jnp.stack([left, top, right, bottom], axis=-1)

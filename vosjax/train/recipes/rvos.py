@@ -1,4 +1,4 @@
-"""RVOS: every object of every frame, given in the first one or not."""
+"""RVOS: all objects of a video, with or without their masks in the first frame."""
 
 import functools
 from collections.abc import Mapping
