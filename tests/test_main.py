@@ -31,7 +31,7 @@ def test_a_mistake_is_reported_in_one_line_with_exit_code_2(tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-def test_missing_data_are_named_all_at_once_with_their_origin(tmp_path):
+def test_all_missing_data_are_named_at_once_with_their_origin(tmp_path):
   any_device = {"JAX_PLATFORMS": ""}  # those that are not there are not complained of
   done = vosjax_main(AGAME + ":paper", folder=tmp_path, **any_device)
   assert done.returncode == 2
@@ -49,7 +49,7 @@ def test_missing_data_are_named_all_at_once_with_their_origin(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_smoke_run_leaves_what_it_promises_and_is_not_repeated(tmp_path):
+def test_the_smoke_run_writes_what_it_promises_and_is_not_repeated(tmp_path):
   run = (AGAME + ":smoke", "--workdir=run")
   done = vosjax_main(*run, folder=tmp_path)
   assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Measuring how fast a configuration trains."""
+"""The benchmark of a configuration's training."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`vosjax train`: its arguments and exit codes, on runs that are replaced."""
+"""Arguments and exit codes of `vosjax train`, with the run itself replaced."""
 
 import signal
 
@@ -11,7 +11,7 @@ from vosjax.train.interrupt import Interrupted
 
 @pytest.fixture
 def runs(monkeypatch):
-  """What would have been run: (configuration, workdir)."""
+  """The runs that would have started: (configuration, workdir)."""
   seen = []
   monkeypatch.setattr(
     train.runs, "run", lambda config, workdir, modes: seen.append((config, workdir))
@@ -28,7 +28,7 @@ def runs(monkeypatch):
     ["--workdir=there", "--config", "agame:smoke", "--config.seed=3"],
   ],
 )
-def test_name_workdir_and_keys_are_given_in_any_way(runs, arguments):
+def test_name_workdir_and_keys_in_any_order(runs, arguments):
   assert command_line.main(["train", *arguments]) == 0
   ((config, workdir),) = runs
   assert config.title.startswith("A-GAME, smoke test")
@@ -48,7 +48,9 @@ def test_name_workdir_and_keys_are_given_in_any_way(runs, arguments):
     (["agame", "--coordinator=here:1"], "also needs --num_processes and --process_id"),
   ],
 )
-def test_a_mistake_is_told_in_one_line_with_exit_code_2(runs, capsys, arguments, said):
+def test_a_mistake_is_reported_in_one_line_with_exit_code_2(
+  runs, capsys, arguments, said
+):
   assert command_line.main(["train", *arguments]) == 2
   printed = capsys.readouterr()
   assert said in printed.err

@@ -120,6 +120,6 @@ def test_ris_takes_a_vgg(monkeypatch):
     ("resnet", "ris", r"holds resnet \(.*the model has no such part.*'cells_0'"),
   ],
 )
-def test_what_is_no_part_of_the_model_is_refused(saved, part, name, text):
+def test_a_checkpoint_of_no_part_of_the_model_is_refused(saved, part, name, text):
   with pytest.raises(ValueError, match=text):
     load_backbone(saved / part, shapes_of(name, **FIELDS[name]))

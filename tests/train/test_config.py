@@ -9,7 +9,7 @@ from vosjax import models
 from vosjax.data.synthvos import Settings
 from vosjax.train import config as base
 from vosjax.train import config_files, run
-from vosjax.train.workdir import plain
+from vosjax.train.workdir import open_workdir, plain
 
 
 @pytest.fixture
@@ -40,6 +40,15 @@ def test_the_order_survives_copies_and_files(config):
   assert list(base.ordered_stages(copy)) == ["warmup", "main", "finetune"]
   assert plain(config)["stage_order"] == ["warmup", "main", "finetune"]
   json.dumps(plain(config))
+
+
+def test_a_run_is_not_resumed_in_another_order(config, tmp_path):
+  workdir = str(tmp_path / "run")
+  assert open_workdir(config, workdir)[1] is False
+  assert open_workdir(config, workdir)[1] is True
+  config.stage_order = ("main", "warmup", "finetune")
+  with pytest.raises(ValueError, match=r"stage_order is \['warmup', 'main', 'finet"):
+    open_workdir(config, workdir)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which videos a stage trains on, and what is said of those that are not there."""
+"""Sources of a stage, and error messages about missing data."""
 
 import pathlib
 
@@ -18,7 +18,7 @@ SIZE = (32, 48)
 
 
 def make_folder(root, subset="train", year="2016", videos=("one", "two"), length=5):
-  """Videos of one square that moves."""
+  """Videos of a moving square."""
   for name in videos:
     for t in range(length):
       labels = np.zeros(SIZE, np.uint8)
@@ -53,14 +53,14 @@ def batches(config):
   return list(RECIPES["agame"].batches(config, stage, sources)(0))
 
 
-def test_a_folder_gives_its_clips(config):
+def test_clips_are_read_from_a_folder(config):
   found = batches(config)
   assert len(found) == 4
   assert found[0]["frames"].shape == (2, 3, *SIZE, 3)
   assert {name.split("/")[0] for b in found for name in b["names"]} == {"one", "two"}
 
 
-def test_youtube_vos_has_rules_of_its_own():
+def test_youtube_vos_has_its_own_limits():
   config = get_config("paper")
   chains = {
     name: agame.clip_transforms(config, config.stages.alpha, name)
@@ -75,7 +75,7 @@ def test_youtube_vos_has_rules_of_its_own():
   assert isinstance(chains["davis"][0], clips.SampleClip)
 
 
-def test_videos_of_another_size_are_passed_over(config, tmp_path):
+def test_videos_of_another_size_are_skipped(config, tmp_path):
   config.data.youtube_vos = str(make_folder(tmp_path / "ytv", year="2017"))
   config.stages.main.sources.update(davis=0.0, youtube_vos=1.0)
   config.data.youtube_vos_size = SIZE
@@ -85,7 +85,7 @@ def test_videos_of_another_size_are_passed_over(config, tmp_path):
     batches(config)
 
 
-def test_youtube_vos_is_taken_as_it_is_unpacked(config, tmp_path):
+def test_youtube_vos_is_read_as_it_is_unpacked(config, tmp_path):
   root = make_folder(tmp_path / "ytv", year="2017")
   for folder in ("JPEGImages", "Annotations"):
     (root / "train").mkdir(exist_ok=True)
@@ -99,7 +99,7 @@ def test_youtube_vos_is_taken_as_it_is_unpacked(config, tmp_path):
     batches(config)
 
 
-def test_prepared_synthvos_where_it_is_and_procedural_otherwise(tmp_path):
+def test_synthvos_is_prepared_if_its_folder_exists_and_procedural_otherwise(tmp_path):
   config = get_config("paper")
   config.data.synthvos.folder = str(tmp_path / "absent")
   source = feeds.synthvos(config, config.stages.alpha)
@@ -124,13 +124,13 @@ def test_a_missing_mask_is_named_before_anything_starts(config):
     feeds.training_sources(config, config.stages.main)
 
 
-def test_a_year_without_lists_says_which_there_are(config):
+def test_the_lists_that_exist_are_named_where_one_is_missing(config):
   config.data.year = "2017"
   with pytest.raises(ValueError, match=r"'train' of year 2017.*2016/train\.txt"):
     feeds.training_sources(config, config.stages.main)
 
 
-def test_sources_are_checked_by_name_and_share(config):
+def test_names_and_weights_of_sources_are_checked(config):
   config.stages.main.sources.davis = 0.0
   with pytest.raises(ValueError, match="every weight is 0"):
     feeds.training_sources(config, config.stages.main)

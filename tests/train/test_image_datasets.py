@@ -71,7 +71,7 @@ def test_only_images_with_the_named_classes_are_scored(config, tmp_path):
 
 
 def save_sbd(root, kinds):
-  """The same as `save_voc` in the files of SBD; its own val list is empty."""
+  """The same images in the layout of SBD."""
   labels = save_images(root, "img", ("inst", "cls"), kinds)
   for name, kind in kinds.items():
     truth = {"GTinst": {"Segmentation": labels, "Categories": np.uint8([[kind]])}}
@@ -82,7 +82,7 @@ def save_sbd(root, kinds):
 
 
 def test_images_of_a_rare_class_are_all_trained_on(get_config, config, tmp_path):
-  """Others, more in a row than the pipeline passes over, are not in its way."""
+  """Even after more others in a row than the pipeline skips."""
   save_voc(tmp_path / "voc", {"held_out": 15})
   others = {f"dog{i:03d}": 12 for i in range(150)}
   save_sbd(tmp_path / "sbd", others | {"person1": 15, "person2": 15})
@@ -119,7 +119,7 @@ def test_plants_that_are_scored_are_not_trained_on(config, folder):
   assert feeds.origin(val) == f"from {folder}"
 
 
-def test_stages_on_plants_share_them(get_config, folder):
+def test_stages_with_the_same_plants_share_them(get_config, folder):
   config = get_config("ris:smoke")
   config.data.leaves = str(folder)
   for stage in config.stages.values():

@@ -1,4 +1,4 @@
-"""One run of two processes, from outside."""
+"""A run of two processes, from outside."""
 
 import os
 import pathlib
@@ -44,7 +44,7 @@ def start_both(workdir):
 
 
 def end(processes):
-  """Exit codes, standard outputs and errors, once both are over."""
+  """Exit codes, standard outputs and errors, once both have ended."""
   try:
     texts = [process.communicate(timeout=400) for process in processes]
   finally:
@@ -54,7 +54,7 @@ def end(processes):
 
 
 @pytest.mark.slow
-def test_two_processes_stop_together_and_go_on_to_the_end(tmp_path):
+def test_two_processes_stop_together_and_resume_to_the_end(tmp_path):
   processes = start_both(tmp_path)
   while processes[0].poll() is None and not read_metrics(tmp_path):
     time.sleep(0.01)

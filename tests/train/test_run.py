@@ -1,4 +1,4 @@
-"""Whole runs in miniature: how they begin, and how they end when something is wrong."""
+"""Runs in miniature: how they start, and how they end if something is wrong."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ MODES = {**run.MODES, "benchmark": training.benchmark}  # as `vosjax train` has 
 
 @pytest.fixture
 def config():
-  """A handful of the smallest steps; the backbone has the width of the real one's."""
+  """Two tiny steps."""
   config = get_config("smoke")
   config.stages.main.update(num_steps=2, steps_per_epoch=2, unroll_steps=1)
   config.evaluation.update(num_videos=1, num_previews=1, length=4)
@@ -34,7 +34,7 @@ def config():
 
 
 def official_resnet18():
-  """A state dict with torchvision's names and shapes, and a value of its own each."""
+  """A state dict with torchvision's names and shapes, and random values."""
   rng = np.random.default_rng(0)
   shapes = {
     "conv1.weight": (64, 3, 7, 7),
@@ -110,7 +110,7 @@ def test_cosnet_starts_from_a_deeplab_and_random_variables_elsewhere(
 
 @pytest.fixture
 def resnet(tmp_path):
-  """Folder of a small ResNet that was saved as `vosjax convert resnet` does."""
+  """Folder of a small ResNet, as `vosjax convert resnet` saves it."""
   fields = {"variant": "resnet18", "width": 8}
   model = checkpoints.build("resnet", fields)
   variables = jax.tree.map(
@@ -144,7 +144,7 @@ def test_a_checkpoint_of_another_model_is_not_scored(config, tmp_path, resnet):
   assert not (tmp_path / "run").exists()
 
 
-def test_evaluation_without_a_model_says_how_to_get_one(config, tmp_path):
+def test_a_missing_model_is_reported_with_how_to_get_one(config, tmp_path):
   config.mode = "evaluate"
   for workdir in (None, str(tmp_path)):
     with pytest.raises(ValueError, match=r"holds no model/.*evaluation\.checkpoint"):
@@ -171,7 +171,7 @@ def test_the_scan_is_unrolled_on_cpu_unless_its_length_is_given(config, monkeypa
   assert seen == [1, 2, 1]
 
 
-def test_stages_that_draw_the_same_videos_share_them(config):
+def test_stages_with_the_same_videos_share_them(config):
   config.data.synthvos.length = 0  # those of a clip
   with config.unlocked():
     for name in ("same", "longer"):
@@ -186,7 +186,7 @@ def test_stages_that_draw_the_same_videos_share_them(config):
   assert longer is not main
 
 
-def test_a_stage_says_whether_it_begins_with_the_best(config):
+def test_a_stage_says_whether_it_starts_from_the_best_weights(config):
   with config.unlocked():
     config.stages.second = config.stages.main.copy_and_resolve_references()
     config.stage_order = ("main", "second")
@@ -196,7 +196,7 @@ def test_a_stage_says_whether_it_begins_with_the_best(config):
 
 
 @pytest.mark.parametrize("mode", ["evaluate", "predict", "benchmark"])
-def test_what_one_process_does_is_refused_to_several(
+def test_a_mode_for_a_single_process_is_refused_to_several(
   config, tmp_path, monkeypatch, mode
 ):
   monkeypatch.setattr(jax, "process_count", lambda: 2)
@@ -208,9 +208,7 @@ def test_what_one_process_does_is_refused_to_several(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["checkpoint", "metrics", "scores"])
-def test_a_full_disk_stops_with_its_name_and_leaves_nothing_half_written(
-  config, tmp_path, monkeypatch, place
-):
+def test_a_full_disk_leaves_nothing_half_written(config, tmp_path, monkeypatch, place):
   def full(*args, **kwargs):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), place)
 
@@ -230,12 +228,12 @@ def test_a_full_disk_stops_with_its_name_and_leaves_nothing_half_written(
 
 
 @pytest.mark.slow
-def test_the_best_model_by_validation_is_kept_beside_the_last(
+def test_the_best_model_by_validation_is_kept_besides_the_last(
   config, tmp_path, monkeypatch
 ):
   scores = {1: 0.9, 2: 0.1}
   monkeypatch.setattr(run.Validation, "__call__", lambda _, step, state: scores[step])
-  config.checkpoint.every_steps = 1
+  config.checkpoint.every_steps = config.validation.every_steps = 1
   run.run(config, str(tmp_path))
   best, last = (
     checkpoints.load(tmp_path / name)[1] for name in ("model_best", "model")

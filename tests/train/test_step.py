@@ -1,4 +1,4 @@
-"""The step on one device, on eight, and in the form of `jax.pmap`."""
+"""The update on one device, on eight, and as `jax.pmap`."""
 
 import functools
 import gc
@@ -29,7 +29,7 @@ AGAME = {
 
 
 class Small(nn.Module):
-  """Two layers whose batch statistics are taken for each time step apart."""
+  """Two layers whose batch statistics are separate for each time step."""
 
   axis_name: str | None = None
 
@@ -67,7 +67,7 @@ def agame(axis_name=None):
   scope="module", params=[small, pytest.param(agame, marks=pytest.mark.slow)]
 )
 def case(request):
-  """A model, its variables, and the update that eight devices make together."""
+  """A model, its variables, and the update of eight devices together."""
   _, init = request.param()
   shapes = jax.eval_shape(init, jax.random.key(0))
   rng = np.random.default_rng(1)
@@ -134,8 +134,8 @@ def test_the_mesh_has_as_many_devices_as_divide_the_batch():
 
 
 @pytest.mark.parametrize("num_devices", [1, 2])
-def test_memory_that_a_device_shares_with_a_batch_is_not_used_again(num_devices):
-  """JAX takes over arrays at multiples of 64 bytes as they are, where it can."""
+def test_memory_shared_by_device_and_batch_is_not_reused(num_devices):
+  """JAX adopts arrays that are aligned to 64 bytes, where it can."""
   recycler, mesh, size = Recycler(), make_mesh(num_devices), 2 * 64 * 64
 
   def address(array):

@@ -30,7 +30,7 @@ def test_the_same_configuration_resumes_and_may_move_its_data(tmp_path):
   assert open_workdir(moved, str(tmp_path / "run"))[1] is True
 
 
-def test_another_configuration_is_refused_and_the_difference_told(tmp_path):
+def test_another_configuration_is_refused_and_the_difference_named(tmp_path):
   open_workdir(config(), str(tmp_path / "run"))
   other = config(seed=3, data={"root": "data", "year": "2016"})
   with pytest.raises(ValueError) as error:
@@ -63,7 +63,7 @@ class Clip:
     return self.length
 
 
-def test_a_run_goes_on_only_with_the_videos_that_it_began_with(tmp_path):
+def test_a_run_resumes_only_with_the_videos_that_it_started_with(tmp_path):
   def sources(*videos, drawn=3):
     return {"main": {"davis": Folder(videos), "synthvos": [None] * drawn}}
 

@@ -1,4 +1,4 @@
-"""A run of `fit` on a toy model, in a process of its own so that it can be killed.
+"""Runs `fit` on a toy model, in a separate process that can be killed.
 
 Usage: python toy.py WORKDIR; writes final.npz there.
 """
@@ -33,7 +33,7 @@ def variables():
 
 
 def objective(variables, batch, key):
-  """Depends on everything that a state holds."""
+  """A loss that depends on everything in a state."""
   params = variables["params"]
   x = batch.frames.astype(jnp.float32).mean((1, 2, 3)) / 255
   noise = 0.1 * jax.random.normal(key, x.shape)
@@ -74,7 +74,10 @@ def make_stages(make_batch=batch, pause=0.0):
   return stages
 
 
-def run(workdir, *, pause=0.0, make_batch=batch):
+SCHEDULE = Schedule(validate=4, save=4, draw=100)
+
+
+def run(workdir, *, pause=0.0, make_batch=batch, schedule=SCHEDULE, **hooks):
   stages = make_stages(make_batch, pause)
   state = TrainState.create(variables(), stages[0].tx, seed=1)
   state = replicate(state, stages[0].mesh)
@@ -89,11 +92,11 @@ def run(workdir, *, pause=0.0, make_batch=batch):
       return fit(
         state,
         stages,
-        Schedule(validate=4, save=4, draw=100),
+        schedule,
         checkpoints=checkpoints,
         interrupt=interrupt,
         observers=[writer.write],
-        validate=lambda step, state: -float(step),
+        **{"validate": lambda step, state: -float(step)} | hooks,
       )
   finally:
     checkpoints.close()

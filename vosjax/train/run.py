@@ -27,7 +27,7 @@ from vosjax.train.recipe import Scoring
 from vosjax.train.recipes import recipe_of
 from vosjax.train.scoring import datasets, trained
 from vosjax.train.scoring.datasets import ScoredSet
-from vosjax.train.scoring.predict import predict
+from vosjax.train.scoring.predict import write_predictions
 from vosjax.train.scoring.score import Validation, score_model
 from vosjax.train.state import TrainState
 from vosjax.train.step import make_mesh, make_train_step, replicate
@@ -117,12 +117,21 @@ def train(config: ConfigDict, workdir: str | None) -> None:
 
 def evaluate(config: ConfigDict, workdir: str | None) -> None:
   """Scores `evaluation.checkpoint`, or else WORKDIR/model, and writes WORKDIR/eval."""
+  recipe = recipe_of(config)
   model, variables = trained.load(config, workdir)
-  scoring = recipe_of(config).scoring(config, model)
+  scoring = recipe.scoring(config, model)
   unseen = datasets.open_scored(config, scoring.task)
   path, _ = open_workdir(config, workdir)
   score_model(config, scoring, model, variables, unseen, path)
   LOG.info("scores are in %s, previews in %s", path / "eval", path / "preview")
+
+
+def predict(config: ConfigDict, workdir: str | None) -> None:
+  """Writes masks of `evaluation` by the same model to WORKDIR/predictions."""
+  recipe = recipe_of(config)
+  model, variables = trained.load(config, workdir)
+  scoring = recipe.scoring(config, model)
+  write_predictions(config, workdir, scoring, model, variables)
 
 
 MODES: Mapping[str, Mode] = {"train": train, "evaluate": evaluate, "predict": predict}

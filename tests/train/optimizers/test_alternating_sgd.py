@@ -44,14 +44,14 @@ def leaves(root):
 
 
 def rates(step):
-  """As in training: the heads stand still in every third step."""
+  """As in training: the heads are not updated in every third step."""
   still = step % 3 == 0
   return Rates(jnp.where(still, 0.1, 0.001), jnp.where(still, 0.0, 1.0))
 
 
 @pytest.mark.parametrize("repeat", [False, True])
-def test_steps_are_those_of_the_list_of_parameters(repeat):
-  """The released program walks through a list, in which a parameter may be twice."""
+def test_steps_agree_with_the_released_list_of_parameters(repeat):
+  """The released program walks through a list that may repeat a parameter."""
   rng = np.random.default_rng(0)
   params = {path: rng.normal(size=3).astype(np.float32) for path in PATHS}
   grads = [
@@ -83,7 +83,7 @@ def test_steps_are_those_of_the_list_of_parameters(repeat):
     np.testing.assert_allclose(value, expected[path], atol=1e-5, err_msg=path)
 
 
-def test_the_released_list_of_a_whole_network():
+def test_the_number_of_entries_in_the_released_list():
   """962 entries for the 331 trained tensors of the encoder, as counted there."""
   from vosjax import models
 

@@ -22,7 +22,7 @@ STAGE = ConfigDict(
 
 
 class Network(nn.Module):
-  """Stands for a model; the optimizer only asks what is frozen."""
+  """Stands in for a model, of which the optimizer needs this field alone."""
 
   frozen: tuple[str, ...] = ()
 

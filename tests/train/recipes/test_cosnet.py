@@ -1,4 +1,4 @@
-"""COSNet's recipe: which batch comes when, its loss, and how models are scored."""
+"""COSNet's recipe: order of batches, losses, optimizer and scoring."""
 
 import functools
 
@@ -51,7 +51,7 @@ def lengths(found):
   return [batch["frames"].shape[1] for batch in found]
 
 
-def test_stills_and_pairs_take_turns(config):
+def test_stills_and_pairs_alternate(config):
   found = batches(config)
   assert lengths(found) == [1, 2, 2, 1, 2, 2, 1, 2, 2, 1]
   assert found[0]["frames"].shape == (2, 1, *SIZE, 3)
@@ -71,7 +71,7 @@ def test_a_run_resumes_at_any_step(config, start, official):
 
 
 @pytest.mark.parametrize("per_epoch", [None, 5, 6, 130])
-def test_steps_on_stills_are_counted(per_epoch):
+def test_the_number_of_steps_on_stills(per_epoch):
   def is_still(i):
     return alternation.is_still_step(i % per_epoch if per_epoch else i)
 
@@ -81,7 +81,7 @@ def test_steps_on_stills_are_counted(per_epoch):
 
 
 def make_stills(root, count=5):
-  """MSRA10K as it is unpacked; each picture has a grey value of its own."""
+  """MSRA10K as it is unpacked; each image has its own grey value."""
   (root / "Imgs").mkdir(parents=True)
   mask = np.zeros(SIZE, np.uint8)
   mask[8:20, 8:20] = 255
@@ -91,7 +91,7 @@ def make_stills(root, count=5):
     Image.fromarray(mask).save(path.with_suffix(".png"))
 
 
-def test_stills_come_from_their_own_sets(config, tmp_path):
+def test_stills_come_from_their_own_datasets(config, tmp_path):
   make_stills(tmp_path)
   config.data.msra10k = str(tmp_path)
   config.stages.main.update(num_steps=60)
@@ -122,7 +122,7 @@ def test_stills_alone_are_not_enough(config, tmp_path):
     batches(config)
 
 
-def test_missing_sets_are_all_named():
+def test_all_missing_datasets_are_named():
   config = get_config("paper")
   for name in ("root", "msra10k", "dut_omron"):
     config.data[name] = f"nowhere/{name}"
@@ -133,7 +133,7 @@ def test_missing_sets_are_all_named():
 
 
 class Toy(nn.Module):
-  """Brightness; beside another frame also the other's. Counts what it encodes."""
+  """Logits are brightnesses, also of the other frame; counts encoded frames."""
 
   attention: str = "vanilla"
 
@@ -201,7 +201,7 @@ def released(logits, labels):
 
 
 def balanced(logits, labels):
-  """The formula of the paper beside the same absolute error."""
+  """The formula of the paper, with the same absolute error."""
   p = np.asarray(jax.nn.sigmoid(upsample(jnp.float32(logits), SIZE)), np.float64)
   y = np.asarray(labels, np.float64)
   share = y.mean()
@@ -254,7 +254,7 @@ def test_groups_do_not_train_what_prediction_fusion_reads(config):
     cosnet.RECIPE.objective(model, config.stages.main)
 
 
-def test_the_symmetric_form_pays_for_a_basis_that_is_not_orthogonal():
+def test_the_symmetric_form_penalises_a_basis_that_is_not_orthogonal():
   batch = clips(2)
   plain, _ = evaluate(batch, "symmetric")
   model, variables = make_toy("symmetric")
@@ -268,7 +268,7 @@ def test_the_symmetric_form_pays_for_a_basis_that_is_not_orthogonal():
   assert float(loss - plain) == pytest.approx(0.01 * 9 * 8, rel=1e-3)
 
 
-def test_a_batch_without_objects_is_no_accident_by_default():
+def test_a_batch_without_objects_has_a_finite_loss_unless_official():
   batch = clips(2)
   batch = batch.replace(labels=jnp.zeros_like(batch.labels))
   assert np.isfinite(evaluate(batch)[0])
@@ -281,7 +281,7 @@ def test_an_unknown_loss_is_named():
 
 
 class Network(nn.Module):
-  """Stands for a COSNet; the optimizer only asks about these two."""
+  """Stands in for a COSNet, of which the optimizer needs these two fields alone."""
 
   attention: str = "vanilla"
   frozen: tuple[str, ...] = ()
@@ -328,7 +328,7 @@ def test_rates_decay_to_zero_at_the_last_step_wherever_an_epoch_ends(config, num
     ("fusion", "mean", "evaluation.fusion is 'mean'; known: .'summary', 'prediction'"),
   ],
 )
-def test_a_run_that_cannot_be_scored_does_not_begin(config, key, value, text):
+def test_a_run_that_cannot_be_scored_does_not_start(config, key, value, text):
   config.evaluation[key] = value
   with pytest.raises(ValueError, match=text):
     cosnet.RECIPE.scoring(config, models.build("cosnet", **FIELDS))

@@ -26,7 +26,7 @@ def evaluate(config, workdir):
 
 
 def cosnet(get_config, trained, variant, root):
-  """What the command line sets, and no more."""
+  """Sets what the command line would set, and nothing else."""
   config = get_config(f"cosnet:{variant}")
   config.data.root = str(root)
   config.evaluation.checkpoint = trained("cosnet").path
@@ -34,7 +34,7 @@ def cosnet(get_config, trained, variant, root):
 
 
 def primary_j(sets, trained, root, name, annotated):
-  """J of the annotated frames, all frames being candidates for references."""
+  """J of the annotated frames; references may be any frames."""
   made = trained("cosnet")
   segmenter = VideoSegmenter(made.model, made.variables, references=5)
   found = [result.labels for result in segmenter.run(sets.read(root, name))]
@@ -83,7 +83,9 @@ def test_davis_2016_has_its_own_variant(get_config, trained, davis, tmp_path):
   assert summary["T-Mean"] is not None  # bear is in the list for T
 
 
-def test_segtrack_v2_is_scored_by_both_its_rules(get_config, trained, sets, tmp_path):
+def test_segtrack_v2_is_scored_by_both_of_its_protocols(
+  get_config, trained, sets, tmp_path
+):
   root = tmp_path / "SegTrackv2"
   for name in ("bmx", "drift"):
     sets.write(root, name, 4, {t: sets.truth(t) for t in range(4)}, suffix="png")
@@ -176,7 +178,7 @@ def test_rvos_is_scored_on_youtube_vos(
 
 
 class Recorder:
-  """Stands for a segmenter; notes what it is given, and finds nothing new."""
+  """Stands in for a segmenter and records its inputs."""
 
   def __init__(self, *_, **__):
     self.calls = []
@@ -193,7 +195,7 @@ class Recorder:
 
 
 class Sparse:
-  """Object 2 comes in frame 2 and object 1, on the left, in frame 4."""
+  """Object 2 appears in frame 2 and object 1, on the left, in frame 4."""
 
   name, frame_names = "v", tuple("abcdef")
 
@@ -249,14 +251,14 @@ def test_instances_are_matched_in_the_first_frame_of_each_object(monkeypatch):
   assert found[:, 0, 5].tolist() == [0, 0, 2, 2, 2, 2]
 
 
-def test_the_baseline_leaves_late_objects_where_they_came():
+def test_the_baseline_leaves_late_objects_where_they_appeared():
   copy = functools.partial(segmenters.copy_first_mask, late=True)
   found = segment_video(copy, Sparse())
   assert found[:, 0, 0].tolist() == [0, 0, 0, 0, 1, 1]
   assert found[:, 0, 5].tolist() == [0, 0, 2, 2, 2, 2]
 
 
-def test_what_is_scored_of_a_video_is_annotated():
+def test_only_annotated_frames_are_scored():
   predicted = np.arange(6, dtype=np.uint8)[:, None, None] + np.zeros((4, 6), np.uint8)
   scored = annotated_frames(predicted, Sparse())
   assert scored.frames == ("b", "c", "e", "f")
@@ -264,7 +266,7 @@ def test_what_is_scored_of_a_video_is_annotated():
   assert scored.truth[:, 0, 0].tolist() == [0, 0, 1, 1]
 
 
-def test_one_video_is_held_at_a_time(get_config, tmp_path):
+def test_one_video_is_in_memory_at_a_time(get_config, tmp_path):
   alive = weakref.WeakSet()
 
   class Opened(Sparse):

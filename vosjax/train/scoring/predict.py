@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import tqdm
 from ml_collections import ConfigDict
 
@@ -14,10 +15,10 @@ from vosjax.data.formats.davis import DavisFolder
 from vosjax.data.formats.youtube_vos import YoutubeVosFolder
 from vosjax.data.video import Source
 from vosjax.media.write import write_labels
-from vosjax.train.recipe import Segment
-from vosjax.train.recipes import recipe_of
+from vosjax.train.recipe import Scoring, Segment
 from vosjax.train.scoring import datasets, trained
 from vosjax.train.workdir import open_workdir, require_same_content
+from vosjax.types import Variables
 
 LOG = logging.getLogger("vosjax")
 
@@ -41,16 +42,27 @@ class VideoInfo(NamedTuple):
   annotations: int | None
 
 
-def predict(config: ConfigDict, workdir: str | None) -> None:
+def write_predictions(
+  config: ConfigDict,
+  workdir: str | None,
+  scoring: Scoring,
+  model: nn.Module,
+  variables: Variables,
+) -> None:
   """Segments every video of the dataset into WORKDIR/predictions/VIDEO/FRAME.png.
 
   Videos whose masks are complete are skipped.
 
+  Args:
+    config: of the run.
+    workdir: None makes a new folder below runs/.
+    scoring: how the model segments videos, and what its ids mean.
+    model: a trained model.
+    variables: of the model.
+
   Raises:
     ValueError: model, videos, annotations or workdir do not fit; says what to do.
   """
-  model, variables = trained.load(config, workdir)
-  scoring = recipe_of(config).scoring(config, model)
   protocol = datasets.protocol_name(config, scoring.task)
   source = datasets.open_unscored(config)
   videos = [

@@ -7,7 +7,6 @@ import flax.linen as nn
 from ml_collections import ConfigDict
 
 from vosjax import checkpoints, models
-from vosjax.train.recipes import recipe_of
 from vosjax.types import Variables
 
 
@@ -15,11 +14,10 @@ def load(config: ConfigDict, workdir: str | None) -> tuple[nn.Module, Variables]
   """Reads `evaluation.checkpoint`, or else WORKDIR/model.
 
   Raises:
-    ValueError: there is no checkpoint, it holds another model than the configuration
-      names, or the configuration names an unknown one.
+    ValueError: there is no checkpoint, or it holds another model than the configuration
+      names.
   """
   directory = folder(config, workdir)
-  recipe_of(config)  # raises if the model's name is unknown
   model, variables = checkpoints.load(directory)
   if not isinstance(model, models.MODELS[config.model.name]):
     raise ValueError(
