@@ -33,9 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
   argv = list(sys.argv[1:] if argv is None else argv)
   try:
     parser = _parser(argv)
-    args, args.further = parser.parse_known_args(argv)
-    if args.further and not args.accepts_further:
-      parser.error(f"unrecognized arguments: {' '.join(args.further)}")
+    args, further = parser.parse_known_args(argv)
+    if further and not args.accepts_further:
+      parser.error(f"unrecognized arguments: {' '.join(further)}")
+    args.further = further
     return args.run(args) or 0
   except KeyboardInterrupt:
     return _complain("stopped.", INTERRUPTED)

@@ -57,7 +57,7 @@ def objective(
     if model.box_head:
       values["box"] = losses_of.box_loss(aux["boxes"], boxes_of(masks)), found
     terms = {name: losses_of.mean_over(*pair) for name, pair in values.items()}
-    loss = sum(losses[name] * term for name, term in terms.items())
+    loss = sum((losses[name] * term for name, term in terms.items()), jnp.zeros(()))
     right = (aux["class_logits"].argmax(-1) == classes).astype(jnp.float32)
     metrics = {f"{name}_loss": term for name, term in terms.items()}
     metrics |= {"loss": loss, "class_accuracy": losses_of.mean_over(right, found)}
