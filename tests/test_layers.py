@@ -66,7 +66,7 @@ THIRD_PARTIES = {
     "tqdm",
   },
   "benchmarks": ARRAYS | {"flax", "ml_collections", "PIL"},
-  "main": ARRAYS | {"absl", "flax", "ml_collections"},
+  "main": set(),
   "__main__": set(),
   "cli": ARRAYS | {"absl", "flax", "PIL", "tqdm"},
   "__init__": set(),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 # Command -> (module with `configure(parser)` and `run(args)`, one-line description).
 COMMANDS = {
+  "train": ("vosjax.cli.train", "train a model, or score one on a dataset"),
   "segment": ("vosjax.cli.segment", "follow objects through your own video"),
   "import-data": ("vosjax.cli.import_data", "turn your own videos into a dataset"),
   "evaluate": ("vosjax.cli.evaluate", "score predictions under a dataset's protocol"),
@@ -17,8 +18,7 @@ COMMANDS = {
 }
 
 EPILOG = """
-`vosjax COMMAND --help` shows an example. To train and evaluate, run
-`python -m vosjax.main --config=configs/agame.py`.
+`vosjax COMMAND --help` shows an example.
 """
 
 BAD_INPUT = 2
@@ -33,7 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
   """
   argv = list(sys.argv[1:] if argv is None else argv)
   try:
-    args = _parser(argv).parse_args(argv)
+    parser = _parser(argv)
+    args, further = parser.parse_known_args(argv)
+    if further and not args.accepts_further:
+      parser.error(f"unrecognized arguments: {' '.join(further)}")
+    args.further = further
     return args.run(args) or 0
   except KeyboardInterrupt:
     return _complain("stopped.", INTERRUPTED)
@@ -57,6 +61,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     epilog=EPILOG,
     formatter_class=raw,
   )
+  parser.set_defaults(accepts_further=False)  # arguments that only the command knows
   subparsers = parser.add_subparsers(
     metavar="COMMAND", required=True, help="one of the above"
   )

@@ -1,12 +1,12 @@
-"""The toy run, small data sets in their true layouts, and small models to score."""
+"""The toy run, small datasets in their real layouts, and small models to score."""
 
 import copy
 import functools
+import importlib
 import importlib.util
 import json
 import pathlib
 import re
-import runpy
 from types import SimpleNamespace
 
 import jax
@@ -16,7 +16,6 @@ from PIL import Image
 
 from vosjax import checkpoints, models
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = (32, 48)
 SMALL = {"backbone": "resnet18", "width": 4}
 FIELDS = {
@@ -38,12 +37,12 @@ def toy():
 
 @pytest.fixture(scope="session")
 def get_config():
-  """A configuration by `file` or `file:variant`, without previews."""
+  """A built-in configuration by NAME or NAME:VARIANT, without previews."""
 
   def get(name):
-    file, _, variant = name.partition(":")
-    path = str(ROOT / "configs" / f"{file}.py")
-    config = runpy.run_path(path)["get_config"](variant)
+    module, _, variant = name.partition(":")
+    module = importlib.import_module(f"vosjax.train.configs.{module}")
+    config = module.get_config(variant)
     config.evaluation.num_previews = 0
     return config
 
@@ -52,7 +51,7 @@ def get_config():
 
 @pytest.fixture(scope="session")
 def trained(tiny, tmp_path_factory):
-  """Makes a checkpoint of a small network of noise, with its model and variables."""
+  """Saves a small network with random weights; returns path, model and variables."""
 
   @functools.cache
   def make(name, **fields):
@@ -71,7 +70,7 @@ def trained(tiny, tmp_path_factory):
 
 
 def noise(model, stem):
-  """Variables of an ordinary scale; COSNet's frames are in the +-130 range."""
+  """Random variables of a typical scale; COSNet's inputs are in the +-130 range."""
   rng = np.random.default_rng(3)
 
   def leaf(path, x):
@@ -100,7 +99,7 @@ def frame(t):
 
 @pytest.fixture(scope="session")
 def sets():
-  """Writes videos, annotations by the number of the frame, and reads their frames."""
+  """Writes videos with annotations by frame number, and reads their frames."""
 
   def write(root, name, length, annotations, *, below="", stem="{:05d}", suffix="jpg"):
     for t in range(length):
@@ -110,9 +109,9 @@ def sets():
     for t, labels in annotations.items():
       path = root / "Annotations" / below / name / f"{stem.format(t)}.png"
       path.parent.mkdir(parents=True, exist_ok=True)
-      picture = Image.fromarray(labels)
-      picture.putpalette(bytes(range(256)) * 3)
-      picture.save(path)
+      image = Image.fromarray(labels)
+      image.putpalette(bytes(range(256)) * 3)
+      image.save(path)
 
   def read(root, name):
     files = (root / "JPEGImages" / name).iterdir()
@@ -124,7 +123,7 @@ def sets():
 
 @pytest.fixture
 def davis(sets, tmp_path):
-  """Root of two videos of five frames; `val` is whole, `test-dev` has first masks."""
+  """Root of two lists of two videos; `val` is annotated, `test-dev` in frame 0 only."""
   root = tmp_path / "DAVIS"
   lists = {"val": ("bear", "tree"), "test-dev": ("deer", "orchid")}
   for year in ("2016", "2017"):
@@ -189,7 +188,7 @@ def fbms(sets, tmp_path):
 
 @pytest.fixture
 def youtube_objects(sets, tmp_path):
-  """Root of three shots, of which each has a folder for its category."""
+  """Root of three shots, each in the folder of its category."""
   root = tmp_path / "YTO"
   for name in ("cat/0001", "cat/0004/002", "dog/0002"):
     sets.write(root, name, 6, {t: truth(t, (1,)) for t in (0, 5)})

@@ -1,13 +1,14 @@
-"""Training from a backbone's weights: they go where they belong, or not at all."""
+"""Weights of a backbone go to their place in a model, or are refused."""
+
+import functools
 
 import flax.traverse_util
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from vosjax import checkpoints
-from vosjax.train.backbone import load_backbone
+from vosjax.train.backbone import load_backbone, replace
 
 RESNET = {"variant": "resnet18", "width": 4}
 DEEPLAB = {"backbone": "resnet18", "width": 4, "features": 8, "branch_features": 4}
@@ -18,7 +19,7 @@ FIELDS = {
   "ris": {"channels": 2},
   "rvos": {"backbone": "resnet18", "width": 4, "features": 16},
 }
-# Model, part -> where the model has it.
+# Model, part -> path of the part.
 PLACES = {
   ("agame", "resnet"): "backbone",
   ("cosnet", "resnet"): "encoder/resnet",
@@ -27,12 +28,16 @@ PLACES = {
 }
 
 
+@functools.cache
+def shapes_of(name, **fields):
+  return checkpoints.variable_shapes(checkpoints.build(name, fields))
+
+
 def draw(name, fields, seed=0):
   """Variables that all differ."""
   rng = np.random.default_rng(seed)
-  shapes = checkpoints.variable_shapes(checkpoints.build(name, fields))
   return jax.tree.map(
-    lambda leaf: jnp.asarray(rng.random(leaf.shape), leaf.dtype), shapes
+    lambda leaf: rng.random(leaf.shape).astype(leaf.dtype), shapes_of(name, **fields)
   )
 
 
@@ -52,7 +57,8 @@ def saved(tmp_path_factory):
 @pytest.mark.parametrize(("name", "part"), PLACES)
 def test_a_part_is_put_in_its_place_and_nothing_else_changes(saved, name, part):
   before = draw(name, FIELDS[name], seed=1)
-  after = flatten(load_backbone(saved / part, before))
+  loaded = load_backbone(saved / part, shapes_of(name, **FIELDS[name]))
+  after = flatten(replace(before, loaded))
   expected = flatten(before)
   for path, value in flatten(draw(part, PARTS[part])).items():
     collection, _, rest = path.partition("/")
@@ -86,35 +92,34 @@ def test_a_part_is_put_in_its_place_and_nothing_else_changes(saved, name, part):
 )
 def test_a_part_of_another_width_or_depth_is_named(saved, part, name, change, text):
   with pytest.raises(ValueError, match=rf"holds {part} \(.*{text}"):
-    load_backbone(saved / part, draw(name, FIELDS[name] | change))
+    load_backbone(saved / part, shapes_of(name, **FIELDS[name] | change))
 
 
 def test_ris_takes_a_vgg(monkeypatch):
-  """Of the sizes alone: its weights hold half a gigabyte."""
-
-  def sizes(name, fields, value):
-    shapes = checkpoints.variable_shapes(checkpoints.build(name, fields))
-    fill = np.float32(value)
-    return jax.tree.map(lambda leaf: np.broadcast_to(fill, leaf.shape), shapes)
+  """Shapes stand for its weights, which take half a gigabyte."""
 
   vgg = checkpoints.build("vgg", {})
-  monkeypatch.setattr(checkpoints, "load", lambda _: (vgg, sizes("vgg", {}, 1)))
+  monkeypatch.setattr(checkpoints, "load", lambda _: (vgg, shapes_of("vgg")))
   monkeypatch.setattr(checkpoints, "title", lambda _: "vgg")
-  before = sizes("ris", {"extractor": "fcn8", "channels": 2}, 0)
-  after = flatten(load_backbone("weights/vgg", before))
-  changed = {path for path, leaf in after.items() if leaf.flat[0]}
-  assert changed == {path for path in after if path.startswith("params/fcn/vgg/")}
-  assert len(changed) == 30
+  model = shapes_of("ris", extractor="fcn8", channels=2)
+  loaded = flatten(load_backbone("weights/vgg", model))
+  expected = {path for path in flatten(model) if path.startswith("params/fcn/vgg/")}
+  assert loaded.keys() == expected
+  assert len(loaded) == 30
 
 
 @pytest.mark.parametrize(
   ("part", "name", "text"),
   [
-    ("agame", "agame", r"holds agame \(.*no backbone.*convert deeplab\|resnet\|vgg"),
-    ("deeplab", "agame", r"holds deeplab \(.*no part of the model.*'backbone'.*Give"),
-    ("resnet", "ris", r"holds resnet \(.*no part of the model.*'cells_0'"),
+    ("agame", "agame", r"holds agame \(.*not a backbone.*convert deeplab\|resnet\|vgg"),
+    (
+      "deeplab",
+      "agame",
+      r"holds deeplab \(.*has no such part.*'backbone'.*Give",
+    ),
+    ("resnet", "ris", r"holds resnet \(.*the model has no such part.*'cells_0'"),
   ],
 )
-def test_what_is_no_part_of_the_model_is_refused(saved, part, name, text):
+def test_a_checkpoint_of_no_part_of_the_model_is_refused(saved, part, name, text):
   with pytest.raises(ValueError, match=text):
-    load_backbone(saved / part, draw(name, FIELDS[name]))
+    load_backbone(saved / part, shapes_of(name, **FIELDS[name]))

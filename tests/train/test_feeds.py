@@ -1,7 +1,6 @@
-"""Which videos a stage trains on, and what is said of those that are not there."""
+"""Sources of a stage, and error messages about missing data."""
 
 import pathlib
-import runpy
 
 import numpy as np
 import pytest
@@ -11,16 +10,15 @@ from vosjax.data.formats.davis import DavisFolder
 from vosjax.data.synthvos import SynthVos
 from vosjax.data.transforms import clips
 from vosjax.train import feeds
+from vosjax.train.configs.agame import get_config
 from vosjax.train.recipes import RECIPES, agame
 from vosjax.train.scoring import datasets
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "agame.py"))["get_config"]
 SIZE = (32, 48)
 
 
 def make_folder(root, subset="train", year="2016", videos=("one", "two"), length=5):
-  """Videos of one square that moves."""
+  """Videos of a moving square."""
   for name in videos:
     for t in range(length):
       labels = np.zeros(SIZE, np.uint8)
@@ -41,7 +39,7 @@ def make_folder(root, subset="train", year="2016", videos=("one", "two"), length
 @pytest.fixture
 def config(tmp_path):
   """A small stage on a folder in DAVIS layout."""
-  config = GET_CONFIG("davis_folder")
+  config = get_config("davis_folder")
   config.data.root = str(make_folder(tmp_path / "davis"))
   config.data.resolution = "480p"
   config.stages.main.update(size=SIZE, batch_size=2, clip_length=3, num_steps=4)
@@ -55,15 +53,15 @@ def batches(config):
   return list(RECIPES["agame"].batches(config, stage, sources)(0))
 
 
-def test_a_folder_gives_its_clips(config):
+def test_clips_are_read_from_a_folder(config):
   found = batches(config)
   assert len(found) == 4
   assert found[0]["frames"].shape == (2, 3, *SIZE, 3)
   assert {name.split("/")[0] for b in found for name in b["names"]} == {"one", "two"}
 
 
-def test_youtube_vos_has_rules_of_its_own():
-  config = GET_CONFIG("paper")
+def test_youtube_vos_has_its_own_limits():
+  config = get_config("paper")
   chains = {
     name: agame.clip_transforms(config, config.stages.alpha, name)
     for name in ("davis", "youtube_vos", "synthvos")
@@ -77,7 +75,7 @@ def test_youtube_vos_has_rules_of_its_own():
   assert isinstance(chains["davis"][0], clips.SampleClip)
 
 
-def test_videos_of_another_size_are_passed_over(config, tmp_path):
+def test_videos_of_another_size_are_skipped(config, tmp_path):
   config.data.youtube_vos = str(make_folder(tmp_path / "ytv", year="2017"))
   config.stages.main.sources.update(davis=0.0, youtube_vos=1.0)
   config.data.youtube_vos_size = SIZE
@@ -87,7 +85,7 @@ def test_videos_of_another_size_are_passed_over(config, tmp_path):
     batches(config)
 
 
-def test_youtube_vos_is_taken_as_it_is_unpacked(config, tmp_path):
+def test_youtube_vos_is_read_as_it_is_unpacked(config, tmp_path):
   root = make_folder(tmp_path / "ytv", year="2017")
   for folder in ("JPEGImages", "Annotations"):
     (root / "train").mkdir(exist_ok=True)
@@ -101,13 +99,13 @@ def test_youtube_vos_is_taken_as_it_is_unpacked(config, tmp_path):
     batches(config)
 
 
-def test_prepared_synthvos_where_it_is_and_procedural_otherwise(tmp_path):
-  config = GET_CONFIG("paper")
-  config.data.synthvos = str(tmp_path / "absent")
+def test_synthvos_is_prepared_if_its_folder_exists_and_procedural_otherwise(tmp_path):
+  config = get_config("paper")
+  config.data.synthvos.folder = str(tmp_path / "absent")
   source = feeds.synthvos(config, config.stages.alpha)
   assert isinstance(source, SynthVos)
   assert feeds.origin(source) == "procedural"
-  config.data.synthvos = str(make_folder(tmp_path / "there", year="2017"))
+  config.data.synthvos.folder = str(make_folder(tmp_path / "there", year="2017"))
   source = feeds.synthvos(config, config.stages.alpha)
   assert isinstance(source, DavisFolder)
   assert feeds.origin(source) == f"from {tmp_path}/there"
@@ -126,16 +124,30 @@ def test_a_missing_mask_is_named_before_anything_starts(config):
     feeds.training_sources(config, config.stages.main)
 
 
-def test_a_year_without_lists_says_which_there_are(config):
+def test_the_lists_that_exist_are_named_where_one_is_missing(config):
   config.data.year = "2017"
   with pytest.raises(ValueError, match=r"'train' of year 2017.*2016/train\.txt"):
     feeds.training_sources(config, config.stages.main)
 
 
-def test_sources_are_checked_by_name_and_share(config):
+def test_names_and_weights_of_sources_are_checked(config):
   config.stages.main.sources.davis = 0.0
   with pytest.raises(ValueError, match="every weight is 0"):
     feeds.training_sources(config, config.stages.main)
   config.evaluation.dataset = "imagenet"
   with pytest.raises(ValueError, match="'imagenet'; known"):
     datasets.open_scored(config, "objects")
+
+
+def test_procedural_videos_to_score_are_unseen_and_move_at_normal_speed():
+  config = get_config()
+  config.data.synthvos.update(num_videos=2, length=1)
+  config.evaluation.update(num_videos=2, length=1, size=SIZE)
+  config.stages.main.size = SIZE
+  to_train = feeds.synthvos(config, config.stages.main)
+  to_score = datasets.open_scored(config, "objects").source
+  names = [{source[i].name for i in range(2)} for source in (to_train, to_score)]
+  assert not names[0] & names[1]
+  config.data.synthvos.speed = 9.0
+  assert datasets.open_scored(config, "objects").source == to_score
+  assert feeds.synthvos(config, config.stages.main) != to_train

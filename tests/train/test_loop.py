@@ -1,4 +1,4 @@
-"""Stages, resuming, signals and broken losses, on the toy run."""
+"""Stages, resuming, signals and non-finite losses, on the toy run."""
 
 import dataclasses
 import os
@@ -40,7 +40,7 @@ def start(folder):
 
 
 def wait_for_step(folder, process, step):
-  """Returns once the run has logged `step`, or is over."""
+  """Returns once the run has logged `step` or has ended."""
   while process.poll() is None:
     if any(line["step"] >= step for line in read_metrics(folder)):
       return
@@ -83,7 +83,9 @@ def test_a_run_killed_many_times_ends_with_the_same_bits(tmp_path, uninterrupted
   assert read_metrics(tmp_path) == uninterrupted[1]
 
 
-def test_sigterm_saves_the_very_step_and_the_run_goes_on(tmp_path, toy, uninterrupted):
+def test_sigterm_saves_the_current_step_and_the_run_resumes(
+  tmp_path, toy, uninterrupted
+):
   def with_signal(step):
     if step == 33:
       os.kill(os.getpid(), signal.SIGTERM)
@@ -124,10 +126,10 @@ def test_each_stage_starts_with_a_fresh_optimizer(toy, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("from_best", [False, True])
 @pytest.mark.parametrize("stopped", [False, True])
-def test_a_stage_may_begin_with_the_best_of_those_before(
+def test_a_stage_may_start_from_the_best_weights_so_far(
   stopped, from_best, toy, tmp_path, monkeypatch
 ):
-  """The toy's scores fall, so that its first checkpoint, of step 4, is the best."""
+  """The toy's scores decrease, so that its first checkpoint, of step 4, is the best."""
 
   def idle(state, batch):
     return state.replace(step=state.step + 1), {"loss": jnp.zeros(())}
@@ -146,7 +148,7 @@ def test_a_stage_may_begin_with_the_best_of_those_before(
     assert (found == expected).all() == from_best
 
 
-def test_a_stage_that_began_with_the_best_goes_on_from_where_it_stopped(
+def test_a_stage_that_started_from_the_best_weights_resumes_where_it_stopped(
   toy, tmp_path, monkeypatch
 ):
   _change_second(toy, monkeypatch, from_best=True)
@@ -171,7 +173,7 @@ def _change_second(toy, monkeypatch, **changes):
 
 
 def _signal_at(toy, last):
-  """Batches of which one comes with a signal."""
+  """Batches, one of which arrives with a signal."""
 
   def make_batch(step):
     if step == last:
@@ -186,7 +188,7 @@ def _trained(state):
   return _leaves((state.params["trained"], state.batch_stats))
 
 
-def test_a_loss_that_is_not_finite_stops_with_step_clips_and_checkpoint(
+def test_a_non_finite_loss_stops_with_step_clips_and_checkpoint(
   toy, tmp_path, monkeypatch
 ):
   def diverging(variables, batch, key):
@@ -212,10 +214,36 @@ def test_a_loss_that_is_not_finite_stops_with_step_clips_and_checkpoint(
   checkpoints.close()
 
 
-def test_the_best_checkpoint_stays_beside_the_latest(toy, tmp_path):
+def test_the_best_checkpoint_is_kept_besides_the_latest(toy, tmp_path):
   toy.run(tmp_path)  # scores fall, so the first is the best
   kept = sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir())
   assert kept == [4, 56, 60]
+
+
+def test_a_checkpoint_has_the_score_of_its_own_step(toy, tmp_path, monkeypatch):
+  """Validated at steps 3, 6, 9 and 10, saved at 4, 8 and 10: the last has a score."""
+  monkeypatch.setattr(toy, "STEPS", (6, 4))
+  done = []
+
+  def validate(step, state):
+    assert int(state.step) == step
+    assert read_metrics(tmp_path)[-1]["step"] == step  # the step is logged first
+    done.append(f"validate {step}")
+    return 0.5
+
+  toy.run(
+    tmp_path,
+    schedule=toy.Schedule(validate=3, save=4, draw=5),
+    validate=validate,
+    draw_curves=lambda: done.append("draw"),
+  )
+  expected = ["validate 3", "draw", "validate 6", "validate 9", "validate 10", "draw"]
+  assert done == expected
+  checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+  assert checkpoints.best() == 10
+  checkpoints.close()
+  kept = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
+  assert kept == [8, 10]
 
 
 def test_the_best_checkpoint_is_known_to_the_next_start(toy, tmp_path):

@@ -1,4 +1,4 @@
-"""One run of two processes, from outside."""
+"""A run of two processes, from outside."""
 
 import os
 import pathlib
@@ -44,7 +44,7 @@ def start_both(workdir):
 
 
 def end(processes):
-  """Exit codes, standard outputs and errors, once both are over."""
+  """Exit codes, standard outputs and errors, once both have ended."""
   try:
     texts = [process.communicate(timeout=400) for process in processes]
   finally:
@@ -54,7 +54,7 @@ def end(processes):
 
 
 @pytest.mark.slow
-def test_two_processes_stop_together_and_go_on_to_the_end(tmp_path):
+def test_two_processes_stop_together_and_resume_to_the_end(tmp_path):
   processes = start_both(tmp_path)
   while processes[0].poll() is None and not read_metrics(tmp_path):
     time.sleep(0.01)
@@ -63,7 +63,7 @@ def test_two_processes_stop_together_and_go_on_to_the_end(tmp_path):
   assert codes == [128 + signal.SIGTERM] * 2, errors
   codes, said, errors = end(start_both(tmp_path))
   assert codes == [0, 0], errors
-  assert "where a run goes on" in said[0]
+  assert "resuming its run" in said[0]
   assert "this model" in said[0]
   assert "this model" not in said[1]
   logged = [line["step"] for line in read_metrics(tmp_path) if "loss" in line]
@@ -77,6 +77,6 @@ def test_when_one_process_fails_the_other_does_not_wait(tmp_path):
   began = time.monotonic()
   codes, _, errors = end(start_both(tmp_path))
   assert codes[0] == 2
-  assert "exists and holds no run" in errors[0].splitlines()[-1]
+  assert "exists but holds no run" in errors[0].splitlines()[-1]
   assert codes[1] != 0
   assert time.monotonic() - began < 200  # they would wait for 300 s

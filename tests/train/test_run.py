@@ -1,9 +1,8 @@
-"""Whole runs in miniature: how they begin, and how they end when something is wrong."""
+"""Runs in miniature: how they start, and how they end if something is wrong."""
 
 import errno
 import os
 import pathlib
-import runpy
 
 import flax.traverse_util
 import jax
@@ -13,24 +12,29 @@ import orbax.checkpoint as ocp
 import pytest
 
 from vosjax import checkpoints, convert
+from vosjax.benchmarks import training
 from vosjax.train import run, writers
+from vosjax.train.configs import cosnet
+from vosjax.train.configs.agame import get_config
 from vosjax.train.recipes import agame
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "agame.py"))["get_config"]
+
+
+MODES = {**run.MODES, "benchmark": training.benchmark}  # as `vosjax train` has them
 
 
 @pytest.fixture
 def config():
-  """A handful of the smallest steps; the backbone has the width of the real one's."""
-  config = GET_CONFIG("smoke")
+  """Two tiny steps."""
+  config = get_config("smoke")
   config.stages.main.update(num_steps=2, steps_per_epoch=2, unroll_steps=1)
   config.evaluation.update(num_videos=1, num_previews=1, length=4)
   return config
 
 
 def official_resnet18():
-  """A state dict with torchvision's names and shapes, and a value of its own each."""
+  """A state dict with torchvision's names and shapes, and random values."""
   rng = np.random.default_rng(0)
   shapes = {
     "conv1.weight": (64, 3, 7, 7),
@@ -68,10 +72,10 @@ def test_training_starts_from_a_converted_backbone(config, tmp_path, monkeypatch
   config.model.fields.width = 64
   config.backbone_checkpoint = str(tmp_path / "resnet")
   model = run.build(config)
-  drawn = jax.tree.map(
+  zeros = jax.tree.map(
     lambda leaf: np.zeros(leaf.shape, leaf.dtype), checkpoints.variable_shapes(model)
   )
-  monkeypatch.setattr(jax, "jit", lambda init: lambda *_: drawn)  # drawing is slow
+  monkeypatch.setattr(run, "random_variables", lambda *_: zeros)  # they compile slowly
   initial = run.init(model, config)
   for collection in ("params", "batch_stats"):
     ours = flax.traverse_util.flatten_dict(initial[collection]["backbone"])
@@ -83,12 +87,14 @@ def test_training_starts_from_a_converted_backbone(config, tmp_path, monkeypatch
   np.testing.assert_array_equal(stem[2, 3, 1, 5], official["conv1.weight"][5, 1, 2, 3])
 
 
-def test_cosnet_starts_from_a_deeplab_and_draws_the_rest(tmp_path, monkeypatch):
-  config = runpy.run_path(str(ROOT / "configs" / "cosnet.py"))["get_config"]("smoke")
+def test_cosnet_starts_from_a_deeplab_and_random_variables_elsewhere(
+  tmp_path, monkeypatch
+):
+  config = cosnet.get_config("smoke")
   names = ("backbone", "width", "features", "branch_features", "rates")
   fields = {name: config.model.fields[name] for name in names}
   model, part = run.build(config), checkpoints.build("deeplab", fields)
-  given, drawn = (
+  given, random = (
     jax.tree.map(
       lambda leaf, x=x: np.full(leaf.shape, x, leaf.dtype),
       checkpoints.variable_shapes(network),
@@ -97,14 +103,14 @@ def test_cosnet_starts_from_a_deeplab_and_draws_the_rest(tmp_path, monkeypatch):
   )
   checkpoints.save(tmp_path / "deeplab", "deeplab", fields, given)
   config.backbone_checkpoint = str(tmp_path / "deeplab")
-  monkeypatch.setattr(jax, "jit", lambda init: lambda *_: drawn)  # drawing is slow
+  monkeypatch.setattr(run, "random_variables", lambda *_: random)  # compiles slowly
   for path, leaf in flax.traverse_util.flatten_dict(run.init(model, config)).items():
     assert (np.asarray(leaf) == (1 if path[1] == "encoder" else 2)).all(), path
 
 
 @pytest.fixture
 def resnet(tmp_path):
-  """Folder of a small ResNet that was saved as `vosjax convert resnet` does."""
+  """Folder of a small ResNet, as `vosjax convert resnet` saves it."""
   fields = {"variant": "resnet18", "width": 8}
   model = checkpoints.build("resnet", fields)
   variables = jax.tree.map(
@@ -133,12 +139,12 @@ def test_a_backbone_that_does_not_fit_stops_before_anything_is_written(
 def test_a_checkpoint_of_another_model_is_not_scored(config, tmp_path, resnet):
   config.mode = "evaluate"
   config.evaluation.checkpoint = resnet
-  with pytest.raises(ValueError, match="a ResNet; this configuration is of agame"):
+  with pytest.raises(ValueError, match="a ResNet, but this configuration is for agame"):
     run.run(config, str(tmp_path / "run"))
   assert not (tmp_path / "run").exists()
 
 
-def test_evaluation_without_a_model_says_how_to_get_one(config, tmp_path):
+def test_a_missing_model_is_reported_with_how_to_get_one(config, tmp_path):
   config.mode = "evaluate"
   for workdir in (None, str(tmp_path)):
     with pytest.raises(ValueError, match=r"holds no model/.*evaluation\.checkpoint"):
@@ -165,11 +171,12 @@ def test_the_scan_is_unrolled_on_cpu_unless_its_length_is_given(config, monkeypa
   assert seen == [1, 2, 1]
 
 
-def test_stages_that_draw_the_same_videos_share_them(config):
-  config.data.synthvos_length = 0  # those of a clip
+def test_stages_with_the_same_videos_share_them(config):
+  config.data.synthvos.length = 0  # those of a clip
   with config.unlocked():
     for name in ("same", "longer"):
       config.stages[name] = config.stages.main.copy_and_resolve_references()
+    config.stage_order = tuple(config.stages)
   config.stages.longer.clip_length += 1
   sources = run.make_stages(config, run.build(config))[1]
   main, same, longer = (
@@ -179,30 +186,29 @@ def test_stages_that_draw_the_same_videos_share_them(config):
   assert longer is not main
 
 
-def test_a_stage_says_whether_it_begins_with_the_best(config):
+def test_a_stage_says_whether_it_starts_from_the_best_weights(config):
   with config.unlocked():
     config.stages.second = config.stages.main.copy_and_resolve_references()
+    config.stage_order = ("main", "second")
   config.stages.second.from_best = True
   stages, _ = run.make_stages(config, run.build(config))
   assert [stage.from_best for stage in stages] == [False, True]
 
 
 @pytest.mark.parametrize("mode", ["evaluate", "predict", "benchmark"])
-def test_what_one_process_does_is_refused_to_several(
+def test_a_mode_for_a_single_process_is_refused_to_several(
   config, tmp_path, monkeypatch, mode
 ):
   monkeypatch.setattr(jax, "process_count", lambda: 2)
   config.mode = mode
-  with pytest.raises(ValueError, match=f"'{mode}', the work of one .* there are 2. St"):
-    run.run(config, str(tmp_path / "run"))
+  with pytest.raises(ValueError, match=f"'{mode}', which runs in a .* are 2. St"):
+    run.run(config, str(tmp_path / "run"), MODES)
   assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["checkpoint", "metrics", "scores"])
-def test_a_full_disk_stops_with_its_name_and_leaves_nothing_half_written(
-  config, tmp_path, monkeypatch, place
-):
+def test_a_full_disk_leaves_nothing_half_written(config, tmp_path, monkeypatch, place):
   def full(*args, **kwargs):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), place)
 
@@ -222,12 +228,12 @@ def test_a_full_disk_stops_with_its_name_and_leaves_nothing_half_written(
 
 
 @pytest.mark.slow
-def test_the_best_model_by_validation_is_kept_beside_the_last(
+def test_the_best_model_by_validation_is_kept_besides_the_last(
   config, tmp_path, monkeypatch
 ):
   scores = {1: 0.9, 2: 0.1}
-  monkeypatch.setattr(run.Validation, "score_of", lambda _, step: scores[step])
-  config.checkpoint.every_steps = 1
+  monkeypatch.setattr(run.Validation, "__call__", lambda _, step, state: scores[step])
+  config.checkpoint.every_steps = config.validation.every_steps = 1
   run.run(config, str(tmp_path))
   best, last = (
     checkpoints.load(tmp_path / name)[1] for name in ("model_best", "model")

@@ -28,7 +28,7 @@ AGAME = {
 
 
 class Small(nn.Module):
-  """Two layers whose batch statistics are taken for each time step apart."""
+  """Two layers whose batch statistics are separate for each time step."""
 
   axis_name: str | None = None
 

@@ -21,7 +21,7 @@ def open_writer(tmp_path):
     writer.close()
 
 
-def test_one_line_a_step(tmp_path, open_writer):
+def test_one_line_per_step(tmp_path, open_writer):
   writer = open_writer()
   writer.write(1, {"loss": 2.5})
   writer.write(2, {"loss": 1.5, "iou": 0.25})
@@ -43,7 +43,7 @@ def test_resuming_drops_later_steps_and_a_broken_last_line(tmp_path, open_writer
   assert [line["loss"] for line in writers.read_metrics(tmp_path)] == [1, 2, 3, 40]
 
 
-def test_the_log_holds_means_since_the_line_before(tmp_path, open_writer):
+def test_the_log_holds_means_since_the_last_line(tmp_path, open_writer):
   log = Logger(open_writer(), every_steps=3, last=7)
   for step in range(1, 8):
     log(step, {"loss": float(step)})
@@ -63,6 +63,6 @@ def test_curves_show_what_was_logged(tmp_path, open_writer):
     for step in range(30):
       writer.write(step, {name: float(np.exp(-step))})
     writers.draw_curves(tmp_path)
-    with Image.open(tmp_path / "curves.png") as picture:
-      widths.append(picture.width)
+    with Image.open(tmp_path / "curves.png") as image:
+      widths.append(image.width)
   assert widths[1] == 2 * widths[0]  # a panel more

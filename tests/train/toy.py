@@ -1,4 +1,4 @@
-"""A run of `fit` on a toy model, in a process of its own so that it can be killed.
+"""Runs `fit` on a toy model, in a separate process that can be killed.
 
 Usage: python toy.py WORKDIR; writes final.npz there.
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupt, Interrupted
-from vosjax.train.loop import Every, Stage, fit
+from vosjax.train.loop import Schedule, Stage, fit
 from vosjax.train.optimizers import adam
 from vosjax.train.recipe import Outputs
 from vosjax.train.state import TrainState
@@ -33,7 +33,7 @@ def variables():
 
 
 def objective(variables, batch, key):
-  """Depends on everything that a state holds."""
+  """A loss that depends on everything in a state."""
   params = variables["params"]
   x = batch.frames.astype(jnp.float32).mean((1, 2, 3)) / 255
   noise = 0.1 * jax.random.normal(key, x.shape)
@@ -74,7 +74,10 @@ def make_stages(make_batch=batch, pause=0.0):
   return stages
 
 
-def run(workdir, *, pause=0.0, make_batch=batch):
+SCHEDULE = Schedule(validate=4, save=4, draw=100)
+
+
+def run(workdir, *, pause=0.0, make_batch=batch, schedule=SCHEDULE, **hooks):
   stages = make_stages(make_batch, pause)
   state = TrainState.create(variables(), stages[0].tx, seed=1)
   state = replicate(state, stages[0].mesh)
@@ -84,18 +87,16 @@ def run(workdir, *, pause=0.0, make_batch=batch):
     state = checkpoints.restore(state)
   writer = MetricsWriter(workdir, resumed_from=resumed)
 
-  def save(step, state):
-    checkpoints.save(step, state, score=-float(step))
-
   try:
     with Interrupt() as interrupt:
       return fit(
         state,
         stages,
+        schedule,
         checkpoints=checkpoints,
         interrupt=interrupt,
         observers=[writer.write],
-        actions=[Every(4, save)],
+        **{"validate": lambda step, state: -float(step)} | hooks,
       )
   finally:
     checkpoints.close()

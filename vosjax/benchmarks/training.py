@@ -1,4 +1,4 @@
-"""How fast the stages of a configuration train here, and where a step's time goes."""
+"""Measures how fast the stages of a configuration train, and where the time goes."""
 
 import functools
 import json
@@ -11,12 +11,14 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vosjax import files
 from vosjax.models.unroll import encode_clip
 from vosjax.train import feeds, run
-from vosjax.train.recipe import Recipe
+from vosjax.train.config import ordered_stages
+from vosjax.train.recipe import Objective, Recipe
 from vosjax.train.recipes import recipe_of
 from vosjax.train.state import TrainState
 from vosjax.train.step import make_mesh, make_train_step, replicate, shard
@@ -25,17 +27,16 @@ from vosjax.types import Variables, VideoBatch
 
 LOG = logging.getLogger("vosjax")
 
-PROCEDURAL = "synthvos"
 PARTS = ("encoder", "decoder and loss", "gradient", "update")
 
 
 def benchmark(config: ConfigDict, workdir: str | None) -> None:
-  """Measures how fast each stage trains on drawn clips; writes WORKDIR/speed.json."""
+  """Measures each stage on procedural clips and writes WORKDIR/speed.json."""
   model = run.build(config)
   recipe, variables = recipe_of(config), jax.device_get(run.init(model, config))
   path, _ = open_workdir(config, workdir)
   results = {}
-  for name, stage in config.stages.items():
+  for name, stage in ordered_stages(config).items():
     LOG.info(
       "measuring %s: %d clips x %d frames, %d x %d",
       name,
@@ -44,7 +45,7 @@ def benchmark(config: ConfigDict, workdir: str | None) -> None:
       *stage.size,
     )
     results[name] = measure_stage(config, stage, recipe, model, variables)
-  LOG.info("%s", table(results))
+  LOG.info("%s", format_table(results))
   text = json.dumps(results, indent=2) + "\n"
   files.write_bytes(path / "speed.json", text.encode())
 
@@ -60,33 +61,34 @@ def measure_stage(
 ) -> dict[str, Any]:
   """Times the updates of a stage on procedural clips of its shape.
 
-  Parts are differences: features of all frames alone, the whole loss, loss and
-  gradient, the whole update. Each is compiled and timed by itself, so that they are
-  where the time goes but for what the compiler shares between them.
+  The time of each part is the difference between two programs that are compiled and
+  timed separately: the features of all frames, then with the loss, with the gradient
+  and with the update. It is accurate except for what the compiler shares between parts.
 
   Args:
     config: of the run.
-    stage: its options; its sources give way to procedural videos.
+    stage: its options; procedural videos replace its sources.
     recipe: of the model.
-    model: with the fields of the run.
-    variables: any; they change no speed.
-    steps: updates that are timed; the median counts.
+    model: built with the fields of the run.
+    variables: of the model; any values, as they do not affect speed.
+    steps: number of updates to time; the median counts.
 
   Returns:
-    `device`, and `devices`, how many take part; `ms_per_step`; `frames_per_second`,
-    of all that a batch holds; `compile_seconds`; `temporary_bytes`, what the step
-    needs beside state and batch; and `part_ms`, by PARTS.
+    `device`; `devices`, the number that take part; `ms_per_step`; `frames_per_second`,
+    over all frames of a batch; `compile_seconds`; `temporary_bytes`, which the step
+    needs besides state and batch (None: the backend does not tell); `part_ms`, by
+    PARTS.
   """
   mesh = make_mesh(stage.batch_size)
   tx = recipe.tx(model, stage)
   objective = recipe.objective(model, stage)
-  batch = _draw(config, stage, recipe, mesh)
+  batch = _make_batch(config, stage, recipe, mesh)
   state = replicate(TrainState.create(variables, tx, config.seed), mesh)
   began = time.perf_counter()
   step = make_train_step(objective, tx, mesh).lower(state, batch).compile()
   compile_seconds = time.perf_counter() - began
   inputs = state.variables, state.step_key(), batch
-  marks = [
+  part_ends = [
     _median_ms(functools.partial(part, *inputs), steps)
     for part in _make_parts(model, objective)
   ]
@@ -96,49 +98,56 @@ def measure_stage(
     state, metrics = step(state, batch)
     return metrics
 
-  whole = _median_ms(update, steps)
-  part_ms = dict(zip(PARTS, np.diff([0.0, *marks, whole]).tolist()))
+  step_ms = _median_ms(update, steps)
+  part_ms = dict(zip(PARTS, np.diff([0.0, *part_ends, step_ms]).tolist()))
+  memory = step.memory_analysis()
   b, t = batch.frames.shape[:2]
   return {
     "device": jax.devices()[0].device_kind,
     "devices": mesh.size,
-    "ms_per_step": whole,
-    "frames_per_second": 1e3 * b * t / whole,
+    "ms_per_step": step_ms,
+    "frames_per_second": 1e3 * b * t / step_ms,
     "compile_seconds": compile_seconds,
-    "temporary_bytes": step.memory_analysis().temp_size_in_bytes,
+    "temporary_bytes": memory.temp_size_in_bytes if memory else None,
     "part_ms": part_ms,
   }
 
 
-def table(results: Mapping[str, Mapping[str, Any]]) -> str:
-  """The figures of all stages, for a terminal."""
+def format_table(results: Mapping[str, Mapping[str, Any]]) -> str:
+  """The results of all stages, for the terminal."""
   lines = []
   for name, result in results.items():
+    size = result["temporary_bytes"]
+    mebibytes = "unknown" if size is None else f"{size / 2**20:,.0f}"
     lines.append(
-      f"{name}: {result['ms_per_step']:.0f} ms a step, "
+      f"{name}: {result['ms_per_step']:.0f} ms per step, "
       f"{result['frames_per_second']:.2f} frames/s; compiled in "
-      f"{result['compile_seconds']:.0f} s; {result['temporary_bytes'] / 2**20:,.0f} "
-      "MiB beside state and batch"
+      f"{result['compile_seconds']:.0f} s; {mebibytes} "
+      "MiB besides state and batch"
     )
     for part, ms in result["part_ms"].items():
       lines.append(f"  {part:<18}{ms:10.0f} ms{ms / result['ms_per_step']:8.0%}")
   return "\n".join(lines)
 
 
-def _draw(config, stage, recipe, mesh) -> VideoBatch:
-  """A batch of procedural clips, whatever the stage's own data are."""
-  drawn = stage.copy_and_resolve_references()
-  with drawn.unlocked():
-    drawn.sources = ConfigDict({PROCEDURAL: 1.0})
-  # Steps of COSNet take turns: that with the most frames counts.
-  drawn.update(replacement=True, samples_per_pass=0, num_steps=3)
-  sources = feeds.training_sources(config, drawn)
-  batches = recipe.batches(config, drawn, sources)(0)
+def _make_batch(
+  config: ConfigDict, stage: ConfigDict, recipe: Recipe, mesh: Mesh
+) -> VideoBatch:
+  """A batch of procedural clips, whatever the stage's own sources are."""
+  procedural = stage.copy_and_resolve_references()
+  with procedural.unlocked():
+    procedural.sources = ConfigDict({"synthvos": 1.0})
+  # COSNet's steps alternate between two kinds: the one with more frames is measured.
+  procedural.update(replacement=True, samples_per_pass=0, num_steps=3)
+  sources = feeds.training_sources(config, procedural)
+  batches = recipe.batches(config, procedural, sources)(0)
   return shard(max(batches, key=lambda batch: batch["frames"].size), mesh)
 
 
-def _make_parts(model, objective) -> tuple[Callable[..., Any], ...]:
-  """The work of an update up to three places."""
+def _make_parts(
+  model: nn.Module, objective: Objective
+) -> tuple[Callable[..., Any], ...]:
+  """The first part of an update, the first two and the first three, as programs."""
 
   def loss(params, variables, key, batch):
     return objective({**variables, "params": params}, batch, key)

@@ -42,7 +42,7 @@ def evaluate(protocol: Protocol, videos: Iterable[ScoredVideo]) -> Result:
     UnusablePredictionsError: some videos cannot be scored; lists all problems.
     ValueError: there are no videos, or nothing to score in them.
   """
-  return _conclude(protocol, [_score(protocol, video) for video in videos])
+  return conclude(protocol, [score_video(protocol, video) for video in videos])
 
 
 def evaluate_files(
@@ -77,7 +77,7 @@ def evaluate_files(
     for video in videos:
       outcomes.append(task(video))
       progress(video.name)
-    return _conclude(protocol, outcomes)
+    return conclude(protocol, outcomes)
   with concurrent.futures.ProcessPoolExecutor(
     workers,
     mp_context=multiprocessing.get_context("spawn"),  # a caller's JAX must not fork
@@ -88,7 +88,7 @@ def evaluate_files(
     for video, outcome in zip(videos, pool.map(task, videos)):
       outcomes.append(outcome)
       progress(video.name)
-  return _conclude(protocol, outcomes)
+  return conclude(protocol, outcomes)
 
 
 Outcome = tuple[list[Row], list[str]]  # rows and problems, one of them empty
@@ -111,12 +111,12 @@ def _score_files(
   return ([], problems) if problems else (protocol.score(video), [])
 
 
-def _score(protocol: Protocol, video: ScoredVideo) -> Outcome:
+def score_video(protocol: Protocol, video: ScoredVideo) -> Outcome:
   problems = protocol.problems(video)
   return ([], problems) if problems else (protocol.score(video), [])
 
 
-def _conclude(protocol: Protocol, outcomes: Sequence[Outcome]) -> Result:
+def conclude(protocol: Protocol, outcomes: Sequence[Outcome]) -> Result:
   """Summarizes all rows, or raises all problems."""
   rows = [row for video_rows, _ in outcomes for row in video_rows]
   problems = [line for _, lines in outcomes for line in lines]

@@ -1,61 +1,71 @@
-"""Training that starts from the weights of a backbone."""
+"""Initial weights from a converted backbone."""
 
 from collections.abc import Mapping
 
-import flax.core
 import flax.traverse_util
 
 from vosjax import checkpoints
 from vosjax.types import Variables
 
-_GIVE = (
-  f"Give what `vosjax convert {'|'.join(checkpoints.BACKBONES)} FILE.pth --out DIR` "
-  "wrote"
+_REMEDY = (
+  f"Give the folder that `vosjax convert {'|'.join(checkpoints.BACKBONES)} FILE.pth "
+  "--out DIR` wrote"
 )
 
 
-def load_backbone(directory: checkpoints.Path, variables: Variables) -> dict:
-  """Puts a converted backbone into a model's variables, where it has such a part.
+def load_backbone(directory: checkpoints.Path, shapes: Variables) -> Variables:
+  """Reads a converted backbone and finds the place of its variables in a model.
 
   Args:
     directory: a checkpoint of one of `checkpoints.BACKBONES`.
-    variables: of a model; they are not changed.
+    shapes: the model's variables, or their shapes.
 
   Returns:
-    The variables with the backbone's parameters and batch statistics replaced.
+    The backbone's parameters and batch statistics at their paths in the model, and
+    nothing else.
 
   Raises:
-    ValueError: the checkpoint is of no backbone, the model has no such part, or their
-      variables differ, in depth or width; the paths are named.
+    ValueError: the checkpoint holds no backbone, the model has no such part, or the two
+      differ in depth or width; names the paths.
   """
   source, loaded = checkpoints.load(directory)
   title = checkpoints.title(directory)
   if type(source) not in checkpoints.BACKBONES.values():
-    raise ValueError(f"{directory} holds {title}, which is no backbone. {_GIVE}.")
-  path = _find(loaded["params"], variables["params"])
+    raise ValueError(f"{directory} holds {title}, which is not a backbone. {_REMEDY}.")
+  path = _find(loaded["params"], shapes["params"])
   if path is None:
     raise ValueError(
-      f"{directory} holds {title}, but no part of the model is one: its parameters "
-      f"are {sorted(variables['params'])}. {_GIVE} for a part that it has."
+      f"{directory} holds {title}, but the model has no such part: its parameters "
+      f"are {sorted(shapes['params'])}. {_REMEDY} for a part that it has."
     )
-  flat = flax.traverse_util.flatten_dict(flax.core.unfreeze(variables))
-  places = {(collection, *path): tree for collection, tree in loaded.items()}
-  own = {key: x for key, x in flat.items() if key[: len(path) + 1] in places}
-  incoming = {
-    (*place, *key): x
-    for place, tree in places.items()
-    for key, x in flax.traverse_util.flatten_dict(tree).items()
+  backbone = {
+    (collection, *path, *key): value
+    for collection, tree in loaded.items()
+    for key, value in flax.traverse_util.flatten_dict(tree).items()
+  }
+  prefixes = {(collection, *path) for collection in loaded}
+  replaced = {
+    key: value
+    for key, value in flax.traverse_util.flatten_dict(shapes).items()
+    if key[: len(path) + 1] in prefixes
   }
   checkpoints.require_equal_shapes(
-    *map(flax.traverse_util.unflatten_dict, (incoming, own)),
+    flax.traverse_util.unflatten_dict(backbone),
+    flax.traverse_util.unflatten_dict(replaced),
     f"{directory} holds {title}, which does not fit the model's "
-    f"{'/'.join(path)} (model.fields say what that is)",
+    f"{'/'.join(path)} (see model.fields)",
   )
-  return flax.traverse_util.unflatten_dict(flat | incoming)
+  return flax.traverse_util.unflatten_dict(backbone)
+
+
+def replace(variables: Variables, part: Variables) -> Variables:
+  """The variables with those of a part, as `load_backbone` returns it, replaced."""
+  flat = flax.traverse_util.flatten_dict(variables)
+  return flax.traverse_util.unflatten_dict(flat | flax.traverse_util.flatten_dict(part))
 
 
 def _find(part: Variables, tree: Variables) -> tuple[str, ...] | None:
-  """Path of the module of a model that has the children of a part."""
+  """Path of the module whose children have the names of the part's children."""
   if part.keys() == tree.keys():
     return ()
   children = (item for item in tree.items() if isinstance(item[1], Mapping))

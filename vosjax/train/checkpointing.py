@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written in the background, whole or not at all."""
+"""Checkpoints of a run, written in the background, completely or not at all."""
 
 import math
 import pathlib
@@ -15,14 +15,14 @@ SCORE = "score"
 
 
 class Checkpoints:
-  """The last `keep` states of a run, and the best one.
+  """The latest states of a run, and the best one.
 
-  A state is first written to a temporary folder and then renamed, so that a kill at any
-  moment leaves only whole checkpoints.
+  A state is written to a temporary folder and then renamed, so that only complete
+  checkpoints remain, whenever the process is killed.
 
   Args:
-    directory: made when missing.
-    keep: how many of the latest stay.
+    directory: made if absent.
+    keep: number of latest states to keep.
   """
 
   def __init__(self, directory: pathlib.Path, *, keep: int):
@@ -36,16 +36,16 @@ class Checkpoints:
             policies.BestN(get_metric_fn=_score, n=1),
           ]
         ),
-        best_fn=_score,  # without it, scores are not written to the disk
+        best_fn=_score,  # without it, scores are not written to disk
       ),
     )
 
   def latest(self) -> int | None:
-    """Step of the newest whole checkpoint."""
+    """Step of the latest complete checkpoint; None if there is none."""
     return self._manager.latest_step()
 
   def best(self) -> int | None:
-    """Step of the whole checkpoint with the highest score; None if none has one."""
+    """Step of the complete checkpoint with the highest score; None if none has one."""
     self._manager.wait_until_finished()
     step = self._manager.best_step()
     if step is None or _score(self._manager.metrics(step)) == -math.inf:
@@ -53,19 +53,19 @@ class Checkpoints:
     return step
 
   def restore(self, like: TrainState, step: int | None = None) -> TrainState:
-    """A state in the shapes and on the devices of `like`; by default the newest."""
+    """A state, by default the latest, with the shapes and devices of `like`."""
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
     step = self.latest() if step is None else step
     return self._manager.restore(step, args=args)["state"]
 
   def save(self, step: int, state: Any, *, score: float | None = None) -> None:
-    """Writes the state unless this step is there already; returns at once.
+    """Starts to write the state, unless this step is saved already.
 
     Args:
-      step: its name.
-      state: a tree of arrays; they are copied before this returns.
-      score: the best one's checkpoint is kept.
+      step: names the checkpoint.
+      state: tree of arrays, which are copied before this returns.
+      score: by validation; the checkpoint with the highest score is kept.
     """
     if step == self.latest():
       return
@@ -76,11 +76,11 @@ class Checkpoints:
     )
 
   def close(self) -> None:
-    """Waits until everything is on the disk."""
+    """Waits until everything is on disk."""
     self._manager.wait_until_finished()
     self._manager.close()
 
 
 def _score(metrics: Mapping[str, float] | None) -> float:
-  """Those that were not scored are worse than all others."""
+  """The score; checkpoints without one are worse than all others."""
   return (metrics or {}).get(SCORE, -math.inf)

@@ -1,8 +1,9 @@
-"""From configuration to videos: what stages train on."""
+"""Training data: from the configuration to videos, and from videos to batches."""
 
+import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,12 +14,12 @@ from vosjax.data.cache import InMemory
 from vosjax.data.formats.davis import DavisFolder
 from vosjax.data.formats.stills import StillsFolder
 from vosjax.data.formats.youtube_vos import YoutubeVosFolder, youtube_vos_root
-from vosjax.data.synthvos import SynthVos
+from vosjax.data.synthvos import Settings, SynthVos
 from vosjax.data.video import Source
-from vosjax.train import image_sets
+from vosjax.train import image_datasets
 from vosjax.train.recipe import Batches
 
-# Names of lists of DAVIS and of folders of YouTube-VOS, as TFDS calls them.
+# Lists of DAVIS and folders of YouTube-VOS -> splits of TFDS.
 _SPLITS = {
   "val": "validation",
   "valid": "validation",
@@ -28,10 +29,11 @@ _SPLITS = {
 
 
 def training_sources(config: ConfigDict, stage: ConfigDict) -> dict[str, Source]:
-  """The stage's sources by name; those of weight 0 are not opened.
+  """Opens the stage's sources, by name, except for those of weight 0.
 
   Raises:
-    ValueError: data are missing; says all that is, and how to get it.
+    ValueError: a source is unknown, or data are missing; lists everything that is
+      missing and how to get it.
   """
   makers = {
     "synthvos": lambda: synthvos(config, stage),
@@ -44,14 +46,15 @@ def training_sources(config: ConfigDict, stage: ConfigDict) -> dict[str, Source]
       "DUT-OMRON-image",
       "pixelwiseGT-new-PNG",
     ),
-    "voc": lambda: image_sets.voc(config, "train"),
-    "leaves": lambda: image_sets.leaves(config, "train"),
-    "cityscapes": lambda: image_sets.cityscapes(config, "train"),
+    "voc": lambda: image_datasets.voc(config, "train"),
+    "leaves": lambda: image_datasets.leaves(config, "train"),
+    "cityscapes": lambda: image_datasets.cityscapes(config, "train"),
   }
   unknown = sorted(set(stage.sources) - set(makers))
   if unknown:
     raise ValueError(f"stage sources: {unknown} unknown; known: {sorted(makers)}.")
-  opened, missing = {}, []
+  opened: dict[str, Source] = {}
+  missing: list[str] = []
   for name in (name for name, weight in stage.sources.items() if weight):
     try:
       opened[name] = makers[name]()
@@ -60,46 +63,56 @@ def training_sources(config: ConfigDict, stage: ConfigDict) -> dict[str, Source]
   if missing:
     raise ValueError(" ".join(f"{text.removesuffix('.')}." for text in missing))
   if not opened:
-    raise ValueError("stage sources: every weight is 0; give one of them a share.")
+    raise ValueError(
+      "stage sources: every weight is 0; give at least one source a positive weight."
+    )
   return opened
 
 
 def synthvos(config: ConfigDict, stage: ConfigDict) -> Source:
-  """Prepared videos where `data.synthvos` is a folder; otherwise procedural ones.
+  """Prepared videos if `data.synthvos.folder` exists, procedural ones otherwise.
 
-  A procedural video has the size of one clip and, by default, its length.
+  A procedural video has the size of a clip and, by default, its length.
   """
-  if config.data.synthvos and pathlib.Path(config.data.synthvos).expanduser().is_dir():
-    return folder_source("data.synthvos", config.data.synthvos, "SynthVOS", "train")
+  options = config.data.synthvos
+  if options.folder and pathlib.Path(options.folder).expanduser().is_dir():
+    return folder_source("data.synthvos.folder", options.folder, "SynthVOS", "train")
   source = procedural(
     config,
     config.seed,
-    config.data.synthvos_videos,
+    options.num_videos,
     size=tuple(stage.size),
-    length=config.data.synthvos_length or stage.clip_length,
-    max_objects=config.data.synthvos_objects,
-    speed=config.data.synthvos_speed,
+    length=options.length or stage.clip_length,
   )
-  return InMemory(source) if config.data.synthvos_in_memory else source
+  return InMemory(source) if options.in_memory else source
 
 
-def procedural(config: ConfigDict, *args: Any, **fields: Any) -> SynthVos:
-  """Videos drawn as the configuration says, for training and scoring alike."""
-  return SynthVos(
-    *args,
-    **fields,
-    object_size=config.data.synthvos_object_size,
-    clutter=config.data.synthvos_clutter,
-    kinds=tuple(config.data.synthvos_kinds),
-    plain=config.data.synthvos_plain,
-    distractors=config.data.synthvos_strangers,
-    camouflage=config.data.synthvos_camouflage,
-    void=config.data.synthvos_void,
-  )
+def procedural(
+  config: ConfigDict,
+  seed: int,
+  num_videos: int,
+  *,
+  size: tuple[int, int],
+  length: int,
+  **changes: Any,
+) -> SynthVos:
+  """Procedural videos that look as `data.synthvos` says.
+
+  Args:
+    config: of the run.
+    seed: see `SynthVos`, as for the next three.
+    num_videos: number of videos.
+    size: rows and columns.
+    length: frames.
+    **changes: fields of `Settings` to replace.
+  """
+  options = config.data.synthvos
+  settings = {field.name: options[field.name] for field in dataclasses.fields(Settings)}
+  return SynthVos(seed, num_videos, size=size, length=length, **settings | changes)
 
 
 def is_procedural(source: Source) -> bool:
-  """Whether videos are drawn, not read from files."""
+  """Whether the videos are generated, not read from files."""
   return isinstance(source, SynthVos | InMemory)
 
 
@@ -114,38 +127,45 @@ def batches(
   sources: Mapping[str, Source],
   transforms: Callable[[str], Sequence[Any]],
 ) -> Batches:
-  """How to get a stage's batches, from any of its steps on.
+  """The function that yields a stage's batches from any of its steps on.
 
   Args:
     config: of the run.
-    stage: its options.
-    sources: by name.
-    transforms: of a source's videos, given its name.
+    stage: options of the stage.
+    sources: of the stage, by name.
+    transforms: the transforms of a source's videos, given its name.
   """
-  processes = jax.process_count()
+  num_processes = jax.process_count()
   return functools.partial(
     _batches,
     sources=tuple(sources.values()),
     weights=tuple(stage.sources[name] for name in sources),
     transforms=[tuple(transforms(name)) for name in sources],
-    batch_size=stage.batch_size // processes,
+    batch_size=stage.batch_size // num_processes,
     seed=config.seed,
     num_steps=stage.num_steps,
     num_workers=config.data.num_workers,
-    shard=(jax.process_index(), processes),
+    shard=(jax.process_index(), num_processes),
     replacement=stage.replacement,
     samples_per_epoch=stage.samples_per_pass or None,
   )
 
 
-def _batches(start_step, *, sources, weights, transforms, **options):
+def _batches(
+  start_step: int,
+  *,
+  sources: Sequence[Source],
+  weights: Sequence[float],
+  transforms: Sequence[Any],
+  **options: Any,
+) -> Iterator[Mapping[str, Any]]:
   return pipeline.batches(
     sources, weights, transforms, start_step=start_step, **options
   )
 
 
 def davis(config: ConfigDict, subset: str, **options: Any) -> Source:
-  """A subset of the videos at `data.root`; options as of `DavisFolder`."""
+  """The videos at `data.root` that a subset lists; for options see `DavisFolder`."""
   return folder_source(
     "data.root",
     config.data.root,
@@ -159,7 +179,7 @@ def davis(config: ConfigDict, subset: str, **options: Any) -> Source:
 
 
 def youtube_vos(config: ConfigDict) -> Source:
-  """The training videos at `data.youtube_vos`, some frames of which are annotated."""
+  """The training videos at `data.youtube_vos`, annotated in some frames."""
   path = pathlib.Path(config.data.youtube_vos).expanduser()
   subset = config.data.youtube_vos_subset
   if youtube_vos_root(path, subset):
@@ -174,9 +194,9 @@ def youtube_vos(config: ConfigDict) -> Source:
 
 
 def stills(name: str, folder: str, images: str, masks: str) -> Source:
-  """Pictures with one mask each, as they are unpacked or as `tfds build` wrote them."""
-  holds = f"{images}, or the version folder that `tfds build` wrote"
-  path = pathlib.Path(image_sets.require_folder(name, folder, name, holds))
+  """Images with one mask each, as they are unpacked or as `tfds build` wrote them."""
+  contents = f"{images}, or the version folder that `tfds build` wrote"
+  path = pathlib.Path(image_datasets.require_folder(name, folder, name, contents))
   if (path / "dataset_info.json").is_file():
     from vosjax.data.records.stills import PreparedStills  # loads TFDS
 
@@ -187,18 +207,18 @@ def stills(name: str, folder: str, images: str, masks: str) -> Source:
 def folder_source(
   key: str, folder: str, origin: str, subset: str, *layout: Any, **options: Any
 ) -> Source:
-  """A DAVIS-layout folder, or one that `tfds build` prepared.
+  """A folder in DAVIS layout, or one that `tfds build` prepared.
 
   Args:
-    key: of the configuration that names it.
-    folder: what the key says.
-    origin: what to get if it is not there, and where.
+    key: of the configuration, which names the folder.
+    folder: the value of that key.
+    origin: what to get if the folder is missing, and where.
     subset: a list of the folder, or a split.
     *layout: further arguments of `DavisFolder`.
-    **options: likewise.
+    **options: keyword arguments of `DavisFolder`.
 
   Raises:
-    ValueError: there is no such folder; says how to get the set.
+    ValueError: there is no such folder; says how to get the dataset.
   """
   path = pathlib.Path(folder).expanduser()
   if not path.is_dir():

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a wish that the loop grants between two steps."""
+"""Stops training cleanly between two steps on SIGTERM or Ctrl-C."""
 
 import signal
 from types import FrameType
@@ -7,39 +7,39 @@ import jax
 
 from vosjax.train import processes
 
-STEPS_TO_AGREE = 10  # between two questions to the other processes
+STEPS_TO_AGREE = 10  # several processes compare their signals every so many steps
 
 
 class Interrupted(Exception):
-  """A signal ended the run; its state was saved.
+  """A signal stopped the run; its state was saved.
 
   Attributes:
-    signum: the signal.
-    step: up to which the run came.
+    signum: number of the signal.
+    step: the last step that was made.
   """
 
   def __init__(self, signum: int, step: int):
     super().__init__(
       f"{signal.Signals(signum).name}: stopped after step {step}, which is saved. "
-      "The same command with this run's --workdir goes on from there."
+      "The same command with this run's --workdir resumes it."
     )
     self.signum = signum
     self.step = step
 
 
 class Interrupt:
-  """Notes SIGTERM and SIGINT while the context lasts; a second Ctrl-C acts at once.
+  """Records SIGTERM and SIGINT inside its context; a second Ctrl-C acts at once.
 
   Attributes:
-    signum: the signal that came, or None.
+    signum: number of the signal that came, or None.
   """
 
-  def __init__(self):
+  def __init__(self) -> None:
     self.signum: int | None = None
 
   def __enter__(self) -> "Interrupt":
     signals = (signal.SIGTERM, signal.SIGINT)
-    self._previous = {s: signal.signal(s, self._note) for s in signals}
+    self._previous = {s: signal.signal(s, self._record) for s in signals}
     return self
 
   def __exit__(self, *_: object) -> None:
@@ -52,7 +52,7 @@ class Interrupt:
       return self.signum
     return None if step % STEPS_TO_AGREE else processes.agree(self.signum)
 
-  def _note(self, signum: int, frame: FrameType | None) -> None:
+  def _record(self, signum: int, frame: FrameType | None) -> None:
     del frame
     if self.signum is not None and signum == signal.SIGINT:
       raise KeyboardInterrupt

@@ -10,6 +10,7 @@ import jax
 import optax
 from jax.sharding import Mesh
 
+from vosjax.train import processes
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupt, Interrupted
 from vosjax.train.state import TrainState
@@ -18,18 +19,22 @@ from vosjax.train.step import Metrics, TrainStep, replicate, shard
 LOG = logging.getLogger("vosjax")
 
 Batch = Mapping[str, Any]  # frames, labels, names
+Observer = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-  """A part of a run with data and an optimizer of its own.
+  """A part of a run with its own data and optimizer.
 
   Attributes:
     name: in the configuration.
-    start: steps that earlier stages make.
+    start: number of steps in earlier stages.
     stop: global step after its last update.
-    batches: the rest of its batches, given how many steps of it are done.
-    from_best: begin with what the best checkpoint so far had learnt, if one was scored.
+    mesh: devices that share its batches.
+    tx: its optimizer.
+    train_step: its update.
+    batches: the stage's remaining batches, given how many of its steps are done.
+    from_best: start from the weights of the best checkpoint so far, if one was scored.
   """
 
   name: str
@@ -42,9 +47,9 @@ class Stage:
   from_best: bool = False
 
   def enter(self, state: TrainState, step: int, checkpoints: Checkpoints) -> TrainState:
-    """The state on this stage's devices, with a fresh optimizer at its beginning."""
+    """The state on this stage's devices, at its beginning with a fresh optimizer."""
     if step == self.start and self.from_best:
-      state = _learnt_by_best(state, checkpoints)
+      state = _with_best_weights(state, checkpoints)
     state = replicate(state, self.mesh)
     if step == self.start:
       state = state.replace(opt_state=jax.jit(self.tx.init)(state.params))
@@ -52,43 +57,59 @@ class Stage:
 
 
 @dataclasses.dataclass(frozen=True)
-class Every:
-  """Something done with the state after every so many steps and after the last one."""
+class Schedule:
+  """When to validate, save and draw: every so many steps, and after the last one.
 
-  steps: int
-  act: Callable[[int, TrainState], None]
+  Attributes:
+    validate: steps between two validations.
+    save: steps between two checkpoints.
+    draw: steps between two drawings of the curves.
+  """
+
+  validate: int
+  save: int
+  draw: int
 
 
 class NonFiniteError(ValueError):
-  """A loss or gradient is not a number."""
+  """A loss or gradient is infinite or not a number."""
 
 
 def fit(
   state: TrainState,
   stages: Sequence[Stage],
+  schedule: Schedule,
   *,
   checkpoints: Checkpoints,
   interrupt: Interrupt,
-  observers: Sequence[Callable[[int, Mapping[str, float]], None]] = (),
-  actions: Sequence[Every] = (),
+  observers: Sequence[Observer] = (),
+  validate: Callable[[int, TrainState], float] | None = None,
+  draw_curves: Callable[[], None] | None = None,
 ) -> TrainState:
   """Trains from `state.step` to the end of the last stage.
 
-  Metrics are read one step late, so that the device never waits for the host.
+  Metrics are fetched one step late, so that the device never waits for the host.
 
   Args:
-    state: fresh, or as a checkpoint holds it.
-    stages: in order.
-    checkpoints: where the state goes when a signal comes.
-    interrupt: asked between steps.
-    observers: called with every step's metrics.
-    actions: called with the state, after the observers have seen its step.
+    state: initial, or restored from a checkpoint.
+    stages: in the order in which they run.
+    schedule: when to validate, save and draw.
+    checkpoints: where states are saved, also when a signal stops the run.
+    interrupt: checked between steps.
+    observers: called with the step and the metrics of every step.
+    validate: scores the state of a step; a checkpoint of the same step is saved with
+      this score. Of several processes, only the first one has it.
+    draw_curves: draws what has been logged so far; likewise.
 
   Raises:
     Interrupted: a signal came; the state is saved.
-    NonFiniteError: with the step and the names of its clips.
+    NonFiniteError: names the step and its clips.
   """
   step, last = int(state.step), stages[-1].stop
+
+  def is_due(every: int) -> bool:
+    return step % every == 0 or step == last
+
   reports = _Reports(observers, checkpoints)
   for stage in stages:
     if step >= stage.stop:
@@ -98,12 +119,17 @@ def fit(
       state, metrics = stage.train_step(state, shard(batch, stage.mesh))
       step += 1
       reports.push(step, metrics, batch["names"])
-      due = [a for a in actions if step % a.steps == 0 or step == last]
       signum = interrupt.heard(step)
-      if due or signum is not None:
+      validation_due = is_due(schedule.validate)
+      checkpoint_due = is_due(schedule.save)
+      curves_due = is_due(schedule.draw)
+      if validation_due or checkpoint_due or curves_due or signum is not None:
         reports.flush()
-      for action in due:
-        action.act(step, state)
+      score = validate(step, state) if validate and validation_due else None
+      if draw_curves and curves_due:
+        draw_curves()
+      if checkpoint_due:
+        checkpoints.save(step, state, score=processes.from_first(score))
       if signum is not None:
         checkpoints.save(step, state)
         raise Interrupted(signum, step)
@@ -111,29 +137,35 @@ def fit(
   return state
 
 
-def _learnt_by_best(state, checkpoints):
+def _with_best_weights(state: TrainState, checkpoints: Checkpoints) -> TrainState:
   """The state with parameters and batch statistics of the best checkpoint."""
   best = checkpoints.best()
   if best is None:
     return state
-  LOG.info("goes on from step %d, the best so far by validation", best)
-  then = checkpoints.restore(state, best)
-  return state.replace(params=then.params, batch_stats=then.batch_stats)
+  LOG.info("continues from step %d, the best so far by validation", best)
+  restored = checkpoints.restore(state, best)
+  return state.replace(params=restored.params, batch_stats=restored.batch_stats)
 
 
 class _Reports:
-  """Hands metrics to the observers once the step after theirs is under way."""
+  """Passes metrics to the observers once the next step has been dispatched."""
 
-  def __init__(self, observers, checkpoints):
+  def __init__(self, observers: Sequence[Observer], checkpoints: Checkpoints):
     self._observers = observers
     self._checkpoints = checkpoints
     self._pending: tuple[int, Metrics, Sequence[str]] | None = None
 
-  def push(self, step, metrics, names):
+  def push(self, step: int, metrics: Metrics, names: Sequence[str]) -> None:
+    """Reports the step before, and keeps this one's metrics until the next call."""
     self.flush()
     self._pending = step, metrics, names
 
-  def flush(self):
+  def flush(self) -> None:
+    """Reports what is still pending.
+
+    Raises:
+      NonFiniteError: a metric is infinite or not a number.
+    """
     if self._pending is None:
       return
     step, metrics, names = self._pending
@@ -141,19 +173,23 @@ class _Reports:
     values = {name: float(v) for name, v in jax.device_get(dict(metrics)).items()}
     wrong = {name: value for name, value in values.items() if not math.isfinite(value)}
     if wrong:
-      raise NonFiniteError(_non_finite(step, wrong, names, self._checkpoints.latest()))
+      message = _non_finite(step, wrong, names, self._checkpoints.latest())
+      raise NonFiniteError(message)
     for observe in self._observers:
       observe(step, values)
 
 
-def _non_finite(step, wrong, names, kept):
-  shown = ", ".join(f"{name} is {value}" for name, value in wrong.items())
-  kept = (
-    "no checkpoint was written yet"
-    if kept is None
-    else (f"the checkpoint of step {kept} is kept")
+def _non_finite(
+  step: int, wrong: Mapping[str, float], names: Sequence[str], saved: int | None
+) -> str:
+  """The message about non-finite values, given the step of the last checkpoint."""
+  values = ", ".join(f"{name} is {value}" for name, value in wrong.items())
+  checkpoint = (
+    "no checkpoint has been written yet"
+    if saved is None
+    else f"the checkpoint of step {saved} is kept"
   )
   return (
-    f"step {step}: {shown}, on the clips {', '.join(names)}; {kept}. Look at these "
-    "clips, or lower the stage's learning_rate, in a new workdir."
+    f"step {step}: {values}, on the clips {', '.join(names)}; {checkpoint}. Look at "
+    "these clips, or lower the stage's learning_rate, in a new workdir."
   )

@@ -1,4 +1,4 @@
-"""What watches every step's metrics: the log and the progress bar."""
+"""Observers of every step's metrics: the log and the progress bar."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,42 +12,42 @@ from vosjax.train.writers import MetricsWriter
 
 
 class Logger:
-  """Writes the means of the steps since the line before.
+  """Writes the means over the steps since the last line.
 
   Args:
-    writer: where they go.
+    writer: receives the means.
     every_steps: steps between two lines.
-    last: step that is written, too.
+    last: the last step of the run, after which a line is written in any case.
   """
 
   def __init__(self, writer: MetricsWriter, every_steps: int, last: int):
     self._writer = writer
     self._every_steps = every_steps
     self._last = last
-    self._seen: list[Mapping[str, float]] = []
+    self._pending: list[Mapping[str, float]] = []
 
   def __call__(self, step: int, values: Mapping[str, float]) -> None:
-    """Takes in a step."""
-    self._seen.append(values)
+    """Records the metrics of a step."""
+    self._pending.append(values)
     if step % self._every_steps and step != self._last:
       return
-    # Steps of different kinds have metrics of their own.
-    names = dict.fromkeys(name for seen in self._seen for name in seen)
+    # Different kinds of steps have different metrics.
+    names = dict.fromkeys(name for values in self._pending for name in values)
     means = {
-      name: float(np.mean([seen[name] for seen in self._seen if name in seen]))
+      name: float(np.mean([v[name] for v in self._pending if name in v]))
       for name in names
     }
-    self._seen = []
+    self._pending = []
     self._writer.write(step, means)
 
 
 class Progress:
-  """A bar with loss, IoU, frames per second and the time that is left.
+  """A progress bar with loss, IoU, frames per second and the remaining time.
 
   Args:
-    config: for the frames in a batch of each stage.
+    config: of the run; says how many frames a batch of each stage has.
     stages: of the run.
-    done: steps that an earlier start made.
+    done: number of steps that are done already.
   """
 
   def __init__(self, config: ConfigDict, stages: Sequence[Stage], done: int):
@@ -73,9 +73,11 @@ class Progress:
     self._bar.close()
 
   def __call__(self, step: int, values: Mapping[str, float]) -> None:
-    """Takes in a step."""
+    """Shows the metrics of a step."""
     rate = self._bar.format_dict["rate"] or 0.0
     frames = next(n for stop, n in self._frames.items() if step <= stop)
-    shown = {name: f"{values[name]:.3f}" for name in ("loss", "iou") if name in values}
-    self._bar.set_postfix(shown | {"frames/s": f"{rate * frames:.1f}"}, refresh=False)
+    postfix = {
+      name: f"{values[name]:.3f}" for name in ("loss", "iou") if name in values
+    }
+    self._bar.set_postfix(postfix | {"frames/s": f"{rate * frames:.1f}"}, refresh=False)
     self._bar.update()

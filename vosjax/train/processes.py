@@ -1,7 +1,8 @@
-"""A run that several processes share: all of them train, the first one reports."""
+"""Several processes that train one model: all of them train, the first one reports."""
 
 import os
 import sys
+import types
 
 import jax
 import numpy as np
@@ -13,22 +14,22 @@ AUTO = "auto"
 def connect(
   coordinator: str, num_processes: int | None, process_id: int | None
 ) -> None:
-  """Joins the other processes; called before anything else of JAX.
+  """Connects to the other processes; must come before any other call of JAX.
 
   Args:
     coordinator: HOST:PORT at which the first process listens, or "auto" where JAX can
       find out by itself (Slurm, Open MPI, TPU pods).
-    num_processes: how many there are; not needed with "auto".
-    process_id: which one this is, from 0; likewise.
+    num_processes: number of processes; not needed with "auto".
+    process_id: index of this process, from 0; not needed with "auto".
 
   Raises:
-    ValueError: it is not said who is who, or the others cannot be reached.
+    ValueError: a number is missing, or the other processes cannot be reached.
   """
   if coordinator == AUTO:
     address = None
   elif num_processes is None or process_id is None:
     raise ValueError(
-      f"--coordinator={coordinator} needs --num_processes and --process_id, too."
+      f"--coordinator={coordinator} also needs --num_processes and --process_id."
     )
   else:
     address = coordinator
@@ -36,52 +37,62 @@ def connect(
     jax.distributed.initialize(address, num_processes, process_id)
   except RuntimeError as error:
     raise ValueError(f"--coordinator={coordinator}: {error}") from error
-  sys.excepthook = _report_and_leave
-  wait("connected")  # the first exchange must not find the others at work for long
+  sys.excepthook = _report_and_exit
+  # The first exchange times out if the others are still busy importing or compiling.
+  barrier("connected")
 
 
 def is_first() -> bool:
-  """Whether this process writes files and speaks."""
+  """Whether this process writes files and logs progress."""
   return jax.process_index() == 0
 
 
-def leave(code: int) -> int:
-  """The exit code of a failed process; of several, it ends here and now.
+def end_one_of_several(error: BaseException) -> None:
+  """Reports a failure and ends this process at once, if it is one of several.
 
-  Its regular end would wait for the others, which wait for its part of their work.
-  When it is gone, they end, too.
+  A regular exit would wait for the other processes, which in turn wait for this one's
+  part of their work. Once it is gone, they end as well.
   """
+  if jax.process_count() == 1:
+    return
+  reason = "stopped." if isinstance(error, KeyboardInterrupt) else str(error)
+  sys.stderr.write(f"vosjax: {' '.join(reason.split())}\n")
+  _exit_now(130 if isinstance(error, KeyboardInterrupt) else 2)
+
+
+def _exit_now(code: int) -> None:
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(code)
+
+
+def _report_and_exit(
+  kind: type[BaseException], error: BaseException, trace: types.TracebackType | None
+) -> None:
+  sys.__excepthook__(kind, error, trace)
   if jax.process_count() > 1:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-  return code
+    _exit_now(1)
 
 
-def _report_and_leave(*error) -> None:
-  sys.__excepthook__(*error)
-  leave(1)
-
-
-def wait(name: str) -> None:
-  """Returns when all processes have come here."""
+def barrier(name: str) -> None:
+  """Waits until all processes have reached the barrier of this name."""
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices(name)
 
 
 def agree(value: int | None) -> int | None:
-  """The largest value that any process has, or None; all must call it together."""
+  """The largest value of any process, or None; all processes must call it together."""
   if jax.process_count() == 1:
     return value
-  mine = np.int32(-1 if value is None else value)
-  largest = int(multihost_utils.process_allgather(mine).max())
+  local = np.int32(-1 if value is None else value)
+  largest = int(multihost_utils.process_allgather(local).max())
   return None if largest < 0 else largest
 
 
 def from_first(value: float | None) -> float | None:
-  """The first process's value; all must call it together."""
+  """The value of the first process; all processes must call it together."""
   if jax.process_count() == 1:
     return value
-  mine = np.float32(np.nan if value is None else value)
-  shared = float(multihost_utils.broadcast_one_to_all(mine))
+  local = np.float32(np.nan if value is None else value)
+  shared = float(multihost_utils.broadcast_one_to_all(local))
   return None if np.isnan(shared) else shared

@@ -1,4 +1,7 @@
-"""What a run needs of a model beyond its network; the loop never asks which it is."""
+"""What a run needs to know about a model beyond its network.
+
+The loop never asks which model it trains.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -17,27 +20,35 @@ from vosjax.types import Variables, VideoBatch
 
 
 class Outputs(NamedTuple):
-  """What a step reports beside its loss."""
+  """What a step reports besides its loss.
+
+  Attributes:
+    metrics: scalars by name.
+    batch_stats: updated running statistics.
+  """
 
   metrics: Mapping[str, Float[Array, ""]]
   batch_stats: Variables
 
 
+# (variables, batch, key) -> (loss, outputs)
 Objective = Callable[[Variables, VideoBatch, Any], tuple[Float[Array, ""], Outputs]]
-Batches = Callable[[int], Iterator[Mapping[str, Any]]]  # from a step of the stage on
-# The label maps of a video's frames, one after the other.
+# The stage's batches from one of its steps on.
+Batches = Callable[[int], Iterator[Mapping[str, Any]]]
+# The label maps of a video's frames, in order.
 Segment = Callable[[Video], Iterator[Integer[np.ndarray, "h w"]]]
+# (model, variables) -> what the model is compared with, by name.
 Baselines = Callable[[nn.Module, Variables], Mapping[str, Segment]]
 
 
 def no_baselines(model: nn.Module, variables: Variables) -> dict[str, Segment]:
-  """Nothing; untrained weights, which every run is compared with, are all there is."""
+  """None; a training run is compared with its untrained weights in any case."""
   del model, variables
   return {}
 
 
 def no_measures(scored: ScoredVideo) -> dict[str, float]:
-  """Nothing beside J and F."""
+  """None besides J and F."""
   del scored
   return {}
 
@@ -46,10 +57,10 @@ class Scoring(NamedTuple):
   """How a trained model is scored.
 
   Attributes:
-    task: what its ids mean, see `vosjax.train.scoring.datasets`, where each data set
-      has a protocol of J and F for it; higher J&F is what validation looks for.
-    segment: makes, of model and variables, the function that segments a video.
-    baselines: makes, of model and variables, what the model is compared with, by name.
+    task: what its ids mean; `vosjax.train.scoring.datasets` has a protocol for each
+      dataset and task. Validation selects by the J&F of this protocol.
+    segment: (model, variables) -> the function that segments a video.
+    baselines: (model, variables) -> what the model is compared with, by name.
     measures: further numbers of one video, by name; their means are reported.
   """
 
@@ -63,10 +74,10 @@ class Recipe(NamedTuple):
   """The parts of a run that belong to one model.
 
   Attributes:
-    objective: of a model, by the options of a stage (see configs/base.py).
-    optimizer: likewise.
-    batches: by configuration, options of a stage and its opened sources.
-    scoring: by configuration and model.
+    objective: (model, options of a stage) -> its objective.
+    optimizer: (model, options of a stage) -> its optimizer, without clipping.
+    batches: (configuration, options of a stage, its sources by name) -> its batches.
+    scoring: (configuration, model) -> how the model is scored.
   """
 
   objective: Callable[[nn.Module, ConfigDict], Objective]
@@ -75,18 +86,18 @@ class Recipe(NamedTuple):
   scoring: Callable[[ConfigDict, nn.Module], Scoring]
 
   def tx(self, model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
-    """The stage's optimizer, which sees gradients of `max_grad_norm` at most.
+    """The stage's optimizer, with gradient clipping to `max_grad_norm`.
 
-    The norm is that of what is trained: frozen parameters have gradients, too, where
-    the model does not stop them (COSNet's frozen normalisation).
+    The norm is taken over the trained parameters alone. Frozen ones have gradients as
+    well where the model does not stop them (COSNet's frozen normalisation).
     """
-    own = self.optimizer(model, stage)
+    optimizer = self.optimizer(model, stage)
     if not stage.max_grad_norm:
-      return own
+      return optimizer
 
     def is_trained(params):
       labels = label_params(params, model.frozen)
       return jax.tree.map(lambda label: label == TRAINED, labels)
 
-    shorten = optax.clip_by_global_norm(stage.max_grad_norm)
-    return optax.chain(optax.masked(shorten, is_trained), own)
+    clip = optax.clip_by_global_norm(stage.max_grad_norm)
+    return optax.chain(optax.masked(clip, is_trained), optimizer)

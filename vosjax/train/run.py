@@ -1,10 +1,12 @@
-"""A whole run: from a configuration to a trained, scored and shown model."""
+"""A whole run: from a configuration to a trained, scored and documented model."""
 
 import contextlib
 import logging
+import pathlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -15,31 +17,69 @@ from ml_collections import ConfigDict
 from vosjax import checkpoints as model_files
 from vosjax import models
 from vosjax.data.video import Source
-from vosjax.train import feeds, processes, writers
-from vosjax.train.backbone import load_backbone
+from vosjax.train import backbone, feeds, processes, writers
 from vosjax.train.checkpointing import Checkpoints
+from vosjax.train.config import ordered_stages
 from vosjax.train.interrupt import Interrupt, Interrupted
-from vosjax.train.loop import Every, Stage, fit
+from vosjax.train.loop import Schedule, Stage, fit
 from vosjax.train.observers import Logger, Progress
+from vosjax.train.recipe import Scoring
 from vosjax.train.recipes import recipe_of
 from vosjax.train.scoring import datasets, trained
-from vosjax.train.scoring.predict import predict
-from vosjax.train.scoring.score import Validation, finish
+from vosjax.train.scoring.datasets import ScoredSet
+from vosjax.train.scoring.predict import write_predictions
+from vosjax.train.scoring.score import Validation, score_model
 from vosjax.train.state import TrainState
 from vosjax.train.step import make_mesh, make_train_step, replicate
-from vosjax.train.workdir import open_workdir, same_videos
+from vosjax.train.workdir import open_workdir, require_same_videos
 from vosjax.types import Variables
 
 LOG = logging.getLogger("vosjax")
 
 __all__ = ["Interrupted", "run"]
 
+Mode = Callable[[ConfigDict, str | None], None]
+Sources = Mapping[str, Mapping[str, Source]]  # by stage and name
 
-def _speak() -> None:
-  """Sends what a run reports to stdout, and none of it through absl a second time."""
-  LOG.setLevel(logging.INFO if processes.is_first() else logging.WARNING)
-  LOG.propagate = False
-  LOG.handlers = [logging.StreamHandler(sys.stdout)]
+
+class Fitted(NamedTuple):
+  """What training returns.
+
+  Attributes:
+    last: the state after the last step.
+    best: the best state by validation, if it is not the last.
+  """
+
+  last: TrainState
+  best: TrainState | None
+
+
+def run(
+  config: ConfigDict, workdir: str | None, modes: Mapping[str, Mode] | None = None
+) -> None:
+  """Does what `config.mode` says.
+
+  Args:
+    config: see vosjax/train/config.py.
+    workdir: folder of the run; None makes a new one below runs/.
+    modes: what `config.mode` may name; by default `MODES`.
+
+  Raises:
+    ValueError: configuration, data or folder do not fit; says what to do.
+    Interrupted: a signal came; the run can be resumed.
+  """
+  modes = MODES if modes is None else modes
+  _log_to_stdout()
+  LOG.info(config.title)
+  if config.mode not in modes:
+    raise ValueError(f"mode is {config.mode!r}; known: {list(modes)}.")
+  if config.mode != "train" and jax.process_count() > 1:
+    raise ValueError(
+      f"mode is {config.mode!r}, which runs in a single process, but there are "
+      f"{jax.process_count()}. Start one process, without --coordinator."
+    )
+  modes[config.mode](config, workdir)
+  processes.barrier("end")
 
 
 def train(config: ConfigDict, workdir: str | None) -> None:
@@ -51,25 +91,23 @@ def train(config: ConfigDict, workdir: str | None) -> None:
   unseen = datasets.open_scored(config, scoring.task)
   initial = jax.device_get(init(model, config))
   path, resumed = open_workdir(config, workdir)
-  LOG.info("workdir   %s%s", path, ", where a run goes on" if resumed else "")
+  LOG.info("workdir   %s%s", path, ", resuming its run" if resumed else "")
   if processes.is_first():
-    same_videos(path, sources)
+    require_same_videos(path, sources)
   describe(config, model, initial, sources, stages)
-  state, best = _fit(config, model, stages, (scoring, unseen), initial, path)
+  fitted = _fit(config, model, stages, initial, path, scoring, unseen)
   if not processes.is_first():
     return
-  variables = jax.device_get(state.variables)
-  fields = config.model.fields.to_dict()
-  model_files.save(path / "model", config.model.name, fields, variables)
-  if best is not None:
-    variables_then = jax.device_get(best.variables)
-    model_files.save(path / "model_best", config.model.name, fields, variables_then)
+  variables = jax.device_get(fitted.last.variables)
+  _save_model(path / "model", config, variables)
+  if fitted.best is not None:
+    _save_model(path / "model_best", config, jax.device_get(fitted.best.variables))
     LOG.info(
       "best      step %d by validation, in %s/model_best; model/ is the last step's",
-      best.step,
+      fitted.best.step,
       path,
     )
-  finish(config, scoring, model, variables, unseen, path, untrained=initial)
+  score_model(config, scoring, model, variables, unseen, path, untrained=initial)
   LOG.info("done in %.0f s; everything is in %s", time.monotonic() - began, path)
   mask = "--mask FIRST.png " if model.readout.one_shot else ""
   LOG.info(
@@ -77,14 +115,45 @@ def train(config: ConfigDict, workdir: str | None) -> None:
   )
 
 
-def _fit(
-  config, model, stages, judged, initial, path
-) -> tuple[TrainState, TrainState | None]:
-  """Trains; the first process also reports and validates.
+def evaluate(config: ConfigDict, workdir: str | None) -> None:
+  """Scores `evaluation.checkpoint`, or else WORKDIR/model, and writes WORKDIR/eval."""
+  recipe = recipe_of(config)
+  model, variables = trained.load(config, workdir)
+  scoring = recipe.scoring(config, model)
+  unseen = datasets.open_scored(config, scoring.task)
+  path, _ = open_workdir(config, workdir)
+  score_model(config, scoring, model, variables, unseen, path)
+  LOG.info("scores are in %s, previews in %s", path / "eval", path / "preview")
 
-  Returns:
-    The last state, and the best one by validation if that is another.
-  """
+
+def predict(config: ConfigDict, workdir: str | None) -> None:
+  """Writes masks of `evaluation` by the same model to WORKDIR/predictions."""
+  recipe = recipe_of(config)
+  model, variables = trained.load(config, workdir)
+  scoring = recipe.scoring(config, model)
+  write_predictions(config, workdir, scoring, model, variables)
+
+
+MODES: Mapping[str, Mode] = {"train": train, "evaluate": evaluate, "predict": predict}
+
+
+def _log_to_stdout() -> None:
+  """Configures logging to stdout; only the first process logs progress."""
+  LOG.setLevel(logging.INFO if processes.is_first() else logging.WARNING)
+  LOG.propagate = False  # absl's handler would print everything again
+  LOG.handlers = [logging.StreamHandler(sys.stdout)]
+
+
+def _fit(
+  config: ConfigDict,
+  model: nn.Module,
+  stages: Sequence[Stage],
+  initial: Variables,
+  path: pathlib.Path,
+  scoring: Scoring,
+  unseen: ScoredSet,
+) -> Fitted:
+  """Trains; the first process also reports and validates."""
   with contextlib.ExitStack() as stack:
     checkpoints = Checkpoints(path / "checkpoints", keep=config.checkpoint.keep)
     stack.callback(checkpoints.close)
@@ -95,77 +164,34 @@ def _fit(
     if done:
       LOG.info("resuming  at step %d of %d", done, last)
       state = checkpoints.restore(state)
-    observers, actions, validation = [], [], None
+    reporting: dict[str, Any] = {}  # what only the first process does
     if processes.is_first():
       writer = writers.MetricsWriter(path, resumed_from=done)
       stack.callback(writer.close)
-      scoring, unseen = judged
-      validation = Validation(config, scoring, model, unseen, writer, path)
       progress = stack.enter_context(Progress(config, stages, done))
-      observers = [progress, Logger(writer, config.log.every_steps, last)]
-      actions = [
-        Every(config.validation.every_steps, validation),
-        Every(config.log.curves_every_steps, lambda *_: writers.draw_curves(path)),
-      ]
-
-    def save(step, state):
-      score = processes.from_first(validation and validation.score_of(step))
-      checkpoints.save(step, state, score=score)
-
-    actions.append(Every(config.checkpoint.every_steps, save))  # after its score
+      reporting = {
+        "observers": [progress, Logger(writer, config.log.every_steps, last)],
+        "validate": Validation(config, scoring, model, unseen, writer, path),
+        "draw_curves": lambda: writers.draw_curves(path),
+      }
     interrupt = stack.enter_context(Interrupt())
+    schedule = Schedule(
+      validate=config.validation.every_steps,
+      save=config.checkpoint.every_steps,
+      draw=config.log.curves_every_steps,
+    )
     state = fit(
-      state,
-      stages,
-      checkpoints=checkpoints,
-      interrupt=interrupt,
-      observers=observers,
-      actions=actions,
+      state, stages, schedule, checkpoints=checkpoints, interrupt=interrupt, **reporting
     )
     best = checkpoints.best()
     is_last = best is None or best == last
-    return state, None if is_last else checkpoints.restore(state, best)
+    return Fitted(state, None if is_last else checkpoints.restore(state, best))
 
 
-def evaluate(config: ConfigDict, workdir: str | None) -> None:
-  """Scores `evaluation.checkpoint`, or else WORKDIR/model, and writes WORKDIR/eval."""
-  model, variables = trained.load(config, workdir)
-  scoring = recipe_of(config).scoring(config, model)
-  unseen = datasets.open_scored(config, scoring.task)
-  path, _ = open_workdir(config, workdir)
-  finish(config, scoring, model, variables, unseen, path)
-  LOG.info("scores are in %s, pictures in %s", path / "eval", path / "preview")
-
-
-Mode = Callable[[ConfigDict, str | None], None]
-MODES: Mapping[str, Mode] = {"train": train, "evaluate": evaluate, "predict": predict}
-
-
-def run(
-  config: ConfigDict, workdir: str | None, modes: Mapping[str, Mode] = MODES
-) -> None:
-  """Does what `config.mode` says.
-
-  Args:
-    config: see configs/base.py.
-    workdir: folder of the run; None makes a fresh one below runs/.
-    modes: what `config.mode` may name.
-
-  Raises:
-    ValueError: configuration, data or folder do not fit; says what to do.
-    Interrupted: a signal came; the run can be resumed.
-  """
-  _speak()
-  LOG.info(config.title)
-  if config.mode not in modes:
-    raise ValueError(f"mode is {config.mode!r}; known: {list(modes)}.")
-  if config.mode != "train" and jax.process_count() > 1:
-    raise ValueError(
-      f"mode is {config.mode!r}, the work of one process, but there are "
-      f"{jax.process_count()}. Start a single one, without --coordinator."
-    )
-  modes[config.mode](config, workdir)
-  processes.wait("the end")
+def _save_model(folder: pathlib.Path, config: ConfigDict, variables: Variables) -> None:
+  """Saves variables in the form that `vosjax segment --checkpoint` reads."""
+  fields = config.model.fields.to_dict()
+  model_files.save(folder, config.model.name, fields, variables)
 
 
 def build(config: ConfigDict) -> nn.Module:
@@ -174,34 +200,49 @@ def build(config: ConfigDict) -> nn.Module:
 
 
 def init(model: nn.Module, config: ConfigDict) -> Variables:
-  """Variables before training, the same for the same seed."""
-  size = tuple(next(iter(config.stages.values())).size)
-  frames, masks = jnp.zeros((1, *size, 3)), jnp.zeros((1, 1, *size))
-  variables = jax.jit(model.init)(jax.random.key(config.seed), frames, masks)
+  """Variables before training, the same for the same seed.
+
+  Raises:
+    ValueError: `model_checkpoint` or `backbone_checkpoint` does not fit the model.
+  """
+  # Checkpoints are checked against shapes, before anything slow starts.
   if config.model_checkpoint:
-    _, given = model_files.load(config.model_checkpoint)
-    unfit = f"model_checkpoint {config.model_checkpoint} does not fit the model"
-    model_files.require_equal_shapes(given, variables, unfit)
-    return given
+    _, loaded = model_files.load(config.model_checkpoint)
+    misfit = f"model_checkpoint {config.model_checkpoint} does not fit the model"
+    model_files.require_equal_shapes(loaded, model_files.variable_shapes(model), misfit)
+    return loaded
   if config.backbone_checkpoint:
-    variables = load_backbone(config.backbone_checkpoint, variables)
-  return variables
+    shapes = model_files.variable_shapes(model)
+    part = backbone.load_backbone(config.backbone_checkpoint, shapes)
+    return backbone.replace(random_variables(model, config), part)
+  return random_variables(model, config)
+
+
+def random_variables(model: nn.Module, config: ConfigDict) -> Variables:
+  """Random initial variables, the same for the same seed."""
+  first, *_ = ordered_stages(config).values()
+  size = tuple(first.size)
+  frames, masks = jnp.zeros((1, *size, 3)), jnp.zeros((1, 1, *size))
+  return jax.jit(model.init)(jax.random.key(config.seed), frames, masks)
 
 
 def make_stages(
   config: ConfigDict, model: nn.Module
 ) -> tuple[list[Stage], dict[str, dict[str, Source]]]:
-  """The configured stages, and each one's sources by name.
+  """The configured stages in their order, and the sources of each by name.
 
-  Stages of equal sources share them, and with them what is kept in memory.
+  Stages with equal sources share them, and with them what is cached in memory.
 
   Raises:
-    ValueError: data are missing; lists what all stages miss.
+    ValueError: data are missing; lists what is missing for all stages.
   """
   recipe = recipe_of(config)
-  stages, sources, missing, start = [], {}, {}, 0
+  stages: list[Stage] = []
+  sources: dict[str, dict[str, Source]] = {}
+  missing: dict[str, list[str]] = {}  # stages by what they miss
   opened: dict[Source, Source] = {}
-  for name, options in config.stages.items():
+  start = 0
+  for name, options in ordered_stages(config).items():
     try:
       found = feeds.training_sources(config, options)
     except ValueError as error:
@@ -235,10 +276,10 @@ def describe(
   config: ConfigDict,
   model: nn.Module,
   variables: Variables,
-  sources: Mapping[str, Mapping[str, Source]],
+  sources: Sources,
   stages: Sequence[Stage],
 ) -> None:
-  """Logs device, data and the table of parameters."""
+  """Logs the devices, the data of each stage and the table of parameters."""
   devices = jax.devices()
   LOG.info(
     "devices   %d x %s (%s)", len(devices), devices[0].device_kind, devices[0].platform

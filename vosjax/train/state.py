@@ -1,4 +1,4 @@
-"""All that a run needs to go on exactly where it stopped."""
+"""Everything that a run needs to resume exactly where it stopped."""
 
 from typing import Any
 
@@ -10,19 +10,19 @@ import optax
 from vosjax.types import Variables
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
   """Arrays only, so that it can be saved, donated and sharded as one value.
 
   Attributes:
-    step: updates made since the run began, over all stages.
-    params: of the model.
+    step: number of updates since the run began, over all stages.
+    params: parameters of the model.
     batch_stats: running statistics of BatchNorm.
-    opt_state: of the present stage's optimizer.
-    key: folded with `step`, so that resuming repeats the same randomness.
+    opt_state: state of the current stage's optimizer.
+    key: data of a PRNG key. It is folded with `step`, so that a resumed run draws the
+      same random numbers.
   """
 
-  step: Any  # a scalar; or what stands for it while shapes are worked out
+  step: Any  # a scalar, or its stand-in while shapes are evaluated
   params: Variables
   batch_stats: Variables
   opt_state: Any
@@ -32,7 +32,7 @@ class TrainState:
   def create(
     cls, variables: Variables, tx: optax.GradientTransformation, seed: int
   ) -> "TrainState":
-    """State before the first update."""
+    """The state before the first update."""
     return cls(
       step=jnp.zeros((), jnp.int32),
       params=variables["params"],
@@ -43,9 +43,9 @@ class TrainState:
 
   @property
   def variables(self) -> dict[str, Variables]:
-    """What `model.apply` takes."""
+    """The variables that `model.apply` takes."""
     return {"params": self.params, "batch_stats": self.batch_stats}
 
   def step_key(self) -> Any:
-    """PRNG key of the coming update."""
+    """PRNG key of the next update."""
     return jax.random.fold_in(jax.random.wrap_key_data(self.key), self.step)

@@ -1,4 +1,4 @@
-"""One update, on one device or many."""
+"""One update, on one or many devices."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,36 +12,39 @@ from vosjax.train.recipe import Objective
 from vosjax.train.state import TrainState
 from vosjax.types import VideoBatch
 
-DATA = "data"  # the mesh's one axis
+DATA = "data"  # the only axis of the mesh
 
 Metrics = Mapping[str, jax.Array]
 TrainStep = Callable[[TrainState, VideoBatch], tuple[TrainState, Metrics]]
 
 
 def make_mesh(batch_size: int, devices: Any = None) -> Mesh:
-  """Devices side by side: as many as divide the batch evenly.
+  """A one-dimensional mesh of as many devices as divide the batch evenly.
 
   Args:
     batch_size: clips in a batch, over all processes.
     devices: to choose from; by default all.
+
+  Raises:
+    ValueError: several processes, whose devices do not divide the batch.
   """
   devices = np.array(jax.devices() if devices is None else devices)
   count = next(n for n in range(len(devices), 0, -1) if batch_size % n == 0)
   if jax.process_count() > 1 and count < len(devices):
     raise ValueError(
       f"batch_size is {batch_size}, which {len(devices)} devices do not divide. "
-      f"With several processes make it a multiple of {len(devices)}."
+      f"With several processes, make it a multiple of {len(devices)}."
     )
   return Mesh(devices[:count], (DATA,), axis_types=(AxisType.Auto,))
 
 
 def replicate(state: TrainState, mesh: Mesh) -> TrainState:
-  """The state on every device."""
+  """Copies the state to every device."""
   return jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
 
 
 def shard(batch: Mapping[str, Any], mesh: Mesh) -> VideoBatch:
-  """This process's part of a batch, spread over its devices."""
+  """Distributes this process's part of a batch over its devices."""
   sharding = NamedSharding(mesh, PartitionSpec(DATA))
 
   def put(array):
@@ -53,12 +56,12 @@ def shard(batch: Mapping[str, Any], mesh: Mesh) -> VideoBatch:
 
 def make_train_step(
   objective: Objective, tx: optax.GradientTransformation, mesh: Mesh
-) -> TrainStep:
+) -> jax.stages.Wrapped:
   """Makes the update of a stage: (state, batch) -> (state, metrics).
 
-  The state is replicated and given away, the batch is sharded over the mesh. Loss,
+  The state is replicated and donated; the batch is sharded over the mesh. Loss,
   gradients and batch statistics are those of the whole batch, however many devices
-  share it. Metrics hold the objective's and "grad_norm".
+  share it. The metrics are the objective's and "grad_norm", before clipping.
   """
   replicated = NamedSharding(mesh, PartitionSpec())
   sharded = NamedSharding(mesh, PartitionSpec(DATA))

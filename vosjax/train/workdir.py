@@ -15,9 +15,9 @@ from vosjax.train import processes
 
 CONFIG = "config.json"
 VIDEOS = "videos.json"
-_SHOWN = 5
-# What may differ between two starts of one run.
-_FREE = (
+_MAX_LISTED = 5
+# Keys that may change when a run is resumed.
+_CHANGEABLE = (
   "mode",
   "title",
   "evaluation",
@@ -30,14 +30,14 @@ _FREE = (
 
 
 def open_workdir(config: ConfigDict, workdir: str | None) -> tuple[pathlib.Path, bool]:
-  """Makes a run's folder, or finds the run that is to go on.
+  """Makes a run's folder, or finds the run to resume.
 
   Args:
     config: of the run.
-    workdir: None makes a fresh folder below runs/.
+    workdir: None makes a new folder below runs/.
 
   Returns:
-    The folder, and whether it holds a run of this configuration.
+    The folder, and whether it already holds a run of this configuration.
 
   Raises:
     ValueError: the folder holds something else; says how the configurations differ.
@@ -46,75 +46,76 @@ def open_workdir(config: ConfigDict, workdir: str | None) -> tuple[pathlib.Path,
     return _open(config, workdir)
   if workdir is None:
     raise ValueError(
-      "several processes need --workdir=DIR, a folder that all of them can see."
+      "several processes need --workdir=DIR, a folder that all of them can access."
     )
   if processes.is_first():
     opened = _open(config, workdir)
-  processes.wait("workdir")
+  processes.barrier("workdir")
   return opened if processes.is_first() else _open(config, workdir)
 
 
-def _open(config, workdir) -> tuple[pathlib.Path, bool]:
+def _open(config: ConfigDict, workdir: str | None) -> tuple[pathlib.Path, bool]:
   if workdir is None:
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     path = pathlib.Path("runs") / f"{config.model.name}-{now}"
   else:
     path = pathlib.Path(workdir)
-  known = path / CONFIG
-  if not known.exists():
+  config_file = path / CONFIG
+  if not config_file.exists():
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
       raise ValueError(
-        f"--workdir={path} exists and holds no run; give a new or an empty folder."
+        f"--workdir={path} exists but holds no run; give a new or an empty folder."
       )
     path.mkdir(parents=True, exist_ok=True)
-    _write_json(known, plain(config))
+    _write_json(config_file, plain(config))
     return path, False
   try:
-    theirs = json.loads(known.read_text())
+    theirs = json.loads(config_file.read_text())
   except ValueError as error:
-    raise ValueError(f"{known} is not readable JSON ({error}).") from error
+    raise ValueError(f"{config_file} is not readable JSON ({error}).") from error
   differing = differences(theirs, plain(config))
   if differing:
     raise ValueError(
       f"--workdir={path} holds a run of another configuration: "
       f"{'; '.join(differing)}. Give another --workdir, or the same configuration "
-      "to go on with that run."
+      "to resume that run."
     )
   return path, True
 
 
-def same_videos(
+def require_same_videos(
   workdir: pathlib.Path, sources: Mapping[str, Mapping[str, Source]]
 ) -> None:
-  """Notes the videos that a run trains on, or compares them with those of its start.
+  """Records the videos that a run trains on, or compares them with those recorded.
 
-  Resuming repeats the same batches only if the same videos are there, wherever their
-  folder now is: names and lengths of folders' videos count, and otherwise how many.
+  A resumed run repeats the same batches only if it finds the same videos, wherever
+  their folder is by now. Videos in folders are compared by name and length, procedural
+  ones by their number.
 
   Args:
     workdir: of the run.
     sources: by stage and name.
 
   Raises:
-    ValueError: they differ; says where.
+    ValueError: the videos differ; says where.
   """
   ours = {
     stage: {name: _inventory(source) for name, source in named.items()}
     for stage, named in sources.items()
   }
-  same_content(workdir / VIDEOS, ours, "a run on other videos (frames by name)")
+  require_same_content(workdir / VIDEOS, ours, "a run on other videos (frames by name)")
 
 
-def same_content(path: pathlib.Path, ours: Any, what: str) -> None:
-  """Notes what a workdir's results come from, or compares it with what is noted.
+def require_same_content(path: pathlib.Path, ours: Any, what: str) -> None:
+  """Records what a workdir's results depend on, or compares it with what is recorded.
 
   Args:
-    path: of the note, in the workdir.
-    ours: what JSON can hold.
-    what: the workdir holds if the note differs, for the error's text.
+    path: of the record, in the workdir.
+    ours: anything that JSON can represent.
+    what: what the workdir holds if the record differs, for the error message.
 
   Raises:
-    ValueError: it differs; says where.
+    ValueError: the record differs; says where.
   """
   ours = json.loads(json.dumps(ours))
   if not path.exists():
@@ -122,11 +123,12 @@ def same_content(path: pathlib.Path, ours: Any, what: str) -> None:
     return
   differing = differences(json.loads(path.read_text()), ours)
   if differing:
-    more = len(differing) - _SHOWN
+    unlisted = len(differing) - _MAX_LISTED
+    more = f"; and {unlisted} more" if unlisted > 0 else ""
     raise ValueError(
       f"--workdir={path.parent} holds {what}: "
-      f"{'; '.join(differing[:_SHOWN])}{f'; and {more} more' if more > 0 else ''}. "
-      "Restore what it began with to go on with it, or give another --workdir."
+      f"{'; '.join(differing[:_MAX_LISTED])}{more}. "
+      "Restore what it started with to resume it, or give another --workdir."
     )
 
 
@@ -142,13 +144,13 @@ def _write_json(path: pathlib.Path, content: Any) -> None:
 
 
 def plain(config: ConfigDict) -> dict[str, Any]:
-  """The configuration as JSON holds it."""
+  """The configuration as JSON represents it."""
   return json.loads(json.dumps(config.to_dict()))
 
 
 def differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
-  """`key: theirs there, ours here` wherever two configurations disagree."""
-  if path in _FREE or theirs == ours:
+  """One line per key in which two configurations differ."""
+  if path in _CHANGEABLE or theirs == ours:
     return []
   if isinstance(theirs, dict) and isinstance(ours, dict):
     found = []

@@ -1,4 +1,4 @@
-"""What a run leaves to read: metrics.jsonl, TensorBoard files, curves.png."""
+"""The logs of a run: metrics.jsonl, TensorBoard files and curves.png."""
 
 import json
 import os
@@ -14,11 +14,11 @@ METRICS = "metrics.jsonl"
 
 
 class MetricsWriter:
-  """Appends one line per logged step, and the same numbers for TensorBoard.
+  """Writes one line per logged step, and the same numbers for TensorBoard.
 
   Args:
     workdir: folder of the run.
-    resumed_from: lines of later steps are dropped, because those steps come again.
+    resumed_from: lines of later steps are dropped, because these steps are repeated.
   """
 
   def __init__(self, workdir: pathlib.Path, *, resumed_from: int = 0):
@@ -33,24 +33,24 @@ class MetricsWriter:
     """Logs the values of a step."""
     line = json.dumps({"step": step, **values}) + "\n"
     with self._path.open("a") as file:
-      file.write(line)  # one write: a kill leaves at most one broken last line
+      file.write(line)  # in one call: a kill truncates at most this line
     for name, value in values.items():
       if not isinstance(value, str):
         self._board.add_scalar(name, value, step)
 
-  def write_picture(
-    self, step: int, name: str, picture: UInt8[np.ndarray, "h w 3"]
+  def write_image(
+    self, step: int, name: str, image: UInt8[np.ndarray, "h w 3"]
   ) -> None:
-    """Shows a picture in TensorBoard."""
-    self._board.add_image(name, picture, step, dataformats="HWC")
+    """Shows an image in TensorBoard."""
+    self._board.add_image(name, image, step, dataformats="HWC")
 
   def close(self) -> None:
-    """Flushes TensorBoard's file."""
+    """Flushes and closes TensorBoard's file."""
     self._board.close()
 
 
 def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:
-  """Lines of metrics.jsonl; a last one that a kill cut short is left out."""
+  """The lines of metrics.jsonl, without a truncated last one."""
   path = workdir / METRICS
   if not path.exists():
     return []
@@ -59,20 +59,20 @@ def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def draw_curves(workdir: pathlib.Path) -> None:
-  """Draws curves.png: losses, IoU and validation scores over the steps."""
-  from matplotlib.figure import Figure  # half a second that only this needs
+  """Draws losses, IoU and validation scores over the steps to curves.png."""
+  from matplotlib.figure import Figure  # takes half a second to import
 
   lines = read_metrics(workdir)
   panels = {
     "loss": ("loss", "final_loss", "coarse_loss"),
-    "IoU of the clip's object": ("iou",),
+    "IoU of the object": ("iou",),
     "J&F on unseen videos": ("validation",),
   }
   panels = {
-    title: present
+    title: tuple(name for name in names if any(name in line for line in lines))
     for title, names in panels.items()
-    if (present := [n for n in names if any(n in line for line in lines)])
   }
+  panels = {title: names for title, names in panels.items() if names}
   if not panels:
     return
   figure = Figure(figsize=(4.5 * len(panels), 3.2), layout="constrained")
@@ -83,7 +83,7 @@ def draw_curves(workdir: pathlib.Path) -> None:
       _draw(axes, [line for line in lines if name in line], name)
     axes.set(title=title, xlabel="step")
     if title == "loss" and min(axes.dataLim.y0, axes.dataLim.y1) > 0:
-      axes.set_yscale("log")  # the first steps would flatten all others
+      axes.set_yscale("log")  # otherwise the first steps flatten the rest
     axes.grid(alpha=0.3, which="both")
     if len(names) > 1:
       axes.legend(frameon=False)
@@ -92,19 +92,19 @@ def draw_curves(workdir: pathlib.Path) -> None:
   os.replace(temporary, workdir / "curves.png")
 
 
-def _draw(axes, lines: Sequence[Mapping[str, Any]], name: str):
+def _draw(axes: Any, lines: Sequence[Mapping[str, Any]], name: str) -> None:
   steps = [line["step"] for line in lines]
   values = np.array([line[name] for line in lines], float)
   many = len(values) > 20
   style = {"alpha": 0.3} if many else {"marker": ".", "label": name}
-  (drawn,) = axes.plot(steps, values, **style)
-  if many:  # the trend, over a twentieth of the run
+  (line,) = axes.plot(steps, values, **style)
+  if many:  # a moving average over a twentieth of the run
     width = len(values) // 20 + 1
     smooth = np.convolve(values, np.ones(width) / width, "valid")
-    axes.plot(steps[width - 1 :], smooth, color=drawn.get_color(), label=name)
+    axes.plot(steps[width - 1 :], smooth, color=line.get_color(), label=name)
 
 
-def _replace(path: pathlib.Path, text: str):
+def _replace(path: pathlib.Path, text: str) -> None:
   temporary = path.with_name(f".{path.name}")
   temporary.write_text(text)
   os.replace(temporary, path)

@@ -28,7 +28,7 @@ def params():
 
 
 def torch_adam(w, grads, *, learning_rate, lr_decay, steps_per_epoch, weight_decay):
-  """torch.optim.Adam with weight_decay, and ExponentialLR once an epoch, in float64."""
+  """torch.optim.Adam with weight_decay and ExponentialLR per epoch, in float64."""
   m, v = np.zeros_like(w), np.zeros_like(w)
   for t, grad in enumerate(grads, start=1):
     g = grad + weight_decay * w
@@ -40,7 +40,7 @@ def torch_adam(w, grads, *, learning_rate, lr_decay, steps_per_epoch, weight_dec
   return w
 
 
-def test_updates_are_those_of_coupled_adam_with_a_staircase():
+def test_updates_agree_with_coupled_adam_and_a_staircase_schedule():
   tree = params()
   tx = adam.make_optimizer(**OPTIONS, frozen=("backbone/stage1",))
   state = tx.init(tree)
@@ -68,13 +68,13 @@ def test_a_prefix_that_freezes_nothing_is_refused():
 
 
 class Partly(nn.Module):
-  """A model of which a part is not trained."""
+  """A model of which one part is frozen."""
 
   frozen = ("still",)
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(0.0, 5.0), (1.0, 1.0), (9.0, 5.0)])
-def test_long_gradients_are_shortened_for_any_optimizer(limit, expected):
+def test_gradient_clipping_works_with_any_optimizer(limit, expected):
   recipe = Recipe(None, lambda *_: optax.identity(), None, None)
   tx = recipe.tx(Partly(), ConfigDict({"max_grad_norm": limit}))
   grads = {"a": jnp.array([3.0]), "b": jnp.array([4.0]), "still": jnp.array([99.0])}

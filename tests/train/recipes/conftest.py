@@ -10,7 +10,7 @@ from vosjax.types import Prediction, VideoBatch
 
 
 class Given(nn.Module):
-  """Predicts the slots of `params`: "logits" [b o h w], and what else there is."""
+  """Predicts its `params`: "logits" [b o h w] and any others."""
 
   box_head: bool = False
   readout = Readout(one_shot=False, num_slots=5, threshold=0.5)
@@ -40,8 +40,8 @@ def given():
 
 
 @pytest.fixture
-def pictures():
-  """Two pictures with three instances and one, of at most five; and their masks."""
+def images():
+  """Two images with three instances and one, of at most five, and their masks."""
   labels = np.zeros((2, 1, 6, 8), np.uint8)
   labels[0, 0, :, :3], labels[0, 0, :3, 5:], labels[0, 0, 4:, 6:] = 1, 2, 3
   labels[1, 0, 2:5, 1:7] = 1

@@ -1,8 +1,6 @@
-"""COSNet's recipe: which batch comes when, its loss, and how models are scored."""
+"""COSNet's recipe: order of batches, losses, optimizer and scoring."""
 
 import functools
-import pathlib
-import runpy
 
 import flax.linen as nn
 import jax
@@ -15,13 +13,13 @@ from vosjax import models
 from vosjax.models.cosnet import PairLogits, upsample
 from vosjax.models.modules.co_attention import CoAttention
 from vosjax.train import feeds
+from vosjax.train.configs.cosnet import get_config
 from vosjax.train.optimizers import alternation
 from vosjax.train.recipes import cosnet
-from vosjax.train.scoring import datasets, segmentation
+from vosjax.train.scoring import datasets
+from vosjax.train.scoring.score import segment_video
 from vosjax.types import VideoBatch
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "cosnet.py"))["get_config"]
 SIZE = (32, 40)
 LOSSES = {"absolute": 0.8, "still": 0.1, "orthogonality": 0.01}
 FIELDS = {
@@ -37,8 +35,8 @@ FIELDS = {
 @pytest.fixture
 def config():
   """Ten small steps on procedural videos."""
-  config = GET_CONFIG("smoke")
-  config.data.update(synthvos_videos=6, synthvos_length=3)
+  config = get_config("smoke")
+  config.data.synthvos.update(num_videos=6, length=3)
   config.stages.main.update(size=SIZE, batch_size=2, num_steps=10, steps_per_epoch=5)
   return config
 
@@ -53,7 +51,7 @@ def lengths(found):
   return [batch["frames"].shape[1] for batch in found]
 
 
-def test_stills_and_pairs_take_turns(config):
+def test_stills_and_pairs_alternate(config):
   found = batches(config)
   assert lengths(found) == [1, 2, 2, 1, 2, 2, 1, 2, 2, 1]
   assert found[0]["frames"].shape == (2, 1, *SIZE, 3)
@@ -73,7 +71,7 @@ def test_a_run_resumes_at_any_step(config, start, official):
 
 
 @pytest.mark.parametrize("per_epoch", [None, 5, 6, 130])
-def test_steps_on_stills_are_counted(per_epoch):
+def test_the_number_of_steps_on_stills(per_epoch):
   def is_still(i):
     return alternation.is_still_step(i % per_epoch if per_epoch else i)
 
@@ -83,7 +81,7 @@ def test_steps_on_stills_are_counted(per_epoch):
 
 
 def make_stills(root, count=5):
-  """MSRA10K as it is unpacked; each picture has a grey value of its own."""
+  """MSRA10K as it is unpacked; each image has its own grey value."""
   (root / "Imgs").mkdir(parents=True)
   mask = np.zeros(SIZE, np.uint8)
   mask[8:20, 8:20] = 255
@@ -93,7 +91,7 @@ def make_stills(root, count=5):
     Image.fromarray(mask).save(path.with_suffix(".png"))
 
 
-def test_stills_come_from_their_own_sets(config, tmp_path):
+def test_stills_come_from_their_own_datasets(config, tmp_path):
   make_stills(tmp_path)
   config.data.msra10k = str(tmp_path)
   config.stages.main.update(num_steps=60)
@@ -124,8 +122,8 @@ def test_stills_alone_are_not_enough(config, tmp_path):
     batches(config)
 
 
-def test_missing_sets_are_all_named():
-  config = GET_CONFIG("paper")
+def test_all_missing_datasets_are_named():
+  config = get_config("paper")
   for name in ("root", "msra10k", "dut_omron"):
     config.data[name] = f"nowhere/{name}"
   with pytest.raises(ValueError, match="no folder 'nowhere/root'") as error:
@@ -135,7 +133,7 @@ def test_missing_sets_are_all_named():
 
 
 class Toy(nn.Module):
-  """Brightness; beside another frame also the other's. Counts what it encodes."""
+  """Logits are brightnesses, also of the other frame; counts encoded frames."""
 
   attention: str = "vanilla"
 
@@ -203,7 +201,7 @@ def released(logits, labels):
 
 
 def balanced(logits, labels):
-  """The formula of the paper beside the same absolute error."""
+  """The formula of the paper, with the same absolute error."""
   p = np.asarray(jax.nn.sigmoid(upsample(jnp.float32(logits), SIZE)), np.float64)
   y = np.asarray(labels, np.float64)
   share = y.mean()
@@ -256,7 +254,7 @@ def test_groups_do_not_train_what_prediction_fusion_reads(config):
     cosnet.RECIPE.objective(model, config.stages.main)
 
 
-def test_the_symmetric_form_pays_for_a_basis_that_is_not_orthogonal():
+def test_the_symmetric_form_penalises_a_basis_that_is_not_orthogonal():
   batch = clips(2)
   plain, _ = evaluate(batch, "symmetric")
   model, variables = make_toy("symmetric")
@@ -270,7 +268,7 @@ def test_the_symmetric_form_pays_for_a_basis_that_is_not_orthogonal():
   assert float(loss - plain) == pytest.approx(0.01 * 9 * 8, rel=1e-3)
 
 
-def test_a_batch_without_objects_is_no_accident_by_default():
+def test_a_batch_without_objects_has_a_finite_loss_unless_official():
   batch = clips(2)
   batch = batch.replace(labels=jnp.zeros_like(batch.labels))
   assert np.isfinite(evaluate(batch)[0])
@@ -282,46 +280,43 @@ def test_an_unknown_loss_is_named():
     cosnet.objective(make_toy()[0], LOSSES, bce="focal")
 
 
-def tiny():
-  """A real network, and parameters that are all 1."""
-  model = models.build("cosnet", **FIELDS)
-  shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *SIZE, 3)))
-  return model, jax.tree.map(lambda x: jnp.ones(x.shape), shapes["params"])
+class Network(nn.Module):
+  """Stands in for a COSNet, of which the optimizer needs these two fields alone."""
+
+  attention: str = "vanilla"
+  frozen: tuple[str, ...] = ()
+
+
+ENCODER, SECOND_HEAD = ("encoder", "saliency_head"), ("head_b", "out")
+PARAMS = {first: {second: jnp.ones(1)} for first, second in (ENCODER, SECOND_HEAD)}
 
 
 def test_rates_of_a_stage_reach_the_parameters(config):
-  model, params = tiny()
   stage = config.stages.main
   stage.update(learning_rate=0.5, pair_rates=(0.01, 10.0), weight_decay=0.0, momentum=0)
-  tx = cosnet.RECIPE.optimizer(model, stage)
-  ones = jax.tree.map(jnp.ones_like, params)
-  state, steps = tx.init(params), []
+  tx = cosnet.RECIPE.optimizer(Network(), stage)
+  ones = jax.tree.map(jnp.ones_like, PARAMS)
+  state, steps = tx.init(PARAMS), []
   for _ in range(2):
-    updates, state = tx.update(ones, state, params)
-    steps.append(
-      (
-        float(updates["encoder"]["saliency_head"]["bias"][0]),
-        float(updates["head_b"]["out"]["bias"][0]),
-      )
-    )
-  left = 0.9**0.9  # after one of ten steps
+    updates, state = tx.update(ones, state, PARAMS)
+    steps.append(tuple(float(updates[a][b][0]) for a, b in (ENCODER, SECOND_HEAD)))
+  remaining = 0.9**0.9  # after one of ten steps
   assert steps[0] == (-0.5, 0.0)
-  assert steps[1] == pytest.approx((-0.005 * left, -5.0 * left))
+  assert steps[1] == pytest.approx((-0.005 * remaining, -5.0 * remaining))
   stage.clip_length = 3  # the group form has no second side
-  updates, _ = cosnet.RECIPE.optimizer(model, stage).update(ones, state, params)
-  assert not float(jnp.abs(updates["head_b"]["out"]["bias"][0]))
+  updates, _ = cosnet.RECIPE.optimizer(Network(), stage).update(ones, state, PARAMS)
+  assert not float(updates["head_b"]["out"][0])
 
 
 @pytest.mark.parametrize("num_steps", [3, 8])
-def test_rates_fall_to_zero_at_the_last_step_wherever_an_epoch_ends(config, num_steps):
-  model, params = tiny()
+def test_rates_decay_to_zero_at_the_last_step_wherever_an_epoch_ends(config, num_steps):
   stage = config.stages.main
   stage.update(learning_rate=0.5, num_steps=num_steps, weight_decay=0.0, momentum=0)
-  tx = cosnet.RECIPE.optimizer(model, stage)  # an epoch has 5
-  state = tx.init(params)._replace(count=jnp.int32(num_steps - 1))
-  updates, _ = tx.update(jax.tree.map(jnp.ones_like, params), state, params)
-  bias = float(updates["head_b"]["out"]["bias"][0])
-  assert bias == pytest.approx(-0.5 * num_steps**-0.9, rel=1e-3)
+  tx = cosnet.RECIPE.optimizer(Network(), stage)  # an epoch has 5
+  state = tx.init(PARAMS)._replace(num_steps=jnp.int32(num_steps - 1))
+  updates, _ = tx.update(jax.tree.map(jnp.ones_like, PARAMS), state, PARAMS)
+  update = float(updates["head_b"]["out"][0])
+  assert update == pytest.approx(-0.5 * num_steps**-0.9, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -333,32 +328,29 @@ def test_rates_fall_to_zero_at_the_last_step_wherever_an_epoch_ends(config, num_
     ("fusion", "mean", "evaluation.fusion is 'mean'; known: .'summary', 'prediction'"),
   ],
 )
-def test_a_run_that_cannot_be_scored_does_not_begin(config, key, value, text):
+def test_a_run_that_cannot_be_scored_does_not_start(config, key, value, text):
   config.evaluation[key] = value
   with pytest.raises(ValueError, match=text):
     cosnet.RECIPE.scoring(config, models.build("cosnet", **FIELDS))
 
 
-def test_all_frames_can_be_references(config):
+def test_all_frames_can_be_references(config, trained):
   config.evaluation.update(references="all", compare_references=(0, "all"))
-  model = models.build("cosnet", **FIELDS)
+  model, variables = trained("cosnet").model, trained("cosnet").variables
   scoring = cosnet.RECIPE.scoring(config, model)
   assert scoring.task == "primary"
-  variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, *SIZE, 3)))
   names = scoring.baselines(model, variables)
   assert list(names) == ["0 references", "all references"]
 
 
-def test_models_are_scored_beside_fewer_references(config):
+def test_models_are_compared_with_fewer_references(config, trained):
   config.evaluation.update(references=2, compare_references=(0, 1))
-  config.model.fields.update(FIELDS)
-  model = models.build("cosnet", **FIELDS)
-  variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, *SIZE, 3)))
+  model, variables = trained("cosnet").model, trained("cosnet").variables
   scoring = cosnet.RECIPE.scoring(config, model)
   video = datasets.open_scored(config, scoring.task).source[0]
   names = scoring.baselines(model, variables)
   assert list(names) == ["0 references", "1 reference"]
-  found = segmentation.whole(names["0 references"](video))
+  found = segment_video(names["0 references"], video)
   assert found.shape == (len(video), *config.evaluation.size)
   frames = np.stack([video.frame(t) for t in range(len(video))]) / np.float32(255)
   saliency = jax.jit(functools.partial(model.apply, method="saliency"))(
@@ -366,5 +358,5 @@ def test_models_are_scored_beside_fewer_references(config):
   )
   expected = np.asarray(upsample(saliency, config.evaluation.size)) > 0
   assert (found == expected).mean() > 0.999
-  ours = segmentation.whole(scoring.segment(model, variables)(video))
+  ours = segment_video(scoring.segment(model, variables), video)
   assert ours.shape == found.shape

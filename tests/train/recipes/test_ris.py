@@ -1,5 +1,7 @@
 """RIS's loss against its definition, written out in NumPy, and its optimizer."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,19 +24,24 @@ def predicted():
   }
 
 
-def evaluate(model, predicted, batch, **options):
-  loss_of = ris.objective(model, **options)
-  params = {name: jnp.asarray(x, jnp.float32) for name, x in predicted.items()}
+@functools.cache
+def make_program(model, num_objects, extra):
+  loss_of = ris.objective(model, num_objects=num_objects, extra=extra)
 
-  def loss(params):
+  def loss(params, batch):
     loss, _ = loss_of({"params": params}, batch, jax.random.key(0))
     return loss
 
-  return jax.jit(jax.value_and_grad(loss))(params)
+  return jax.jit(jax.value_and_grad(loss))
+
+
+def evaluate(model, predicted, batch, **options):
+  params = {name: jnp.asarray(x, jnp.float32) for name, x in predicted.items()}
+  return make_program(model, **options)(params, batch)
 
 
 def by_hand(predicted, masks, t, extra):
-  """Minus the matched IoU, plus how wrong the scores are; mean over pictures."""
+  """Minus the matched IoU, plus the loss of the scores; mean over images."""
   losses = []
   for b, n in enumerate(COUNTS):
     probs = 1 / (1 + np.exp(-predicted["logits"][b, : min(n, t)]))
@@ -49,18 +56,18 @@ def by_hand(predicted, masks, t, extra):
 
 
 @pytest.mark.parametrize(("t", "extra"), [(5, 1), (5, 2), (3, 1), (2, 1)])
-def test_loss_is_that_of_the_definition(given, predicted, pictures, t, extra):
-  """n + 1 and n + 2 predictions, just enough of them, and too few (curriculum)."""
-  batch, masks = pictures
+def test_loss_agrees_with_its_definition(given, predicted, images, t, extra):
+  """n + 1 and n + 2 predictions, just enough, and too few (curriculum)."""
+  batch, masks = images
   loss, _ = evaluate(given(), predicted, batch, num_objects=t, extra=extra)
   assert float(loss) == pytest.approx(by_hand(predicted, masks, t, extra), rel=1e-5)
 
 
 @pytest.mark.parametrize("extra", [1, 2])
-def test_gradients_reach_what_counts_and_nothing_else(
-  given, predicted, pictures, extra
+def test_gradients_reach_the_predictions_that_count_and_no_others(
+  given, predicted, images, extra
 ):
-  batch, _ = pictures
+  batch, _ = images
   _, grads = evaluate(given(), predicted, batch, num_objects=5, extra=extra)
   for name, more in (("logits", 0), ("score_logits", extra)):
     reached = np.asarray(grads[name]).reshape(2, 5, -1).any(-1)
@@ -68,16 +75,16 @@ def test_gradients_reach_what_counts_and_nothing_else(
     np.testing.assert_array_equal(reached, counted)
 
 
-def test_perfect_masks_have_the_least_loss(given, predicted, pictures):
+def test_perfect_masks_have_the_smallest_loss(given, predicted, images):
   """An IoU with a plus in its denominator would stop at a third."""
-  batch, masks = pictures
+  batch, masks = images
   sure = np.where(np.arange(5) < np.array(COUNTS)[:, None], 30.0, -30.0)
   perfect = {"logits": 60 * masks - 30, "score_logits": sure}
   loss, _ = evaluate(given(), perfect, batch, num_objects=5, extra=2)
   assert float(loss) == pytest.approx(-np.mean(COUNTS), abs=1e-5)
 
 
-def test_a_stage_says_what_counts_and_how_many_objects_are_decoded(monkeypatch):
+def test_a_stage_sets_weights_and_the_number_of_objects(monkeypatch):
   seen = {}
 
   def watch(model, **options):
@@ -91,7 +98,7 @@ def test_a_stage_says_what_counts_and_how_many_objects_are_decoded(monkeypatch):
     assert seen == {"num_objects": expected, "extra": 3, "score_weight": 0.5}
 
 
-def test_gradients_of_what_is_recurrent_are_clipped():
+def test_gradients_of_recurrent_modules_are_clipped():
   stage = ConfigDict(
     {"learning_rate": 1.0, "lr_decay": 1.0, "steps_per_epoch": 1, "weight_decay": 0.0}
   )

@@ -1,5 +1,7 @@
 """RSIS's losses against their definition, written out in NumPy."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,14 +26,20 @@ def predicted():
   }
 
 
-def evaluate(model, predicted, batch, num_objects=5, **losses):
-  loss_of = rsis.objective(model, LOSSES | losses, num_objects=num_objects)
-  params = {name: jnp.asarray(x, jnp.float32) for name, x in predicted.items()}
+@functools.cache
+def make_program(model, num_objects, losses):
+  loss_of = rsis.objective(model, dict(losses), num_objects=num_objects)
 
-  def loss(params):
+  def loss(params, batch):
     return loss_of({"params": params}, batch, jax.random.key(0))
 
-  (_, outputs), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+  return jax.jit(jax.value_and_grad(loss, has_aux=True))
+
+
+def evaluate(model, predicted, batch, num_objects=5, **losses):
+  params = {name: jnp.asarray(x, jnp.float32) for name, x in predicted.items()}
+  losses = tuple((LOSSES | losses).items())
+  (_, outputs), grads = make_program(model, num_objects, losses)(params, batch)
   return {name: float(x) for name, x in outputs.metrics.items()}, grads
 
 
@@ -40,7 +48,7 @@ def sigmoid(x):
 
 
 def by_hand(predicted, masks, classes, t):
-  """Means over the matched pairs, and over the stops that count, of both pictures."""
+  """Means over the matched pairs and the stops that count, of both images."""
   mask_losses, class_losses, stop_losses = [], [], []
   for b, n in enumerate(COUNTS):
     probs = sigmoid(predicted["logits"][b, : min(n, t)])
@@ -57,9 +65,9 @@ def by_hand(predicted, masks, classes, t):
 
 
 @pytest.mark.parametrize("t", [5, 3, 2])
-def test_losses_are_those_of_the_definition(given, predicted, pictures, t):
-  """With room to spare, just enough room, and too few predictions (curriculum)."""
-  batch, masks = pictures
+def test_losses_agree_with_their_definition(given, predicted, images, t):
+  """More predictions than needed, just enough, and too few (curriculum)."""
+  batch, masks = images
   metrics, _ = evaluate(given(), predicted, batch, t)
   mask, kind, stop = by_hand(predicted, masks, np.asarray(batch.classes), t)
   assert metrics["mask_loss"] == pytest.approx(mask, rel=1e-5)
@@ -69,8 +77,10 @@ def test_losses_are_those_of_the_definition(given, predicted, pictures, t):
   assert metrics["loss"] == pytest.approx(total, rel=1e-5)
 
 
-def test_gradients_reach_what_counts_and_nothing_else(given, predicted, pictures):
-  batch, _ = pictures
+def test_gradients_reach_the_predictions_that_count_and_no_others(
+  given, predicted, images
+):
+  batch, _ = images
   _, grads = evaluate(given(), predicted, batch)
   found = np.arange(5) < np.array(COUNTS)[:, None]
   judged = np.arange(5) <= np.array(COUNTS)[:, None]
@@ -83,15 +93,15 @@ def test_gradients_reach_what_counts_and_nothing_else(given, predicted, pictures
     np.testing.assert_array_equal(reached, slots)
 
 
-def test_no_stop_is_asked_for_where_there_may_be_more_instances():
-  """A picture that is full may have lost some of its own."""
+def test_a_full_list_of_instances_has_no_stop():
+  """An image with as many instances as the list may have had more."""
   valid = jnp.array([[True, True], [True, False]])
   assert rsis.judged(valid, 4).tolist() == [[True, True, False, False]] * 2
 
 
-def test_classes_move_with_the_masks_they_belong_to(given, predicted, pictures):
+def test_classes_are_matched_like_their_masks(given, predicted, images):
   """Perfect masks in another order: classes in that order are right."""
-  batch, masks = pictures
+  batch, masks = images
   order = [2, 0, 1]
   logits = 40 * masks - 20
   logits[0, :3] = logits[0, order]
@@ -108,14 +118,14 @@ def test_classes_move_with_the_masks_they_belong_to(given, predicted, pictures):
   assert evaluate(given(), unmoved, batch)[0]["class_accuracy"] < 0.5
 
 
-def test_a_loss_of_weight_0_is_off(given, predicted, pictures):
-  _, grads = evaluate(given(), predicted, pictures[0], classes=0.0, stop=0.0)
+def test_a_weight_of_0_switches_a_loss_off(given, predicted, images):
+  _, grads = evaluate(given(), predicted, images[0], classes=0.0, stop=0.0)
   assert not np.asarray(grads["class_logits"]).any()
   assert not np.asarray(grads["stop_logits"]).any()
 
 
-def test_boxes(given, predicted, pictures):
-  batch, masks = pictures
+def test_boxes(given, predicted, images):
+  batch, masks = images
   expected = [
     [[0, 0, 3 / 8, 1], [5 / 8, 0, 1, 1 / 2], [6 / 8, 4 / 6, 1, 1], [0] * 4, [0] * 4],
     [[1 / 8, 2 / 6, 7 / 8, 5 / 6], *([[0] * 4] * 4)],
@@ -129,7 +139,7 @@ def test_boxes(given, predicted, pictures):
   assert evaluate(given(box_head=True), exact, batch, box=1.0)[0] == metrics
 
 
-def test_a_stage_says_what_counts_and_how_many_objects_are_decoded(monkeypatch):
+def test_a_stage_sets_weights_and_the_number_of_objects(monkeypatch):
   seen = {}
 
   def watch(model, losses, *, num_objects):

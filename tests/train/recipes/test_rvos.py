@@ -1,4 +1,4 @@
-"""RVOS's training: what counts in its loss, and what frames see."""
+"""RVOS's recipe: what counts in its loss, and which masks each frame sees."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ def soft_iou(p, y):
 
 
 def clip(seed=0, t=3, o=4):
-  """Probabilities, and masks of which the last object is empty in the first frame."""
+  """Probabilities and masks."""
   rng = np.random.default_rng(seed)
   probs = rng.random((2, t, o, 6, 8)).astype(np.float32)
   truth = (rng.random((2, t, o, 6, 8)) > 0.6).astype(np.float32)
@@ -62,7 +62,7 @@ def test_validity_stays_with_the_slot_and_is_not_matched():
   np.testing.assert_allclose(losses, expected, atol=1e-6)
 
 
-def test_in_one_shot_slots_are_objects_and_padding_counts_for_nothing():
+def test_one_shot_slots_are_objects_and_padding_does_not_count():
   probs, truth = clip()
   valid = np.zeros((2, 3, 4), bool)
   valid[:, :, 1] = True
@@ -78,7 +78,7 @@ def test_in_one_shot_slots_are_objects_and_padding_counts_for_nothing():
   np.testing.assert_array_equal(losses, other)
 
 
-def test_an_object_counts_in_the_frames_that_it_is_valid_in():
+def test_an_object_counts_in_the_frames_in_which_it_is_valid():
   probs, truth = clip()
   valid = np.ones((2, 3, 4), bool)
   valid[:, 1, 2:] = False
@@ -95,7 +95,7 @@ TINY = {"backbone": "resnet18", "width": 4, "features": 16, "num_objects": 2}
 
 
 def draw(shapes):
-  """Arrays of an ordinary scale; running variances are positive."""
+  """Arrays of a typical scale; running variances are positive."""
   rng = np.random.default_rng(0)
 
   def make(path, leaf):
@@ -129,37 +129,44 @@ def decode_clip(model, variables, features, truth, *, previous="inferred", **opt
   return jax.nn.sigmoid(clip.predictions.logits)
 
 
-def changed_frames(tiny, previous, frame):
-  """Frames whose probabilities move with the truth of frame number `frame`."""
+@pytest.fixture(scope="module")
+def decoders(tiny):
+  """Compiled functions truth -> probabilities, by the previous masks they see."""
   model, variables, features = tiny
-  decode = jax.jit(
-    lambda truth: decode_clip(model, variables, features, truth, previous=previous)
-  )
+
+  def make(previous):
+    return jax.jit(
+      lambda truth: decode_clip(model, variables, features, truth, previous=previous)
+    )
+
+  return {previous: make(previous) for previous in ("truth", "inferred")}
+
+
+def changed_frames(decode, frame):
+  """Frames whose probabilities move with the truth of frame number `frame`."""
   truth = jnp.zeros((1, 4, 2, *SIZE))
   moved = truth.at[:, frame, :, 4:20, 8:30].set(1)
   gaps = jnp.abs(decode(truth) - decode(moved)).max((0, 2, 3, 4))
   return np.flatnonzero(gaps > 1e-7).tolist()
 
 
-def test_true_masks_are_those_of_the_frame_before(tiny):
-  assert changed_frames(tiny, "truth", 0) == [0, 1, 2, 3]
-  assert changed_frames(tiny, "truth", 1) == [2, 3]
-  assert changed_frames(tiny, "truth", 2) == [3]
-  assert changed_frames(tiny, "truth", 3) == []
+def test_true_masks_are_those_of_the_frame_before(decoders):
+  decode = decoders["truth"]
+  assert changed_frames(decode, 0) == [0, 1, 2, 3]
+  assert changed_frames(decode, 1) == [2, 3]
+  assert changed_frames(decode, 2) == [3]
+  assert changed_frames(decode, 3) == []
 
 
-def test_with_inferred_masks_only_the_first_frames_are_given(tiny):
-  assert changed_frames(tiny, "inferred", 0) == [0, 1, 2, 3]
-  assert changed_frames(tiny, "inferred", 1) == []
+def test_with_inferred_masks_only_the_first_frames_are_given(decoders):
+  assert changed_frames(decoders["inferred"], 0) == [0, 1, 2, 3]
+  assert changed_frames(decoders["inferred"], 1) == []
 
 
 @pytest.mark.parametrize("previous", ["truth", "inferred"])
-def test_a_slot_sees_its_own_past_and_the_slots_before_it(tiny, previous):
-  """What differs in the second slot alone never reaches the first, in no frame."""
-  model, variables, features = tiny
-  decode = jax.jit(
-    lambda truth: decode_clip(model, variables, features, truth, previous=previous)
-  )
+def test_a_slot_sees_its_own_past_and_the_slots_before_it(decoders, previous):
+  """What differs in the second slot alone never reaches the first, in any frame."""
+  decode = decoders[previous]
   truth = jnp.zeros((1, 4, 2, *SIZE))
   gaps = jnp.abs(decode(truth) - decode(truth.at[:, :, 1, 4:20, 8:30].set(1)))
   before, own = gaps.max((0, 1, 3, 4))
@@ -170,7 +177,7 @@ def test_a_slot_sees_its_own_past_and_the_slots_before_it(tiny, previous):
 
 
 def test_without_spatial_recurrence_slots_meet_in_the_first_frame_alone(tiny):
-  """As released: T has nothing but the objects before to go by there."""
+  """As released: there, T has nothing but the previous objects to rely on."""
   model, variables, features = tiny
   model = model.clone(spatial=False)
   decode = jax.jit(
@@ -230,7 +237,7 @@ def test_scan_and_unrolled_form_agree(tiny):
 
 @pytest.mark.parametrize("official", [False, True])
 def test_void_and_absence_count_only_officially(monkeypatch, official):
-  """The objective hands on who counts where, blanks void, and sums over frames."""
+  """The objective says which objects count, blanks void and sums over frames."""
   labels = np.zeros((1, 2, *SIZE), np.uint8)
   labels[:, 0, :9] = 1
   labels[:, 1, :9] = 2
@@ -260,7 +267,7 @@ def test_void_and_absence_count_only_officially(monkeypatch, official):
 
 
 def test_no_cell_state_passes_through_time(tiny):
-  """What is left of a frame without its hidden maps is nothing."""
+  """Without its hidden maps, a state remembers nothing of its frame."""
   model, variables, features = tiny
   first = jax.tree.map(lambda x: x[0], features)
   masks = jnp.zeros((1, 2, *SIZE)).at[:, :, 4:20, 8:30].set(1)

@@ -1,4 +1,4 @@
-"""Which videos are scored by which rule, and what is said where that cannot be."""
+"""Which dataset is scored by which protocol, and what is said if it cannot be."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ NAMES = (
 
 
 @pytest.mark.parametrize(
-  ("task", "year", "rules"),
+  ("task", "year", "protocols"),
   [
     (
       "objects",
@@ -61,16 +61,16 @@ NAMES = (
     ),
   ],
 )
-def test_data_set_and_task_choose_the_rule(get_config, task, year, rules):
+def test_dataset_and_task_choose_the_protocol(get_config, task, year, protocols):
   config = get_config("agame")
   config.data.year = year
-  for name, expected in zip(NAMES, rules, strict=True):
+  for name, expected in zip(NAMES, protocols, strict=True):
     config.evaluation.dataset = name
     if expected is None:
-      with pytest.raises(ValueError, match=f"'{name}', where .* are not scored. Choo"):
-        datasets.rule(config, task)
+      with pytest.raises(ValueError, match=f"'{name}', on which .* not scored. Choo"):
+        datasets.protocol_name(config, task)
     else:
-      assert datasets.rule(config, task) == expected
+      assert datasets.protocol_name(config, task) == expected
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_data_set_and_task_choose_the_rule(get_config, task, year, rules):
     ("rvos", {"one_shot": False}, "youtube_vos", "own proposals are not scored"),
   ],
 )
-def test_a_model_is_not_scored_by_a_rule_of_others(
+def test_a_model_is_not_scored_by_the_protocol_of_another_task(
   get_config, trained, tmp_path, file, fields, dataset, said
 ):
   config = get_config(f"{file}:paper")
@@ -95,7 +95,7 @@ def test_a_model_is_not_scored_by_a_rule_of_others(
 
 
 @pytest.mark.parametrize("mode", ["evaluate", "predict"])
-def test_a_model_that_nobody_knows_is_named(get_config, trained, mode):
+def test_an_unknown_model_is_named(get_config, trained, mode):
   config = get_config("agame:paper")
   config.mode, config.model.name = mode, "game"
   config.evaluation.checkpoint = trained("agame").path
@@ -112,7 +112,9 @@ def opening(get_config, root, dataset, subset, key="root"):
 
 
 @pytest.mark.parametrize("dataset", ["fbms", "youtube_objects", "youtube_vos"])
-def test_without_its_folder_a_set_says_how_to_get_it(get_config, tmp_path, dataset):
+def test_a_missing_folder_is_reported_with_how_to_get_the_dataset(
+  get_config, tmp_path, dataset
+):
   key = "youtube_vos" if dataset == "youtube_vos" else "root"
   said = f"no folder .*absent.*datasets/{dataset}/README.md .*--config.data.{key}=FOLD"
   with pytest.raises(ValueError, match=said):
@@ -123,7 +125,7 @@ def test_without_its_folder_a_set_says_how_to_get_it(get_config, tmp_path, datas
     opening(get_config, tmp_path, dataset, "test", key)
 
 
-def test_every_video_needs_an_annotation_to_be_scored(get_config, fbms):
+def test_every_listed_video_needs_an_annotation_to_be_scored(get_config, fbms):
   listed = fbms / "list.txt"
   listed.write_text("cars\ntennis\n")
   shutil.rmtree(fbms / "Annotations/tennis")
@@ -133,7 +135,9 @@ def test_every_video_needs_an_annotation_to_be_scored(get_config, fbms):
   assert names == ["cars"]  # without a list, those that are annotated
 
 
-def test_what_a_server_keeps_is_not_scored(get_config, davis, youtube_vos):
+def test_frames_whose_truth_is_on_a_server_are_not_scored(
+  get_config, davis, youtube_vos
+):
   said = (
     "no annotation of deer/00001, deer/00002, deer/00003, orchid/00001, "
     "orchid/00002 and 1 more, which scores need.*--config.mode=predict"
@@ -145,14 +149,14 @@ def test_what_a_server_keeps_is_not_scored(get_config, davis, youtube_vos):
     opening(get_config, youtube_vos, "youtube_vos", "valid", "youtube_vos")
 
 
-def test_a_missing_list_is_not_taken_for_all_videos(get_config, youtube_vos):
+def test_a_missing_list_does_not_mean_all_videos(get_config, youtube_vos):
   with pytest.raises(ValueError, match="no list 'heldout.txt'"):
     opening(
       get_config, youtube_vos / "train", "youtube_vos", "heldout.txt", "youtube_vos"
     )
 
 
-def test_the_training_set_says_what_is_seen(get_config, youtube_vos):
+def test_seen_categories_are_those_of_the_training_set(get_config, youtube_vos):
   (youtube_vos / "train/meta.json").rename(youtube_vos / "elsewhere.json")
   for path in (youtube_vos / "train/Annotations").iterdir():  # a complete valid
     shutil.copytree(
@@ -160,7 +164,7 @@ def test_the_training_set_says_what_is_seen(get_config, youtube_vos):
     )
   shutil.rmtree(youtube_vos / "valid/Annotations/other")
   arguments = get_config, youtube_vos, "youtube_vos", "valid", "youtube_vos"
-  with pytest.raises(ValueError, match="train/meta.json: not there.*which categories"):
+  with pytest.raises(ValueError, match="meta.json does not exist.*which categories"):
     opening(*arguments)
   meta = {"videos": {"x": {"objects": {"1": {"category": "yak"}}}}}
   (youtube_vos / "train/meta.json").write_text(json.dumps(meta))

@@ -1,4 +1,4 @@
-"""`config.mode=predict`: masks of whole sets, their scores elsewhere."""
+"""`config.mode=predict`: masks of whole datasets, to be scored elsewhere."""
 
 import json
 import pathlib
@@ -26,7 +26,7 @@ def setting(get_config, name, checkpoint, root, subset, **evaluation):
 
 @pytest.fixture
 def agame(get_config, trained, davis):
-  """A-GAME on DAVIS 2017 test-dev, of which the first masks are there."""
+  """A-GAME on DAVIS 2017 test-dev, which has the first masks only."""
   return setting(get_config, "agame:paper", trained("agame").path, davis, "test-dev")
 
 
@@ -50,12 +50,14 @@ def test_a_test_set_becomes_palette_masks_of_each_frame(agame, sets, tmp_path, c
   assert set(np.unique(np.asarray(Image.open(files["orchid/00003.png"])))) <= {0, 1, 2}
   said = capsys.readouterr().out
   assert "2 videos into" in said
-  assert "of which 0 are finished" in said
+  assert "0 of them are finished" in said
   root = agame.data.root
   assert f"--dataset davis2017 --root {root} --set 2017/test-dev" in said
 
 
-def test_what_was_begun_goes_on_video_by_video(agame, tmp_path, monkeypatch, capsys):
+def test_an_interrupted_prediction_resumes_video_by_video(
+  agame, tmp_path, monkeypatch, capsys
+):
   workdir = tmp_path / "run"
   write, seen = write_labels, []
 
@@ -73,9 +75,9 @@ def test_what_was_begun_goes_on_video_by_video(agame, tmp_path, monkeypatch, cap
   finished = workdir / "predictions/deer/00003.png"
   finished.write_bytes(b"left alone")
   monkeypatch.setattr(predict, "write_labels", write)
-  assert "of which 0 are finished" in capsys.readouterr().out
+  assert "0 of them are finished" in capsys.readouterr().out
   run.run(agame, str(workdir))
-  assert "of which 1 are finished and skipped" in capsys.readouterr().out
+  assert "1 of them are finished and skipped" in capsys.readouterr().out
   assert set(written(workdir)) == ALL
   assert finished.read_bytes() == b"left alone"
   shutil.rmtree(workdir / "predictions/deer")
@@ -161,7 +163,7 @@ def test_videos_without_masks_stop_a_one_shot_model_before_anything_is_written(
   assert not (tmp_path / "run").exists()
 
 
-def test_masks_without_objects_are_named_and_leave_no_blank_masks(
+def test_annotations_without_objects_are_named_and_nothing_is_written(
   agame, davis, tmp_path
 ):
   blank = Image.fromarray(np.zeros((32, 48), np.uint8))
@@ -171,9 +173,9 @@ def test_masks_without_objects_are_named_and_leave_no_blank_masks(
   assert not written(tmp_path / "run")
 
 
-def test_what_cannot_be_sent_anywhere_is_not_predicted(agame, tmp_path):
+def test_a_dataset_without_a_server_is_not_predicted(agame, tmp_path):
   agame.evaluation.dataset = "synthvos"
-  with pytest.raises(ValueError, match=r"'synthvos', of which .*\['davis', 'fbms'"):
+  with pytest.raises(ValueError, match=r"'synthvos', .* no server .*\['davis', 'fbms'"):
     run.run(agame, str(tmp_path / "run"))
   agame.evaluation.dataset = "fbms"
   with pytest.raises(ValueError, match="given or matched objects are not scored"):
@@ -205,7 +207,7 @@ def test_a_zero_shot_model_needs_no_annotations(
     assert path.read_bytes() == (tmp_path / "later/predictions" / name).read_bytes()
 
 
-def test_a_set_that_is_annotated_in_part_is_not_matched_in_part(
+def test_a_partly_annotated_dataset_is_not_matched_in_part(
   get_config, trained, davis, tmp_path
 ):
   shutil.rmtree(davis / "Annotations/480p/orchid")
@@ -218,7 +220,7 @@ def test_a_set_that_is_annotated_in_part_is_not_matched_in_part(
   assert set(written(tmp_path / "run")) == ALL
 
 
-def test_late_objects_of_youtube_vos_come_in_their_first_frame(
+def test_late_objects_of_youtube_vos_appear_in_their_first_frame(
   get_config, trained, youtube_vos, tmp_path, capsys
 ):
   (youtube_vos / "train").rename(youtube_vos / "elsewhere")  # what is seen is not asked
@@ -253,7 +255,7 @@ def command(said):
 
 
 @pytest.mark.parametrize("case", ["davis2016", "davis2017", "fbms", "matched"])
-def test_the_command_it_prints_gives_the_scores_of_evaluate(
+def test_the_printed_command_gives_the_scores_of_evaluate(
   get_config, trained, sets, davis, fbms, youtube_vos, tmp_path, capsys, case
 ):
   if case == "davis2017":

@@ -7,6 +7,7 @@ from jaxtyping import UInt8
 
 from vosjax.data.synthvos import shapes
 from vosjax.data.synthvos.scene import Recipe, Scene, build_scene
+from vosjax.data.synthvos.settings import Settings
 from vosjax.data.video import VOID, Source, Video
 
 CLASSES = ("background", *shapes.KINDS)
@@ -73,44 +74,22 @@ class SynthVideo(Video):
 
 
 @dataclasses.dataclass(frozen=True)
-class SynthVos(Source):
+class SynthVos(Settings, Source):
   """Random-access procedural videos, each a function of (seed, index).
+
+  `Settings` says what they show.
 
   Attributes:
     seed: of the whole dataset; different seeds have no video in common.
     num_videos: number of videos.
     size: rows and columns of a frame.
     length: frames of a video.
-    max_objects: largest number of tracked objects, whose ids are at most this.
-    late_objects: probability that an object other than the first enters later.
-    void: probability that mixed boundary pixels of a video are labelled void (255).
-    speed: factor of all motion; with 1, copying the first mask scores poorly.
-    object_size: factor of the radii of tracked objects. In a small frame they need to
-      be larger for a stride-16 network to see as much of them as in a large frame.
-    clutter: probability of occluders, and of background things that look like
-      objects, in a video.
-    kinds: what tracked objects may be, of `CLASSES`.
-    plain: probability that a video shows a bright wall behind its objects. Objects are
-      then recognisable in a single frame, without knowledge from large datasets.
-    distractors: how many things in each frame look like objects but are present in a
-      part of the video only, so that no single frame tells them apart.
-    camouflage: probability that a tracked object has the colours of the background.
   """
 
   seed: int
   num_videos: int
   size: tuple[int, int] = dataclasses.field(kw_only=True)
   length: int = dataclasses.field(kw_only=True)
-  max_objects: int = dataclasses.field(default=5, kw_only=True)
-  late_objects: float = dataclasses.field(default=0.0, kw_only=True)
-  void: float = dataclasses.field(default=0.5, kw_only=True)
-  speed: float = dataclasses.field(default=1.0, kw_only=True)
-  object_size: float = dataclasses.field(default=1.0, kw_only=True)
-  clutter: float = dataclasses.field(default=1.0, kw_only=True)
-  kinds: tuple[str, ...] = dataclasses.field(default=CLASSES[1:], kw_only=True)
-  plain: float = dataclasses.field(default=0.0, kw_only=True)
-  distractors: int = dataclasses.field(default=0, kw_only=True)
-  camouflage: float = dataclasses.field(default=shapes.CAMOUFLAGE, kw_only=True)
 
   def __post_init__(self):
     if min(self.size) < 32:

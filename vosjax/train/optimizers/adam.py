@@ -1,4 +1,4 @@
-"""The optimizer of a stage."""
+"""Adam with coupled weight decay, for the parameters that are trained."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,14 +19,14 @@ def make_optimizer(
   weight_decay: float,
   frozen: Sequence[str] = (),
 ) -> optax.GradientTransformation:
-  """`coupled_adam` of all parameters but those that are `frozen`.
+  """`coupled_adam` for all parameters but the frozen ones.
 
   Args:
-    learning_rate: see `coupled_adam`, as all others.
-    lr_decay: likewise.
-    steps_per_epoch: likewise.
-    weight_decay: likewise.
-    frozen: path prefixes of parameters that stay as they are; they have no moments.
+    learning_rate: see `coupled_adam`, as for the next three.
+    lr_decay: factor once per epoch.
+    steps_per_epoch: updates in an epoch.
+    weight_decay: added to the gradient.
+    frozen: path prefixes of parameters that are not changed; these have no moments.
   """
   adam = coupled_adam(
     learning_rate=learning_rate,
@@ -47,7 +47,7 @@ def coupled_adam(
   steps_per_epoch: int,
   weight_decay: float,
 ) -> optax.GradientTransformation:
-  """Adam with coupled weight decay and a learning rate that falls once an epoch.
+  """Adam with coupled weight decay and a learning rate that decays once per epoch.
 
   Args:
     learning_rate: in the first epoch.
@@ -69,10 +69,10 @@ def coupled_adam(
 
 
 def label_params(params: Variables, frozen: Sequence[str]) -> Any:
-  """The tree of `params` with "trained" or "frozen" at each leaf.
+  """The tree of `params` with TRAINED or FROZEN at each leaf.
 
   Raises:
-    ValueError: a prefix of `frozen` fits no parameter.
+    ValueError: a prefix of `frozen` matches no parameter.
   """
   paths = flax.traverse_util.flatten_dict(params, sep="/")
 

@@ -1,11 +1,10 @@
-"""COSNet's optimizer: SGD with momentum and a rate for each part of the network.
+"""COSNet's optimizer: SGD with momentum and one rate for each part of the network.
 
 Source: the released COSNet (Lu et al., CVPR 2019), and PyTorch 1.0's update rule.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import flax.traverse_util
 import jax
@@ -17,20 +16,24 @@ from vosjax.train.optimizers.adam import FROZEN, label_params
 from vosjax.train.optimizers.alternation import Rates
 from vosjax.types import Variables
 
-ENCODER = "encoder/"
-# How often the released program lists an encoder's parameter, and thereby updates it.
-REPEATS = (
-  (r"encoder/resnet/stage\d/block\d+/shortcut/.*", 4),
-  (r"encoder/resnet/stage\d/.*", 3),
-  (r"encoder/pyramid/.*", 2),
-)
+_ENCODER_PATH = "encoder/"
 
 
 class SgdState(NamedTuple):
-  """Steps done, and the moving sums of gradients."""
+  """State of the optimizer.
 
-  count: Int[Array, ""]
+  Attributes:
+    num_steps: number of steps done.
+    buffers: moving sums of gradients.
+  """
+
+  num_steps: Int[Array, ""]
   buffers: Variables
+
+
+def _once(path: str) -> int:
+  del path
+  return 1
 
 
 def make_alternating_sgd(
@@ -39,19 +42,19 @@ def make_alternating_sgd(
   momentum: float,
   weight_decay: float,
   frozen: Sequence[str] = (),
-  repeat: bool = False,
+  num_updates: Callable[[str], int] = _once,
 ) -> optax.GradientTransformation:
-  """SGD as PyTorch does it: b <- momentum b + (g + decay p); p <- p - rate b.
+  """SGD as in PyTorch: b <- momentum b + (g + decay p); p <- p - rate b.
 
-  A rate of 0 leaves a parameter as it is, while its buffer goes on.
+  At a rate of 0 a parameter stays as it is, while its buffer is updated.
 
   Args:
-    rates: of encoder and heads, by the number of steps done.
+    rates: learning rates of encoder and heads, given the number of steps done.
     momentum: of the buffers.
-    weight_decay: added to the gradient, of every trained parameter.
-    frozen: path prefixes of parameters that stay as they are.
-    repeat: update as often as the released program lists a parameter (`REPEATS`); each
-      time with the same gradient, to which the decay is added once more.
+    weight_decay: added to the gradient of every trained parameter.
+    frozen: path prefixes of parameters that are not changed.
+    num_updates: number of updates per step of the parameter at a path. All of a step
+      use the same gradient, to which each adds the decay once more.
   """
 
   def init(params):
@@ -59,37 +62,26 @@ def make_alternating_sgd(
     return SgdState(jnp.zeros((), jnp.int32), zeros)
 
   def update(grads, state, params):
-    now = rates(state.count)
-    times = count_updates(params, frozen, repeat=repeat)
-    flat = [
+    current = rates(state.num_steps)
+    labels = label_params(params, frozen)
+    flat_params, flat_labels, flat_grads, flat_buffers = (
       flax.traverse_util.flatten_dict(tree, sep="/")
-      for tree in (params, grads, state.buffers)
-    ]
-    moved, buffers = {}, {}
-    for path, param, grad, buffer in zip(flat[0], *(tree.values() for tree in flat)):
-      rate = now.encoder if path.startswith(ENCODER) else now.heads
+      for tree in (params, labels, grads, state.buffers)
+    )
+    steps: dict[str, Any] = {}
+    new_buffers: dict[str, Any] = {}
+    for path, param in flat_params.items():
+      grad, buffer = flat_grads[path], flat_buffers[path]
+      rate = current.encoder if path.startswith(_ENCODER_PATH) else current.heads
       step = jnp.zeros_like(param)
-      for _ in range(times[path]):
+      for _ in range(0 if flat_labels[path] == FROZEN else num_updates(path)):
         grad = grad + weight_decay * (param + step)
         buffer = momentum * buffer + grad
         step = step - rate * buffer
-      moved[path], buffers[path] = step, buffer
-    moved, buffers = (
-      flax.traverse_util.unflatten_dict(tree, sep="/") for tree in (moved, buffers)
+      steps[path], new_buffers[path] = step, buffer
+    updates, buffers = (
+      flax.traverse_util.unflatten_dict(tree, sep="/") for tree in (steps, new_buffers)
     )
-    return moved, SgdState(state.count + 1, buffers)
+    return updates, SgdState(state.num_steps + 1, buffers)
 
   return optax.GradientTransformation(init, update)
-
-
-def count_updates(
-  params: Variables, frozen: Sequence[str], *, repeat: bool
-) -> Mapping[str, int]:
-  """How often each parameter, by its path, is updated in a step; 0: it is frozen."""
-  labels = flax.traverse_util.flatten_dict(label_params(params, frozen), sep="/")
-  table = REPEATS if repeat else ()
-
-  def times(path):
-    return next((n for pattern, n in table if re.fullmatch(pattern, path)), 1)
-
-  return {path: 0 if label == FROZEN else times(path) for path, label in labels.items()}

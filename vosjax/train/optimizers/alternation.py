@@ -1,4 +1,4 @@
-"""COSNet's training: steps on stills and on pairs of frames take turns.
+"""COSNet's schedule: steps on stills and on pairs of frames alternate.
 
 Source: the released COSNet (Lu et al., CVPR 2019).
 """
@@ -11,11 +11,16 @@ PERIOD = 3  # one step on stills, then two on pairs
 BASE_RATE = 2.5e-4
 PAIR_FACTORS = (0.01, 10.0)
 DECAY_POWER = 0.9
-LATE_EPOCH, LATE_FACTOR = 6, 0.5  # the rate is halved from here on
+LATE_EPOCH, LATE_FACTOR = 6, 0.5  # the rate is halved from this epoch on
 
 
 class Rates(NamedTuple):
-  """Learning rates of the encoder and of everything behind it."""
+  """Learning rates.
+
+  Attributes:
+    encoder: of the encoder.
+    heads: of everything behind the encoder.
+  """
 
   encoder: float | Float[Array, ""]
   heads: float | Float[Array, ""]
@@ -25,20 +30,20 @@ def is_still_step(iteration: int) -> bool:
   """Whether a step is on stills: the first of every three.
 
   Args:
-    iteration: the released program counts within the epoch, so that with 130 steps an
-      epoch kinds of steps and rates (`learning_rates`) fall out of phase; counted
-      from the beginning they stay together.
+    iteration: number of the step. The released program counts within the epoch; with
+      130 steps per epoch, its kinds of steps drift away from the rates (see
+      `learning_rates`). Counted from the start of training, they stay together.
   """
   return iteration % PERIOD == 0
 
 
 def num_still_steps(start: int, iterations_per_epoch: int | None = None) -> int:
-  """Steps on stills among the first `start` ones.
+  """Number of steps on stills among the first `start` steps.
 
   Args:
-    start: how many steps are done.
-    iterations_per_epoch: begin with stills in every epoch, as released; None: only
-      in the first one.
+    start: number of steps done.
+    iterations_per_epoch: every epoch of this length starts with stills, as released.
+      None: only the first one does.
   """
   epochs, rest = divmod(start, iterations_per_epoch or start + 1)
   per_epoch = -(-(iterations_per_epoch or 0) // PERIOD)
@@ -53,18 +58,18 @@ def learning_rates(
   base: float = BASE_RATE,
   pair_factors: tuple[float, float] = PAIR_FACTORS,
 ) -> Rates:
-  """Polynomial decay, the encoder's in steps on stills, the heads' in the others.
+  """Polynomial decay. Steps on stills train the encoder, those on pairs the heads.
 
   Args:
-    iteration: counted from the beginning.
-    iterations_per_epoch: steps of both kinds.
-    num_epochs: after which the rate is 0; not always a whole number.
-    base: rate at the beginning.
-    pair_factors: of encoder and heads, in steps on pairs.
+    iteration: number of the step, counted from the start of training.
+    iterations_per_epoch: steps of both kinds in an epoch.
+    num_epochs: epochs after which the rate is 0; need not be an integer.
+    base: initial rate.
+    pair_factors: factors for encoder and heads in steps on pairs.
   """
   late = iteration // iterations_per_epoch >= LATE_EPOCH
-  left = 1 - iteration / (num_epochs * iterations_per_epoch)
-  rate = base * (1 - (1 - LATE_FACTOR) * late) * left**DECAY_POWER
+  remaining = 1 - iteration / (num_epochs * iterations_per_epoch)
+  rate = base * (1 - (1 - LATE_FACTOR) * late) * remaining**DECAY_POWER
   still = 1 * (iteration % PERIOD == 0)
   encoder, heads = pair_factors
   return Rates(rate * (still + (1 - still) * encoder), rate * (1 - still) * heads)

@@ -1,5 +1,6 @@
-"""What RVOS and RSIS are trained with alike: two Adams, one for the backbone."""
+"""The optimizer of RVOS and RSIS: one Adam for the backbone, one for the rest."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -10,70 +11,55 @@ from ml_collections import ConfigDict
 from vosjax.train.optimizers.adam import FROZEN, coupled_adam, label_params
 from vosjax.types import Variables
 
-_BACKBONE = "encoder/backbone"
+BACKBONE, REST = "backbone", "rest"
+_BACKBONE_PATH = "encoder/backbone"
 
 
 def two_adams(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
-  """An Adam for the backbone and one for all the rest.
-
-  The released programs list most tensors of the backbone several times, so that each
-  step updates them as often, and their Adam counts that many steps: 3 times for what
-  lies in a block, 4 times for a block's shortcut.
+  """Adam with separate learning rates for the backbone and for everything else.
 
   Args:
-    model: an RVOS or RSIS; its `frozen` parameters stay as they are.
-    stage: `learning_rate` is that of the rest, `encoder_learning_rate` that of the
-      backbone; `official` repeats updates as the released programs do.
+    model: an RVOS or RSIS; its `frozen` parameters are not changed.
+    stage: `encoder_learning_rate` is that of the backbone, `learning_rate` that of
+      everything else.
   """
 
-  def adam(rate, times=1):
-    return _repeated(
-      coupled_adam(
-        learning_rate=rate,
-        lr_decay=stage.lr_decay,
-        steps_per_epoch=stage.steps_per_epoch * times,
-        weight_decay=stage.weight_decay,
-      ),
-      times,
-    )
-
-  def label(path, given):
-    if given == FROZEN:
-      return FROZEN
-    if not path.startswith(_BACKBONE):
-      return "rest"
-    if not stage.official or "/stem/" in path:
-      return "backbone"
-    return "backbone x4" if "/shortcut/" in path else "backbone x3"
-
   def labels(params: Variables) -> Any:
-    known = flax.traverse_util.flatten_dict(label_params(params, model.frozen), sep="/")
-    chosen = {path: label(path, given) for path, given in known.items()}
-    return flax.traverse_util.unflatten_dict(chosen, sep="/")
+    return flax.traverse_util.unflatten_dict(label_parts(params, model.frozen), sep="/")
 
-  rate = stage.encoder_learning_rate
-  parts = {
-    "rest": adam(stage.learning_rate),
-    "backbone": adam(rate),
-    "backbone x3": adam(rate, 3),
-    "backbone x4": adam(rate, 4),
+  adams = {
+    BACKBONE: stage_adam(stage, stage.encoder_learning_rate),
+    REST: stage_adam(stage, stage.learning_rate),
     FROZEN: optax.set_to_zero(),
   }
-  return optax.partition(parts, labels)
+  return optax.partition(adams, labels)
 
 
-def _repeated(
-  tx: optax.GradientTransformation, times: int
+def stage_adam(
+  stage: ConfigDict, learning_rate: float, updates_per_step: int = 1
 ) -> optax.GradientTransformation:
-  """So many updates in one, all with the same gradient."""
-  if times == 1:
-    return tx
+  """`coupled_adam` with a stage's schedule and weight decay.
 
-  def update(grads, state, params=None):
-    total = optax.tree.zeros_like(grads)
-    for _ in range(times):
-      updates, state = tx.update(grads, state, optax.apply_updates(params, total))
-      total = optax.tree.add(total, updates)
-    return total, state
+  Args:
+    stage: options of the stage.
+    learning_rate: initial.
+    updates_per_step: how often it is applied in a step; epochs keep their length.
+  """
+  return coupled_adam(
+    learning_rate=learning_rate,
+    lr_decay=stage.lr_decay,
+    steps_per_epoch=stage.steps_per_epoch * updates_per_step,
+    weight_decay=stage.weight_decay,
+  )
 
-  return optax.GradientTransformation(tx.init, update)
+
+def label_parts(params: Variables, frozen: Sequence[str]) -> dict[str, str]:
+  """BACKBONE, REST or FROZEN for each parameter, by its path joined by slashes."""
+  labels = flax.traverse_util.flatten_dict(label_params(params, frozen), sep="/")
+
+  def part(path: str, label: str) -> str:
+    if label == FROZEN:
+      return FROZEN
+    return BACKBONE if path.startswith(_BACKBONE_PATH) else REST
+
+  return {path: part(path, label) for path, label in labels.items()}

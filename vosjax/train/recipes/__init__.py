@@ -1,4 +1,4 @@
-"""Each model's recipe, by the model's name."""
+"""The training recipe of each model, by the model's name."""
 
 from ml_collections import ConfigDict
 
@@ -18,7 +18,7 @@ def recipe_of(config: ConfigDict) -> Recipe:
   """The configured model's recipe.
 
   Raises:
-    ValueError: there is none; lists the known ones.
+    ValueError: there is no such model; lists the known ones.
   """
   if config.model.name not in RECIPES:
     raise ValueError(

@@ -1,4 +1,4 @@
-"""A-GAME: one object a clip, given in the first frame."""
+"""A-GAME: one object per clip, given in the first frame."""
 
 import functools
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from vosjax.ops import resize
 from vosjax.train import feeds
 from vosjax.train.optimizers.adam import make_optimizer
 from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring
-from vosjax.train.scoring import datasets, segmentation
+from vosjax.train.scoring import datasets, segmenters
 
 Weight = float | Float[Array, ""]
 
@@ -94,7 +94,7 @@ def _coarse_nll(
 def clip_transforms(
   config: ConfigDict, stage: ConfigDict, name: str
 ) -> tuple[Any, ...]:
-  """What happens to a video of the named source on its way into a batch."""
+  """The transforms of a source's videos, from a whole video to a sample."""
   steps = [
     clips.SampleClip(stage.clip_length, config.data.min_object_pixels),
     clips.Resize(tuple(stage.size)),
@@ -138,15 +138,16 @@ def _batches(
 
 
 def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
-  """From the first masks on; the engine runs as for the official numbers."""
-  del model  # all are one-shot
-  late, options = datasets.of(config).late, {}
+  """One-shot, with the settings of the official results."""
+  del model  # every A-GAME is one-shot
+  late = datasets.dataset_of(config).late
+  options: dict[str, Any] = {}
   if config.evaluation.dataset == "synthvos":
     options = {"max_objects": config.evaluation.max_objects}
-  elif datasets.rule(config, "objects") == "davis2016":
+  elif datasets.protocol_name(config, "objects") == "davis2016":
     options = {"recurrence": "fine"}
-  segment = functools.partial(segmentation.model_segment, late=late, **options)
-  return Scoring("objects", segment, segmentation.first_mask_baseline(late))
+  segment = functools.partial(segmenters.one_shot_segmenter, late=late, **options)
+  return Scoring("objects", segment, segmenters.first_mask_baseline(late))
 
 
 RECIPE = Recipe(_objective, _optimizer, _batches, _scoring)

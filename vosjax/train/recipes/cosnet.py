@@ -1,25 +1,18 @@
-"""COSNet: steps on stills and on pairs of frames take turns.
+"""COSNet: training steps on stills and on pairs of frames alternate.
 
-Stills train the encoder to see what is salient in one frame; pairs train what two
-frames have in common. Batches of one frame are stills, batches of two are pairs, and
-batches of more train the group form, a target with several references.
+Stills train the encoder to find what is salient in a single frame; pairs train what two
+frames have in common. A batch of one frame holds stills and a batch of two holds pairs.
+A batch of more trains the group form: a target with several references.
 
-The released program does by accident what a stage's `official=True` repeats:
-- every epoch begins with stills, while the rates go on counting;
-- parameters of the encoder are updated two to four times in a step;
-- a still stands on both sides of a pair, so that the statistics of BatchNorm are
-  updated twice (not in the group form);
-- a batch without any object has an infinite loss;
-- stills are drawn with replacement, and for pairs the first and last of a set never;
-- the augmentation swaps rows and columns, stretches contrast and turns a crop that is
-  all object into background; a frame may be its own reference.
+A stage with `official=True` repeats the accidents of the released program that are
+listed in `vosjax.train.recipes.official`.
 
 Source: Lu et al., CVPR 2019, and the released program.
 """
 
 import functools
-from collections.abc import Mapping
-from typing import get_args
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import jax
@@ -45,9 +38,10 @@ from vosjax.train import feeds
 from vosjax.train.optimizers import alternation
 from vosjax.train.optimizers.alternating_sgd import make_alternating_sgd
 from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring, Segment
+from vosjax.train.recipes.official.cosnet import num_updates
 from vosjax.types import Variables
 
-STILLS = ("msra10k", "dut_omron")  # sources of stills; other ones are of videos
+STILLS = ("msra10k", "dut_omron")  # sources of stills; all others hold videos
 
 
 def objective(
@@ -169,20 +163,20 @@ def _optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformat
     momentum=stage.momentum,
     weight_decay=stage.weight_decay,
     frozen=(*model.frozen, *(("head_b",) if group else ())),
-    repeat=stage.official,
+    **({"num_updates": num_updates} if stage.official else {}),
   )
 
 
 def _batches(
   config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
 ) -> Batches:
-  """Stills from their own sets; where there are none, single frames of the videos."""
+  """Stills come from their own sources or, without any, from frames of the videos."""
   videos = {name: source for name, source in sources.items() if name not in STILLS}
   stills = {name: source for name, source in sources.items() if name in STILLS}
   if not videos:
     raise ValueError(
-      f"stage sources: {sorted(stills)} hold stills only; COSNet's pairs need a "
-      "source of videos, too."
+      f"stage sources: {sorted(stills)} hold stills only; COSNet's pairs also need a "
+      "source of videos."
     )
   if stage.official and stage.clip_length == 2:
     stills = {name: views.Inner(source) for name, source in stills.items()}
@@ -211,24 +205,26 @@ def _batches(
   return functools.partial(_alternate, stage, streams)
 
 
-def _target(name):
-  """Sources of all but these give targets already, see EveryFrame."""
+def _target(name: str) -> tuple[Any, ...]:
+  """Samples a target, unless the source yields every frame as one, see EveryFrame."""
   return (pairs.AnyTarget(),) if name in (*STILLS, "synthvos") else ()
 
 
-def _alternate(stage, streams, start):
-  """Batches of the stage's steps from `start` on."""
+def _alternate(
+  stage: ConfigDict, streams: Mapping[bool, Batches], start: int
+) -> Iterator[Mapping[str, Any]]:
+  """The batches from step `start` on; `streams` has those of stills under True."""
   per_epoch = stage.steps_per_epoch if stage.official else None
   done = alternation.num_still_steps(start, per_epoch)
   batches = {True: streams[True](done), False: streams[False](start - done)}
   for step in range(start, stage.num_steps):
-    counted = step % per_epoch if per_epoch else step
-    yield next(batches[alternation.is_still_step(counted)])
+    iteration = step % per_epoch if per_epoch else step
+    yield next(batches[alternation.is_still_step(iteration)])
 
 
 def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
-  """The primary object, beside the same weights with fewer references."""
-  del model  # all find it
+  """The primary object; the same weights with fewer references are baselines."""
+  del model  # every COSNet finds the primary object
   options = config.evaluation
   for count in (options.references, *options.compare_references):
     check_references(count, options.reference_policy)
@@ -237,7 +233,7 @@ def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
       f"evaluation.fusion is {options.fusion!r}; known: {list(get_args(Fusion))}, or "
       "'' for that of the model."
     )
-  common = {
+  common: dict[str, Any] = {
     "policy": options.reference_policy,
     "fusion": options.fusion,
     "seed": config.seed,
@@ -249,28 +245,28 @@ def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
       for n in options.compare_references
     }
 
-  ours = functools.partial(segment, references=options.references, **common)
-  return Scoring("primary", ours, baselines)
+  segmenter = functools.partial(segment, references=options.references, **common)
+  return Scoring("primary", segmenter, baselines)
 
 
 def segment(
   model: nn.Module,
   variables: Variables,
-  references: int | str,
+  references: int | Literal["all"],
   *,
   policy: str = "uniform",
   fusion: str = "",
   seed: int = 0,
 ) -> Segment:
-  """Segments whole videos; see VideoSegmenter for the options.
+  """Segments whole videos, see `VideoSegmenter`.
 
   Args:
     model: a COSNet.
-    variables: its own.
-    references: how many frames help each one.
-    policy: how they are chosen.
-    fusion: of what they say; "": as the model's field says.
-    seed: of the choice.
+    variables: of the model.
+    references: number of reference frames for each frame, or "all".
+    policy: how references are chosen.
+    fusion: how references are fused; "": as the model's field says.
+    seed: of random choices.
   """
   if fusion:
     model = model.clone(fusion=fusion)

@@ -1,4 +1,4 @@
-"""What RSIS and RIS have in common: pictures whose instances are found one by one."""
+"""What RSIS and RIS share: images whose instances are found one after another."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -24,11 +24,11 @@ from vosjax.types import Prediction, Variables, VideoBatch
 
 
 class Instances(NamedTuple):
-  """The truth of a batch of pictures.
+  """The annotation of a batch of images.
 
   Attributes:
-    masks: of the instances, largest first.
-    classes: of the instances; 0 = there is none.
+    masks: masks of the instances, largest first.
+    classes: classes of the instances; 0 = no instance.
   """
 
   masks: Float[Array, "b g h w"]
@@ -36,7 +36,7 @@ class Instances(NamedTuple):
 
   @property
   def valid(self) -> Bool[Array, "b g"]:
-    """Which instances there are."""
+    """Which slots hold an instance."""
     return self.classes > 0
 
 
@@ -63,7 +63,7 @@ def decode(
 
 
 def frame_transforms(stage: ConfigDict) -> tuple[Any, ...]:
-  """What happens to a video on its way into a batch."""
+  """The transforms of a video, from a whole video to a sample of one frame."""
   steps = [SampleFrame(), clips.Resize(tuple(stage.size))]
   if stage.flip:
     steps.append(clips.RandomFlip())
@@ -83,19 +83,19 @@ def frame_transforms(stage: ConfigDict) -> tuple[Any, ...]:
 def batches(
   config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
 ) -> Batches:
-  """Of pictures, from any source."""
+  """Batches of single images, from any source."""
   return feeds.batches(config, stage, sources, lambda _: frame_transforms(stage))
 
 
 def segment_frames(model: nn.Module, variables: Variables) -> Segment:
-  """Segments each frame of a video by itself."""
+  """Segments each frame of a video independently."""
   segmenter = VideoSegmenter(model, jax.device_get(variables))
 
   return lambda video: (result.labels for result in segmenter.run(video))
 
 
 def measures(scored: ScoredVideo) -> dict[str, float]:
-  """Best Dice and |count error|, means over the frames of a video."""
+  """Best Dice and absolute count error, averaged over the frames of a video."""
   dice, counts = [], []
   for labels, truth in zip(scored.prediction, scored.truth):
     truth = np.where(truth == VOID, 0, truth)
@@ -105,6 +105,6 @@ def measures(scored: ScoredVideo) -> dict[str, float]:
 
 
 def scoring(config: ConfigDict, model: nn.Module) -> Scoring:
-  """Pictures as videos of one frame; the ids are the model's own."""
+  """Images are scored as videos of one frame; the ids are the model's own."""
   del config, model
   return Scoring("proposals", segment_frames, measures=measures)

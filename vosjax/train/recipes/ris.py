@@ -1,4 +1,4 @@
-"""RIS: masks and scores of the instances of one picture."""
+"""RIS: masks and scores of the instances of an image."""
 
 import flax.linen as nn
 import flax.traverse_util
@@ -11,8 +11,8 @@ from vosjax.train.optimizers.adam import FROZEN, coupled_adam, label_params
 from vosjax.train.recipe import Objective, Outputs, Recipe
 from vosjax.train.recipes import instances
 
-_FEATURES = ("convolutions_", "fcn")  # what of the model is not recurrent
-_LARGEST = 5.0  # of an element of a recurrent gradient
+_FEATURES = ("convolutions_", "fcn")  # modules of the model that are not recurrent
+_MAX_GRADIENT = 5.0  # of each element of the recurrent modules' gradients
 
 
 def objective(
@@ -46,7 +46,7 @@ def objective(
 
 
 def optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
-  """Adam; gradients of what is recurrent are clipped element by element."""
+  """Adam; gradients of the recurrent modules are clipped element by element."""
 
   def adam():
     return coupled_adam(
@@ -57,15 +57,16 @@ def optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformati
     )
 
   def labels(params):
-    known = flax.traverse_util.flatten_dict(label_params(params, model.frozen))
-    chosen = {
-      path: "features" if path[0].startswith(_FEATURES) else "recurrent"
-      for path in known
-    }
-    chosen |= {path: FROZEN for path, given in known.items() if given == FROZEN}
-    return flax.traverse_util.unflatten_dict(chosen)
+    def part(path: tuple[str, ...], label: str) -> str:
+      if label == FROZEN:
+        return FROZEN
+      return "features" if path[0].startswith(_FEATURES) else "recurrent"
 
-  recurrent = optax.chain(optax.clip(_LARGEST), adam())
+    flat = flax.traverse_util.flatten_dict(label_params(params, model.frozen))
+    parts = {path: part(path, label) for path, label in flat.items()}
+    return flax.traverse_util.unflatten_dict(parts)
+
+  recurrent = optax.chain(optax.clip(_MAX_GRADIENT), adam())
   parts = {"features": adam(), "recurrent": recurrent, FROZEN: optax.set_to_zero()}
   return optax.partition(parts, labels)
 

@@ -1,10 +1,11 @@
-"""RSIS: masks, classes, boxes and stops of the instances of one picture."""
+"""RSIS: masks, classes, boxes and stops of the instances of an image."""
 
 from collections.abc import Mapping
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
@@ -13,6 +14,7 @@ from vosjax.losses import mask_padding, match, reorder, valid_slots
 from vosjax.train.optimizers.two_adams import two_adams
 from vosjax.train.recipe import Objective, Outputs, Recipe
 from vosjax.train.recipes import instances
+from vosjax.train.recipes.official.two_adams import repeated_two_adams
 from vosjax.types import AnyArray
 
 
@@ -56,7 +58,7 @@ def objective(
     if model.box_head:
       values["box"] = losses_of.box_loss(aux["boxes"], boxes_of(masks)), found
     terms = {name: losses_of.mean_over(*pair) for name, pair in values.items()}
-    loss = jnp.asarray(sum(losses[name] * term for name, term in terms.items()))
+    loss = sum((losses[name] * term for name, term in terms.items()), jnp.zeros(()))
     right = (aux["class_logits"].argmax(-1) == classes).astype(jnp.float32)
     metrics = {f"{name}_loss": term for name, term in terms.items()}
     metrics |= {"loss": loss, "class_accuracy": losses_of.mean_over(right, found)}
@@ -66,9 +68,10 @@ def objective(
 
 
 def judged(valid: Bool[AnyArray, "b g"], t: int) -> Bool[Array, "b t"]:
-  """Predictions whose stop score counts: those of the instances, and the next one.
+  """Predictions whose stop counts: one per instance, and the one after the last.
 
-  The next one does not count if the instances fill the list, as there may be more.
+  The latter does not count where the list of instances is full, as the image may have
+  had more.
   """
   counts = valid.sum(1)[:, None]
   return jnp.arange(t)[None] <= jnp.minimum(counts, valid.shape[1] - 1)
@@ -77,11 +80,11 @@ def judged(valid: Bool[AnyArray, "b g"], t: int) -> Bool[Array, "b t"]:
 def boxes_of(masks: Float[AnyArray, "b t h w"]) -> Float[Array, "b t 4"]:
   """(x_min, y_min, x_max, y_max) of masks, as fractions of the image; 0 if empty."""
   sides = []
-  for axis in (2, 3):  # leaves columns, then rows
-    occupied = masks.max(axis) > 0
-    size = occupied.shape[-1]
-    low = jnp.where(occupied.any(-1), occupied.argmax(-1), 0)
-    high = jnp.where(occupied.any(-1), size - occupied[..., ::-1].argmax(-1), 0)
+  for axis in (2, 3):  # the maximum over rows leaves columns, and vice versa
+    covered = masks.max(axis) > 0
+    size = covered.shape[-1]
+    low = jnp.where(covered.any(-1), covered.argmax(-1), 0)
+    high = jnp.where(covered.any(-1), size - covered[..., ::-1].argmax(-1), 0)
     sides.append((low / size, high / size))
   (left, right), (top, bottom) = sides
   return jnp.stack([left, top, right, bottom], axis=-1)
@@ -95,4 +98,9 @@ def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
   )
 
 
-RECIPE = Recipe(_objective, two_adams, instances.batches, instances.scoring)
+def _optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
+  optimizer = repeated_two_adams if stage.official else two_adams
+  return optimizer(model, stage)
+
+
+RECIPE = Recipe(_objective, _optimizer, instances.batches, instances.scoring)

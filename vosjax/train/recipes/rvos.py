@@ -1,11 +1,13 @@
-"""RVOS: every object of every frame, given in the first one or not."""
+"""RVOS: all objects of a video, with or without their masks in the first frame."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
@@ -19,8 +21,9 @@ from vosjax.models import unroll, with_execution
 from vosjax.train import feeds
 from vosjax.train.optimizers.two_adams import two_adams
 from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring, Segment
+from vosjax.train.recipes.official.two_adams import repeated_two_adams
 from vosjax.train.recipes.rvos_clips import clip_losses
-from vosjax.train.scoring import datasets, segmentation
+from vosjax.train.scoring import datasets, segmenters
 from vosjax.types import AnyArray, Labels, Variables
 
 Previous = Literal["truth", "inferred"]
@@ -120,7 +123,7 @@ def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
 
 
 def clip_transforms(stage: ConfigDict) -> tuple[Any, ...]:
-  """What happens to a clip, already cut, on its way into a batch."""
+  """The transforms of a clip, from the video that holds it alone to a sample."""
   steps = [clips.WholeClip(), clips.Resize(tuple(stage.size))]
   if stage.flip:
     steps.append(clips.RandomFlip())
@@ -130,16 +133,16 @@ def clip_transforms(stage: ConfigDict) -> tuple[Any, ...]:
 
 
 def _batches(
-  config: ConfigDict, stage: ConfigDict, sources: dict[str, Source]
+  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
 ) -> Batches:
-  """Clips that do not overlap; procedural videos are drawn as clips already."""
-  clips = {
+  """Clips that do not overlap; procedural videos are as long as a clip already."""
+  clip_sources: dict[str, Source] = {
     name: source
     if feeds.is_procedural(source)
     else SuccessiveClips(source, stage.clip_length)
     for name, source in sources.items()
   }
-  return feeds.batches(config, stage, clips, lambda _: clip_transforms(stage))
+  return feeds.batches(config, stage, clip_sources, lambda _: clip_transforms(stage))
 
 
 def segment_zero_shot(
@@ -149,11 +152,11 @@ def segment_zero_shot(
 
   Args:
     model: a zero-shot RVOS.
-    variables: its variables.
-    matched: in videos with annotations, slots get the ids of the objects that they
-      meet in each one's first frame, which shows the annotation itself, as the
-      released program's results do; otherwise those of the slots.
-    late: which objects these are, see `object_prompts`.
+    variables: of the model.
+    matched: in annotated videos, slots take the ids of the objects that they match in
+      each object's first frame; that frame shows the annotation itself, as in the
+      released program's results. Otherwise ids are those of the slots.
+    late: which objects are matched, see `object_prompts`.
   """
   segmenter = VideoSegmenter(model, jax.device_get(variables))
 
@@ -170,14 +173,19 @@ def segment_zero_shot(
 
 
 def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
-  """One-shot models by the ids that are given; so are others, once matched."""
-  late = datasets.of(config).late
+  """By the ids of given objects; zero-shot models may be matched to them."""
+  late = datasets.dataset_of(config).late
   if model.readout.one_shot:
-    segment = functools.partial(segmentation.model_segment, late=late)
-    return Scoring("objects", segment, segmentation.first_mask_baseline(late))
+    segment = functools.partial(segmenters.one_shot_segmenter, late=late)
+    return Scoring("objects", segment, segmenters.first_mask_baseline(late))
   matched = config.evaluation.match_first_frame
   segment = functools.partial(segment_zero_shot, matched=matched, late=late)
   return Scoring("objects" if matched else "proposals", segment)
 
 
-RECIPE = Recipe(_objective, two_adams, _batches, _scoring)
+def _optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
+  optimizer = repeated_two_adams if stage.official else two_adams
+  return optimizer(model, stage)
+
+
+RECIPE = Recipe(_objective, _optimizer, _batches, _scoring)

@@ -1,7 +1,8 @@
-"""What models are scored on: the videos of each set, and the rule for each task.
+"""Datasets that models are scored on, and the protocol for each task.
 
-A model's task says what its ids mean: "objects" were given to it, or named by them;
-"primary" is one object, all others merged with it; "proposals" are its own.
+A model's task says what its ids mean. "objects" are objects that were given to the
+model, or matched to given ones. "primary" is one object, into which all annotated ones
+are merged. "proposals" are the model's own.
 """
 
 import functools
@@ -16,27 +17,27 @@ from vosjax.data.formats.youtube_vos import YoutubeVosFolder, youtube_vos_root
 from vosjax.data.video import Source
 from vosjax.evaluation import mask_folders, protocols
 from vosjax.evaluation.protocols import Protocol
-from vosjax.train import feeds, image_sets
+from vosjax.train import feeds, image_datasets
 
-# Evaluation draws its procedural videos from seeds that training never reaches.
-UNSEEN = 1_000_003
-_SHOWN = 5
+# Added to the seed for procedural videos to score, so that none of them is trained on.
+UNSEEN_SEED_OFFSET = 1_000_003
+_MAX_LISTED = 5
 
 
-class Benchmark(NamedTuple):
-  """A data set to score on.
+class Dataset(NamedTuple):
+  """A dataset to score on.
 
   Attributes:
-    open: its videos, by configuration, and whether all must be annotated.
-    rules: name of the protocol, as `vosjax evaluate` knows it, by task.
-    sent_in: others score predictions of it, too.
+    load: (configuration, whether all scored frames must be annotated) -> its videos.
+    protocols: name of the protocol, as `vosjax evaluate` knows it, by task.
+    has_server: predictions of it can also be scored by a server.
     late: objects may be given in any frame; otherwise in a video's first one alone.
-    unlabelled: names of a video's frames whose annotation scores need and have not.
+    unlabelled: names of a video's frames that scores need but that lack an annotation.
   """
 
-  open: Callable[[ConfigDict, bool], Source]
-  rules: Mapping[str, str]
-  sent_in: bool = False
+  load: Callable[[ConfigDict, bool], Source]
+  protocols: Mapping[str, str]
+  has_server: bool = False
   late: bool = False
   unlabelled: Callable[[Any], list[str]] | None = None
 
@@ -45,124 +46,126 @@ class ScoredSet(NamedTuple):
   """What a model is scored on.
 
   Attributes:
-    source: of the videos.
-    protocol: the rule.
+    source: the videos.
+    protocol: how they are scored.
   """
 
   source: Source
   protocol: Protocol
 
 
-def of(config: ConfigDict) -> Benchmark:
-  """The configured data set.
+def dataset_of(config: ConfigDict) -> Dataset:
+  """The configured dataset.
 
   Raises:
     ValueError: it is unknown; lists the known ones.
   """
   name = config.evaluation.dataset
-  if name not in BENCHMARKS:
-    raise ValueError(f"evaluation.dataset is {name!r}; known: {sorted(BENCHMARKS)}.")
-  benchmark = BENCHMARKS[name]
+  if name not in DATASETS:
+    raise ValueError(f"evaluation.dataset is {name!r}; known: {sorted(DATASETS)}.")
+  dataset = DATASETS[name]
   if name == "davis" and int(config.data.year) == 2016:
-    rules = benchmark.rules | {"objects": "davis2016"}
-    return benchmark._replace(rules=rules)
-  return benchmark
+    return dataset._replace(protocols={**dataset.protocols, "objects": "davis2016"})
+  return dataset
 
 
-def rule(config: ConfigDict, task: str) -> str:
-  """Name of the protocol for a task on the configured data set.
+def protocol_name(config: ConfigDict, task: str) -> str:
+  """Name of the protocol for a task on the configured dataset.
 
   Raises:
-    ValueError: there is none; lists the data sets that have one.
+    ValueError: there is none; lists the datasets that have one.
   """
-  rules = of(config).rules
-  if task not in rules:
-    known = sorted(name for name, other in BENCHMARKS.items() if task in other.rules)
+  names = dataset_of(config).protocols
+  if task not in names:
+    known = sorted(name for name, other in DATASETS.items() if task in other.protocols)
     raise ValueError(
-      f"evaluation.dataset is {config.evaluation.dataset!r}, where {_TASKS[task]} "
+      f"evaluation.dataset is {config.evaluation.dataset!r}, on which {_TASKS[task]} "
       f"are not scored. Choose one of {known}."
     )
-  return rules[task]
+  return names[task]
 
 
 def open_scored(config: ConfigDict, task: str) -> ScoredSet:
-  """Videos that no stage trains on, annotated as scores need them, and the rule.
+  """Videos that no stage trains on, annotated as scores need them, and the protocol.
 
   Raises:
-    ValueError: the task has no rule, videos are not there or not annotated enough;
-      says what to do.
+    ValueError: the task has no protocol, or videos or annotations are missing; says
+      what to do.
   """
-  name, benchmark = rule(config, task), of(config)
-  source = benchmark.open(config, True)
-  if benchmark.unlabelled:
-    _refuse_gaps(source, benchmark.unlabelled)
-  options = {}
+  name, dataset = protocol_name(config, task), dataset_of(config)
+  source = dataset.load(config, True)
+  if dataset.unlabelled:
+    _require_labels(source, dataset.unlabelled)
+  options: dict[str, Any] = {}
   if name == "davis2016":
     options["stability"] = task == "primary" and config.evaluation.dataset == "davis"
   if name == "youtube-vos":
-    options["seen"] = _seen(source)
+    options["seen"] = _seen_categories(source)
   return ScoredSet(source, protocols.build(name, **options))
 
 
-def open_source(config: ConfigDict) -> Source:
-  """The videos of a data set whose scores are made elsewhere, annotated or not.
+def open_unscored(config: ConfigDict) -> Source:
+  """The videos of a dataset that a server scores, annotated or not.
 
   Raises:
-    ValueError: they are not there, or the data set is not one to send in.
+    ValueError: they are missing, or no server scores this dataset.
   """
-  benchmark = of(config)
-  if not benchmark.sent_in:
-    known = sorted(name for name, other in BENCHMARKS.items() if other.sent_in)
+  dataset = dataset_of(config)
+  if not dataset.has_server:
+    known = sorted(name for name, other in DATASETS.items() if other.has_server)
     raise ValueError(
-      f"evaluation.dataset is {config.evaluation.dataset!r}, of which there is "
-      f"nothing to predict for others. Choose one of {known}."
+      f"evaluation.dataset is {config.evaluation.dataset!r}, for which no server takes "
+      f"predictions. Choose one of {known}."
     )
-  return benchmark.open(config, False)
+  return dataset.load(config, False)
 
 
 def videos(source: Source) -> Iterator[Any]:
-  """One after the other; those of prepared sets are held no longer than needed."""
+  """All videos, one at a time; prepared ones are freed as soon as possible."""
   return (source[i] for i in range(len(source)))
 
 
-def _refuse_gaps(source, unlabelled):
-  """Raises if there are frames whose annotation scores need and have not."""
+def _require_labels(source: Source, unlabelled: Callable[[Any], list[str]]) -> None:
+  """Raises if frames lack an annotation that scores need."""
   gaps = [f"{v.name}/{name}" for v in videos(source) for name in unlabelled(v)]
   if gaps:
-    more = f" and {len(gaps) - _SHOWN} more" if gaps[_SHOWN:] else ""
+    more = f" and {len(gaps) - _MAX_LISTED} more" if gaps[_MAX_LISTED:] else ""
     raise ValueError(
       f"videos {feeds.origin(source)}: no annotation of "
-      f"{', '.join(gaps[:_SHOWN])}{more}, which scores need. Unpack the set again; "
-      "where its truth is on a server, --config.mode=predict writes what to send."
+      f"{', '.join(gaps[:_MAX_LISTED])}{more}, which scores need. Unpack the dataset "
+      "again. If its truth is kept on a server, --config.mode=predict writes what to "
+      "submit."
     )
 
 
-def _synthvos(config, labelled):
-  del labelled  # they are
+def _load_synthvos(config: ConfigDict, labelled: bool) -> Source:
+  del labelled  # every frame is
   options = config.evaluation
   source = feeds.procedural(
     config,
-    config.seed + UNSEEN,
+    config.seed + UNSEEN_SEED_OFFSET,
     options.num_videos,
     size=tuple(options.size),
     length=options.length,
     max_objects=options.max_objects,
+    speed=1.0,
   )
-  return InMemory(source)  # every baseline and preview looks at them again
+  return InMemory(source)  # all baselines and previews use the same videos
 
 
-def _davis(config, labelled):
+def _load_davis(config: ConfigDict, labelled: bool) -> Source:
   return feeds.davis(
     config, config.evaluation.subset, sparse=True, unlabelled=not labelled
   )
 
 
-def _picture_set(name):
-  return lambda config, _: image_sets.SETS[name](config, config.evaluation.subset)
+def _load_images(name: str, config: ConfigDict, labelled: bool) -> Source:
+  del labelled  # every image is
+  return image_datasets.IMAGE_DATASETS[name](config, config.evaluation.subset)
 
 
-def _plain(name, key, config, labelled):
-  """A set in the layout of YouTube-VOS, or one that `datasets/build.py` prepared."""
+def _load_sparse(name: str, key: str, config: ConfigDict, labelled: bool) -> Source:
+  """A dataset in the layout of YouTube-VOS, or prepared by `datasets/build.py`."""
   folder, subset = config.data[key], config.evaluation.subset
   path = pathlib.Path(folder).expanduser()
   if youtube_vos_root(path, subset):
@@ -172,55 +175,59 @@ def _plain(name, key, config, labelled):
   if path.is_dir() and not (path / "dataset_info.json").is_file():
     raise ValueError(
       f"data.{key}: {folder} holds neither JPEGImages/VIDEO/*.jpg and Annotations/"
-      f"VIDEO/*.png nor a folder {subset!r} that does. Prepare the set as "
+      f"VIDEO/*.png nor a folder {subset!r} that does. Prepare the dataset as "
       f"datasets/{name}/README.md says and give the version folder that "
       "datasets/build.py writes, or the folder that datasets/export.py writes."
     )
-  origin = f"the set as datasets/{name}/README.md says"
+  origin = f"the dataset as datasets/{name}/README.md says"
   return feeds.folder_source(f"data.{key}", folder, origin, subset)
 
 
-def _sparse(name, rules, key="root", **fields):
-  """A data set of which some frames are annotated."""
-  return Benchmark(functools.partial(_plain, name, key), rules, sent_in=True, **fields)
+def _sparse(
+  name: str, protocols: Mapping[str, str], key: str = "root", **fields: Any
+) -> Dataset:
+  """A dataset that is annotated in some frames only."""
+  load = functools.partial(_load_sparse, name, key)
+  return Dataset(load, protocols, has_server=True, **fields)
 
 
-def _all_frames(video):
+def _unlabelled_frames(video: Any) -> list[str]:
+  """Names of all frames without an annotation."""
   return [
     name for name, files in zip(video.frame_names, video.label_files) if not files
   ]
 
 
-def _listed_frames(video):
-  """Those in which meta.json says that there is an object."""
+def _unlabelled_listed_frames(video: Any) -> list[str]:
+  """Names of those in which, according to meta.json, there is an object."""
   listed = {
     name for found in video.objects.values() for name in found.get("frames", ())
   }
-  return [name for name in _all_frames(video) if name in listed]
+  return [name for name in _unlabelled_frames(video) if name in listed]
 
 
-def _seen(source):
-  """Categories of YouTube-VOS's training set.
+def _seen_categories(source: Any) -> set[str] | frozenset[str]:
+  """Categories in the training set of YouTube-VOS.
 
   Raises:
-    ValueError: they are not known.
+    ValueError: they are unknown.
   """
   if isinstance(source, YoutubeVosFolder):
     meta = source.folder.absolute().parent / "train" / "meta.json"
     if meta.is_file():
       return mask_folders.seen_categories(meta)
-    missing = f"{meta}: not there. Put the meta.json of the training set in its place"
+    missing = f"{meta} does not exist. Put the meta.json of the training set there"
   else:
-    told = [
-      (video.categories.get(i), known)
+    recorded = [
+      (video.categories.get(i), is_seen)
       for video in videos(source)
-      for i, known in video.seen.items()
+      for i, is_seen in video.seen.items()
     ]
-    if told:
-      return {category for category, known in told if known}
+    if recorded:
+      return {category for category, is_seen in recorded if is_seen}
     missing = (
-      f"{source.directory}: built without train/meta.json. Build it again with the "
-      "training set beside"
+      f"{source.directory} was built without train/meta.json. Build it again with the "
+      "training set beside it"
     )
   raise ValueError(f"{missing}: it tells which categories are seen in training.")
 
@@ -230,15 +237,15 @@ _TASKS = {
   "primary": "primary objects",
   "proposals": "a model's own proposals",
 }
-_IDS = {"objects": "davis2017", "proposals": "davis2017-unsupervised"}
+_DAVIS_2017 = {"objects": "davis2017", "proposals": "davis2017-unsupervised"}
 
-BENCHMARKS: Mapping[str, Benchmark] = {
-  "synthvos": Benchmark(_synthvos, _IDS | {"primary": "davis2016"}),
-  "davis": Benchmark(
-    _davis,
-    _IDS | {"primary": "davis2016"},
-    sent_in=True,
-    unlabelled=_all_frames,
+DATASETS: Mapping[str, Dataset] = {
+  "synthvos": Dataset(_load_synthvos, _DAVIS_2017 | {"primary": "davis2016"}),
+  "davis": Dataset(
+    _load_davis,
+    _DAVIS_2017 | {"primary": "davis2016"},
+    has_server=True,
+    unlabelled=_unlabelled_frames,
   ),
   "fbms": _sparse("fbms", {"primary": "fbms"}),
   "segtrack_v2": _sparse(
@@ -250,10 +257,12 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     {"objects": "youtube-vos"},
     "youtube_vos",
     late=True,
-    unlabelled=_listed_frames,
+    unlabelled=_unlabelled_listed_frames,
   ),
   **{
-    name: Benchmark(_picture_set(name), {"proposals": "davis2017-unsupervised"})
-    for name in image_sets.SETS
+    name: Dataset(
+      functools.partial(_load_images, name), {"proposals": "davis2017-unsupervised"}
+    )
+    for name in image_datasets.IMAGE_DATASETS
   },
 }

@@ -1,19 +1,23 @@
-"""When a run is scored: a few videos on the way, all of them at its end."""
+"""Scores a model: on a few videos during training, on all of them at the end."""
 
 import itertools
 import logging
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
+import numpy as np
 import tqdm
+from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
-from vosjax.evaluation.evaluate import evaluate
+from vosjax.data.video import Video
+from vosjax.evaluation.evaluate import conclude, evaluate, score_video
 from vosjax.evaluation.results import Result, average
+from vosjax.evaluation.scored_video import Video as ScoredVideo
 from vosjax.train import feeds
-from vosjax.train.recipe import Scoring
-from vosjax.train.scoring import datasets, segmentation
+from vosjax.train.recipe import Scoring, Segment
+from vosjax.train.scoring import datasets, previews, tables
 from vosjax.train.scoring.datasets import ScoredSet
 from vosjax.train.state import TrainState
 from vosjax.train.writers import MetricsWriter
@@ -21,19 +25,19 @@ from vosjax.types import Variables
 
 LOG = logging.getLogger("vosjax")
 
-OURS, UNTRAINED, BEFORE = "this model", "nothing learnt", "before this run"
+TRAINED, UNTRAINED, BEFORE = "this model", "nothing learnt", "before this run"
 
 
 class Validation:
-  """J&F on the first few unseen videos, while training goes on.
+  """J&F on the first few unseen videos, during training.
 
   Args:
     config: of the run.
-    scoring: of the model's recipe.
-    model: with the fields of the run.
-    unseen: videos and the rule.
-    writer: takes the score as "validation", and a picture.
-    workdir: pictures go to its preview/.
+    scoring: how the model is scored.
+    model: built with the fields of the run.
+    unseen: videos that are not trained on, and their protocol.
+    writer: receives the score as "validation", and a preview.
+    workdir: previews are written to its preview/.
   """
 
   def __init__(
@@ -51,29 +55,21 @@ class Validation:
     self._videos = list(itertools.islice(datasets.videos(unseen.source), count))
     self._folder = workdir / "preview"
     self._folder.mkdir(exist_ok=True)
-    self._scored: tuple[int, float] | None = None
 
-  def __call__(self, step: int, state: TrainState) -> None:
-    """Scores the state of a step."""
+  def __call__(self, step: int, state: TrainState) -> float:
+    """Scores the state of a step, logs the score and returns it."""
     segment = self._scoring.segment(self._model, state.variables)
-    predicted = [segmentation.whole(segment(video)) for video in self._videos]
-    scored = map(segmentation.annotated, predicted, self._videos)
-    rows = evaluate(self._protocol, scored).rows
-    value = average(rows)["J&F-Mean"]
-    self._scored = step, value
-    self._writer.write(step, {"validation": value})
-    picture = segmentation.preview(predicted[0], self._videos[0])
-    self._writer.write_picture(step, "preview", picture)
-    segmentation.write_picture(self._folder / f"step{step:07d}.png", picture)
-
-  def score_of(self, step: int) -> float | None:
-    """What this step reached, if it was scored."""
-    if self._scored is None or self._scored[0] != step:
-      return None
-    return self._scored[1]
+    predicted = [segment_video(segment, video) for video in self._videos]
+    scored = map(annotated_frames, predicted, self._videos)
+    score = average(evaluate(self._protocol, scored).rows)["J&F-Mean"]
+    self._writer.write(step, {"validation": score})
+    sheet = previews.contact_sheet(predicted[0], self._videos[0])
+    self._writer.write_image(step, "preview", sheet)
+    previews.write_png(self._folder / f"step{step:07d}.png", sheet)
+    return score
 
 
-def finish(
+def score_model(
   config: ConfigDict,
   scoring: Scoring,
   model: nn.Module,
@@ -83,19 +79,19 @@ def finish(
   *,
   untrained: Variables | None = None,
 ) -> dict[str, Result]:
-  """Scores the model beside its baselines, and writes eval/ and preview/.
+  """Scores a model beside its baselines, and writes eval/ and preview/.
 
   Args:
     config: of the run.
-    scoring: of the model's recipe.
-    model: with the fields of the run.
+    scoring: how the model is scored.
+    model: built with the fields of the run.
     variables: trained.
-    unseen: videos and the rule.
+    unseen: videos that are not trained on, and their protocol.
     workdir: where the files go.
-    untrained: initial variables, one more baseline.
+    untrained: initial variables, as another baseline.
 
   Returns:
-    Results by name; the model's is the first.
+    Results by name; the model's comes first.
   """
   source, protocol = unseen
   count = min(config.evaluation.num_videos or len(source), len(source))
@@ -106,30 +102,63 @@ def finish(
     feeds.origin(source),
     protocol.description,
   )
-  contenders = {OURS: scoring.segment(model, variables)}
+  contenders: dict[str, Segment] = {TRAINED: scoring.segment(model, variables)}
   contenders |= scoring.baselines(model, variables)
   if untrained is not None:
     name = BEFORE if config.model_checkpoint else UNTRAINED
     contenders[name] = scoring.segment(model, untrained)
   results, measures = {}, {}
   for name, segment in contenders.items():
-    shown = config.evaluation.num_previews if name == OURS else 0
-    seen: list[Mapping[str, float]] = []
-
-    def videos(name=name, segment=segment, seen=seen, shown=shown):
-      for i in tqdm.trange(count, desc=name, unit="video", disable=None):
-        video = source[i]
-        predicted = segmentation.whole(segment(video))
-        scored = segmentation.annotated(predicted, video)
-        seen.append(scoring.measures(scored))
-        if i < shown:
-          segmentation.write_preview(workdir / "preview", predicted, video)
-        yield scored
-
-    results[name] = evaluate(protocol, videos())
-    measures[name] = {
-      key: sum(values[key] for values in seen) / len(seen) for key in seen[0]
-    }
-  LOG.info("%s", segmentation.table(results, measures))
-  segmentation.write_scores(workdir / "eval", results, measures)
+    num_previews = config.evaluation.num_previews if name == TRAINED else 0
+    outcomes, measured = [], []
+    for i in tqdm.trange(count, desc=name, unit="video", disable=None):
+      video = source[i]
+      predicted = segment_video(segment, video)
+      scored = annotated_frames(predicted, video)
+      outcomes.append(score_video(protocol, scored))
+      measured.append(scoring.measures(scored))
+      if i < num_previews:
+        previews.write_preview(workdir / "preview", predicted, video)
+    results[name] = conclude(protocol, outcomes)
+    measures[name] = _means(measured)
+  LOG.info("%s", tables.format_table(results, measures))
+  tables.write_scores(workdir / "eval", results, measures)
   return results
+
+
+def segment_video(segment: Segment, video: Video) -> UInt8[np.ndarray, "t h w"]:
+  """The label maps of a whole video."""
+  return np.stack([labels.astype(np.uint8) for labels in segment(video)])
+
+
+def annotated_frames(
+  predicted: UInt8[np.ndarray, "t h w"], video: Video
+) -> ScoredVideo:
+  """What is scored of a video: its annotated frames.
+
+  Raises:
+    ValueError: no frame is annotated.
+  """
+  truth = {
+    t: labels for t in range(len(video)) if (labels := video.labels(t)) is not None
+  }
+  if not truth:
+    raise ValueError(
+      f"{video.name}: no frame is annotated, so nothing can be scored. To write "
+      "predictions alone, use --config.mode=predict."
+    )
+  return ScoredVideo(
+    video.name,
+    predicted[list(truth)],
+    np.stack(list(truth.values())),
+    tuple(video.frame_names[t] for t in truth),
+    getattr(video, "categories", {}),
+  )
+
+
+def _means(measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
+  """Means over videos, by name."""
+  return {
+    name: sum(values[name] for values in measured) / len(measured)
+    for name in measured[0]
+  }

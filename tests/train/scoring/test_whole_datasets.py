@@ -1,5 +1,6 @@
-"""Whole benchmarks, each scored by one command with a model that is there."""
+"""Whole datasets, each scored by one command with a model that exists already."""
 
+import functools
 import json
 import weakref
 from types import SimpleNamespace
@@ -15,8 +16,8 @@ from vosjax.evaluation.first_frame_matching import FirstFrameMatcher
 from vosjax.train import run
 from vosjax.train.recipe import Scoring
 from vosjax.train.recipes import rvos
-from vosjax.train.scoring import datasets, segmentation
-from vosjax.train.scoring.score import finish
+from vosjax.train.scoring import datasets, segmenters
+from vosjax.train.scoring.score import annotated_frames, score_model, segment_video
 
 
 def evaluate(config, workdir):
@@ -26,7 +27,7 @@ def evaluate(config, workdir):
 
 
 def cosnet(get_config, trained, variant, root):
-  """What the command line sets, and no more."""
+  """Sets what the command line would set, and nothing else."""
   config = get_config(f"cosnet:{variant}")
   config.data.root = str(root)
   config.evaluation.checkpoint = trained("cosnet").path
@@ -34,7 +35,7 @@ def cosnet(get_config, trained, variant, root):
 
 
 def primary_j(sets, trained, root, name, annotated):
-  """J of the annotated frames, all frames being candidates for references."""
+  """J of the annotated frames; references may be any frames."""
   made = trained("cosnet")
   segmenter = VideoSegmenter(made.model, made.variables, references=5)
   found = [result.labels for result in segmenter.run(sets.read(root, name))]
@@ -83,7 +84,9 @@ def test_davis_2016_has_its_own_variant(get_config, trained, davis, tmp_path):
   assert summary["T-Mean"] is not None  # bear is in the list for T
 
 
-def test_segtrack_v2_is_scored_by_both_its_rules(get_config, trained, sets, tmp_path):
+def test_segtrack_v2_is_scored_by_both_of_its_protocols(
+  get_config, trained, sets, tmp_path
+):
   root = tmp_path / "SegTrackv2"
   for name in ("bmx", "drift"):
     sets.write(root, name, 4, {t: sets.truth(t) for t in range(4)}, suffix="png")
@@ -176,7 +179,7 @@ def test_rvos_is_scored_on_youtube_vos(
 
 
 class Recorder:
-  """Stands for a segmenter; notes what it is given, and finds nothing new."""
+  """Stands in for a segmenter and records its inputs."""
 
   def __init__(self, *_, **__):
     self.calls = []
@@ -213,9 +216,9 @@ class Sparse(Video):
 
 
 def test_objects_are_given_once_in_their_first_frame(monkeypatch):
-  monkeypatch.setattr(segmentation, "VideoSegmenter", Recorder)
-  segment = segmentation.model_segment(nn.Module(), {}, late=True)
-  found = segmentation.whole(segment(Sparse()))
+  monkeypatch.setattr(segmenters, "VideoSegmenter", Recorder)
+  segment = segmenters.one_shot_segmenter(nn.Module(), {}, late=True)
+  found = segment_video(segment, Sparse())
   assert Recorder.last.calls == [
     (0, None),
     (1, None),
@@ -225,8 +228,8 @@ def test_objects_are_given_once_in_their_first_frame(monkeypatch):
     (5, None),
   ]
   assert (found == 9).all()
-  segment = segmentation.model_segment(nn.Module(), {})  # as DAVIS has it
-  segmentation.whole(segment(Sparse()))
+  segment = segmenters.one_shot_segmenter(nn.Module(), {})  # as on DAVIS
+  segment_video(segment, Sparse())
   given = [ids for _, ids in Recorder.last.calls]
   assert given == [None, None, [2], None, None, None]
 
@@ -242,28 +245,29 @@ def test_instances_are_matched_in_the_first_frame_of_each_object(monkeypatch):
 
   monkeypatch.setattr(FirstFrameMatcher, "step", spy)
   segment = rvos.segment_zero_shot(nn.Module(), {}, matched=True, late=True)
-  found = segmentation.whole(segment(Sparse()))
+  found = segment_video(segment, Sparse())
   assert Recorder.last.calls == [(t, None) for t in range(6)]
   assert seen == [False, False, True, False, True, False]
   assert found[:, 0, 0].tolist() == [0, 0, 0, 0, 1, 1]
   assert found[:, 0, 5].tolist() == [0, 0, 2, 2, 2, 2]
 
 
-def test_the_baseline_leaves_late_objects_where_they_came():
-  found = segmentation.whole(segmentation.copy_first_mask(Sparse(), late=True))
+def test_the_baseline_leaves_late_objects_where_they_appeared():
+  copy = functools.partial(segmenters.copy_first_mask, late=True)
+  found = segment_video(copy, Sparse())
   assert found[:, 0, 0].tolist() == [0, 0, 0, 0, 1, 1]
   assert found[:, 0, 5].tolist() == [0, 0, 2, 2, 2, 2]
 
 
-def test_what_is_scored_of_a_video_is_annotated():
+def test_only_annotated_frames_are_scored():
   predicted = np.arange(6, dtype=np.uint8)[:, None, None] + np.zeros((4, 6), np.uint8)
-  scored = segmentation.annotated(predicted, Sparse())
+  scored = annotated_frames(predicted, Sparse())
   assert scored.frames == ("b", "c", "e", "f")
   assert scored.prediction[:, 0, 0].tolist() == [1, 2, 4, 5]
   assert scored.truth[:, 0, 0].tolist() == [0, 0, 1, 1]
 
 
-def test_one_video_is_held_at_a_time(get_config, tmp_path):
+def test_one_video_is_in_memory_at_a_time(get_config, tmp_path):
   alive = weakref.WeakSet()
 
   class Opened(Sparse):
@@ -285,5 +289,6 @@ def test_one_video_is_held_at_a_time(get_config, tmp_path):
   (tmp_path / "run").mkdir()
   unseen = datasets.ScoredSet(Videos(), protocols.fbms())
   config = get_config("cosnet:fbms")
-  [result] = finish(config, made, nn.Module(), {}, unseen, tmp_path / "run").values()
+  results = score_model(config, made, nn.Module(), {}, unseen, tmp_path / "run")
+  [result] = results.values()
   assert len(result.rows) == 5

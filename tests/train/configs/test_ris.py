@@ -1,17 +1,14 @@
 """RIS's variants: the program's numbers."""
 
-import pathlib
-import runpy
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-GET_CONFIG = runpy.run_path(str(ROOT / "configs" / "ris.py"))["get_config"]
+from vosjax.train.config import ordered_stages
+from vosjax.train.configs.ris import get_config
 
 
 def test_the_paper_recipe_has_the_numbers_of_the_program():
-  config = GET_CONFIG("paper")
+  config = get_config("paper")
   fields = config.model.fields
   assert (fields.score, fields.size) == ("flat", (106, 100))
-  stages = list(config.stages.values())
+  stages = list(ordered_stages(config).values())
   assert [stage.num_objects for stage in stages] == [2, 5, 10, 22]
   for stage in stages:
     assert (stage.size, stage.batch_size) == ((106, 100), 1)
@@ -20,7 +17,7 @@ def test_the_paper_recipe_has_the_numbers_of_the_program():
 
 
 def test_people_are_found_by_the_fcn_of_the_program():
-  config = GET_CONFIG("paper_people")
+  config = get_config("paper_people")
   fields = config.model.fields
   assert (fields.extractor, fields.channels, fields.score) == ("fcn8", 100, "pool")
   assert config.data.voc_classes == ("person",)
@@ -31,14 +28,16 @@ def test_people_are_found_by_the_fcn_of_the_program():
     assert (stage.extra_objects, stage.rotation) == (1, 22.5)
 
 
-def test_the_embedded_default_begins_with_two_objects():
-  first, second = GET_CONFIG("").stages.values()
+def test_the_embedded_default_starts_with_two_objects():
+  first, second = ordered_stages(get_config("")).values()
   assert (first.num_objects, second.num_objects) == (2, 0)
 
 
 def test_slides_and_program_differ_by_one_prediction():
   extra = {
-    variant: {stage.extra_objects for stage in GET_CONFIG(variant).stages.values()}
+    variant: {
+      stage.extra_objects for stage in ordered_stages(get_config(variant)).values()
+    }
     for variant in ("paper", "paper_slides")
   }
   assert extra == {"paper": {1}, "paper_slides": {2}}

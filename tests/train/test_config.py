@@ -1,0 +1,91 @@
+"""Configurations that somebody writes: models with all their fields, ordered stages."""
+
+import dataclasses
+import json
+
+import pytest
+
+from vosjax import models
+from vosjax.data.synthvos import Settings
+from vosjax.train import config as base
+from vosjax.train import config_files, run
+from vosjax.train.workdir import open_workdir, plain
+
+
+@pytest.fixture
+def config():
+  """Three tiny stages whose names are not in alphabetical order."""
+  config = base.get_config()
+  base.set_model(config, "agame", backbone="resnet18", width=4)
+  stages = {
+    name: base.agame_stage(size=(32, 48), batch_size=1, num_steps=steps)
+    for name, steps in {"warmup": 3, "main": 5, "finetune": 2}.items()
+  }
+  base.set_stages(config, **stages)
+  for stage in config.stages.values():
+    stage.sources.synthvos = 1.0
+  return config
+
+
+def test_stages_run_in_the_order_in_which_they_are_written(config):
+  assert list(base.ordered_stages(config)) == ["warmup", "main", "finetune"]
+  stages, sources = run.make_stages(config, run.build(config))
+  assert [stage.name for stage in stages] == ["warmup", "main", "finetune"]
+  assert [(stage.start, stage.stop) for stage in stages] == [(0, 3), (3, 8), (8, 10)]
+  assert list(sources) == ["warmup", "main", "finetune"]
+
+
+def test_the_order_survives_copies_and_files(config):
+  copy = config.copy_and_resolve_references()
+  assert list(base.ordered_stages(copy)) == ["warmup", "main", "finetune"]
+  assert plain(config)["stage_order"] == ["warmup", "main", "finetune"]
+  json.dumps(plain(config))
+
+
+def test_a_run_is_not_resumed_in_another_order(config, tmp_path):
+  workdir = str(tmp_path / "run")
+  assert open_workdir(config, workdir)[1] is False
+  assert open_workdir(config, workdir)[1] is True
+  config.stage_order = ("main", "warmup", "finetune")
+  with pytest.raises(ValueError, match=r"stage_order is \['warmup', 'main', 'finet"):
+    open_workdir(config, workdir)
+
+
+@pytest.mark.parametrize(
+  "order", [(), ("warmup", "main"), ("warmup", "main", "tune"), ("main",) * 3]
+)
+def test_an_order_that_does_not_name_each_stage_once_is_refused(config, order):
+  config.stage_order = order
+  with pytest.raises(ValueError, match=r"stage_order is .* are \['finetune', 'm"):
+    run.make_stages(config, run.build(config))
+
+
+def test_all_fields_of_the_model_are_there_and_those_that_differ_are_changed(config):
+  fields = config.model.fields
+  assert (fields.backbone, fields.width) == ("resnet18", 4)
+  default = models.build("agame")
+  for name in ("features", "update_rate", "residual", "frozen_stages"):
+    assert fields[name] == getattr(default, name)
+  assert (fields.dtype, fields.remat) == ("float32", False)
+
+
+def test_the_looks_of_procedural_videos_are_stated_once():
+  shared = {field.name: field.default for field in dataclasses.fields(Settings)}
+  options = base.get_config().data.synthvos
+  assert {key: options[key] for key in shared} == shared | {"max_objects": 3}
+
+
+def test_a_configuration_of_ones_own_is_a_file_anywhere(tmp_path):
+  (tmp_path / "mine.py").write_text(
+    "from vosjax.train import config as base\n\n\n"
+    "def get_config(variant=''):\n"
+    "  config = base.get_config()\n"
+    "  base.set_model(config, 'ris', channels=4)\n"
+    "  stage = base.ris_stage(size=(32, 32), num_steps=int(variant or 7))\n"
+    "  base.set_stages(config, only=stage)\n"
+    "  return config\n"
+  )
+  config = config_files.read(f"{tmp_path}/mine.py", ["--config.seed=5"])
+  assert (config.seed, config.stages.only.num_steps) == (5, 7)
+  config = config_files.read(f"{tmp_path}/mine.py:9")
+  assert config.stages.only.num_steps == 9

@@ -1,0 +1,64 @@
+"""Configurations by name and path, with changes from the command line."""
+
+import pathlib
+
+import pytest
+
+from vosjax.train import config_files
+from vosjax.train.configs import agame
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("config", ["agame:smoke", f"{ROOT}/configs/agame.py:smoke"])
+def test_name_and_path_give_the_same_configuration(config):
+  assert config_files.read(config).to_dict() == agame.get_config("smoke").to_dict()
+
+
+def test_changes_keep_the_type_of_each_key():
+  config = config_files.read(
+    "agame",
+    [
+      "--config.stages.main.num_steps=7",
+      "--config.stages.early.losses.coarse=0.5",
+      "--config.data.synthvos.kinds=('rod',)",
+      "--config.data.synthvos.clutter",
+      "1",
+      "--config.model.fields.end_to_end=False",
+      "--noconfig.data.synthvos.in_memory",
+    ],
+  )
+  assert config.stages.main.num_steps == 7
+  assert config.stages.early.losses.coarse == 0.5
+  assert config.data.synthvos.kinds == ("rod",)
+  assert config.data.synthvos.clutter == 1.0
+  assert config.model.fields.end_to_end is False
+  assert config.data.synthvos.in_memory is False
+
+
+def test_a_field_without_a_default_value_takes_any():
+  config = config_files.read("rvos", ["--config.model.fields.size=(96, 160)"])
+  assert config.model.fields.size == (96, 160)
+
+
+@pytest.mark.parametrize(
+  ("config", "changes", "said"),
+  [
+    ("agame:nope", (), "agame: variant 'nope' is unknown; known: smoke"),
+    ("agame", ["--config.data.rooot=x"], "no key 'rooot'; vosjax/train/config.py list"),
+    ("agame", ["--config.seed=abc"], r"invalid literal for int\(\) .*: 'abc'"),
+    ("agame", ["--bogus"], "Unknown command line flag 'bogus'"),
+    ("agame", ["extra"], "unexpected argument 'extra'"),
+    ("absent.py", (), "no configuration absent.py; give one of agame, cosnet"),
+    ("game", (), "no configuration game; give one of agame, cosnet"),
+  ],
+)
+def test_a_mistake_is_named(config, changes, said):
+  with pytest.raises(ValueError, match=said):
+    config_files.read(config, changes)
+
+
+def test_a_file_of_something_else_is_named(tmp_path):
+  (tmp_path / "mine.py").write_text("config = {}\n")
+  with pytest.raises(ValueError, match=r"mine.py has no function get_config\(variant"):
+    config_files.read(f"{tmp_path}/mine.py")

@@ -1,0 +1,91 @@
+"""`vosjax train`: trains, scores and shows a model, as a configuration says."""
+
+import argparse
+import logging
+import sys
+
+from vosjax.benchmarks import training
+from vosjax.train import config_files, processes
+from vosjax.train import run as runs
+
+EXAMPLE = """
+examples:
+  vosjax train agame:smoke
+  vosjax train agame --workdir=runs/agame --config.seed=1
+  vosjax train --config=mine.py --config.stages.main.num_steps=5000
+
+Score a trained or converted model on a whole dataset, or write masks for a server:
+
+  vosjax train cosnet:fbms --config.data.root=FOLDER \\
+      --config.evaluation.checkpoint=weights/cosnet
+  vosjax train agame:paper --config.mode=predict --config.data.root=DAVIS \\
+      --config.evaluation.subset=test-dev --config.evaluation.checkpoint=weights/agame
+
+`python -m vosjax.main` is the same command. An unknown VARIANT lists the known ones;
+vosjax/train/config.py explains every KEY.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+  """Adds arguments and help."""
+  parser.usage = (
+    "vosjax train NAME[:VARIANT] | --config=FILE.py[:VARIANT]\n"
+    "                    [--workdir=DIR] [--config.KEY=VALUE ...]"
+  )
+  parser.epilog = EXAMPLE
+  parser.add_argument(
+    "--config",
+    metavar="FILE.py[:VARIANT]",
+    help="configuration: a Python file with get_config(variant), or the name of a "
+    "built-in one (agame, cosnet, ris, rsis, rvos), which may also come first "
+    "without --config=",
+  )
+  parser.add_argument(
+    "--workdir",
+    metavar="DIR",
+    help="folder of the run; an unfinished run in it is resumed (default: a new "
+    "folder below runs/)",
+  )
+  parser.add_argument(
+    "--coordinator",
+    metavar="HOST:PORT",
+    help="several processes train one model: address of the first one, or `auto` "
+    "where JAX finds the others itself (Slurm, TPU pods)",
+  )
+  parser.add_argument(
+    "--num_processes", type=int, metavar="N", help="number of processes, unless auto"
+  )
+  parser.add_argument(
+    "--process_id", type=int, metavar="I", help="this process, from 0, unless auto"
+  )
+  # `--config.KEY=VALUE` depends on the configuration, which argparse does not know.
+  parser.set_defaults(accepts_further=True)
+
+
+def run(args: argparse.Namespace) -> int:
+  """Runs the configuration and returns the exit code.
+
+  Raises:
+    ValueError: arguments, configuration, data or workdir do not fit; says what to do.
+    OSError: a file cannot be read or written.
+  """
+  name, changes = args.config, args.further
+  if name is None:
+    if not changes or changes[0].startswith("-"):
+      raise ValueError("give a configuration, e.g. agame or --config=configs/agame.py.")
+    name, *changes = changes
+  config = config_files.read(name, changes)
+  for library in ("absl", "jax"):  # warnings only
+    logging.getLogger(library).setLevel(logging.WARNING)
+  modes = {**runs.MODES, "benchmark": training.benchmark}
+  try:
+    if args.coordinator is not None:
+      processes.connect(args.coordinator, args.num_processes, args.process_id)
+    runs.run(config, args.workdir, modes)
+  except runs.Interrupted as stop:
+    sys.stderr.write(f"vosjax: {stop}\n")
+    return 128 + stop.signum
+  except (ValueError, OSError, KeyboardInterrupt) as error:
+    processes.end_one_of_several(error)
+    raise
+  return 0

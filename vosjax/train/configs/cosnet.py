@@ -1,0 +1,195 @@
+"""COSNet: the embedded default, the paper's recipes and whole datasets to score.
+
+The rows of the paper's tables are flags, for the small network as for `:paper`.
+Table 1, the mechanism of co-attention:
+
+  --config.model.fields.attention=vanilla, symmetric or channelwise
+  --config.model.fields.attention=none  without references: also
+      --config.evaluation.references=0 --config.evaluation.compare_references='()'
+  --config.model.fields.gated=False     without the gate
+
+Tables 1 and 2, the same network scored differently. A trained network is scored again
+with --config.mode=evaluate and --config.evaluation.checkpoint=RUN/model:
+
+  --config.evaluation.fusion=summary or prediction
+  --config.evaluation.reference_policy=uniform, random or consecutive
+  --config.evaluation.references=0, 1, 2, 5, 7 or "'all'"
+
+Source: Lu et al., CVPR 2019, and the released program.
+"""
+
+import functools
+
+from ml_collections import ConfigDict
+
+from vosjax.train import config as base
+
+# Variant -> dataset. A trained or converted network is scored on all of its videos by
+# its own protocol; nothing is trained. FOLDER is what datasets/build.py or
+# datasets/export.py wrote, or the folder of DAVIS as it is.
+#   vosjax train cosnet:NAME --config.data.root=FOLDER \
+#     --config.evaluation.checkpoint=weights/cosnet
+DATASETS = {
+  "davis2016": {"dataset": "davis", "subset": "val"},
+  "fbms": {"dataset": "fbms", "subset": "test"},
+  "segtrack_v2": {"dataset": "segtrack_v2", "subset": "test"},
+  "youtube_objects": {"dataset": "youtube_objects", "subset": "test"},
+}
+
+
+def get_config(variant: str = "") -> ConfigDict:
+  """The configuration of a variant; "" is the embedded default."""
+  variants: base.Variants = {
+    "": embedded,
+    "smoke": smoke,
+    "davis_folder": davis_folder,
+    "paper": paper,
+    "paper_official": paper_official,
+    "paper_group": paper_group,
+    **{name: functools.partial(score_dataset, name) for name in DATASETS},
+  }
+  return base.choose_variant(variants, variant, "cosnet")
+
+
+def embedded() -> ConfigDict:
+  """Small enough for two CPU cores and a few minutes, without any download.
+
+  A single frame does not tell which of the things in it belong to the video: each frame
+  contains others that look alike but come and go.
+  """
+  config = base.get_config()
+  config.title = (
+    "COSNet, the embedded default: a small network on procedural SynthVOS, minutes "
+    "on a CPU. The paper's recipe: --config=configs/cosnet.py:paper"
+  )
+  size = (80, 128)
+  # The symmetric form starts as a plain comparison of features, which is what finding
+  # things again takes. A free matrix would have to learn that first.
+  base.set_model(
+    config,
+    "cosnet",
+    backbone="resnet18",
+    width=12,
+    features=64,
+    branch_features=32,
+    rates=(2, 4, 6),
+    size=size,
+    attention="symmetric",
+  )
+  config.data.synthvos.update(
+    num_videos=600,
+    length=12,
+    in_memory=True,
+    max_objects=1,
+    object_size=1.4,
+    clutter=0.0,
+    distractors=1,
+    plain=1.0,
+    kinds=("blob", "creature"),
+    void=0.0,
+  )
+  stage = base.cosnet_stage(
+    size=size,
+    batch_size=6,
+    num_steps=2400,
+    steps_per_epoch=400,
+    learning_rate=0.2,
+    pair_rates=(1.0, 1.0),
+    bce="balanced",
+  )
+  stage.losses.still = 1.0
+  stage.sources.synthvos = 1.0
+  base.set_stages(config, main=stage)
+  config.checkpoint.every_steps = 600
+  config.log.every_steps = 30
+  config.log.curves_every_steps = 1200
+  config.validation.every_steps = 1200
+  config.evaluation.update(size=size, max_objects=1, compare_references=(0, 1))
+  return config
+
+
+def smoke() -> ConfigDict:
+  """Every part of a run on next to nothing, in seconds."""
+  config = embedded()
+  config.title = "COSNet, smoke test: a few tiny steps that show that everything runs."
+  size = (32, 48)
+  config.model.fields.update(
+    width=4, features=16, branch_features=8, rates=(1, 2), size=size
+  )
+  config.data.synthvos.update(num_videos=8, length=4)
+  config.stages.main.update(size=size, batch_size=2, num_steps=20, steps_per_epoch=10)
+  base.set_smoke_periods(config)
+  config.evaluation.update(size=size, length=5, num_videos=2, num_previews=1)
+  return config
+
+
+def davis_folder() -> ConfigDict:
+  """The embedded network on real and procedural videos.
+
+  Trains on ImageSets/2016/train.txt of a folder in DAVIS layout and scores its
+  val.txt by the protocol of DAVIS 2016:
+
+    vosjax train cosnet:davis_folder --config.data.root=DAVIS_240p --workdir=runs/mine
+
+  data.year and data.resolution select other lists and sizes.
+  """
+  config = embedded()
+  config.title = "COSNet, a small network on a DAVIS-layout folder."
+  size = (120, 208)
+  config.model.fields.size = size
+  config.data.update(year="2016", resolution="240p")
+  config.data.synthvos.plain = 0.5
+  config.stages.main.update(
+    size=size, batch_size=4, num_steps=1500, steps_per_epoch=250
+  )
+  config.stages.main.sources.update(synthvos=0.3, davis=0.7)
+  config.validation.every_steps = 1500
+  config.evaluation.update(dataset="davis", num_videos=0, compare_references=(0, 1, 2))
+  return config
+
+
+def paper() -> ConfigDict:
+  """The released program's numbers, without its accidents.
+
+  An epoch shows each of the 2079 frames of DAVIS 2016 once as a target: 130 steps of
+  16, every third of them on stills. The program starts from a DeepLabv3, here
+  --config.backbone_checkpoint=DIR as `vosjax convert deeplab` wrote it.
+  """
+  config = base.get_config()
+  config.title = "COSNet, the paper's recipe on DAVIS 2016, MSRA10K and DUT-OMRON."
+  base.set_model(config, "cosnet")
+  config.data.year = "2016"
+  stage = base.cosnet_stage(num_steps=60 * 130, steps_per_epoch=130)
+  stage.sources.update(davis=1.0, msra10k=10_000.0, dut_omron=5168.0)
+  base.set_stages(config, main=stage)
+  config.evaluation.update(dataset="davis", num_videos=0, compare_references=(0, 1, 2))
+  return config
+
+
+def paper_official() -> ConfigDict:
+  """The released program with its accidents; train/recipes/official lists them."""
+  config = paper()
+  config.title = "COSNet, exactly as the released program trains."
+  config.stages.main.official = True
+  config.evaluation.update(fusion="prediction", reference_policy="random")
+  return config
+
+
+def paper_group() -> ConfigDict:
+  """The group form: a target with two references, in smaller crops."""
+  config = paper()
+  config.title = "COSNet, the group form on DAVIS 2016, MSRA10K and DUT-OMRON."
+  config.model.fields.fusion = "joint"
+  config.stages.main.update(size=(378, 378), clip_length=3)
+  config.evaluation.references = 2
+  config.evaluation.compare_references = (0, 1)
+  return config
+
+
+def score_dataset(variant: str) -> ConfigDict:
+  """Scores a network on a whole dataset; nothing is trained."""
+  config = paper()
+  config.title = f"COSNet, scored on all of {variant}."
+  config.mode = "evaluate"
+  config.evaluation.update(DATASETS[variant], compare_references=())
+  return config
