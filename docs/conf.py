@@ -1,11 +1,12 @@
 """Sphinx configuration: `python -m sphinx docs build/docs` builds the site."""
 
-import importlib.metadata
 import re
+
+import vosjax
 
 project = "vosjax"
 author = "The vosjax authors"
-release = importlib.metadata.version("vosjax")
+release = vosjax.__version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 default_role = "code"  # docstrings mark names with single backticks

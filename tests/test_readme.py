@@ -13,12 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl import flags
 
 import vosjax
 from vosjax import __main__ as command_line
 from vosjax import convert, models
+from vosjax.cli import train
 from vosjax.evaluation.protocols import PROTOCOLS
+from vosjax.train import config_files, configs
 from vosjax.train.recipes import RECIPES
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -49,10 +50,6 @@ def commands(*start):
       found.append(words[len(start) :])
   assert found, start
   return found
-
-
-def get_config(file, variant):
-  return runpy.run_path(str(ROOT / file))["get_config"](variant)
 
 
 def rows(header):
@@ -115,7 +112,14 @@ def test_snippets_of_other_pages_compile(snippet):
   compile(snippet, "snippet", "exec")
 
 
-@pytest.mark.parametrize("name", command_line.COMMANDS)
+def test_the_snippet_of_a_configuration_makes_one():
+  (snippet,) = [x for x in blocks("python") if "def get_config" in x]
+  found = {}
+  exec(snippet, found)
+  assert tuple(found["get_config"]().stages) == ("main",)
+
+
+@pytest.mark.parametrize("name", sorted(set(command_line.COMMANDS) - {"train"}))
 def test_every_command_parses(name):
   module, _ = command_line.COMMANDS[name]
   parser = argparse.ArgumentParser(exit_on_error=False)
@@ -128,42 +132,31 @@ def test_every_command_is_documented():
   assert {words[0] for words in commands("vosjax")} == set(command_line.COMMANDS)
 
 
-def test_training_commands_name_files_variants_and_keys_that_exist():
-  importlib.import_module("vosjax.main")
-  for words in commands("python", "-m", "vosjax.main"):
-    options = dict(word.removeprefix("--").split("=", 1) for word in words)
-    config = get_config(*f"{options.pop('config')}:".split(":")[:2])
-    for key, value in options.items():
-      if key.startswith("config."):
-        config.update_from_flattened_dict({key.removeprefix("config."): value})
-      else:
-        assert key in flags.FLAGS
+def test_training_commands_name_configurations_and_keys_that_exist(monkeypatch):
+  monkeypatch.chdir(ROOT)  # where configs/ is
+  parser = argparse.ArgumentParser(exit_on_error=False)
+  train.configure(parser)
+  for words in commands("vosjax", "train") + commands("python", "-m", "vosjax.main"):
+    known, changes = parser.parse_known_args(words)
+    name = known.config or changes.pop(0)
+    config_files.read(name, changes)
 
 
-def variants(file):
+def variants(name):
   with pytest.raises(ValueError, match="known: ") as error:
-    get_config(file, "nope")
+    config_files.read(f"{name}:nope")
   return set(str(error.value).partition("known: ")[2].rstrip(".").split(", "))
 
 
-_HEADER = re.compile(r"^\| (variant of `(configs/\w+\.py)`) \|", re.MULTILINE)
-TABLES = dict(_HEADER.findall(TEXT))
-
-
-@pytest.mark.parametrize("header", TABLES)
-def test_the_variants_listed_are_all_there_are(header):
-  listed = set()
-  for cell, _ in rows(header):
-    listed |= set(re.findall(r"`:(\w+)`", cell))
-  known = variants(TABLES[header])
-  assert listed <= known
-  full_size = {f"paper_{name}" for name in listed}  # as the tables say
-  assert known <= listed | full_size
+@pytest.mark.parametrize("name", configs.NAMES)
+def test_the_variants_listed_are_all_there_are(name):
+  cells = [cell for cell, _ in rows(f"variant of `{name}`")]
+  assert set(re.findall(r"`:(\w+)`", "".join(cells))) == variants(name)
 
 
 def test_variants_in_the_text_exist():
-  known = set().union(*map(variants, TABLES.values()))
-  for name in re.findall(r"`(?:configs/\w+\.py)?:(\w+)`", TEXT):
+  known = set().union(*map(variants, configs.NAMES))
+  for name in re.findall(r"`:(\w+)`", TEXT):
     assert name in known, name
 
 
@@ -175,7 +168,7 @@ def test_keys_in_the_text_exist():
     if field != key:
       assert any(field in models.field_names(name) for name in models.MODELS), key
       continue
-    section = get_config("configs/agame.py", "")
+    section = config_files.read("agame")
     for name in key.split("."):
       assert name in section, key
       section = section[name]

@@ -91,9 +91,7 @@ print(prediction.logits.shape)
   assert shape == "(1, 2, 16, 16)"
 
 
-def test_a_model_is_trained(installed):
-  shutil.copytree(ROOT / "configs", installed.folder / "configs")
-  command = (sys.executable, "-m", "vosjax.main", "--config=configs/agame.py:smoke")
-  text = installed(*command, "--workdir=run")
+def test_a_model_is_trained_without_a_clone(installed):
+  text = installed("vosjax", "train", "agame:smoke", "--workdir=run")
   assert "this model" in text
   assert (installed.folder / "run" / "model" / "checkpoint.json").is_file()
