@@ -3,12 +3,8 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
-<<<<<<< HEAD
 from vosjax.data.video import Source
-from vosjax.train.workdir import open_workdir, same_videos
-=======
 from vosjax.train.workdir import open_workdir, require_same_videos
->>>>>>> room-train
 
 
 def config(**changes):
@@ -69,37 +65,20 @@ class Videos(Source):
     return self._num_frames
 
 
-<<<<<<< HEAD
-def test_a_run_goes_on_only_with_the_videos_that_it_began_with(tmp_path):
+def test_a_run_resumes_only_with_the_videos_that_it_started_with(tmp_path):
   def sources(drawn=3, **videos):
     davis = Videos(len(videos), videos)
     return {"main": {"davis": davis, "synthvos": Videos(drawn)}}
 
-  same_videos(tmp_path, sources(bear=82, tree=50))
-  same_videos(tmp_path, sources(bear=82, tree=50))
-=======
-def test_a_run_resumes_only_with_the_videos_that_it_started_with(tmp_path):
-  def sources(*videos, drawn=3):
-    return {"main": {"davis": Folder(videos), "synthvos": [None] * drawn}}
-
-  bear, tree = Clip("bear", 82), Clip("tree", 50)
-  require_same_videos(tmp_path, sources(bear, tree))
-  require_same_videos(tmp_path, sources(bear, tree))
->>>>>>> room-train
+  require_same_videos(tmp_path, sources(bear=82, tree=50))
+  require_same_videos(tmp_path, sources(bear=82, tree=50))
   for changed, said in [
     (sources(bear=82), "main.davis.tree is 50 there and None here"),
     (sources(bear=82, tree=49), "main.davis.tree is 50 there and 49 here"),
     (sources(bear=82, tree=50, drawn=4), "main.synthvos is 3 there and 4 here"),
   ]:
     with pytest.raises(ValueError, match=said):
-<<<<<<< HEAD
-      same_videos(tmp_path, changed)
+      require_same_videos(tmp_path, changed)
   many = {f"new{i}": 9 for i in range(7)}
   with pytest.raises(ValueError, match="new4 .*; and 2 more"):
-    same_videos(tmp_path, sources(bear=82, tree=50, **many))
-=======
-      require_same_videos(tmp_path, changed)
-  many = [Clip(f"new{i}", 9) for i in range(7)]
-  with pytest.raises(ValueError, match="new4 .*; and 2 more"):
-    require_same_videos(tmp_path, sources(bear, tree, *many))
->>>>>>> room-train
+    require_same_videos(tmp_path, sources(bear=82, tree=50, **many))

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from vosjax.data.video import Video
 from vosjax.evaluation.evaluate import conclude, evaluate, score_video
 from vosjax.evaluation.results import Result, average
-from vosjax.evaluation.scored_video import Video as ScoredVideo
+from vosjax.evaluation.scored_video import ScoredVideo
 from vosjax.train import feeds
 from vosjax.train.recipe import Scoring, Segment
 from vosjax.train.scoring import datasets, previews, tables
