@@ -11,6 +11,7 @@ import flax.struct
 import jax.numpy as jnp
 
 from vosjax.models.api import Readout
+from vosjax.models.backbones.skip_encoder import SkipEncoder
 from vosjax.models.execution import Execution
 from vosjax.models.modules.recurrent_decoder import (
   LevelFeatures,
@@ -21,7 +22,6 @@ from vosjax.models.modules.recurrent_decoder import (
   torch_init,
 )
 from vosjax.models.modules.sequence import decode_until_stop
-from vosjax.models.modules.skip_encoder import SkipEncoder
 from vosjax.ops import antialias
 from vosjax.types import Active, Frames, Masks, Prediction, record
 

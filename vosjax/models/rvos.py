@@ -11,13 +11,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from vosjax.models.api import Readout
+from vosjax.models.backbones.skip_encoder import SkipEncoder
 from vosjax.models.execution import Execution
 from vosjax.models.modules.recurrent_decoder import (
   LevelFeatures,
   Maps,
   RecurrentDecoder,
 )
-from vosjax.models.modules.skip_encoder import SkipEncoder
 from vosjax.ops import antialias, resize
 from vosjax.types import Active, AnyArray, Frames, Masks, Prediction, record
 
