@@ -23,9 +23,9 @@ LAYERS = (
   ("convert", "evaluation", "inference"),
   ("train",),
   ("benchmarks",),
-  ("main",),
   ("cli",),
-  ("__main__", "__init__"),
+  ("__main__",),
+  ("main", "__init__"),
 )
 LAYER_OF = {unit: number for number, units in enumerate(LAYERS) for unit in units}
 

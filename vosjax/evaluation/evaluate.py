@@ -112,12 +112,18 @@ def _score_files(
 
 
 def score_video(protocol: Protocol, video: ScoredVideo) -> Outcome:
+  """Scores one video: its rows, or the problems that keep it from being scored."""
   problems = protocol.problems(video)
   return ([], problems) if problems else (protocol.score(video), [])
 
 
 def conclude(protocol: Protocol, outcomes: Sequence[Outcome]) -> Result:
-  """Summarizes all rows, or raises all problems."""
+  """Summarizes the outcomes of all videos, see `score_video`.
+
+  Raises:
+    UnusablePredictionsError: some videos could not be scored; lists all problems.
+    ValueError: there is nothing to score.
+  """
   rows = [row for video_rows, _ in outcomes for row in video_rows]
   problems = [line for _, lines in outcomes for line in lines]
   if problems:
