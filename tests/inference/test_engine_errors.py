@@ -25,12 +25,12 @@ NONE = np.zeros(SIZE, np.uint8)
     (RGB / 255, ONE, r"start\(\): frame is float64 \[32, 48, 3\]"),
     (RGB[..., :1], ONE, r"start\(\): frame is uint8 \[32, 48, 1\]"),
     (RGB, None, r"start\(\): labels are None, but this model is one-shot"),
-    (RGB, NONE, r"start\(\): labels hold no object.*Give a mask with one"),
-    (RGB, NONE + np.uint8(255), r"start\(\): labels hold no object"),
+    (RGB, NONE, r"start\(\): labels contain no object.*Give each object a"),
+    (RGB, NONE + np.uint8(255), r"start\(\): labels contain no object"),
     (RGB, ONE[:, 1:], r"start\(\): labels are uint8 \[32, 47\].*\[32, 48\]"),
     (RGB, RGB, r"start\(\): labels are uint8 \[32, 48, 3\]; expected integers"),
     (RGB, ONE / 2, r"start\(\): labels are float64 \[32, 48\]; expected integers"),
-    (RGB, ONE.astype(int) - 2, r"start\(\): labels hold -2 to -1; ids are 1 to"),
+    (RGB, ONE.astype(int) - 2, r"start\(\): labels range from -2 to -1; ids are 1 to"),
   ],
 )
 def test_bad_first_frames(tiny, frame, labels, message):
@@ -53,7 +53,7 @@ def test_bad_first_frames(tiny, frame, labels, message):
       lambda s: s.add(ONE),
       r"add\(\): objects \[1\] are tracked already \(tracking \[1\]\)",
     ),
-    (lambda s: s.add(NONE), r"add\(\): labels hold no object"),
+    (lambda s: s.add(NONE), r"add\(\): labels contain no object"),
     (lambda s: s.add(ONE[:16]), r"add\(\): labels are uint8 \[16, 48\]"),
     (lambda s: s.remove(5), r"remove\(\): object 5 is not tracked \(tracking \[1\]\)"),
     (
@@ -94,9 +94,14 @@ def test_a_refused_frame_is_not_the_latest_one(tiny, frames):
 
 def test_calls_before_start_are_refused(tiny):
   segmenter = vosjax.VideoSegmenter(*tiny)
-  with pytest.raises(ValueError, match=r"step\(\): call start\(\) with the first"):
+  with pytest.raises(
+    ValueError,
+    match=r"step\(\): no video is in progress. Call start\(\) with the first",
+  ):
     segmenter.step(RGB)
-  with pytest.raises(ValueError, match=r"add\(\): call start\(\) with the first"):
+  with pytest.raises(
+    ValueError, match=r"add\(\): no video is in progress. Call start\(\) with the first"
+  ):
     segmenter.add(ONE)
   with pytest.raises(ValueError, match=r"remove\(\): object 1 is not tracked"):
     segmenter.remove(1)

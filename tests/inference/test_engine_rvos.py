@@ -95,7 +95,7 @@ def test_overlaps_go_to_older_objects_and_to_better_first_frames(
   ranking = Ranking()
   ranking.add({i: probs[0, i - 1] > 0.5 for i in (1, 2)}, begun)
   ranking.add({3: probs[2, 2] > 0.5}, late)
-  rank = ranking.of({1: 0, 2: 1, 3: 2}, 3)[0]
+  rank = ranking.rank_slots({1: 0, 2: 1, 3: 2}, 3)[0]
   assert rank[2] == 0
   assert rank[:2].tolist() in ([1, 2], [2, 1])
   segmenter = vosjax.VideoSegmenter(*rvos)

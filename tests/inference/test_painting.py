@@ -80,8 +80,8 @@ def arrivals(*shares):
 def test_the_object_that_fits_its_mask_best_wins():
   ranking = painting.Ranking()
   ranking.add(*arrivals(3, 9, 5))
-  assert ranking.of({1: 0, 2: 1, 3: 2}, 4).tolist() == [[0, 2, 1, 0]]
-  assert ranking.of({1: 3, 3: 0}, 4).tolist() == [[1, 0, 0, 0]]
+  assert ranking.rank_slots({1: 0, 2: 1, 3: 2}, 4).tolist() == [[0, 2, 1, 0]]
+  assert ranking.rank_slots({1: 3, 3: 0}, 4).tolist() == [[1, 0, 0, 0]]
 
 
 def test_older_objects_win_and_lower_slots_win_ties():
@@ -89,8 +89,8 @@ def test_older_objects_win_and_lower_slots_win_ties():
   ranking.add(*arrivals(2, 2))
   predicted, labels = arrivals(0, 0, 10)
   ranking.add({3: predicted[3]}, labels)
-  assert ranking.of({1: 0, 2: 1, 3: 2}, 3).tolist() == [[2, 1, 0]]
-  assert ranking.of({1: 0, 9: 1, 3: 2}, 3).tolist() == [
+  assert ranking.rank_slots({1: 0, 2: 1, 3: 2}, 3).tolist() == [[2, 1, 0]]
+  assert ranking.rank_slots({1: 0, 9: 1, 3: 2}, 3).tolist() == [
     [2, 0, 1]
   ]  # 9: not predicted yet
 
@@ -100,4 +100,4 @@ def test_two_empty_masks_agree():
   nothing = np.zeros((1, 20), bool)
   predicted, labels = arrivals(9, 0)
   ranking.add({1: predicted[1], 7: nothing}, labels)
-  assert ranking.of({1: 0, 7: 1}, 2).tolist() == [[0, 1]]
+  assert ranking.rank_slots({1: 0, 7: 1}, 2).tolist() == [[0, 1]]

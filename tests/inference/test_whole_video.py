@@ -127,7 +127,10 @@ def test_a_run_leaves_the_stream_alone(tiny, frames, first):
   segmenter = vosjax.VideoSegmenter(*tiny, max_objects=3)
   list(segmenter.run(frames, first))
   assert segmenter.object_ids == ()
-  with pytest.raises(ValueError, match=r"add\(\): call start\(\) with the first frame"):
+  with pytest.raises(
+    ValueError,
+    match=r"add\(\): no video is in progress. Call start\(\) with the first frame",
+  ):
     segmenter.add(first)
 
 
@@ -189,8 +192,8 @@ def test_unusable_labels_are_named(tiny, frames, first):
   segmenter = vosjax.VideoSegmenter(*tiny, max_objects=3)
   for labels, message in [
     (None, "labels are None, but this model is one-shot"),
-    (first * 0, "labels hold no object"),
-    ([None, first * 0], "labels hold no object"),
+    (first * 0, "labels contain no object"),
+    ([None, first * 0], "labels contain no object"),
     ([first, first[:16]], r"labels are uint8 \[16, 48\]"),
     ([first, first], r"objects \[1, 2, 3\] are tracked already"),
     ([first, np.where(first == 1, 5, 0)], r"1 new objects \[5\] but 0 of 3"),
@@ -202,7 +205,7 @@ def test_unusable_labels_are_named(tiny, frames, first):
 def test_a_used_up_iterator_is_refused(tiny, frames, first):
   segmenter, used = vosjax.VideoSegmenter(*tiny, max_objects=3), iter([first])
   assert len(list(segmenter.run(frames, used))) == len(frames)
-  with pytest.raises(ValueError, match=r"run\(\): labels came with no frame.*one run"):
+  with pytest.raises(ValueError, match=r"run\(\): no frame has labels.*one run"):
     list(segmenter.run(frames, used))
 
 

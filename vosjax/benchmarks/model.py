@@ -1,7 +1,7 @@
-"""Speed of a model on this machine, compared with what the machine can do.
+"""Benchmark of a model, compared with the peak speed of the machine.
 
-Weights are random, which does not change the speed. Times are for whole frames, from
-uint8 frames on the device to labels on the device, with a wait for each.
+Weights are random, which does not affect speed. Times are from a uint8 frame on the
+device to its labels on the device, and each frame is awaited before the next.
 """
 
 import resource
@@ -43,8 +43,8 @@ def measure(
   Args:
     name: of the model.
     size: (height, width) of the frames.
-    objects: number of objects in each video, or that a zero-shot model looks for.
-    batch: number of videos that run side by side.
+    objects: number of objects in each video, or of slots of a zero-shot model.
+    batch: number of videos that are segmented in parallel.
     dtype: of the convolutions.
     frames: how many frames are timed.
     compare: also time the unoptimised network (`plain_ms_per_frame`) and the encoder
@@ -57,16 +57,16 @@ def measure(
     `ms_per_frame`: median over frames, divided by `batch`.
     `frames_per_second`
     `compile_seconds`: of all programs together.
-    `gflop_per_frame`: of the network as defined, two for each multiply-add.
-    `peak_gflop_per_second`: of a matrix product that is measured in the same run.
+    `gflop_per_frame`: of the unoptimised network, two FLOP per multiply-add.
+    `peak_gflop_per_second`: of a matrix product, measured in the same run.
     `fraction_of_peak`
     `peak_memory_bytes`: of the device; of the process if the device is the CPU.
     `plain_ms_per_frame`: with separate batch normalisation, no transformed kernels,
     default compiler options and one object at a time.
     `speedup_over_plain`
-    `encode_ms`: of the encoder for single frames.
-    `encode_ms_in_run`: the same per frame in batches of `frames_at_once`, as
-    `VideoSegmenter.run` encodes them.
+    `encode_ms`: of the encoder, one frame at a time.
+    `encode_ms_in_run`: per frame, in batches of `frames_at_once`, as in
+    `VideoSegmenter.run`.
   """
   report = progress or (lambda _: None)
   model = build(name, objects, dtype=dtype, **fields)
@@ -114,14 +114,14 @@ def measure(
 
 
 def build(name: str, objects: int, **fields: Any) -> nn.Module:
-  """Builds a model; one with a fixed number of slots gets as many as objects."""
+  """Builds a model; if its number of slots is fixed, it is set to that of objects."""
   has_slots = hasattr(models.MODELS.get(name), "num_objects")
   slots = {"num_objects": objects} if has_slots else {}
   return models.build(name, **slots | fields)
 
 
 def random_variables(model: nn.Module) -> Variables:
-  """Random weights of a usual scale, made without running the initialisers."""
+  """Random weights of a common scale, without running the slow initialisers."""
   frames = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
   masks = jax.ShapeDtypeStruct((1, 1, 64, 64), jnp.float32)
   shapes = jax.eval_shape(model.init, jax.random.key(0), frames, masks)
@@ -152,8 +152,8 @@ def direct_flops(
 ) -> float:
   """FLOP of one frame, as the compiler counts them before it optimises.
 
-  The compiler counts one iteration of a loop. Objects are therefore unrolled here, but
-  COSNet's loop over references is not.
+  The compiler counts only one iteration of a loop. The loop over objects is therefore
+  unrolled here; COSNet's loop over references is not.
   """
   model = models.with_execution(model, unroll_objects=True)
   frames = jax.ShapeDtypeStruct((1, *model.framing(size).padded_size, 3), jnp.float32)
@@ -211,7 +211,7 @@ class _Clip:
     self.model, self.variables, self.size = model, variables, size
     self.active = jnp.ones((batch, objects), bool)
     labels = _bands(size, objects, batch) if model.readout.one_shot else None
-    self.state = programs.begin(
+    self.state = programs.init_slots(
       model,
       size,
       variables,
@@ -225,7 +225,7 @@ class _Clip:
     return programs.encode(self.model, self.variables, self.frames)
 
   def measure_encoder(self, times: int) -> dict[str, Any]:
-    """Times the encoder for single frames and in batches, as in `run`."""
+    """Times the encoder on single frames, and on batches as in `VideoSegmenter.run`."""
     num_frames = programs.choose_batch_size(times)
     frames = [np.asarray(self.frames[0])] * num_frames
 
@@ -258,7 +258,7 @@ class _Clip:
 
 
 class _Plain(_Clip):
-  """The same videos through the network as it is defined, without optimisations."""
+  """The same videos through the unoptimised network."""
 
   def __init__(
     self,

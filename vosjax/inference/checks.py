@@ -1,7 +1,7 @@
-"""Checks of the arguments of the engine, on the host.
+"""Checks the engine's arguments, on the host.
 
-They raise `UsageError` with a message that begins with the argument; `naming` puts
-the method in front, in the one place that knows which one the user called.
+The checks raise `UsageError` with a message that begins with the argument's name. The
+method that the user called puts its own name in front of it (`prefix_errors`).
 """
 
 import contextlib
@@ -21,15 +21,18 @@ _LARGEST_ID = 2**31 - 1  # labels are int32
 
 
 class UsageError(ValueError):
-  """A call is refused; the message does not name the method yet."""
+  """A call that is refused; its message lacks the name of the method, so far."""
 
 
 @contextlib.contextmanager
-def naming(method: str) -> Iterator[None]:
-  """Puts the name of the method that the user called in front of usage errors.
+def prefix_errors(method: str) -> Iterator[None]:
+  """Turns a UsageError in its block into a ValueError that names the method.
+
+  Args:
+    method: the one that the user called, such as "start".
 
   Raises:
-    ValueError: in place of each UsageError.
+    ValueError: in place of a UsageError.
   """
   try:
     yield
@@ -45,7 +48,7 @@ def check_frame(frame: Any, name: str = "frame") -> UInt8[np.ndarray, "h w 3"]:
     name: what to call it in the error message.
 
   Raises:
-    UsageError: it is not uint8 RGB, or is empty.
+    UsageError: it is not uint8 RGB, or has no pixels.
   """
   try:
     frame = np.asarray(frame)
@@ -76,10 +79,10 @@ def check_size(
 
 
 def check_frames(frames: Any) -> None:
-  """Requires a whole video: frames that can be counted and indexed.
+  """Requires a whole video: something with a length and items.
 
   Raises:
-    UsageError: there are no frames, or they cannot be counted or indexed.
+    UsageError: it has no length or no items, or there are no frames.
   """
   if not (hasattr(frames, "__len__") and hasattr(frames, "__getitem__")):
     raise UsageError(
@@ -101,7 +104,8 @@ def read_frame(
     size: (height, width) of the video; None for its first frame.
 
   Raises:
-    UsageError: it is not uint8 RGB of that size. Reading it may raise anything else.
+    UsageError: it is not uint8 RGB of that size. Other errors of reading it pass
+      through.
   """
   frame = check_frame(frames[index], f"frame {index}")
   if size is not None:
@@ -113,8 +117,8 @@ def check_labels(labels: Any, size: tuple[int, int]) -> Int[np.ndarray, "h w"]:
   """Returns the labels of one frame as int32.
 
   Raises:
-    UsageError: they are not integers, differ from the frame in size, or hold numbers
-      that cannot be ids.
+    UsageError: they are not integers, differ from the frame in size, or contain
+      values that cannot be ids.
   """
   labels = np.asarray(labels)
   if labels.dtype.kind not in "iub" or labels.shape != size:
@@ -124,7 +128,7 @@ def check_labels(labels: Any, size: tuple[int, int]) -> Int[np.ndarray, "h w"]:
     )
   if labels.min() < 0 or labels.max() > _LARGEST_ID:
     raise UsageError(
-      f"labels hold {labels.min()} to {labels.max()}; ids are 1 to {_LARGEST_ID}."
+      f"labels range from {labels.min()} to {labels.max()}; ids are 1 to {_LARGEST_ID}."
     )
   return labels.astype(np.int32)
 
@@ -135,47 +139,47 @@ def find_ids(labels: Int[np.ndarray, "h w"]) -> tuple[int, ...]:
 
 
 def require_ids(labels: Int[np.ndarray, "h w"]) -> tuple[int, ...]:
-  """Object ids of labels that must show at least one object.
+  """Object ids of labels that must contain at least one object.
 
   Raises:
-    UsageError: they show none.
+    UsageError: they contain none.
   """
   ids = find_ids(labels)
   if not ids:
     raise UsageError(
-      "labels hold no object (only 0 and 255). Give a mask with one positive id per "
-      "object; for a mask of 0 and 255, give mask > 0."
+      "labels contain no object (only 0 and 255). Give each object a positive id; "
+      "for a binary mask of 0 and 255, pass mask > 0."
     )
   return ids
 
 
-def require_labels(readout: Readout) -> None:
-  """Refuses a missing first mask where the model needs one.
+def require_labels_if_one_shot(readout: Readout) -> None:
+  """Refuses to begin without labels if the model needs the first frame's.
 
   Raises:
     UsageError: the model is one-shot.
   """
   if readout.one_shot:
     raise UsageError(
-      "labels are None, but this model is one-shot and needs the first frame's mask."
+      "labels are None, but this model is one-shot: give the labels of the first frame."
     )
 
 
-def refuse_labels(readout: Readout) -> None:
-  """Refuses labels where the model has no use for them.
+def refuse_labels_if_zero_shot(readout: Readout) -> None:
+  """Refuses labels if the model cannot use them.
 
   Raises:
     UsageError: the model is zero-shot.
   """
   if not readout.one_shot:
     raise UsageError(
-      "labels are given, but this model is zero-shot and finds objects by itself. "
+      "labels are given, but this model is zero-shot: it finds objects by itself. "
       "Leave them out."
     )
 
 
 def choose_recurrence(recurrence: str | None, model: nn.Module) -> Recurrence:
-  """What the model's state is updated with, see VideoSegmenter.
+  """The recurrence to use, see VideoSegmenter.
 
   Raises:
     ValueError: there is no such recurrence, or the model cannot use it.
@@ -188,8 +192,8 @@ def choose_recurrence(recurrence: str | None, model: nn.Module) -> Recurrence:
     return recurrence or "aggregated"  # type: ignore[return-value]  # checked above
   if recurrence not in (None, "fine"):
     raise ValueError(
-      f"recurrence is {recurrence!r}, but objects of {type(model).__name__} do not "
-      "compete; only 'fine' is possible."
+      f"recurrence is {recurrence!r}, but the objects of {type(model).__name__} do not "
+      "compete for pixels; use 'fine' or leave it out."
     )
   return "fine"
 
@@ -197,7 +201,7 @@ def choose_recurrence(recurrence: str | None, model: nn.Module) -> Recurrence:
 def choose_references(
   count: references.Count | None, policy: references.Policy | str, model: nn.Module
 ) -> references.Count:
-  """How many reference frames the model gets, see VideoSegmenter.
+  """The number of reference frames to use, see VideoSegmenter.
 
   Raises:
     ValueError: the number or the policy is unknown, or the model takes no references.

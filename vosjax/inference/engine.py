@@ -1,4 +1,8 @@
-"""Segmentation of videos of any length, with all state on the device."""
+"""`VideoSegmenter` segments videos of any length, with all state on the device.
+
+It holds the model and its options; a `Session` (session.py) holds one video in
+progress. `run` is a loop over a whole video (whole_video.py).
+"""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -20,9 +24,9 @@ class VideoSegmenter:
   """Segments videos with any model, frame by frame or as a whole.
 
   One-shot models follow the objects of the first frame's labels; zero-shot models
-  find objects by themselves. Memory does not grow with the video. Programs are
-  compiled once per frame size and number of slots; objects that come and go while
-  slots are free compile nothing.
+  find objects by themselves. Memory use does not grow with the length of the video.
+  Programs are compiled once per frame size and number of slots: as long as slots are
+  free, objects can come and go without recompilation.
 
   `start`, `step`, `add` and `remove` stream one video. Further videos can be streamed
   at the same time, each in a session of its own (`new_session`); every `run` has its
@@ -38,24 +42,24 @@ class VideoSegmenter:
     model: from `vosjax.models.build` or `vosjax.checkpoints.load`.
     variables: the model's variables. Batch normalisation is folded into the
       convolutions once, here.
-    max_objects: number of object slots. With None there are as many as the model has
-      or as there are objects, and more are added when needed, which compiles; a given
-      number is never exceeded. For a zero-shot model it is the number of objects,
-      counted from the first, that may be found. One-shot RVOS puts object k into slot
-      k - 1 if it exists, and decodes empty slots, too.
-    recurrence: what the model's state is updated with, see `vosjax.models.decide`.
-      "aggregated" lets objects compete; "fine" does not, as in the official protocol
-      of DAVIS 2016. None means "aggregated" for models whose objects compete for
-      pixels and "fine" for others.
+    max_objects: number of object slots, which is never exceeded. None begins with as
+      many slots as the model has or as there are objects, and adds more when they are
+      needed, which recompiles. A zero-shot model finds at most this many objects, the
+      first ones that it decodes. One-shot RVOS puts object k into slot k - 1 if that
+      exists, and decodes empty slots as well.
+    recurrence: which masks update the model's state, see `vosjax.models.decide`. With
+      "aggregated" objects compete for pixels; with "fine" they do not, as in the
+      official protocol of DAVIS 2016. None means "aggregated" for models whose objects
+      compete and "fine" for others.
     references: number of reference frames (COSNet): 0 to 7, or "all", which only
-      `run` can do. None takes the model's own number.
+      `run` supports. None means the model's own number.
     reference_policy: which frames become references: "uniform", "random" or
       "consecutive". `run` chooses from the whole video (`references.choose`), `start`
       and `step` from the frames seen so far (`references.StreamReferences`).
-    seed: of the policy "random".
+    seed: of the "random" policy.
 
   Raises:
-    ValueError: an option is out of range, or the model does not have it.
+    ValueError: an option is out of range, or does not apply to the model.
   """
 
   def __init__(
@@ -88,12 +92,13 @@ class VideoSegmenter:
 
   @property
   def object_ids(self) -> tuple[int, ...]:
-    """Ids of the objects that `start` and `step` track; of a zero-shot model, all it
-    may find."""
+    """Ids of the objects that `start` and `step` track; for a zero-shot model, of all
+    that it may find."""
     return self._session.object_ids
 
   def new_session(self) -> Session:
-    """A session for one more video: `start`, `step`, `add` and `remove` are as here."""
+    """Returns a session for one more video, with methods `start`, `step`, `add` and
+    `remove` like those of the segmenter."""
     return Session(self._setup)
 
   def start(
@@ -101,7 +106,7 @@ class VideoSegmenter:
     frame: UInt8[AnyArray, "h w 3"],
     labels: Shaped[AnyArray, "..."] | None = None,
   ) -> FrameResult:
-    """Begins a video; what was tracked before is forgotten.
+    """Begins a video and forgets the previous one.
 
     Args:
       frame: the first frame, RGB.
@@ -109,7 +114,7 @@ class VideoSegmenter:
         other values are ids of objects. None for a zero-shot model.
 
     Raises:
-      ValueError: frame or labels cannot be used. The previous video can go on then.
+      ValueError: frame or labels are unusable. The previous video can then go on.
     """
     return self._session.start(frame, labels)
 
@@ -123,12 +128,13 @@ class VideoSegmenter:
     Args:
       frame: RGB, of the first frame's size.
       labels: ids [h w] of new objects in this frame, 0 elsewhere. If objects compete
-        for pixels, new ones are segmented in this frame like all others and their
-        masks are not copied into the result; otherwise (RVOS) they are.
+        for pixels, new ones are segmented in this frame like all others, and the
+        result contains their predicted masks; otherwise (RVOS) it contains the given
+        ones.
 
     Raises:
-      ValueError: frame or labels cannot be used. The video can go on as if the call
-        had not been made.
+      ValueError: frame or labels are unusable. The video can go on as if the call had
+        not been made.
     """
     return self._session.step(frame, labels)
 
@@ -139,15 +145,15 @@ class VideoSegmenter:
       labels: ids [h w] of new objects in the latest frame, 0 elsewhere.
 
     Raises:
-      ValueError: the labels cannot be used; nothing is added then.
+      ValueError: the labels are unusable; no object is added.
     """
     self._session.add(labels)
 
   def remove(self, object_id: int) -> None:
     """Forgets an object and frees its slot.
 
-    RVOS's slots outlive their objects: a later object in the same slot inherits what
-    the slot has gathered.
+    RVOS's slots outlive their objects: a later object in the same slot inherits the
+    slot's recurrent state.
 
     Raises:
       ValueError: the object is not tracked.
@@ -170,21 +176,23 @@ class VideoSegmenter:
     Args:
       frames: the video, RGB; anything with a length and items, such as a list or an
         array.
-      labels: of the first frame, see `start`. Or a list or an iterator of the new
-        objects in each frame, see `step`, with None where there are none; it is read
-        frame by frame and may end early. Frames before the first labels, which must
-        show an object, are background. None for a zero-shot model.
+      labels: those of the first frame, see `start`; or a list or iterator of the
+        labels of new objects in each frame, see `step`, with None where there are
+        none. It is read frame by frame and may end early. The first labels must
+        contain an object; frames before them are background. None for a zero-shot
+        model.
 
     Raises:
-      ValueError: there are no frames, or labels do not suit the model. Frames and
-        labels that cannot be used raise when their turn comes.
+      ValueError: there are no frames, or labels are given to a zero-shot or not given
+        to a one-shot model. An unusable frame, or its labels, raise when their turn
+        comes.
     """
-    with checks.naming("run"):
+    with checks.prefix_errors("run"):
       checks.check_frames(frames)
       if labels is None:
-        checks.require_labels(self._setup.readout)
+        checks.require_labels_if_one_shot(self._setup.readout)
       else:
-        checks.refuse_labels(self._setup.readout)
+        checks.refuse_labels_if_zero_shot(self._setup.readout)
     prompts = labels if isinstance(labels, list | tuple | Iterator) else [labels]
     return whole_video.segment(
       self._setup, frames, itertools.chain(prompts, itertools.repeat(None))

@@ -1,4 +1,4 @@
-"""The result of one frame."""
+"""`FrameResult`: the segmentation of one frame."""
 
 import dataclasses
 import functools
@@ -12,14 +12,14 @@ from vosjax.types import AnyArray
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FrameResult:
-  """What the engine decided for one frame.
+  """The segmentation of one frame.
 
   Attributes:
-    frame: RGB, as it was given.
+    frame: the RGB image.
     labels: 0 is background, other values are object ids.
     object_ids: objects that are tracked, or were found, in the order of their slots.
     slot_probs: probabilities of all slots. They stay on the device until `probs` is
-      read, except for a frame whose objects were given.
+      read, except for a frame whose labels were given.
     slots: slots of `object_ids`.
   """
 
@@ -41,7 +41,7 @@ class FrameResult:
   def masks(
     self, ids: Collection[int], threshold: float
   ) -> dict[int, Bool[np.ndarray, "h w"]]:
-    """Pixels of those objects among `ids` that were found, overlaps included."""
+    """Masks of those objects among `ids` that are present, overlaps included."""
     masks = zip(self.object_ids, self.probs > threshold)
     return {i: mask for i, mask in masks if i in ids}
 
@@ -55,7 +55,7 @@ class FrameResult:
     ids: Sequence[int],
     slots: Sequence[int],
   ) -> "FrameResult":
-    """Translates a result about slots into one about object ids.
+    """Translates slots into object ids.
 
     Args:
       frame: RGB.
@@ -84,7 +84,7 @@ class FrameResult:
     ids: Sequence[int],
     slots: Sequence[int],
   ) -> "FrameResult":
-    """The result of a frame whose objects were given; all else is background."""
+    """The result of a frame whose labels were given; all else is background."""
     probs = np.zeros((1, max(slots) + 1, *labels.shape), np.float32)
     for i, slot in zip(ids, slots):
       probs[0, slot] = labels == i

@@ -1,4 +1,4 @@
-"""Label maps of objects that do not compete for pixels: who wins an overlap."""
+"""Label maps of objects that do not compete for pixels: which one wins an overlap."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ def find_objects(
   masks: Bool[Array, "b o h w"],
   active: Active,
 ) -> Bool[Array, "b o"]:
-  """Finds the slots that hold an object, by their score and size.
+  """Finds the slots that hold an object, by score and size.
 
   Args:
     readout: of the model.
@@ -59,11 +59,11 @@ def paint(
 
 
 class Ranking:
-  """Which of several given objects wins an overlap, as in the official RVOS code.
+  """Ranks given objects by which one wins an overlap, as in the official RVOS code.
 
   Older objects win. Among those that appeared in the same frame, the one whose
   prediction in that frame fits its mask best wins. The official code also renames
-  objects if another prediction fits a mask better; here an object keeps its slot.
+  objects if another prediction fits a mask better; here, objects keep their slots.
 
   Source: the release of Ventura et al., CVPR 2019, which assembles the submitted
   label maps this way.
@@ -89,8 +89,10 @@ class Ranking:
       overlap = _jaccard(pixels, labels == object_id)
       self._key_of[object_id] = -self._arrivals, overlap
 
-  def of(self, slot_of: Mapping[int, int], capacity: int) -> Int[np.ndarray, "1 o"]:
-    """Rank of each slot, given the slot of each id; the highest wins."""
+  def rank_slots(
+    self, slot_of: Mapping[int, int], capacity: int
+  ) -> Int[np.ndarray, "1 o"]:
+    """Rank of each slot, given the slot of each id; the highest rank wins."""
     last = -self._arrivals - 1, 0.0  # objects without any prediction yet
     order = sorted(slot_of, key=lambda i: (*self._key_of.get(i, last), -slot_of[i]))
     rank = np.zeros((1, capacity), np.int32)

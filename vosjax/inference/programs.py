@@ -23,16 +23,19 @@ from vosjax.types import Active, AnyArray, Masks, Variables
 
 
 def prepare(model: nn.Module, variables: Variables) -> tuple[nn.Module, Variables]:
-  """The model and its variables in the form that is fastest on this backend."""
+  """Returns the model and its variables in the form that is fastest on this backend.
+
+  BatchNorm is folded into the convolutions.
+  """
   cpu = jax.default_backend() == "cpu"
   options = {"folded": True, "stop_early": model.readout.ends}
-  if cpu:  # takes a quarter less time than a loop over objects
+  if cpu:  # a quarter faster than a loop over objects
     options["unroll_objects"] = True
   return with_execution(model, **options), _fold(variables, cpu)
 
 
 def _call(model: nn.Module, method: str, variables: Variables, *args: Any) -> Any:
-  """Calls a method of a model whose variables do not change."""
+  """Calls a method of a model that does not change its variables."""
   return model.apply(variables, *args, method=method)
 
 
@@ -43,9 +46,9 @@ _fold = jax.jit(
 
 @functools.cache
 def _compiler_options(backend: str) -> dict[str, Any]:
-  """Options with which XLA makes faster programs for a backend.
+  """XLA options that speed up programs on a backend.
 
-  On CPU, its experimental fused kernels are about 15 % slower than the plain ones.
+  On CPU, XLA's experimental fused kernels are about 15 % slower than the plain ones.
   """
   if backend == "cpu":
     return supported_options({"xla_cpu_experimental_ynn_fusion_type": ""})
@@ -53,7 +56,7 @@ def _compiler_options(backend: str) -> dict[str, Any]:
 
 
 def supported_options(options: dict[str, Any]) -> dict[str, Any]:
-  """The options if this compiler knows them, else none: they may be experimental."""
+  """Returns the options if the compiler supports them, else none: XLA drops some."""
   try:
     jax.jit(lambda x: x, compiler_options=options).lower(jnp.float32(0)).compile()
   except (jax.errors.JaxRuntimeError, ValueError):
@@ -62,7 +65,7 @@ def supported_options(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _jit(**options: Any) -> Any:
-  """`jax.jit` with the compiler options of the backend in use when it is called."""
+  """`jax.jit` with the compiler options of whichever backend the call runs on."""
 
   def wrap(function):
     @functools.cache
@@ -83,7 +86,7 @@ def _jit(**options: Any) -> Any:
 def encode(
   model: nn.Module, variables: Variables, frames: UInt8[AnyArray, "b h w 3"]
 ) -> Features:
-  """Features of frames of any size, which all objects share."""
+  """Computes the features of frames of any size, which all objects share."""
   return _encode(model, variables, frames)
 
 
@@ -103,7 +106,7 @@ def encode_each(
 ) -> Iterator[Features]:
   """Encodes frames in batches and yields the features of each.
 
-  The last batch is padded with its last frame, so that one batch size is compiled.
+  The last batch is padded with its last frame, so that only one size is compiled.
   """
   for start in range(0, len(frames), batch_size):
     batch = list(frames[start : start + batch_size])
@@ -113,11 +116,11 @@ def encode_each(
 
 
 def choose_batch_size(num_frames: int) -> int:
-  """How many of a video's frames to encode in one batch.
+  """Chooses how many frames of a video to encode in one batch.
 
-  On CPU, batches of two take a sixth less time than single frames if the network is
-  small (RVOS with 16 channels at 96x160: 1.9 instead of 2.2 ms a frame) and the same
-  time if it is large. Elsewhere eight, which has not been measured.
+  On CPU, batches of two are a sixth faster than single frames if the network is small
+  (RVOS with 16 channels at 96x160: 1.9 instead of 2.2 ms per frame) and no slower if it
+  is large. The eight of other backends have not been tuned.
   """
   return min(num_frames, 2 if jax.default_backend() == "cpu" else 8)
 
@@ -126,7 +129,7 @@ def choose_batch_size(num_frames: int) -> int:
 def _encode_apart(
   model: nn.Module, variables: Variables, frames: UInt8[AnyArray, "b h w 3"]
 ) -> tuple[Features, ...]:
-  """Features of each frame of a batch by itself."""
+  """Encodes a batch of frames and separates their features."""
   features = _encode(model, variables, frames)
   return tuple(
     jax.tree.map(lambda x, i=i: x[i : i + 1], features) for i in range(len(frames))
@@ -134,7 +137,7 @@ def _encode_apart(
 
 
 @_jit(static_argnums=(0, 1), donate_argnums=3)
-def begin(
+def init_slots(
   model: nn.Module,
   size: tuple[int, int],
   variables: Variables,
@@ -143,18 +146,19 @@ def begin(
   slot_labels: Int[AnyArray, "b h w"] | None,
   new: Bool[AnyArray, "b o"],
 ) -> State:
-  """Fits the slots `new` to this frame and leaves the others as they are.
+  """Initialises the slots `new` from this frame and leaves the others unchanged.
 
-  For a model that keeps slots, the result is the state before this frame.
+  The result is the state after this frame; for models that keep slots and for zero-shot
+  models, it is the state before this frame.
 
   Args:
-    model: as `prepare` made it.
+    model: from `prepare`.
     size: (height, width) of the frame, before framing.
-    variables: as `prepare` made them.
+    variables: from `prepare`.
     state: None at the start of a video; donated.
     features: of the frame.
     slot_labels: 0 is background, i is slot i - 1; None for zero-shot models.
-    new: the slots that begin here.
+    new: the slots to initialise.
 
   Returns:
     The new state.
@@ -187,8 +191,9 @@ def _slot_masks(
 
 def add_slots(model: nn.Module, state: State, extra: int) -> State:
   """Appends `extra` unused slots to the state."""
-  # Slots that exist before their objects have gathered nothing, hence zeros. In other
-  # models a variance of zero would make infinities.
+  # A slot of a model that keeps slots begins with an all-zero recurrent state. In other
+  # models, whose unused slots are computed as well, zero variances would give
+  # infinities.
   filler = 0 if isinstance(model, KeepsSlots) else 1
   return jax.tree.map(
     lambda x: jnp.pad(
@@ -207,15 +212,15 @@ def insert(
   slot_labels: Int[AnyArray, "b h w"],
   new: Bool[AnyArray, "b o"],
 ) -> State:
-  """Gives the slots `new` masks; only for models that keep slots.
+  """Sets the masks of the slots `new`; only for models that keep slots.
 
   Args:
-    model: as `prepare` made it.
+    model: from `prepare`.
     size: (height, width) of the frame, before framing.
-    variables: as `prepare` made them.
+    variables: from `prepare`.
     state: donated.
     slot_labels: 0 is background, i is slot i - 1.
-    new: the slots that get a mask.
+    new: the slots whose masks are set.
 
   Returns:
     The new state.
@@ -235,11 +240,11 @@ def remember(
   """Makes a frame a reference; only for models that take references.
 
   Args:
-    model: as `prepare` made it.
-    variables: as `prepare` made them.
+    model: from `prepare`.
+    variables: from `prepare`.
     state: donated.
     features: of the frame.
-    place: which reference it replaces.
+    place: which of the references it replaces.
 
   Returns:
     The new state.
@@ -258,21 +263,21 @@ def advance(
   active: Active,
   rank: Int[AnyArray, "b o"] | None = None,
 ) -> tuple[State, Int[Array, "b h w"], Float[Array, "b o h w"], Bool[AnyArray, "b o"]]:
-  """Segments one frame.
+  """Segments one frame and updates the state with the result.
 
   Args:
-    model: as `prepare` made it.
+    model: from `prepare`.
     size: (height, width) of the frame, before framing.
-    recurrence: what the state is updated with.
-    variables: as `prepare` made them.
+    recurrence: which masks update the state.
+    variables: from `prepare`.
     state: donated.
     features: of the frame.
     active: slots that are in use.
-    rank: which slot wins an overlap, see `painting.paint`.
+    rank: decides which slot wins an overlap, see `painting.paint`.
 
   Returns:
-    The new state; labels of slots (0 is background, i is slot i - 1); probabilities of
-    slots; and which slots hold an object.
+    The new state; labels in terms of slots (0 is background, i is slot i - 1);
+    probabilities of the slots; and which slots are present.
   """
   state, prediction = _call(model, "segment", variables, state, features, active)
   readout: Readout = model.readout

@@ -1,6 +1,6 @@
-"""Which frames of a video are references of another one (COSNet).
+"""Chooses the reference frames that each frame of a video is compared with (COSNet).
 
-In a whole video all frames can be references; in a stream, only those shown so far.
+In a whole video all frames can be references; in a stream, only those seen so far.
 
 Source: Lu et al., CVPR 2019, table 2 (global uniform, global random and local
 consecutive sampling). The release implements the random policy only.
@@ -38,8 +38,8 @@ def choose(
 ) -> tuple[int, ...]:
   """Chooses the references of one frame of a whole video.
 
-  A video that is too short has fewer references. The only frame of a video is its own
-  reference.
+  A video with too few frames has fewer references. If it has a single frame, that is
+  its own reference.
 
   Args:
     policy: "uniform": the middles of equal parts of the video, the same for every
@@ -70,15 +70,16 @@ def choose(
 
 
 class StreamReferences:
-  """Which of the frames shown so far are references, as a stream goes on.
+  """Chooses references from the frames of a stream that have been seen so far.
 
-  All places begin with the first frame, and keep it until a later frame takes them.
-  The first frame is its own reference; every other frame sees earlier ones.
+  The model's state has a place for each reference. All places begin with the first
+  frame and keep it until a later frame replaces it. The first frame is its own
+  reference; every other frame is compared with earlier ones.
 
   Args:
-    policy: "consecutive": the latest frames. "random": every frame shown so far is
+    policy: "consecutive": the latest frames. "random": every frame seen so far is
       equally likely to be kept (reservoir sampling). "uniform": frames at equal
-      distances; when there are too many, every second one makes room and the distance
+      intervals; when there are too many, every second one is replaced and the interval
       doubles.
     num_references: number of places.
     seed: of the random policy.
@@ -87,17 +88,17 @@ class StreamReferences:
   def __init__(self, policy: Policy | str, num_references: int, *, seed: int = 0):
     self._policy, self._num_places = policy, num_references
     self._rng = np.random.default_rng(seed)
-    self._frame_in: list[int] = []  # number of the frame in each place
+    self._frame_in: list[int] = []  # frame number in each place
     self._num_frames = 0
     self._distance = 1
 
   @property
   def frames(self) -> tuple[int, ...]:
-    """Number of the frame in each place that has been taken."""
+    """Frame number in each place that has been assigned."""
     return tuple(self._frame_in)
 
   def add_frame(self) -> int | None:
-    """Counts one more frame; returns the place it takes, or None if it takes none."""
+    """Adds the next frame; returns its place, or None if it does not get one."""
     t, self._num_frames = self._num_frames, self._num_frames + 1
     place = self._choose_place(t)
     if place == len(self._frame_in):
@@ -121,7 +122,7 @@ class StreamReferences:
     return self._thin_out(t)
 
   def _thin_out(self, t: int) -> int | None:
-    """The place of the oldest frame that twice the distance would skip."""
+    """The place of the first frame that is no multiple of twice the interval."""
     while True:
       skipped = [i for i in self._frame_in if i % (2 * self._distance)]
       if skipped and t % (2 * self._distance) == 0:

@@ -1,4 +1,4 @@
-"""COSNet's post-processing: a dense CRF moves the mask to image edges."""
+"""COSNet's post-processing: a dense CRF aligns the mask with image edges."""
 
 import numpy as np
 from jaxtyping import Int

@@ -1,4 +1,4 @@
-"""One video in progress, apart from the model that segments it."""
+"""`Session`: one video in progress, separate from the model that segments it."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ class Setup:
   """What all sessions of a segmenter share.
 
   Attributes:
-    model: as `programs.prepare` made it.
-    variables: as `programs.prepare` made them.
-    recurrence: what the model's state is updated with.
+    model: from `programs.prepare`.
+    variables: from `programs.prepare`.
+    recurrence: which masks update the model's state.
     max_objects: the largest number of slots; None if there is no limit.
     references: number of reference frames; 0 for models that take none.
     reference_policy: which frames become references.
@@ -51,8 +51,8 @@ class EncodedFrame(NamedTuple):
 
   Attributes:
     image: RGB.
-    features: what the model's encoder made of it.
-    references: features of reference frames that become known with this frame, by
+    features: the model's encoding of it.
+    references: features of new reference frames, which this frame is compared with, by
       their place in the model's state.
   """
 
@@ -63,10 +63,14 @@ class EncodedFrame(NamedTuple):
 
 @dataclasses.dataclass(eq=False)
 class Session:
-  """One video in progress; `VideoSegmenter.new_session` makes it.
+  """One video in progress; `VideoSegmenter.new_session` creates it.
 
   Sessions share the segmenter's model and compiled programs and nothing else, so any
-  number of videos can be segmented at the same time.
+  number of videos can be in progress at the same time.
+
+  `start`, `step`, `add` and `remove` are for users: they check their arguments and
+  encode the frame. `segment_first` and `segment_next` take encoded frames, from them or
+  from `whole_video`.
 
   Attributes:
     setup: shared with the segmenter's other sessions.
@@ -75,8 +79,8 @@ class Session:
     state: of the model, for a batch of one video.
     slots: which object is in which slot.
     ranking: which object wins an overlap; None unless the model keeps slots.
-    stream: which of the frames shown so far are references; None unless the session
-      is a stream through a model that takes references.
+    stream_references: which of the frames seen so far are references; None unless
+      the session is streamed (`start`, `step`) and the model takes references.
   """
 
   setup: Setup
@@ -85,7 +89,7 @@ class Session:
   state: State = None
   slots: Slots = dataclasses.field(default_factory=lambda: Slots(0))
   ranking: Ranking | None = None
-  stream: StreamReferences | None = None
+  stream_references: StreamReferences | None = None
 
   @property
   def object_ids(self) -> tuple[int, ...]:
@@ -99,20 +103,20 @@ class Session:
   ) -> FrameResult:
     """Begins a video, see `VideoSegmenter.start`."""
     setup = self.setup
-    with checks.naming("start"):
+    with checks.prefix_errors("start"):
       frame = checks.check_frame(frame)
       if labels is None:
-        checks.require_labels(setup.readout)
+        checks.require_labels_if_one_shot(setup.readout)
       else:
-        checks.refuse_labels(setup.readout)
+        checks.refuse_labels_if_zero_shot(setup.readout)
         labels = checks.check_labels(labels, frame.shape[:2])
       if setup.references == ALL:
         raise checks.UsageError(
-          "references='all' needs the whole video. Use run(frames), or another number."
+          "references='all' needs the whole video. Use run(frames), or a number."
         )
       result = self.segment_first(self._encode(frame), labels)
     if isinstance(setup.model, TakesReferences):
-      self.stream = StreamReferences(
+      self.stream_references = StreamReferences(
         setup.reference_policy, setup.references, seed=setup.seed
       )
     return result
@@ -123,46 +127,46 @@ class Session:
     labels: Shaped[AnyArray, "..."] | None = None,
   ) -> FrameResult:
     """Segments the next frame, see `VideoSegmenter.step`."""
-    with checks.naming("step"):
-      size = self._started_size()
+    with checks.prefix_errors("step"):
+      size = self._require_started()
       frame = checks.check_frame(frame)
       checks.check_size(frame, size)
       if labels is not None:
-        checks.refuse_labels(self.setup.readout)
+        checks.refuse_labels_if_zero_shot(self.setup.readout)
         labels = checks.check_labels(labels, size)
       encoded = self._encode(frame)
-      if self.stream is not None:
+      if self.stream_references is not None:
         # The previous frame can be a reference from now on.
-        place = self.stream.add_frame()
+        place = self.stream_references.add_frame()
         if place is not None:
           encoded = encoded._replace(references={place: self.features})
       return self.segment_next(encoded, labels)
 
   def add(self, labels: Shaped[AnyArray, "..."]) -> None:
     """Adds the objects of `labels`, see `VideoSegmenter.add`."""
-    with checks.naming("add"):
-      size = self._started_size()
-      checks.refuse_labels(self.setup.readout)
+    with checks.prefix_errors("add"):
+      size = self._require_started()
+      checks.refuse_labels_if_zero_shot(self.setup.readout)
       labels = checks.check_labels(labels, size)
       self._add_objects(labels, checks.require_ids(labels))
 
   def remove(self, object_id: int) -> None:
     """Forgets an object, see `VideoSegmenter.remove`."""
-    with checks.naming("remove"):
+    with checks.prefix_errors("remove"):
       self.slots.remove(object_id)
 
   def segment_first(
     self, frame: EncodedFrame, labels: Int[np.ndarray, "h w"] | None
   ) -> FrameResult:
-    """Begins a video with a frame that is encoded already.
+    """Begins a video with an encoded frame.
 
     Args:
       frame: the first one with an object.
       labels: its labels, checked; None for zero-shot models.
 
     Raises:
-      UsageError: the labels show no object, or more than there may be slots. The
-        previous video can go on then.
+      UsageError: the labels contain no object, or more than `max_objects`. The
+        previous video can then go on.
     """
     if labels is None:
       return self._segment_first_zero_shot(frame)
@@ -171,15 +175,15 @@ class Session:
   def segment_next(
     self, frame: EncodedFrame, labels: Int[np.ndarray, "h w"] | None
   ) -> FrameResult:
-    """Segments a frame that is encoded already.
+    """Segments the next frame, which is encoded.
 
     Args:
       frame: the next one.
-      labels: new objects in this frame, checked.
+      labels: new objects in this frame, checked; None if there are none.
 
     Raises:
-      UsageError: an object is tracked already, or slots are missing. The video can
-        go on as if the frame had not been given.
+      UsageError: an object is tracked already, or too few slots are free. The video
+        can go on as if the frame had not been given.
     """
     ids = () if labels is None else checks.find_ids(labels)
     self.slots.refuse_tracked(ids)
@@ -191,7 +195,7 @@ class Session:
     self._add_objects(labels, ids)
     result = self._segment(frame.references)
     if self.ranking is not None:
-      # The model keeps slots: where a new object is annotated, the annotation counts.
+      # The model keeps slots: the annotation of a new object overrides predictions.
       self.ranking.add(self._masks(result, ids), labels)
       annotated = np.isin(labels, ids)
       result.labels[annotated] = labels[annotated]
@@ -209,8 +213,8 @@ class Session:
     self._reset(frame, slots, Ranking() if slots.by_id else None)
     slot_labels, new = self._add_objects(labels, ids)
     if self.ranking is not None:
-      # The first frame is decoded to let slots gather what they see, and to rank the
-      # objects. The second frame then sees the given masks once more, and empty masks
+      # The first frame is decoded to initialise the slots' recurrent state and to rank
+      # the objects. The second frame then sees the given masks again, and empty masks
       # in free slots.
       self.ranking.add(self._masks(self._segment(), ids), labels)
       self._insert(slot_labels, np.ones_like(new))
@@ -222,19 +226,21 @@ class Session:
     slots = Slots(capacity)
     slots.add(range(1, min(capacity, setup.max_objects or capacity) + 1))
     self._reset(frame, slots, None)
-    self._begin(None, slots.active)
+    self._init_slots(None, slots.active)
     return self._segment(frame.references)
 
   def _reset(self, frame: EncodedFrame, slots: Slots, ranking: Ranking | None) -> None:
     """Forgets the previous video; `frame` is the first of the next one."""
     self.frame, self.features = frame.image, frame.features
-    self.state = self.stream = None
+    self.state = self.stream_references = None
     self.slots, self.ranking = slots, ranking
 
-  def _started_size(self) -> tuple[int, int]:
-    """(height, width) of the video, which must have begun."""
+  def _require_started(self) -> tuple[int, int]:
+    """Returns the (height, width) of the video, which must have been started."""
     if self.frame is None:
-      raise checks.UsageError("call start() with the first frame before.")
+      raise checks.UsageError(
+        "no video is in progress. Call start() with the first frame."
+      )
     return self._size
 
   @property
@@ -249,13 +255,13 @@ class Session:
     return EncodedFrame(frame, features)
 
   def _segment(self, references: Mapping[int, Features] | None = None) -> FrameResult:
-    """Segments the latest frame, after its references have joined the state."""
+    """Segments the latest frame, after putting its new references into the state."""
     setup, slots = self.setup, self.slots
     for place, features in (references or {}).items():
       self.state = programs.remember(
         setup.model, setup.variables, self.state, features, np.int32(place)
       )
-    rank = self.ranking and self.ranking.of(slots.slot_of, slots.capacity)
+    rank = self.ranking and self.ranking.rank_slots(slots.slot_of, slots.capacity)
     assert self.frame is not None
     self.state, labels, probs, present = programs.advance(
       setup.model,
@@ -274,7 +280,7 @@ class Session:
   def _masks(
     self, result: FrameResult, ids: tuple[int, ...]
   ) -> dict[int, Bool[np.ndarray, "h w"]]:
-    """Predicted pixels of some objects, before overlaps are settled."""
+    """Predicted masks of some objects, before overlaps are resolved."""
     threshold = self.setup.readout.threshold
     assert threshold is not None, "objects that are ranked do not compete for pixels"
     return result.masks(ids, threshold)
@@ -285,12 +291,12 @@ class Session:
     """Puts new objects of the latest frame into free slots.
 
     Returns:
-      Their labels in terms of slots, and which slots they took.
+      The labels in terms of slots, and which slots the objects take.
     """
     self.slots.refuse_tracked(ids)
     missing = len(ids) - self.slots.num_free
     if missing > 0 and self.setup.max_objects is None:
-      # Doubling keeps the number of compilations small when many objects come late.
+      # Doubling keeps compilations few when many objects appear one after another.
       extra = max(missing, self.slots.capacity)
       self.slots.capacity += extra
       if self.state is not None:
@@ -298,19 +304,19 @@ class Session:
     self.slots.add(ids)
     slot_labels, new = self.slots.place(labels, ids)
     if self.ranking is not None and self.state is not None:
-      # Until they are predicted they rank last, whatever their ids meant before.
+      # They rank last until they are predicted, even if their ids were used before.
       self.ranking.add(dict.fromkeys(ids, np.zeros_like(labels, bool)), labels)
       self._insert(slot_labels, new)
     else:
-      self._begin(slot_labels, new)
+      self._init_slots(slot_labels, new)
     return slot_labels, new
 
-  def _begin(
+  def _init_slots(
     self, slot_labels: Int[np.ndarray, "1 h w"] | None, new: Bool[np.ndarray, "1 s"]
   ) -> None:
-    """Fits the slots `new` to the latest frame."""
+    """Initialises the slots `new` from the latest frame."""
     setup = self.setup
-    self.state = programs.begin(
+    self.state = programs.init_slots(
       setup.model,
       self._size,
       setup.variables,
@@ -323,7 +329,7 @@ class Session:
   def _insert(
     self, slot_labels: Int[np.ndarray, "1 h w"], new: Bool[np.ndarray, "1 s"]
   ) -> None:
-    """Gives the slots `new` masks; only for models that keep slots."""
+    """Sets the masks of the slots `new`; only for models that keep slots."""
     setup = self.setup
     self.state = programs.insert(
       setup.model, self._size, setup.variables, self.state, slot_labels, new

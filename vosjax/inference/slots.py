@@ -1,4 +1,4 @@
-"""Which object id is in which slot of a model."""
+"""Maps object ids to the slots of a model."""
 
 import types
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,9 +16,9 @@ class Slots:
 
   Args:
     capacity: number of slots.
-    by_id: id k takes slot k - 1 instead if that slot exists and is free. If a model's
-      slots exist before their objects do and interact, it matters which slots stay
-      empty.
+    by_id: id k takes slot k - 1 instead, if that slot exists and is free. This matters
+      for models whose slots exist before their objects do and interact: they see which
+      slots are empty.
   """
 
   def __init__(self, capacity: int, *, by_id: bool = False):
@@ -95,7 +95,8 @@ class Slots:
       ids: the objects to keep.
 
     Returns:
-      Labels in which 0 is background and i is slot i - 1, and which slots `ids` have.
+      Labels in which 0 is background and i is slot i - 1; and which slots belong to
+      `ids`.
     """
     slots = [self._slot_of[i] for i in ids]
     placed = np.zeros((1, *labels.shape), np.int32)

@@ -1,4 +1,4 @@
-"""A whole video through a session: frames are read and encoded ahead of their turn."""
+"""Segments a whole video in one session, reading and encoding frames in batches."""
 
 import dataclasses
 import functools
@@ -27,23 +27,23 @@ def segment(
   Args:
     setup: model and options.
     frames: the video.
-    prompts: labels of new objects for each frame, or None; at least as many as there
-      are frames. Frames before the first labels are background.
+    prompts: for each frame, the labels of new objects or None; at least as many items
+      as frames. Frames before the first labels are background.
 
   Raises:
-    ValueError: a frame or its labels cannot be used, or no frame of a one-shot model
-      has labels. Reading a frame may raise anything else. All frames that can do
-      without the faulty one have been segmented then.
+    ValueError: a frame or its labels are unusable, or a one-shot model gets no labels
+      at all. Other errors of reading a frame pass through. The results of all frames
+      that do not depend on the faulty one come first.
   """
-  with checks.naming("run"):
+  with checks.prefix_errors("run"):
     first, labels = 0, next(prompts)
     while labels is None and setup.readout.one_shot:
       yield FrameResult.background(checks.read_frame(frames, first))
       first += 1
       if first == len(frames):
         raise checks.UsageError(
-          "labels came with no frame, so everything is background. Give the labels of "
-          "the first frame that shows an object; an iterator can serve one run only."
+          "no frame has labels, so everything is background. Give the labels of the "
+          "first frame that shows an object. An iterator can be used for one run only."
         )
       labels = next(prompts)
     setup, references_of = _plan_references(setup, len(frames))
@@ -55,7 +55,7 @@ def segment(
 
 
 def _checked(labels: Any, frame: EncodedFrame) -> Int[np.ndarray, "h w"] | None:
-  """The labels of a frame as int32, or None."""
+  """Checks the labels of a frame, if any."""
   if labels is None:
     return None
   return checks.check_labels(labels, frame.image.shape[:2])
@@ -64,7 +64,7 @@ def _checked(labels: Any, frame: EncodedFrame) -> Int[np.ndarray, "h w"] | None:
 def _plan_references(
   setup: Setup, length: int
 ) -> tuple[Setup, Callable[[int], tuple[int, ...]]]:
-  """Which frames of the video are references of each frame, and a model for as many."""
+  """Chooses the references of each frame, and adapts the model to their number."""
   model = setup.model
   if not isinstance(model, TakesReferences):
     return setup, lambda _: ()
@@ -88,25 +88,27 @@ def encode_video(
 ) -> Iterator[EncodedFrame]:
   """Encodes each frame once, several in one batch.
 
-  Features do not depend on what is segmented, so frames and their references can be
-  encoded before their turn. They are dropped once no later frame needs them.
+  Features do not depend on the segmentation, so frames and their references can be
+  encoded ahead. They are dropped once no later frame needs them.
 
   Args:
-    model: as `programs.prepare` made it.
-    variables: as `programs.prepare` made them.
+    model: from `programs.prepare`.
+    variables: from `programs.prepare`.
     frames: the video.
     first: number of the frame to begin with.
-    references_of: numbers of a frame's references.
+    references_of: returns the numbers of a frame's references.
 
   Raises:
-    UsageError: a frame is not uint8 RGB, or differs in size. Reading it may raise
-      anything else.
+    UsageError: a frame is not uint8 RGB, or differs in size. Other errors of reading
+      it pass through.
   """
   batch_size = programs.choose_batch_size(len(frames) - first)
   size: tuple[int, int] | None = None
-  images: dict[int, UInt8[np.ndarray, "h w 3"]] = {}  # of frames still to come
-  features: dict[int, Features] = {}  # of these, and of the previous frame
-  places: list[int] = []  # number of the frame in each reference place of the state
+  images: dict[
+    int, UInt8[np.ndarray, "h w 3"]
+  ] = {}  # of frames that are yet to be yielded
+  features: dict[int, Features] = {}  # of these, and of the latest one
+  places: list[int] = []  # frame number of each reference in the model's state
 
   def read(index):
     nonlocal size
@@ -123,7 +125,7 @@ def encode_video(
     for index in itertools.islice(later, -len(batch) % batch_size):
       try:
         read(index)
-      except Exception:  # it is read again, and raises, when its turn has come
+      except Exception:  # it is read again, and raises, when its turn comes
         break
       batch.append(index)
     encoded = programs.encode_each(
@@ -131,7 +133,7 @@ def encode_video(
     )
     features |= zip(batch, encoded, strict=True)
     if t == first:
-      places = [first] * len(wanted)  # where a new state has its first frame
+      places = [first] * len(wanted)  # a new state has its first frame everywhere
     new_references = {}
     for index in sorted({*wanted} - {*places}):
       place = _free_place(places, wanted)
@@ -142,7 +144,7 @@ def encode_video(
 
 
 def _free_place(places: Sequence[int], wanted: Sequence[int]) -> int:
-  """A place whose frame is not wanted, or is in an earlier place as well."""
+  """The first place whose frame is not wanted, or is in an earlier place as well."""
   return next(
     place
     for place, frame in enumerate(places)
