@@ -1,4 +1,4 @@
-"""Files that are written completely or not at all."""
+"""Atomic writing of files: completely or not at all."""
 
 import contextlib
 import os
@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-  """Yields a path to write to, which replaces `path` when the block succeeds.
+  """Yields the path of a draft, which replaces `path` when the block succeeds.
 
-  If anything stops the block (an error, a full disk, Ctrl-C), `path` is left as it was.
+  If the block fails (an error, a full disk, Ctrl-C), `path` stays as it was.
   """
   draft = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
   try:

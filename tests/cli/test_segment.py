@@ -128,7 +128,7 @@ def test_a_video_file_that_is_cut_off_is_refused(mask, tmp_path, capsys):
   video = write_video(tmp_path / "video.mp4", noise)
   video.write_bytes(video.read_bytes()[:-60])
   assert run(video, mask, tmp_path / "out") == 2
-  refused(capsys, "video.mp4: is cut off or damaged")
+  refused(capsys, "video.mp4: is truncated or damaged")
   assert not (tmp_path / "out").exists()
 
 
@@ -186,7 +186,7 @@ def test_a_finished_job_is_left_alone(frames, mask, tmp_path, capsys):
   calls = CopyingSegmenter.calls
   capsys.readouterr()
   assert run(frames, mask, tmp_path / "out") == 0
-  assert "finished before" in capsys.readouterr().out
+  assert "already finished" in capsys.readouterr().out
   assert CopyingSegmenter.calls == calls
 
 
@@ -195,10 +195,10 @@ def test_a_folder_of_something_else_is_refused(frames, mask, tmp_path, capsys):
   out.mkdir()
   (out / "chapter1.tex").write_text("precious")
   assert run(frames, mask, out) == 2
-  refused(capsys, f"--out {out}: exists and is no job of `vosjax segment`")
+  refused(capsys, f"--out {out}: exists and was not written by `vosjax")
   assert [path.name for path in out.iterdir()] == ["chapter1.tex"]
   assert run(frames, mask, out / "chapter1.tex") == 2
-  refused(capsys, "exists and is no job")
+  refused(capsys, "exists and was not written by")
 
 
 def test_a_folder_of_another_job_is_refused(frames, mask, tmp_path, capsys):
@@ -238,7 +238,7 @@ def test_without_checkpoint_it_says_how_to_get_one(frames, tmp_path, capsys):
   refused(
     capsys,
     "--checkpoint is missing",
-    "vosjax.main --config=configs/agame.py",
+    "`vosjax train agame --workdir=DIR`",
     "vosjax convert agame FILE.pth --out DIR",
   )
   assert not (tmp_path / "out").exists()
@@ -341,12 +341,12 @@ def no_video(frames, mask):
 def empty_folder(frames, mask):
   for path in frames.iterdir():
     path.unlink()
-  return "video: holds no frames"
+  return "video: contains no frames"
 
 
 def two_frames_of_one_name(frames, mask):
   Image.new("RGB", SIZE[::-1]).save(frames / "00000.png")
-  return "00000.jpg and 00000.png share a name"
+  return "00000.jpg and 00000.png have the same name"
 
 
 FAULTS = (
@@ -453,7 +453,7 @@ def test_a_checkpoint_of_a_backbone_is_refused(
 ):
   monkeypatch.setattr(checkpoints, "load", lambda _: (object(), {}))
   assert run(frames, mask, tmp_path / "out") == 2
-  refused(capsys, "ours: is a checkpoint of object, not of agame")
+  refused(capsys, "ours: holds a checkpoint of object, not of agame")
 
 
 def test_an_unknown_model_lists_the_known(real, frames, mask, tmp_path, capsys):

@@ -134,8 +134,8 @@ def test_options_that_a_model_does_not_have(checkpoint, frames, tmp_path, capsys
   ris = (frames, *out, "--checkpoint", checkpoint("ris"))
   for options, message in [
     (("--references", "3"), "references is 3, but RIS takes none"),
-    (("--crf",), "not for those of ris. Leave it out."),
-    (("--fusion", "joint"), "--fusion is for cosnet's references; ris takes none"),
+    (("--crf",), "it does not apply to ris. Leave it out."),
+    (("--fusion", "joint"), "--fusion combines cosnet's references; ris has none"),
     (("--mask", mask), "--mask is given, but this ris is zero-shot"),
   ]:
     assert message in error_line(capsys, *ris, *options)
@@ -148,7 +148,7 @@ def test_a_checkpoint_of_another_model_is_named(checkpoint, frames, tmp_path, ca
     capsys,
     *(frames, "--model", "cosnet", "--checkpoint", weights, "--out", tmp_path / "out"),
   )
-  assert f"{weights}: is a checkpoint of agame, not of cosnet" in text
+  assert f"{weights}: holds a checkpoint of agame, not of cosnet" in text
   assert not (tmp_path / "out").exists()
 
 
@@ -157,7 +157,7 @@ def test_references_out_of_range_are_refused(count, frames, tmp_path, capsys):
   with pytest.raises(SystemExit) as stop:
     vosjax(frames, "--out", tmp_path / "out", f"--references={count}")
   assert stop.value.code == 2
-  assert f"{count!r} is neither 0 to 7 nor all" in capsys.readouterr().err
+  assert f"{count!r} is neither a number from 0 to 7 nor all" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -173,6 +173,6 @@ def test_without_checkpoint_it_says_how_to_get_one(
   name, official, frames, tmp_path, capsys
 ):
   text = error_line(capsys, frames, "--out", tmp_path / "out", "--model", name)
-  assert f"--config=configs/{name}.py" in text
+  assert f"`vosjax train {name} --workdir=DIR`" in text
   assert ("vosjax convert" in text) == (official is not None)
   assert (official or "") in text

@@ -59,7 +59,7 @@ def test_labels_may_be_masks_or_wide_integers():
   [
     (np.zeros((30, 40), np.uint8), 0.5, "labels are 40x30, the frame is 80x60"),
     (labels_with(1), 1.5, r"alpha is 1.5; expected a number in \[0, 1\]"),
-    (labels_with(300, np.int32), 0.5, "labels reach 300"),
+    (labels_with(300, np.int32), 0.5, "labels range from 0 to 300"),
   ],
 )
 def test_wrong_arguments_are_named(labels, alpha, text):

@@ -1,4 +1,8 @@
-"""`vosjax segment`: segments the objects in a video of the user's own."""
+"""`vosjax segment`: segments objects in a video, from the files to the results.
+
+`run` checks the arguments, reads the inputs and loads the model. `_write_results` draws
+one result after the other from `VideoSegmenter.run` and writes it.
+"""
 
 import argparse
 import pathlib
@@ -9,12 +13,11 @@ from tqdm import tqdm
 
 from vosjax import checkpoints, convert, models, viz
 from vosjax.cli.segment_job import Job
-from vosjax.convert import PARTS
 from vosjax.evaluation.prompts import object_prompts
 from vosjax.inference import references, refinement
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import FrameResult
-from vosjax.media import read
+from vosjax.media.read import VideoFrames, read_masks, read_video
 from vosjax.media.write import video_writer, write_labels
 from vosjax.models.cosnet import Fusion
 
@@ -24,40 +27,40 @@ examples:
   vosjax segment holiday.mp4 --model cosnet --checkpoint weights/cosnet --out result
 
 A-GAME and one-shot RVOS follow the objects of a mask. COSNet finds the primary object
-of a video without a mask; RVOS, RSIS and RIS find up to ten objects. RSIS and RIS treat
-every frame as a separate image, so their ids do not persist from frame to frame.
+of a video without a mask; zero-shot RVOS, RSIS and RIS find up to ten objects. RSIS and
+RIS treat every frame as a separate image, so their ids do not persist from frame to
+frame.
 
-The mask is a palette or grey PNG of the frames' size whose pixel values are object
-ids: 0 = background, 1 to 254 = objects, 255 = void. A grey mask of only 0 and 255
+The mask is a palette or grayscale PNG of the frames' size whose pixel values are object
+ids: 0 = background, 1 to 254 = objects, 255 = void. A grayscale mask of only 0 and 255
 (DAVIS 2016) is object 1. With a folder of masks, named after frames, objects can appear
-later: each is followed from its first mask on.
+later: each is followed from the first mask that shows it.
 
-DIR receives a palette PNG for each frame, named after it, and overlay.mp4. The same
-command resumes a job that was stopped: all frames are computed again, because a model
-remembers what it has seen, but masks that exist are kept.
+DIR receives a palette PNG for each frame, named after it, and overlay.mp4. If the
+command is interrupted, the same command resumes it: all frames are segmented again,
+because the model depends on earlier frames, but masks that exist are kept.
 """
 
 NO_CHECKPOINT = (
-  "--checkpoint is missing: {model} needs trained weights. Train the built-in default "
-  "(`python -m vosjax.main --config=configs/{model}.py --workdir=DIR`) and give "
-  "--checkpoint DIR/model"
+  "--checkpoint is missing: {model} needs trained weights. Train it "
+  "(`vosjax train {model} --workdir=DIR`) and give --checkpoint DIR/model"
 )
 OFFICIAL = (
   ", or convert the official weights (`vosjax convert {model} {files} --out DIR`) "
   "and give --checkpoint DIR"
 )
 NO_MASK = (
-  "--mask is missing: {model} follows the objects that a mask of the first frame "
-  "shows. Give --mask FIRST.png, or a folder of masks named after frames."
+  "--mask is missing: {model} follows the objects that are marked in a mask of the "
+  "first frame. Give --mask FIRST.png, or a folder of masks named after frames."
 )
 NEEDLESS_MASK = (
-  "--mask is given, but this {model} is zero-shot and finds objects by itself. Leave "
-  "it out."
+  "--mask is given, but this {model} is zero-shot: it finds objects by itself. Leave "
+  "--mask out."
 )
-NO_FUSION = "--fusion is for cosnet's references; {model} takes none. Leave it out."
+NO_FUSION = "--fusion combines cosnet's references; {model} has none. Leave it out."
 NO_CRF = (
-  "--crf is for the one object that cosnet finds, not for those of {model}. Leave it "
-  "out."
+  "--crf refines the single object that cosnet finds; it does not apply to {model}. "
+  "Leave it out."
 )
 
 DEFAULT_MODEL = "agame"
@@ -73,26 +76,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     "video",
     type=path,
     metavar="VIDEO_OR_FOLDER",
-    help="a video file, or a folder of frames, ordered by name",
+    help="a video file, or a folder of frames, sorted by name",
   )
   parser.add_argument(
     "--out",
     type=path,
     required=True,
     metavar="DIR",
-    help="folder for the results; one that holds the same job is resumed",
+    help="folder for the results; an interrupted job in it is resumed",
   )
   parser.add_argument(
     "--mask",
     type=path,
     metavar="FIRST.png",
-    help="objects in the first frame, or a folder of masks",
+    help="mask of the objects in the first frame, or a folder of masks",
   )
   parser.add_argument(
     "--model",
     metavar="NAME",
-    help=f"{', '.join(sorted(models.MODELS))}: refuse a checkpoint of another "
-    "model (default: whatever the checkpoint holds)",
+    help=f"{', '.join(sorted(models.MODELS))}: reject a checkpoint of any other "
+    "model (default: accept any)",
   )
   parser.add_argument(
     "--checkpoint",
@@ -100,7 +103,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     metavar="DIR",
     help="WORKDIR/model of a training run, or --out of `vosjax convert`",
   )
-  cosnet = parser.add_argument_group("for cosnet")
+  cosnet = parser.add_argument_group("options of cosnet")
   cosnet.add_argument(
     "--references",
     type=_parse_references,
@@ -112,43 +115,44 @@ def configure(parser: argparse.ArgumentParser) -> None:
     "--reference-policy",
     choices=get_args(references.Policy),
     default="uniform",
-    help="references spread over the video, drawn at random once, or next to the "
-    "frame (default: uniform)",
+    help="which frames are references: spread uniformly over the video, drawn at "
+    "random once per video, or the frame's neighbours (default: uniform)",
   )
   cosnet.add_argument(
     "--fusion",
     choices=get_args(Fusion),
-    help="how to combine references: average what is read from each, average the "
-    "masks that each gives (the released test), read from all at once, or the released "
-    "group model (default: that of the checkpoint; summary for official weights)",
+    help="how to combine references: summary averages what is read from each, "
+    "prediction averages the masks that each gives (the released test), joint reads "
+    "from all at once, group is the released group model (default: that of the "
+    "checkpoint; summary for official weights)",
   )
   cosnet.add_argument(
     "--seed",
     type=int,
     default=0,
     metavar="N",
-    help="seed of the random policy (default: 0)",
+    help="seed of the random reference policy (default: 0)",
   )
   cosnet.add_argument(
-    "--crf", action="store_true", help="move masks to image edges by a dense CRF"
+    "--crf", action="store_true", help="align masks with image edges by a dense CRF"
   )
 
 
 def run(args: argparse.Namespace) -> None:
-  """Segments a video; everything that can be wrong is checked before it starts.
+  """Segments a video, after checking all arguments and input files.
 
   Raises:
-    ValueError: an argument or an input file cannot be used; one line says why.
+    ValueError: an argument or an input file is unusable; one line says why.
     OSError: a file cannot be read or written.
   """
   _check_arguments(args)
-  video = read.read_video(args.video)
+  video = read_video(args.video)
   prompts = None
   if args.mask is not None:
-    prompts = object_prompts(read.read_masks(args.mask, video), late=True)
-  job = Job.describe(args, video)
+    prompts = object_prompts(read_masks(args.mask, video), late=True)
+  job = Job.from_arguments(args, video)
   if job.is_finished(args.out, OVERLAY):
-    print(f"{args.out}: finished before, nothing to do ({len(video)} frames).")
+    print(f"{args.out}: already finished, nothing to do ({len(video)} frames).")
     return
   segmenter, name = load_segmenter(
     args.checkpoint,
@@ -164,7 +168,8 @@ def run(args: argparse.Namespace) -> None:
   if args.crf and name != COSNET:
     raise ValueError(NO_CRF.format(model=name))
   job.begin(args.out)
-  _write(segmenter.run(video, prompts), video, args.out, crf=args.crf)
+  results = segmenter.run(video, prompts)  # lazy: each `next` segments one frame
+  _write_results(results, video, args.out, crf=args.crf)
   print(f"{args.out}: {len(video)} masks and {OVERLAY}.")
 
 
@@ -179,9 +184,9 @@ def _check_arguments(args: argparse.Namespace) -> None:
 
 
 def _no_checkpoint(name: str) -> str:
-  """The message that says how to get a checkpoint of this model."""
+  """The error message that tells how to obtain a checkpoint of this model."""
   text = NO_CHECKPOINT + (OFFICIAL if name in convert.TABLES else "") + "."
-  files = " ".join(f"{part.upper()}.pth" for part in PARTS.get(name, ("file",)))
+  files = " ".join(f"{part.upper()}.pth" for part in convert.PARTS.get(name, ("file",)))
   return text.format(model=name, files=files)
 
 
@@ -196,24 +201,25 @@ def load_segmenter(
 
   Args:
     checkpoint: folder of the model.
-    expected: name that the model must have; None for any.
-    fusion: how to combine references, if not as in the checkpoint.
-    **options: of the segmenter.
+    expected: name of the model that the checkpoint must hold; None for any.
+    fusion: how to combine references; None keeps the checkpoint's way.
+    **options: of `VideoSegmenter`.
 
   Returns:
     The segmenter and the name of its model.
 
   Raises:
-    ValueError: there is no such checkpoint, it is of another model than expected, or
-      the model does not have one of the options.
+    ValueError: there is no such checkpoint, it holds another model than expected, or
+      one of the options does not apply to the model.
   """
   model, variables = checkpoints.load(checkpoint)
   names = [name for name, kind in models.MODELS.items() if type(model) is kind]
   name = names[0] if names else type(model).__name__
   if not names or expected not in (None, name):
     raise ValueError(
-      f"{checkpoint}: is a checkpoint of {name}, not of {expected or DEFAULT_MODEL}. "
-      "Give another --checkpoint" + (", or leave --model out." if names else ".")
+      f"{checkpoint}: holds a checkpoint of {name}, not of "
+      f"{expected or DEFAULT_MODEL}. Give another --checkpoint"
+      + (", or leave --model out." if names else ".")
     )
   if fusion is not None:
     if name != COSNET:
@@ -222,18 +228,18 @@ def load_segmenter(
   return VideoSegmenter(model, variables, **options), name
 
 
-def _write(
+def _write_results(
   results: Iterator[FrameResult],
-  video: read.VideoFrames,
+  video: VideoFrames,
   out: pathlib.Path,
   *,
   crf: bool,
 ) -> None:
-  """Segments and writes frame by frame: a mask for each, and the overlay video.
+  """Writes a mask for each frame and the overlay video, with a progress bar.
 
   Args:
-    results: one per frame; each is computed when it is taken.
-    video: that they belong to.
+    results: one per frame; drawing one segments the frame.
+    video: the frames.
     out: folder for the results; masks that it holds are kept.
     crf: refine masks by a dense CRF.
   """
@@ -251,12 +257,13 @@ def _write(
 
 
 def _parse_references(text: str) -> references.Count:
-  """Parses `--references`: a number, or all."""
+  """Parses `--references`: a number, or `all`."""
   try:
     count: references.Count = "all" if text == "all" else int(text)
     references.check(count, "uniform")
   except ValueError:
     raise argparse.ArgumentTypeError(
-      f"{text!r} is neither 0 to {references.MAX_REFERENCES} nor {references.ALL}"
+      f"{text!r} is neither a number from 0 to {references.MAX_REFERENCES} nor "
+      f"{references.ALL}"
     ) from None
   return count

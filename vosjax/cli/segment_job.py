@@ -1,4 +1,4 @@
-"""The output folder of `vosjax segment`: one job, which can be resumed."""
+"""The output folder of `vosjax segment` and what it was made from, for resuming."""
 
 import argparse
 import dataclasses
@@ -15,19 +15,19 @@ JOB_FILE = "segment.json"
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """What the results in a folder were made from.
+  """The inputs and options that the results in a folder are made from.
 
-  A folder holds a single job: results from other inputs or options are not mixed.
+  A folder holds a single job: results of different inputs or options are never mixed.
 
   Attributes:
-    inputs: paths, times of change and options, as JOB_FILE stores them.
+    inputs: paths, modification times and options, as JOB_FILE stores them.
   """
 
   inputs: dict[str, Any]
 
   @classmethod
-  def describe(cls, args: argparse.Namespace, video: VideoFrames) -> "Job":
-    """The job of a command line."""
+  def from_arguments(cls, args: argparse.Namespace, video: VideoFrames) -> "Job":
+    """The job that the command line asks for."""
     return cls(
       {
         "video": str(args.video.resolve()),
@@ -46,7 +46,7 @@ class Job:
     )
 
   def is_finished(self, out: pathlib.Path, last_output: str) -> bool:
-    """Whether a folder holds all results of this job.
+    """Whether a folder holds all results of this job; refuses one of another job.
 
     Args:
       out: the folder.
@@ -56,23 +56,24 @@ class Job:
       ValueError: the folder holds something else.
     """
     if not out.exists() or (out.is_dir() and {JOB_FILE} >= set(os.listdir(out))):
-      return False  # a job that has not written any mask may be replaced
+      return False  # a job without results may be replaced
     try:
       found = json.loads((out / JOB_FILE).read_text())
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
       raise ValueError(
-        f"--out {out}: exists and is no job of `vosjax segment`. Choose a new folder."
+        f"--out {out}: exists and was not written by `vosjax segment`. Choose a new "
+        "folder."
       ) from None
     if found != self.inputs:
       differing = sorted(k for k in self.inputs if found.get(k) != self.inputs[k])
       raise ValueError(
         f"--out {out}: holds another job, which differs in {', '.join(differing)}. "
-        "Choose a new folder, or delete that one."
+        "Choose a new folder, or delete this one."
       )
     return (out / last_output).exists()
 
   def begin(self, out: pathlib.Path) -> None:
-    """Makes the folder, or prints what is resumed."""
+    """Creates the folder, or prints what is resumed in it."""
     out.mkdir(parents=True, exist_ok=True)
     for draft in out.glob(".*.part*"):  # left by a run that was killed
       draft.unlink()
@@ -81,13 +82,13 @@ class Job:
       files.write_bytes(out / JOB_FILE, json.dumps(self.inputs, indent=2).encode())
       return
     print(
-      f"{out}: resuming, {num_masks} of {self.inputs['frames']} masks are kept; frames "
-      "are computed again from the first one, as the model remembers them."
+      f"{out}: resuming, {num_masks} of {self.inputs['frames']} masks are kept; all "
+      "frames are segmented again, because the model depends on earlier frames."
     )
 
 
 def _last_change(path: pathlib.Path | None) -> int | None:
-  """Time of the latest change in a file or folder, in nanoseconds."""
+  """Latest modification time of a file, or in a folder, in nanoseconds."""
   if path is None or not path.exists():
     return None
   inside = path.rglob("*") if path.is_dir() else ()

@@ -1,4 +1,7 @@
-"""Prompts of a video: each object is given once, in the first frame that shows it."""
+"""Prompts of a video, which tell a one-shot model what to segment.
+
+Each object is given once, in the first frame that shows it.
+"""
 
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
@@ -13,11 +16,11 @@ Labels = UInt8[np.ndarray, "h w"]
 
 @runtime_checkable
 class Annotated(Protocol):
-  """A video with labels for some or all of its frames."""
+  """A video, or the masks of one, with labels for some or all frames."""
 
   @property
   def name(self) -> str:
-    """Name of the video or of its annotations, for messages."""
+    """Name of the video or of its masks, for error messages."""
     ...
 
   def __len__(self) -> int:
@@ -30,15 +33,15 @@ class Annotated(Protocol):
 
 
 def object_prompts(video: Annotated, *, late: bool = False) -> Iterator[Labels | None]:
-  """Yields for each frame the labels of the objects that are given with it.
+  """Yields the prompt of each frame, as `VideoSegmenter.run` takes them.
 
-  The first annotation that shows an object is read at once, later ones when their
-  turn comes.
+  Annotations up to the first one that shows an object are read at once, to refuse a
+  video without any; later ones are read when their turn comes.
 
   Args:
     video: with annotations.
-    late: also give objects that first appear in a later frame. Otherwise only those in
-      the first frame that shows any are given.
+    late: also give objects that first appear in a later frame; otherwise, only those
+      of the first frame that shows any.
 
   Returns:
     One item per frame: labels of new objects, 0 elsewhere, or None if there are none.

@@ -1,4 +1,7 @@
-"""Videos from a folder of frames or a video file, and the masks that go with them."""
+"""Reads videos (files or folders of frames) and the masks that go with them.
+
+Frames and masks are decoded on demand, one at a time.
+"""
 
 import abc
 import dataclasses
@@ -21,11 +24,11 @@ FOLDER_FRAMES_PER_SECOND = 24.0  # as in DAVIS; a folder does not say
 
 
 class VideoFrames(abc.ABC):
-  """The frames of a video, each of which is read when it is indexed.
+  """The frames of a video, as a sequence whose items are decoded on demand.
 
   Attributes:
     files: the image files, or the one video file.
-    frame_names: names of the frames without suffix; results are named after them.
+    frame_names: names of the frames without suffix, for naming the results.
     size: (height, width) of every frame.
     frames_per_second: the speed at which the video plays.
   """
@@ -101,7 +104,7 @@ class VideoFile(VideoFrames):
 
 
 class _Decoder:
-  """Decodes onwards from the latest frame, and from the start to go back."""
+  """Random access by decoding forwards; going back restarts at the first frame."""
 
   def __init__(self, video: VideoFile):
     self._video = video
@@ -111,7 +114,7 @@ class _Decoder:
   def read(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
     if not 0 <= index < len(self._video):
       raise IndexError(index)
-    latest, self._latest = self._latest, None  # an error below leaves no position
+    latest, self._latest = self._latest, None  # forget the position if decoding fails
     if latest is None or index < latest[0]:
       self._frames, position = self._video.decode(), -1
     else:
@@ -122,19 +125,20 @@ class _Decoder:
         frame = next(self._frames)
       except StopIteration:
         raise ValueError(
-          f"{self._video.path}: ends before frame {position}, although it announces "
-          f"{len(self._video)}. Export it again, or give a folder of its frames."
+          f"{self._video.path}: ends before frame {position}, but had "
+          f"{len(self._video)} frames at first. Export it again, or give a folder of "
+          "its frames."
         ) from None
     self._latest = position, frame
     return frame
 
 
 @dataclasses.dataclass(frozen=True)
-class MaskFiles:
-  """Masks of some frames of a video, each of which is read when it is asked for.
+class VideoMasks:
+  """Masks of some frames of a video, which are read on demand.
 
   Attributes:
-    name: of the file or folder, for messages.
+    name: path of the file or folder, for error messages.
     frame_names: names of the video's frames.
     files: mask files by the name of their frame.
   """
@@ -158,11 +162,14 @@ class MaskFiles:
 
 
 def read_video(path: pathlib.Path) -> VideoFrames:
-  """Reads what a folder of frames or a video file holds, but keeps no frame.
+  """Reads the number, names and size of a video's frames; checks that they are usable.
+
+  Args:
+    path: of a video file, or of a folder with one image per frame.
 
   Raises:
-    ValueError: there is nothing, or nothing readable; frames differ in size, or one is
-      missing from a numbered folder.
+    ValueError: the path does not exist or holds nothing readable, frames differ in
+      size, or a frame is missing from a numbered folder.
   """
   if path.is_dir():
     return _read_folder(path)
@@ -171,12 +178,17 @@ def read_video(path: pathlib.Path) -> VideoFrames:
   return _read_file(path)
 
 
-def read_masks(path: pathlib.Path, video: VideoFrames) -> MaskFiles:
-  """Finds masks: a file is for the first frame; files in a folder are named after
-  frames.
+def read_masks(path: pathlib.Path, video: VideoFrames) -> VideoMasks:
+  """Finds the masks of a video and checks that they fit it.
+
+  Args:
+    path: of the first frame's mask, or of a folder of masks that are named after
+      frames.
+    video: the frames.
 
   Raises:
-    ValueError: there is no mask, or one has no frame or differs from it in size.
+    ValueError: there is no mask, or one belongs to no frame or differs from the frames
+      in size.
   """
   if path.is_dir():
     files = {file.stem: file for file in _image_files(path, "masks")}
@@ -184,7 +196,7 @@ def read_masks(path: pathlib.Path, video: VideoFrames) -> MaskFiles:
     if stray:
       first, last = video.frame_names[0], video.frame_names[-1]
       raise ValueError(
-        f"{files[stray[0]]}: no frame is named {stray[0]!r}; masks are named after "
+        f"{files[stray[0]]}: no frame is named {stray[0]!r}; masks must be named after "
         f"frames ({first} to {last})."
       )
   elif path.exists():
@@ -193,7 +205,7 @@ def read_masks(path: pathlib.Path, video: VideoFrames) -> MaskFiles:
     raise ValueError(f"{path}: no such mask file or folder of masks.")
   for file in files.values():
     _check_size(images.image_size(file), video.size, f"{file}: the mask")
-  return MaskFiles(str(path), video.frame_names, files)
+  return VideoMasks(str(path), video.frame_names, files)
 
 
 def _read_folder(path: pathlib.Path) -> FrameFolder:
@@ -216,16 +228,17 @@ def _read_file(path: pathlib.Path) -> VideoFile:
   try:
     with av.open(str(path)) as container:
       if not container.streams.video:
-        raise ValueError(f"{path}: holds no video stream.")
+        raise ValueError(f"{path}: contains no video stream.")
       stream = container.streams.video[0]
       stream.thread_type = "AUTO"
       frames_per_second = float(stream.average_rate or FOLDER_FRAMES_PER_SECOND)
-      # Only decoding shows how many frames there are, their size, and any damage.
+      # A header may be wrong: only decoding shows the number of frames, their size
+      # and any damage.
       count, size = 0, (0, 0)
       for packet in container.demux(stream):
         if packet.is_corrupt:
           raise ValueError(
-            f"{path}: is cut off or damaged. Copy or export the file again, or give "
+            f"{path}: is truncated or damaged. Copy or export the file again, or give "
             "a folder of its frames."
           )
         for frame in packet.decode():
@@ -236,20 +249,20 @@ def _read_file(path: pathlib.Path) -> VideoFile:
   except av.FFmpegError as error:
     raise _unreadable(path, error) from error
   if not count:
-    raise ValueError(f"{path}: holds no frame.")
+    raise ValueError(f"{path}: contains no frame.")
   names = tuple(f"{index:05d}" for index in range(count))
   return VideoFile((path,), names, size, frames_per_second)
 
 
 def _image_files(path: pathlib.Path, kind: str) -> tuple[pathlib.Path, ...]:
-  """The images in a folder, ordered by the numbers in their names.
+  """The images in a folder, sorted by the numbers in their names.
 
   Args:
     path: of the folder.
-    kind: "frames" or "masks", for messages.
+    kind: "frames" or "masks", for error messages.
 
   Raises:
-    ValueError: there are none, or two have the same stem.
+    ValueError: there is no image, or two differ only in their suffix.
   """
   files = sorted(
     (
@@ -260,15 +273,18 @@ def _image_files(path: pathlib.Path, kind: str) -> tuple[pathlib.Path, ...]:
     key=lambda file: (by_number(file.stem), file.suffix),
   )
   if not files:
-    raise ValueError(f"{path}: holds no {kind} ({', '.join(IMAGE_SUFFIXES)}).")
+    raise ValueError(f"{path}: contains no {kind} ({', '.join(IMAGE_SUFFIXES)}).")
   for file, following in zip(files, files[1:]):
     if file.stem == following.stem:
-      raise ValueError(f"{path}: {file.name} and {following.name} share a name.")
+      raise ValueError(
+        f"{path}: {file.name} and {following.name} have the same name. "
+        "Remove one of them."
+      )
   return tuple(files)
 
 
 def _check_no_gap(files: Sequence[pathlib.Path]) -> None:
-  """Requires numbered frames to have even steps, such as 0, 1, 2 or 0, 5, 10."""
+  """Requires numbered frames to be equally spaced, such as 0, 1, 2 or 0, 5, 10."""
   if not all(file.stem.isdecimal() for file in files):
     return
   numbers = [int(file.stem) for file in files]
@@ -291,7 +307,7 @@ def _check_size(size: Sequence[int], expected: Sequence[int], what: str) -> None
 
 
 def _apply_rotation(frame: "av.VideoFrame") -> UInt8[np.ndarray, "h w 3"]:
-  """RGB of a frame, with the rotation stored in the container's metadata applied."""
+  """The RGB image of a frame, rotated as the container's metadata says."""
   image = frame.to_ndarray(format="rgb24")
   return np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
 

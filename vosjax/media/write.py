@@ -1,4 +1,4 @@
-"""Palette PNGs and overlay videos, written completely or not at all."""
+"""Writes palette PNGs and overlay videos, completely or not at all."""
 
 import contextlib
 import io
@@ -37,11 +37,11 @@ def video_writer(
 ) -> Iterator[Callable[[UInt8[np.ndarray, "h w 3"]], None]]:
   """Yields a function that appends an RGB frame to an H.264 video.
 
-  Every browser and player can show the result. The format needs even sizes: odd ones
-  are padded by repeating the last row or column.
+  All common browsers and players can play the result. The format requires even sizes:
+  odd ones are padded by repeating the last row or column.
 
   Args:
-    path: of an .mp4 file, which appears when the block ends without an error.
+    path: of an .mp4 file, which appears only when the block ends without an error.
     size: (height, width) of the frames.
     frames_per_second: the speed at which the video plays.
 

@@ -1,4 +1,4 @@
-"""Images of frames and labels, made with NumPy and Pillow only."""
+"""Visualisation of frames and labels, with NumPy and Pillow only."""
 
 from vosjax.viz.overlay import overlay
 from vosjax.viz.palette import bright_palette, palette

@@ -16,12 +16,12 @@ def overlay(
   alpha: float = 0.45,
   contours: bool = True,
 ) -> UInt8[np.ndarray, "h w 3"]:
-  """Tints each object in its colour and draws its outline.
+  """Tints each object in its palette colour and draws its outline.
 
   Args:
     frame: RGB.
-    labels: of the frame's size: 0 is background, 255 is void (tinted half as much),
-      other values are object ids; or the mask of one object.
+    labels: of the frame's size, 0 is background, 255 is void (tinted half as much),
+      and other values are object ids; or the Boolean mask of one object.
     alpha: opacity of the tint, from 0 (none) to 1 (opaque).
     contours: draw outlines, with a thin dark line around them; their width is
       proportional to the size of the frame.
@@ -39,7 +39,8 @@ def overlay(
     raise ValueError(f"overlay(): alpha is {alpha}; expected a number in [0, 1].")
   if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) <= VOID:
     raise ValueError(
-      f"overlay(): labels reach {labels.max()} and {labels.min()}; expected 0 to 255."
+      f"overlay(): labels range from {labels.min()} to {labels.max()}; expected 0 to "
+      "255."
     )
   labels = labels.astype(np.uint8)
   colors = bright_palette().astype(np.float32)[labels]

@@ -27,11 +27,11 @@ def contact_sheet(
     captions: text above each column.
     row_captions: text above the first image of each row.
     cell_width: width in pixels to which every image is resized, keeping its aspect
-      ratio; by default that of the first image.
+      ratio; by default, the width of the first image.
 
   Raises:
-    ValueError: there is no image, or the number of captions is not that of the rows or
-      columns.
+    ValueError: there is no image, or the number of captions differs from the number of
+      columns or rows.
   """
   _check(rows, captions, row_captions)
   cell_width = cell_width or rows[0][0].shape[1]
@@ -86,7 +86,7 @@ def _check(
   columns = max((len(row) for row in rows), default=0)
   if not columns or not rows[0]:
     raise ValueError(
-      "contact_sheet(): there is no image in rows, or none in the first row."
+      "contact_sheet(): rows contain no image, or the first row contains none."
     )
   if captions and len(captions) != columns:
     raise ValueError(
