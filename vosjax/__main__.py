@@ -10,8 +10,8 @@ from collections.abc import Sequence
 # Command -> (module with `configure(parser)` and `run(args)`, one-line description).
 COMMANDS = {
   "train": ("vosjax.cli.train", "train a model, or score one on a dataset"),
-  "segment": ("vosjax.cli.segment", "follow objects through your own video"),
-  "import-data": ("vosjax.cli.import_data", "turn your own videos into a dataset"),
+  "segment": ("vosjax.cli.segment", "segment objects in your own video"),
+  "import-data": ("vosjax.cli.import_data", "make a dataset from your own videos"),
   "evaluate": ("vosjax.cli.evaluate", "score predictions under a dataset's protocol"),
   "convert": ("vosjax.cli.convert", "convert an official PyTorch checkpoint"),
   "benchmark": ("vosjax.cli.benchmark", "measure speed on this machine"),
@@ -28,20 +28,20 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs one command and returns its exit code.
 
-  Unusable arguments and input files (ValueError, OSError) become one line on standard
-  error instead of a traceback.
+  Unusable arguments and input files (ValueError, OSError) are reported in one line on
+  standard error, without a traceback.
   """
   argv = list(sys.argv[1:] if argv is None else argv)
   try:
     parser = _parser(argv)
-    args, further = parser.parse_known_args(argv)
-    if further and not args.accepts_further:
-      parser.error(f"unrecognized arguments: {' '.join(further)}")
-    args.further = further
+    args, extra = parser.parse_known_args(argv)
+    if extra and not args.accepts_extra:
+      parser.error(f"unrecognized arguments: {' '.join(extra)}")
+    args.extra = extra
     return args.run(args) or 0
   except KeyboardInterrupt:
     return _complain("stopped.", INTERRUPTED)
-  except BrokenPipeError:  # `vosjax ... | head`: the reader is done, so all is well
+  except BrokenPipeError:  # as in `vosjax ... | head`, which is fine
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
   except OSError as error:
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
-  """Builds the parser; of all commands, imports only the one that `argv` names."""
+  """Builds the parser; imports only the module of the command that `argv` names."""
   width = max(map(len, COMMANDS))
   commands = "\n".join(f"  {n:<{width}}  {text}" for n, (_, text) in COMMANDS.items())
   raw = argparse.RawDescriptionHelpFormatter
@@ -61,7 +61,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     epilog=EPILOG,
     formatter_class=raw,
   )
-  parser.set_defaults(accepts_further=False)  # arguments that only the command knows
+  parser.set_defaults(accepts_extra=False)  # a command may parse the rest itself
   subparsers = parser.add_subparsers(
     metavar="COMMAND", required=True, help="one of the above"
   )

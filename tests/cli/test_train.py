@@ -86,7 +86,7 @@ def test_help_shows_an_example(capsys):
   assert "vosjax train agame:smoke" in capsys.readouterr().out
 
 
-def test_other_commands_take_no_further_arguments(capsys):
+def test_other_commands_refuse_unknown_arguments(capsys):
   with pytest.raises(SystemExit) as stop:
     command_line.main(["convert", "agame", "x.pth", "--out", "y", "--bogus"])
   assert stop.value.code == 2

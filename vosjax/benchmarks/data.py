@@ -1,4 +1,4 @@
-"""Speed of the training input pipeline, compared with merely decoding its images."""
+"""Benchmark of the input pipeline, compared with decoding and resizing alone."""
 
 import collections
 import itertools
@@ -31,7 +31,7 @@ FRACTIONS = (
 
 
 class _Seconds(NamedTuple):
-  """Duration of a round: elapsed time, and processor time of all threads."""
+  """Duration of a round: wall-clock time, and processor time of all threads."""
 
   wall: float
   cpu: float
@@ -40,7 +40,7 @@ class _Seconds(NamedTuple):
 def measure(
   size: tuple[int, int] = (480, 854), *, steps: int = 16, rounds: int = 7
 ) -> dict[str, dict[str, float]]:
-  """Generates videos and measures reading them; see `measure_folder`.
+  """Generates videos and measures how fast they are read; see `measure_folder`.
 
   Args:
     size: rows and columns of the generated frames.
@@ -48,8 +48,8 @@ def measure(
     rounds: number of rounds.
 
   Returns:
-    Two cases by name: clips at the size of the frames, and at half of it, as the first
-    stage of A-GAME resizes them.
+    The results of two cases: clips in the size of the frames, and resized to half of
+    it, as in the first stage of A-GAME.
   """
   halved = (size[0] // 2, size[1] // 2)
   with tempfile.TemporaryDirectory() as folder:
@@ -61,7 +61,7 @@ def measure(
 
 
 def table(result: Mapping[str, Mapping[str, float]]) -> str:
-  """The figures as a table, for a terminal."""
+  """Formats the result of `measure` for a terminal."""
   lines = [f"{'frames per second':<28}{'full size':>12}{'half size':>12}"]
   for key in (*CASES, *FRACTIONS):
     form = "12.0f" if key in CASES else "12.2f"
@@ -98,9 +98,9 @@ def measure_folder(
 ) -> dict[str, float]:
   """Times batches of clips, alternating with decoding and resizing their images alone.
 
-  Decoding and resizing happen as in the pipeline and in as many threads. Since the
+  Decoding and resizing use the pipeline's functions and number of threads. Since the
   speed of a machine varies, the three alternate, and fractions are medians over the
-  rounds. Processor time is compared as well, because other jobs hardly affect it.
+  rounds. Processor time is compared as well, because other processes hardly affect it.
 
   Args:
     source: videos of one size.
@@ -110,9 +110,9 @@ def measure_folder(
     rounds: number of rounds.
 
   Returns:
-    `pipeline`, `decoder` and `resizer` (which decodes, too) in frames per second;
-    `fraction_of_decoder` and `fraction_of_resizer`, the time that they take as a
-    fraction of the pipeline's; and the same with the prefix `cpu_` for processor time.
+    `pipeline`, `decoder` and `resizer` (which also decodes) in frames per second;
+    `fraction_of_decoder` and `fraction_of_resizer`, the pipeline's speed as a fraction
+    of theirs; and the same with the prefix `cpu_` for processor time.
   """
   count = steps * BATCH_SIZE * CLIP_LENGTH
   measured = [
@@ -147,7 +147,7 @@ def _transforms(size: tuple[int, int] | None) -> list[Any]:
 def _time_pipeline(
   source: DavisFolder, transforms: Sequence[Any], steps: int, seed: int
 ) -> _Seconds:
-  """The steady state: before and after the measured batches, others are in progress."""
+  """Times batches in the steady state: others are in progress before and after them."""
   lead = pipeline.num_threads() + 2  # more than the pipeline prefetches
   batches = pipeline.batches(
     [source],
@@ -183,7 +183,7 @@ def _time_images(
 
 
 def _time(start: Callable[[], Iterable[Any]]) -> _Seconds:
-  """Times the iteration over everything that `start` returns."""
+  """Times `start` and the iteration over everything that it returns."""
   wall, cpu = time.perf_counter(), time.process_time()
   _exhaust(start())
   return _Seconds(time.perf_counter() - wall, time.process_time() - cpu)

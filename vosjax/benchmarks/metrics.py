@@ -1,6 +1,6 @@
-"""Speed of J, F, T and whole evaluations, compared with the official toolkits.
+"""Benchmark of J, F, T and whole evaluations, compared with the official toolkits.
 
-The masks are synthetic. Only time is measured: tests already check that values equal
+The masks are synthetic. Only time is measured: tests check that the values agree with
 the toolkits'.
 """
 
@@ -20,7 +20,7 @@ from vosjax.evaluation import evaluate
 from vosjax.evaluation.mask_folders import MaskFiles
 from vosjax.media.write import write_labels
 
-# Milliseconds on one modern core as the official toolkits state them: per object and
+# Milliseconds on one modern core, as stated by the official toolkits: per object and
 # frame; per proposal, object and frame (unsupervised); per pair of frames (stability).
 OFFICIAL = {
   "region": 0.6,
@@ -32,8 +32,8 @@ OFFICIAL = {
 _NAMES = {
   "region": "J, per object and frame",
   "contour": "F, per object and frame",
-  "semi_supervised": "semi-supervised, from PNGs, likewise",
-  "unsupervised": "unsupervised, likewise and per proposal",
+  "semi_supervised": "semi-supervised, per object and frame",
+  "unsupervised": "unsupervised, per proposal, object, frame",
   "stability": "T, per pair of frames",
 }
 NUM_PROPOSALS = 20
@@ -48,13 +48,13 @@ def measure(
   frames: int = 20,
   progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-  """Times the measures on arrays, and whole evaluations from PNG files to rows.
+  """Times the metrics on arrays, and whole evaluations from PNG files to scores.
 
   Args:
     size: height and width of the masks in pixels.
     objects: number of objects in each frame.
     frames: length of the synthetic video, three or more.
-    progress: called with the name of what is measured next.
+    progress: called with the name of each part of the measurement before it starts.
 
   Returns:
     `device`; `milliseconds` by name, per unit of `OFFICIAL`; `official_milliseconds`;
@@ -131,7 +131,7 @@ def draw(
     size: height and width in pixels.
     frames: number of frames.
     objects: number of blobs, with ids from 1.
-    seed: determines everything but the wobble.
+    seed: of the blobs; the wobble does not depend on it.
     radius: mean radius in pixels; by default it depends on the number of objects.
     wobble: distance in pixels by which outlines deviate, for predictions.
   """
@@ -156,7 +156,7 @@ def _write(
   predicted: UInt8[np.ndarray, "t h w"],
   truth: UInt8[np.ndarray, "t h w"],
 ) -> MaskFiles:
-  """Writes the PNGs of a video as `vosjax evaluate` reads them."""
+  """Writes the PNGs of a video, for evaluation."""
 
   def write(name: str, volume: UInt8[np.ndarray, "t h w"]) -> tuple[Path, ...]:
     (folder / name).mkdir(parents=True)

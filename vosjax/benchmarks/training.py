@@ -1,4 +1,4 @@
-"""Measures how fast the stages of a configuration train, and where the time goes."""
+"""Benchmark of training: the speed of each stage, and where the time goes."""
 
 import functools
 import json
@@ -61,9 +61,10 @@ def measure_stage(
 ) -> dict[str, Any]:
   """Times the updates of a stage on procedural clips of its shape.
 
-  The time of each part is the difference between two programs that are compiled and
-  timed separately: the features of all frames, then with the loss, with the gradient
-  and with the update. It is accurate except for what the compiler shares between parts.
+  Four programs are compiled and timed: the features of all frames; these and the loss;
+  these and the gradient; and the whole update. The time of each part is the difference
+  between two of them, which is accurate except for what the compiler shares between
+  parts.
 
   Args:
     config: of the run.
@@ -74,10 +75,10 @@ def measure_stage(
     steps: number of updates to time; the median counts.
 
   Returns:
-    `device`; `devices`, the number that take part; `ms_per_step`; `frames_per_second`,
-    over all frames of a batch; `compile_seconds`; `temporary_bytes`, which the step
-    needs besides state and batch (None: the backend does not tell); `part_ms`, by
-    PARTS.
+    `device`; `devices`, the number in use; `ms_per_step`; `frames_per_second`, over all
+    frames of a batch; `compile_seconds`; `temporary_bytes`, which the step needs in
+    addition to state and batch (None if the backend does not report them); and
+    `part_ms`, by name of the part (PARTS).
   """
   mesh = make_mesh(stage.batch_size)
   tx = recipe.tx(model, stage)
@@ -114,7 +115,7 @@ def measure_stage(
 
 
 def format_table(results: Mapping[str, Mapping[str, Any]]) -> str:
-  """The results of all stages, for the terminal."""
+  """Formats the results of all stages for a terminal."""
   lines = []
   for name, result in results.items():
     size = result["temporary_bytes"]
@@ -133,7 +134,7 @@ def format_table(results: Mapping[str, Mapping[str, Any]]) -> str:
 def _make_batch(
   config: ConfigDict, stage: ConfigDict, recipe: Recipe, mesh: Mesh
 ) -> VideoBatch:
-  """A batch of procedural clips, whatever the stage's own sources are."""
+  """A batch of procedural clips in place of the stage's own sources."""
   procedural = stage.copy_and_resolve_references()
   with procedural.unlocked():
     procedural.sources = ConfigDict({"synthvos": 1.0})
@@ -147,7 +148,7 @@ def _make_batch(
 def _make_parts(
   model: nn.Module, objective: Objective
 ) -> tuple[Callable[..., Any], ...]:
-  """The first part of an update, the first two and the first three, as programs."""
+  """Programs for the first part of an update, the first two and the first three."""
 
   def loss(params, variables, key, batch):
     return objective({**variables, "params": params}, batch, key)

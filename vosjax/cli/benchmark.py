@@ -21,9 +21,9 @@ examples:
   vosjax benchmark data --size 480x854
 
 Weights are random, which does not affect speed. The peak is the speed of a matrix
-product measured in the same run; FLOP are counted for the network as it is written
-down. `metrics` compares with the times stated by the official toolkits; `data` compares
-the rate of training clips with the rate of decoding and resizing their images alone.
+product, measured in the same run; FLOP are counted for the unoptimised network.
+`metrics` compares with the times that the official toolkits state; `data` compares the
+rate of training clips with the rate of merely decoding and resizing their images.
 """
 
 METRICS, DATA = "metrics", "data"
@@ -36,8 +36,8 @@ ROWS = (
   ("peak_gflop_per_second", "matrix product", "{:.0f} GFLOP/s"),
   ("fraction_of_peak", "fraction of this peak", "{:.2f}"),
   ("peak_memory_bytes", "peak memory", "{:,} bytes"),
-  ("plain_ms_per_frame", "plain form", "{:.1f} ms"),
-  ("speedup_over_plain", "speedup over plain", "{:.2f} x"),
+  ("plain_ms_per_frame", "unoptimised network", "{:.1f} ms"),
+  ("speedup_over_plain", "speedup over this", "{:.2f} x"),
   ("encode_ms", "encoder, one frame", "{:.1f} ms"),
   ("encode_ms_in_run", "encoder, batched", "{:.1f} ms"),
   ("frames_at_once", "frames per batch", "{}"),
@@ -50,9 +50,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "model",
     choices=[*sorted(models.MODELS), METRICS, DATA],
-    help="a network; or metrics: J, F, T and whole evaluations (of the options, only "
-    "--size, --objects and --frames apply); or data: training clips (only --size "
-    "applies)",
+    help="a model; or metrics: J, F, T and whole evaluations (only --size, --objects, "
+    "--frames and --json apply); or data: training clips (only --size and --json)",
   )
   parser.add_argument(
     "--size",
@@ -81,7 +80,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     "--frames", type=_count, default=10, metavar="N", help="frames to time (default 10)"
   )
   parser.add_argument(
-    "--backbone", metavar="NAME", help="replaces the published one, e.g. resnet18"
+    "--backbone",
+    metavar="NAME",
+    help="backbone in place of the published one, e.g. resnet18",
   )
   parser.add_argument(
     "--field",
@@ -89,12 +90,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     action="append",
     default=[],
     metavar="NAME=VALUE",
-    help="a field of the model in JSON, e.g. one_shot=true; may be repeated",
+    help="field of the model and its value in JSON, e.g. one_shot=true; repeatable",
   )
   parser.add_argument(
     "--no-plain",
     action="store_true",
-    help="skip the comparison with the network as it is written down",
+    help="skip the comparison with the unoptimised network",
   )
   parser.add_argument(
     "--json",
@@ -105,7 +106,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-  """Measures, prints a table and writes the file of `--json`.
+  """Runs the benchmark, prints a table and writes the file of `--json`.
 
   Raises:
     ValueError: the folder of `--json` does not exist.

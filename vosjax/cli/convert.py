@@ -1,4 +1,4 @@
-"""`vosjax convert`: official PyTorch checkpoints to checkpoints of vosjax."""
+"""`vosjax convert`: converts official PyTorch checkpoints to checkpoints of vosjax."""
 
 import argparse
 import pathlib
@@ -19,7 +19,7 @@ in the file. Some files are backbones from which training starts
 (`--config.backbone_checkpoint=weights/resnet101`): a ResNet (18, 34, 50, 101 or 152,
 recognised by its tensors); the DeepLabv3 from which the released COSNet was trained,
 with its ASPP and saliency classifier; and torchvision's VGG-16 (vgg16-397923af.pth),
-from which RIS computes its features for people.
+the backbone of RIS for people.
 """
 
 
@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     type=pathlib.Path,
     nargs="+",
     metavar="FILE.pth",
-    help="official file; the encoder first if there are two",
+    help="official file; if there are two, the encoder's first",
   )
   parser.add_argument(
     "--out",
@@ -48,14 +48,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-  """Converts a checkpoint; a failure leaves nothing behind.
+  """Converts a checkpoint; after an error, nothing is left in `--out`.
 
   Raises:
     ValueError: a file is not a checkpoint of that model, or `--out` exists.
     OSError: a file cannot be read or written.
   """
   if args.out.exists():
-    raise ValueError(f"--out {args.out} exists; name a new folder.")
+    raise ValueError(f"--out {args.out} exists. Choose a new folder.")
   fields, variables = convert.read_official(args.model, *args.files)
   checkpoints.save(args.out, args.model, fields, variables)
   count = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))

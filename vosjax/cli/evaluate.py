@@ -27,7 +27,7 @@ original files to this layout.
 toolkit writes them, results.json, curves/VIDEO.svg and report.html.
 """
 
-# Dataset -> the list of videos to score by default; elsewhere all annotated videos.
+# Dataset -> the list of videos to score by default; for others, all annotated videos.
 DEFAULT_SUBSETS = {
   "davis2016": "2016/val",
   "davis2017": "2017/val",
@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-  """Refuses unusable arguments before hours of work, not after."""
+  """Refuses unusable arguments at once rather than after hours of work."""
   if args.workers < 1:
     raise ValueError(f"--workers is {args.workers}; it must be 1 or more.")
   for option, datasets in OPTIONS.items():
@@ -155,7 +155,7 @@ def _check(args: argparse.Namespace) -> None:
 def _score(
   args: argparse.Namespace, videos: Sequence[mask_folders.MaskFiles]
 ) -> Result:
-  """Scores all videos while a progress bar runs."""
+  """Scores all videos and shows a progress bar."""
   try:
     with tqdm(total=len(videos), unit="video", leave=False) as bar:
 
@@ -185,7 +185,7 @@ def _write(
   videos: Sequence[mask_folders.MaskFiles],
   subset: str,
 ) -> None:
-  """Writes tables, curves and the report, each file atomically."""
+  """Writes tables, curves and the report, each of them atomically."""
   texts = {
     f"global_results-{subset}.csv": result.global_csv(),
     f"per-sequence_results-{subset}.csv": result.rows_csv(),
@@ -217,7 +217,7 @@ def _protocol_options(args: argparse.Namespace) -> dict[str, Any]:
   meta = args.train_meta or args.root.parent / "train" / "meta.json"
   if not meta.is_file():
     raise ValueError(
-      f"{meta}: no such file. It tells which categories are seen in training: give "
+      f"{meta}: no such file. It lists the categories that are seen in training: give "
       "--train-meta FILE, the meta.json of the YouTube-VOS training set."
     )
   return {

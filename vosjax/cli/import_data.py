@@ -1,4 +1,4 @@
-"""`vosjax import-data`: makes a training dataset of your own videos and masks."""
+"""`vosjax import-data`: makes a training dataset from your own videos and masks."""
 
 import argparse
 import os
@@ -17,18 +17,18 @@ examples:
   vosjax import-data my_videos --out data/mine          JPEGImages and Annotations
   vosjax import-data YouTubeVOS/train --out data/ytv
   vosjax import-data instances.json --images frames --out data/mine
-  python -m vosjax.main --config=configs/agame.py:imported --config.data.root=data/mine
+  vosjax train agame:imported --config.data.root=data/mine
 
 SOURCE is a folder in the layout of DAVIS (JPEGImages/480p/VIDEO/*.jpg, Annotations/
 480p/VIDEO/*.png) or of YouTube-VOS (the same without 480p), or a COCO-style JSON file:
 videos as in YouTube-VIS, or images, with masks as RLE or polygons. Every image is
 checked first. If anything is wrong, all problems are listed and nothing is imported.
 
-DIR is written in the layout of DAVIS 2017 (where 480p is only a name: sizes do not
-change), with report.txt and contact_sheet.jpg. Frames without a label map are reported
-and left out. Frames and label maps keep their bytes; where the file system allows, they
-are hard links and take no space. To resume an interrupted import, run the same command
-again.
+DIR is written in the layout of DAVIS 2017 (480p is only a folder name: images are not
+resized), with report.txt and contact_sheet.jpg. Frames without a label map are reported
+and left out. Frames and label maps are not re-encoded; where the file system allows,
+they are hard links and take no space. To resume an interrupted import, run the same
+command again.
 """
 
 
@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of `vosjax import-data`."""
   parser.epilog = EXAMPLE
   path = pathlib.Path
-  parser.add_argument("source", type=path, metavar="SOURCE", help="folder or .json")
+  parser.add_argument("source", type=path, metavar="SOURCE", help="folder or JSON file")
   parser.add_argument(
     "--out", type=path, required=True, metavar="DIR", help="folder to create"
   )
@@ -44,13 +44,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     "--images",
     type=path,
     metavar="DIR",
-    help="JSON: the folder that its file names are relative to",
+    help="if SOURCE is a JSON file: the folder that its file names are relative to",
   )
   parser.add_argument(
     "--val",
     metavar="FILE|N",
     help="videos to keep for validation: a text file of names, or their number "
-    "(default: the lists of SOURCE if it has both, otherwise a tenth)",
+    "(default: the train and val lists of SOURCE if it has both, otherwise a tenth)",
   )
   parser.add_argument(
     "--workers",
@@ -81,13 +81,12 @@ def run(args: argparse.Namespace) -> None:
   job.finish(data, surveys, lists)
   print(f"{data.layout} layout, {args.source}\n\n{survey.table(surveys)}\n")
   for key, names in lists.items():
-    print(f"{key}: {len(names)} video(s), {_few(names)}")
+    print(f"{key}: {len(names)} video(s), {_abbreviate(names)}")
   if data.unlisted:
-    print(f"left out because they are in no list: {_few(data.unlisted)}")
+    print(f"left out because they are in no list: {_abbreviate(data.unlisted)}")
   print(
     f"written: {args.out}, with report.txt and contact_sheet.jpg. To train on it:\n"
-    "  python -m vosjax.main --config=configs/agame.py:imported "
-    f"--config.data.root={args.out}"
+    f"  vosjax train agame:imported --config.data.root={args.out}"
   )
 
 
@@ -116,5 +115,5 @@ def _write(job: import_job.Job, data: UserData) -> None:
       job.write(video)
 
 
-def _few(names: Sequence[str]) -> str:
+def _abbreviate(names: Sequence[str]) -> str:
   return ", ".join([*names[:5], "..."] if len(names) > 5 else names)

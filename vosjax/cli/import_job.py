@@ -40,8 +40,8 @@ class Job:
   When an import resumes, it checks only those videos again whose files have changed.
 
   Args:
-    source: argument of `find_user_data`.
-    images: likewise.
+    source: see `find_user_data`.
+    images: see `find_user_data`.
     val: value of `--val`.
     out: the folder to create.
   """
@@ -94,7 +94,7 @@ class Job:
   def check(
     self, data: UserData, workers: int, progress: Callable[[int], object]
   ) -> list[VideoSurvey]:
-    """Surveys all videos, except those that an interrupted import has surveyed."""
+    """Surveys all videos that an interrupted import has not surveyed already."""
     self._part.mkdir(parents=True, exist_ok=True)
     files.write_bytes(self._part / _JOB, json.dumps(self._description).encode())
     names = {video.name for video in data.videos}
@@ -142,7 +142,7 @@ class Job:
     surveys: Sequence[VideoSurvey],
     lists: Mapping[str, Sequence[str]],
   ) -> None:
-    """Writes lists, categories, report and contact sheet, which complete the folder."""
+    """Writes lists, categories, report and contact sheet, then renames the folder."""
     note = self._description | {"files": self._fingerprint(data.videos)}
     report = [f"{self._source}: {data.layout} layout", "", table(surveys), ""]
     texts = {
@@ -165,7 +165,7 @@ class Job:
       shutil.rmtree(self._part / folder / name, ignore_errors=True)
 
   def _journal(self) -> dict[str, Any]:
-    """The last entry of each video, without entries that were cut off."""
+    """The last entry of each video; truncated lines are skipped."""
     entries: dict[str, Any] = {}
     path = self._part / _JOURNAL
     for line in path.read_text().splitlines() if path.is_file() else ():
@@ -193,14 +193,14 @@ class Job:
 
 
 def split(data: UserData, val: str | None) -> dict[str, list[str]]:
-  """Names of the videos to train on and of those to validate on.
+  """Splits the videos into those to train on and those to validate on, by name.
 
   Args:
     data: the videos, and any lists that came with them.
     val: a text file of names, a number of videos, or None.
 
   Raises:
-    ValueError: `val` is a number out of range, or a file that names unknown videos.
+    ValueError: `val` is a number out of range, or a file with names of unknown videos.
   """
   names = [video.name for video in data.videos]
   if val is None and data.lists:
@@ -264,7 +264,7 @@ def _meta(categories: Mapping[str, Mapping[int, str]]) -> dict[str, Any]:
 
 
 def _contact_sheet(videos: Sequence[Video]) -> bytes:
-  """A JPEG of some videos, one per row, with coloured objects."""
+  """A JPEG that shows some videos, one per row, with coloured objects."""
   rows = [videos[i].annotated_part() for i in _spread(len(videos), _SHEET_ROWS)]
   cells = [
     [

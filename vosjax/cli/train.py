@@ -1,4 +1,4 @@
-"""`vosjax train`: trains, scores and shows a model, as a configuration says."""
+"""`vosjax train`: trains a model, or scores one, as a configuration describes."""
 
 import argparse
 import logging
@@ -27,7 +27,7 @@ vosjax/train/config.py explains every KEY.
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-  """Adds arguments and help."""
+  """Adds the arguments of `vosjax train`."""
   parser.usage = (
     "vosjax train NAME[:VARIANT] | --config=FILE.py[:VARIANT]\n"
     "                    [--workdir=DIR] [--config.KEY=VALUE ...]"
@@ -49,27 +49,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--coordinator",
     metavar="HOST:PORT",
-    help="several processes train one model: address of the first one, or `auto` "
+    help="for training with several processes: address of the first one, or `auto` "
     "where JAX finds the others itself (Slurm, TPU pods)",
   )
   parser.add_argument(
-    "--num_processes", type=int, metavar="N", help="number of processes, unless auto"
+    "--num_processes", type=int, metavar="N", help="number of processes, unless `auto`"
   )
   parser.add_argument(
-    "--process_id", type=int, metavar="I", help="this process, from 0, unless auto"
+    "--process_id",
+    type=int,
+    metavar="I",
+    help="index of this process, from 0, unless `auto`",
   )
-  # `--config.KEY=VALUE` depends on the configuration, which argparse does not know.
-  parser.set_defaults(accepts_further=True)
+  # Which `--config.KEY=VALUE` exist depends on the configuration, not on argparse.
+  parser.set_defaults(accepts_extra=True)
 
 
 def run(args: argparse.Namespace) -> int:
   """Runs the configuration and returns the exit code.
 
   Raises:
-    ValueError: arguments, configuration, data or workdir do not fit; says what to do.
+    ValueError: arguments, configuration, data or workdir are unusable.
     OSError: a file cannot be read or written.
   """
-  name, changes = args.config, args.further
+  name, changes = args.config, args.extra
   if name is None:
     if not changes or changes[0].startswith("-"):
       raise ValueError("give a configuration, e.g. agame or --config=configs/agame.py.")
