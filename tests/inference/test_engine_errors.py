@@ -31,6 +31,11 @@ NONE = np.zeros(SIZE, np.uint8)
     (RGB, RGB, r"start\(\): labels are uint8 \[32, 48, 3\]; expected integers"),
     (RGB, ONE / 2, r"start\(\): labels are float64 \[32, 48\]; expected integers"),
     (RGB, ONE.astype(int) - 2, r"start\(\): labels range from -2 to -1; ids are 1 to"),
+    (
+      RGB,
+      ONE * np.int64(2**31),
+      r"start\(\): labels range from 0 to 2147483648; ids are 1 to",
+    ),
   ],
 )
 def test_bad_first_frames(tiny, frame, labels, message):
@@ -77,14 +82,21 @@ def test_refused_calls_change_nothing(tiny, frames, call, message):
   )
 
 
-def test_a_refused_frame_is_not_the_latest_one(tiny, frames):
+@pytest.mark.parametrize(
+  ("labels", "message"),
+  [
+    (np.arange(2, 5).repeat(512).reshape(SIZE), "3 new objects .* but 2 of 3"),
+    (ONE, r"objects \[1\] are tracked already"),
+  ],
+)
+def test_a_refused_frame_is_not_the_latest_one(labels, message, tiny, frames):
   """Objects that are added afterwards belong to the frame before it."""
   segmenter = vosjax.VideoSegmenter(*tiny, max_objects=3)
   untouched = segmenter.new_session()
   for session in (segmenter, untouched):
     session.start(frames[0], ONE)
-  with pytest.raises(ValueError, match=r"step\(\): 3 new objects .* but 2 of 3"):
-    segmenter.step(frames[3], np.arange(2, 5).repeat(512).reshape(SIZE))
+  with pytest.raises(ValueError, match=rf"step\(\): {message}"):
+    segmenter.step(frames[3], labels)
   for session in (segmenter, untouched):
     session.add(np.roll(2 * ONE, 20))
   np.testing.assert_array_equal(
@@ -123,4 +135,7 @@ def test_a_start_that_fails_leaves_the_previous_video_as_it_was(tiny, monkeypatc
     patch.setattr(programs, "encode", fail)
     with pytest.raises(MemoryError):
       segmenter.start(RGB[:16], ONE[:16])
+  with pytest.raises(ValueError, match=r"start\(\): 4 new objects .* but 3 of 3"):
+    segmenter.start(RGB[:16], np.arange(1, 5).repeat(192).reshape(16, 48))
+  assert segmenter.object_ids == (1,)
   assert segmenter.step(RGB).labels.shape == SIZE

@@ -6,6 +6,8 @@ import pytest
 
 import vosjax
 from vosjax import models
+from vosjax.inference import programs
+from vosjax.inference.session import EncodedFrame
 
 
 def play(segmenter, frames, labels):
@@ -115,6 +117,28 @@ def test_growth_changes_no_result(tiny, frames, first):
     assert_close(grown.probs, fixed.probs)
     assert (grown.labels == fixed.labels).mean() > 0.999
   assert results[0][-1].object_ids == (2, 1, 3)
+
+
+def test_added_slots_are_finite_without_an_object(tiny, frames, first):
+  session = vosjax.VideoSegmenter(*tiny).new_session()
+  session.start(frames[0], np.where(first == 2, 2, 0))
+  session.state = programs.add_slots(session.setup.model, session.state, 2)
+  session.slots.capacity += 2
+  result = session.step(frames[1])
+  assert result.slot_probs.shape[1] == 3
+  assert np.isfinite(result.slot_probs).all()
+
+
+def test_the_number_of_slots_doubles(tiny, frames, monkeypatch):
+  """So that objects which come one by one compile little."""
+  monkeypatch.setattr(programs, "init_slots", lambda *args: "state")
+  monkeypatch.setattr(programs, "add_slots", lambda model, state, extra: state)
+  session, capacities = vosjax.VideoSegmenter(*tiny).new_session(), []
+  session.segment_first(EncodedFrame(frames[0], None), mark(1, 0))
+  for object_id in range(2, 7):
+    session.add(mark(object_id, object_id))
+    capacities.append(session.slots.capacity)
+  assert capacities == [2, 4, 4, 8, 8]
 
 
 def test_a_freed_slot_forgets_its_object(tiny, frames, first):

@@ -133,6 +133,26 @@ def test_an_object_without_a_free_slot_adds_one(small, frames, first):
     limited.step(frames[1], two)
 
 
+def test_an_added_slot_has_gathered_nothing(rvos, frames, first):
+  session = vosjax.VideoSegmenter(*rvos).new_session()
+  session.start(frames[0], first)
+  grown = programs.add_slots(session.setup.model, session.state, 2)
+  leaves = jax.tree.leaves(session.state), jax.tree.leaves(grown)
+  for old, new in zip(*leaves, strict=True):
+    np.testing.assert_array_equal(new[:, :3], old)
+    assert new.shape[1] == 5 and not new[:, 3:].any()
+
+
+def test_start_forgets_what_the_slots_have_gathered(rvos, frames, first):
+  used = vosjax.VideoSegmenter(*rvos)
+  fresh = used.new_session()
+  used.start(frames[0], first)
+  used.step(frames[1])
+  for session in (used, fresh):
+    session.start(frames[2], np.where(first == 2, first, 0))
+  np.testing.assert_array_equal(used.step(frames[3]).probs, fresh.step(frames[3]).probs)
+
+
 def test_the_next_frame_sees_the_mask_of_an_added_object(rvos, frames, first):
   begun, late = parts(first)
   added, stepped = vosjax.VideoSegmenter(*rvos), vosjax.VideoSegmenter(*rvos)

@@ -180,6 +180,7 @@ def test_unusable_frames_are_named(tiny, frames, first):
     "kind": (frames / 255, r"frame 0 is float64 \[32, 48, 3\]"),
     "rows": ([[[1, 2, 3], [4]]], r"frame 0 is not an array: its rows differ"),
     "none": ([], r"there are no frames"),
+    "items": ({1, 2}, r"frames is a set; expected something with a length and items"),
     "stream": (iter(frames), r"frames is a .*iterator; .* use start\(\) and step\(\)"),
   }.values():
     with pytest.raises(ValueError, match=rf"run\(\): {message}"):
