@@ -9,6 +9,7 @@ import pytest
 
 import vosjax
 from vosjax import models
+from vosjax.inference import programs
 from vosjax.ops.masks import soft_aggregate
 
 
@@ -176,6 +177,27 @@ def test_memory_does_not_grow_with_the_video(tiny, frames, first):
     if t >= 5:
       seen.add(held())
   assert len(seen) == 1
+
+
+def test_callers_may_reuse_the_buffer_of_a_frame(tiny, frames, first, monkeypatch):
+  """Even if the encoder runs later, as JAX is asynchronous."""
+  segmenter = vosjax.VideoSegmenter(*tiny)
+  expected = play(segmenter, frames[:3], first)
+  buffer, encode = np.empty_like(frames[0]), programs.encode
+
+  def encode_late(*args):
+    buffer[:] = 0
+    return encode(*args)
+
+  monkeypatch.setattr(programs, "encode", encode_late)
+  buffer[:] = frames[0]
+  started = segmenter.start(buffer, first)
+  np.testing.assert_array_equal(started.frame, frames[0])
+  for frame, result in zip(frames[1:3], expected):
+    buffer[:] = frame
+    found = segmenter.step(buffer)
+    np.testing.assert_array_equal(found.frame, frame)
+    np.testing.assert_array_equal(found.probs, result.probs)
 
 
 def test_results_outlive_the_next_step(tiny, frames, first):

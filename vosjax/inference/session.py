@@ -251,6 +251,9 @@ class Session:
 
   def _encode(self, frame: UInt8[np.ndarray, "h w 3"]) -> EncodedFrame:
     setup = self.setup
+    # Callers may reuse their buffer for the next frame while JAX, which is asynchronous
+    # and does not always copy, still reads this one.
+    frame = frame.copy()
     features = programs.encode(setup.model, setup.variables, frame[None])
     return EncodedFrame(frame, features)
 
