@@ -41,13 +41,15 @@ def by_hand(cosnet, video, apply):
 
 
 @pytest.mark.parametrize(
-  ("policy", "count"), [("uniform", 3), ("consecutive", 3), ("uniform", 0)]
+  ("policy", "count"),
+  [("uniform", 3), ("consecutive", 3), ("random", 3), ("uniform", 0)],
 )
 def test_run_takes_references_from_the_whole_video(
   policy, count, cosnet, video, by_hand
 ):
-  segmenter = vosjax.VideoSegmenter(*cosnet, references=count, reference_policy=policy)
-  choose = functools.partial(references.choose, policy, count, len(video))
+  options = {"references": count, "reference_policy": policy, "seed": 4}
+  segmenter = vosjax.VideoSegmenter(*cosnet, **options)
+  choose = functools.partial(references.choose, policy, count, len(video), seed=4)
   results = list(segmenter.run(video))
   assert len(results) == len(video)
   for t, result in enumerate(results):
@@ -74,6 +76,16 @@ def test_a_stream_takes_references_from_the_frames_shown(
       chosen = (*shown.frames, 0, 0, 0)[:3]
       np.testing.assert_allclose(result.probs[0], by_hand(t, chosen), atol=5e-4)
       shown.add_frame()
+
+
+def test_a_stream_takes_the_given_number_of_references(cosnet, video, by_hand):
+  """One instead of the model's three."""
+  options = {"references": 1, "reference_policy": "consecutive"}
+  segmenter = vosjax.VideoSegmenter(*cosnet, **options)
+  segmenter.start(video[0])
+  for t in (1, 2):
+    result = segmenter.step(video[t])
+    np.testing.assert_allclose(result.probs[0], by_hand(t, (t - 1,)), atol=5e-4)
 
 
 def test_memory_does_not_grow_with_the_video(cosnet, video):
