@@ -89,6 +89,13 @@ def test_a_video_of_one_frame_is_encoded_alone(small, frames, batches):
   assert result.labels.shape == frames.shape[1:3]
 
 
+def test_a_batch_is_no_larger_than_what_is_left_of_the_video(
+  tiny, frames, first, batches
+):
+  list(vosjax.VideoSegmenter(*tiny, max_objects=3).run(frames[:2], [None, first]))
+  assert batches == [1]
+
+
 @pytest.mark.parametrize("name", ["agame", "rvos", "cosnet"])
 def test_videos_can_be_segmented_at_the_same_time(name, small, tiny, frames, first):
   """One-shot, zero-shot, and with references: interleaved runs, sessions and streams
