@@ -119,14 +119,15 @@ def test_growth_changes_no_result(tiny, frames, first):
   assert results[0][-1].object_ids == (2, 1, 3)
 
 
-def test_added_slots_are_finite_without_an_object(tiny, frames, first):
+def test_added_slots_are_finite_without_an_object(tiny, frames, first, apply):
   session = vosjax.VideoSegmenter(*tiny).new_session()
   session.start(frames[0], np.where(first == 2, 2, 0))
-  session.state = programs.add_slots(session.setup.model, session.state, 2)
-  session.slots.capacity += 2
-  result = session.step(frames[1])
-  assert result.slot_probs.shape[1] == 3
-  assert np.isfinite(result.slot_probs).all()
+  model, variables = session.setup.model, session.setup.variables
+  state = programs.add_slots(model, session.state, 2)
+  active = np.array([[True, False, False]])
+  segmented = apply(model, "segment", variables, state, session.features, active)
+  assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(segmented))
+  assert segmented[1].logits.shape[1] == 3
 
 
 def test_the_number_of_slots_doubles(tiny, frames, monkeypatch):
