@@ -180,7 +180,9 @@ def test_zero_shot_models_refuse_labels(name, small, frames):
 
 def test_options_that_a_model_does_not_have(small, tiny):
   init = vosjax.VideoSegmenter
-  with pytest.raises(ValueError, match="'coarse', but objects of RVOS do not compete"):
+  with pytest.raises(
+    ValueError, match="'coarse', but the objects of RVOS do not compete"
+  ):
     init(*small("rvos"), recurrence="coarse")
   with pytest.raises(ValueError, match="references is 3, but AGame takes none"):
     init(*tiny, references=3)
