@@ -17,7 +17,7 @@ examples:
   vosjax import-data my_videos --out data/mine          JPEGImages and Annotations
   vosjax import-data YouTubeVOS/train --out data/ytv
   vosjax import-data instances.json --images frames --out data/mine
-  python -m vosjax.main --config=configs/agame.py:imported --config.data.root=data/mine
+  vosjax train agame:imported --config.data.root=data/mine
 
 SOURCE is a folder in the layout of DAVIS (JPEGImages/480p/VIDEO/*.jpg, Annotations/
 480p/VIDEO/*.png) or of YouTube-VOS (the same without 480p), or a COCO-style JSON file:
@@ -86,8 +86,7 @@ def run(args: argparse.Namespace) -> None:
     print(f"left out because they are in no list: {_few(data.unlisted)}")
   print(
     f"written: {args.out}, with report.txt and contact_sheet.jpg. To train on it:\n"
-    "  python -m vosjax.main --config=configs/agame.py:imported "
-    f"--config.data.root={args.out}"
+    f"  vosjax train agame:imported --config.data.root={args.out}"
   )
 
 

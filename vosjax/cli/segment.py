@@ -27,8 +27,8 @@ A-GAME and one-shot RVOS follow the objects of a mask. COSNet finds the primary 
 of a video without a mask; RVOS, RSIS and RIS find up to ten objects. RSIS and RIS treat
 every frame as a separate image, so their ids do not persist from frame to frame.
 
-The mask is a palette or grey PNG of the frames' size whose pixel values are object
-ids: 0 = background, 1 to 254 = objects, 255 = void. A grey mask of only 0 and 255
+The mask is a palette or grayscale PNG of the frames' size whose pixel values are object
+ids: 0 = background, 1 to 254 = objects, 255 = void. A grayscale mask of only 0 and 255
 (DAVIS 2016) is object 1. With a folder of masks, named after frames, objects can appear
 later: each is followed from its first mask on.
 
@@ -39,7 +39,7 @@ remembers what it has seen, but masks that exist are kept.
 
 NO_CHECKPOINT = (
   "--checkpoint is missing: {model} needs trained weights. Train the built-in default "
-  "(`python -m vosjax.main --config=configs/{model}.py --workdir=DIR`) and give "
+  "(`vosjax train {model} --workdir=DIR`) and give "
   "--checkpoint DIR/model"
 )
 OFFICIAL = (
