@@ -22,6 +22,8 @@ napoleon_custom_sections = [("Attributes", "params_style")]
 napoleon_use_rtype = False
 
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_title = "vosjax"
 html_show_copyright = False
 html_show_sphinx = False

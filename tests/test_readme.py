@@ -112,11 +112,13 @@ def test_snippets_of_other_pages_compile(snippet):
   compile(snippet, "snippet", "exec")
 
 
-def test_the_snippet_of_a_configuration_makes_one():
-  (snippet,) = [x for x in blocks("python") if "def get_config" in x]
-  found = {}
-  exec(snippet, found)
-  assert tuple(found["get_config"]().stages) == ("main",)
+def test_the_snippets_of_configurations_make_some(tmp_path):
+  snippets = [x for x in blocks("python") if "def get_config" in x]
+  assert len(snippets) == 2
+  for snippet in snippets:
+    (tmp_path / "mine.py").write_text(snippet)
+    config = config_files.read(f"{tmp_path}/mine.py", ["--config.seed=1"])
+    assert tuple(config.stages) == ("main",)
 
 
 @pytest.mark.parametrize("name", sorted(set(command_line.COMMANDS) - {"train"}))
@@ -245,7 +247,9 @@ def test_every_registered_method_has_a_row():
 
 
 def test_every_dataset_is_scored_by_a_protocol_that_exists():
-  scored = {name for row in rows("dataset") for name in re.findall("`(.+?)`", row[3])}
+  scored = {
+    name for row in rows("dataset | training") for name in re.findall("`(.+?)`", row[3])
+  }
   assert scored <= set(PROTOCOLS)
 
 

@@ -39,8 +39,8 @@ def test_name_workdir_and_keys_in_any_order(runs, arguments):
 @pytest.mark.parametrize(
   ("arguments", "said"),
   [
-    ([], "give a configuration, e.g. agame"),
-    (["--workdir=there"], "give a configuration, e.g. agame"),
+    ([], "give a configuration, for example agame"),
+    (["--workdir=there"], "give a configuration, for example agame"),
     (["agame", "extra"], "unexpected argument 'extra'"),
     (["--config=agame", "extra"], "unexpected argument 'extra'"),
     (["agame:nope"], "variant 'nope' is unknown; known: smoke"),

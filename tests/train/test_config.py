@@ -27,6 +27,21 @@ def config():
   return config
 
 
+def test_keys_that_do_not_exist_cannot_be_set(config):
+  for section, key in (
+    (config, "sede"),
+    (config.data, "rooot"),
+    (config.data.synthvos, "lenght"),
+    (config.evaluation, "sise"),
+    (config.model.fields, "widht"),
+    (config.stages, "mian"),
+    (config.stages.main, "num_step"),
+    (config.stages.main.sources, "synthvod"),
+  ):
+    with pytest.raises((AttributeError, KeyError), match=key):
+      section[key] = 1
+
+
 def test_stages_run_in_the_order_in_which_they_are_written(config):
   assert list(base.ordered_stages(config)) == ["warmup", "main", "finetune"]
   stages, sources = run.make_stages(config, run.build(config))

@@ -45,7 +45,17 @@ def test_a_field_without_a_default_value_takes_any():
   ("config", "changes", "said"),
   [
     ("agame:nope", (), "agame: variant 'nope' is unknown; known: smoke"),
-    ("agame", ["--config.data.rooot=x"], "no key 'rooot'; vosjax/train/config.py list"),
+    (
+      "agame",
+      ["--config.seed=1", "--config.data.rooot=x"],
+      "config.data has no key 'rooot'; known: cityscapes, .*, root, ",
+    ),
+    (
+      "agame",
+      ["--config.stages.mian.size=(8, 8)"],
+      r"config.stages has no key 'mian'; known: early, main\.",
+    ),
+    ("agame", ["--config.seed.x=1"], "config.seed is a value and has no key 'x'"),
     ("agame", ["--config.seed=abc"], r"invalid literal for int\(\) .*: 'abc'"),
     ("agame", ["--bogus"], "Unknown command line flag 'bogus'"),
     ("agame", ["extra"], "unexpected argument 'extra'"),

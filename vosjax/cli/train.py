@@ -75,7 +75,9 @@ def run(args: argparse.Namespace) -> int:
   name, changes = args.config, args.extra
   if name is None:
     if not changes or changes[0].startswith("-"):
-      raise ValueError("give a configuration, e.g. agame or --config=configs/agame.py.")
+      raise ValueError(
+        "give a configuration, for example agame:smoke or --config=mine.py."
+      )
     name, *changes = changes
   config = config_files.read(name, changes)
   for library in ("absl", "jax"):  # warnings only

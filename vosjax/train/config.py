@@ -7,13 +7,14 @@ training stages with `set_stages()`:
 
   def get_config():
     config = base.get_config()
-    base.set_model(config, "agame", backbone="resnet18", width=16)
-    base.set_stages(config, main=base.agame_stage(num_steps=2000, learning_rate=1e-3))
-    config.stages.main.sources.synthvos = 1.0
+    base.set_model(config, "agame", backbone="resnet18", width=16, frozen_stages=())
+    stage = base.agame_stage(size=(96, 160), num_steps=2000, learning_rate=1e-3)
+    stage.sources.synthvos = 1.0
+    base.set_stages(config, main=stage)
     return config
 
 Saved as mine.py, it runs as `vosjax train --config=mine.py`. Configurations are locked:
-a key that is not listed here does not exist. The built-in ones are in
+to set a key that is not listed here is an error. The built-in ones are in
 `vosjax.train.configs`.
 """
 
@@ -28,7 +29,7 @@ from vosjax.data.synthvos import Settings
 
 
 def get_config() -> ConfigDict:
-  """A complete configuration that still lacks a model and stages."""
+  """A complete configuration that still lacks a model and stages; it is locked."""
   config = ConfigDict()
   config.title = ""  # the first line that a run prints
   # "train"; "evaluate" scores a trained model on `evaluation`; "predict" writes masks
@@ -65,7 +66,7 @@ def get_config() -> ConfigDict:
   config.validation.num_videos = 2  # 0: all
 
   config.evaluation = _evaluation()
-  return config
+  return config.lock()
 
 
 def _data() -> ConfigDict:
@@ -79,10 +80,8 @@ def _data() -> ConfigDict:
   data.train_subset = "train"  # list of the videos to train on
   data.youtube_vos = "data/youtube_vos"  # folder of YouTube-VOS
   data.youtube_vos_subset = "train"  # list of the videos to train on, or a text file
-  data.youtube_vos_size = (
-    720,
-    1280,
-  )  # rows, columns; other videos are skipped; (): none
+  # Rows, columns of the videos to train on; others are skipped. (): any size.
+  data.youtube_vos_size = (720, 1280)
   data.msra10k = "data/msra10k"  # folder of MSRA10K, which holds Imgs
   data.dut_omron = "data/dut_omron"  # folder of DUT-OMRON's two folders
   data.voc = "data/VOC2012"  # folder of PASCAL VOC 2012
@@ -155,6 +154,8 @@ def set_model(config: ConfigDict, name: str, **fields: Any) -> None:
   }
   values["dtype"] = "float32"  # of convolutions; "bfloat16": mixed precision
   values["remat"] = False  # recompute blocks of the backbone in the backward pass
+  if name in ("rsis", "ris"):  # for RVOS, stages have unroll_steps
+    values["unroll_objects"] = 1  # objects per iteration of the decoder's loop
   values |= fields
   config.model.name = name
   # Fields that are None by default accept values of any type.
@@ -163,7 +164,7 @@ def set_model(config: ConfigDict, name: str, **fields: Any) -> None:
       field: FieldReference(None, field_type=object) if value is None else value
       for field, value in values.items()
     }
-  )
+  ).lock()
 
 
 def set_stages(config: ConfigDict, **stages: ConfigDict) -> None:

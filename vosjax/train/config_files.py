@@ -27,22 +27,32 @@ def read(config: str, changes: Sequence[str] = ()) -> ConfigDict:
   """
   arguments = ["vosjax", *changes]
   values = flags.FlagValues()
+  loaded = _load(config)
   try:
     config_flags.DEFINE_config_dict(
-      "config", _load(config), flag_values=values, sys_argv=arguments
+      "config", loaded, flag_values=values, sys_argv=arguments
     )
     _, *rest = values(arguments)
-  except (AttributeError, KeyError) as error:
-    key = re.search(r"\w+", str(error))
-    raise ValueError(
-      f"the configuration has no key {key.group() if key else ''!r}; "
-      "vosjax/train/config.py lists all."
-    ) from None
+  except (AttributeError, KeyError):
+    raise ValueError(_unknown_key(loaded, changes)) from None
   except (flags.Error, TypeError) as error:
     raise ValueError(str(error)) from None
   if rest:
     raise ValueError(f"unexpected argument {rest[0]!r}.")
   return values["config"].value
+
+
+def _unknown_key(config: ConfigDict, changes: Sequence[str]) -> str:
+  """Names the first key of `changes` that does not exist, and those that do."""
+  for change in changes:
+    section, path = config, "config"
+    for name in re.split(r"[=\s]", change, maxsplit=1)[0].split(".")[1:]:
+      if not isinstance(section, ConfigDict):
+        return f"{path} is a value and has no key {name!r}."
+      if name not in section:
+        return f"{path} has no key {name!r}; known: {', '.join(sorted(section))}."
+      section, path = section[name], f"{path}.{name}"
+  return f"unknown key in {' '.join(changes)}; vosjax/train/config.py lists all."
 
 
 def _load(config: str) -> ConfigDict:

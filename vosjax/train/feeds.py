@@ -194,8 +194,8 @@ def youtube_vos(config: ConfigDict) -> Source:
 
 
 def stills(name: str, folder: str, images: str, masks: str) -> Source:
-  """Images with one mask each, as they are unpacked or as `tfds build` wrote them."""
-  contents = f"{images}, or the version folder that `tfds build` wrote"
+  """Images with one mask each, as unpacked or as `datasets/build.py` wrote them."""
+  contents = f"{images}, or the version folder that `datasets/build.py` wrote"
   path = pathlib.Path(image_datasets.require_folder(name, folder, name, contents))
   if (path / "dataset_info.json").is_file():
     from vosjax.data.records.stills import PreparedStills  # loads TFDS
@@ -207,7 +207,7 @@ def stills(name: str, folder: str, images: str, masks: str) -> Source:
 def folder_source(
   key: str, folder: str, origin: str, subset: str, *layout: Any, **options: Any
 ) -> Source:
-  """A folder in DAVIS layout, or one that `tfds build` prepared.
+  """A folder in DAVIS layout, or one that `datasets/build.py` wrote.
 
   Args:
     key: of the configuration, which names the folder.

@@ -35,7 +35,7 @@ def embedded() -> ConfigDict:
   config = base.get_config()
   config.title = (
     "A-GAME, the embedded default: a small network on procedural SynthVOS, minutes "
-    "on a CPU. The paper's recipe: --config=configs/agame.py:paper"
+    "on a CPU. The paper's recipe: vosjax train agame:paper"
   )
   base.set_model(
     config,

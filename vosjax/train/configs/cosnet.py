@@ -60,7 +60,7 @@ def embedded() -> ConfigDict:
   config = base.get_config()
   config.title = (
     "COSNet, the embedded default: a small network on procedural SynthVOS, minutes "
-    "on a CPU. The paper's recipe: --config=configs/cosnet.py:paper"
+    "on a CPU. The paper's recipe: vosjax train cosnet:paper"
   )
   size = (80, 128)
   # The symmetric form starts as a plain comparison of features, which is what finding

@@ -27,7 +27,7 @@ def embedded() -> ConfigDict:
   config = base.get_config()
   config.title = (
     "RIS, the embedded default: a small network on procedural images, minutes on "
-    "a CPU. The paper's recipe: --config=configs/ris.py:paper"
+    "a CPU. The paper's recipe: vosjax train ris:paper"
   )
   base.set_model(
     config,

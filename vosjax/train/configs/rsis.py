@@ -32,7 +32,7 @@ def embedded() -> ConfigDict:
   config = base.get_config()
   config.title = (
     "RSIS, the embedded default: a small network on procedural images, minutes on "
-    "a CPU. The paper's recipe: --config=configs/rsis.py:paper"
+    "a CPU. The paper's recipe: vosjax train rsis:paper"
   )
   base.set_model(
     config,

@@ -42,7 +42,7 @@ def _embedded(title: str, *, one_shot: bool) -> ConfigDict:
   config = base.get_config()
   config.title = (
     f"RVOS, {title}, embedded: a small network on procedural SynthVOS, minutes on a "
-    "CPU. The paper's recipe: --config=configs/rvos.py:paper or :paper_one_shot"
+    "CPU. The paper's recipe: vosjax train rvos:paper or :paper_one_shot"
   )
   base.set_model(
     config,

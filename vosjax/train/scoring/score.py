@@ -25,7 +25,7 @@ from vosjax.types import Variables
 
 LOG = logging.getLogger("vosjax")
 
-TRAINED, UNTRAINED, BEFORE = "this model", "nothing learnt", "before this run"
+TRAINED, UNTRAINED, BEFORE = "this model", "initial weights", "before this run"
 
 
 class Validation:
