@@ -4,7 +4,9 @@ Two fake CPU devices, rank promotion and warnings as errors, full precision of m
 products. Annotated shapes are checked at run time (see `addopts` in setup.cfg).
 """
 
+import ctypes
 import functools
+import gc
 import json
 import os
 import pathlib
@@ -38,16 +40,30 @@ WARNINGS = (
 )
 
 
+# glibc keeps what is freed unless it is told to return it; other systems lack this.
+_MALLOC_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+
 def pytest_configure(config):
   for line in WARNINGS:
     config.addinivalue_line("filterwarnings", line)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish():
+  """Takes modules and collected tests out of every later garbage collection."""
+  gc.collect()
+  gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope="module")
-def free_compiled_programs():
-  """Those of the whole suite would take gigabytes; the cache on disk keeps them."""
+def free_memory():
+  """Of compiled programs and arrays; those of the whole suite would take gigabytes."""
   yield
   jax.clear_caches()
+  gc.collect()
+  if _MALLOC_TRIM is not None:
+    _MALLOC_TRIM(0)
 
 
 @pytest.fixture(scope="session")
