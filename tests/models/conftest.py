@@ -40,9 +40,12 @@ def stand_in(golden):
 
 @pytest.fixture(scope="session")
 def official(stand_in):
-  """(model, variables) of an official checkpoint's stand-in, by model name."""
+  """(model, variables) of an official checkpoint's stand-in, by model name.
 
-  @functools.cache
+  Only the last one is kept: they take 150 to 300 MB each, and modules run one by one.
+  """
+
+  @functools.lru_cache(maxsize=1)
   def load(name, **fields):
     state_dict = stand_in(name, **fields)
     return models.build(name, **fields), convert.convert(name, state_dict, **fields)

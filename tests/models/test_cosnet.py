@@ -182,7 +182,8 @@ def test_pair_at_the_size_of_training(run, reference):
 GROUP_TOLERANCES = {1: (4.3e-5, 2.4e-5), 2: (7.2e-5, 3.5e-5), 5: (1.6e-4, 9e-5)}
 
 
-def test_fusion_of_references(run, reference):
+def test_fusion_of_references(cosnet, run, reference):
+  model, variables = cosnet
   case = reference("golden_fusion")
   frames = np.concatenate([rgb(case["query_bgr"]), rgb(case["references_bgr"])])
   encoded = run("encode", frames)
@@ -190,10 +191,10 @@ def test_fusion_of_references(run, reference):
   features = COSNetFeatures(query, encoded.size)
   active = np.ones((1, 1), bool)
 
-  def logits(fusion, n):
-    state = COSNetState(others[:, :n])
-    _, prediction = run("segment", state, features, active, fusion=fusion)
-    return prediction.logits[0, 0]
+  def segment(fusion, variables, others):
+    apply = functools.partial(model.clone(fusion=fusion).apply, method="segment")
+    _, prediction = apply(variables, COSNetState(others), features, active)
+    return jax.nn.sigmoid(prediction.logits[0, 0])
 
   def read(model, deep, others):
     """The summary, the group model's before the gate, and logits."""
@@ -201,30 +202,39 @@ def test_fusion_of_references(run, reference):
     z = affinity.read_twice_normalised(model.co_attention.project(deep), others)
     return summary, z, model.head_a(summary, deep)
 
-  def grid(fusion, n):
-    return run(read, query, others[:, :n], fusion=fusion)
-
   def pairs(model, deep, others):
     each = model.co_attention.read_each(deep, others)
     return [model.head_a(each[:, i], deep) for i in range(others.shape[1])]
 
+  @jax.jit  # one program for each number of references; most fusions share their parts
+  def fuse(variables, others):
+    probs = {
+      f: segment(f, variables, others) for f in ("prediction", "summary", "group")
+    }
+    reads = {}
+    for fusion in ("summary", "group", "joint"):
+      apply = functools.partial(model.clone(fusion=fusion).apply, method=read)
+      reads[fusion] = apply(variables, query, others)
+    return probs, reads
+
   assert gap(np.stack(run(pairs, query, others)), case["pair_logits"]) < TOLERANCE
 
-  probs = jax.nn.sigmoid(logits("summary", 0))
+  probs = jax.jit(functools.partial(segment, "summary"))(variables, others[:, :0])
   assert gap(probs, case["query_saliency_prob"][0, 0]) < TOLERANCE
   for n in (1, 2, 5):
+    probs, reads = fuse(variables, others[:, :n])
     for fusion, stored in (
       ("prediction", f"prediction_fusion_n{n}"),
       ("summary", f"summary_fusion_n{n}_prob"),
       ("group", f"group_n{n}_prob"),
     ):
-      assert gap(jax.nn.sigmoid(logits(fusion, n)), case[stored]) < TOLERANCE, stored
+      assert gap(probs[fusion], case[stored]) < TOLERANCE, stored
     for fusion, stored in (
       ("summary", f"summary_fusion_n{n}_logit"),
       ("group", f"group_n{n}_logit"),
       ("joint", f"onesoftmax_group_n{n}_logit"),
     ):
-      summary, z, logit = grid(fusion, n)
+      summary, z, logit = reads[fusion]
       assert gap(logit, case[stored][:, 0]) < TOLERANCE, stored
       if (fusion, n) == ("summary", 5):
         stored = case["summary_fusion_n5_z_every8"]
