@@ -90,8 +90,7 @@ def encode_clip(
     method="encode",
     mutable=["batch_stats"] if train else [],
   )
-  stats: Variables = variables.get("batch_stats", {})
-  stats = updated.get("batch_stats", stats) or stats
+  stats = updated.get("batch_stats") or variables.get("batch_stats", {})
   by_time = jax.tree.map(
     lambda x: jnp.swapaxes(x.reshape(b, t, *x.shape[1:]), 0, 1), features
   )
@@ -234,11 +233,13 @@ def _check_frames(
     slots = model.readout.num_slots
   if truth is not None:
     _check_floats("truth", truth, "b t o h w", (b, t, slots, h, w))
-  if active is not None and (active.dtype != bool or not _fits(active, (b, slots))):
-    raise ValueError(
-      f"unroll(): active is {active.dtype} {list(active.shape)}; expected bool [b o] = "
-      f"{_shape_text('b o', (b, slots))}."
-    )
+  if active is not None:
+    active = active if hasattr(active, "dtype") else np.asarray(active)
+    if active.dtype != bool or not _fits(active, (b, slots)):
+      raise ValueError(
+        f"unroll(): active is {active.dtype} {list(active.shape)}; expected bool [b o] "
+        f"= {_shape_text('b o', (b, slots))}."
+      )
 
 
 def _check_rule(
@@ -264,6 +265,11 @@ def _check_rule(
   if recurrence not in (None, *get_args(Recurrence)):
     raise ValueError(
       f"unroll(): recurrence is {recurrence!r}; known: {list(get_args(Recurrence))}."
+    )
+  if recurrence not in (None, "fine") and not one_shot:
+    raise ValueError(
+      f"unroll(): recurrence is {recurrence!r}, but {name} is zero-shot, and its state "
+      "does not depend on what is decided. Leave it out."
     )
   if recurrence is not None and truth is not None:
     raise ValueError(

@@ -53,7 +53,7 @@ class Block(nn.Module):
 
   Attributes:
     features: channels of its 3x3 convolutions.
-    bottleneck: which of the two.
+    bottleneck: use a bottleneck.
     stride: of the block.
     first_dilation: of the 3x3 convolution that carries a stride, if any.
     dilation: of all other 3x3 convolutions.
