@@ -76,14 +76,7 @@ class Block(nn.Module):
     self, x: Float[Array, "n h w c"], train: bool, steps: int
   ) -> Float[Array, "n height width d"]:
     def unit(name, features, size, stride=1, dilation=1):
-      module = ConvNorm(
-        features,
-        size,
-        stride,
-        dilation,
-        self.execution,
-        name=name,
-      )
+      module = ConvNorm(features, size, stride, dilation, self.execution, name=name)
       return lambda y: module(y, train=train, steps=steps)
 
     out = self.features * (4 if self.bottleneck else 1)
