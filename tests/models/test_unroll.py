@@ -280,15 +280,18 @@ STREAMED = {
 
 
 def draw_variables(model):
-  """Arrays of an ordinary scale; variances and scales are positive."""
+  """Random variables with which features neither vanish nor explode."""
   rng = np.random.default_rng(0)
   shapes = jax.eval_shape(
     model.init, jax.random.key(0), np.zeros((1, *SIZE, 3)), np.zeros((1, 2, *SIZE))
   )
 
   def make(path, leaf):
-    x = rng.normal(0, 0.3, leaf.shape).astype(np.float32)
-    return 1 + np.abs(x) if path[-1].key in ("var", "scale") else x
+    x = rng.normal(0, 1, leaf.shape).astype(np.float32)
+    if path[-1].key in ("var", "scale"):
+      return 1 + 0.3 * np.abs(x)
+    fan_in = np.prod(leaf.shape[:-1]) if len(leaf.shape) > 1 else 9
+    return x * np.float32(fan_in) ** -0.5
 
   return jax.tree_util.tree_map_with_path(make, shapes)
 
@@ -322,6 +325,17 @@ def test_unrolling_a_clip_equals_streaming_its_frames(name):
     np.testing.assert_allclose(found.probs, expected[np.array(slots, int)], atol=1e-4)
     compared += len(slots)
   assert compared > 0
+
+
+def test_references_of_cosnet_are_the_latest_frames():
+  """Frame t takes the place of the oldest: number t modulo 2."""
+  model = models.build("cosnet", **STREAMED["cosnet"])
+  variables = draw_variables(model)
+  frames = np.random.default_rng(3).random((1, 4, *SIZE, 3), dtype=np.float32)
+  deep = np.asarray(encode(model, variables, frames).deep)
+  references = unroll(model, variables, frames, None).state.references
+  assert_close(references, np.stack([deep[2], deep[3]], axis=1))
+  assert np.abs(deep[1] - deep[2]).max() > 0.1 * np.abs(deep).max()
 
 
 def test_frames_of_ris_are_independent(clip):
