@@ -83,7 +83,8 @@ def save(
   Args:
     directory: new, empty, or a checkpoint.
     name: of the model, or one of BACKBONES.
-    fields: of the model, as JSON can hold them; a dtype is stored by its name.
+    fields: of the model; values must fit into JSON, except that a dtype is stored by
+      its name.
     variables: of that model.
 
   Raises:

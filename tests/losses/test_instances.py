@@ -123,6 +123,16 @@ def test_ris_with_fewer_predictions_than_objects():
   assert float(loss[0]) == pytest.approx(-1)
 
 
+@pytest.mark.parametrize(("extra", "counted"), [(0, 1), (1, 2), (2, 3), (None, 4)])
+def test_scores_of_ris_count_as_far_as_asked(extra, counted):
+  """One object, found exactly, and four predictions with scores of one half."""
+  truth = jnp.zeros((1, 1, 2, 2)).at[0, 0, 0].set(1)
+  probs = jnp.concatenate([truth, jnp.zeros((1, 3, 2, 2))], axis=1)
+  scores, valid = jnp.full((1, 4), 0.5), jnp.ones((1, 1), bool)
+  loss = instances.ris_loss(probs, scores, truth, valid, score_weight=3.0, extra=extra)
+  assert float(loss[0]) == pytest.approx(3 * counted * np.log(2) - 1, rel=1e-5)
+
+
 def test_relaxed_iou_of_equal_masks_is_one():
   mask = jnp.ones((1, 1, 2, 2))
   assert instances.relaxed_iou(mask, mask)[0, 0, 0] == 1

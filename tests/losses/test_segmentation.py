@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from vosjax.losses.orthogonality import orthogonality_penalty
-from vosjax.losses.segmentation import balanced_bce, mean_absolute_error, scaled_bce
+from vosjax.losses.segmentation import (
+  balanced_bce,
+  binary_iou,
+  binary_nll,
+  mean_absolute_error,
+  scaled_bce,
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +70,21 @@ def test_only_orthogonal_matrices_have_no_penalty():
   basis = jnp.asarray(basis, jnp.float32)
   assert orthogonality_penalty(basis) == pytest.approx(0, abs=1e-10)
   assert orthogonality_penalty(2 * basis) == pytest.approx(9 * 8, rel=1e-5)
+
+
+def test_likelihood_of_pixels():
+  logits = jnp.array([2.0, -1.0, 2.0, -200.0])
+  found = binary_nll(logits, jnp.array([True, True, False, True]))
+  expected = [*np.log1p(np.exp([-2.0, 1.0, 2.0])), 200.0]
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_overlap_of_masks_in_valid_pixels():
+  """Each of the three sets has a pixel of its own, which is void in the second case."""
+  prediction = jnp.array([[True, True, True, False, False, False]])
+  truth = jnp.array([[False, True, True, True, False, True]])
+  everywhere = jnp.ones_like(truth)
+  assert binary_iou(prediction, truth, everywhere) == pytest.approx(2 / 5)
+  valid = everywhere.at[0, jnp.array([0, 1, 3])].set(False)
+  assert binary_iou(prediction, truth, valid) == pytest.approx(1 / 2)
+  assert binary_iou(prediction, truth, ~everywhere) == 1

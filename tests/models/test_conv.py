@@ -42,6 +42,13 @@ def test_derivatives_are_those_of_jax(size, dilation):
   np.testing.assert_allclose(found, truth, rtol=1e-4, atol=1e-4)
 
 
+def test_only_the_operands_are_kept_for_the_gradient():
+  """And no transposed copy of them."""
+  x, kernel = jnp.ones((2, 5, 7, 3)), jnp.ones((3, 3, 3, 4))
+  kept = jax.tree.leaves(jax.vjp(convolve, x, kernel)[1])
+  assert sorted(leaf.shape for leaf in kept) == [x.shape, kernel.shape]
+
+
 def forms(convolve):
   """Dimension labels of all convolutions in the gradient of a scan."""
 

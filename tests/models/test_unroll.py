@@ -145,6 +145,16 @@ def test_results_depend_on_the_past_only(tiny, clip):
   assert np.abs(logits[:, 1] - plain[:, 1]).max() > 1e-4  # through the state alone
 
 
+def test_active_may_be_a_list(tiny, clip):
+  """As any array may be one that NumPy can make."""
+  model, variables = tiny
+  active = [[True, False, True]] * BATCH
+  result = jax.eval_shape(
+    lambda v: models.unroll(model, v, *clip, active=active), variables
+  )
+  assert result.probs.shape == (BATCH, TIME - 1, OBJECTS, *SIZE)
+
+
 def test_a_clip_of_one_frame_predicts_nothing(tiny, clip):
   frames, masks = clip
   result = unroll(*tiny, frames[:, :1], masks)
@@ -270,15 +280,18 @@ STREAMED = {
 
 
 def draw_variables(model):
-  """Arrays of an ordinary scale; variances and scales are positive."""
+  """Random variables with which features neither vanish nor explode."""
   rng = np.random.default_rng(0)
   shapes = jax.eval_shape(
     model.init, jax.random.key(0), np.zeros((1, *SIZE, 3)), np.zeros((1, 2, *SIZE))
   )
 
   def make(path, leaf):
-    x = rng.normal(0, 0.3, leaf.shape).astype(np.float32)
-    return 1 + np.abs(x) if path[-1].key in ("var", "scale") else x
+    x = rng.normal(0, 1, leaf.shape).astype(np.float32)
+    if path[-1].key in ("var", "scale"):
+      return 1 + 0.3 * np.abs(x)
+    fan_in = np.prod(leaf.shape[:-1]) if len(leaf.shape) > 1 else 9
+    return x * np.float32(fan_in) ** -0.5
 
   return jax.tree_util.tree_map_with_path(make, shapes)
 
@@ -312,6 +325,17 @@ def test_unrolling_a_clip_equals_streaming_its_frames(name):
     np.testing.assert_allclose(found.probs, expected[np.array(slots, int)], atol=1e-4)
     compared += len(slots)
   assert compared > 0
+
+
+def test_references_of_cosnet_are_the_latest_frames():
+  """Frame t takes the place of the oldest: number t modulo 2."""
+  model = models.build("cosnet", **STREAMED["cosnet"])
+  variables = draw_variables(model)
+  frames = np.random.default_rng(3).random((1, 4, *SIZE, 3), dtype=np.float32)
+  deep = np.asarray(encode(model, variables, frames).deep)
+  references = unroll(model, variables, frames, None).state.references
+  assert_close(references, np.stack([deep[2], deep[3]], axis=1))
+  assert np.abs(deep[1] - deep[2]).max() > 0.1 * np.abs(deep).max()
 
 
 def test_frames_of_ris_are_independent(clip):
@@ -359,11 +383,28 @@ TRUTH = np.zeros((1, 3, 2, *SIZE), np.float32)
       {"masks": MASKS[0]},
       r"masks has .*\[b o h w\] = \[1, o, 32, 48\]",
     ),
+    (
+      "agame",
+      {"masks": np.concatenate([MASKS, MASKS])},
+      r"masks has shape \[2, 2, 32, 48\]; expected \[b o h w\] = \[1, o, 32, 48\]",
+    ),
     ("agame", {"masks": MASKS > 0}, "masks must be floating-point.*not bool"),
     ("agame", {"active": np.ones((1, 3), bool)}, r"active is bool \[1, 3\].*\[1, 2\]"),
     ("agame", {"active": np.ones((1, 2))}, r"active is float64"),
     ("agame", {"recurrence": "agregated"}, "is 'agregated'; known: .*'aggregated'"),
     ("rvos", {"recurrence": "coarse"}, "the model makes no coarse prediction"),
+    ("agame", {"active": [[1, 0]]}, r"active is int64 \[1, 2\]; expected bool"),
+    ("agame", {"active": [[True]]}, r"active is bool \[1, 1\]; .* = \[1, 2\]"),
+    (
+      "rvos-zero-shot",
+      {"masks": None, "active": np.ones((1, 2), bool)},
+      r"active is bool \[1, 2\]; expected bool \[b o\] = \[1, 3\]",
+    ),
+    *(
+      (name, {"masks": None, "recurrence": "aggregated"}, "is zero-shot, and its state")
+      for name in ("cosnet", "ris", "rsis", "rvos-zero-shot")
+    ),
+    ("agame", {"truth": TRUTH[:, :, :1]}, r"truth has .*= \[1, 3, 2, 32, 48\]"),
     ("agame", {"truth": MASKS}, r"truth has .*= \[1, 3, 2, 32, 48\]"),
     (
       "agame",
@@ -375,7 +416,10 @@ TRUTH = np.zeros((1, 3, 2, *SIZE), np.float32)
   ],
 )
 def test_bad_arguments_are_refused_while_tracing(name, arguments, message):
-  model = models.build(name, **STREAMED[name])
+  fields = STREAMED[name.removesuffix("-zero-shot")]
+  if name == "rvos-zero-shot":
+    name, fields = "rvos", fields | {"one_shot": False, "num_objects": 3}
+  model = models.build(name, **fields)
   variables = jax.eval_shape(model.init, jax.random.key(0), FRAMES[:, 0], MASKS)
   arguments = {"frames": FRAMES, "masks": MASKS} | arguments
   with pytest.raises(ValueError, match=message):

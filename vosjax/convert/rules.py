@@ -68,7 +68,7 @@ def _expand(
 def _rearrange(
   tensor: np.ndarray, layout: Layout, shape: tuple[int, ...]
 ) -> np.ndarray | np.generic | None:
-  """The tensor in our layout, or None if it does not have this shape then."""
+  """The tensor in our layout, or None if that does not have the expected shape."""
   assert layout is not None
   try:
     result = (layout if callable(layout) else _LAYOUTS[layout])(tensor)

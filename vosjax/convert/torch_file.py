@@ -46,7 +46,7 @@ _OTHER_FILES = {  # first bytes of files that are often mistaken for checkpoints
 
 
 class _FaultError(ValueError):
-  """A fault of the file; the message lacks the file's name."""
+  """The file is faulty; the message does not name it yet."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from jaxtyping import Int, UInt8
 
 from vosjax.inference import references
 from vosjax.models.api import Readout, TakesReferences
-from vosjax.models.unroll import Recurrence
+from vosjax.models.unroll import Recurrence, default_recurrence
 
 VOID = 255
 _LARGEST_ID = 2**31 - 1  # labels are int32
@@ -188,14 +188,13 @@ def choose_recurrence(recurrence: str | None, model: nn.Module) -> Recurrence:
     raise ValueError(
       f"recurrence is {recurrence!r}; known: {list(get_args(Recurrence))}."
     )
-  if model.readout.threshold is None:
-    return recurrence or "aggregated"  # type: ignore[return-value]  # checked above
-  if recurrence not in (None, "fine"):
+  default = default_recurrence(model.readout)
+  if default == "fine" and recurrence not in (None, "fine"):
     raise ValueError(
       f"recurrence is {recurrence!r}, but the objects of {type(model).__name__} do not "
       "compete for pixels; use 'fine' or leave it out."
     )
-  return "fine"
+  return recurrence or default  # type: ignore[return-value]  # checked above
 
 
 def choose_references(

@@ -41,11 +41,19 @@ __all__ = [
 ]
 
 
+# Options that have nothing to act on: no loop over objects, or no BatchNorm.
+_WITHOUT_EFFECT = {
+  "agame": ("unroll_objects",),
+  "cosnet": ("unroll_objects",),
+  "ris": ("axis_name",),
+}
+
+
 def field_names(name: str) -> tuple[str, ...]:
-  """What `build(name, ...)` accepts: the model's fields and the execution options."""
+  """What `build(name, ...)` accepts: fields of the model, and options of Execution."""
   fields = (field.name for field in dataclasses.fields(MODELS[name]))
-  internal = ("parent", "name", "execution")
-  return (*(field for field in fields if field not in internal), *execution.OPTIONS)
+  refused = ("parent", "name", "execution", *_WITHOUT_EFFECT.get(name, ()))
+  return tuple(x for x in (*fields, *execution.OPTIONS) if x not in refused)
 
 
 def build(name: str, **fields: Any) -> nn.Module:
@@ -54,7 +62,8 @@ def build(name: str, **fields: Any) -> nn.Module:
   Args:
     name: one of MODELS.
     **fields: of the model's class, whose defaults are those of the official weights;
-      and `dtype`, `remat`, `axis_name` and `unroll_objects`, see Execution.
+      and those of `dtype`, `remat`, `axis_name` and `unroll_objects` (see Execution)
+      that affect the model.
 
   Raises:
     ValueError: the name or a field is unknown; the known ones are listed.

@@ -165,7 +165,7 @@ class AGame(nn.Module):
     return resize.PadToMultiple(size, self.output_stride)
 
   def __call__(self, frames: Frames, masks: Masks) -> Prediction:
-    """One frame, given and segmented; involves every parameter, for initialisation."""
+    """Segments the frame that is given; uses every parameter, for initialisation."""
     features = self.encode(frames)
     state = self.init_state(features, masks)
     active = jnp.ones(masks.shape[:2], bool)

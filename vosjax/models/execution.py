@@ -14,12 +14,13 @@ Dtype = Any  # a NumPy dtype or its name; None: that of the input
 
 @dataclasses.dataclass(frozen=True)
 class Execution:
-  """Options of every model; without effect where a model lacks what they act on.
+  """Options of all models; without effect on a model that lacks what they act on.
 
   Attributes:
-    dtype: of convolutions. Recurrent states, statistics and logits stay in float32.
-    remat: recompute the backbone's blocks in the backward pass instead of storing
-      their activations.
+    dtype: of convolutions. Recurrent states, statistics, affinities and logits stay in
+      float32.
+    remat: recompute the blocks of the backbone (of RIS: its convolutions) in the
+      backward pass instead of storing their activations.
     axis_name: mapped axis over which batch statistics are averaged. Needed under
       `pmap` and `shard_map` only; under `jit` they cover the global batch anyway.
     unroll_objects: objects per iteration of the loop in which RVOS, RSIS and RIS

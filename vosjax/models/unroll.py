@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from vosjax.models.api import Features, KeepsSlots, State, TakesReferences
+from vosjax.models.api import Features, KeepsSlots, Readout, State, TakesReferences
 from vosjax.ops.masks import soft_aggregate
 from vosjax.types import Active, AnyArray, Masks, Prediction, Variables, record
 
@@ -32,6 +32,11 @@ class Unrolled:
   probs: Float[Array, "b t o h w"]
   state: State
   batch_stats: Variables
+
+
+def default_recurrence(readout: Readout) -> Recurrence:
+  """What states are updated with, in inference and training, unless told otherwise."""
+  return "aggregated" if readout.threshold is None else "fine"
 
 
 def decide(prediction: Prediction, active: Active, recurrence: Recurrence) -> Masks:
@@ -90,8 +95,7 @@ def encode_clip(
     method="encode",
     mutable=["batch_stats"] if train else [],
   )
-  stats: Variables = variables.get("batch_stats", {})
-  stats = updated.get("batch_stats", stats) or stats
+  stats = updated.get("batch_stats") or variables.get("batch_stats", {})
   by_time = jax.tree.map(
     lambda x: jnp.swapaxes(x.reshape(b, t, *x.shape[1:]), 0, 1), features
   )
@@ -128,14 +132,16 @@ def unroll(
     masks: of the objects in the first frame, [b o h w]; None for a zero-shot model.
     active: which slots count, [b o]; all by default. RSIS and RIS decode as many
       objects as there are slots here.
-    recurrence: what states are updated with, see `decide`. By default what inference
-      does: "aggregated" where objects compete for pixels, otherwise "fine".
+    recurrence: what states are updated with, see `decide`. By default as in inference:
+      "aggregated" where objects compete for pixels, otherwise "fine".
     truth: teacher forcing: masks of the objects in every frame, with which the states
       of a one-shot model are updated instead of what was predicted.
     segment_first: segment the first frame of a one-shot model, too, whose masks are
       then those of the frame before it. RVOS is trained so; A-GAME cannot.
     stop_gradient: no gradient passes through what the states are updated with.
-    train: use batch statistics in the trained layers, and update the running ones.
+    train: `encode` uses batch statistics in the trained layers and updates the running
+      ones. Steps use the running ones; only COSNet's heads have any, which its recipe
+      trains on pairs instead.
     remat: recompute each step in the backward pass instead of storing it.
     unroll_steps: time steps per iteration of the scan; True: all.
 
@@ -178,7 +184,7 @@ def unroll_features(
   """`unroll` from features that `encode_clip` has computed."""
   _check_rule(model, masks, recurrence, truth, segment_first)
   readout = model.readout
-  rule: Any = recurrence or ("aggregated" if readout.threshold is None else "fine")
+  rule: Any = recurrence or default_recurrence(readout)
   length, b = jax.tree.leaves(features)[0].shape[:2]
   if active is None:
     active = jnp.ones((b, readout.num_slots if masks is None else masks.shape[1]), bool)
@@ -234,11 +240,13 @@ def _check_frames(
     slots = model.readout.num_slots
   if truth is not None:
     _check_floats("truth", truth, "b t o h w", (b, t, slots, h, w))
-  if active is not None and (active.dtype != bool or not _fits(active, (b, slots))):
-    raise ValueError(
-      f"unroll(): active is {active.dtype} {list(active.shape)}; expected bool [b o] = "
-      f"{_shape_text('b o', (b, slots))}."
-    )
+  if active is not None:
+    active = active if hasattr(active, "dtype") else np.asarray(active)
+    if active.dtype != bool or not _fits(active, (b, slots)):
+      raise ValueError(
+        f"unroll(): active is {active.dtype} {list(active.shape)}; expected bool [b o] "
+        f"= {_shape_text('b o', (b, slots))}."
+      )
 
 
 def _check_rule(
@@ -264,6 +272,11 @@ def _check_rule(
   if recurrence not in (None, *get_args(Recurrence)):
     raise ValueError(
       f"unroll(): recurrence is {recurrence!r}; known: {list(get_args(Recurrence))}."
+    )
+  if recurrence not in (None, "fine") and not one_shot:
+    raise ValueError(
+      f"unroll(): recurrence is {recurrence!r}, but {name} is zero-shot, and its state "
+      "does not depend on what is decided. Leave it out."
     )
   if recurrence is not None and truth is not None:
     raise ValueError(

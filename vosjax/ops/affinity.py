@@ -84,7 +84,10 @@ def read_jointly(query: Query, references: References, *, rows: int = ROWS) -> Q
 def _sum_exponentials(
   positions: Float[Array, "n d"], memory: Float[Array, "m d"], rows: int
 ) -> tuple[Float[Array, "n d"], Float[Array, " n"], Float[Array, " n"]]:
-  """Weighted sum of the memory, sum of the weights, and the logarithm of their unit."""
+  """Numerator and denominator of the attention, and the largest score.
+
+  Both are relative to the exponential of that score.
+  """
 
   def one(x: Array) -> tuple[Array, Array, Array]:
     scores = jnp.einsum("d,md->m", x, memory, preferred_element_type=jnp.float32)

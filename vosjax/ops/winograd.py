@@ -1,8 +1,8 @@
 """3x3 convolution with 2.25 times fewer multiplications: Winograd's F(2x2, 3x3).
 
 Each 2x2 block of the result needs 16 products per pair of channels instead of 36. They
-are computed as 16 matrix products over all blocks. This pays for wide layers on CPU,
-where a direct convolution already runs at the speed of a matrix product.
+are computed as 16 matrix products over all blocks. On CPU this pays off for wide
+layers, where a direct convolution already runs at the speed of a matrix product.
 
 Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016.
 """

@@ -134,10 +134,6 @@ def _evaluation() -> ConfigDict:
   return evaluation
 
 
-# Fields that are set by the code that runs a model, never by a configuration.
-_INTERNAL_FIELDS = frozenset({"axis_name", "folded", "stop_early"})
-
-
 def set_model(config: ConfigDict, name: str, **fields: Any) -> None:
   """Names the model and lists all fields of its class, with these ones changed.
 
@@ -146,7 +142,7 @@ def set_model(config: ConfigDict, name: str, **fields: Any) -> None:
     name: one of `vosjax.models.MODELS`.
     **fields: values that differ from the defaults of the model's class.
   """
-  known = set(models.field_names(name)) - _INTERNAL_FIELDS
+  known = models.field_names(name)
   values = {
     field.name: field.default
     for field in dataclasses.fields(models.MODELS[name])

@@ -53,7 +53,7 @@ class Block(nn.Module):
 
   Attributes:
     features: channels of its 3x3 convolutions.
-    bottleneck: which of the two.
+    bottleneck: use a bottleneck.
     stride: of the block.
     first_dilation: of the 3x3 convolution that carries a stride, if any.
     dilation: of all other 3x3 convolutions.
@@ -76,14 +76,7 @@ class Block(nn.Module):
     self, x: Float[Array, "n h w c"], train: bool, steps: int
   ) -> Float[Array, "n height width d"]:
     def unit(name, features, size, stride=1, dilation=1):
-      module = ConvNorm(
-        features,
-        size,
-        stride,
-        dilation,
-        self.execution,
-        name=name,
-      )
+      module = ConvNorm(features, size, stride, dilation, self.execution, name=name)
       return lambda y: module(y, train=train, steps=steps)
 
     out = self.features * (4 if self.bottleneck else 1)

@@ -152,7 +152,7 @@ def annotated_frames(
     predicted[list(truth)],
     np.stack(list(truth.values())),
     tuple(video.frame_names[t] for t in truth),
-    getattr(video, "categories", {}),
+    video.categories,
   )
 
 
