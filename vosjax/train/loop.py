@@ -46,10 +46,8 @@ class Stage:
   batches: Callable[[int], Iterator[Batch]]
   from_best: bool = False
 
-  def enter(self, state: TrainState, step: int, checkpoints: Checkpoints) -> TrainState:
+  def enter(self, state: TrainState, step: int) -> TrainState:
     """The state on this stage's devices, at its beginning with a fresh optimizer."""
-    if step == self.start and self.from_best:
-      state = _with_best_weights(state, checkpoints)
     state = replicate(state, self.mesh)
     if step == self.start:
       state = state.replace(opt_state=jax.jit(self.tx.init)(state.params))
@@ -114,7 +112,9 @@ def fit(
   for stage in stages:
     if step >= stage.stop:
       continue
-    state = stage.enter(state, step, checkpoints)
+    if stage.from_best and step == stage.start:
+      state = _with_best_weights(state, stages, checkpoints)
+    state = stage.enter(state, step)
     for batch in stage.batches(step - stage.start):
       state, metrics = stage.train_step(state, shard(batch, stage.mesh))
       step += 1
@@ -137,13 +137,34 @@ def fit(
   return state
 
 
-def _with_best_weights(state: TrainState, checkpoints: Checkpoints) -> TrainState:
+def restore(
+  checkpoints: Checkpoints, stages: Sequence[Stage], like: TrainState, step: int
+) -> TrainState:
+  """Reads the checkpoint of a step.
+
+  Stages may have optimizers of different structure: the checkpoint holds the state of
+  the one that made this step.
+
+  Args:
+    checkpoints: of the run.
+    stages: of the run.
+    like: any state of the run.
+    step: of the checkpoint.
+  """
+  stage = next(stage for stage in stages if step <= stage.stop)
+  like = like.replace(opt_state=jax.jit(stage.tx.init)(like.params))
+  return checkpoints.restore(replicate(like, stage.mesh), step)
+
+
+def _with_best_weights(
+  state: TrainState, stages: Sequence[Stage], checkpoints: Checkpoints
+) -> TrainState:
   """The state with parameters and batch statistics of the best checkpoint."""
   best = checkpoints.best()
   if best is None:
     return state
   LOG.info("continues from step %d, the best so far by validation", best)
-  restored = checkpoints.restore(state, best)
+  restored = restore(checkpoints, stages, state, best)
   return state.replace(params=restored.params, batch_stats=restored.batch_stats)
 
 

@@ -21,7 +21,7 @@ from vosjax.train import backbone, feeds, processes, writers
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.config import ordered_stages
 from vosjax.train.interrupt import Interrupt, Interrupted
-from vosjax.train.loop import Schedule, Stage, fit
+from vosjax.train.loop import Schedule, Stage, fit, restore
 from vosjax.train.observers import Logger, Progress
 from vosjax.train.recipe import Scoring
 from vosjax.train.recipes import recipe_of
@@ -163,7 +163,7 @@ def _fit(
     done, last = checkpoints.latest() or 0, stages[-1].stop
     if done:
       LOG.info("resuming  at step %d of %d", done, last)
-      state = checkpoints.restore(state)
+      state = restore(checkpoints, stages, state, done)
     reporting: dict[str, Any] = {}  # what only the first process does
     if processes.is_first():
       writer = writers.MetricsWriter(path, resumed_from=done)
@@ -184,8 +184,9 @@ def _fit(
       state, stages, schedule, checkpoints=checkpoints, interrupt=interrupt, **reporting
     )
     best = checkpoints.best()
-    is_last = best is None or best == last
-    return Fitted(state, None if is_last else checkpoints.restore(state, best))
+    if best is None or best == last:
+      return Fitted(state, None)
+    return Fitted(state, restore(checkpoints, stages, state, best))
 
 
 def _save_model(folder: pathlib.Path, config: ConfigDict, variables: Variables) -> None:
