@@ -203,7 +203,7 @@ def test_names_and_weights_of_sources_are_checked(config):
     feeds.training_sources(config, config.stages.main)
   config.evaluation.dataset = "imagenet"
   with pytest.raises(ValueError, match="'imagenet'; known"):
-    datasets.open_scored(config, "objects")
+    datasets.load_scored(config, "objects")
 
 
 def test_procedural_videos_to_score_are_unseen_and_move_at_normal_speed():
@@ -212,9 +212,9 @@ def test_procedural_videos_to_score_are_unseen_and_move_at_normal_speed():
   config.evaluation.update(num_videos=2, length=1, size=SIZE)
   config.stages.main.size = SIZE
   to_train = feeds.synthvos(config, config.stages.main)
-  to_score = datasets.open_scored(config, "objects").source
+  to_score = datasets.load_scored(config, "objects").source
   names = [{source[i].name for i in range(2)} for source in (to_train, to_score)]
   assert not names[0] & names[1]
   config.data.synthvos.speed = 9.0
-  assert datasets.open_scored(config, "objects").source == to_score
+  assert datasets.load_scored(config, "objects").source == to_score
   assert feeds.synthvos(config, config.stages.main) != to_train

@@ -76,7 +76,7 @@ def test_training_starts_from_a_converted_backbone(config, tmp_path, monkeypatch
     lambda leaf: np.zeros(leaf.shape, leaf.dtype), checkpoints.variable_shapes(model)
   )
   monkeypatch.setattr(run, "random_variables", lambda *_: zeros)  # they compile slowly
-  initial = run.init(model, config)
+  initial = run.initial_variables(model, config)
   for collection in ("params", "batch_stats"):
     ours = flax.traverse_util.flatten_dict(initial[collection]["backbone"])
     theirs = flax.traverse_util.flatten_dict(variables[collection])
@@ -104,7 +104,8 @@ def test_cosnet_starts_from_a_deeplab_and_random_variables_elsewhere(
   checkpoints.save(tmp_path / "deeplab", "deeplab", fields, given)
   config.backbone_checkpoint = str(tmp_path / "deeplab")
   monkeypatch.setattr(run, "random_variables", lambda *_: random)  # compiles slowly
-  for path, leaf in flax.traverse_util.flatten_dict(run.init(model, config)).items():
+  initial = run.initial_variables(model, config)
+  for path, leaf in flax.traverse_util.flatten_dict(initial).items():
     assert (np.asarray(leaf) == (1 if path[1] == "encoder" else 2)).all(), path
 
 

@@ -1,4 +1,4 @@
-"""`vosjax train`: trains, scores and shows a model, as a configuration says."""
+"""`vosjax train`: trains, scores or benchmarks a model, as a configuration says."""
 
 import argparse
 import logging
@@ -7,6 +7,7 @@ import sys
 from vosjax.benchmarks import training
 from vosjax.train import config_files, processes
 from vosjax.train import run as runs
+from vosjax.train.interrupt import Interrupted
 
 EXAMPLE = """
 examples:
@@ -58,7 +59,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--process_id", type=int, metavar="I", help="this process, from 0, unless auto"
   )
-  # `--config.KEY=VALUE` depends on the configuration, which argparse does not know.
+  # Left to `run`: NAME, and `--config.KEY=VALUE`, whose keys and types only the
+  # configuration knows.
   parser.set_defaults(accepts_further=True)
 
 
@@ -66,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
   """Runs the configuration and returns the exit code.
 
   Raises:
-    ValueError: arguments, configuration, data or workdir do not fit; says what to do.
+    ValueError: the arguments, the configuration, the data or the workdir are unusable;
+      says what to do.
     OSError: a file cannot be read or written.
   """
   name, changes = args.config, args.further
@@ -82,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     if args.coordinator is not None:
       processes.connect(args.coordinator, args.num_processes, args.process_id)
     runs.run(config, args.workdir, modes)
-  except runs.Interrupted as stop:
+  except Interrupted as stop:
     sys.stderr.write(f"vosjax: {stop}\n")
     return 128 + stop.signum
   except (ValueError, OSError, KeyboardInterrupt) as error:

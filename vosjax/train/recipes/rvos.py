@@ -20,7 +20,14 @@ from vosjax.inference.engine import VideoSegmenter
 from vosjax.models import unroll, with_execution
 from vosjax.train import feeds
 from vosjax.train.optimizers.two_adams import two_adams
-from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring, Segment
+from vosjax.train.recipe import (
+  BatchesFrom,
+  Objective,
+  Outputs,
+  Recipe,
+  Scoring,
+  Segment,
+)
 from vosjax.train.recipes.official.two_adams import repeated_two_adams
 from vosjax.train.recipes.rvos_clips import clip_losses
 from vosjax.train.scoring import datasets, segmenters
@@ -134,7 +141,7 @@ def clip_transforms(stage: ConfigDict) -> tuple[Any, ...]:
 
 def _batches(
   config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
-) -> Batches:
+) -> BatchesFrom:
   """Clips that do not overlap; procedural videos are as long as a clip already."""
   clip_sources: dict[str, Source] = {
     name: source

@@ -4,7 +4,7 @@ import logging
 import pathlib
 import shlex
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -64,10 +64,11 @@ def write_predictions(
     ValueError: model, videos, annotations or workdir do not fit; says what to do.
   """
   protocol = datasets.protocol_name(config, scoring.task)
-  source = datasets.open_unscored(config)
+  source = datasets.load_unscored(config)
+  stored: Iterable[Any] = source  # in files or records, hence with label files
   videos = [
     VideoInfo(video.name, tuple(video.frame_names), _checksum(video.label_files))
-    for video in datasets.videos(source)
+    for video in stored
   ]
   unmatched = False  # proposals that are scored as objects still have to be matched
   if scoring.task == "objects":
