@@ -95,7 +95,7 @@ def procedural(
   length: int,
   **changes: Any,
 ) -> SynthVos:
-  """Procedural videos that look as `data.synthvos` says.
+  """Procedural videos with the settings of `data.synthvos`.
 
   Args:
     config: of the run.
@@ -126,7 +126,7 @@ def batches(
   sources: Mapping[str, Source],
   transforms: Callable[[str], Sequence[Any]],
 ) -> BatchesFrom:
-  """The function that yields a stage's batches from any of its steps on.
+  """Returns the function that yields a stage's batches from any of its steps on.
 
   Args:
     config: of the run.

@@ -4,8 +4,8 @@ Stills train the encoder to find what is salient in a single frame; pairs train 
 frames have in common. A batch of one frame holds stills and a batch of two holds pairs.
 A batch of more trains the group form: a target with several references.
 
-A stage with `official=True` repeats the accidents of the released program that are
-listed in `vosjax.train.recipes.official`.
+A stage with `official=True` reproduces the accidents of the released program, which
+`vosjax.train.recipes.official` lists.
 
 Source: Lu et al., CVPR 2019, and the released program.
 """
@@ -144,8 +144,8 @@ def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
   if stage.clip_length > 2 and model.fusion == "prediction":
     raise ValueError(
       f"model.fields.fusion is 'prediction', but clips of {stage.clip_length} frames "
-      "train what is read from several references. Take 'summary', 'joint' or "
-      "'group', or clip_length=2."
+      "train on several references at once, which it keeps apart. Choose 'summary', "
+      "'joint' or 'group', or set clip_length=2."
     )
   return objective(
     model,

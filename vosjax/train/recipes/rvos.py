@@ -55,7 +55,7 @@ def objective(
     previous: the masks of the previous frame that a one-shot model sees: the truth, or
       what it inferred itself, through which no gradient passes. The first frame sees
       its own true masks in both cases; with "truth" the second frame sees those again.
-    official: what the released program does on DAVIS. An object counts only in frames
+    official: as the released program on DAVIS: an object counts only in frames
       that show it, a slot counts where the object of the same number does, even if
       the slot was matched to another one, and void is background. Otherwise an object
       of any frame of the clip counts in all of them, and void pixels in none.
@@ -92,7 +92,7 @@ def objective(
 def recurrence(
   model: nn.Module, truth: Float[AnyArray, "b t o h w"], previous: Previous
 ) -> dict[str, Any]:
-  """Arguments of `unroll` that say what the model sees of the frame before.
+  """Arguments of `unroll` that say what the model sees of the previous frame.
 
   Args:
     model: an RVOS.

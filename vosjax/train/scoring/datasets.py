@@ -1,4 +1,4 @@
-"""Datasets that models are scored on, and the protocol for each task.
+"""The datasets that models are scored on, and their protocol for each task.
 
 A model's task says what its ids mean. "objects" are objects that were given to the
 model, or matched to given ones. "primary" is one object, into which all annotated ones
@@ -31,7 +31,7 @@ class Dataset(NamedTuple):
     load: (configuration, whether all scored frames must be annotated) -> its videos.
     protocols: name of the protocol, as `vosjax evaluate` knows it, by task.
     has_server: predictions of it can also be scored by a server.
-    late: objects may be given in any frame; otherwise in a video's first one alone.
+    late: objects may be given in any frame; otherwise only in a video's first one.
     unlabelled: names of a video's frames that scores need but that lack an annotation.
   """
 
