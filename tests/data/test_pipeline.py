@@ -184,7 +184,7 @@ def test_clips_of_different_sizes_ask_for_resize(davis, tmp_path):
   [
     ({"shard": (2, 2)}, "shard: got"),
     ({"batch_size": 0}, "batch_size: got 0"),
-    ({"samples_per_epoch": 9}, "samples_per_epoch: got 9 with 4 videos"),
+    ({"samples_per_epoch": 5}, "samples_per_epoch: got 5 with 4 videos"),
   ],
 )
 def test_impossible_requests_are_refused(davis, options, message):

@@ -9,7 +9,7 @@ from vosjax.data.cache import ArrayVideo
 from vosjax.data.records.videos import EncodedFrame, PreparedVideo
 from vosjax.data.transforms.clips import WholeClip
 from vosjax.data.video import Source
-from vosjax.data.views import ClipView, EveryFrame, Inner, SuccessiveClips
+from vosjax.data.views import ClipView, EveryFrame, SuccessiveClips, WithoutEnds
 
 RNG = np.random.default_rng
 
@@ -85,13 +85,13 @@ def test_prepared_frames_without_annotation_are_skipped():
     EncodedFrame(f"{t:05d}", b"jpeg", b"png" if t % 5 == 0 else b"") for t in range(20)
   )
   clips = SuccessiveClips(Videos(PreparedVideo("a", frames, "nowhere")), 2)
-  assert [clip.frames for clip in clips] == [(0, 5), (10, 15)]
+  assert [clip.indices for clip in clips] == [(0, 5), (10, 15)]
 
 
 def test_an_epoch_shows_every_frame_once():
   videos = Videos(video("a", 3), video("b", 1), video("c", 2))
   source = EveryFrame(videos)
-  targets = [(source[i].name, *source[i].frames) for i in range(len(source))]
+  targets = [(source[i].name, *source[i].indices) for i in range(len(source))]
   assert targets == [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("c", 0), ("c", 1)]
   for index in (-1, 6):
     with pytest.raises(IndexError):
@@ -99,5 +99,5 @@ def test_an_epoch_shows_every_frame_once():
 
 
 def test_the_first_and_last_video_can_be_left_out():
-  inner = Inner(Videos(*(video(name, 1) for name in "abcd")))
+  inner = WithoutEnds(Videos(*(video(name, 1) for name in "abcd")))
   assert [inner[i].name for i in range(len(inner))] == ["b", "c"]

@@ -67,7 +67,14 @@ def test_a_run_is_not_resumed_in_another_order(config, tmp_path):
 
 
 @pytest.mark.parametrize(
-  "order", [(), ("warmup", "main"), ("warmup", "main", "tune"), ("main",) * 3]
+  "order",
+  [
+    (),
+    ("warmup", "main"),
+    ("warmup", "main", "tune"),
+    ("main",) * 3,
+    ("warmup", "main", "finetune", "main"),
+  ],
 )
 def test_an_order_that_does_not_name_each_stage_once_is_refused(config, order):
   config.stage_order = order

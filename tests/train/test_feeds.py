@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vosjax.data.cache import ArrayVideo
 from vosjax.data.formats.davis import DavisFolder
 from vosjax.data.synthvos import SynthVos
 from vosjax.data.transforms import clips
+from vosjax.data.video import Source
 from vosjax.train import feeds
 from vosjax.train.configs.agame import get_config
 from vosjax.train.recipes import RECIPES, agame
@@ -111,6 +113,71 @@ def test_synthvos_is_prepared_if_its_folder_exists_and_procedural_otherwise(tmp_
   assert feeds.origin(source) == f"from {tmp_path}/there"
 
 
+def test_procedural_videos_may_be_longer_than_clips_and_kept_in_memory():
+  config = get_config()
+  config.stages.main.update(size=SIZE, clip_length=3)
+  config.data.synthvos.update(num_videos=2, length=6)
+  source = feeds.synthvos(config, config.stages.main)
+  assert len(source[0]) == 6
+  assert source[0] is source[0]  # rendered once
+  config.data.synthvos.update(length=0, in_memory=False)
+  source = feeds.synthvos(config, config.stages.main)
+  assert len(source[0]) == 3
+  assert source[0] is not source[0]
+
+
+class Blank(Source):
+  """Videos of one frame, which differ in their names alone."""
+
+  def __init__(self, name, count):
+    self._name, self._count = name, count
+
+  def __len__(self):
+    return self._count
+
+  def __getitem__(self, index):
+    frames, labels = np.zeros((1, 2, 2, 3), np.uint8), np.zeros((1, 2, 2), np.uint8)
+    return ArrayVideo(f"{self._name}{index}", ("0",), frames, labels)
+
+
+def blank_batches(config, start=0):
+  """Names of the clips in each batch, from two and six videos."""
+  stage = config.stages.main
+  sources = {"davis": Blank("davis", 2), "synthvos": Blank("synthvos", 6)}
+  found = feeds.batches(config, stage, sources, lambda _: (clips.WholeClip(),))(start)
+  return [batch["names"] for batch in found]
+
+
+def test_a_stage_says_how_its_sources_are_mixed(config):
+  stage = config.stages.main
+  stage.update(batch_size=4, num_steps=2)
+  stage.sources.update(davis=0.5, synthvos=1.5)
+  found = blank_batches(config)
+  assert len({name for names in found for name in names}) == 8  # a whole pass
+  assert blank_batches(config, 1) == found[1:]
+  config.seed += 1
+  assert blank_batches(config) != found
+  stage.samples_per_pass = 9
+  with pytest.raises(ValueError, match="got 9 with 8 videos"):
+    blank_batches(config)
+  stage.replacement = True
+  assert len(blank_batches(config)) == 2
+
+
+def test_processes_share_a_batch(config, monkeypatch):
+  config.stages.main.update(batch_size=4, num_steps=2)
+  config.stages.main.sources.update(davis=1.0, synthvos=3.0)
+  alone = blank_batches(config)
+  monkeypatch.setattr(feeds.jax, "process_count", lambda: 2)
+  parts = []
+  for index in range(2):
+    monkeypatch.setattr(feeds.jax, "process_index", lambda index=index: index)
+    parts.append(blank_batches(config))
+  for whole, *halves in zip(alone, *parts, strict=True):
+    assert [len(half) for half in halves] == [2, 2]
+    assert sorted(sum(halves, [])) == sorted(whole)
+
+
 def test_a_corrupt_frame_is_named(config):
   for path in pathlib.Path(config.data.root).glob("JPEGImages/480p/one/*"):
     path.write_bytes(path.read_bytes()[:100])
@@ -136,7 +203,7 @@ def test_names_and_weights_of_sources_are_checked(config):
     feeds.training_sources(config, config.stages.main)
   config.evaluation.dataset = "imagenet"
   with pytest.raises(ValueError, match="'imagenet'; known"):
-    datasets.open_scored(config, "objects")
+    datasets.load_scored(config, "objects")
 
 
 def test_procedural_videos_to_score_are_unseen_and_move_at_normal_speed():
@@ -145,9 +212,9 @@ def test_procedural_videos_to_score_are_unseen_and_move_at_normal_speed():
   config.evaluation.update(num_videos=2, length=1, size=SIZE)
   config.stages.main.size = SIZE
   to_train = feeds.synthvos(config, config.stages.main)
-  to_score = datasets.open_scored(config, "objects").source
+  to_score = datasets.load_scored(config, "objects").source
   names = [{source[i].name for i in range(2)} for source in (to_train, to_score)]
   assert not names[0] & names[1]
   config.data.synthvos.speed = 9.0
-  assert datasets.open_scored(config, "objects").source == to_score
+  assert datasets.load_scored(config, "objects").source == to_score
   assert feeds.synthvos(config, config.stages.main) != to_train

@@ -17,8 +17,9 @@ import pytest
 
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupted
-from vosjax.train.loop import NonFiniteError
+from vosjax.train.loop import NonFiniteError, restore
 from vosjax.train.state import TrainState
+from vosjax.train.step import make_mesh, make_train_step
 from vosjax.train.writers import read_metrics
 
 SCRIPT = pathlib.Path(__file__).with_name("toy.py")
@@ -160,6 +161,22 @@ def test_a_stage_that_started_from_the_best_weights_resumes_where_it_stopped(
     np.testing.assert_array_equal(ours, theirs)
 
 
+def test_stages_may_have_optimizers_of_different_structure(toy, tmp_path, monkeypatch):
+  tx = optax.chain(optax.clip_by_global_norm(0.1), optax.sgd(1e-2, momentum=0.9))
+  train_step = make_train_step(toy.objective, tx, make_mesh(toy.BATCH))
+  _change_second(toy, monkeypatch, tx=tx, train_step=train_step, from_best=True)
+  expected = toy.run(tmp_path / "whole")
+  with pytest.raises(Interrupted, match="after step 11"):
+    toy.run(tmp_path / "stopped", make_batch=_signal_at(toy, 10))
+  found = toy.run(tmp_path / "stopped")
+  for ours, theirs in zip(_leaves(found), _leaves(expected), strict=True):
+    np.testing.assert_array_equal(ours, theirs)
+  checkpoints = Checkpoints(tmp_path / "whole/checkpoints", keep=2)
+  best = restore(checkpoints, toy.make_stages(), found, checkpoints.best())
+  checkpoints.close()
+  assert int(best.step) == 4  # of the first stage
+
+
 def _change_second(toy, monkeypatch, **changes):
   """Stages of 10 and 2 steps, the second with some of its fields changed."""
 
@@ -258,7 +275,7 @@ def test_the_best_checkpoint_is_known_to_the_next_start(toy, tmp_path):
   later.save(4, state.replace(step=jnp.int32(4)), score=0.5)
   assert later.best() == 2
   assert int(later.restore(state, 2).step) == 2
-  assert int(later.restore(state).step) == 4
+  assert int(later.restore(state, 4).step) == 4
   later.close()
   kept = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
   assert kept == [2, 4]

@@ -3,6 +3,7 @@
 import errno
 import os
 import pathlib
+from types import SimpleNamespace
 
 import flax.traverse_util
 import jax
@@ -13,10 +14,11 @@ import pytest
 
 from vosjax import checkpoints, convert
 from vosjax.benchmarks import training
+from vosjax.train import config as base
 from vosjax.train import run, writers
 from vosjax.train.configs import cosnet
 from vosjax.train.configs.agame import get_config
-from vosjax.train.recipes import agame
+from vosjax.train.recipes import agame, recipe_of
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -76,7 +78,7 @@ def test_training_starts_from_a_converted_backbone(config, tmp_path, monkeypatch
     lambda leaf: np.zeros(leaf.shape, leaf.dtype), checkpoints.variable_shapes(model)
   )
   monkeypatch.setattr(run, "random_variables", lambda *_: zeros)  # they compile slowly
-  initial = run.init(model, config)
+  initial = run.initial_variables(model, config)
   for collection in ("params", "batch_stats"):
     ours = flax.traverse_util.flatten_dict(initial[collection]["backbone"])
     theirs = flax.traverse_util.flatten_dict(variables[collection])
@@ -104,7 +106,8 @@ def test_cosnet_starts_from_a_deeplab_and_random_variables_elsewhere(
   checkpoints.save(tmp_path / "deeplab", "deeplab", fields, given)
   config.backbone_checkpoint = str(tmp_path / "deeplab")
   monkeypatch.setattr(run, "random_variables", lambda *_: random)  # compiles slowly
-  for path, leaf in flax.traverse_util.flatten_dict(run.init(model, config)).items():
+  initial = run.initial_variables(model, config)
+  for path, leaf in flax.traverse_util.flatten_dict(initial).items():
     assert (np.asarray(leaf) == (1 if path[1] == "encoder" else 2)).all(), path
 
 
@@ -245,3 +248,70 @@ def test_the_best_model_by_validation_is_kept_besides_the_last(
   kept = run.Checkpoints(tmp_path / "checkpoints", keep=1)
   assert kept.best() == 1
   kept.close()
+
+
+@pytest.mark.parametrize("best", [1, 2])
+def test_a_run_returns_its_best_state_unless_that_is_the_last_and_repeats_nothing(
+  best, toy, config, tmp_path, monkeypatch
+):
+  validated = []
+
+  def validate(step, state):
+    validated.append(step)
+    return float(step == best)
+
+  model = run.build(config)
+  scoring = recipe_of(config).scoring(config, model)
+  scored_set = run.datasets.load_scored(config, scoring.task)
+  monkeypatch.setattr(toy, "STEPS", (1, 1))
+  monkeypatch.setattr(run, "Validation", lambda *_: validate)
+  base.set_stages(config, s0=base.agame_stage(), s1=base.agame_stage())
+  config.checkpoint.every_steps = config.validation.every_steps = 1
+  config.log.every_steps = 1
+  for _ in range(2):  # the second time, nothing is left to do
+    stages, initial = toy.make_stages(), toy.variables()
+    fitted = run._fit(config, model, stages, initial, tmp_path, scoring, scored_set)
+    assert int(fitted.last.step) == 2
+    found = fitted.best and int(fitted.best.step)
+    assert found == {1: 1, 2: None}[best]
+    assert validated == [1, 2]
+    assert [line["step"] for line in writers.read_metrics(tmp_path)] == [1, 2]
+
+
+def test_training_starts_from_a_whole_model(config, tmp_path):
+  fields = config.model.fields.to_dict()
+  model = run.build(config)
+  ones = jax.tree.map(
+    lambda leaf: np.ones(leaf.shape, leaf.dtype), checkpoints.variable_shapes(model)
+  )
+  checkpoints.save(tmp_path, "agame", fields, ones)
+  config.model_checkpoint = str(tmp_path)
+  initial = run.initial_variables(model, config)
+  assert all((np.asarray(leaf) == 1).all() for leaf in jax.tree.leaves(initial))
+  config.model.fields.width = 8
+  with pytest.raises(ValueError, match="model_checkpoint .* does not fit the model"):
+    run.initial_variables(run.build(config), config)
+
+
+def test_a_run_records_its_videos_and_is_compared_with_its_initial_weights(
+  config, tmp_path, monkeypatch
+):
+  shapes = checkpoints.variable_shapes(run.build(config))
+  initial, trained = (
+    jax.tree.map(lambda leaf, x=x: np.full(leaf.shape, x, leaf.dtype), shapes)
+    for x in (1, 2)
+  )
+  scored = []
+  fitted = run.Fitted(SimpleNamespace(variables=trained), None)
+  monkeypatch.setattr(run, "random_variables", lambda *_: initial)  # compiles slowly
+  monkeypatch.setattr(run, "_fit", lambda *_: fitted)
+  monkeypatch.setattr(
+    run, "score_model", lambda *_, untrained: scored.append(untrained)
+  )
+  run.run(config, str(tmp_path / "run"))
+  [untrained] = scored
+  assert all((leaf == 1).all() for leaf in jax.tree.leaves(untrained))
+  _, saved = checkpoints.load(tmp_path / "run/model")
+  assert all((leaf == 2).all() for leaf in jax.tree.leaves(saved))
+  assert not (tmp_path / "run/model_best").exists()
+  assert "synthvos" in (tmp_path / "run/videos.json").read_text()

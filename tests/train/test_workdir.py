@@ -30,6 +30,16 @@ def test_the_same_configuration_resumes_and_may_move_its_data(tmp_path):
   assert open_workdir(moved, str(tmp_path / "run"))[1] is True
 
 
+def test_what_does_not_change_the_training_may_change_when_it_resumes(tmp_path):
+  keys = ("mode", "title", "evaluation", "log", "checkpoint")
+  folders = {"root": "a", "youtube_vos": "b", "year": "2017", "num_workers": 0}
+  moved = folders | {"root": "c", "youtube_vos": "d", "num_workers": 4}
+  before = config(data=folders, **dict.fromkeys(keys, "before"))
+  assert open_workdir(before, str(tmp_path / "run"))[1] is False
+  after = config(data=moved, **dict.fromkeys(keys, "after"))
+  assert open_workdir(after, str(tmp_path / "run"))[1] is True
+
+
 def test_another_configuration_is_refused_and_the_difference_named(tmp_path):
   open_workdir(config(), str(tmp_path / "run"))
   other = config(seed=3, data={"root": "data", "year": "2016"})

@@ -14,7 +14,7 @@ import numpy as np
 
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupt, Interrupted
-from vosjax.train.loop import Schedule, Stage, fit
+from vosjax.train.loop import Schedule, Stage, fit, restore
 from vosjax.train.optimizers import adam
 from vosjax.train.recipe import Outputs
 from vosjax.train.state import TrainState
@@ -84,7 +84,7 @@ def run(workdir, *, pause=0.0, make_batch=batch, schedule=SCHEDULE, **hooks):
   checkpoints = Checkpoints(workdir / "checkpoints", keep=2)
   resumed = checkpoints.latest() or 0
   if resumed:
-    state = checkpoints.restore(state)
+    state = restore(checkpoints, stages, state, resumed)
   writer = MetricsWriter(workdir, resumed_from=resumed)
 
   try:

@@ -33,7 +33,8 @@ PARTS = ("encoder", "decoder and loss", "gradient", "update")
 def benchmark(config: ConfigDict, workdir: str | None) -> None:
   """Measures each stage on procedural clips and writes WORKDIR/speed.json."""
   model = run.build(config)
-  recipe, variables = recipe_of(config), jax.device_get(run.init(model, config))
+  recipe = recipe_of(config)
+  variables = jax.device_get(run.initial_variables(model, config))
   path, _ = open_workdir(config, workdir)
   results = {}
   for name, stage in ordered_stages(config).items():

@@ -1,4 +1,4 @@
-"""`vosjax train`: trains a model, or scores one, as a configuration describes."""
+"""`vosjax train`: trains, scores or benchmarks a model, as a configuration says."""
 
 import argparse
 import logging
@@ -7,6 +7,7 @@ import sys
 from vosjax.benchmarks import training
 from vosjax.train import config_files, processes
 from vosjax.train import run as runs
+from vosjax.train.interrupt import Interrupted
 
 EXAMPLE = """
 examples:
@@ -61,7 +62,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     metavar="I",
     help="index of this process, from 0, unless `auto`",
   )
-  # Which `--config.KEY=VALUE` exist depends on the configuration, not on argparse.
+  # Left to `run`: NAME, and `--config.KEY=VALUE`, whose keys and types only the
+  # configuration knows.
   parser.set_defaults(accepts_extra=True)
 
 
@@ -69,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
   """Runs the configuration and returns the exit code.
 
   Raises:
-    ValueError: arguments, configuration, data or workdir are unusable.
+    ValueError: the arguments, the configuration, the data or the workdir are unusable;
+      says what to do.
     OSError: a file cannot be read or written.
   """
   name, changes = args.config, args.extra
@@ -87,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     if args.coordinator is not None:
       processes.connect(args.coordinator, args.num_processes, args.process_id)
     runs.run(config, args.workdir, modes)
-  except runs.Interrupted as stop:
+  except Interrupted as stop:
     sys.stderr.write(f"vosjax: {stop}\n")
     return 128 + stop.signum
   except (ValueError, OSError, KeyboardInterrupt) as error:

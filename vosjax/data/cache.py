@@ -46,10 +46,10 @@ class ArrayVideo(Video):
 
 
 class InMemory(Source):
-  """A source that makes each video when it is first used, and then keeps it.
+  """A source that decodes each video on first use and keeps it in memory.
 
   For videos that cost more to decode or render than a small network's step. Worker
-  processes keep copies of their own. Two are equal if their sources are.
+  processes keep copies of their own. Two are equal if the sources they cache are.
   """
 
   def __init__(self, source: Source):

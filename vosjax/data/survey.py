@@ -1,4 +1,4 @@
-"""The content of videos, and what is wrong with it, before they are used."""
+"""Surveys the content of videos, and reports problems before they are used."""
 
 import collections
 import dataclasses
@@ -49,11 +49,11 @@ class VideoSurvey:
 def survey(
   video: Video, progress: Callable[[int], object] = lambda _: None
 ) -> VideoSurvey:
-  """Decodes every frame and label map of a video, and continues after unusable ones.
+  """Decodes every frame and label map of a video, continuing past unusable ones.
 
   Args:
-    video: to survey.
-    progress: called with 1 at each frame.
+    video: the video to survey.
+    progress: called with 1 for each frame.
   """
   problems: list[str] = []
   missing, empty = [], []

@@ -32,8 +32,8 @@ class Video(abc.ABC):
   """A video with random access, all of whose frames have one size.
 
   A video is a sequence of its frames, so `VideoSegmenter.run` takes it as it is.
-  Subclasses have a `name` and implement `__len__`, `frame` and `labels`. The rest has
-  defaults, to be replaced where a format knows more or is faster.
+  Subclasses have a `name` and implement `__len__`, `frame` and `labels`. All the rest
+  has a default, which a format overrides where it knows more or can be faster.
 
   Attributes:
     name: of the video within its source.
@@ -105,7 +105,7 @@ class Source(abc.ABC):
 
   @abc.abstractmethod
   def __getitem__(self, index: int) -> Video:
-    """One video, of which nothing has been decoded yet."""
+    """One video; nothing is decoded yet."""
 
   def __iter__(self) -> Iterator[Video]:
     return (self[i] for i in range(len(self)))
@@ -122,7 +122,7 @@ class Source(abc.ABC):
 
 
 def read_clip(video: Video, start: int, length: int) -> Clip:
-  """The `length` frames from `start` on as a training sample."""
+  """Reads `length` frames from `start` on as a training sample."""
   frames, labels = video.clip(start, length)
   name = f"{video.name}/{video.frame_names[start]}"
   return Clip(frames=frames, labels=labels, name=name)

@@ -15,12 +15,12 @@ class ClipView(Video):
   """Some frames of a video, as a video of the same name.
 
   Attributes:
-    video: that the frames belong to.
-    frames: their indices in it.
+    video: the whole video.
+    indices: of the frames in it.
   """
 
   video: Video
-  frames: tuple[int, ...]
+  indices: tuple[int, ...]
   name: str = dataclasses.field(init=False)
 
   def __post_init__(self):
@@ -28,10 +28,10 @@ class ClipView(Video):
 
   @functools.cached_property
   def frame_names(self) -> tuple[str, ...]:
-    return tuple(self.video.frame_names[t] for t in self.frames)
+    return tuple(self.video.frame_names[t] for t in self.indices)
 
   def __len__(self) -> int:
-    return len(self.frames)
+    return len(self.indices)
 
   @property
   def size(self) -> tuple[int, int]:
@@ -46,18 +46,18 @@ class ClipView(Video):
     return self.video.categories
 
   def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-    return self.video.frame(self.frames[index])
+    return self.video.frame(self.indices[index])
 
   def labels(self, index: int) -> UInt8[np.ndarray, "h w"] | None:
-    return self.video.labels(self.frames[index])
+    return self.video.labels(self.indices[index])
 
 
 @dataclasses.dataclass(frozen=True)
 class SuccessiveClips(Source):
   """Videos cut into clips that do not overlap, each a video of its own.
 
-  Frames without annotation are skipped: YouTube-VOS annotates every fifth. Frames that
-  remain at the end of a video are not used, and neither is a video that is too short.
+  Frames without annotation are skipped: YouTube-VOS annotates every fifth. Frames left
+  over at the end of a video are not used, nor are videos shorter than a clip.
 
   Attributes:
     source: of whole videos.
@@ -71,8 +71,8 @@ class SuccessiveClips(Source):
     return len(self._places)
 
   def __getitem__(self, index: int) -> ClipView:
-    video, frames = self._places[index]
-    return ClipView(self.source[video], frames)
+    video, indices = self._places[index]
+    return ClipView(self.source[video], indices)
 
   @property
   def origin(self) -> str | None:
@@ -80,7 +80,7 @@ class SuccessiveClips(Source):
 
   @functools.cached_property
   def _places(self) -> list[tuple[int, tuple[int, ...]]]:
-    """Video and frames of each clip."""
+    """Indices of the video and of the frames of each clip."""
     places = []
     for i in range(len(self.source)):
       frames = self.source[i].annotated_frames
@@ -115,7 +115,7 @@ class EveryFrame(Source):
     return self._source.origin
 
 
-class Inner(Source):
+class WithoutEnds(Source):
   """A source without its first and last video, which released COSNet never draws."""
 
   def __init__(self, source: Source):

@@ -52,11 +52,10 @@ class Checkpoints:
       return None
     return step
 
-  def restore(self, like: TrainState, step: int | None = None) -> TrainState:
-    """A state, by default the latest, with the shapes and devices of `like`."""
+  def restore(self, like: TrainState, step: int) -> TrainState:
+    """The state of a step, which must have the tree, shapes and devices of `like`."""
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-    step = self.latest() if step is None else step
     return self._manager.restore(step, args=args)["state"]
 
   def save(self, step: int, state: Any, *, score: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Every key of a configuration with its unit and default; no default stands elsewhere.
+"""Every key of a configuration with its unit and default, which is set only here.
 
 A configuration starts from `get_config()`, names a model with `set_model()` and its
 training stages with `set_stages()`:
@@ -32,9 +32,9 @@ def get_config() -> ConfigDict:
   """A complete configuration that still lacks a model and stages; it is locked."""
   config = ConfigDict()
   config.title = ""  # the first line that a run prints
-  # "train"; "evaluate" scores a trained model on `evaluation`; "predict" writes masks
-  # of `evaluation` to WORKDIR/predictions, for a server that keeps the truth;
-  # "benchmark" measures how fast each stage trains, on procedural clips.
+  # "train"; "evaluate" scores a trained model on the dataset of `evaluation`; "predict"
+  # writes its masks of that dataset to WORKDIR/predictions, for a server that keeps the
+  # truth; "benchmark" measures how fast each stage trains, on procedural clips.
   config.mode = "train"
   config.seed = 0  # of initial weights, batches and everything else that is random
 
@@ -58,9 +58,9 @@ def get_config() -> ConfigDict:
 
   config.log = ConfigDict()
   config.log.every_steps = 50  # steps per line of metrics.jsonl; values are means
-  config.log.curves_every_steps = 1000  # steps between two drawings of curves.png
+  config.log.curves_every_steps = 1000  # steps between two plots of curves.png
 
-  # J&F on a few videos that are not trained on; selects the best checkpoint.
+  # J&F on a few videos that are not trained on, which selects the best checkpoint.
   config.validation = ConfigDict()
   config.validation.every_steps = 5000
   config.validation.num_videos = 2  # 0: all
@@ -80,7 +80,7 @@ def _data() -> ConfigDict:
   data.train_subset = "train"  # list of the videos to train on
   data.youtube_vos = "data/youtube_vos"  # folder of YouTube-VOS
   data.youtube_vos_subset = "train"  # list of the videos to train on, or a text file
-  # Rows, columns of the videos to train on; others are skipped. (): any size.
+  # Rows and columns of the videos to train on, others are skipped; (): any size.
   data.youtube_vos_size = (720, 1280)
   data.msra10k = "data/msra10k"  # folder of MSRA10K, which holds Imgs
   data.dut_omron = "data/dut_omron"  # folder of DUT-OMRON's two folders
@@ -94,9 +94,9 @@ def _data() -> ConfigDict:
   data.min_object_pixels = 100
   # Pixels that an object needs, at training size, to be chosen; by source.
   data.min_chosen_pixels = ConfigDict({"synthvos": 25, "davis": 25, "youtube_vos": 10})
-  # Procedural videos. What they show is explained in vosjax.data.synthvos.Settings and
-  # holds for training and scoring alike, but for max_objects and speed, which are of
-  # training videos alone.
+  # Procedural videos. vosjax.data.synthvos.Settings explains what they show. Training
+  # and scoring share these settings, except max_objects and speed, which apply to
+  # training alone.
   data.synthvos = ConfigDict(dataclasses.asdict(Settings(max_objects=3)))
   data.synthvos.folder = ""  # prepared videos to train on; absent: procedural ones
   data.synthvos.num_videos = 100_000  # to train on; they take no disk space
@@ -135,7 +135,7 @@ def _evaluation() -> ConfigDict:
 
 
 def set_model(config: ConfigDict, name: str, **fields: Any) -> None:
-  """Names the model and lists all fields of its class, with these ones changed.
+  """Sets the model, and all fields of its class.
 
   Args:
     config: the configuration to change.
@@ -244,7 +244,7 @@ def rvos_stage(**changes: Any) -> ConfigDict:
     # Masks of the previous frame that a one-shot model sees: the "truth", or those
     # that it "inferred" itself.
     previous="truth",
-    official=False,  # as the released program by accident, see train/recipes/official
+    official=False,  # with the released program's accidents, see train/recipes/official
     flip=True,  # mirror half of the clips left-right
     affine=True,  # rotate, translate, shear and scale whole clips
     remat=False,  # recompute frames in the backward pass
@@ -270,7 +270,10 @@ def _instance_stage(changes: Mapping[str, Any], **specific: Any) -> ConfigDict:
     rotation=10.0,  # degrees, at most
     translation=0.1,  # share of the rows and of the columns, at most
     shear=0.1,  # degrees, at most
-    zoom=(0.7, 1.4),  # range of the factor on what is seen; above 1 shrinks objects
+    zoom=(
+      0.7,
+      1.4,
+    ),  # range of the factor on the field of view; above 1 shrinks objects
     **specific,
   )
 
@@ -283,9 +286,9 @@ def rsis_stage(**changes: Any) -> ConfigDict:
     learning_rate=1e-3,  # of everything but the backbone
     encoder_learning_rate=1e-6,  # of the backbone
     weight_decay=1e-6,
-    # Weights; 0: not switched on yet.
+    # Weights; 0 disables a loss.
     losses=ConfigDict({"mask": 1.0, "classes": 0.0, "box": 0.0, "stop": 0.0}),
-    official=False,  # as the released program by accident, see train/recipes/official
+    official=False,  # with the released program's accidents, see train/recipes/official
   )
 
 
@@ -318,7 +321,7 @@ def cosnet_stage(**changes: Any) -> ConfigDict:
     bce="scaled",  # as released; "balanced": as in the paper
     losses=ConfigDict({"absolute": 0.8, "still": 0.1, "orthogonality": 1e-3}),
     augment=True,  # crop, scale and mirror each frame of a pair
-    official=False,  # as the released program by accident, see train/recipes/official
+    official=False,  # with the released program's accidents, see train/recipes/official
   )
 
 

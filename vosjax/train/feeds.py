@@ -1,7 +1,6 @@
 """Training data: from the configuration to videos, and from videos to batches."""
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,7 +16,7 @@ from vosjax.data.formats.youtube_vos import YoutubeVosFolder, youtube_vos_root
 from vosjax.data.synthvos import Settings, SynthVos
 from vosjax.data.video import Source
 from vosjax.train import image_datasets
-from vosjax.train.recipe import Batches
+from vosjax.train.recipe import BatchesFrom
 
 # Lists of DAVIS and folders of YouTube-VOS -> splits of TFDS.
 _SPLITS = {
@@ -96,7 +95,7 @@ def procedural(
   length: int,
   **changes: Any,
 ) -> SynthVos:
-  """Procedural videos that look as `data.synthvos` says.
+  """Procedural videos with the settings of `data.synthvos`.
 
   Args:
     config: of the run.
@@ -126,8 +125,8 @@ def batches(
   stage: ConfigDict,
   sources: Mapping[str, Source],
   transforms: Callable[[str], Sequence[Any]],
-) -> Batches:
-  """The function that yields a stage's batches from any of its steps on.
+) -> BatchesFrom:
+  """Returns the function that yields a stage's batches from any of its steps on.
 
   Args:
     config: of the run.
@@ -135,33 +134,24 @@ def batches(
     sources: of the stage, by name.
     transforms: the transforms of a source's videos, given its name.
   """
-  num_processes = jax.process_count()
-  return functools.partial(
-    _batches,
-    sources=tuple(sources.values()),
-    weights=tuple(stage.sources[name] for name in sources),
-    transforms=[tuple(transforms(name)) for name in sources],
-    batch_size=stage.batch_size // num_processes,
-    seed=config.seed,
-    num_steps=stage.num_steps,
-    num_workers=config.data.num_workers,
-    shard=(jax.process_index(), num_processes),
-    replacement=stage.replacement,
-    samples_per_epoch=stage.samples_per_pass or None,
-  )
+  process, num_processes = jax.process_index(), jax.process_count()
 
+  def batches_from(step: int) -> Iterator[Mapping[str, Any]]:
+    return pipeline.batches(
+      tuple(sources.values()),
+      [stage.sources[name] for name in sources],
+      [transforms(name) for name in sources],
+      batch_size=stage.batch_size // num_processes,
+      seed=config.seed,
+      start_step=step,
+      num_steps=stage.num_steps,
+      num_workers=config.data.num_workers,
+      shard=(process, num_processes),
+      replacement=stage.replacement,
+      samples_per_epoch=stage.samples_per_pass or None,
+    )
 
-def _batches(
-  start_step: int,
-  *,
-  sources: Sequence[Source],
-  weights: Sequence[float],
-  transforms: Sequence[Any],
-  **options: Any,
-) -> Iterator[Mapping[str, Any]]:
-  return pipeline.batches(
-    sources, weights, transforms, start_step=start_step, **options
-  )
+  return batches_from
 
 
 def davis(config: ConfigDict, subset: str, **options: Any) -> Source:

@@ -20,7 +20,7 @@ _HELD_OUT_PERIOD = 5  # every fifth plant is held out for scoring
 
 
 def voc(config: ConfigDict, subset: str) -> Source:
-  """PASCAL VOC 2012; for training with all of SBD that is not in its val list.
+  """PASCAL VOC 2012; the train list is extended by all of SBD but VOC's val list.
 
   If `data.voc_classes` names classes, instances of all others become background, and
   images without any instance left are dropped.

@@ -7,7 +7,7 @@ import jax
 
 from vosjax.train import processes
 
-STEPS_TO_AGREE = 10  # several processes compare their signals every so many steps
+STEPS_TO_AGREE = 10  # steps between two comparisons of the processes' signals
 
 
 class Interrupted(Exception):
@@ -15,7 +15,7 @@ class Interrupted(Exception):
 
   Attributes:
     signum: number of the signal.
-    step: the last step that was made.
+    step: the last step that was completed.
   """
 
   def __init__(self, signum: int, step: int):
@@ -31,7 +31,7 @@ class Interrupt:
   """Records SIGTERM and SIGINT inside its context; a second Ctrl-C acts at once.
 
   Attributes:
-    signum: number of the signal that came, or None.
+    signum: number of the signal that arrived, or None.
   """
 
   def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Interrupt:
     for signum, handler in self._previous.items():
       signal.signal(signum, handler)
 
-  def heard(self, step: int) -> int | None:
+  def received(self, step: int) -> int | None:
     """The signal that ends the run after this step, the same in all processes."""
     if jax.process_count() == 1:
       return self.signum

@@ -33,7 +33,7 @@ class Stage:
     mesh: devices that share its batches.
     tx: its optimizer.
     train_step: its update.
-    batches: the stage's remaining batches, given how many of its steps are done.
+    batches_from: the stage's batches from one of its own steps on.
     from_best: start from the weights of the best checkpoint so far, if one was scored.
   """
 
@@ -43,13 +43,11 @@ class Stage:
   mesh: Mesh
   tx: optax.GradientTransformation
   train_step: TrainStep
-  batches: Callable[[int], Iterator[Batch]]
+  batches_from: Callable[[int], Iterator[Batch]]
   from_best: bool = False
 
-  def enter(self, state: TrainState, step: int, checkpoints: Checkpoints) -> TrainState:
+  def enter(self, state: TrainState, step: int) -> TrainState:
     """The state on this stage's devices, at its beginning with a fresh optimizer."""
-    if step == self.start and self.from_best:
-      state = _with_best_weights(state, checkpoints)
     state = replicate(state, self.mesh)
     if step == self.start:
       state = state.replace(opt_state=jax.jit(self.tx.init)(state.params))
@@ -58,12 +56,12 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-  """When to validate, save and draw: every so many steps, and after the last one.
+  """How often to validate, save and draw; each also happens after the last step.
 
   Attributes:
     validate: steps between two validations.
     save: steps between two checkpoints.
-    draw: steps between two drawings of the curves.
+    draw: steps between two plots of the curves.
   """
 
   validate: int
@@ -102,7 +100,7 @@ def fit(
     draw_curves: draws what has been logged so far; likewise.
 
   Raises:
-    Interrupted: a signal came; the state is saved.
+    Interrupted: a signal arrived; the state is saved.
     NonFiniteError: names the step and its clips.
   """
   step, last = int(state.step), stages[-1].stop
@@ -114,12 +112,14 @@ def fit(
   for stage in stages:
     if step >= stage.stop:
       continue
-    state = stage.enter(state, step, checkpoints)
-    for batch in stage.batches(step - stage.start):
+    if stage.from_best and step == stage.start:
+      state = _with_best_weights(state, stages, checkpoints)
+    state = stage.enter(state, step)
+    for batch in stage.batches_from(step - stage.start):
       state, metrics = stage.train_step(state, shard(batch, stage.mesh))
       step += 1
       reports.push(step, metrics, batch["names"])
-      signum = interrupt.heard(step)
+      signum = interrupt.received(step)
       validation_due = is_due(schedule.validate)
       checkpoint_due = is_due(schedule.save)
       curves_due = is_due(schedule.draw)
@@ -133,17 +133,37 @@ def fit(
       if signum is not None:
         checkpoints.save(step, state)
         raise Interrupted(signum, step)
-  reports.flush()
   return state
 
 
-def _with_best_weights(state: TrainState, checkpoints: Checkpoints) -> TrainState:
+def restore(
+  checkpoints: Checkpoints, stages: Sequence[Stage], like: TrainState, step: int
+) -> TrainState:
+  """Reads the checkpoint of a step.
+
+  Stages may have optimizers of different structure: the checkpoint holds the state of
+  the one that made this step.
+
+  Args:
+    checkpoints: of the run.
+    stages: of the run.
+    like: any state of the run.
+    step: of the checkpoint.
+  """
+  stage = next(stage for stage in stages if step <= stage.stop)
+  like = like.replace(opt_state=jax.jit(stage.tx.init)(like.params))
+  return checkpoints.restore(replicate(like, stage.mesh), step)
+
+
+def _with_best_weights(
+  state: TrainState, stages: Sequence[Stage], checkpoints: Checkpoints
+) -> TrainState:
   """The state with parameters and batch statistics of the best checkpoint."""
   best = checkpoints.best()
   if best is None:
     return state
   LOG.info("continues from step %d, the best so far by validation", best)
-  restored = checkpoints.restore(state, best)
+  restored = restore(checkpoints, stages, state, best)
   return state.replace(params=restored.params, batch_stats=restored.batch_stats)
 
 

@@ -47,7 +47,7 @@ class Progress:
   Args:
     config: of the run; says how many frames a batch of each stage has.
     stages: of the run.
-    done: number of steps that are done already.
+    done: number of steps completed before.
   """
 
   def __init__(self, config: ConfigDict, stages: Sequence[Stage], done: int):

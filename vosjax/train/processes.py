@@ -14,7 +14,7 @@ AUTO = "auto"
 def connect(
   coordinator: str, num_processes: int | None, process_id: int | None
 ) -> None:
-  """Connects to the other processes; must come before any other call of JAX.
+  """Connects to the other processes; must precede any other use of JAX.
 
   Args:
     coordinator: HOST:PORT at which the first process listens, or "auto" where JAX can

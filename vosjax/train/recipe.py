@@ -33,8 +33,8 @@ class Outputs(NamedTuple):
 
 # (variables, batch, key) -> (loss, outputs)
 Objective = Callable[[Variables, VideoBatch, Any], tuple[Float[Array, ""], Outputs]]
-# The stage's batches from one of its steps on.
-Batches = Callable[[int], Iterator[Mapping[str, Any]]]
+# (step of the stage) -> its batches from there on
+BatchesFrom = Callable[[int], Iterator[Mapping[str, Any]]]
 # The label maps of a video's frames, in order.
 Segment = Callable[[Video], Iterator[Integer[np.ndarray, "h w"]]]
 # (model, variables) -> what the model is compared with, by name.
@@ -42,13 +42,13 @@ Baselines = Callable[[nn.Module, Variables], Mapping[str, Segment]]
 
 
 def no_baselines(model: nn.Module, variables: Variables) -> dict[str, Segment]:
-  """None; a training run is compared with its untrained weights in any case."""
+  """No baselines; a training run is compared with its initial weights in any case."""
   del model, variables
   return {}
 
 
 def no_measures(scored: ScoredVideo) -> dict[str, float]:
-  """None besides J and F."""
+  """No measures besides J and F."""
   del scored
   return {}
 
@@ -76,13 +76,14 @@ class Recipe(NamedTuple):
   Attributes:
     objective: (model, options of a stage) -> its objective.
     optimizer: (model, options of a stage) -> its optimizer, without clipping.
-    batches: (configuration, options of a stage, its sources by name) -> its batches.
+    batches: (configuration, options of a stage, its sources by name) -> the function
+      that yields its batches from any of its steps on.
     scoring: (configuration, model) -> how the model is scored.
   """
 
   objective: Callable[[nn.Module, ConfigDict], Objective]
   optimizer: Callable[[nn.Module, ConfigDict], optax.GradientTransformation]
-  batches: Callable[[ConfigDict, ConfigDict, Mapping[str, Source]], Batches]
+  batches: Callable[[ConfigDict, ConfigDict, Mapping[str, Source]], BatchesFrom]
   scoring: Callable[[ConfigDict, nn.Module], Scoring]
 
   def tx(self, model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:

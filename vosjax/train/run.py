@@ -1,4 +1,4 @@
-"""A whole run: from a configuration to a trained, scored and documented model."""
+"""One run: trains and scores a model, or only scores it or writes its predictions."""
 
 import contextlib
 import logging
@@ -20,8 +20,8 @@ from vosjax.data.video import Source
 from vosjax.train import backbone, feeds, processes, writers
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.config import ordered_stages
-from vosjax.train.interrupt import Interrupt, Interrupted
-from vosjax.train.loop import Schedule, Stage, fit
+from vosjax.train.interrupt import Interrupt
+from vosjax.train.loop import Schedule, Stage, fit, restore
 from vosjax.train.observers import Logger, Progress
 from vosjax.train.recipe import Scoring
 from vosjax.train.recipes import recipe_of
@@ -35,8 +35,6 @@ from vosjax.train.workdir import open_workdir, require_same_videos
 from vosjax.types import Variables
 
 LOG = logging.getLogger("vosjax")
-
-__all__ = ["Interrupted", "run"]
 
 Mode = Callable[[ConfigDict, str | None], None]
 Sources = Mapping[str, Mapping[str, Source]]  # by stage and name
@@ -57,7 +55,7 @@ class Fitted(NamedTuple):
 def run(
   config: ConfigDict, workdir: str | None, modes: Mapping[str, Mode] | None = None
 ) -> None:
-  """Does what `config.mode` says.
+  """Runs the mode that `config.mode` names.
 
   Args:
     config: see vosjax/train/config.py.
@@ -65,8 +63,8 @@ def run(
     modes: what `config.mode` may name; by default `MODES`.
 
   Raises:
-    ValueError: configuration, data or folder do not fit; says what to do.
-    Interrupted: a signal came; the run can be resumed.
+    ValueError: the configuration, the data or the folder are unusable; says what to do.
+    Interrupted: a signal stopped the run, which can be resumed.
   """
   modes = MODES if modes is None else modes
   _log_to_stdout()
@@ -88,14 +86,14 @@ def train(config: ConfigDict, workdir: str | None) -> None:
   model = build(config)
   stages, sources = make_stages(config, model)
   scoring = recipe_of(config).scoring(config, model)
-  unseen = datasets.open_scored(config, scoring.task)
-  initial = jax.device_get(init(model, config))
+  scored_set = datasets.load_scored(config, scoring.task)
+  initial = jax.device_get(initial_variables(model, config))
   path, resumed = open_workdir(config, workdir)
   LOG.info("workdir   %s%s", path, ", resuming its run" if resumed else "")
   if processes.is_first():
     require_same_videos(path, sources)
   describe(config, model, initial, sources, stages)
-  fitted = _fit(config, model, stages, initial, path, scoring, unseen)
+  fitted = _fit(config, model, stages, initial, path, scoring, scored_set)
   if not processes.is_first():
     return
   variables = jax.device_get(fitted.last.variables)
@@ -107,7 +105,7 @@ def train(config: ConfigDict, workdir: str | None) -> None:
       fitted.best.step,
       path,
     )
-  score_model(config, scoring, model, variables, unseen, path, untrained=initial)
+  score_model(config, scoring, model, variables, scored_set, path, untrained=initial)
   LOG.info("done in %.0f s; everything is in %s", time.monotonic() - began, path)
   mask = "--mask FIRST.png " if model.readout.one_shot else ""
   LOG.info(
@@ -120,14 +118,14 @@ def evaluate(config: ConfigDict, workdir: str | None) -> None:
   recipe = recipe_of(config)
   model, variables = trained.load(config, workdir)
   scoring = recipe.scoring(config, model)
-  unseen = datasets.open_scored(config, scoring.task)
+  scored_set = datasets.load_scored(config, scoring.task)
   path, _ = open_workdir(config, workdir)
-  score_model(config, scoring, model, variables, unseen, path)
+  score_model(config, scoring, model, variables, scored_set, path)
   LOG.info("scores are in %s, previews in %s", path / "eval", path / "preview")
 
 
 def predict(config: ConfigDict, workdir: str | None) -> None:
-  """Writes masks of `evaluation` by the same model to WORKDIR/predictions."""
+  """Writes the masks that the same model predicts to WORKDIR/predictions."""
   recipe = recipe_of(config)
   model, variables = trained.load(config, workdir)
   scoring = recipe.scoring(config, model)
@@ -151,7 +149,7 @@ def _fit(
   initial: Variables,
   path: pathlib.Path,
   scoring: Scoring,
-  unseen: ScoredSet,
+  scored_set: ScoredSet,
 ) -> Fitted:
   """Trains; the first process also reports and validates."""
   with contextlib.ExitStack() as stack:
@@ -163,15 +161,15 @@ def _fit(
     done, last = checkpoints.latest() or 0, stages[-1].stop
     if done:
       LOG.info("resuming  at step %d of %d", done, last)
-      state = checkpoints.restore(state)
-    reporting: dict[str, Any] = {}  # what only the first process does
+      state = restore(checkpoints, stages, state, done)
+    reporting: dict[str, Any] = {}  # arguments of `fit` for the first process alone
     if processes.is_first():
       writer = writers.MetricsWriter(path, resumed_from=done)
       stack.callback(writer.close)
       progress = stack.enter_context(Progress(config, stages, done))
       reporting = {
         "observers": [progress, Logger(writer, config.log.every_steps, last)],
-        "validate": Validation(config, scoring, model, unseen, writer, path),
+        "validate": Validation(config, scoring, model, scored_set, writer, path),
         "draw_curves": lambda: writers.draw_curves(path),
       }
     interrupt = stack.enter_context(Interrupt())
@@ -184,8 +182,9 @@ def _fit(
       state, stages, schedule, checkpoints=checkpoints, interrupt=interrupt, **reporting
     )
     best = checkpoints.best()
-    is_last = best is None or best == last
-    return Fitted(state, None if is_last else checkpoints.restore(state, best))
+    if best is None or best == last:
+      return Fitted(state, None)
+    return Fitted(state, restore(checkpoints, stages, state, best))
 
 
 def _save_model(folder: pathlib.Path, config: ConfigDict, variables: Variables) -> None:
@@ -199,7 +198,7 @@ def build(config: ConfigDict) -> nn.Module:
   return models.build(config.model.name, **config.model.fields.to_dict())
 
 
-def init(model: nn.Module, config: ConfigDict) -> Variables:
+def initial_variables(model: nn.Module, config: ConfigDict) -> Variables:
   """Variables before training, the same for the same seed.
 
   Raises:
@@ -239,7 +238,7 @@ def make_stages(
   recipe = recipe_of(config)
   stages: list[Stage] = []
   sources: dict[str, dict[str, Source]] = {}
-  missing: dict[str, list[str]] = {}  # stages by what they miss
+  missing: dict[str, list[str]] = {}  # message -> stages that it concerns
   opened: dict[Source, Source] = {}
   start = 0
   for name, options in ordered_stages(config).items():
@@ -260,7 +259,7 @@ def make_stages(
         mesh=mesh,
         tx=tx,
         train_step=make_train_step(objective, tx, mesh),
-        batches=recipe.batches(config, options, sources[name]),
+        batches_from=recipe.batches(config, options, sources[name]),
         from_best=options.from_best,
       )
     )

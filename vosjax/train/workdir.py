@@ -16,7 +16,7 @@ from vosjax.train import processes
 CONFIG = "config.json"
 VIDEOS = "videos.json"
 _MAX_LISTED = 5
-# Keys that may change when a run is resumed.
+# Keys that do not affect training, and may change when a run is resumed.
 _CHANGEABLE = (
   "mode",
   "title",
@@ -128,7 +128,7 @@ def require_same_content(path: pathlib.Path, ours: Any, what: str) -> None:
     raise ValueError(
       f"--workdir={path.parent} holds {what}: "
       f"{'; '.join(differing[:_MAX_LISTED])}{more}. "
-      "Restore what it started with to resume it, or give another --workdir."
+      "Restore these to resume it, or give another --workdir."
     )
 
 

@@ -160,7 +160,7 @@ def test_damaged_files_of_sbd_are_named(sbd):
     _ = SbdFolder(str(sbd), "val")[0].classes
   save_sbd(sbd, "2008_000007", np.full(SIZE, 3, np.uint8), [4])
   with pytest.raises(
-    ValueError, match="2008_000007: there is an instance 3, but classes of 1"
+    ValueError, match="2008_000007: instance 3 has no class; only 1 are listed"
   ):
     _ = SbdFolder(str(sbd), "val")[0].classes
 

@@ -157,7 +157,7 @@ def test_frames_without_annotation_are_skipped():
 
 def test_any_frame_can_be_a_target():
   video, rng = make_video(4), np.random.default_rng(0)
-  assert {AnyTarget().random_map(video, rng).frames[0] for _ in range(50)} == {
+  assert {AnyTarget().random_map(video, rng).indices[0] for _ in range(50)} == {
     0,
     1,
     2,

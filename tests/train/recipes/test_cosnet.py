@@ -347,7 +347,7 @@ def test_models_are_compared_with_fewer_references(config, trained):
   config.evaluation.update(references=2, compare_references=(0, 1))
   model, variables = trained("cosnet").model, trained("cosnet").variables
   scoring = cosnet.RECIPE.scoring(config, model)
-  video = datasets.open_scored(config, scoring.task).source[0]
+  video = datasets.load_scored(config, scoring.task).source[0]
   names = scoring.baselines(model, variables)
   assert list(names) == ["0 references", "1 reference"]
   found = segment_video(names["0 references"], video)

@@ -108,7 +108,7 @@ def opening(get_config, root, dataset, subset, key="root"):
   config.data[key] = str(root)
   config.evaluation.update(dataset=dataset, subset=subset)
   task = "objects" if dataset == "youtube_vos" else "primary"
-  return datasets.open_scored(config, task)
+  return datasets.load_scored(config, task)
 
 
 @pytest.mark.parametrize("dataset", ["fbms", "youtube_objects", "youtube_vos"])

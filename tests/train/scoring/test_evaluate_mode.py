@@ -9,6 +9,7 @@ from PIL import Image
 
 import vosjax
 from vosjax.train import run
+from vosjax.train.scoring import previews
 
 
 def evaluate(get_config, davis, checkpoint, workdir, year):
@@ -47,12 +48,21 @@ def by_hand(network, sets, davis, year):
   ],
 )
 def test_a_checkpoint_is_scored_by_the_protocol_of_the_year(
-  get_config, trained, sets, davis, tmp_path, year, rows
+  get_config, trained, sets, davis, tmp_path, monkeypatch, year, rows
 ):
+  shown = []
+  write = previews.write_preview
+
+  def spy(folder, predicted, video):
+    shown.append(video.name)
+    write(folder, predicted, video)
+
+  monkeypatch.setattr(previews, "write_preview", spy)
   workdir = tmp_path / "run"
   evaluate(get_config, davis, trained("agame").path, workdir, year)
   expected = by_hand(trained("agame"), sets, davis, year)
   assert 0 < np.mean(expected) < 1
+  assert shown == ["bear"]  # as the model sees it, not as its baseline does
   text = (workdir / "eval/summary.json").read_text()
   summary = json.loads(text, parse_constant=pytest.fail)  # NaN is no JSON
   assert summary["this model"]["J-Mean"] == pytest.approx(np.mean(expected))

@@ -168,7 +168,7 @@ def test_annotations_without_objects_are_named_and_nothing_is_written(
 ):
   blank = Image.fromarray(np.zeros((32, 48), np.uint8))
   blank.save(davis / "Annotations/480p/deer/00000.png")
-  with pytest.raises(ValueError, match="deer: no annotation shows an object"):
+  with pytest.raises(ValueError, match="deer: no mask shows an object"):
     run.run(agame, str(tmp_path / "run"))
   assert not written(tmp_path / "run")
 

@@ -17,7 +17,7 @@ from vosjax.train import run
 from vosjax.train.recipe import Scoring
 from vosjax.train.recipes import rvos
 from vosjax.train.scoring import datasets, segmenters
-from vosjax.train.scoring.score import annotated_frames, score_model, segment_video
+from vosjax.train.scoring.score import score_model, scored_video, segment_video
 
 
 def evaluate(config, workdir):
@@ -261,7 +261,7 @@ def test_the_baseline_leaves_late_objects_where_they_appeared():
 
 def test_only_annotated_frames_are_scored():
   predicted = np.arange(6, dtype=np.uint8)[:, None, None] + np.zeros((4, 6), np.uint8)
-  scored = annotated_frames(predicted, Sparse())
+  scored = scored_video(predicted, Sparse())
   assert scored.frames == ("b", "c", "e", "f")
   assert scored.prediction[:, 0, 0].tolist() == [1, 2, 4, 5]
   assert scored.truth[:, 0, 0].tolist() == [0, 0, 1, 1]
@@ -287,8 +287,8 @@ def test_one_video_is_in_memory_at_a_time(get_config, tmp_path):
 
   made = Scoring("primary", lambda *_: segment)
   (tmp_path / "run").mkdir()
-  unseen = datasets.ScoredSet(Videos(), protocols.fbms())
+  scored_set = datasets.ScoredSet(Videos(), protocols.fbms())
   config = get_config("cosnet:fbms")
-  results = score_model(config, made, nn.Module(), {}, unseen, tmp_path / "run")
+  results = score_model(config, made, nn.Module(), {}, scored_set, tmp_path / "run")
   [result] = results.values()
   assert len(result.rows) == 5

@@ -23,7 +23,7 @@ def read_layers(
 ) -> UInt8[np.ndarray, "h w"]:
   """One grey mask per object, thresholded at half; later objects lie on top.
 
-  JPEG masks are read too: compression errors matter least at half.
+  JPEG masks are accepted, too: half is the threshold that compression affects least.
 
   Raises:
     ValueError: the masks differ in size, or one is unreadable.

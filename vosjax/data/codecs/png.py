@@ -1,6 +1,6 @@
-"""Palette PNGs of label maps, decoded in half of the time that Pillow takes.
+"""Palette PNGs of label maps, decoded in half the time that Pillow takes.
 
-`vosjax evaluate` on a set of the size of DAVIS 2017 val takes 15 to 20 % less time.
+`vosjax evaluate` on a set as large as DAVIS 2017 val takes 15 to 20 % less time.
 """
 
 import struct

@@ -30,8 +30,8 @@ class DavisFolder(FolderSource):
       Full-Resolution.
     annotations: folder of label maps; `Annotations_unsupervised` for the
       unsupervised task of 2017.
-    sparse: frames without annotation are intended; otherwise they are missing files.
-    unlabelled: videos without any annotation are intended, too.
+    sparse: allow frames without annotation, which are otherwise missing files.
+    unlabelled: allow videos without any annotation as well.
 
   Raises:
     ValueError: folders or files are missing; names them all at once.

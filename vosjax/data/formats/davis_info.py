@@ -1,4 +1,4 @@
-"""What DAVIS says about its videos and objects beside the masks.
+"""Metadata of DAVIS: attributes of videos and categories of objects.
 
 Sources: `Annotations/db_info.yml` of the 2016 archive, which the toolkits read, and
 `davis_semantics.json` with `categories.json` of the archive of object categories.
@@ -17,10 +17,10 @@ CATEGORIES = "categories.json"
 
 
 class VideoInfo(NamedTuple):
-  """What `db_info.yml` says about a video.
+  """Metadata of a video in `db_info.yml`.
 
   Attributes:
-    attributes: what makes it hard, such as FM, fast motion, or OCC, occlusion.
+    attributes: its challenges, such as FM (fast motion) or OCC (occlusion).
     num_frames: its length.
   """
 

@@ -30,7 +30,7 @@ class FolderVideo(Video):
     frame_files: in temporal order.
     label_files: one per frame, None where a frame has no annotation.
     binary: every id above 0 counts as object 1 (DAVIS 2016).
-    objects: what the dataset says about each object, by id; see `PreparedVideo`.
+    objects: metadata of each object by id, see `PreparedVideo`.
   """
 
   name: str
@@ -102,7 +102,7 @@ class FolderSource(Source):
 
   Attributes:
     root: folder of the dataset.
-    videos: those of the source, in order.
+    videos: in order.
   """
 
   root: str
@@ -209,13 +209,13 @@ def find_videos(
     hint = "" if sparse else ", or pass sparse=True if only some frames are annotated"
     raise ValueError(
       f"{root}: {len(missing)} files of subset {subset!r} are missing: "
-      f"{few(path.relative_to(root) for path in missing)}. Unpack the dataset again"
-      f"{hint}."
+      f"{first_few(path.relative_to(root) for path in missing)}. Unpack the dataset "
+      f"again{hint}."
     )
   return tuple(videos)
 
 
-def few(items: Iterable[object], most: int = _MAX_LISTED) -> str:
+def first_few(items: Iterable[object], most: int = _MAX_LISTED) -> str:
   """The first items, and how many more there are, for an error message."""
   listed = [str(item) for item in items]
   more = f" and {len(listed) - most} more" if len(listed) > most else ""

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vosjax.data.codecs import images
-from vosjax.data.formats.folders import few, image_files
+from vosjax.data.formats.folders import first_few, image_files
 from vosjax.data.video import Source, Video
 
 _THRESHOLD = 127  # of 255; brighter pixels of a saliency mask are object
@@ -218,6 +218,6 @@ def refuse_missing(root: str | Path, missing: list[str]) -> None:
   """Raises a ValueError that names the missing files of the dataset at `root`."""
   if missing:
     raise ValueError(
-      f"{root}: {len(missing)} files are missing: {few(missing)}. Unpack the dataset "
-      "again."
+      f"{root}: {len(missing)} files are missing: {first_few(missing)}. Unpack the "
+      "dataset again."
     )

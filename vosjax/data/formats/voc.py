@@ -251,8 +251,8 @@ def read_instances(annotations: Mapping[str, bytes], name: str) -> Annotation:
   classes = images.decode_labels(annotations["classes"], name)
   if labels.shape != classes.shape:
     raise ValueError(
-      f"{name}: the map of instances has {labels.shape} pixels, that of classes "
-      f"{classes.shape}; expected the same size. Unpack the dataset again."
+      f"{name}: the instance map has {labels.shape} pixels (height, width), but the "
+      f"class map has {classes.shape}; they must be equal. Unpack the dataset again."
     )
   counts = np.bincount(
     labels.ravel().astype(np.intp) * 256 + classes.ravel(), minlength=256 * 256
@@ -286,7 +286,7 @@ def read_sbd(annotations: Mapping[str, bytes], name: str) -> Annotation:
   ids = [int(i) for i in np.unique(labels) if i]
   if ids and ids[-1] > len(classes):
     raise ValueError(
-      f"{name}: there is an instance {ids[-1]}, but classes of {len(classes)} only. "
+      f"{name}: instance {ids[-1]} has no class; only {len(classes)} are listed. "
       "Unpack SBD's benchmark.tgz again."
     )
   return Annotation(labels.astype(np.uint8), {i: int(classes[i - 1]) for i in ids})

@@ -108,7 +108,7 @@ def youtube_vos_root(root: Path, subset: str) -> Path | None:
 
 
 def read_meta(path: Path) -> dict[str, dict[int, dict[str, Any]]]:
-  """What `meta.json` says about each video's objects, by id; empty without the file.
+  """Metadata of each video's objects by id; empty without the file.
 
   Raises:
     ValueError: the file is not in this format.
@@ -130,7 +130,7 @@ def read_meta(path: Path) -> dict[str, dict[int, dict[str, Any]]]:
 
 
 def read_categories(path: Path) -> dict[str, dict[int, str]]:
-  """Category of each video's objects that have one, from the same file."""
+  """Categories of each video's objects by id, from the same file."""
   return {
     video: object_categories(objects) for video, objects in read_meta(path).items()
   }

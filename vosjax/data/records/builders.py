@@ -97,7 +97,7 @@ class ShardedBuilder(FileReaderBuilder, skip_registration=True):  # type: ignore
     )
 
   def _download_and_prepare(self, dl_manager, download_config=None) -> None:
-    del download_config  # is about sharding by size, without regard to items
+    del download_config  # sets the number of shards, which here follows from the items
     root = Path(dl_manager.manual_dir) if self.MANUAL_DOWNLOAD_INSTRUCTIONS else Path()
     folder = Path(self.data_path).parent / f"{self.version}.unfinished"
     splits = {

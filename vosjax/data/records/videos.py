@@ -47,7 +47,7 @@ def record_features() -> tfds.features.FeaturesDict:
       "binary": tfds.features.Scalar(np.bool_),  # every id above 0 is object 1
       "coding": tfds.features.Text(),  # a key of CODINGS
       "values": tfds.features.Sequence(tfds.features.Scalar(np.int64)),
-      "objects": tfds.features.Text(),  # JSON: what the dataset says, by object id
+      "objects": tfds.features.Text(),  # JSON: metadata by object id
       "attributes": tfds.features.Sequence(tfds.features.Text()),  # of the video
       # Annotations as bytes, not as Image: TFDS would turn palettes into colours.
       "frames": tfds.features.Dataset(
@@ -77,7 +77,7 @@ def record(
 ) -> dict[str, Any]:
   """The record of one video, for a builder; for the arguments see `PreparedVideo`."""
   if coding not in CODINGS:
-    raise ValueError(f"coding: unknown {coding!r}; the known are {list(CODINGS)}.")
+    raise ValueError(f"coding: got {coding!r}; known: {list(CODINGS)}.")
   return {
     "name": name,
     "binary": binary,
@@ -101,9 +101,9 @@ class PreparedVideo(Video):
     binary: every id above 0 counts as object 1 (DAVIS 2016).
     coding: how pixels of the annotation encode objects, a key of `CODINGS`.
     values: for coding "values": pixel values of background, object 1, object 2, ...
-    objects: what the dataset says about each object, by id, e.g. `category`, `seen`
-      and `frames` of YouTube-VOS.
-    attributes: what the dataset says about the video, as DAVIS 2016 does.
+    objects: metadata of each object by id, e.g. `category`, `seen` and `frames` of
+      YouTube-VOS.
+    attributes: of the video, e.g. OCC, occlusion, in DAVIS 2016.
     layers: if each object has a mask file of its own: these files, frame by frame.
   """
 

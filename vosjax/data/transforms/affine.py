@@ -17,13 +17,13 @@ class RandomAffine(grain.transforms.RandomMap):
   """One random affine map for a whole clip, frames and labels, by the nearest pixel.
 
   The map is the product of rotation, translation, shear and zoom, in this order, about
-  the centre of the frame. It leads from output to input pixels: zoom above 1 shrinks.
+  the centre of the frame. It maps output to input pixels, so that zoom above 1 shrinks.
   Pixels outside the frame repeat its border.
 
   Attributes:
     rotation: largest angle, in degrees.
     translation: largest shift, as a fraction of the rows and of the columns.
-    shear: largest angle, in degrees; that of the released program hardly matters.
+    shear: largest angle, in degrees; the released program's is hardly visible.
     zoom: range of the factor, which is drawn for rows and columns separately.
   """
 

@@ -2,8 +2,8 @@
 
 A target, the frame to segment, is a view of one frame of its video.
 
-Source: the released COSNet (Lu et al., CVPR 2019). What it does by accident happens
-with `official=True` only; each class says what that is.
+Source: the released COSNet (Lu et al., CVPR 2019). Its accidents are reproduced with
+`official=True` only; each class describes its own.
 """
 
 import dataclasses
@@ -48,7 +48,7 @@ class AddReferences(grain.transforms.RandomMap):
 
   def random_map(self, target: ClipView, rng: np.random.Generator) -> Clip | None:
     """A clip of 1 + `count` frames, or None if one of them is not annotated."""
-    video, (time,) = target.video, target.frames
+    video, (time,) = target.video, target.indices
     times = (time, *self._draw(len(video), time, rng))
     annotations = [x for x in map(video.labels, times) if x is not None]
     if len(annotations) < len(times):

@@ -23,7 +23,7 @@ class SgdState(NamedTuple):
   """State of the optimizer.
 
   Attributes:
-    num_steps: number of steps done.
+    num_steps: number of completed steps.
     buffers: moving sums of gradients.
   """
 
@@ -53,8 +53,8 @@ def make_alternating_sgd(
     momentum: of the buffers.
     weight_decay: added to the gradient of every trained parameter.
     frozen: path prefixes of parameters that are not changed.
-    num_updates: number of updates per step of the parameter at a path. All of a step
-      use the same gradient, to which each adds the decay once more.
+    num_updates: number of updates per step of the parameter at a path. All updates of
+      a step use the same gradient, to which each one adds the decay again.
   """
 
   def init(params):

@@ -43,7 +43,7 @@ def stage_adam(
   Args:
     stage: options of the stage.
     learning_rate: initial.
-    updates_per_step: how often it is applied in a step; epochs keep their length.
+    updates_per_step: number of updates within a step; epochs are counted in steps.
   """
   return coupled_adam(
     learning_rate=learning_rate,

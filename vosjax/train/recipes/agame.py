@@ -18,7 +18,7 @@ from vosjax.models import unroll
 from vosjax.ops import resize
 from vosjax.train import feeds
 from vosjax.train.optimizers.adam import make_optimizer
-from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring
+from vosjax.train.recipe import BatchesFrom, Objective, Outputs, Recipe, Scoring
 from vosjax.train.scoring import datasets, segmenters
 
 Weight = float | Float[Array, ""]
@@ -132,7 +132,7 @@ def _optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformat
 
 def _batches(
   config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
-) -> Batches:
+) -> BatchesFrom:
   chains = functools.partial(clip_transforms, config, stage)
   return feeds.batches(config, stage, sources, chains)
 

@@ -4,8 +4,8 @@ Stills train the encoder to find what is salient in a single frame; pairs train 
 frames have in common. A batch of one frame holds stills and a batch of two holds pairs.
 A batch of more trains the group form: a target with several references.
 
-A stage with `official=True` repeats the accidents of the released program that are
-listed in `vosjax.train.recipes.official`.
+A stage with `official=True` reproduces the accidents of the released program, which
+`vosjax.train.recipes.official` lists.
 
 Source: Lu et al., CVPR 2019, and the released program.
 """
@@ -37,7 +37,14 @@ from vosjax.models.cosnet import Fusion, upsample
 from vosjax.train import feeds
 from vosjax.train.optimizers import alternation
 from vosjax.train.optimizers.alternating_sgd import make_alternating_sgd
-from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring, Segment
+from vosjax.train.recipe import (
+  BatchesFrom,
+  Objective,
+  Outputs,
+  Recipe,
+  Scoring,
+  Segment,
+)
 from vosjax.train.recipes.official.cosnet import num_updates
 from vosjax.types import Variables
 
@@ -72,7 +79,7 @@ def objective(
     del key  # nothing in this model is random
     frames = batch.frames.astype(jnp.float32) / 255
     t = frames.shape[1]
-    forward = (_see_still, _see_pair, _see_group)[min(t, 3) - 1]
+    forward = (_still_logits, _pair_logits, _group_logits)[min(t, 3) - 1]
     logits, updated = model.apply(
       variables,
       frames,
@@ -101,7 +108,7 @@ def objective(
   return loss_of
 
 
-def _see_still(
+def _still_logits(
   model: nn.Module, frames: Float[Array, "b 1 h w 3"], twice: bool
 ) -> tuple[Array, ...]:
   """Saliency logits; `twice` updates the batch statistics twice, as released."""
@@ -110,7 +117,7 @@ def _see_still(
   return (model.saliency(frames[:, 0], train=True),)
 
 
-def _see_pair(
+def _pair_logits(
   model: nn.Module, frames: Float[Array, "b 2 h w 3"], twice: bool
 ) -> tuple[Array, ...]:
   """Logits of both frames."""
@@ -119,7 +126,7 @@ def _see_pair(
   return logits.a, logits.b
 
 
-def _see_group(
+def _group_logits(
   model: nn.Module, frames: Float[Array, "b t h w 3"], twice: bool
 ) -> tuple[Array, ...]:
   """Logits of the first frame, with the others as its references."""
@@ -137,8 +144,8 @@ def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
   if stage.clip_length > 2 and model.fusion == "prediction":
     raise ValueError(
       f"model.fields.fusion is 'prediction', but clips of {stage.clip_length} frames "
-      "train what is read from several references. Take 'summary', 'joint' or "
-      "'group', or clip_length=2."
+      "train on several references at once, which it keeps apart. Choose 'summary', "
+      "'joint' or 'group', or set clip_length=2."
     )
   return objective(
     model,
@@ -169,7 +176,7 @@ def _optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformat
 
 def _batches(
   config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
-) -> Batches:
+) -> BatchesFrom:
   """Stills come from their own sources or, without any, from frames of the videos."""
   videos = {name: source for name, source in sources.items() if name not in STILLS}
   stills = {name: source for name, source in sources.items() if name in STILLS}
@@ -179,7 +186,7 @@ def _batches(
       "source of videos."
     )
   if stage.official and stage.clip_length == 2:
-    stills = {name: views.Inner(source) for name, source in stills.items()}
+    stills = {name: views.WithoutEnds(source) for name, source in stills.items()}
   videos = {
     name: source if name == "synthvos" else views.EveryFrame(source)
     for name, source in videos.items()
@@ -211,7 +218,7 @@ def _target(name: str) -> tuple[Any, ...]:
 
 
 def _alternate(
-  stage: ConfigDict, streams: Mapping[bool, Batches], start: int
+  stage: ConfigDict, streams: Mapping[bool, BatchesFrom], start: int
 ) -> Iterator[Mapping[str, Any]]:
   """The batches from step `start` on; `streams` has those of stills under True."""
   per_epoch = stage.steps_per_epoch if stage.official else None

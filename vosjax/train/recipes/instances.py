@@ -19,7 +19,7 @@ from vosjax.evaluation.scored_video import ScoredVideo
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.models import unroll
 from vosjax.train import feeds
-from vosjax.train.recipe import Batches, Scoring, Segment
+from vosjax.train.recipe import BatchesFrom, Scoring, Segment
 from vosjax.types import Prediction, Variables, VideoBatch
 
 
@@ -82,7 +82,7 @@ def frame_transforms(stage: ConfigDict) -> tuple[Any, ...]:
 
 def batches(
   config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
-) -> Batches:
+) -> BatchesFrom:
   """Batches of single images, from any source."""
   return feeds.batches(config, stage, sources, lambda _: frame_transforms(stage))
 

@@ -20,7 +20,14 @@ from vosjax.inference.engine import VideoSegmenter
 from vosjax.models import unroll, with_execution
 from vosjax.train import feeds
 from vosjax.train.optimizers.two_adams import two_adams
-from vosjax.train.recipe import Batches, Objective, Outputs, Recipe, Scoring, Segment
+from vosjax.train.recipe import (
+  BatchesFrom,
+  Objective,
+  Outputs,
+  Recipe,
+  Scoring,
+  Segment,
+)
 from vosjax.train.recipes.official.two_adams import repeated_two_adams
 from vosjax.train.recipes.rvos_clips import clip_losses
 from vosjax.train.scoring import datasets, segmenters
@@ -48,7 +55,7 @@ def objective(
     previous: the masks of the previous frame that a one-shot model sees: the truth, or
       what it inferred itself, through which no gradient passes. The first frame sees
       its own true masks in both cases; with "truth" the second frame sees those again.
-    official: what the released program does on DAVIS. An object counts only in frames
+    official: as the released program on DAVIS: an object counts only in frames
       that show it, a slot counts where the object of the same number does, even if
       the slot was matched to another one, and void is background. Otherwise an object
       of any frame of the clip counts in all of them, and void pixels in none.
@@ -85,7 +92,7 @@ def objective(
 def recurrence(
   model: nn.Module, truth: Float[AnyArray, "b t o h w"], previous: Previous
 ) -> dict[str, Any]:
-  """Arguments of `unroll` that say what the model sees of the frame before.
+  """Arguments of `unroll` that say what the model sees of the previous frame.
 
   Args:
     model: an RVOS.
@@ -134,7 +141,7 @@ def clip_transforms(stage: ConfigDict) -> tuple[Any, ...]:
 
 def _batches(
   config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
-) -> Batches:
+) -> BatchesFrom:
   """Clips that do not overlap; procedural videos are as long as a clip already."""
   clip_sources: dict[str, Source] = {
     name: source

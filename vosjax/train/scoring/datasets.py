@@ -1,4 +1,4 @@
-"""Datasets that models are scored on, and the protocol for each task.
+"""The datasets that models are scored on, and their protocol for each task.
 
 A model's task says what its ids mean. "objects" are objects that were given to the
 model, or matched to given ones. "primary" is one object, into which all annotated ones
@@ -7,7 +7,7 @@ are merged. "proposals" are the model's own.
 
 import functools
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -31,7 +31,7 @@ class Dataset(NamedTuple):
     load: (configuration, whether all scored frames must be annotated) -> its videos.
     protocols: name of the protocol, as `vosjax evaluate` knows it, by task.
     has_server: predictions of it can also be scored by a server.
-    late: objects may be given in any frame; otherwise in a video's first one alone.
+    late: objects may be given in any frame; otherwise only in a video's first one.
     unlabelled: names of a video's frames that scores need but that lack an annotation.
   """
 
@@ -85,7 +85,7 @@ def protocol_name(config: ConfigDict, task: str) -> str:
   return names[task]
 
 
-def open_scored(config: ConfigDict, task: str) -> ScoredSet:
+def load_scored(config: ConfigDict, task: str) -> ScoredSet:
   """Videos that no stage trains on, annotated as scores need them, and the protocol.
 
   Raises:
@@ -104,7 +104,7 @@ def open_scored(config: ConfigDict, task: str) -> ScoredSet:
   return ScoredSet(source, protocols.build(name, **options))
 
 
-def open_unscored(config: ConfigDict) -> Source:
+def load_unscored(config: ConfigDict) -> Source:
   """The videos of a dataset that a server scores, annotated or not.
 
   Raises:
@@ -120,14 +120,9 @@ def open_unscored(config: ConfigDict) -> Source:
   return dataset.load(config, False)
 
 
-def videos(source: Source) -> Iterator[Any]:
-  """All videos, one at a time; prepared ones are freed as soon as possible."""
-  return (source[i] for i in range(len(source)))
-
-
 def _require_labels(source: Source, unlabelled: Callable[[Any], list[str]]) -> None:
   """Raises if frames lack an annotation that scores need."""
-  gaps = [f"{v.name}/{name}" for v in videos(source) for name in unlabelled(v)]
+  gaps = [f"{v.name}/{name}" for v in source for name in unlabelled(v)]
   if gaps:
     more = f" and {len(gaps) - _MAX_LISTED} more" if gaps[_MAX_LISTED:] else ""
     raise ValueError(
@@ -220,7 +215,7 @@ def _seen_categories(source: Any) -> set[str] | frozenset[str]:
   else:
     recorded = [
       (video.categories.get(i), is_seen)
-      for video in videos(source)
+      for video in source
       for i, is_seen in video.seen.items()
     ]
     if recorded:

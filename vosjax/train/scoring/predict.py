@@ -4,7 +4,7 @@ import logging
 import pathlib
 import shlex
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -23,7 +23,7 @@ from vosjax.types import Variables
 LOG = logging.getLogger("vosjax")
 
 FOLDER, RECORD = "predictions", "predictions.json"
-# Keys of `evaluation` that change no mask. Checkpoints are compared by content.
+# Keys of `evaluation` that affect no mask. Checkpoints are compared by content.
 _IRRELEVANT = ("checkpoint", "num_videos", "compare_references", "num_previews")
 _MAX_LISTED = 5
 
@@ -32,7 +32,7 @@ class VideoInfo(NamedTuple):
   """What is known about a video before it is segmented.
 
   Attributes:
-    name: name of the video.
+    name: of the video.
     frames: names of its frames.
     annotations: checksum of its annotations; None if it has none.
   """
@@ -64,10 +64,11 @@ def write_predictions(
     ValueError: model, videos, annotations or workdir do not fit; says what to do.
   """
   protocol = datasets.protocol_name(config, scoring.task)
-  source = datasets.open_unscored(config)
+  source = datasets.load_unscored(config)
+  stored: Iterable[Any] = source  # in files or records, hence with label files
   videos = [
     VideoInfo(video.name, tuple(video.frame_names), _checksum(video.label_files))
-    for video in datasets.videos(source)
+    for video in stored
   ]
   unmatched = False  # proposals that are scored as objects still have to be matched
   if scoring.task == "objects":
@@ -87,7 +88,7 @@ def write_predictions(
   )
   _write(scoring.segment(model, variables), source, videos, done, out)
   LOG.info(
-    "done      %d videos, %d frames in %s. Where the truth is at hand, score them by\n"
+    "done      %d videos, %d frames in %s. If you have the truth, score them with\n"
     "  %s",
     len(videos),
     sum(len(video.frames) for video in videos),
@@ -113,10 +114,10 @@ def _require_annotations(videos: Sequence[VideoInfo], *, one_shot: bool) -> bool
     ValueError: some videos lack annotations, or all of them do and the model needs
       them.
   """
-  bare = [video.name for video in videos if video.annotations is None]
-  if not bare or (len(bare) == len(videos) and not one_shot):
-    return not bare
-  more = f" and {len(bare) - _MAX_LISTED} more" if bare[_MAX_LISTED:] else ""
+  without = [video.name for video in videos if video.annotations is None]
+  if not without or (len(without) == len(videos) and not one_shot):
+    return not without
+  more = f" and {len(without) - _MAX_LISTED} more" if without[_MAX_LISTED:] else ""
   remedy = "Complete them, or list the videos without annotations separately."
   if one_shot:
     remedy = (
@@ -124,8 +125,8 @@ def _require_annotations(videos: Sequence[VideoInfo], *, one_shot: bool) -> bool
       "Annotations, as semi-supervised test sets have it, or use a zero-shot model."
     )
   raise ValueError(
-    f"{len(bare)} of {len(videos)} videos have no annotation: "
-    f"{', '.join(bare[:_MAX_LISTED])}{more}. {remedy}"
+    f"{len(without)} of {len(videos)} videos have no annotation: "
+    f"{', '.join(without[:_MAX_LISTED])}{more}. {remedy}"
   )
 
 

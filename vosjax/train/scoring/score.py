@@ -17,7 +17,7 @@ from vosjax.evaluation.results import Result, average
 from vosjax.evaluation.scored_video import ScoredVideo
 from vosjax.train import feeds
 from vosjax.train.recipe import Scoring, Segment
-from vosjax.train.scoring import datasets, previews, tables
+from vosjax.train.scoring import previews, tables
 from vosjax.train.scoring.datasets import ScoredSet
 from vosjax.train.state import TrainState
 from vosjax.train.writers import MetricsWriter
@@ -35,7 +35,7 @@ class Validation:
     config: of the run.
     scoring: how the model is scored.
     model: built with the fields of the run.
-    unseen: videos that are not trained on, and their protocol.
+    scored_set: videos that are not trained on, and their protocol.
     writer: receives the score as "validation", and a preview.
     workdir: previews are written to its preview/.
   """
@@ -45,14 +45,14 @@ class Validation:
     config: ConfigDict,
     scoring: Scoring,
     model: nn.Module,
-    unseen: ScoredSet,
+    scored_set: ScoredSet,
     writer: MetricsWriter,
     workdir: pathlib.Path,
   ):
     self._scoring, self._model, self._writer = scoring, model, writer
-    self._protocol = unseen.protocol
+    self._protocol = scored_set.protocol
     count = config.validation.num_videos or None
-    self._videos = list(itertools.islice(datasets.videos(unseen.source), count))
+    self._videos = list(itertools.islice(scored_set.source, count))
     self._folder = workdir / "preview"
     self._folder.mkdir(exist_ok=True)
 
@@ -60,7 +60,7 @@ class Validation:
     """Scores the state of a step, logs the score and returns it."""
     segment = self._scoring.segment(self._model, state.variables)
     predicted = [segment_video(segment, video) for video in self._videos]
-    scored = map(annotated_frames, predicted, self._videos)
+    scored = map(scored_video, predicted, self._videos)
     score = average(evaluate(self._protocol, scored).rows)["J&F-Mean"]
     self._writer.write(step, {"validation": score})
     sheet = previews.contact_sheet(predicted[0], self._videos[0])
@@ -74,7 +74,7 @@ def score_model(
   scoring: Scoring,
   model: nn.Module,
   variables: Variables,
-  unseen: ScoredSet,
+  scored_set: ScoredSet,
   workdir: pathlib.Path,
   *,
   untrained: Variables | None = None,
@@ -86,14 +86,14 @@ def score_model(
     scoring: how the model is scored.
     model: built with the fields of the run.
     variables: trained.
-    unseen: videos that are not trained on, and their protocol.
+    scored_set: videos that are not trained on, and their protocol.
     workdir: where the files go.
     untrained: initial variables, as another baseline.
 
   Returns:
     Results by name; the model's comes first.
   """
-  source, protocol = unseen
+  source, protocol = scored_set
   count = min(config.evaluation.num_videos or len(source), len(source))
   LOG.info(
     "scoring   %d of %d videos, %s (%s)",
@@ -114,7 +114,7 @@ def score_model(
     for i in tqdm.trange(count, desc=name, unit="video", disable=None):
       video = source[i]
       predicted = segment_video(segment, video)
-      scored = annotated_frames(predicted, video)
+      scored = scored_video(predicted, video)
       outcomes.append(score_video(protocol, scored))
       measured.append(scoring.measures(scored))
       if i < num_previews:
@@ -131,10 +131,8 @@ def segment_video(segment: Segment, video: Video) -> UInt8[np.ndarray, "t h w"]:
   return np.stack([labels.astype(np.uint8) for labels in segment(video)])
 
 
-def annotated_frames(
-  predicted: UInt8[np.ndarray, "t h w"], video: Video
-) -> ScoredVideo:
-  """What is scored of a video: its annotated frames.
+def scored_video(predicted: UInt8[np.ndarray, "t h w"], video: Video) -> ScoredVideo:
+  """What a protocol sees of a video: the prediction and truth of annotated frames.
 
   Raises:
     ValueError: no frame is annotated.

@@ -43,7 +43,7 @@ def write_scores(
 def format_table(
   results: Mapping[str, Result], measures: Mapping[str, Mapping[str, float]]
 ) -> str:
-  """Means over rows and further measures, then the protocol's numbers of the first."""
+  """A line of means for each result, then the first one's scores by its protocol."""
   width = max(map(len, results))
   further = next(iter(measures.values()))
   heads = ("J&F", "J", "recall", "decay", "F", "recall", "decay", *further)

@@ -1,4 +1,4 @@
-"""What the released programs do by accident; `official=True` in a stage repeats it.
+"""What the released programs do by accident; `official=True` in a stage reproduces it.
 
 COSNet:
 - every epoch starts with a step on stills, while the learning rates keep counting;
