@@ -42,7 +42,13 @@ __all__ = [
 
 
 def field_names(name: str) -> tuple[str, ...]:
-  """What `build(name, ...)` accepts: the model's fields and the execution options."""
+  """What `build(name, ...)` accepts: the model's fields and the execution options.
+
+  Raises:
+    ValueError: the name is unknown; the known ones are listed.
+  """
+  if name not in MODELS:
+    raise ValueError(f"model {name!r} is unknown; known: {sorted(MODELS)}.")
   fields = (field.name for field in dataclasses.fields(MODELS[name]))
   internal = ("parent", "name", "execution")
   return (*(field for field in fields if field not in internal), *execution.OPTIONS)
@@ -59,11 +65,8 @@ def build(name: str, **fields: Any) -> nn.Module:
   Raises:
     ValueError: the name or a field is unknown; the known ones are listed.
   """
-  if name not in MODELS:
-    raise ValueError(f"model {name!r} is unknown; known: {sorted(MODELS)}.")
-  unknown = sorted(set(fields) - set(field_names(name)))
+  known = field_names(name)
+  unknown = sorted(set(fields) - set(known))
   if unknown:
-    raise ValueError(
-      f"model {name!r} has no field {unknown}; known: {sorted(field_names(name))}."
-    )
+    raise ValueError(f"model {name!r} has no field {unknown}; known: {sorted(known)}.")
   return execution.construct(MODELS[name], fields)
