@@ -143,6 +143,7 @@ def unroll(
     ValueError: an argument has the wrong type or shape, or the model cannot do what
       is asked. Everything is checked while tracing.
   """
+  active = None if active is None else jnp.asarray(active)
   _check_frames(model, frames, masks, active, truth)
   features, stats = encode_clip(model, variables, frames, train=train)
   unrolled = unroll_features(
