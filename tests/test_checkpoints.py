@@ -191,3 +191,12 @@ def test_the_error_of_a_missing_checkpoint_says_how_to_get_one(tmp_path):
     checkpoints.load(tmp_path / "none")
   with pytest.raises(ValueError, match="has no checkpoint.json"):
     checkpoints.load(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["fields", "files"])
+@pytest.mark.parametrize("value", [None, 3, [1]])
+def test_metadata_of_another_type_are_damaged(tmp_path, key, value):
+  metadata = {"format": 1, "name": "agame", "fields": {}, "files": {}} | {key: value}
+  (tmp_path / "checkpoint.json").write_text(json.dumps(metadata))
+  with pytest.raises(ValueError, match=rf"checkpoint.json is damaged \(.'{key}'"):
+    checkpoints.load(tmp_path)

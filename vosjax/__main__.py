@@ -1,11 +1,14 @@
 """The command line: `vosjax COMMAND ...` or `python -m vosjax COMMAND ...`."""
 
 import argparse
+import contextlib
 import errno
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 
 # Command -> (module with `configure(parser)` and `run(args)`, one-line description).
 COMMANDS = {
@@ -23,6 +26,7 @@ EPILOG = """
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+_REPEAT_SECONDS = 0.1  # until the code that ignores exceptions is left
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,12 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
   """
   argv = list(sys.argv[1:] if argv is None else argv)
   try:
-    parser = _parser(argv)
-    args, extra = parser.parse_known_args(argv)
-    if extra and not args.accepts_extra:
-      parser.error(f"unrecognized arguments: {' '.join(extra)}")
-    args.extra = extra
-    return args.run(args) or 0
+    with _repeating_lost_interrupts():
+      parser = _parser(argv)
+      args, extra = parser.parse_known_args(argv)
+      if extra and not args.accepts_extra:
+        parser.error(f"unrecognized arguments: {' '.join(extra)}")
+      args.extra = extra
+      return args.run(args) or 0
   except KeyboardInterrupt:
     return _complain("stopped.", INTERRUPTED)
   except BrokenPipeError:  # as in `vosjax ... | head`, which is fine
@@ -73,6 +78,31 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
       implementation.configure(command)
       command.set_defaults(run=implementation.run)
   return parser
+
+
+@contextlib.contextmanager
+def _repeating_lost_interrupts() -> Iterator[None]:
+  """Repeats a Ctrl-C that arrives where Python ignores exceptions.
+
+  JAX frees memory in a callback of the garbage collector, often the first Python code
+  that runs after a long compilation, and thus the place where a Ctrl-C of the meantime
+  becomes a KeyboardInterrupt.
+  """
+
+  def repeat(ignored: "sys.UnraisableHookArgs") -> None:
+    if not issubclass(ignored.exc_type, KeyboardInterrupt):
+      previous(ignored)
+      return
+    timer = threading.Timer(_REPEAT_SECONDS, os.kill, (os.getpid(), signal.SIGINT))
+    timer.daemon = True  # nothing waits for it when the command is done
+    timer.start()
+
+  previous = sys.unraisablehook
+  sys.unraisablehook = repeat
+  try:
+    yield
+  finally:
+    sys.unraisablehook = previous
 
 
 def _explain(error: OSError) -> str:

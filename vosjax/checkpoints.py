@@ -234,6 +234,9 @@ def _read_metadata(directory: pathlib.Path) -> dict[str, Any]:
     raise ValueError(f"{path} has format {found!r}; this version reads {FORMAT}.")
   if missing:
     raise ValueError(f"{path} is damaged (no {sorted(missing)}); {_REPAIR}.")
+  wrong = [key for key in ("fields", "files") if not isinstance(metadata[key], dict)]
+  if wrong:
+    raise ValueError(f"{path} is damaged ({wrong} are no objects); {_REPAIR}.")
   return metadata
 
 

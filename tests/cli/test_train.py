@@ -1,6 +1,9 @@
 """Arguments and exit codes of `vosjax train`, with the run itself replaced."""
 
+import gc
 import signal
+import sys
+import time
 
 import pytest
 
@@ -91,3 +94,24 @@ def test_other_commands_refuse_unknown_arguments(capsys):
     command_line.main(["convert", "agame", "x.pth", "--out", "y", "--bogus"])
   assert stop.value.code == 2
   assert "unrecognized arguments: --bogus" in capsys.readouterr().err
+
+
+def test_an_interrupt_that_arrives_in_a_callback_is_not_lost(monkeypatch, capsys):
+  """Python ignores what the garbage collector's callbacks raise, and JAX has one."""
+
+  def collected(phase, info):
+    gc.callbacks.remove(collected)
+    raise KeyboardInterrupt
+
+  def run(args):
+    gc.callbacks.append(collected)
+    gc.collect()
+    time.sleep(20)
+
+  monkeypatch.setattr(train, "run", run)
+  began = time.monotonic()
+  hook = sys.unraisablehook
+  assert command_line.main(["train", "agame"]) == 130
+  assert time.monotonic() - began < 10
+  assert capsys.readouterr().err == "vosjax: stopped.\n"
+  assert sys.unraisablehook is hook

@@ -111,3 +111,10 @@ def test_a_configuration_of_ones_own_is_a_file_anywhere(tmp_path):
   assert (config.seed, config.stages.only.num_steps) == (5, 7)
   config = config_files.read(f"{tmp_path}/mine.py:9")
   assert config.stages.only.num_steps == 9
+
+
+@pytest.mark.parametrize("size", ["(32,)", "(0, 32)", "('a', 'b')", "(1.5, 32)"])
+def test_a_size_that_is_none_is_named(size):
+  config = config_files.read("agame:smoke", [f"--config.stages.main.size={size}"])
+  with pytest.raises(ValueError, match=r"stages.main.size is \(.*; expected rows and"):
+    base.ordered_stages(config)

@@ -72,3 +72,45 @@ def test_a_file_of_something_else_is_named(tmp_path):
   (tmp_path / "mine.py").write_text("config = {}\n")
   with pytest.raises(ValueError, match=r"mine.py has no function get_config\(variant"):
     config_files.read(f"{tmp_path}/mine.py")
+
+
+@pytest.mark.parametrize(
+  ("text", "said"),
+  [
+    ("def get_config(:\n", "mine.py, line 1: invalid syntax"),
+    ("\x00", "mine.py: .* null bytes"),
+    ("import absent_module\n", "mine.py, line 1: ModuleNotFoundError: No module named"),
+    ("\nraise RuntimeError('boom')\n", "mine.py, line 2: RuntimeError: boom"),
+    ("def get_config():\n  return {}['x y']\n", "mine.py, line 2: KeyError: x y"),
+    ("get_config = 3\n", "mine.py: TypeError: 'int' object is not callable"),
+    ("def get_config():\n  pass\n", r"mine.py: get_config\(\) returned a NoneType"),
+    (
+      "from vosjax.train import config\n"
+      "get_config = lambda: config.agame_stage(num_step=2)\n",
+      'mine.py, line 2: KeyError: Key "num_step" does not exist',
+    ),
+    (
+      "from vosjax.train import config\n"
+      "get_config = lambda: config.set_model(config.get_config(), 'game')\n",
+      "model 'game' is unknown; known: .'agame', 'cosnet'",
+    ),
+  ],
+)
+def test_what_a_file_raises_is_reported_with_its_place(tmp_path, text, said):
+  (tmp_path / "mine.py").write_text(text)
+  with pytest.raises(ValueError, match=said):
+    config_files.read(f"{tmp_path}/mine.py")
+
+
+@pytest.mark.parametrize(
+  ("change", "said"),
+  [
+    ("seed.bogus=3", "seed.bogus"),
+    ("stages.main.size[9]=5", "index out of range"),
+    ("stages.main.size[0]=5", r"not a valid index .* stages.main.size\[0\]"),
+    ("class=1", "Could not parse 'class'"),
+  ],
+)
+def test_a_key_within_a_value_is_no_key(change, said):
+  with pytest.raises(ValueError, match=said):
+    config_files.read("agame", [f"--config.{change}"])

@@ -50,7 +50,13 @@ _WITHOUT_EFFECT = {
 
 
 def field_names(name: str) -> tuple[str, ...]:
-  """What `build(name, ...)` accepts: fields of the model, and options of Execution."""
+  """What `build(name, ...)` accepts: the model's fields and the execution options.
+
+  Raises:
+    ValueError: the name is unknown; the known ones are listed.
+  """
+  if name not in MODELS:
+    raise ValueError(f"model {name!r} is unknown; known: {sorted(MODELS)}.")
   fields = (field.name for field in dataclasses.fields(MODELS[name]))
   refused = ("parent", "name", "execution", *_WITHOUT_EFFECT.get(name, ()))
   return tuple(x for x in (*fields, *execution.OPTIONS) if x not in refused)
@@ -68,11 +74,8 @@ def build(name: str, **fields: Any) -> nn.Module:
   Raises:
     ValueError: the name or a field is unknown; the known ones are listed.
   """
-  if name not in MODELS:
-    raise ValueError(f"model {name!r} is unknown; known: {sorted(MODELS)}.")
-  unknown = sorted(set(fields) - set(field_names(name)))
+  known = field_names(name)
+  unknown = sorted(set(fields) - set(known))
   if unknown:
-    raise ValueError(
-      f"model {name!r} has no field {unknown}; known: {sorted(field_names(name))}."
-    )
+    raise ValueError(f"model {name!r} has no field {unknown}; known: {sorted(known)}.")
   return execution.construct(MODELS[name], fields)

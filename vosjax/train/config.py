@@ -174,7 +174,7 @@ def ordered_stages(config: ConfigDict) -> dict[str, ConfigDict]:
   """The stages by name, in the order in which they run.
 
   Raises:
-    ValueError: `stage_order` does not name each stage once.
+    ValueError: `stage_order` does not name each stage once, or a stage's size is none.
   """
   order = tuple(config.stage_order)
   if not order or sorted(order) != sorted(config.stages):
@@ -182,6 +182,12 @@ def ordered_stages(config: ConfigDict) -> dict[str, ConfigDict]:
       f"stage_order is {order}, but the stages are {sorted(config.stages)}. Name each "
       "of them once, in the order in which they run."
     )
+  for name in order:
+    size = tuple(config.stages[name].size)
+    if len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
+      raise ValueError(
+        f"stages.{name}.size is {size}; expected rows and columns, such as (240, 432)."
+      )
   return {name: config.stages[name] for name in order}
 
 

@@ -4,6 +4,7 @@ import importlib
 import pathlib
 import re
 import runpy
+import traceback
 from collections.abc import Sequence
 
 from absl import flags
@@ -25,15 +26,15 @@ def read(config: str, changes: Sequence[str] = ()) -> ConfigDict:
     ValueError: the configuration, its variant or a key does not exist, a value has the
       wrong type, or an argument is not understood; says what to do.
   """
+  loaded = _load(config)
   arguments = ["vosjax", *changes]
   values = flags.FlagValues()
-  loaded = _load(config)
   try:
     config_flags.DEFINE_config_dict(
       "config", loaded, flag_values=values, sys_argv=arguments
     )
     _, *rest = values(arguments)
-  except (AttributeError, KeyError):
+  except (AttributeError, LookupError):
     raise ValueError(_unknown_key(loaded, changes)) from None
   except (flags.Error, TypeError) as error:
     raise ValueError(str(error)) from None
@@ -65,7 +66,34 @@ def _load(config: str) -> ConfigDict:
       f"no configuration {name}; give one of {', '.join(configs.NAMES)}, or a path "
       "such as configs/agame.py."
     )
-  get_config = runpy.run_path(name).get("get_config")
-  if get_config is None:
-    raise ValueError(f"{name} has no function get_config(variant).")
-  return get_config(variant) if variant else get_config()
+  return _run(name, variant)
+
+
+def _run(file: str, variant: str) -> ConfigDict:
+  """Runs the user's file; whatever it raises is one line that names file and place.
+
+  Raises:
+    ValueError: the file cannot be run, has no `get_config`, which returns no ConfigDict
+      or raises.
+  """
+  try:
+    get_config = runpy.run_path(file).get("get_config")
+    if get_config is None:
+      raise ValueError(f"{file} has no function get_config(variant).")
+    config = get_config(variant) if variant else get_config()
+  except SyntaxError as error:
+    place = f"{error.filename}, line {error.lineno}" if error.filename else file
+    raise ValueError(f"{place}: {error.msg}.") from error
+  except (ValueError, OSError):  # they say what is wrong themselves
+    raise
+  except Exception as error:
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == file]
+    place = f"{file}, line {lines[-1]}" if lines else file
+    reason = error.args[0] if isinstance(error, KeyError) and error.args else error
+    raise ValueError(f"{place}: {type(error).__name__}: {reason}") from error
+  if not isinstance(config, ConfigDict):
+    raise ValueError(
+      f"{file}: get_config() returned a {type(config).__name__}; expected a ConfigDict."
+    )
+  return config
