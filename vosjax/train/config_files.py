@@ -50,6 +50,9 @@ def _unknown_key(config: ConfigDict, changes: Sequence[str]) -> str:
     for name in re.split(r"[=\s]", change, maxsplit=1)[0].split(".")[1:]:
       if not isinstance(section, ConfigDict):
         return f"{path} is a value and has no key {name!r}."
+      whole, bracket, _ = name.partition("[")
+      if bracket and whole in section:
+        return f"{path}.{whole} has no item that can be set; give it as a whole."
       if name not in section:
         return f"{path} has no key {name!r}; known: {', '.join(sorted(section))}."
       section, path = section[name], f"{path}.{name}"
