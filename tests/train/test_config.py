@@ -114,7 +114,18 @@ def test_a_configuration_of_ones_own_is_a_file_anywhere(tmp_path):
 
 
 @pytest.mark.parametrize("size", ["(32,)", "(0, 32)", "('a', 'b')", "(1.5, 32)"])
-def test_a_size_that_is_none_is_named(size):
+def test_an_unusable_size_is_named(size):
   config = config_files.read("agame:smoke", [f"--config.stages.main.size={size}"])
   with pytest.raises(ValueError, match=r"stages.main.size is \(.*; expected rows and"):
+    base.ordered_stages(config)
+
+
+@pytest.mark.parametrize(
+  "key", ["batch_size", "clip_length", "num_steps", "steps_per_epoch"]
+)
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_count_below_one_is_named(key, value):
+  config = config_files.read("agame:smoke", [f"--config.stages.main.{key}={value}"])
+  said = f"stages.main.{key} is {value}; expected at least 1"
+  with pytest.raises(ValueError, match=said):
     base.ordered_stages(config)

@@ -115,7 +115,7 @@ def measure(
 
 def build(name: str, objects: int, **fields: Any) -> nn.Module:
   """Builds a model; if its number of slots is fixed, it is set to that of objects."""
-  has_slots = hasattr(models.MODELS.get(name), "num_objects")
+  has_slots = "num_objects" in models.field_names(name)
   slots = {"num_objects": objects} if has_slots else {}
   return models.build(name, **slots | fields)
 

@@ -174,7 +174,8 @@ def ordered_stages(config: ConfigDict) -> dict[str, ConfigDict]:
   """The stages by name, in the order in which they run.
 
   Raises:
-    ValueError: `stage_order` does not name each stage once, or a stage's size is none.
+    ValueError: `stage_order` does not name each stage once, or a number of a stage is
+      out of range.
   """
   order = tuple(config.stage_order)
   if not order or sorted(order) != sorted(config.stages):
@@ -188,6 +189,11 @@ def ordered_stages(config: ConfigDict) -> dict[str, ConfigDict]:
       raise ValueError(
         f"stages.{name}.size is {size}; expected rows and columns, such as (240, 432)."
       )
+    for key in ("batch_size", "clip_length", "num_steps", "steps_per_epoch"):
+      if config.stages[name][key] < 1:
+        raise ValueError(
+          f"stages.{name}.{key} is {config.stages[name][key]}; expected at least 1."
+        )
   return {name: config.stages[name] for name in order}
 
 
