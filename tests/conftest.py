@@ -7,6 +7,7 @@ products. Annotated shapes are checked at run time (see `addopts` in setup.cfg).
 import ctypes
 import functools
 import gc
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -20,9 +21,10 @@ if "device_count" not in _FLAGS:
   _FLAGS += " --xla_force_host_platform_device_count=2"
 # Most programs run once or twice, so compiling them costs more than running them. The
 # older of XLA's two code generators compiles forward passes in half of the processor
-# time and gradients in a fifth. (XLA stops at a flag that it does not know: if a later
-# version drops the older generator, drop this line.)
-if "fusion_emitters" not in _FLAGS:
+# time and gradients in a fifth. XLA stops at a flag that it does not know, so only the
+# versions that are known to have this one get it.
+_HAS_OLDER_GENERATOR = importlib.metadata.version("jaxlib").startswith("0.10.")
+if "fusion_emitters" not in _FLAGS and _HAS_OLDER_GENERATOR:
   _FLAGS += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ["XLA_FLAGS"] = _FLAGS.strip()
