@@ -49,7 +49,7 @@ def test_a_step_in_mixed_precision_is_finite_and_keeps_float32_weights():
     "frames": rng.integers(0, 256, (2, 3, 32, 48, 3), np.uint8),
     "labels": (rng.random((2, 3, 32, 48)) < 0.4).astype(np.uint8),
   }
-  variables = model.init(
+  variables = jax.jit(model.init)(
     jax.random.key(0), jnp.zeros((1, 32, 48, 3)), jnp.zeros((1, 1, 32, 48))
   )
   tx = adam.make_optimizer(
