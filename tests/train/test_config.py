@@ -113,6 +113,22 @@ def test_a_configuration_of_ones_own_is_a_file_anywhere(tmp_path):
   assert config.stages.only.num_steps == 9
 
 
+@pytest.mark.parametrize(
+  "key",
+  [
+    "log.every_steps",
+    "log.curves_every_steps",
+    "validation.every_steps",
+    "checkpoint.every_steps",
+  ],
+)
+def test_a_period_below_one_step_is_refused_before_training(key, tmp_path):
+  config = config_files.read("agame:smoke", [f"--config.{key}=0"])
+  with pytest.raises(ValueError, match=f"{key} is 0; expected at least 1"):
+    run.train(config, str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("size", ["(32,)", "(0, 32)", "('a', 'b')", "(1.5, 32)"])
 def test_an_unusable_size_is_named(size):
   config = config_files.read("agame:smoke", [f"--config.stages.main.size={size}"])

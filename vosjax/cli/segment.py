@@ -17,6 +17,7 @@ from vosjax.evaluation.prompts import object_prompts
 from vosjax.inference import references, refinement
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import FrameResult
+from vosjax.media.pyav import load_pyav
 from vosjax.media.read import VideoFrames, read_masks, read_video
 from vosjax.media.write import video_writer, write_labels
 from vosjax.models.cosnet import Fusion
@@ -175,6 +176,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _check_arguments(args: argparse.Namespace) -> None:
   """Checks what can be checked without reading a file."""
+  load_pyav("overlay videos")
   if args.model is not None and args.model not in models.MODELS:
     raise ValueError(
       f"--model {args.model} is unknown; known: {sorted(models.MODELS)}."

@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 
 from vosjax.data.codecs import images
 from vosjax.data.formats.folders import by_number
+from vosjax.media.pyav import load_pyav
 
 if TYPE_CHECKING:
   import av
@@ -218,13 +219,7 @@ def _read_folder(path: pathlib.Path) -> FrameFolder:
 
 
 def _read_file(path: pathlib.Path) -> VideoFile:
-  try:
-    import av
-  except ImportError as error:
-    raise ValueError(
-      f"{path}: video files need PyAV. Run `pip install vosjax[video]`, or give a "
-      "folder of frames."
-    ) from error
+  av = load_pyav(f"{path}: video files", ", or give a folder of frames")
   try:
     with av.open(str(path)) as container:
       if not container.streams.video:

@@ -11,6 +11,7 @@ from jaxtyping import Integer, UInt8
 from PIL import Image
 
 from vosjax import files, viz
+from vosjax.media.pyav import load_pyav
 
 
 def write_labels(path: pathlib.Path, labels: Integer[np.ndarray, "h w"]) -> None:
@@ -47,8 +48,9 @@ def video_writer(
 
   Raises:
     OSError: the file cannot be written.
+    ValueError: PyAV is not installed.
   """
-  import av  # slow to import, and needed for videos only
+  av = load_pyav("videos")
 
   height, width = size
   padding = ((0, height % 2), (0, width % 2), (0, 0))

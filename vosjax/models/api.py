@@ -1,7 +1,7 @@
 """The protocol of every model: one pure step over explicit state.
 
-Training scans the step (`unroll`) and inference calls it (`inference.engine`), so that
-nothing is implemented twice.
+Training scans the step (`unroll`) and inference calls it (`inference.programs`), so
+that nothing is implemented twice.
 """
 
 import dataclasses
@@ -38,12 +38,40 @@ class Readout:
   min_share: float = 0.0
 
 
+@runtime_checkable
+class Framing(Protocol):
+  """How frames of one size become frames that the network accepts, and back.
+
+  `vosjax.ops.resize.PadToMultiple` and `vosjax.ops.antialias.ResizeTo` are framings.
+  Between `frames` and `restore`, "the size of the frame" is the framed size.
+  """
+
+  def frames(self, x: Frames) -> Frames:
+    """Frames at the framed size."""
+    ...
+
+  def masks(self, x: Masks) -> Masks:
+    """Masks at the framed size."""
+    ...
+
+  def restore(self, x: Masks) -> Masks:
+    """Probabilities at the original size."""
+    ...
+
+
 class VosModel(Protocol):
-  """What `unroll` and the inference engine require of a model."""
+  """What `unroll` and the inference engine require of a model.
+
+  `unroll` takes frames that fit; only inference calls `framing`.
+  """
 
   @property
   def readout(self) -> Readout:
     """How its slots become objects."""
+    ...
+
+  def framing(self, size: tuple[int, int]) -> Framing:
+    """How frames of this (height, width) are made to fit."""
     ...
 
   def encode(self, frames: Frames, *, steps: int = 1, train: bool = False) -> Features:

@@ -60,7 +60,8 @@ def get_config() -> ConfigDict:
   config.log.every_steps = 50  # steps per line of metrics.jsonl; values are means
   config.log.curves_every_steps = 1000  # steps between two plots of curves.png
 
-  # J&F on a few videos that are not trained on, which selects the best checkpoint.
+  # J&F on a few videos that are not trained on. The best checkpoint is selected by it,
+  # among those that are saved at a step that is also scored.
   config.validation = ConfigDict()
   config.validation.every_steps = 5000
   config.validation.num_videos = 2  # 0: all
@@ -168,6 +169,24 @@ def set_stages(config: ConfigDict, **stages: ConfigDict) -> None:
   with config.unlocked():
     config.stages = ConfigDict(stages)
     config.stage_order = tuple(stages)
+
+
+def require_periods(config: ConfigDict) -> None:
+  """Checks how often a run logs, validates, saves and plots.
+
+  Raises:
+    ValueError: a period is less than one step; names its key.
+  """
+  for section, key in (
+    ("log", "every_steps"),
+    ("log", "curves_every_steps"),
+    ("validation", "every_steps"),
+    ("checkpoint", "every_steps"),
+  ):
+    if config[section][key] < 1:
+      raise ValueError(
+        f"{section}.{key} is {config[section][key]}; expected at least 1."
+      )
 
 
 def ordered_stages(config: ConfigDict) -> dict[str, ConfigDict]:

@@ -19,7 +19,7 @@ from vosjax import models
 from vosjax.data.video import Source
 from vosjax.train import backbone, feeds, processes, writers
 from vosjax.train.checkpointing import Checkpoints
-from vosjax.train.config import ordered_stages
+from vosjax.train.config import ordered_stages, require_periods
 from vosjax.train.interrupt import Interrupt
 from vosjax.train.loop import Schedule, Stage, fit, restore
 from vosjax.train.observers import Logger, Progress
@@ -83,6 +83,7 @@ def run(
 def train(config: ConfigDict, workdir: str | None) -> None:
   """Trains through all stages, resuming where the workdir's run stopped."""
   began = time.monotonic()
+  require_periods(config)
   model = build(config)
   stages, sources = make_stages(config, model)
   scoring = recipe_of(config).scoring(config, model)
