@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from vosjax.inference import painting
 from vosjax.models import decide, fold, with_execution
-from vosjax.models.api import Features, KeepsSlots, Readout, State
+from vosjax.models.api import Features, KeepsSlots, Readout, Shared, State
 from vosjax.models.unroll import Recurrence
 from vosjax.ops.masks import soft_aggregate
 from vosjax.types import Active, AnyArray, Masks, Variables
@@ -170,11 +170,17 @@ def init_slots(
   fresh = _call(model, method, variables, features, masks)
   if state is None:
     return fresh
-  return jax.tree.map(
-    lambda a, b: jnp.where(new.reshape(new.shape + (1,) * (a.ndim - 2)), a, b),
-    fresh,
-    state,
-  )
+
+  def choose(fresh: Any, old: Any) -> Any:
+    if isinstance(old, Shared):
+      return old
+    return jnp.where(new.reshape(new.shape + (1,) * (old.ndim - 2)), fresh, old)
+
+  return jax.tree.map(choose, fresh, state, is_leaf=_is_shared)
+
+
+def _is_shared(node: Any) -> bool:
+  return isinstance(node, Shared)
 
 
 def _slot_masks(
@@ -195,12 +201,14 @@ def add_slots(model: nn.Module, state: State, extra: int) -> State:
   # models, whose unused slots are computed as well, zero variances would give
   # infinities.
   filler = 0 if isinstance(model, KeepsSlots) else 1
-  return jax.tree.map(
-    lambda x: jnp.pad(
-      x, ((0, 0), (0, extra)) + ((0, 0),) * (x.ndim - 2), constant_values=filler
-    ),
-    state,
-  )
+
+  def pad(old: Any) -> Any:
+    if isinstance(old, Shared):
+      return old
+    pads = ((0, 0), (0, extra)) + ((0, 0),) * (old.ndim - 2)
+    return jnp.pad(old, pads, constant_values=filler)
+
+  return jax.tree.map(pad, state, is_leaf=_is_shared)
 
 
 @_jit(static_argnums=(0, 1), donate_argnums=3)

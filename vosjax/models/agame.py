@@ -14,10 +14,12 @@ from jaxtyping import Array, Float
 from vosjax.models.api import Readout
 from vosjax.models.backbones import resnet
 from vosjax.models.execution import Execution
+from vosjax.models.modules import matching
 from vosjax.models.modules.appearance import AppearanceModel, AppearanceState
 from vosjax.models.modules.conv import BinaryHead, Conv, centred
 from vosjax.models.modules.fusion import Fusion
 from vosjax.models.modules.mask_propagation import MaskPropagation, PropagationState
+from vosjax.models.modules.matching import Matching, MatchingState
 from vosjax.models.modules.refinement import Refinement
 from vosjax.ops import resize
 from vosjax.types import Active, Frames, Masks, Prediction, record
@@ -28,11 +30,12 @@ class AGameFeatures:
   """What all objects of a frame share.
 
   Attributes:
-    deep: last stage of the backbone, at `output_stride`.
+    deep: what the heads see of the backbone, at `output_stride`.
     appearance: `deep`, reduced for the appearance model; no channels without one.
     propagation: contribution of `deep` to the first layer of mask propagation.
     skip8: contribution of the skip connection to the blend at stride 8.
     skip4: the same at stride 4.
+    keys: what the matching cue compares; None without it.
   """
 
   deep: Float[Array, "b h w c"]
@@ -40,6 +43,7 @@ class AGameFeatures:
   propagation: Float[Array, "b h w d"]
   skip8: Float[Array, "b h8 w8 e"]
   skip4: Float[Array, "b h4 w4 e"]
+  keys: Float[Array, "b h w k"] | None = None
 
 
 @record
@@ -48,6 +52,7 @@ class AGameState:
 
   appearance: AppearanceState | None
   propagation: PropagationState | None
+  matching: MatchingState | None = None
 
 
 class AGame(nn.Module):
@@ -75,6 +80,11 @@ class AGame(nn.Module):
     end_to_end: when False, no gradient passes from the appearance model to the
       backbone (ablation "no end-to-end").
     reading: of the appearance model, see AppearanceModel.
+    deep: what the heads see of the backbone: its "last" stage, or a "pyramid" of its
+      last three stages side by side, each at the backbone's own stride and enlarged to
+      `output_stride`, which must be 8.
+    matching_frames: number of latest frames with which, beside the first one, each
+      frame is matched, see Matching. This cue is not part of the paper; 0: without it.
     balanced_init: initial kernels in which two masks weigh as much as hundreds of
       features, scores are averaged over channels rather than summed, and the centre of
       a kernel weighs more than its rim, so that masks stay in place. Needed for
@@ -99,15 +109,22 @@ class AGame(nn.Module):
   end_to_end: bool = True
   reading: Literal["release", "paper"] = "release"
   balanced_init: bool = False
+  deep: Literal["last", "pyramid"] = "last"
+  matching_frames: int = 0
   execution: Execution = Execution()
 
   def setup(self):
     if not (self.use_appearance or self.use_propagation):
       raise ValueError("agame: use_appearance and use_propagation are both False.")
+    pyramid = self.deep == "pyramid"
+    if pyramid and self.output_stride != 8:
+      raise ValueError(
+        f"agame: output_stride is {self.output_stride}; deep='pyramid' needs 8."
+      )
     self.resnet = resnet.ResNet(
       self.backbone,
       self.width,
-      self.output_stride,
+      32 if pyramid else self.output_stride,
       frozen=self.frozen_stages,
       execution=self.execution,
       name="backbone",
@@ -127,7 +144,8 @@ class AGame(nn.Module):
       )
       num_scores = self.appearance.num_components
     if self.use_propagation:
-      channels = resnet.stage_channels(self.backbone, self.width)[-1]
+      stage_channels = resnet.stage_channels(self.backbone, self.width)
+      channels = sum(stage_channels[1:]) if pyramid else stage_channels[-1]
       self.propagation = MaskPropagation(
         channels,
         self.features,
@@ -141,6 +159,7 @@ class AGame(nn.Module):
       self.features if self.use_propagation else 0,
       self.features,
       self.fusion_features,
+      matching.NUM_CUES if self.matching_frames else 0,
       score_gain=2 / self.features if self.balanced_init else 1.0,
       dtype=self.execution.dtype,
       **init,
@@ -149,6 +168,11 @@ class AGame(nn.Module):
     self.refinement = Refinement(
       self.fusion_features, dtype=self.execution.dtype, **init
     )
+    if self.matching_frames:
+      self.matching = Matching(self.matching_frames)
+      # Of the cue's own logit, in the coarse and in the final prediction.
+      half = nn.initializers.constant(0.5)
+      self.cue_gains = self.param("cue_gains", half, (2,))
 
   @property
   def frozen(self) -> tuple[str, ...]:
@@ -184,6 +208,8 @@ class AGame(nn.Module):
       )
     stages = self.resnet(resnet.normalise(frames), train=train, steps=steps)
     deep = stages.stage4
+    if self.deep == "pyramid":
+      deep = _pyramid(stages.stage2, stages.stage3, stages.stage4)
     skip8, skip4 = self.refinement.encode(stages.stage2, stages.stage1)
     empty = deep[..., :0]
     appearance = propagation = empty
@@ -192,7 +218,10 @@ class AGame(nn.Module):
       appearance = self.reduce(source.astype(jnp.float32))
     if self.use_propagation:
       propagation = self.propagation.encode(deep)
-    return AGameFeatures(deep, appearance, propagation, skip8, skip4)
+    keys = None
+    if self.matching_frames:
+      keys = matching.make_keys(stages.stage2, stages.stage3)
+    return AGameFeatures(deep, appearance, propagation, skip8, skip4, keys)
 
   def init_state(self, features: AGameFeatures, masks: Masks | None) -> AGameState:
     """Fits the appearance model to the first frame and remembers its features."""
@@ -207,7 +236,10 @@ class AGame(nn.Module):
       appearance = self.appearance.fit(features.appearance, pooled)
     if self.use_propagation:
       propagation = self.propagation.init_state(features.deep, pooled)
-    return AGameState(appearance, propagation)
+    remembered = None
+    if features.keys is not None:
+      remembered = self.matching.init_state(features.keys, pooled)
+    return AGameState(appearance, propagation, remembered)
 
   def segment(
     self,
@@ -215,9 +247,9 @@ class AGame(nn.Module):
     features: AGameFeatures,
     active: Active,
   ) -> tuple[AGameState, Prediction]:
-    """Scores, propagation, fusion and refinement of every object."""
+    """Scores, propagation, matching, fusion and refinement of every object."""
     b, o = active.shape
-    scores = propagated = None
+    scores = propagated = cues = None
     aux = {}
     if state.appearance is not None:
       scores = self.appearance.scores(state.appearance, features.appearance)
@@ -226,10 +258,18 @@ class AGame(nn.Module):
       scores = nn.softmax(scores) if self.softmax_scores else scores
     if state.propagation is not None:
       propagated = self.propagation(state.propagation, features.propagation)
-    fused = self.fusion(scores, propagated)
+    if state.matching is not None:
+      cues = self.matching(state.matching, features.keys)
+      cues = cues.reshape(b * o, *cues.shape[2:])
+    fused = self.fusion(scores, propagated, cues)
     coarse = self.coarse_head(fused)
-    aux["coarse_logits"] = coarse.reshape(b, o, *coarse.shape[1:])
     logits = self.refinement(fused, features.skip8, features.skip4)
+    if cues is not None:
+      cue = matching.cue_logit(cues)
+      coarse = coarse + self.cue_gains[0] * cue
+      cue = resize.bilinear(cue[..., None], logits.shape[1:])[..., 0]
+      logits = logits + self.cue_gains[1] * cue
+    aux["coarse_logits"] = coarse.reshape(b, o, *coarse.shape[1:])
     return state, Prediction(logits.reshape(b, o, *logits.shape[1:]), aux)
 
   def update(
@@ -242,7 +282,10 @@ class AGame(nn.Module):
       appearance = self.appearance.update(appearance, features.appearance, masks)
     if propagation is not None:
       propagation = PropagationState(propagation.first, masks)
-    return AGameState(appearance, propagation)
+    remembered = state.matching
+    if remembered is not None:
+      remembered = self.matching.update(remembered, features.keys, masks)
+    return AGameState(appearance, propagation, remembered)
 
   def _pool(
     self, masks: Masks, features: AGameFeatures
@@ -254,3 +297,15 @@ class AGame(nn.Module):
     b, o, h, w = masks.shape
     pooled = resize.average_pool(jnp.asarray(masks).reshape(b * o, h, w, 1), window)
     return pooled.reshape(b, o, *pooled.shape[1:3])
+
+
+def _pyramid(
+  stage2: Float[Array, "b h w c2"],
+  stage3: Float[Array, "b h16 w16 c3"],
+  stage4: Float[Array, "b h32 w32 c4"],
+) -> Float[Array, "b h w c"]:
+  """Stages of strides 8, 16 and 32 side by side, at stride 8."""
+  size = stage2.shape[1:3]
+  return jnp.concatenate(
+    [stage2, resize.enlarge(stage3, 2, size), resize.enlarge(stage4, 4, size)], axis=-1
+  )

@@ -7,10 +7,23 @@ that nothing is implemented twice.
 import dataclasses
 from typing import Any, Protocol, runtime_checkable
 
-from vosjax.types import Active, Frames, Masks, Prediction
+from vosjax.types import Active, Frames, Masks, Prediction, record
 
 Features = Any  # the model's own flax.struct dataclass
-State = Any  # likewise; leaves that belong to objects have the leading axes [b o]
+State = Any  # likewise; leaves have the leading axes [b o], except within Shared
+
+
+@record
+class Shared:
+  """A part of a state that does not belong to one object but to the whole video.
+
+  Objects that are added to a video take it over as it is.
+
+  Attributes:
+    value: arrays with the leading axis [b].
+  """
+
+  value: Any
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,6 +36,19 @@ def bilinear(
   return jnp.einsum("nhwc,Ww->nhWc", x, columns)
 
 
+def enlarge(
+  x: Float[Array, "n h w c"], factor: int, size: tuple[int, int]
+) -> Float[Array, "n height width c"]:
+  """Bilinear interpolation by a whole factor, cut to `size` at the bottom and right.
+
+  Features of a frame whose sides are no multiples of their stride cover a little more
+  than the frame, so that to resize them to `size` would shift them.
+  """
+  n, h, w, c = x.shape
+  x = bilinear(x, (factor * h, factor * w))
+  return x[:, : size[0], : size[1]]
+
+
 def _corner_weights(old: int, out: int) -> np.ndarray:
   """Weight [out old] of each old sample in each new one; first and last are kept."""
   position = np.linspace(0, old - 1, out)

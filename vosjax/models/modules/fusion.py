@@ -1,4 +1,4 @@
-"""Fusion of appearance scores and propagated masks (A-GAME)."""
+"""Fusion of appearance scores, propagated masks and matching cues (A-GAME)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,14 +12,16 @@ from vosjax.models.modules.conv import Conv, SplitConv
 
 
 class Fusion(nn.Module):
-  """Two convolutions over scores and propagated features; one of them may be missing.
+  """Two convolutions over scores, propagated features and matching cues.
 
   Attributes:
     num_scores: appearance scores per position; 0 without an appearance model.
     propagation_features: channels of mask propagation; 0 without it.
     hidden: channels between the two convolutions.
     features: channels of the result.
+    num_cues: matching cues per position; 0 without matching, as in the paper.
     score_gain: factor on the initial kernel of the scores.
+    cue_gain: the same for the cues, which are few and have a small range.
     kernel_init: initialiser of both kernels.
     dtype: of the convolutions.
 
@@ -30,13 +32,15 @@ class Fusion(nn.Module):
   propagation_features: int
   hidden: int = 512
   features: int = 128
+  num_cues: int = 0
   score_gain: float = 1.0
+  cue_gain: float = 4.0
   kernel_init: Callable[..., Any] = nn.initializers.he_uniform()
   dtype: Dtype = None
 
   def setup(self):
-    parts = (self.num_scores, self.propagation_features)
-    gains = (self.score_gain, 1.0)
+    parts = (self.num_scores, self.propagation_features, self.num_cues)
+    gains = (self.score_gain, 1.0, self.cue_gain)
     init = {"kernel_init": self.kernel_init, "dtype": self.dtype}
     self.join = SplitConv(parts, self.hidden, 3, gains, **init)
     self.out = Conv(self.features, 3, **init)
@@ -45,6 +49,7 @@ class Fusion(nn.Module):
     self,
     scores: Float[Array, "n h w k"] | None,
     propagated: Float[Array, "n h w d"] | None,
+    cues: Float[Array, "n h w 5"] | None = None,
   ) -> Float[Array, "n h w c"]:
     """Fuses the evidence for an object; None for an input that the model lacks."""
     # Scores are sums over hundreds of channels, for which 16 bits are too coarse.
@@ -54,4 +59,6 @@ class Fusion(nn.Module):
     else:
       x = self.join(propagated, 1, bias=True)
       x = x if first is None else x + first.astype(x.dtype)
+    if cues is not None:
+      x = x + self.join(cues, 2).astype(x.dtype)
     return nn.relu(self.out(nn.relu(x)))

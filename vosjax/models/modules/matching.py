@@ -1,0 +1,294 @@
+"""The matching cue: remembered masks, read where remembered features look alike.
+
+It is an addition of this package and not part of any of the papers. The idea is that of
+VideoMatch (Hu et al., ECCV 2018) and FEELVOS (Voigtlaender et al., CVPR 2019): a frame
+is compared with the first one everywhere, and with the latest ones nearby.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from vosjax.models.api import Shared
+from vosjax.ops import resize
+from vosjax.types import record
+
+NUM_CUES = 5
+_COARSE_MATCHES = 4  # of a coarse cell, which are refined on the fine grid
+_NO_MATCH = -1e9  # similarity of a cell that must not be matched
+
+
+@record
+class LatestFrames:
+  """The latest frames, the newest first.
+
+  Attributes:
+    keys: features to match; zeros where there was no such frame yet.
+    count: frames so far, the first one included.
+  """
+
+  keys: Float[Array, "b m h w d"]
+  count: Int[Array, " b"]
+
+
+@record
+class MatchingState:
+  """What is remembered of each object, and of the latest frames for all of them.
+
+  Attributes:
+    first_keys: features of the frame in which the object was given.
+    first_masks: its mask there.
+    masks: its masks in the latest frames.
+    valid: which of them are known.
+    new: no frame has been segmented since the object was given.
+    latest: the latest frames.
+  """
+
+  first_keys: Float[Array, "b o h w d"]
+  first_masks: Float[Array, "b o h w"]
+  masks: Float[Array, "b o m h w"]
+  valid: Bool[Array, "b o m"]
+  new: Bool[Array, "b o"]
+  latest: Shared  # of LatestFrames
+
+
+class Matching(nn.Module):
+  """Carries masks from remembered frames to the current one by similarity.
+
+  Keys are unit vectors and are never trained, so nothing passes a gradient but the
+  temperatures of the read-outs. A grid with more than `max_cells` cells is matched in
+  two steps, on a coarser grid and then around the best coarse matches, so that the
+  cost of a frame does not grow with the square of its size.
+
+  Attributes:
+    frames: number of latest frames that are remembered beside the first one.
+    top: number of matches that are read in each of them.
+    radius: cells of the coarse grid, up to which a latest frame is searched.
+    max_cells: of the coarse grid.
+  """
+
+  frames: int
+  top: int = 10
+  radius: int = 12
+  max_cells: int = 2048
+
+  def setup(self):
+    init = nn.initializers.constant(np.log(0.03))
+    # Of the read-outs of all frames, of the first and of the latest one.
+    self.log_temperatures = self.param("log_temperatures", init, (3,))
+
+  def init_state(
+    self, keys: Float[Array, "b h w d"], masks: Float[Array, "b o h w"]
+  ) -> MatchingState:
+    """State of objects whose masks are given in this frame, the first of a video.
+
+    For objects that are given later, `latest` is that of the state they are put into.
+    """
+    b, o, h, w = masks.shape
+    shape = (b, o, self.frames)
+    first = jnp.arange(self.frames) == 0
+    latest = jnp.where(first[None, :, None, None, None], keys[:, None], 0.0)
+    return MatchingState(
+      first_keys=jnp.broadcast_to(keys[:, None], (b, o, *keys.shape[1:])),
+      first_masks=masks,
+      masks=jnp.broadcast_to(masks[:, :, None], (*shape, h, w)),
+      valid=jnp.broadcast_to(first, shape),
+      new=jnp.ones((b, o), bool),
+      latest=Shared(LatestFrames(latest, jnp.ones(b, jnp.int32))),
+    )
+
+  def update(
+    self,
+    state: MatchingState,
+    keys: Float[Array, "b h w d"],
+    masks: Float[Array, "b o h w"],
+  ) -> MatchingState:
+    """Makes this frame the newest one, and forgets the oldest."""
+    old = state.latest.value
+    count = old.count + 1
+    return MatchingState(
+      first_keys=state.first_keys,
+      first_masks=state.first_masks,
+      masks=_push(masks, state.masks, 2),
+      valid=_push(jnp.ones_like(state.new), self._valid(state), 2),
+      new=jnp.zeros_like(state.new),
+      latest=Shared(LatestFrames(_push(keys, old.keys, 1), count)),
+    )
+
+  def __call__(
+    self, state: MatchingState, keys: Float[Array, "b h w d"]
+  ) -> Float[Array, "b o h w 5"]:
+    """Evidence for each object at each position.
+
+    Channels are the object's share among the best matches in all remembered frames, in
+    its first one and in the newest one, in [0, 1]; and how good the best match is in
+    its first and in the newest frame, from -1 to 1.
+    """
+    keys, state = jax.lax.stop_gradient((keys, state))
+    b, o, h, w = state.first_masks.shape
+    grid = Grid(h, w, self.max_cells)
+
+    def find(keys, remembered, radius):
+      return grid.nearest(keys, remembered, self.top, radius)
+
+    everywhere = jax.vmap(lambda x, y: find(x, y, None), (None, 0))
+    nearby = jax.vmap(lambda x, y: find(x, y, self.radius), (None, 0))
+    first, first_score = jax.vmap(everywhere)(keys, state.first_keys)  # b o p k
+    latest, score = jax.vmap(nearby)(keys, state.latest.value.keys)  # b m p k
+    first_share = jax.vmap(jax.vmap(_read))(state.first_masks, first)
+    shares = jax.vmap(jax.vmap(jax.vmap(_read), (0, None)))(state.masks, latest)
+    valid = self._valid(state)[:, :, :, None, None]
+    scores = jnp.where(valid, score[:, None], _NO_MATCH)  # b o m p k
+    temperatures = jnp.exp(self.log_temperatures)
+
+    def share(scores, shares, temperature):
+      weights = nn.softmax(scores / temperature, axis=-1)
+      return (weights * shares).sum(-1)
+
+    def over_frames(x):  # b o m p k -> b o p (m k)
+      return jnp.moveaxis(x, 2, 3).reshape(b, o, h * w, -1)
+
+    newest_valid = valid[:, :, 0, :, 0]
+    newest_share = share(score[:, None, 0], shares[:, :, 0], temperatures[2])
+    newest_score = jnp.broadcast_to(2 * score[:, None, 0, :, 0] - 1, newest_share.shape)
+    all_scores, all_shares = (
+      over_frames(jnp.concatenate([x[:, :, None], y], axis=2))
+      for x, y in ((first_score, scores), (first_share, shares))
+    )
+    cues = [
+      share(all_scores, all_shares, temperatures[0]),
+      share(first_score, first_share, temperatures[1]),
+      jnp.where(newest_valid, newest_share, 0.5),
+      2 * first_score[..., 0] - 1,
+      jnp.where(newest_valid, newest_score, 0.0),
+    ]
+    return jnp.stack(cues, axis=-1).reshape(b, o, h, w, NUM_CUES)
+
+  def _valid(self, state: MatchingState) -> Bool[Array, "b o m"]:
+    """Which masks in the latest frames are known.
+
+    A new object's mask belongs to the newest frame only if that is where it was given:
+    in the first frame of the video.
+    """
+    late = state.new & (state.latest.value.count > 1)[:, None]
+    return state.valid & ~late[:, :, None]
+
+
+class Grid:
+  """Positions of a feature map, and a coarser grid of at most `max_cells` of them."""
+
+  def __init__(self, rows: int, columns: int, max_cells: int):
+    self.size = (rows, columns)
+    self.factor = 1
+    while np.prod(self.coarse_size) > max_cells:
+      self.factor += 1
+
+  @property
+  def coarse_size(self) -> tuple[int, int]:
+    """Rows and columns of the coarse grid."""
+    rows, columns = (-(-n // self.factor) for n in self.size)
+    return rows, columns
+
+  def nearest(
+    self,
+    queries: Float[Array, "h w d"],
+    keys: Float[Array, "h w d"],
+    top: int,
+    radius: int | None,
+  ) -> tuple[Int[Array, "p k"], Float[Array, "p k"]]:
+    """The most similar keys of each query, best first: positions and similarities.
+
+    Args:
+      queries: unit vectors.
+      keys: unit vectors.
+      top: number of keys.
+      radius: coarse cells up to which keys are searched; None: everywhere.
+    """
+    count = top if self.factor == 1 else _COARSE_MATCHES
+    cells = self._match(self._pool(queries), self._pool(keys), count, radius)
+    return cells if self.factor == 1 else self._refine(queries, keys, cells[0], top)
+
+  def _pool(self, x: Float[Array, "h w d"]) -> Float[Array, "cells d"]:
+    """Unit vectors of the coarse cells."""
+    f, (rows, columns), d = self.factor, self.coarse_size, x.shape[-1]
+    if f > 1:
+      pads = [(0, f * n - old) for n, old in zip((rows, columns), self.size)]
+      x = jnp.pad(x, (*pads, (0, 0)), mode="edge")
+      x = unit(x.reshape(rows, f, columns, f, d).mean((1, 3)))
+    return x.reshape(-1, d)
+
+  def _match(
+    self,
+    queries: Float[Array, "cells d"],
+    keys: Float[Array, "cells d"],
+    count: int,
+    radius: int | None,
+  ) -> tuple[Int[Array, "cells k"], Float[Array, "cells k"]]:
+    similarity = queries @ keys.T
+    if radius is not None:
+      rows, columns = np.divmod(np.arange(len(queries)), self.coarse_size[1])
+      distance = [abs(x[:, None] - x[None]) for x in (rows, columns)]
+      far = np.maximum(*distance) > radius
+      similarity = jnp.where(far, _NO_MATCH, similarity)
+    score, index = jax.lax.top_k(similarity, min(count, len(keys)))
+    return index, score
+
+  def _refine(
+    self,
+    queries: Float[Array, "h w d"],
+    keys: Float[Array, "h w d"],
+    cells: Int[Array, "cells n"],
+    top: int,
+  ) -> tuple[Int[Array, "p k"], Float[Array, "p k"]]:
+    """The best keys in two by two positions of every coarse match.
+
+    Of a match's positions, these are around where the query is within its own cell.
+    """
+    (h, w), f, columns = self.size, self.factor, self.coarse_size[1]
+    y, x = np.divmod(np.arange(h * w), w)
+    cells = cells[y // f * columns + x // f]  # p n
+    starts = [np.minimum(position % f, f - 2)[:, None, None] for position in (y, x)]
+    near = np.arange(2)
+    rows = (cells // columns * f)[:, :, None] + starts[0] + near  # p n 2
+    cols = (cells % columns * f)[:, :, None] + starts[1] + near
+    rows, cols = jnp.minimum(rows, h - 1), jnp.minimum(cols, w - 1)
+    index = (rows[:, :, :, None] * w + cols[:, :, None, :]).reshape(h * w, -1)
+    d = keys.shape[-1]
+    similarity = jnp.einsum(
+      "pd,pkd->pk", queries.reshape(-1, d), keys.reshape(-1, d)[index]
+    )
+    score, best = jax.lax.top_k(similarity, min(top, index.shape[1]))
+    return jnp.take_along_axis(index, best, axis=1), score
+
+
+def make_keys(
+  stage2: Float[Array, "b h w c2"], stage3: Float[Array, "b h16 w16 c3"]
+) -> Float[Array, "b h w d"]:
+  """Unit vectors at stride 8, half of each from two stages of a backbone."""
+  stage2, stage3 = stage2.astype(jnp.float32), stage3.astype(jnp.float32)
+  fine = unit(stage2)
+  deep = unit(resize.enlarge(stage3, 2, fine.shape[1:3]))
+  return unit(jnp.concatenate([fine, deep], axis=-1))
+
+
+def cue_logit(cues: Float[Array, "n h w 5"]) -> Float[Array, "n h w"]:
+  """The logit of the object's share among the best matches in all frames."""
+  share = jnp.clip(cues[..., 0], 0.01, 0.99)
+  return jnp.log(share) - jnp.log1p(-share)
+
+
+def unit(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
+  """Vectors of length 1."""
+  return x / (jnp.linalg.norm(x, axis=-1, keepdims=True) + 1e-6)
+
+
+def _read(mask: Float[Array, "h w"], index: Int[Array, "p k"]) -> Float[Array, "p k"]:
+  return mask.reshape(-1)[index]
+
+
+def _push(new: Array, old: Array, axis: int) -> Array:
+  """`new` in front of `old`, whose last entry is dropped."""
+  kept = jax.lax.slice_in_dim(old, 0, old.shape[axis] - 1, axis=axis)
+  return jnp.concatenate([jnp.expand_dims(new, axis), kept], axis=axis)
