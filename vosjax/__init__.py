@@ -15,6 +15,7 @@ _PUBLIC = {
   "checkpoints": "vosjax.checkpoints",
   "convert": "vosjax.convert",
   "crf": "vosjax.crf",
+  "load": "vosjax.weights:load",
   "losses": "vosjax.losses",
   "metrics": "vosjax.metrics",
   "models": "vosjax.models",

@@ -97,7 +97,7 @@ def save(
   fields = json.loads(json.dumps(dict(fields), default=_type_name))
   # A model without BatchNorm has no statistics, and orbax cannot restore an empty tree.
   variables = {name: x for name, x in flax.core.unfreeze(dict(variables)).items() if x}
-  shapes = variable_shapes(build(name, _hashable(fields)))
+  shapes = variable_shapes(build(name, hashable(fields)))
   unfit = f"the variables to save do not fit {describe(name, fields)}"
   require_equal_shapes(variables, shapes, unfit)
   directory.parent.mkdir(parents=True, exist_ok=True)
@@ -155,7 +155,7 @@ def load(directory: Path) -> tuple[nn.Module, dict]:
   directory = pathlib.Path(directory).absolute()
   metadata = _read_metadata(directory)
   try:
-    model = build(metadata["name"], _hashable(metadata["fields"]))
+    model = build(metadata["name"], hashable(metadata["fields"]))
     shapes = variable_shapes(model)
   except (TypeError, ValueError) as error:
     raise ValueError(f"{directory} holds an unknown model: {error}") from error
@@ -202,7 +202,7 @@ def _open_checkpointer() -> Any:
   return ocp.StandardCheckpointer(multiprocessing_options=alone)
 
 
-def _hashable(fields: Mapping[str, Any]) -> dict[str, Any]:
+def hashable(fields: Mapping[str, Any]) -> dict[str, Any]:
   """Lists as tuples: JSON has no tuples, and modules must be hashable."""
 
   def freeze(value: Any) -> Any:

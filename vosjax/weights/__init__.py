@@ -1,0 +1,111 @@
+"""Trained weights that are part of the package, one file each.
+
+A file is in the safetensors format: arrays in float16, and in its header the model's
+name and fields. Nothing in it is ever executed.
+"""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import flax.core
+import flax.linen as nn
+import flax.traverse_util
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from vosjax import checkpoints
+from vosjax.types import Variables
+
+FOLDER = pathlib.Path(__file__).parent
+SUFFIX = ".safetensors"
+_FORMAT = "1"
+
+
+def names() -> list[str]:
+  """Names of the weights in the package."""
+  return sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}"))
+
+
+def load(name: str | os.PathLike) -> tuple[nn.Module, dict]:
+  """Loads weights of the package by name, or a checkpoint by its folder.
+
+  Args:
+    name: one of `names()`, or the folder of a checkpoint.
+
+  Returns:
+    The model, and its variables in float32.
+
+  Raises:
+    ValueError: there is nothing of this name; lists what there is. Or it is damaged.
+  """
+  if name in names():
+    return read(FOLDER / f"{name}{SUFFIX}")
+  if not pathlib.Path(name).exists():
+    raise ValueError(
+      f"{str(name)!r} is neither a folder nor the name of weights in the package. "
+      f"These are {', '.join(names()) or 'none'}."
+    )
+  return checkpoints.load(name)
+
+
+def read(path: checkpoints.Path) -> tuple[nn.Module, dict]:
+  """Reads a file that `write` wrote.
+
+  Returns:
+    The model, and its variables in float32.
+
+  Raises:
+    ValueError: it is damaged, or its arrays do not fit its model; names the file.
+  """
+  try:
+    with safetensors.safe_open(path, framework="numpy") as file:
+      metadata = file.metadata() or {}
+      flat = {key: file.get_tensor(key) for key in file.keys()}
+    name, fields = metadata["name"], json.loads(metadata["fields"])
+    found = metadata["format"]
+  except (safetensors.SafetensorError, KeyError, ValueError) as error:
+    raise ValueError(f"{path} is damaged ({error}); install vosjax again.") from error
+  if found != _FORMAT:
+    raise ValueError(f"{path} has format {found!r}; this version reads {_FORMAT!r}.")
+  model = checkpoints.build(name, checkpoints.hashable(fields))
+  variables = flax.traverse_util.unflatten_dict(
+    {key: jnp.asarray(value, jnp.float32) for key, value in flat.items()}, sep="/"
+  )
+  shapes = checkpoints.variable_shapes(model)
+  checkpoints.require_equal_shapes(variables, shapes, f"{path} does not fit its model")
+  return model, variables
+
+
+def write(
+  path: checkpoints.Path, name: str, fields: Mapping[str, Any], variables: Variables
+) -> None:
+  """Writes a model's variables in float16.
+
+  Args:
+    path: of the new file.
+    name: of the model.
+    fields: of the model; values must fit into JSON.
+    variables: of that model.
+
+  Raises:
+    ValueError: the variables do not fit the model, or a value is too large for
+      float16.
+  """
+  fields = json.loads(json.dumps(dict(fields)))
+  shapes = checkpoints.variable_shapes(
+    checkpoints.build(name, checkpoints.hashable(fields))
+  )
+  checkpoints.require_equal_shapes(variables, shapes, "the variables do not fit")
+  tree = flax.core.unfreeze(dict(variables))
+  flat = flax.traverse_util.flatten_dict(tree, sep="/")
+  arrays = {key: np.asarray(value).astype(np.float16) for key, value in flat.items()}
+  wrong = [key for key, value in arrays.items() if not np.isfinite(value).all()]
+  if wrong:
+    raise ValueError(f"{wrong[:5]} hold values that float16 cannot represent.")
+  metadata = {"format": _FORMAT, "name": name, "fields": json.dumps(fields)}
+  safetensors.numpy.save_file(arrays, path, metadata=metadata)
