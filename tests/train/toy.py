@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vosjax.train.checkpointing import Checkpoints
-from vosjax.train.interrupt import Interrupt, Interrupted
+from vosjax.train.interrupt import Interrupt, Interrupted, TimeLimit
 from vosjax.train.loop import Schedule, Stage, fit, restore
 from vosjax.train.optimizers import adam
 from vosjax.train.recipe import Outputs
@@ -77,7 +77,9 @@ def make_stages(make_batch=batch, pause=0.0):
 SCHEDULE = Schedule(validate=4, save=4, draw=100)
 
 
-def run(workdir, *, pause=0.0, make_batch=batch, schedule=SCHEDULE, **hooks):
+def run(
+  workdir, *, pause=0.0, make_batch=batch, schedule=SCHEDULE, time_limit=0.0, **hooks
+):
   stages = make_stages(make_batch, pause)
   state = TrainState.create(variables(), stages[0].tx, seed=1)
   state = replicate(state, stages[0].mesh)
@@ -95,6 +97,7 @@ def run(workdir, *, pause=0.0, make_batch=batch, schedule=SCHEDULE, **hooks):
         schedule,
         checkpoints=checkpoints,
         interrupt=interrupt,
+        time_limit=TimeLimit(time_limit),
         observers=[writer.write],
         **{"validate": lambda step, state: -float(step)} | hooks,
       )

@@ -36,6 +36,9 @@ def get_config() -> ConfigDict:
   # writes its masks of that dataset to WORKDIR/predictions, for a server that keeps the
   # truth; "benchmark" measures how fast each stage trains, on procedural clips.
   config.mode = "train"
+  # Minutes of training after which the run scores what it has and ends; 0: no limit.
+  # The same command goes on from there, with another limit if wanted.
+  config.time_limit = 0.0
   config.seed = 0  # of initial weights, batches and everything else that is random
 
   config.model = ConfigDict()

@@ -1,6 +1,7 @@
-"""Stops training cleanly between two steps on SIGTERM or Ctrl-C."""
+"""Stops training cleanly between two steps: on SIGTERM, Ctrl-C, or when time is up."""
 
 import signal
+import time
 from types import FrameType
 
 import jax
@@ -57,3 +58,25 @@ class Interrupt:
     if self.signum is not None and signum == signal.SIGINT:
       raise KeyboardInterrupt
     self.signum = signum
+
+
+class TimeLimit:
+  """Says when a run has used the time it may take.
+
+  Args:
+    minutes: from now on; 0: there is no limit.
+  """
+
+  def __init__(self, minutes: float):
+    self._end = time.monotonic() + 60 * minutes if minutes else None
+
+  def is_over(self, step: int) -> bool:
+    """Whether to end the run after this step, the same in all processes."""
+    if self._end is None:
+      return False
+    over = time.monotonic() >= self._end
+    if jax.process_count() == 1:
+      return over
+    if step % STEPS_TO_AGREE:
+      return False
+    return processes.agree(1 if over else None) is not None

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from vosjax.train import processes
 from vosjax.train.checkpointing import Checkpoints
-from vosjax.train.interrupt import Interrupt, Interrupted
+from vosjax.train.interrupt import Interrupt, Interrupted, TimeLimit
 from vosjax.train.state import TrainState
 from vosjax.train.step import Metrics, TrainStep, replicate, shard
 
@@ -80,11 +80,12 @@ def fit(
   *,
   checkpoints: Checkpoints,
   interrupt: Interrupt,
+  time_limit: TimeLimit,
   observers: Sequence[Observer] = (),
   validate: Callable[[int, TrainState], float] | None = None,
   draw_curves: Callable[[], None] | None = None,
 ) -> TrainState:
-  """Trains from `state.step` to the end of the last stage.
+  """Trains from `state.step` to the end of the last stage or of the time.
 
   Metrics are fetched one step late, so that the device never waits for the host.
 
@@ -94,6 +95,7 @@ def fit(
     schedule: when to validate, save and draw.
     checkpoints: where states are saved, also when a signal stops the run.
     interrupt: checked between steps.
+    time_limit: likewise; the step at which it is reached is the last one.
     observers: called with the step and the metrics of every step.
     validate: scores the state of a step; a checkpoint of the same step is saved with
       this score. Of several processes, only the first one has it.
@@ -104,9 +106,10 @@ def fit(
     NonFiniteError: names the step and its clips.
   """
   step, last = int(state.step), stages[-1].stop
+  timed_out = False
 
   def is_due(every: int) -> bool:
-    return step % every == 0 or step == last
+    return step % every == 0 or step == last or timed_out
 
   reports = _Reports(observers, checkpoints)
   for stage in stages:
@@ -120,6 +123,7 @@ def fit(
       step += 1
       reports.push(step, metrics, batch["names"])
       signum = interrupt.received(step)
+      timed_out = time_limit.is_over(step)
       validation_due = is_due(schedule.validate)
       checkpoint_due = is_due(schedule.save)
       curves_due = is_due(schedule.draw)
@@ -133,6 +137,10 @@ def fit(
       if signum is not None:
         checkpoints.save(step, state)
         raise Interrupted(signum, step)
+      if timed_out:
+        if step < last:
+          LOG.info("time is up after step %d of %d", step, last)
+        return state
   return state
 
 

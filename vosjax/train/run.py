@@ -20,7 +20,7 @@ from vosjax.data.video import Source
 from vosjax.train import backbone, feeds, processes, writers
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.config import ordered_stages, require_periods
-from vosjax.train.interrupt import Interrupt
+from vosjax.train.interrupt import Interrupt, TimeLimit
 from vosjax.train.loop import Schedule, Stage, fit, restore
 from vosjax.train.observers import Logger, Progress
 from vosjax.train.recipe import Scoring
@@ -174,16 +174,23 @@ def _fit(
         "draw_curves": lambda: writers.draw_curves(path),
       }
     interrupt = stack.enter_context(Interrupt())
+    time_limit = TimeLimit(config.time_limit)
     schedule = Schedule(
       validate=config.validation.every_steps,
       save=config.checkpoint.every_steps,
       draw=config.log.curves_every_steps,
     )
     state = fit(
-      state, stages, schedule, checkpoints=checkpoints, interrupt=interrupt, **reporting
+      state,
+      stages,
+      schedule,
+      checkpoints=checkpoints,
+      interrupt=interrupt,
+      time_limit=time_limit,
+      **reporting,
     )
     best = checkpoints.best()
-    if best is None or best == last:
+    if best is None or best == int(state.step):
       return Fitted(state, None)
     return Fitted(state, restore(checkpoints, stages, state, best))
 

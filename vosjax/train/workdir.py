@@ -26,6 +26,7 @@ _CHANGEABLE = (
   "data/youtube_vos",
   "log",
   "checkpoint",
+  "time_limit",
 )
 
 

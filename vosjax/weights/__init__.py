@@ -65,7 +65,7 @@ def read(path: checkpoints.Path) -> tuple[nn.Module, dict]:
   try:
     with safetensors.safe_open(path, framework="numpy") as file:
       metadata = file.metadata() or {}
-      flat = {key: file.get_tensor(key) for key in file.keys()}
+      flat = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     name, fields = metadata["name"], json.loads(metadata["fields"])
     found = metadata["format"]
   except (safetensors.SafetensorError, KeyError, ValueError) as error:

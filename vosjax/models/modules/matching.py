@@ -250,7 +250,7 @@ class Grid:
     y, x = np.divmod(np.arange(h * w), w)
     cells = cells[y // f * columns + x // f]  # p n
     starts = [np.minimum(position % f, f - 2)[:, None, None] for position in (y, x)]
-    near = np.arange(2)
+    near = np.arange(2)[None, None]
     rows = (cells // columns * f)[:, :, None] + starts[0] + near  # p n 2
     cols = (cells % columns * f)[:, :, None] + starts[1] + near
     rows, cols = jnp.minimum(rows, h - 1), jnp.minimum(cols, w - 1)

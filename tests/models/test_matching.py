@@ -1,0 +1,184 @@
+"""The matching cue: what it finds, what it remembers, and when it is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import vosjax
+from vosjax.models import build, unroll
+from vosjax.models.modules.matching import Grid, Matching, cue_logit, make_keys, unit
+
+FIELDS = {
+  "backbone": "resnet18",
+  "width": 4,
+  "output_stride": 8,
+  "features": 8,
+  "fusion_features": 4,
+  "frozen_stages": (),
+  "balanced_init": True,
+}
+
+PARAMS = {"log_temperatures": jnp.full((3,), np.log(0.03), jnp.float32)}
+
+
+def random_keys(rng, h, w, d=16):
+  return unit(jnp.asarray(rng.normal(size=(h, w, d)), jnp.float32))
+
+
+def brute_force(queries, keys, top, radius):
+  """The best keys by sorting all similarities."""
+  h, w, d = queries.shape
+  similarity = np.asarray(queries).reshape(-1, d) @ np.asarray(keys).reshape(-1, d).T
+  if radius is not None:
+    y, x = np.divmod(np.arange(h * w), w)
+    far = np.maximum(abs(y[:, None] - y[None]), abs(x[:, None] - x[None])) > radius
+    similarity[far] = -np.inf
+  order = np.argsort(-similarity, axis=1)[:, :top]
+  return order, np.take_along_axis(similarity, order, 1)
+
+
+@pytest.mark.parametrize("radius", [None, 2])
+def test_a_small_grid_is_matched_exactly(radius):
+  rng = np.random.default_rng(0)
+  queries, keys = random_keys(rng, 6, 9), random_keys(rng, 6, 9)
+  index, score = Grid(6, 9, 54).nearest(queries, keys, 4, radius)
+  expected_index, expected_score = brute_force(queries, keys, 4, radius)
+  np.testing.assert_array_equal(index, expected_index)
+  np.testing.assert_allclose(score, expected_score, atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "max_cells"), [((12, 20), 60), ((13, 19), 30)])
+def test_a_large_grid_finds_where_a_smooth_map_went(size, max_cells):
+  """Matched coarsely and refined: nearly every position of a shifted map is found."""
+  h, w = size
+  rng = np.random.default_rng(1)
+  small = jnp.asarray(rng.normal(size=(1 + h // 3, 1 + w // 3, 16)), jnp.float32)
+  keys = unit(jax.image.resize(small, (h, w, 16), "cubic"))
+  queries = jnp.roll(keys, (2, 3), (0, 1))
+  grid = Grid(h, w, max_cells)
+  assert grid.factor > 1 and np.prod(grid.coarse_size) <= max_cells
+  index, score = grid.nearest(queries, keys, 3, None)
+  assert index.shape == (h * w, 3) and (np.diff(score, axis=1) <= 1e-6).all()
+  y, x = np.divmod(np.arange(h * w), w)
+  inside = (y >= 4) & (x >= 4) & (y < h - 2) & (x < w - 2)
+  found = np.stack(np.divmod(np.asarray(index[:, 0]), w))
+  distance = abs(found - np.stack([y - 2, x - 3])).max(0)
+  assert (distance[inside] <= 1).mean() > 0.8
+
+
+def test_cues_follow_an_object_that_moves():
+  rng = np.random.default_rng(2)
+  keys = random_keys(rng, 8, 12)
+  mask = np.zeros((8, 12), np.float32)
+  mask[2:5, 3:7] = 1
+  module = Matching(frames=2)
+
+  def apply(method, *args):
+    return module.apply(variables, *args, method=method)
+
+  variables = {"params": PARAMS}
+  state = apply("init_state", keys[None], jnp.asarray(mask)[None, None])
+  moved = jnp.roll(keys, (1, 2), (0, 1))
+  cues = np.asarray(apply("__call__", state, moved[None]))[0, 0]
+  expected = np.roll(mask, (1, 2), (0, 1))
+  for channel in range(3):  # all frames, the first, the newest
+    np.testing.assert_array_equal(cues[..., channel] > 0.5, expected > 0)
+  np.testing.assert_allclose(cues[..., 3:], 1, atol=1e-4)  # perfect matches
+  assert (
+    (np.asarray(cue_logit(jnp.asarray(cues[None])))[0] > 0) == (expected > 0)
+  ).all()
+
+
+def test_the_newest_frames_are_remembered_and_the_oldest_forgotten():
+  module = Matching(frames=2)
+  rng = np.random.default_rng(3)
+  keys = [random_keys(rng, 3, 4)[None] for _ in range(4)]
+  masks = [jnp.full((1, 1, 3, 4), value) for value in (0.1, 0.2, 0.3, 0.4)]
+  state = module.apply({"params": PARAMS}, keys[0], masks[0], method="init_state")
+  np.testing.assert_array_equal(state.valid, [[[True, False]]])
+  for key, mask in zip(keys[1:], masks[1:]):
+    state = module.apply({"params": PARAMS}, state, key, mask, method="update")
+  np.testing.assert_array_equal(state.valid, [[[True, True]]])
+  np.testing.assert_array_equal(state.latest.value.keys[0, 0], keys[3][0])
+  np.testing.assert_array_equal(state.latest.value.keys[0, 1], keys[2][0])
+  np.testing.assert_allclose(state.masks[0, 0, :, 0, 0], [0.4, 0.3])
+  np.testing.assert_array_equal(state.first_keys[0, 0], keys[0][0])
+  np.testing.assert_allclose(state.first_masks, masks[0])
+
+
+def test_keys_of_an_odd_grid_are_not_shifted():
+  fine = jnp.zeros((1, 5, 7, 2)).at[..., 0].set(1.0)
+  deep = jnp.arange(4.0)[None, None, :, None] * jnp.ones((1, 3, 1, 1))
+  keys = make_keys(fine, jnp.concatenate([deep, jnp.ones_like(deep)], -1))
+  assert keys.shape == (1, 5, 7, 4)
+  ratio = np.asarray(keys[0, 0, :, 2] / keys[0, 0, :, 3])
+  np.testing.assert_allclose(ratio[1:], np.arange(1, 7) / 2 - 0.25, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def network():
+  model = build("agame", matching_frames=2, deep="pyramid", **FIELDS)
+  frames, masks = jnp.zeros((1, 32, 48, 3)), jnp.zeros((1, 1, 32, 48))
+  return model, jax.jit(model.init)(jax.random.key(0), frames, masks)
+
+
+def video(length, seed=0):
+  rng = np.random.default_rng(seed)
+  frames = [rng.integers(0, 256, (32, 48, 3), np.uint8) for _ in range(length)]
+  labels = np.zeros((32, 48), np.uint8)
+  labels[4:20, 6:30] = 1
+  return frames, labels
+
+
+def test_unrolling_equals_streaming(network):
+  model, variables = network
+  frames, labels = video(4)
+  clip = jnp.asarray(np.stack(frames), jnp.float32)[None] / 255
+  masks = jnp.asarray(labels == 1, jnp.float32)[None, None]
+  unrolled = jax.jit(lambda *args: unroll(model, *args))(variables, clip, masks)
+  segmenter = vosjax.VideoSegmenter(model, variables)
+  segmenter.start(frames[0], labels)
+  for t, frame in enumerate(frames[1:]):
+    found = segmenter.step(frame).probs
+    np.testing.assert_allclose(found, unrolled.probs[0, t], atol=1e-4)
+
+
+def test_an_object_that_appears_later_knows_no_frame_before_it(network):
+  """Its cue does not depend on what the frames before it looked like."""
+  model, variables = network
+  frames, labels = video(4)
+  late = np.zeros_like(labels)
+  late[22:31, 30:46] = 2
+
+  def probs_of_late_object(earlier):
+    segmenter = vosjax.VideoSegmenter(model, variables, recurrence="fine")
+    segmenter.start(earlier[0], labels)
+    segmenter.step(earlier[1])
+    segmenter.step(frames[2], late)
+    segmenter.remove(1)
+    return segmenter.step(frames[3]).probs[0]
+
+  noise = video(2, seed=1)[0]
+  np.testing.assert_allclose(
+    probs_of_late_object(frames), probs_of_late_object(noise), atol=1e-5
+  )
+
+
+def test_the_papers_network_has_none_of_it():
+  model = build("agame", **FIELDS)
+  shapes = jax.eval_shape(
+    model.init, jax.random.key(0), jnp.zeros((1, 32, 48, 3)), jnp.zeros((1, 1, 32, 48))
+  )
+  assert not {"matching", "cue_gains"} & set(shapes["params"])
+
+
+def test_a_pyramid_needs_its_stride():
+  model = build("agame", **FIELDS | {"deep": "pyramid", "output_stride": 16})
+  with pytest.raises(ValueError, match="output_stride is 16; deep='pyramid' needs 8"):
+    jax.eval_shape(
+      model.init,
+      jax.random.key(0),
+      jnp.zeros((1, 32, 48, 3)),
+      jnp.zeros((1, 1, 32, 48)),
+    )
