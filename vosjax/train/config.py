@@ -257,6 +257,7 @@ def agame_stage(**changes: Any) -> ConfigDict:
     changes,
     lr_decay=1.0,  # factor on the learning rate, once per epoch
     losses=ConfigDict({"final": 1.0, "coarse": 1.0}),  # weights
+    more_sizes=(),  # further rows and columns; steps of all sizes take turns
     flip=True,  # mirror half of the clips left-right
     zoom=False,  # zoom slowly into half of the clips
     # Normalise by the running statistics of BatchNorm, as at test time, and keep them

@@ -154,6 +154,39 @@ def batches(
   return batches_from
 
 
+def take_turns(parts: Sequence[BatchesFrom], num_steps: int) -> BatchesFrom:
+  """Batches from several feeds in turn, such as feeds of clips of different sizes.
+
+  Args:
+    parts: step `s` takes the next batch of number `s % len(parts)`.
+    num_steps: of the stage.
+  """
+
+  def batches_from(step: int) -> Iterator[Mapping[str, Any]]:
+    count = len(parts)
+    # Part i has given a batch in each of the earlier steps i, i + count, ...
+    iterators = [
+      part(max(0, -(-(step - i) // count))) for i, part in enumerate(parts)
+    ]
+    for s in range(step, num_steps):
+      yield next(iterators[s % count])
+
+  return batches_from
+
+
+def at_size(source: Source, size: tuple[int, int], variation: int) -> Source:
+  """Procedural videos rendered at another size; other sources as they are.
+
+  Args:
+    source: of training videos.
+    size: rows and columns.
+    variation: videos of different variations have nothing in common.
+  """
+  if not isinstance(source, SynthVos):
+    return source
+  return dataclasses.replace(source, size=size, seed=source.seed + variation)
+
+
 def davis(config: ConfigDict, subset: str, **options: Any) -> Source:
   """The videos at `data.root` that a subset lists; for options see `DavisFolder`."""
   return folder_source(

@@ -21,6 +21,7 @@ def get_config(variant: str = "") -> ConfigDict:
   """The configuration of a variant; "" is the embedded default."""
   variants: base.Variants = {
     "": embedded,
+    "released": released,
     "smoke": smoke,
     "davis_folder": davis_folder,
     "imported": imported,
@@ -93,6 +94,29 @@ def embedded() -> ConfigDict:
   config.log.every_steps = 10
   config.log.curves_every_steps = 1000
   config.validation.every_steps = 1000
+  return config
+
+
+def released() -> ConfigDict:
+  """The recipe of the weights in the package: hours on two cores, resumable.
+
+  Only procedural videos are trained on. With --config.time_limit=MINUTES the run ends
+  in time and keeps the best weights so far.
+  """
+  config = base.get_config()
+  config.title = "A-GAME on real features: the recipe of the weights in the package"
+  base.set_model(
+    config,
+    "agame",
+    backbone="efficientnet_lite0",
+    output_stride=8,
+    features=64,
+    fusion_features=32,
+    frozen_stages=STAGES,
+    balanced_init=True,
+    deep="pyramid",
+    matching_frames=4,
+  )
   return config
 
 

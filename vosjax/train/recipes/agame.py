@@ -133,8 +133,16 @@ def _optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformat
 def _batches(
   config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
 ) -> BatchesFrom:
-  chains = functools.partial(clip_transforms, config, stage)
-  return feeds.batches(config, stage, sources, chains)
+  """The stage's sizes take turns."""
+  parts = []
+  for i, size in enumerate((stage.size, *stage.more_sizes)):
+    part = ConfigDict(stage.to_dict() | {"size": tuple(size)})
+    resized = {
+      name: feeds.at_size(source, part.size, i) for name, source in sources.items()
+    }
+    chains = functools.partial(clip_transforms, config, part)
+    parts.append(feeds.batches(config, part, resized, chains))
+  return feeds.take_turns(parts, stage.num_steps)
 
 
 def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
