@@ -1,5 +1,6 @@
 """EfficientNet-Lite: parameters, strides, freezing, and the published activations."""
 
+import functools
 import os
 
 import jax
@@ -12,7 +13,6 @@ from vosjax.models.backbones.efficientnet import (
   DEVIATIONS,
   VARIANTS,
   EfficientNet,
-  normalise,
   stage_channels,
 )
 from vosjax.models.backbones.stages import STAGES
@@ -137,6 +137,49 @@ def test_a_frozen_network_is_not_differentiated():
   assert convolutions(jax.value_and_grad(loss)) == convolutions(loss) > 0
 
 
+# Model -> fields, and path of the backbone.
+TAKERS = {
+  "agame": ({"backbone": "efficientnet_lite0"}, "backbone"),
+  "cosnet": ({"backbone": "efficientnet_lite0", "size": None}, "encoder/efficientnet"),
+  "ris": ({"extractor": "efficientnet_lite0"}, "fcn/backbone"),
+  "rsis": ({"backbone": "efficientnet_lite0"}, "encoder/backbone"),
+  "rvos": ({"backbone": "efficientnet_lite0", "one_shot": True}, "encoder/backbone"),
+}
+
+
+@pytest.mark.parametrize("name", TAKERS)
+def test_every_model_takes_it_by_name(name):
+  """Of the published size, and a clip passes through."""
+  fields, path = TAKERS[name]
+  model = models.build(name, **fields)
+  frames = jax.ShapeDtypeStruct((1, 2, 64, 96, 3), jnp.float32)
+  masks = jax.ShapeDtypeStruct((1, 2, 64, 96), jnp.float32)
+  variables = jax.eval_shape(
+    lambda frames, masks: model.init(jax.random.key(0), frames[:, 0], masks),
+    frames,
+    masks,
+  )
+  part = variables["params"]
+  for key in path.split("/"):
+    part = part[key]
+  assert jax.tree.map(jnp.shape, part) == jax.tree.map(
+    jnp.shape, shapes(EfficientNet())[0]["params"]
+  )
+  given = masks if model.readout.one_shot else None
+  clip = jax.eval_shape(
+    functools.partial(models.unroll, model), variables, frames, given
+  )
+  assert clip.predictions.logits.shape[-2:] == (64, 96)
+
+
+def test_an_unknown_backbone_is_named_with_all_known_ones():
+  known = "'effnet' is unknown; known: .*'resnet18'.*'efficientnet_lite4'"
+  with pytest.raises(ValueError, match=known):
+    shapes(models.build("rsis", backbone="effnet"))
+  with pytest.raises(ValueError, match=known):
+    shapes(models.build("ris", extractor="effnet"))
+
+
 @pytest.fixture(scope="module")
 def official():
   """Published EfficientNet-Lite0: its state dict, network and variables."""
@@ -175,7 +218,7 @@ def test_activations_equal_those_of_the_port(golden, official, case, folded):
     network = with_execution(network, folded=True)
     variables = models.fold(variables)
   frames = arrays[f"{case}/frame"][None] / np.float32(255)
-  stages = jax.jit(network.apply)(variables, normalise(frames))
+  stages = jax.jit(network.apply)(variables, network.normalise(frames))
   for stage, name in zip(STAGES, ("stem", "block2", "block4", "block10", "block15")):
     found = getattr(stages, stage)[0] * DEVIATIONS[stage]
     expected = arrays[f"{case}/{name}"]

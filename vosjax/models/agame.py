@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vosjax.models.api import Readout
-from vosjax.models.backbones import resnet
+from vosjax.models.backbones.registry import build_backbone, stage_channels
 from vosjax.models.execution import Execution
 from vosjax.models.modules.appearance import AppearanceModel, AppearanceState
 from vosjax.models.modules.conv import BinaryHead, Conv, centred
@@ -57,8 +57,8 @@ class AGame(nn.Module):
   appearance model, `aux["scores"]` [b o h w k].
 
   Attributes:
-    backbone: resnet18 to resnet152.
-    width: channels of its stem.
+    backbone: resnet18 to resnet152, or efficientnet_lite0 to efficientnet_lite4.
+    width: 64 for its published channels; others are proportional to it.
     output_stride: of the features on which appearance and masks are modelled. With 8,
       small frames have as fine a grid as large ones have with 16.
     features: channels of the appearance model and of mask propagation.
@@ -104,7 +104,7 @@ class AGame(nn.Module):
   def setup(self):
     if not (self.use_appearance or self.use_propagation):
       raise ValueError("agame: use_appearance and use_propagation are both False.")
-    self.resnet = resnet.ResNet(
+    self.network = build_backbone(
       self.backbone,
       self.width,
       self.output_stride,
@@ -127,7 +127,7 @@ class AGame(nn.Module):
       )
       num_scores = self.appearance.num_components
     if self.use_propagation:
-      channels = resnet.stage_channels(self.backbone, self.width)[-1]
+      channels = stage_channels(self.backbone, self.width)[-1]
       self.propagation = MaskPropagation(
         channels,
         self.features,
@@ -182,7 +182,8 @@ class AGame(nn.Module):
         f"{self.output_stride}. Pad them with model.framing((h, w)) or use "
         "vosjax.VideoSegmenter."
       )
-    stages = self.resnet(resnet.normalise(frames), train=train, steps=steps)
+    x = self.network.normalise(frames)
+    stages = self.network(x, train=train, steps=steps)
     deep = stages.stage4
     skip8, skip4 = self.refinement.encode(stages.stage2, stages.stage1)
     empty = deep[..., :0]

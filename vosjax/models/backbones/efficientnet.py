@@ -223,7 +223,6 @@ class EfficientNet(nn.Module):
       features[name] = x / DEVIATIONS[name]
     return Stages(**features)
 
-
-def normalise(frames: Float[AnyArray, "n h w 3"]) -> Float[Array, "n h w 3"]:
-  """RGB in [0, 1] to what the published weights expect."""
-  return (jnp.asarray(frames) * 255 - 127) / 128
+  def normalise(self, frames: Float[AnyArray, "n h w 3"]) -> Float[Array, "n h w 3"]:
+    """RGB in [0, 1] to what the published weights expect."""
+    return (jnp.asarray(frames) * 255 - 127) / 128

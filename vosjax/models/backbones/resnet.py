@@ -174,7 +174,13 @@ class ResNet(nn.Module):
       x = features[name] = stop_gradient(x, name, self.frozen)
     return Stages(**features)
 
+  def normalise(self, frames: Float[AnyArray, "n h w 3"]) -> Float[Array, "n h w 3"]:
+    """RGB in [0, 1] to what weights of this lineage expect."""
+    return (normalise_caffe if self.lineage == "caffe" else normalise)(frames)
 
+
+# Mean of the RGB channels, 0 to 255, with which Caffe trained the released weights.
+CAFFE_MEAN = (122.67892, 116.66877, 104.00699)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -183,3 +189,9 @@ def normalise(frames: Float[AnyArray, "n h w 3"]) -> Float[Array, "n h w 3"]:
   """RGB in [0, 1] to what torchvision's ImageNet weights expect."""
   mean, std = (jnp.array(x)[None, None, None] for x in (IMAGENET_MEAN, IMAGENET_STD))
   return (jnp.asarray(frames) - mean) / std
+
+
+def normalise_caffe(frames: Float[AnyArray, "n h w 3"]) -> Float[Array, "n h w 3"]:
+  """RGB in [0, 1] to what Caffe's weights expect: BGR, 0 to 255, minus the mean."""
+  mean = jnp.array(CAFFE_MEAN)[None, None, None]
+  return (jnp.asarray(frames) * 255 - mean)[..., ::-1]
