@@ -27,6 +27,7 @@ import numpy as np
 from vosjax import models
 from vosjax.models import execution
 from vosjax.models.backbones.deeplab import DeepLab
+from vosjax.models.backbones.efficientnet import EfficientNet
 from vosjax.models.backbones.fcn import VGG
 from vosjax.models.backbones.resnet import ResNet
 from vosjax.types import Variables
@@ -34,6 +35,7 @@ from vosjax.types import Variables
 # Parts of models with checkpoints of their own, from which training can start.
 BACKBONES: dict[str, type[nn.Module]] = {
   "deeplab": DeepLab,
+  "efficientnet": EfficientNet,
   "resnet": ResNet,
   "vgg": VGG,
 }

@@ -84,7 +84,7 @@ def test_backbone_stages(golden, run):
   assert gap(normalised, case["input_sub"]) < 1e-6
 
   def see(model, x):
-    stages = model.resnet(resnet.normalise(x))
+    stages = model.network(resnet.normalise(x))
     return vars(stages) | {"maxpool": max_pool_3x3(stages.stem)}
 
   stages, _ = run(see, image)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vosjax.models.backbones.deeplab import normalise
+from vosjax.models.backbones.resnet import normalise_caffe
 from vosjax.models.cosnet import COSNetFeatures, COSNetState, upsample
 from vosjax.ops import affinity
 from vosjax.ops.resize import max_pool_3x3
@@ -61,7 +61,7 @@ def run(cosnet):
 
 def stages(model, frames):
   """Every stage of the encoder, the branches of its pyramid and its saliency."""
-  found = model.encoder.resnet(normalise(frames))
+  found = model.encoder.network(normalise_caffe(frames))
   deep = model.encoder.pyramid(found.stage4)
   return {
     "stem_pool": max_pool_3x3(found.stem, ceil=True),

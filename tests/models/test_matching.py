@@ -72,7 +72,7 @@ def test_cues_follow_an_object_that_moves():
   keys = random_keys(rng, 8, 12)
   mask = np.zeros((8, 12), np.float32)
   mask[2:5, 3:7] = 1
-  module = Matching(frames=2)
+  module = Matching(lags=(1, 2))
 
   def apply(method, *args):
     return module.apply(variables, *args, method=method)
@@ -91,20 +91,37 @@ def test_cues_follow_an_object_that_moves():
 
 
 def test_the_newest_frames_are_remembered_and_the_oldest_forgotten():
-  module = Matching(frames=2)
+  module = Matching(lags=(1, 2))
   rng = np.random.default_rng(3)
   keys = [random_keys(rng, 3, 4)[None] for _ in range(4)]
   masks = [jnp.full((1, 1, 3, 4), value) for value in (0.1, 0.2, 0.3, 0.4)]
   state = module.apply({"params": PARAMS}, keys[0], masks[0], method="init_state")
-  np.testing.assert_array_equal(state.valid, [[[True, False]]])
+  np.testing.assert_array_equal(state.known, [[[True, False]]])
   for key, mask in zip(keys[1:], masks[1:]):
     state = module.apply({"params": PARAMS}, state, key, mask, method="update")
-  np.testing.assert_array_equal(state.valid, [[[True, True]]])
-  np.testing.assert_array_equal(state.latest.value.keys[0, 0], keys[3][0])
-  np.testing.assert_array_equal(state.latest.value.keys[0, 1], keys[2][0])
-  np.testing.assert_allclose(state.masks[0, 0, :, 0, 0], [0.4, 0.3])
+  np.testing.assert_array_equal(state.known, [[[True, True]]])
+  for frame in (2, 3):
+    latest = state.latest.value.keys[0, frame % 2]
+    np.testing.assert_array_equal(latest, keys[frame][0])
+    np.testing.assert_array_equal(state.masks[0, 0, frame % 2], masks[frame][0, 0])
   np.testing.assert_array_equal(state.first_keys[0, 0], keys[0][0])
-  np.testing.assert_allclose(state.first_masks, masks[0])
+  np.testing.assert_array_equal(state.first_masks, masks[0])
+
+
+def test_lags_count_frames_back():
+  """Frames that share nothing but one mask each: a lag of two reads the one before."""
+  keys = [jnp.zeros((1, 2, 3, 4)).at[..., i].set(1.0) for i in range(3)]
+  masks = [jnp.full((1, 1, 2, 3), value) for value in (0.0, 0.5, 1.0)]
+  module = Matching(lags=(1, 2))
+
+  def apply(method, *args):
+    return module.apply({"params": PARAMS}, *args, method=method)
+
+  state = apply("init_state", keys[0], masks[0])
+  for key, mask in zip(keys[1:], masks[1:]):
+    state = apply("update", state, key, mask)
+  np.testing.assert_allclose(apply("__call__", state, keys[1])[..., 0], 0.5, atol=1e-3)
+  np.testing.assert_allclose(apply("__call__", state, keys[2])[..., 0], 1, atol=1e-3)
 
 
 def test_keys_of_an_odd_grid_are_not_shifted():
@@ -118,7 +135,7 @@ def test_keys_of_an_odd_grid_are_not_shifted():
 
 @pytest.fixture(scope="module")
 def network():
-  model = build("agame", matching_frames=2, deep="pyramid", **FIELDS)
+  model = build("agame", matching_lags=(1, 2), deep="pyramid", **FIELDS)
   frames, masks = jnp.zeros((1, 32, 48, 3)), jnp.zeros((1, 1, 32, 48))
   return model, jax.jit(model.init)(jax.random.key(0), frames, masks)
 
@@ -178,6 +195,17 @@ def test_a_pyramid_needs_its_stride():
   with pytest.raises(ValueError, match="output_stride is 16; deep='pyramid' needs 8"):
     jax.eval_shape(
       model.init,
+      jax.random.key(0),
+      jnp.zeros((1, 32, 48, 3)),
+      jnp.zeros((1, 1, 32, 48)),
+    )
+
+
+@pytest.mark.parametrize("lags", [(2, 3), (1, 0)])
+def test_lags_begin_with_the_newest_frame(lags):
+  with pytest.raises(ValueError, match="expected 1 and then larger"):
+    jax.eval_shape(
+      build("agame", matching_lags=lags, **FIELDS).init,
       jax.random.key(0),
       jnp.zeros((1, 32, 48, 3)),
       jnp.zeros((1, 1, 32, 48)),

@@ -7,6 +7,7 @@ import pytest
 
 import vosjax
 from vosjax.models.backbones import resnet
+from vosjax.models.backbones.stages import STAGES
 from vosjax.models.modules.conv_lstm import ConvLSTMState
 from vosjax.models.rvos import RVOS
 
@@ -126,14 +127,14 @@ def test_encoder(official, case_of):
   assert gap(normalised, case["normalized_sample"]) < 1e-6
 
   def see(model, x):
-    return model.encoder(x, train=False), model.encoder.resnet(resnet.normalise(x))
+    return model.encoder(x, train=False), model.encoder.network(resnet.normalise(x))
 
   skips, stages = jax.jit(
     lambda variables, frame: model.apply(variables, frame, method=see)
   )(variables, frame)
   for n, skip in zip((5, 4, 3, 2), skips, strict=True):
     assert gap(first(skip)[0], case[f"skip{n}"]) < 1e-5
-  for n, name in enumerate(resnet.STAGES, 1):
+  for n, name in enumerate(STAGES, 1):
     x = first(getattr(stages, name))[0]
     means = x.mean((1, 2), np.float64)
     assert gap(means, case[f"x{n}_channel_mean"]) < 2e-6

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax.models.backbones.deeplab import normalise
+from vosjax.models.backbones.resnet import normalise_caffe
 from vosjax.ops import antialias
 
 
@@ -32,7 +32,7 @@ def test_frames_of_the_official_test(golden):
   np.testing.assert_array_equal(found[0, ::3, ::3], case["test_resized_every3"])
   rgb = jnp.asarray(found[..., ::-1], jnp.float32) / 255
   expected = case["test_input_every6"].transpose(1, 2, 0)
-  np.testing.assert_allclose(normalise(rgb)[0, ::6, ::6], expected, atol=3e-5)
+  np.testing.assert_allclose(normalise_caffe(rgb)[0, ::6, ::6], expected, atol=3e-5)
   found = antialias.resize_bytes(frame, (97, 97))
   np.testing.assert_array_equal(found[0], case["test_resized_small"])
 

@@ -12,12 +12,20 @@ from vosjax.train.backbone import load_backbone, replace
 
 RESNET = {"variant": "resnet18", "width": 4}
 DEEPLAB = {"backbone": "resnet18", "width": 4, "features": 8, "branch_features": 4}
-PARTS = {"resnet": RESNET, "deeplab": DEEPLAB}
+LITE = {"variant": "efficientnet_lite0", "width": 4}
+WITH_LITE = {"backbone": "efficientnet_lite0", "width": 4}
+PARTS = {"resnet": RESNET, "deeplab": DEEPLAB, "efficientnet": LITE}
 FIELDS = {
   "agame": {"backbone": "resnet18", "width": 4, "features": 8, "fusion_features": 8},
   "cosnet": DEEPLAB,
   "ris": {"channels": 2},
   "rvos": {"backbone": "resnet18", "width": 4, "features": 16},
+}
+# Those of models with the part as their backbone, where the defaults have another.
+CHANGES = {
+  ("agame", "efficientnet"): WITH_LITE,
+  ("cosnet", "efficientnet"): WITH_LITE,
+  ("rvos", "efficientnet"): WITH_LITE,
 }
 # Model, part -> path of the part.
 PLACES = {
@@ -25,6 +33,9 @@ PLACES = {
   ("cosnet", "resnet"): "encoder/resnet",
   ("cosnet", "deeplab"): "encoder",
   ("rvos", "resnet"): "encoder/backbone",
+  ("agame", "efficientnet"): "backbone",
+  ("cosnet", "efficientnet"): "encoder/efficientnet",
+  ("rvos", "efficientnet"): "encoder/backbone",
 }
 
 
@@ -47,7 +58,7 @@ def flatten(tree):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-  """Folders of a small ResNet, a small DeepLab and a small A-GAME."""
+  """Folders of small backbones and a small A-GAME."""
   root = tmp_path_factory.mktemp("checkpoints")
   for name, fields in (PARTS | {"agame": FIELDS["agame"]}).items():
     checkpoints.save(root / name, name, fields, draw(name, fields))
@@ -56,8 +67,9 @@ def saved(tmp_path_factory):
 
 @pytest.mark.parametrize(("name", "part"), PLACES)
 def test_a_part_is_put_in_its_place_and_nothing_else_changes(saved, name, part):
-  before = draw(name, FIELDS[name], seed=1)
-  loaded = load_backbone(saved / part, shapes_of(name, **FIELDS[name]))
+  fields = FIELDS[name] | CHANGES.get((name, part), {})
+  before = draw(name, fields, seed=1)
+  loaded = load_backbone(saved / part, shapes_of(name, **fields))
   after = flatten(replace(before, loaded))
   expected = flatten(before)
   for path, value in flatten(draw(part, PARTS[part])).items():
@@ -68,7 +80,7 @@ def test_a_part_is_put_in_its_place_and_nothing_else_changes(saved, name, part):
   assert after.keys() == expected.keys()
   for path, value in expected.items():
     np.testing.assert_array_equal(after[path], value, err_msg=path)
-  jax.tree.map(np.testing.assert_array_equal, before, draw(name, FIELDS[name], seed=1))
+  jax.tree.map(np.testing.assert_array_equal, before, draw(name, fields, seed=1))
 
 
 @pytest.mark.parametrize(
@@ -80,6 +92,7 @@ def test_a_part_is_put_in_its_place_and_nothing_else_changes(saved, name, part):
       {"width": 8},
       r"width=4\), .* the model's backbone .*params/backbone/stage1",
     ),
+    ("resnet", "agame", WITH_LITE, r"the model's backbone .*is \(.*expected nothing"),
     ("resnet", "agame", {"backbone": "resnet34"}, "block2/.* is missing, expected"),
     ("deeplab", "cosnet", {"backbone": "resnet34"}, "block2/.* is missing, expected"),
     (
@@ -111,7 +124,11 @@ def test_ris_takes_a_vgg(monkeypatch):
 @pytest.mark.parametrize(
   ("part", "name", "text"),
   [
-    ("agame", "agame", r"holds agame \(.*not a backbone.*convert deeplab\|resnet\|vgg"),
+    (
+      "agame",
+      "agame",
+      r"holds agame \(.*not a backbone.*convert deeplab\|.*\|resnet\|vgg",
+    ),
     (
       "deeplab",
       "agame",

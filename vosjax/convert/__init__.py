@@ -1,23 +1,34 @@
 """Official PyTorch checkpoints as models and variables of ours, without PyTorch."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
 import numpy as np
 
 from vosjax import checkpoints
-from vosjax.convert import agame, cosnet, deeplab, resnet, rsis, rvos, vgg
+from vosjax.convert import (
+  agame,
+  cosnet,
+  deeplab,
+  efficientnet,
+  resnet,
+  rsis,
+  rvos,
+  vgg,
+)
 from vosjax.convert.resnet import find_variant, resnet_rules
-from vosjax.convert.rules import apply_rules, strip_data_parallel
+from vosjax.convert.rules import Rule, apply_rules, strip_data_parallel
 from vosjax.convert.torch_file import read_torch
 
-# Rule tables of models, and of backbones from which training starts.
-TABLES = {
+# Rule tables of models, and of backbones from which training starts. A table that
+# depends on the fields of `convert` is a function of them.
+TABLES: dict[str, tuple[Rule, ...] | Callable[..., tuple[Rule, ...]]] = {
   "agame": agame.RULES,
   "cosnet": cosnet.RULES,
   "deeplab": deeplab.RULES,
+  "efficientnet": efficientnet.rules,
   "resnet": resnet.RULES,
   "rsis": rsis.RULES,
   "rvos": rvos.RULES,
@@ -27,6 +38,7 @@ TABLES = {
 PARTS = {"rsis": ("encoder", "decoder"), "rvos": ("encoder", "decoder")}
 _FIELDS = {
   "deeplab": deeplab.find_fields,
+  "efficientnet": efficientnet.find_fields,
   "resnet": resnet.find_fields,
   "rsis": rsis.find_fields,
   "rvos": rvos.find_fields,
@@ -58,7 +70,7 @@ def find_fields(name: str, state_dict: Mapping[str, np.ndarray]) -> dict[str, An
     Those fields that may differ from the model's defaults.
 
   Raises:
-    ValueError: the backbone is none of the known ResNets.
+    ValueError: the backbone is none of the known ones.
   """
   return _FIELDS[name](state_dict) if name in _FIELDS else {}
 
@@ -82,7 +94,9 @@ def convert(name: str, state_dict: Mapping[str, np.ndarray], **fields: Any) -> d
     raise ValueError(f"no official checkpoint of {name!r}; known: {sorted(TABLES)}.")
   shapes = checkpoints.variable_shapes(checkpoints.build(name, fields))
   title = checkpoints.describe(name, fields)
-  return apply_rules(title, TABLES[name], strip_data_parallel(state_dict), shapes)
+  table = TABLES[name]
+  rules = table(**fields) if callable(table) else table
+  return apply_rules(title, rules, strip_data_parallel(state_dict), shapes)
 
 
 def load(name: str, *paths: str | os.PathLike) -> tuple[nn.Module, dict]:

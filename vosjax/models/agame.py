@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vosjax.models.api import Readout
-from vosjax.models.backbones import resnet
+from vosjax.models.backbones.registry import build_backbone, stage_channels
 from vosjax.models.execution import Execution
 from vosjax.models.modules import matching
 from vosjax.models.modules.appearance import AppearanceModel, AppearanceState
@@ -62,8 +62,8 @@ class AGame(nn.Module):
   appearance model, `aux["scores"]` [b o h w k].
 
   Attributes:
-    backbone: resnet18 to resnet152.
-    width: channels of its stem.
+    backbone: resnet18 to resnet152, or efficientnet_lite0 to efficientnet_lite4.
+    width: 64 for its published channels; others are proportional to it.
     output_stride: of the features on which appearance and masks are modelled. With 8,
       small frames have as fine a grid as large ones have with 16.
     features: channels of the appearance model and of mask propagation.
@@ -83,8 +83,9 @@ class AGame(nn.Module):
     deep: what the heads see of the backbone: its "last" stage, or a "pyramid" of its
       last three stages side by side, each at the backbone's own stride and enlarged to
       `output_stride`, which must be 8.
-    matching_frames: number of latest frames with which, beside the first one, each
-      frame is matched, see Matching. This cue is not part of the paper; 0: without it.
+    matching_lags: how many frames ago the frames were with which, beside the first
+      one, each frame is matched, see Matching. This cue is not part of the paper; ():
+      without it.
     balanced_init: initial kernels in which two masks weigh as much as hundreds of
       features, scores are averaged over channels rather than summed, and the centre of
       a kernel weighs more than its rim, so that masks stay in place. Needed for
@@ -110,7 +111,7 @@ class AGame(nn.Module):
   reading: Literal["release", "paper"] = "release"
   balanced_init: bool = False
   deep: Literal["last", "pyramid"] = "last"
-  matching_frames: int = 0
+  matching_lags: tuple[int, ...] = ()
   execution: Execution = Execution()
 
   def setup(self):
@@ -121,7 +122,7 @@ class AGame(nn.Module):
       raise ValueError(
         f"agame: output_stride is {self.output_stride}; deep='pyramid' needs 8."
       )
-    self.resnet = resnet.ResNet(
+    self.network = build_backbone(
       self.backbone,
       self.width,
       32 if pyramid else self.output_stride,
@@ -144,8 +145,8 @@ class AGame(nn.Module):
       )
       num_scores = self.appearance.num_components
     if self.use_propagation:
-      stage_channels = resnet.stage_channels(self.backbone, self.width)
-      channels = sum(stage_channels[1:]) if pyramid else stage_channels[-1]
+      stages = stage_channels(self.backbone, self.width)
+      channels = sum(stages[1:]) if pyramid else stages[-1]
       self.propagation = MaskPropagation(
         channels,
         self.features,
@@ -159,7 +160,7 @@ class AGame(nn.Module):
       self.features if self.use_propagation else 0,
       self.features,
       self.fusion_features,
-      matching.NUM_CUES if self.matching_frames else 0,
+      matching.NUM_CUES if self.matching_lags else 0,
       score_gain=2 / self.features if self.balanced_init else 1.0,
       dtype=self.execution.dtype,
       **init,
@@ -168,8 +169,8 @@ class AGame(nn.Module):
     self.refinement = Refinement(
       self.fusion_features, dtype=self.execution.dtype, **init
     )
-    if self.matching_frames:
-      self.matching = Matching(self.matching_frames)
+    if self.matching_lags:
+      self.matching = Matching(self.matching_lags)
       # Of the cue's own logit, in the coarse and in the final prediction.
       half = nn.initializers.constant(0.5)
       self.cue_gains = self.param("cue_gains", half, (2,))
@@ -206,7 +207,8 @@ class AGame(nn.Module):
         f"{self.output_stride}. Pad them with model.framing((h, w)) or use "
         "vosjax.VideoSegmenter."
       )
-    stages = self.resnet(resnet.normalise(frames), train=train, steps=steps)
+    x = self.network.normalise(frames)
+    stages = self.network(x, train=train, steps=steps)
     deep = stages.stage4
     if self.deep == "pyramid":
       deep = _pyramid(stages.stage2, stages.stage3, stages.stage4)
@@ -219,7 +221,7 @@ class AGame(nn.Module):
     if self.use_propagation:
       propagation = self.propagation.encode(deep)
     keys = None
-    if self.matching_frames:
+    if self.matching_lags:
       keys = matching.make_keys(stages.stage2, stages.stage3)
     return AGameFeatures(deep, appearance, propagation, skip8, skip4, keys)
 

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from vosjax.models.api import Readout
 from vosjax.models.backbones.deeplab import DeepLab
-from vosjax.models.backbones.resnet import stage_channels
+from vosjax.models.backbones.resnet import BLOCKS, stage_channels
 from vosjax.models.execution import Execution
 from vosjax.models.modules.co_attention import CoAttention
 from vosjax.models.modules.conv import Conv
@@ -85,8 +85,8 @@ class COSNet(nn.Module):
   with any number of references, whose features are computed once.
 
   Attributes:
-    backbone: resnet18 to resnet152.
-    width: channels of its stem.
+    backbone: resnet18 to resnet152, or efficientnet_lite0 to efficientnet_lite4.
+    width: 64 for its published channels; others are proportional to it.
     features: channels of the features that are compared.
     branch_features: channels of each branch of the pyramid pooling.
     rates: dilations of its 3x3 branches.
@@ -142,6 +142,8 @@ class COSNet(nn.Module):
   @property
   def frozen(self) -> tuple[str, ...]:
     """Path prefixes of parameters that are not trained, as released."""
+    if self.backbone not in BLOCKS:
+      return ()  # only a ResNet has shortcuts with parameters
     # With basic blocks, stage1 has the channels of the stem and so no shortcut.
     basic = stage_channels(self.backbone, self.width)[0] == self.width
     return tuple(

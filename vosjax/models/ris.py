@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vosjax.models.api import Readout
-from vosjax.models.backbones.fcn import FCN8, centre
+from vosjax.models.backbones.fcn import FCN8, BackboneFCN8, centre
+from vosjax.models.backbones.registry import BACKBONES
 from vosjax.models.execution import Execution
 from vosjax.models.modules.conv import Conv
 from vosjax.models.modules.conv_lstm import ConvLSTMCell, ConvLSTMState
@@ -25,6 +26,7 @@ from vosjax.ops.masks import clip_probability
 from vosjax.types import Active, AnyArray, Frames, Masks, Prediction, record
 
 _FCN_STRIDE = 8
+_BACKBONE_STRIDE = 32
 _SCORE_BIAS = 10.0  # initially every slot holds an object
 
 States = tuple[ConvLSTMState, ConvLSTMState]
@@ -58,7 +60,9 @@ class RIS(nn.Module):
   Attributes:
     extractor: computes the features. "convolutions": 3x3, each with a ReLU (leaves);
       "fcn8": FCN-8s at stride 8 (people), whose VGG-16 is not trained: training starts
-      from the weights that `vosjax convert vgg` converts.
+      from the weights that `vosjax convert vgg` converts. The name of a backbone,
+      resnet18 to resnet152 or efficientnet_lite0 to efficientnet_lite4: the same with
+      that one.
     channels: of features and states; 100 for people.
     num_convolutions: of the extractor "convolutions".
     stride: of its features, a power of two; masks are upsampled as probabilities.
@@ -71,11 +75,11 @@ class RIS(nn.Module):
       log n.
     threshold: probability above which a pixel belongs to an instance.
     size: rows and columns to which images are resized at inference; None keeps
-      their own, padded to a multiple of `stride`.
+      their own, padded to a multiple of `stride`, or of 32 for a backbone.
     execution: how the network is executed, see Execution.
   """
 
-  extractor: Literal["convolutions", "fcn8"] = "convolutions"
+  extractor: Literal["convolutions", "fcn8"] | str = "convolutions"
   channels: int = 30
   num_convolutions: int = 4
   stride: int = 1
@@ -93,9 +97,14 @@ class RIS(nn.Module):
         f"ris: stride is {self.stride}; expected a power of two of at most "
         f"2 ** num_convolutions = {2**self.num_convolutions}."
       )
+    known = ("convolutions", "fcn8", *BACKBONES)
+    if self.extractor not in known:
+      raise ValueError(
+        f"ris: extractor {self.extractor!r} is unknown; known: {list(known)}."
+      )
     conv = nn.remat(Conv) if self.execution.remat else Conv
-    if self.extractor == "fcn8":
-      self.fcn = FCN8(self.channels, self.execution)
+    if self.extractor != "convolutions":
+      self.fcn = self._fcn()
     else:
       self.convolutions = [
         conv(
@@ -113,10 +122,17 @@ class RIS(nn.Module):
       1, kernel_init=uniform, bias_init=nn.initializers.constant(_SCORE_BIAS)
     )
 
+  def _fcn(self) -> FCN8 | BackboneFCN8:
+    if self.extractor == "fcn8":
+      return FCN8(self.channels, self.execution)
+    return BackboneFCN8(self.extractor, self.channels, self.execution)
+
   @property
   def frozen(self) -> tuple[str, ...]:
     """Path prefixes of parameters that training leaves alone."""
-    return ("fcn/vgg",) if self.extractor == "fcn8" else ()
+    if self.extractor == "convolutions":
+      return ()
+    return ("fcn/vgg",) if self.extractor == "fcn8" else ("fcn/backbone",)
 
   @property
   def readout(self) -> Readout:
@@ -133,7 +149,8 @@ class RIS(nn.Module):
     """How images of any size are padded or resized, and predictions restored."""
     if self.size:
       return antialias.ResizeTo(size, self.size)
-    return resize.PadToMultiple(size, 1 if self.extractor == "fcn8" else self.stride)
+    multiples = {"fcn8": 1, "convolutions": self.stride}
+    return resize.PadToMultiple(size, multiples.get(self.extractor, _BACKBONE_STRIDE))
 
   def __call__(self, frames: Frames, masks: Masks | None = None) -> Prediction:
     """All objects of an image; masks are ignored."""
@@ -147,7 +164,7 @@ class RIS(nn.Module):
     """Features and their contribution to the first cell; see VosModel.encode."""
     del steps, train  # no layer has batch statistics
     size = frames.shape[1], frames.shape[2]
-    if self.extractor == "fcn8":
+    if self.extractor != "convolutions":
       return self.read_features(self.fcn(frames), size)
     x = jnp.asarray(frames)
     for convolution in self.convolutions:

@@ -55,8 +55,8 @@ class RSIS(nn.Module):
   `aux["boxes"]` [b o 4].
 
   Attributes:
-    backbone: resnet18 to resnet152.
-    width: channels of its stem.
+    backbone: resnet18 to resnet152, or efficientnet_lite0 to efficientnet_lite4.
+    width: 64 for its published channels; others are proportional to it.
     features: channels of the coarsest level; finer ones have 1/2 to 1/16.
     num_objects: slots.
     num_classes: including the end of the sequence.

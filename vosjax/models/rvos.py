@@ -64,8 +64,8 @@ class RVOS(nn.Module):
   any other.
 
   Attributes:
-    backbone: resnet18 to resnet152.
-    width: channels of its stem.
+    backbone: resnet18 to resnet152, or efficientnet_lite0 to efficientnet_lite4.
+    width: 64 for its published channels; others are proportional to it.
     features: channels of the coarsest level; finer ones have 1/2, 1/4 and 1/8.
     num_objects: slots of a zero-shot model.
     one_shot: objects see their previous masks; otherwise masks are not used.

@@ -44,8 +44,8 @@ def get_config() -> ConfigDict:
   config.model = ConfigDict()
   config.model.name = ""  # one of vosjax.models.MODELS
   config.model.fields = ConfigDict()  # filled by set_model()
-  # Folder that `vosjax convert resnet`, `deeplab` (COSNet) or `vgg` (RIS) wrote;
-  # "": the backbone starts from random weights.
+  # Folder that `vosjax convert resnet`, `efficientnet`, `deeplab` (COSNet) or `vgg`
+  # (RIS) wrote; "": the backbone starts from random weights.
   config.backbone_checkpoint = ""
   # Folder of a whole model to start from, as `vosjax convert` writes it; "": none.
   config.model_checkpoint = ""

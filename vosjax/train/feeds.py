@@ -165,9 +165,7 @@ def take_turns(parts: Sequence[BatchesFrom], num_steps: int) -> BatchesFrom:
   def batches_from(step: int) -> Iterator[Mapping[str, Any]]:
     count = len(parts)
     # Part i has given a batch in each of the earlier steps i, i + count, ...
-    iterators = [
-      part(max(0, -(-(step - i) // count))) for i, part in enumerate(parts)
-    ]
+    iterators = [part(max(0, -(-(step - i) // count))) for i, part in enumerate(parts)]
     for s in range(step, num_steps):
       yield next(iterators[s % count])
 

@@ -1,4 +1,4 @@
-"""DeepLabv3: a dilated ResNet of stride 8, pyramid pooling and a saliency head.
+"""DeepLabv3: a dilated backbone of stride 8, pyramid pooling and a saliency head.
 
 Source: Chen et al., Rethinking Atrous Convolution for Semantic Image Segmentation,
 2017, as COSNet's release uses it.
@@ -10,21 +10,14 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vosjax.models.backbones.resnet import ResNet
+from vosjax.models.backbones import resnet
+from vosjax.models.backbones.registry import build_backbone
 from vosjax.models.execution import Execution
 from vosjax.models.modules.conv import Conv
 from vosjax.models.modules.norm import ConvNorm
 from vosjax.types import AnyArray
 
 STRIDE = 8
-# Mean of the RGB channels, 0 to 255, with which Caffe trained the released weights.
-CAFFE_MEAN = (122.67892, 116.66877, 104.00699)
-
-
-def normalise(frames: Float[AnyArray, "n h w 3"]) -> Float[Array, "n h w 3"]:
-  """RGB in [0, 1] to what Caffe's weights expect: BGR, 0 to 255, minus the mean."""
-  mean = jnp.array(CAFFE_MEAN)[None, None, None]
-  return (jnp.asarray(frames) * 255 - mean)[..., ::-1]
 
 
 class PyramidPooling(nn.Module):
@@ -73,8 +66,8 @@ class DeepLab(nn.Module):
   """Features of stride 8, and a saliency logit at each of their positions.
 
   Attributes:
-    backbone: resnet18 to resnet152.
-    width: channels of its stem.
+    backbone: one of BACKBONES.
+    width: 64 for its published channels; others are proportional to it.
     features: channels of the result.
     branch_features: channels of each branch of the pyramid pooling.
     rates: dilations of its 3x3 branches.
@@ -89,8 +82,13 @@ class DeepLab(nn.Module):
   execution: Execution = Execution()
 
   def setup(self):
-    self.resnet = ResNet(
-      self.backbone, self.width, STRIDE, "caffe", execution=self.execution
+    self.network = build_backbone(
+      self.backbone,
+      self.width,
+      STRIDE,
+      lineage="caffe",
+      execution=self.execution,
+      name="resnet" if self.backbone in resnet.BLOCKS else "efficientnet",
     )
     self.pyramid = PyramidPooling(
       self.features, self.branch_features, self.rates, self.execution
@@ -101,7 +99,8 @@ class DeepLab(nn.Module):
     self, frames: Float[AnyArray, "n h w 3"], *, train: bool = False, steps: int = 1
   ) -> Float[Array, "n height width c"]:
     """Features of RGB frames in [0, 1]; each side is divided by 8, rounding up."""
-    stages = self.resnet(normalise(frames), train=train, steps=steps)
+    x = self.network.normalise(frames)
+    stages = self.network(x, train=train, steps=steps)
     features = self.pyramid(stages.stage4, train=train, steps=steps)
     if self.is_initializing():  # so that its parameters are made, too
       self.saliency(features)

@@ -1,11 +1,15 @@
-"""FCN-8s features: a fully convolutional VGG-16 with two skip connections."""
+"""FCN-8s features: a network with two skip connections, at stride 8."""
+
+import functools
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vosjax.models.backbones.registry import build_backbone
 from vosjax.models.backbones.resnet import normalise
+from vosjax.models.backbones.stages import STAGES
 from vosjax.models.execution import Execution
 from vosjax.models.modules.conv import Conv
 from vosjax.ops import resize
@@ -76,6 +80,41 @@ class FCN8(nn.Module):
 
     x = _add(_double(score(fc7, "score7")), score(pool4, "score4"))
     return _add(_double(x), score(pool3, "score3"))
+
+
+class BackboneFCN8(nn.Module):
+  """Features at stride 8, as FCN-8s makes them of VGG-16, from another backbone.
+
+  Scores of stage4 are upsampled to the size of stage3 and added to its scores, and
+  so on to stage2. As with FCN8, the backbone is not trained.
+
+  Attributes:
+    backbone: one of BACKBONES.
+    channels: of the features.
+    execution: how the network is executed, see Execution.
+  """
+
+  backbone: str
+  channels: int
+  execution: Execution = Execution()
+
+  @nn.compact
+  def __call__(self, frames: Float[AnyArray, "n h w 3"]) -> Float[Array, "n y x c"]:
+    network = build_backbone(
+      self.backbone,
+      width=64,
+      output_stride=32,
+      execution=self.execution,
+      frozen=STAGES,
+      name="backbone",
+    )
+    stages = network(network.normalise(frames))
+    score = functools.partial(Conv, self.channels, 1, dtype=self.execution.dtype)
+    x = score(name="score4")(stages.stage4)
+    for name, finer in (("score3", stages.stage3), ("score2", stages.stage2)):
+      size = finer.shape[1], finer.shape[2]
+      x = resize.bilinear(x, size) + score(name=name)(finer)
+    return x
 
 
 def centre(

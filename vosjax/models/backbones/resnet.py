@@ -7,14 +7,19 @@ Source: He et al., CVPR 2016; the stride of a downsampling bottleneck sits on it
 from typing import Literal
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vosjax.models.backbones.stages import (
+  STAGES,
+  Stages,
+  check_fields,
+  stop_gradient,
+)
 from vosjax.models.execution import Execution
 from vosjax.models.modules.norm import ConvNorm
 from vosjax.ops import resize
-from vosjax.types import AnyArray, record
+from vosjax.types import AnyArray
 
 BLOCKS = {
   "resnet18": (2, 2, 2, 2),
@@ -24,22 +29,6 @@ BLOCKS = {
   "resnet152": (3, 8, 36, 3),
 }
 _BASIC = ("resnet18", "resnet34")
-STAGES = ("stem", "stage1", "stage2", "stage3", "stage4")
-
-
-@record
-class Stages:
-  """Features of each stage of a ResNet, after its last ReLU.
-
-  `stem` (before the max-pool) has stride 2, `stage1` 4 and `stage2` 8; the strides of
-  `stage3` and `stage4` depend on the output stride.
-  """
-
-  stem: Float[Array, "n h2 w2 c0"]
-  stage1: Float[Array, "n h4 w4 c1"]
-  stage2: Float[Array, "n h8 w8 c2"]
-  stage3: Float[Array, "n h16 w16 c3"]
-  stage4: Float[Array, "n h32 w32 c4"]
 
 
 def stage_channels(name: str, width: int = 64) -> tuple[int, int, int, int]:
@@ -128,7 +117,9 @@ class Stage(nn.Module):
 
 
 class ResNet(nn.Module):
-  """A ResNet without its classifier; returns the features of all stages.
+  """A ResNet without its classifier; returns all stages, each after its last ReLU.
+
+  The stem is returned before the max-pool.
 
   Attributes:
     variant: one of BLOCKS.
@@ -155,11 +146,11 @@ class ResNet(nn.Module):
     self, x: Float[Array, "n h w 3"], *, train: bool = False, steps: int = 1
   ) -> Stages:
     """Features of images that are normalised as the weights expect."""
-    self._check()
+    check_fields(self.variant, BLOCKS, self.output_stride, self.frozen)
     caffe = self.lineage == "caffe"
     stem = ConvNorm(self.width, 7, stride=2, execution=self.execution, name="stem")
     x = nn.relu(stem(x, train=train and "stem" not in self.frozen, steps=steps))
-    features = {"stem": self._stop_gradient(x, "stem")}
+    features = {"stem": stop_gradient(x, "stem", self.frozen)}
     x = resize.max_pool_3x3(features["stem"], ceil=caffe)
     stride, dilation = 4, 1
     for i, num_blocks in enumerate(BLOCKS[self.variant]):
@@ -180,24 +171,16 @@ class ResNet(nn.Module):
         execution=self.execution,
         name=name,
       )(x, train=train and name not in self.frozen, steps=steps)
-      x = features[name] = self._stop_gradient(x, name)
+      x = features[name] = stop_gradient(x, name, self.frozen)
     return Stages(**features)
 
-  def _stop_gradient(self, x: Array, stage: str) -> Array:
-    """Stops the gradient after a stage if nothing up to it is trained."""
-    upto = STAGES[: STAGES.index(stage) + 1]
-    return jax.lax.stop_gradient(x) if set(upto) <= set(self.frozen) else x
-
-  def _check(self) -> None:
-    if self.variant not in BLOCKS:
-      raise ValueError(f"backbone {self.variant!r} is unknown; known: {list(BLOCKS)}.")
-    if self.output_stride not in (8, 16, 32):
-      raise ValueError(f"output_stride is {self.output_stride}; expected 8, 16 or 32.")
-    unknown = sorted(set(self.frozen) - set(STAGES))
-    if unknown:
-      raise ValueError(f"frozen has unknown stages {unknown}; known: {list(STAGES)}.")
+  def normalise(self, frames: Float[AnyArray, "n h w 3"]) -> Float[Array, "n h w 3"]:
+    """RGB in [0, 1] to what weights of this lineage expect."""
+    return (normalise_caffe if self.lineage == "caffe" else normalise)(frames)
 
 
+# Mean of the RGB channels, 0 to 255, with which Caffe trained the released weights.
+CAFFE_MEAN = (122.67892, 116.66877, 104.00699)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -206,3 +189,9 @@ def normalise(frames: Float[AnyArray, "n h w 3"]) -> Float[Array, "n h w 3"]:
   """RGB in [0, 1] to what torchvision's ImageNet weights expect."""
   mean, std = (jnp.array(x)[None, None, None] for x in (IMAGENET_MEAN, IMAGENET_STD))
   return (jnp.asarray(frames) - mean) / std
+
+
+def normalise_caffe(frames: Float[AnyArray, "n h w 3"]) -> Float[Array, "n h w 3"]:
+  """RGB in [0, 1] to what Caffe's weights expect: BGR, 0 to 255, minus the mean."""
+  mean = jnp.array(CAFFE_MEAN)[None, None, None]
+  return (jnp.asarray(frames) * 255 - mean)[..., ::-1]

@@ -1,9 +1,10 @@
-"""A ResNet with a narrow skip connection from each stage (RVOS and RSIS)."""
+"""A backbone with a narrow skip connection from each stage (RVOS and RSIS)."""
 
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from vosjax.models.backbones import resnet
+from vosjax.models.backbones.registry import build_backbone
+from vosjax.models.backbones.stages import STAGES
 from vosjax.models.execution import Execution
 from vosjax.models.modules.norm import ConvNorm
 from vosjax.types import AnyArray
@@ -16,8 +17,8 @@ class SkipEncoder(nn.Module):
   """Skip connections, coarse to fine, without activations, as published.
 
   Attributes:
-    backbone: resnet18 to resnet152.
-    width: channels of its stem.
+    backbone: one of BACKBONES.
+    width: 64 for its published channels; others are proportional to it.
     features: channels of the coarsest skip connection.
     num_skips: 4 for stage4 to stage1, 5 for the stem as well.
     frozen: stages of the backbone that are not trained.
@@ -32,7 +33,7 @@ class SkipEncoder(nn.Module):
   execution: Execution = Execution()
 
   def setup(self):
-    self.resnet = resnet.ResNet(
+    self.network = build_backbone(
       self.backbone,
       self.width,
       output_stride=32,
@@ -54,6 +55,7 @@ class SkipEncoder(nn.Module):
     self, frames: Float[AnyArray, "n h w 3"], *, train: bool, steps: int = 1
   ) -> tuple[Float[Array, "..."], ...]:
     """Skip connections [n h w c] of RGB frames in [0, 1]."""
-    stages = self.resnet(resnet.normalise(frames), train=train, steps=steps)
-    taps = [getattr(stages, name) for name in reversed(resnet.STAGES)]
+    x = self.network.normalise(frames)
+    stages = self.network(x, train=train, steps=steps)
+    taps = [getattr(stages, name) for name in reversed(STAGES)]
     return tuple(skip(x, train=train, steps=steps) for skip, x in zip(self.skips, taps))

@@ -1,8 +1,8 @@
-"""Convolutions: plain, over concatenated inputs, and the binary head."""
+"""Convolutions: plain, depthwise, over concatenated inputs, and the binary head."""
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -12,10 +12,11 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
 from vosjax.models.execution import Dtype
-from vosjax.ops import winograd
+from vosjax.ops import depthwise, winograd
 from vosjax.types import AnyArray
 
 WINOGRAD = "winograd"  # a parameter beside a kernel, added by `fold`
+Padding = Literal["equal", "same"]
 MIN_CHANNELS = 256  # narrower layers do not gain from Winograd's form on CPU
 
 
@@ -38,7 +39,7 @@ def centred(share: float) -> Callable[..., Any]:
 
 
 class Conv(nn.Module):
-  """Square convolution with equal zero padding on all sides.
+  """Square convolution with zero padding.
 
   If `fold` has added a transformed kernel for Winograd's form, that one is used.
 
@@ -51,6 +52,8 @@ class Conv(nn.Module):
     kernel_init: initialiser of the kernel.
     precision: of the products.
     dtype: of operands and result; None: that of the input.
+    padding: "equal": by half of the dilated kernel on all sides; "same": TensorFlow's,
+      which differs with a stride and divides sizes rounding up.
   """
 
   features: int
@@ -61,6 +64,7 @@ class Conv(nn.Module):
   kernel_init: Callable[..., Any] = nn.initializers.he_uniform()
   precision: jax.lax.Precision | None = None
   dtype: Dtype = None
+  padding: Padding = "equal"
 
   @nn.compact
   def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n height width d"]:
@@ -70,10 +74,49 @@ class Conv(nn.Module):
       y = winograd.convolve(x, self.get_variable("params", WINOGRAD), self.dilation)
       y = y.astype(self.dtype or x.dtype)
     else:
-      y = convolve(x, kernel, self.stride, self.dilation, self.dtype, self.precision)
+      y = convolve(
+        x,
+        kernel,
+        self.stride,
+        self.dilation,
+        self.dtype,
+        self.precision,
+        self.padding,
+      )
     if not self.use_bias:
       return y
     bias = self.param("bias", nn.initializers.zeros, (self.features,))
+    return y + bias.astype(y.dtype)[None, None, None]
+
+
+class DepthwiseConv(nn.Module):
+  """Convolution of each channel by a kernel of its own, with SAME padding.
+
+  Attributes:
+    size: rows and columns of the kernel.
+    stride: of the convolution.
+    dilation: of the kernel.
+    use_bias: add a bias.
+    dtype: of operands and result; None: that of the input.
+  """
+
+  size: int
+  stride: int = 1
+  dilation: int = 1
+  use_bias: bool = True
+  dtype: Dtype = None
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n height width c"]:
+    # A position of the result depends on one channel only, which is the fan-in.
+    init = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+    kernel = self.param("kernel", init, (self.size, self.size, 1, x.shape[-1]))
+    dtype = self.dtype or x.dtype
+    x, kernel = x.astype(dtype), kernel.astype(dtype)
+    y = depthwise.convolve(x, kernel, self.stride, self.dilation)
+    if not self.use_bias:
+      return y
+    bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
     return y + bias.astype(y.dtype)[None, None, None]
 
 
@@ -160,13 +203,21 @@ def convolve(
   dilation: int = 1,
   dtype: Dtype = None,
   precision: jax.lax.Precision | None = None,
+  padding: Padding = "equal",
 ) -> Float[Array, "n height width d"]:
-  """Convolution with zero padding of half the dilated kernel's size on each side."""
+  """Convolution with zero padding, which `Conv` explains."""
   dtype = dtype or x.dtype
   x, kernel = x.astype(dtype), kernel.astype(dtype)
   if stride == 1:
     return _convolve(x, kernel, dilation, precision)
-  return _correlate(x, kernel, stride=stride, dilation=dilation, precision=precision)
+  return _correlate(
+    x,
+    kernel,
+    stride=stride,
+    dilation=dilation,
+    precision=precision,
+    padding="SAME" if padding == "same" else None,
+  )
 
 
 def _correlate(
@@ -176,7 +227,7 @@ def _correlate(
   stride: int = 1,
   dilation: int = 1,
   precision: jax.lax.Precision | None,
-  padding: int | None = None,
+  padding: int | Literal["SAME"] | None = None,
   layouts: tuple[str, str, str] = ("NHWC", "HWIO", "NHWC"),
 ) -> Array:
   """Cross-correlation; pads by half the dilated kernel unless told otherwise."""
@@ -186,7 +237,7 @@ def _correlate(
     jnp.asarray(x),
     jnp.asarray(kernel),
     (stride, stride),
-    ((padding, padding), (padding, padding)),
+    padding if padding == "SAME" else ((padding, padding),) * 2,
     rhs_dilation=(dilation, dilation),
     dimension_numbers=layouts,
     precision=precision,

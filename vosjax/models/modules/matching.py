@@ -17,19 +17,22 @@ from vosjax.types import record
 
 NUM_CUES = 5
 _COARSE_MATCHES = 4  # of a coarse cell, which are refined on the fine grid
+# Weight of the deeper stage. Chosen, like the lags of the released network, by carrying
+# masks through training videos of DAVIS with these keys alone.
+_DEEP_SHARE = 0.7
 _NO_MATCH = -1e9  # similarity of a cell that must not be matched
 
 
 @record
 class LatestFrames:
-  """The latest frames, the newest first.
+  """The latest frames, frame number i of the video in place i % n.
 
   Attributes:
     keys: features to match; zeros where there was no such frame yet.
     count: frames so far, the first one included.
   """
 
-  keys: Float[Array, "b m h w d"]
+  keys: Float[Array, "b n h w d"]
   count: Int[Array, " b"]
 
 
@@ -40,16 +43,16 @@ class MatchingState:
   Attributes:
     first_keys: features of the frame in which the object was given.
     first_masks: its mask there.
-    masks: its masks in the latest frames.
-    valid: which of them are known.
+    masks: its masks in the latest frames, in their places.
+    known: which of them there are.
     new: no frame has been segmented since the object was given.
     latest: the latest frames.
   """
 
   first_keys: Float[Array, "b o h w d"]
   first_masks: Float[Array, "b o h w"]
-  masks: Float[Array, "b o m h w"]
-  valid: Bool[Array, "b o m"]
+  masks: Float[Array, "b o n h w"]
+  known: Bool[Array, "b o n"]
   new: Bool[Array, "b o"]
   latest: Shared  # of LatestFrames
 
@@ -63,19 +66,24 @@ class Matching(nn.Module):
   cost of a frame does not grow with the square of its size.
 
   Attributes:
-    frames: number of latest frames that are remembered beside the first one.
+    lags: how many frames ago the frames were that are matched beside the first one;
+      begins with 1. As many as the largest lag are remembered.
     top: number of matches that are read in each of them.
     radius: cells of the coarse grid, up to which a latest frame is searched.
     max_cells: of the coarse grid.
   """
 
-  frames: int
+  lags: tuple[int, ...]
   top: int = 10
   radius: int = 12
   max_cells: int = 2048
 
   def setup(self):
-    init = nn.initializers.constant(np.log(0.03))
+    if not self.lags or self.lags[0] != 1 or min(self.lags) < 1:
+      raise ValueError(
+        f"matching_lags is {self.lags}; expected 1 and then larger numbers of frames."
+      )
+    init = nn.initializers.constant(np.log(0.07))
     # Of the read-outs of all frames, of the first and of the latest one.
     self.log_temperatures = self.param("log_temperatures", init, (3,))
 
@@ -87,16 +95,20 @@ class Matching(nn.Module):
     For objects that are given later, `latest` is that of the state they are put into.
     """
     b, o, h, w = masks.shape
-    shape = (b, o, self.frames)
-    first = jnp.arange(self.frames) == 0
-    latest = jnp.where(first[None, :, None, None, None], keys[:, None], 0.0)
+    n = max(self.lags)
+    first = jnp.arange(n) == 0
     return MatchingState(
       first_keys=jnp.broadcast_to(keys[:, None], (b, o, *keys.shape[1:])),
       first_masks=masks,
-      masks=jnp.broadcast_to(masks[:, :, None], (*shape, h, w)),
-      valid=jnp.broadcast_to(first, shape),
+      masks=jnp.broadcast_to(masks[:, :, None], (b, o, n, h, w)),
+      known=jnp.broadcast_to(first, (b, o, n)),
       new=jnp.ones((b, o), bool),
-      latest=Shared(LatestFrames(latest, jnp.ones(b, jnp.int32))),
+      latest=Shared(
+        LatestFrames(
+          keys=jnp.where(first[None, :, None, None, None], keys[:, None], 0.0),
+          count=jnp.ones(b, jnp.int32),
+        )
+      ),
     )
 
   def update(
@@ -105,16 +117,18 @@ class Matching(nn.Module):
     keys: Float[Array, "b h w d"],
     masks: Float[Array, "b o h w"],
   ) -> MatchingState:
-    """Makes this frame the newest one, and forgets the oldest."""
-    old = state.latest.value
-    count = old.count + 1
+    """Puts this frame in the place of the oldest."""
+    latest = state.latest.value
+    place = latest.count % latest.keys.shape[1]
+    put = jax.vmap(lambda old, new, i: old.at[i].set(new))
+    put_masks = jax.vmap(lambda old, new, i: old.at[:, i].set(new))
     return MatchingState(
       first_keys=state.first_keys,
       first_masks=state.first_masks,
-      masks=_push(masks, state.masks, 2),
-      valid=_push(jnp.ones_like(state.new), self._valid(state), 2),
+      masks=put_masks(state.masks, masks, place),
+      known=put_masks(self._known(state), jnp.ones_like(state.new), place),
       new=jnp.zeros_like(state.new),
-      latest=Shared(LatestFrames(_push(keys, old.keys, 1), count)),
+      latest=Shared(LatestFrames(put(latest.keys, keys, place), latest.count + 1)),
     )
 
   def __call__(
@@ -135,12 +149,17 @@ class Matching(nn.Module):
 
     everywhere = jax.vmap(lambda x, y: find(x, y, None), (None, 0))
     nearby = jax.vmap(lambda x, y: find(x, y, self.radius), (None, 0))
+    latest = state.latest.value
+    places = (latest.count[:, None] - np.array(self.lags)[None]) % max(self.lags)
+    pick = jax.vmap(lambda x, i: x[i])
+    pick_masks = jax.vmap(lambda x, i: x[:, i])
     first, first_score = jax.vmap(everywhere)(keys, state.first_keys)  # b o p k
-    latest, score = jax.vmap(nearby)(keys, state.latest.value.keys)  # b m p k
+    found, score = jax.vmap(nearby)(keys, pick(latest.keys, places))  # b m p k
     first_share = jax.vmap(jax.vmap(_read))(state.first_masks, first)
-    shares = jax.vmap(jax.vmap(jax.vmap(_read), (0, None)))(state.masks, latest)
-    valid = self._valid(state)[:, :, :, None, None]
-    scores = jnp.where(valid, score[:, None], _NO_MATCH)  # b o m p k
+    read_each = jax.vmap(jax.vmap(jax.vmap(_read), (0, None)))
+    shares = read_each(pick_masks(state.masks, places), found)  # b o m p k
+    known = pick_masks(self._known(state), places)[:, :, :, None, None]
+    scores = jnp.where(known, score[:, None], _NO_MATCH)
     temperatures = jnp.exp(self.log_temperatures)
 
     def share(scores, shares, temperature):
@@ -150,7 +169,7 @@ class Matching(nn.Module):
     def over_frames(x):  # b o m p k -> b o p (m k)
       return jnp.moveaxis(x, 2, 3).reshape(b, o, h * w, -1)
 
-    newest_valid = valid[:, :, 0, :, 0]
+    newest_known = known[:, :, 0, :, 0]
     newest_share = share(score[:, None, 0], shares[:, :, 0], temperatures[2])
     newest_score = jnp.broadcast_to(2 * score[:, None, 0, :, 0] - 1, newest_share.shape)
     all_scores, all_shares = (
@@ -160,20 +179,20 @@ class Matching(nn.Module):
     cues = [
       share(all_scores, all_shares, temperatures[0]),
       share(first_score, first_share, temperatures[1]),
-      jnp.where(newest_valid, newest_share, 0.5),
+      jnp.where(newest_known, newest_share, 0.5),
       2 * first_score[..., 0] - 1,
-      jnp.where(newest_valid, newest_score, 0.0),
+      jnp.where(newest_known, newest_score, 0.0),
     ]
     return jnp.stack(cues, axis=-1).reshape(b, o, h, w, NUM_CUES)
 
-  def _valid(self, state: MatchingState) -> Bool[Array, "b o m"]:
+  def _known(self, state: MatchingState) -> Bool[Array, "b o n"]:
     """Which masks in the latest frames are known.
 
-    A new object's mask belongs to the newest frame only if that is where it was given:
-    in the first frame of the video.
+    A new object's mask is that of the first place only if it was given in the first
+    frame of the video.
     """
     late = state.new & (state.latest.value.count > 1)[:, None]
-    return state.valid & ~late[:, :, None]
+    return state.known & ~late[:, :, None]
 
 
 class Grid:
@@ -266,11 +285,10 @@ class Grid:
 def make_keys(
   stage2: Float[Array, "b h w c2"], stage3: Float[Array, "b h16 w16 c3"]
 ) -> Float[Array, "b h w d"]:
-  """Unit vectors at stride 8, half of each from two stages of a backbone."""
-  stage2, stage3 = stage2.astype(jnp.float32), stage3.astype(jnp.float32)
-  fine = unit(stage2)
-  deep = unit(resize.enlarge(stage3, 2, fine.shape[1:3]))
-  return unit(jnp.concatenate([fine, deep], axis=-1))
+  """Unit vectors at stride 8, from two stages of a backbone."""
+  fine = unit(stage2.astype(jnp.float32))
+  deep = unit(resize.enlarge(stage3.astype(jnp.float32), 2, fine.shape[1:3]))
+  return unit(jnp.concatenate([fine, _DEEP_SHARE * deep], axis=-1))
 
 
 def cue_logit(cues: Float[Array, "n h w 5"]) -> Float[Array, "n h w"]:
@@ -286,9 +304,3 @@ def unit(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
 
 def _read(mask: Float[Array, "h w"], index: Int[Array, "p k"]) -> Float[Array, "p k"]:
   return mask.reshape(-1)[index]
-
-
-def _push(new: Array, old: Array, axis: int) -> Array:
-  """`new` in front of `old`, whose last entry is dropped."""
-  kept = jax.lax.slice_in_dim(old, 0, old.shape[axis] - 1, axis=axis)
-  return jnp.concatenate([jnp.expand_dims(new, axis), kept], axis=axis)

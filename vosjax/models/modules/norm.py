@@ -1,7 +1,7 @@
 """Convolution and BatchNorm as one unit, which inference folds into one kernel."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -9,11 +9,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vosjax.models.execution import Dtype, Execution
-from vosjax.models.modules.conv import MIN_CHANNELS, WINOGRAD, Conv
+from vosjax.models.modules.conv import MIN_CHANNELS, WINOGRAD, Conv, DepthwiseConv
 from vosjax.ops import winograd as winograd_ops
 from vosjax.types import AnyArray, Variables
 
-EPSILON = 1e-5  # as in all official programs
+Lineage = Literal["torch", "tensorflow"]
+# Names of BatchNorms in a ConvNorm and their epsilon, by which `fold` knows them.
+EPSILONS = {"norm": 1e-5, "tf_norm": 1e-3}
+_NAMES = {"torch": "norm", "tensorflow": "tf_norm"}
 
 
 class BatchNorm(nn.Module):
@@ -26,11 +29,13 @@ class BatchNorm(nn.Module):
     decay: of the running averages (PyTorch's momentum is 1 - decay).
     axis_name: mapped axis over which statistics are averaged, see Execution.
     dtype: of the result.
+    epsilon: added to the variance.
   """
 
   decay: float = 0.9
   axis_name: str | None = None
   dtype: Dtype = None
+  epsilon: float = EPSILONS["norm"]
 
   @nn.compact
   def __call__(
@@ -44,7 +49,7 @@ class BatchNorm(nn.Module):
     var = self.variable("batch_stats", "var", jnp.ones, (c,))
     if train and not self.is_initializing():
       return self._normalise_batch(x, scale, bias, mean, var, steps)
-    factor = scale * jax.lax.rsqrt(var.value + EPSILON)
+    factor = scale * jax.lax.rsqrt(var.value + self.epsilon)
     shift = bias - mean.value * factor
     dtype = self.dtype or x.dtype
     factor, shift = (y.astype(dtype)[None, None, None] for y in (factor, shift))
@@ -75,7 +80,7 @@ class BatchNorm(nn.Module):
       mean.value = self.decay * mean.value + (1 - self.decay) * batch_mean[step]
       unbiased = batch_var[step] * count / max(count - 1, 1)
       var.value = self.decay * var.value + (1 - self.decay) * unbiased
-    factor = scale[None] * jax.lax.rsqrt(batch_var + EPSILON)
+    factor = scale[None] * jax.lax.rsqrt(batch_var + self.epsilon)
     y = centred * factor[None, :, None, None] + bias.reshape(1, 1, 1, 1, -1)
     return y.reshape(x.shape).astype(self.dtype or x.dtype)
 
@@ -91,6 +96,9 @@ class ConvNorm(nn.Module):
     execution: how the network is executed, see Execution.
     use_bias: the convolution has a bias of its own. BatchNorm cancels it, but some
       released weights have it.
+    depthwise: each channel has a kernel of its own; `features` is their number.
+    lineage: "torch": equal padding, epsilon 1e-5; "tensorflow": SAME padding (see
+      Conv), epsilon 1e-3, and the BatchNorm is called `tf_norm`.
   """
 
   features: int
@@ -99,34 +107,54 @@ class ConvNorm(nn.Module):
   dilation: int = 1
   execution: Execution = Execution()
   use_bias: bool = False
+  depthwise: bool = False
+  lineage: Lineage = "torch"
 
   @nn.compact
   def __call__(
     self, x: Float[Array, "n h w c"], *, train: bool, steps: int = 1
   ) -> Float[Array, "n height width d"]:
-    x = Conv(
+    x = self._convolution()(x)
+    if self.execution.folded:
+      return x
+    name = _NAMES[self.lineage]
+    norm = BatchNorm(
+      axis_name=self.execution.axis_name,
+      dtype=self.execution.dtype,
+      epsilon=EPSILONS[name],
+      name=name,
+    )
+    return norm(x, train=train, steps=steps)
+
+  def _convolution(self) -> Conv | DepthwiseConv:
+    use_bias = self.execution.folded or self.use_bias
+    if self.depthwise:
+      return DepthwiseConv(
+        self.size,
+        self.stride,
+        self.dilation,
+        use_bias,
+        self.execution.dtype,
+        name="conv",
+      )
+    return Conv(
       self.features,
       self.size,
       self.stride,
       self.dilation,
-      use_bias=self.execution.folded or self.use_bias,
+      use_bias=use_bias,
       kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
       dtype=self.execution.dtype,
+      padding="same" if self.lineage == "tensorflow" else "equal",
       name="conv",
-    )(x)
-    if self.execution.folded:
-      return x
-    norm = BatchNorm(
-      axis_name=self.execution.axis_name, dtype=self.execution.dtype, name="norm"
     )
-    return norm(x, train=train, steps=steps)
 
 
 def fold(variables: Variables, *, winograd: bool = False) -> Variables:
   """Variables of the same model with `Execution(folded=True)`, for inference.
 
-  Every pair of `conv` and `norm` becomes one convolution with bias; batch statistics
-  are gone.
+  Every pair of `conv` and a BatchNorm becomes one convolution with bias; batch
+  statistics are gone.
 
   Args:
     variables: of a model.
@@ -136,9 +164,10 @@ def fold(variables: Variables, *, winograd: bool = False) -> Variables:
   """
 
   def fold_tree(params: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[str, Any]:
-    if set(params) == {"conv", "norm"}:
-      norm, running = params["norm"], stats["norm"]
-      factor = norm["scale"] * jax.lax.rsqrt(running["var"] + EPSILON)
+    name = next((name for name in EPSILONS if set(params) == {"conv", name}), None)
+    if name is not None:
+      norm, running = params[name], stats[name]
+      factor = norm["scale"] * jax.lax.rsqrt(running["var"] + EPSILONS[name])
       offset = running["mean"] - params["conv"].get("bias", 0.0)
       bias = norm["bias"] - offset * factor
       kernel = params["conv"]["kernel"] * factor[None, None, None]

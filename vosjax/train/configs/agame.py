@@ -14,6 +14,7 @@ Source: Johnander et al., CVPR 2019, and the released program.
 
 from ml_collections import ConfigDict
 
+from vosjax.models.backbones.stages import STAGES
 from vosjax.train import config as base
 
 
@@ -115,8 +116,34 @@ def released() -> ConfigDict:
     frozen_stages=STAGES,
     balanced_init=True,
     deep="pyramid",
-    matching_frames=4,
+    matching_lags=(1, 3, 6, 10),
   )
+  config.data.synthvos.update(void=0.0, speed=2.2, object_size=1.3)
+  common = {
+    "size": (192, 320),
+    "more_sizes": ((288, 480), (192, 320), (384, 640)),
+    "batch_size": 1,
+    "max_grad_norm": 1.0,
+    "weight_decay": 0.0,
+    "frozen_batch_stats": True,
+  }
+  base.set_stages(
+    config,
+    short=base.agame_stage(
+      clip_length=4,
+      num_steps=6000,
+      steps_per_epoch=100,
+      learning_rate=1e-3,
+      lr_decay=0.97,
+      **common,
+    ),
+  )
+  for stage in config.stages.values():
+    stage.sources.synthvos = 1.0
+  config.evaluation.size = (240, 432)
+  config.validation.num_videos = 8
+  config.validation.every_steps = 500
+  config.checkpoint.every_steps = 500
   return config
 
 
