@@ -42,7 +42,8 @@ def brute_force(queries, keys, top, radius):
 def test_a_small_grid_is_matched_exactly(radius):
   rng = np.random.default_rng(0)
   queries, keys = random_keys(rng, 6, 9), random_keys(rng, 6, 9)
-  index, score = Grid(6, 9, 54).nearest(queries, keys, 4, radius)
+  index, score = Grid(6, 9, 54).nearest(queries[None], keys[None, None], 4, radius)
+  index, score = index[0, 0], score[0, 0]
   expected_index, expected_score = brute_force(queries, keys, 4, radius)
   np.testing.assert_array_equal(index, expected_index)
   np.testing.assert_allclose(score, expected_score, atol=1e-6)
@@ -58,7 +59,8 @@ def test_a_large_grid_finds_where_a_smooth_map_went(size, max_cells):
   queries = jnp.roll(keys, (2, 3), (0, 1))
   grid = Grid(h, w, max_cells)
   assert grid.factor > 1 and np.prod(grid.coarse_size) <= max_cells
-  index, score = grid.nearest(queries, keys, 3, None)
+  index, score = grid.nearest(queries[None], keys[None, None], 3)
+  index, score = index[0, 0], score[0, 0]
   assert index.shape == (h * w, 3) and (np.diff(score, axis=1) <= 1e-6).all()
   y, x = np.divmod(np.arange(h * w), w)
   inside = (y >= 4) & (x >= 4) & (y < h - 2) & (x < w - 2)

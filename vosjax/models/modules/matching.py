@@ -143,18 +143,14 @@ class Matching(nn.Module):
     keys, state = jax.lax.stop_gradient((keys, state))
     b, o, h, w = state.first_masks.shape
     grid = Grid(h, w, self.max_cells)
-
-    def find(keys, remembered, radius):
-      return grid.nearest(keys, remembered, self.top, radius)
-
-    everywhere = jax.vmap(lambda x, y: find(x, y, None), (None, 0))
-    nearby = jax.vmap(lambda x, y: find(x, y, self.radius), (None, 0))
     latest = state.latest.value
     places = (latest.count[:, None] - np.array(self.lags)[None]) % max(self.lags)
     pick = jax.vmap(lambda x, i: x[i])
     pick_masks = jax.vmap(lambda x, i: x[:, i])
-    first, first_score = jax.vmap(everywhere)(keys, state.first_keys)  # b o p k
-    found, score = jax.vmap(nearby)(keys, pick(latest.keys, places))  # b m p k
+    first, first_score = grid.nearest(keys, state.first_keys, self.top)  # b o p k
+    found, score = grid.nearest(  # b m p k
+      keys, pick(latest.keys, places), self.top, self.radius
+    )
     first_share = jax.vmap(jax.vmap(_read))(state.first_masks, first)
     read_each = jax.vmap(jax.vmap(jax.vmap(_read), (0, None)))
     shares = read_each(pick_masks(state.masks, places), found)  # b o m p k
@@ -212,74 +208,91 @@ class Grid:
 
   def nearest(
     self,
-    queries: Float[Array, "h w d"],
-    keys: Float[Array, "h w d"],
+    queries: Float[Array, "b h w d"],
+    keys: Float[Array, "b m h w d"],
     top: int,
-    radius: int | None,
-  ) -> tuple[Int[Array, "p k"], Float[Array, "p k"]]:
+    radius: int | None = None,
+  ) -> tuple[Int[Array, "b m p k"], Float[Array, "b m p k"]]:
     """The most similar keys of each query, best first: positions and similarities.
 
     Args:
-      queries: unit vectors.
-      keys: unit vectors.
+      queries: unit vectors of one frame.
+      keys: unit vectors of `m` frames, in each of which keys are looked for.
       top: number of keys.
       radius: coarse cells up to which keys are searched; None: everywhere.
     """
+    b, m, h, w, d = keys.shape
+    cells = self._pool(keys.reshape(b * m, h, w, d)).reshape(b, m, -1, d)
     count = top if self.factor == 1 else _COARSE_MATCHES
-    cells = self._match(self._pool(queries), self._pool(keys), count, radius)
-    return cells if self.factor == 1 else self._refine(queries, keys, cells[0], top)
+    found = self._match(self._pool(queries), cells, count, radius)
+    if self.factor == 1:
+      return found
+    flat = queries.reshape(b, -1, d), keys.reshape(b, m, -1, d)
+    return self._refine(*flat, found[0], top)
 
-  def _pool(self, x: Float[Array, "h w d"]) -> Float[Array, "cells d"]:
+  def _pool(self, x: Float[Array, "n h w d"]) -> Float[Array, "n cells d"]:
     """Unit vectors of the coarse cells."""
-    f, (rows, columns), d = self.factor, self.coarse_size, x.shape[-1]
+    f, (rows, columns), (n, _, _, d) = self.factor, self.coarse_size, x.shape
     if f > 1:
-      pads = [(0, f * n - old) for n, old in zip((rows, columns), self.size)]
-      x = jnp.pad(x, (*pads, (0, 0)), mode="edge")
-      x = unit(x.reshape(rows, f, columns, f, d).mean((1, 3)))
-    return x.reshape(-1, d)
+      pads = [(0, f * new - old) for new, old in zip((rows, columns), self.size)]
+      x = jnp.pad(x, ((0, 0), *pads, (0, 0)), mode="edge")
+      x = unit(x.reshape(n, rows, f, columns, f, d).mean((2, 4)))
+    return x.reshape(n, -1, d)
 
   def _match(
     self,
-    queries: Float[Array, "cells d"],
-    keys: Float[Array, "cells d"],
+    queries: Float[Array, "b cells d"],
+    keys: Float[Array, "b m cells d"],
     count: int,
     radius: int | None,
-  ) -> tuple[Int[Array, "cells k"], Float[Array, "cells k"]]:
-    similarity = queries @ keys.T
+  ) -> tuple[Int[Array, "b m cells k"], Float[Array, "b m cells k"]]:
+    similarity = jnp.einsum("bpd,bmqd->bmpq", queries, keys)
     if radius is not None:
-      rows, columns = np.divmod(np.arange(len(queries)), self.coarse_size[1])
+      rows, columns = np.divmod(np.arange(keys.shape[2]), self.coarse_size[1])
       distance = [abs(x[:, None] - x[None]) for x in (rows, columns)]
       far = np.maximum(*distance) > radius
-      similarity = jnp.where(far, _NO_MATCH, similarity)
-    score, index = jax.lax.top_k(similarity, min(count, len(keys)))
-    return index, score
+      similarity = jnp.where(far[None, None], _NO_MATCH, similarity)
+    return _top_k(similarity, min(count, keys.shape[2]))
 
   def _refine(
     self,
-    queries: Float[Array, "h w d"],
-    keys: Float[Array, "h w d"],
-    cells: Int[Array, "cells n"],
+    queries: Float[Array, "b p d"],
+    keys: Float[Array, "b m p d"],
+    cells: Int[Array, "b m cells n"],
     top: int,
-  ) -> tuple[Int[Array, "p k"], Float[Array, "p k"]]:
+  ) -> tuple[Int[Array, "b m p k"], Float[Array, "b m p k"]]:
     """The best keys in two by two positions of every coarse match.
 
     Of a match's positions, these are around where the query is within its own cell.
     """
     (h, w), f, columns = self.size, self.factor, self.coarse_size[1]
     y, x = np.divmod(np.arange(h * w), w)
-    cells = cells[y // f * columns + x // f]  # p n
-    starts = [np.minimum(position % f, f - 2)[:, None, None] for position in (y, x)]
-    near = np.arange(2)[None, None]
-    rows = (cells // columns * f)[:, :, None] + starts[0] + near  # p n 2
-    cols = (cells % columns * f)[:, :, None] + starts[1] + near
-    rows, cols = jnp.minimum(rows, h - 1), jnp.minimum(cols, w - 1)
-    index = (rows[:, :, :, None] * w + cols[:, :, None, :]).reshape(h * w, -1)
-    d = keys.shape[-1]
-    similarity = jnp.einsum(
-      "pd,pkd->pk", queries.reshape(-1, d), keys.reshape(-1, d)[index]
+    cells = cells[:, :, y // f * columns + x // f]  # b m p n
+    corners = np.divmod(np.arange(4), 2)
+    rows, cols = (
+      cell[..., None] * f
+      + (np.minimum(position % f, f - 2)[:, None] + corner)[None, None, :, None]
+      for cell, position, corner in (
+        (cells // columns, y, corners[0]),
+        (cells % columns, x, corners[1]),
+      )
     )
-    score, best = jax.lax.top_k(similarity, min(top, index.shape[1]))
-    return jnp.take_along_axis(index, best, axis=1), score
+    index = jnp.minimum(rows, h - 1) * w + jnp.minimum(cols, w - 1)  # b m p n 4
+    index = index.reshape(*index.shape[:3], -1)
+    candidates = jax.vmap(jax.vmap(lambda keys, index: keys[index]))(keys, index)
+    similarity = jnp.einsum("bpd,bmpkd->bmpk", queries, candidates)
+    best, score = _top_k(similarity, min(top, index.shape[-1]))
+    return jnp.take_along_axis(index, best, axis=-1), score
+
+
+def _top_k(x: Float[Array, "... n"], k: int) -> tuple[Array, Array]:
+  """Places and values of the largest entries, the largest first.
+
+  On CPU, XLA has a fast kernel for matrices alone and sorts everything else.
+  """
+  value, index = jax.lax.top_k(x.reshape(-1, x.shape[-1]), k)
+  shape = (*x.shape[:-1], k)
+  return index.reshape(shape), value.reshape(shape)
 
 
 def make_keys(
