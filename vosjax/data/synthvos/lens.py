@@ -2,13 +2,14 @@
 
 import dataclasses
 import io
+from collections.abc import Iterable, Iterator
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from scipy import special
 
-from vosjax.data.synthvos.motion import Path, Times, wander
+from vosjax.data.synthvos.motion import Path, wander
 
 NORMAL = special.ndtri((np.arange(256) + 0.5) / 256).astype(np.float32)  # quantiles
 
@@ -35,33 +36,38 @@ class Lens:
   cast: np.ndarray
   vignette: float
 
-  @property
-  def moments(self) -> Float[np.ndarray, " m"]:
-    """Times within the exposure that are averaged, relative to the frame's time."""
-    return np.linspace(-0.5, 0.5, 4) * self.shutter if self.shutter else np.zeros(1)
-
   def develop(
-    self, frames: Float[np.ndarray, "3 t h w"], t: Times, key: tuple[int, ...]
-  ) -> UInt8[np.ndarray, "t h w 3"]:
-    """The images of a scene given in linear colours; noise depends on `key` and `t`."""
-    h, w = frames.shape[2:]
+    self,
+    exposures: Iterable[Float[np.ndarray, "h w 3"]],
+    index: Int[np.ndarray, " t"],
+    key: tuple[int, ...],
+  ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """The images of exposures in linear colours, 0 to 255, which it may change.
+
+    Noise depends on `key` and the frame numbers `index`.
+    """
+    shade = None
+    gains = np.exp(self.light(index.astype(np.float64))).astype(np.float32)
+    for t, gain, frame in zip(index.tolist(), gains, exposures):
+      if shade is None:
+        shade = self._shade(*frame.shape[:2])
+      frame *= shade
+      frame *= gain
+      for _ in range(self.soften):
+        frame = smooth(smooth(frame).swapaxes(0, 1)).swapaxes(0, 1)
+      if self.noise:
+        rng = np.random.default_rng([*key, t])
+        grain = rng.integers(0, 256, frame.shape, np.uint8)
+        frame += (np.float32(255 * self.noise) * NORMAL).take(grain)
+      frame += np.float32(0.5)
+      image = np.clip(frame, 0, 255, out=frame).astype(np.uint8)
+      yield compress(image, self.quality) if self.quality else image
+
+  def _shade(self, h: int, w: int) -> Float[np.ndarray, "h w 3"]:
+    """Factors of the colours: the cast, and corners that are darker."""
     y, x = np.linspace(-1, 1, h)[:, None], np.linspace(-1, 1, w)
     corners = 1 - self.vignette * (y**2 + x**2) / 2
-    gain = self.cast[:, None] * np.exp(self.light(t))
-    out = np.empty((len(t), h, w, 3), np.uint8)
-    for k, moment in enumerate(t):
-      frame = frames[:, k] * (gain[:, k, None, None] * corners).astype(np.float32)
-      for _ in range(self.soften):
-        frame = smooth(smooth(frame).swapaxes(1, 2)).swapaxes(1, 2)
-      if self.noise:
-        rng = np.random.default_rng([*key, int(moment)])
-        grain = rng.integers(0, 256, frame.shape, np.uint8)
-        frame += (np.float32(self.noise) * NORMAL).take(grain)
-      frame = np.clip(frame, 0, 1) * np.float32(255) + np.float32(0.5)
-      out[k] = np.moveaxis(frame, 0, -1)
-      if self.quality:
-        out[k] = compress(out[k], self.quality)
-    return out
+    return (corners[..., None] * self.cast).astype(np.float32)
 
 
 def draw_lens(rng: np.random.Generator) -> Lens:
@@ -77,10 +83,10 @@ def draw_lens(rng: np.random.Generator) -> Lens:
   )
 
 
-def smooth(frame: Float[np.ndarray, "3 y x"]) -> Float[np.ndarray, "3 y x"]:
+def smooth(frame: Float[np.ndarray, "y x 3"]) -> Float[np.ndarray, "y x 3"]:
   """A vertical 1-2-1 blur; the first and last row stay as they are."""
   out = frame.copy()
-  out[:, 1:-1] = (frame[:, :-2] + 2 * frame[:, 1:-1] + frame[:, 2:]) / 4
+  out[1:-1] = (frame[:-2] + 2 * frame[1:-1] + frame[2:]) / 4
   return out
 
 

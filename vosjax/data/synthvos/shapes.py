@@ -1,54 +1,18 @@
-"""Objects as jointed parts; a part is a small image with a signed distance."""
+"""Makes objects of jointed parts, each with a signed distance to its outline."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Complex, Float
+from jaxtyping import Float
 
-from vosjax.data.synthvos.motion import STILL, Path, Pose, Times, wander
-from vosjax.data.synthvos.textures import Palette, palette, similar, texture
+from vosjax.data.synthvos.motion import Path, wander
+from vosjax.data.synthvos.parts import OUTSIDE, Part
+from vosjax.data.synthvos.textures import Palette, palette, similar, texture, to_bytes
 
 Distance = Float[np.ndarray, "s s"]  # to the outline in pixels, positive inside
 
-OUTSIDE = -16.0  # pixels, farther away than any softness
 DIRECTIONS = 2048  # at which an outline is tabulated
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-  """One rigid piece of an object and how it is attached.
-
-  Attributes:
-    pixels: red, green, blue, and the signed distances to two outlines between which
-      the part changes; backgrounds have colours only, and continue outside of the
-      image by reflection.
-    origin: the pixel at the joint.
-    joint: position of the origin on the object.
-    angle: rest angle, in radians.
-    swing: angle added over time.
-    morph: weight of the second outline over time, 0 at t = 0.
-    ripple: (height, waves per pixel, radians per frame) of a travelling bend.
-  """
-
-  pixels: Float[np.ndarray, "c h w"]
-  origin: complex
-  joint: complex = 0j
-  angle: float = 0.0
-  swing: Path = STILL
-  morph: Path = STILL
-  ripple: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-  def pose(self, t: Times) -> Pose:
-    turn = np.exp(1j * (self.angle + self.swing(t)))
-    return Pose(turn, np.full(len(t), self.joint, np.complex128))
-
-  @property
-  def corners(self) -> Complex[np.ndarray, " 4"]:
-    """The corners of the image, relative to the joint."""
-    h, w = self.pixels.shape[1:]
-    return np.array([0, w, 1j * h, w + 1j * h]) - self.origin
 
 
 def grid(radius: float) -> tuple[Distance, Distance]:
@@ -117,9 +81,8 @@ def paint(
   depth = np.clip(outline / (0.5 * outline.max() + 1e-6), 0, 1)
   roundness, tilt = np.float32(rng.uniform(0, 0.5)), np.float32(rng.uniform(0, 0.3))
   ramp = np.linspace(-1, 1, len(outline), dtype=np.float32)[:, None]
-  image *= ((1 - roundness * (1 - depth)) * (1 - tilt * ramp))[..., None]
-  pixels = np.stack([*np.moveaxis(image, -1, 0), outline, changed])
-  return Part(pixels.astype(np.float32), origin, **fields)
+  image *= (1 - roundness * (1 - depth)) * (1 - tilt * ramp)
+  return Part(to_bytes(image), origin, outline, changed, **fields)
 
 
 def blob(
@@ -269,12 +232,14 @@ def thing(
   near: list[Palette],
   kinds: Sequence[str] = tuple(KINDS),
   camouflage: float = CAMOUFLAGE,
+  colours: Sequence[Palette] = (),
 ) -> tuple[str, list[Part]]:
   """A random object of one of the `kinds`: its kind, and its parts from back to front.
 
-  With probability `camouflage`, it shares its colours with `near`.
+  With probability `camouflage`, it shares its colours with `near`. Its other colours
+  are `colours` where they are given.
   """
-  colours = [palette(rng) for _ in range(int(rng.integers(1, 4)))]
+  colours = [*colours] or [palette(rng) for _ in range(int(rng.integers(1, 4)))]
   if rng.random() < camouflage:
     colours[0] = similar(rng, near[int(rng.integers(len(near)))])
   chances = np.array([KINDS[kind] for kind in kinds])
