@@ -225,18 +225,19 @@ def leaving(
 
 
 def handheld(rng: np.random.Generator, camera: Camera, scale: float) -> Camera:
-  """A camera that shakes and pans faster; `scale` is that of the frame, in pixels."""
-  shake = roam(
-    rng, scale * rng.uniform(0.01, 0.04) * (1 + 1j), scale * rng.uniform(0.003, 0.015)
-  )
+  """A camera that shakes, pans, and often follows the first object.
+
+  `scale` is the square root of the frame's area, in pixels.
+  """
+  reach, pace = rng.uniform(0.01, 0.04), rng.uniform(0.003, 0.015)
+  shake = roam(rng, scale * reach * (1 + 1j), scale * pace)
   pan = roam(rng, scale * (0.4 + 0.1j), scale * rng.choice([0.0, 0.01, 0.03]))
-  roll = wander(rng, rng.uniform(0.01, 0.08), 0.01)
-  zoom = wander(rng, rng.uniform(0.02, 0.3), 0.015)
   return dataclasses.replace(
     camera,
     pan=camera.pan + shake + pan,
-    roll=camera.roll + roll,
-    zoom=camera.zoom + zoom,
+    roll=camera.roll + wander(rng, rng.uniform(0.01, 0.08), 0.01),
+    zoom=camera.zoom + wander(rng, rng.uniform(0.02, 0.3), 0.015),
+    follow=rng.uniform(0.5, 1.0) if rng.random() < 0.5 else camera.follow,
   )
 
 
@@ -248,5 +249,5 @@ def footage(rng: np.random.Generator, lens: Lens) -> Lens:
     light = wander(rng, rng.uniform(0.1, 0.4), rng.uniform(0.02, 0.08))
     lens = dataclasses.replace(lens, light=lens.light + light)
   if rng.random() < 0.7:
-    lens = dataclasses.replace(lens, quality=int(rng.integers(10, 60)))
+    lens = dataclasses.replace(lens, quality=int(rng.integers(15, 70)))
   return lens

@@ -132,7 +132,8 @@ class Part:
     if density not in self._made:
       h, w = self.colours.shape[:2]
       size = max(1, round(w * density)), max(1, round(h * density))
-      self._made[density] = Image.fromarray(self.colours).resize(size, _BILINEAR)
+      resized = Image.fromarray(self.colours).resize(size, _BILINEAR)
+      self._made[density] = resized.convert("RGBA")
     return self._made[density]
 
   def _draw_coverage(self, t: float, slope: float) -> Raster:
@@ -154,11 +155,12 @@ class Part:
     """An image of density 2 with the travelling bend, and room for it."""
     room = int(np.ceil(self.ripple[0]))
     pixels = np.asarray(image)
-    flat = pixels.reshape(-1, *pixels.shape[2:])
-    index = self._latest("bend", (pixels.shape[:2], room, t), self._bent_index)
-    return Raster(
-      Image.fromarray(flat.take(index, axis=0)), _DENSE, self.origin + room * (1 + 1j)
-    )
+    h, w = pixels.shape[:2]
+    whole = pixels.view(np.uint32) if pixels.ndim == 3 else pixels  # a number per pixel
+    bent = whole.ravel().take(self._latest("bend", ((h, w), room, t), self._bent_index))
+    if pixels.ndim == 3:
+      bent = bent.view(np.uint8).reshape(*bent.shape, 4)
+    return Raster(Image.fromarray(bent), _DENSE, self.origin + room * (1 + 1j))
 
   def _bent_index(
     self, shape: tuple[int, int], room: int, t: float

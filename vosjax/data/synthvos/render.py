@@ -1,7 +1,6 @@
 """Draws layers on top of each other, in bytes and with Pillow."""
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +10,7 @@ from PIL import Image, ImageChops
 from vosjax.data.synthvos.motion import Camera, Motion, Pose, Times
 from vosjax.data.synthvos.parts import Part
 
-MIXED = (0.1, 0.9)  # a pixel whose coverage is between these belongs to no object
+_MIXED = (25, 229)  # a pixel whose coverage is between these belongs to no object
 _AFFINE, _NEAREST = Image.Transform.AFFINE, Image.Resampling.NEAREST
 _BILINEAR = Image.Resampling.BILINEAR
 _REACH = 4  # pixels beyond the frame that enlarging the background looks at
@@ -54,7 +53,7 @@ class Canvas:
 
   Attributes:
     shape: columns and rows.
-    image: RGB colours, or None: only labels are drawn.
+    image: RGBA, of which alpha has no meaning, or None: only labels are drawn.
     labels: object ids, or None: only colours are drawn.
     mixed: 255 where things of different ids cover a pixel in part, or None.
   """
@@ -63,7 +62,7 @@ class Canvas:
     self, size: tuple[int, int], *, colours: bool, labels: bool, mixed: bool
   ):
     self.shape = shape = (size[1], size[0])
-    self.image = Image.new("RGB", shape) if colours else None
+    self.image = Image.new("RGBA", shape) if colours else None
     self.labels = Image.new("L", shape) if labels else None
     self.mixed = Image.new("L", shape) if labels and mixed else None
 
@@ -118,9 +117,8 @@ def _draw_scenery(canvases: Sequence[Canvas], part: Part, pose: Pose) -> None:
   rows, columns = part.colours.shape[:2]
   crop = part.colours.take(reflect(np.arange(top, bottom), rows - 1), axis=0)
   crop = crop.take(reflect(np.arange(left, right), columns - 1), axis=1)
-  enlarged = Image.fromarray(crop).resize(
-    (2 * (right - left), 2 * (bottom - top)), _BILINEAR
-  )
+  twice = (2 * (right - left), 2 * (bottom - top))
+  enlarged = Image.fromarray(crop).resize(twice, _BILINEAR).convert("RGBA")
   corner = complex(left, top)
   for k, turn in zip(shown, back):
     matrix = affine(turn, pose.shift[k], part.origin - corner, 0j, 2.0)
@@ -177,36 +175,32 @@ def _draw_part(
     box, corner = (x1 - x0, y1 - y0), complex(x0, y0)
     inside = part.coverage(times[k], scales[k] / layer.softness)
     matrix = affine(backs[k], shifts[k], inside.origin, corner, inside.density)
-    alpha = inside.image.transform(box, _AFFINE, matrix, _BILINEAR)
+    # Rough outlines suffice for moments of an exposure, which are averaged.
+    how = _BILINEAR if canvas.labels else _NEAREST
+    alpha = inside.image.transform(box, _AFFINE, matrix, how)
     if canvas.image:
       if layer.shadow:
         down, across = layer.shadow_offset
-        shade = alpha.point(dimmed(round(255 * layer.shadow)))
-        canvas.image.paste((0, 0, 0), (x0 + across, y0 + down), shade)
+        darkness = Image.new("L", box, round(255 * layer.shadow))
+        shade = ImageChops.multiply(alpha, darkness)
+        canvas.image.paste((0, 0, 0, 0), (x0 + across, y0 + down), shade)
       surface = part.surface(times[k], scales[k])
       matrix = affine(backs[k], shifts[k], surface.origin, corner, surface.density)
       painted = surface.image.transform(box, _AFFINE, matrix, _NEAREST)
       canvas.image.paste(painted, (x0, y0), alpha)
     if canvas.labels:
+      area = (x0, y0, x1, y1)
       if canvas.mixed:
-        others = canvas.labels.crop((x0, y0, x1, y1)).point(other_than(layer.label))
-        touched = ImageChops.darker(others, alpha.point(above(MIXED[0])))
-        canvas.mixed.paste(255, (x0, y0, x1, y1), touched)
-        canvas.mixed.paste(0, (x0, y0, x1, y1), alpha.point(above(MIXED[1])))
+        other = ImageChops.difference(
+          canvas.labels.crop(area), Image.new("L", box, layer.label)
+        )
+        touched = ImageChops.darker(_above(other, 0), _above(alpha, _MIXED[0]))
+        canvas.mixed.paste(255, area, touched)
+        canvas.mixed.paste(0, area, _above(alpha, _MIXED[1]))
       half = alpha.convert("1", dither=Image.Dither.NONE)
-      canvas.labels.paste(layer.label, (x0, y0, x1, y1), half)
+      canvas.labels.paste(layer.label, area, half)
 
 
-@functools.lru_cache(maxsize=256)
-def dimmed(factor: int) -> list[int]:
-  return [level * factor // 255 for level in range(256)]
-
-
-@functools.lru_cache(maxsize=256)
-def other_than(label: int) -> list[int]:
-  return [255 * (level != label) for level in range(256)]
-
-
-@functools.lru_cache(maxsize=2)
-def above(share: float) -> list[int]:
-  return [255 * (level > 255 * share) for level in range(256)]
+def _above(image: Image.Image, level: int) -> Image.Image:
+  """255 where the image is above the level, else 0."""
+  return ImageChops.add(image, image, 2 / 255, -255 * level)

@@ -16,8 +16,8 @@ from vosjax.data.synthvos.textures import Palette, palette
 from vosjax.data.video import VOID
 
 COUNT_WEIGHTS = (0.32, 0.26, 0.2, 0.12, 0.1)  # of 1, 2, ... objects; 0.05 beyond
-MOMENT_PIXELS = 2.0  # the fastest thing moves this far between averaged moments
-MAX_MOMENTS = 7
+MOMENT_PIXELS = 3.0  # the fastest thing moves this far between averaged moments
+MAX_MOMENTS = 5
 MAX_RADIUS = 0.5  # of a tracked object, relative to the square root of the frame's area
 MIN_AREA = 100 / (96 * 160)  # visible fraction of the first frame, of each object
 
@@ -107,9 +107,9 @@ class Scene:
 
 
 def _average(images: list[Image.Image]) -> Float[np.ndarray, "h w 3"]:
-  total = np.asarray(images[0], np.float32)
+  total = np.asarray(images[0].convert("RGB")).astype(np.float32)
   for image in images[1:]:
-    total = total + np.asarray(image)
+    total += np.asarray(image.convert("RGB"))
   return total * np.float32(1 / len(images))
 
 
@@ -164,7 +164,7 @@ def compose(key: tuple[int, ...], recipe: Recipe) -> Scene:
   plain = recipe.plain and rng.random() < recipe.plain
   plate = actors.wall(rng, size) if plain else actors.background(rng, size, grounds)
   positions = actors.spread(rng, count + lookalikes, size)
-  things = []
+  things, passers = [], []
   for k in range(count):
     radius = recipe.object_size * rng.uniform(0.17, 0.4) * count**-0.35
     if recipe.variety:
@@ -186,6 +186,12 @@ def compose(key: tuple[int, ...], recipe: Recipe) -> Scene:
     if k and rng.random() < recipe.late_objects:
       motion = actors.arriving(rng, layer.motion, size, recipe.length)
       layer = dataclasses.replace(layer, motion=motion)
+    if own.random() < recipe.passing:
+      if own.random() < 0.5:
+        motion = looks.leaving(own, layer.motion, size, recipe.length)
+        layer = dataclasses.replace(layer, motion=motion)
+      else:
+        passers.append(looks.passing(own, layer, grounds, recipe.length))
     things.append(layer)
   followed = things[0].motion.move
   things += [
@@ -199,11 +205,6 @@ def compose(key: tuple[int, ...], recipe: Recipe) -> Scene:
     looks.twin(own, layer, looks.bulk(layer))
     for layer in things[:count]
     if own.random() < recipe.twins
-  ]
-  passers = [
-    looks.passing(own, layer, grounds, recipe.length)
-    for layer in things[:count]
-    if own.random() < recipe.passing / 2
   ]
   things += twins
   front = actors.occluders(rng, size, grounds, speed)
@@ -230,8 +231,6 @@ def _change(
     parts = looks.thin_parts(rng, parts)
   if rng.random() < recipe.turning:
     parts = looks.turning(rng, parts, recipe.length)
-  if rng.random() < recipe.passing / 2:
-    motion = looks.leaving(rng, motion, recipe.size, recipe.length)
   return dataclasses.replace(layer, parts=parts, motion=motion)
 
 
