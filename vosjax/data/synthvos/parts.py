@@ -175,7 +175,11 @@ class Part:
 
     across = np.arange(-margin, w + margin, dtype=np.int32)
     down = np.arange(-2 * margin, h + 2 * margin, dtype=np.int32)
-    rows = down[margin:-margin, None] + bend(across, self.origin.real, rate * t)
-    shifts = bend(down, self.origin.imag, 1.3 * rate * t)
-    columns = across + shifts.take(rows + 2 * margin)
-    return np.clip(rows, 0, h - 1) * np.int32(w) + np.clip(columns, 0, w - 1)
+    rise = bend(across, self.origin.real, rate * t)
+    starts = np.clip(down, 0, h - 1) * np.int32(w)
+    rows = (down[margin:-margin] + 2 * margin)[:, None] + rise
+    columns = bend(down, self.origin.imag, 1.3 * rate * t).take(rows)
+    columns += across
+    np.clip(columns, 0, w - 1, out=columns)
+    columns += starts.take(rows)
+    return columns

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from vosjax.data.synthvos.motion import Path, wander
 from vosjax.data.synthvos.parts import OUTSIDE, Part
@@ -22,26 +22,35 @@ def grid(radius: float) -> tuple[Distance, Distance]:
   return y, x
 
 
+def polar(
+  y: Distance, x: Distance, aspect: float
+) -> tuple[Distance, Int[np.ndarray, "s s"]]:
+  """Distance and tabulated direction from the origin, in a stretched plane."""
+  y, x = y * np.float32(aspect), x / np.float32(aspect)
+  direction = np.arctan2(y, x) * np.float32(DIRECTIONS / (2 * np.pi))
+  return np.hypot(y, x), direction.astype(np.int32) % DIRECTIONS
+
+
 def star(
-  y: Distance,
-  x: Distance,
+  length: Distance,
+  direction: Int[np.ndarray, "s s"],
   radius: float,
   waves: Float[np.ndarray, " k"],
   phases: Float[np.ndarray, " k"],
   aspect: float,
 ) -> Distance:
-  """A star-shaped outline, radius * (1 + sum of waves): concave with strong waves."""
-  y, x = y * np.float32(aspect), x / np.float32(aspect)
+  """A star-shaped outline, radius * (1 + sum of waves): concave with strong waves.
+
+  `length` and `direction` are those of `polar` for the same `aspect`.
+  """
   orders = np.arange(2, 2 + len(waves))
   turns = np.linspace(0, 2 * np.pi, DIRECTIONS)[:, None] * orders + phases
-  edges = radius * (1 + np.cos(turns) @ waves)
-  slopes = radius * np.sin(turns) @ (orders * waves)
-  length = np.hypot(y, x)
-  direction = (np.arctan2(y, x) * np.float32(DIRECTIONS / (2 * np.pi))).astype(np.int32)
-  edge = edges.astype(np.float32).take(direction, mode="wrap")
-  slope = slopes.astype(np.float32).take(direction, mode="wrap")
-  steep = np.sqrt(1 + (slope / np.maximum(length, np.float32(0.3 * radius))) ** 2)
-  return (edge - length) / steep / np.float32(max(aspect, 1 / aspect))
+  edges = (radius * (1 + np.cos(turns) @ waves)).astype(np.float32)
+  slopes = (radius * np.sin(turns) @ (orders * waves)).astype(np.float32)
+  steep = slopes.take(direction) / np.maximum(length, np.float32(0.3 * radius))
+  steep = np.sqrt(1 + steep**2)
+  scale = np.float32(max(aspect, 1 / aspect))
+  return (edges.take(direction) - length) / steep / scale
 
 
 def box(
@@ -99,10 +108,10 @@ def blob(
   waves *= min(1, 0.6 / np.abs(waves).sum())
   phases = rng.uniform(0, 2 * np.pi, orders)
   aspect = np.exp(rng.normal(0, 0.22))
-  y, x = grid(1.7 * radius * max(aspect, 1 / aspect))
-  outline = star(y, x, radius, waves, phases, aspect)
+  place = polar(*grid(1.7 * radius * max(aspect, 1 / aspect)), aspect)
+  outline = star(*place, radius, waves, phases, aspect)
   turned = phases + rng.normal(0, 0.9, orders)
-  changed = star(y, x, radius, waves * rng.uniform(0.4, 1.3), turned, aspect)
+  changed = star(*place, radius, waves * rng.uniform(0.4, 1.3), turned, aspect)
   ripple = (
     radius * rng.choice([0, 0.06, 0.14]),
     rng.uniform(1, 4) / radius,
