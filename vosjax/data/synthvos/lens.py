@@ -2,16 +2,20 @@
 
 import dataclasses
 import io
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
-from PIL import Image
+from jaxtyping import Int, UInt8
+from PIL import Image, ImageChops, ImageFilter
 from scipy import special
 
 from vosjax.data.synthvos.motion import Path, wander
 
-NORMAL = special.ndtri((np.arange(256) + 0.5) / 256).astype(np.float32)  # quantiles
+NORMAL = special.ndtri((np.arange(256) + 0.5) / 256)  # quantiles
+_SOFT = ImageFilter.Kernel((3, 3), (1, 2, 1, 2, 4, 2, 1, 2, 1))
+
+Frames = Int[np.ndarray, " t"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Lens:
 
   Attributes:
     shutter: exposure time, in frames; 0 = no motion blur.
-    soften: number of passes of a 3-tap blur.
+    soften: number of passes of a 1-2-1 blur in both directions.
     noise: standard deviation of the sensor noise, where white is 1.
     quality: of JPEG; 0 = no compression.
     light: logarithm of the brightness over time.
@@ -37,37 +41,34 @@ class Lens:
   vignette: float
 
   def develop(
-    self,
-    exposures: Iterable[Float[np.ndarray, "h w 3"]],
-    index: Int[np.ndarray, " t"],
-    key: tuple[int, ...],
+    self, exposures: Iterable[Image.Image], index: Frames, key: tuple[int, ...]
   ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """The images of exposures in linear colours, 0 to 255, which it may change.
+    """The images of RGB exposures in linear colours.
 
     Noise depends on `key` and the frame numbers `index`.
     """
-    shade = None
-    gains = np.exp(self.light(index.astype(np.float64))).astype(np.float32)
-    for t, gain, frame in zip(index.tolist(), gains, exposures):
-      if shade is None:
-        shade = self._shade(*frame.shape[:2])
-      frame *= shade
-      frame *= gain
+    gains = np.exp(self.light(index.astype(np.float64)))
+    noise = np.round(128 + 255 * self.noise * NORMAL).clip(0, 255).astype(int).tolist()
+    corners = None
+    for t, gain, image in zip(index.tolist(), gains, exposures):
+      if corners is None:
+        corners = self._corners(image.size)
+      levels = np.arange(256) * gain * self.cast[:, None]
+      image = image.point(levels.clip(0, 255).ravel().tolist())
+      image.paste((0, 0, 0), mask=corners)
       for _ in range(self.soften):
-        frame = smooth(smooth(frame).swapaxes(0, 1)).swapaxes(0, 1)
+        image = image.filter(_SOFT)
       if self.noise:
         rng = np.random.default_rng([*key, t])
-        grain = rng.integers(0, 256, frame.shape, np.uint8)
-        frame += (np.float32(255 * self.noise) * NORMAL).take(grain)
-      frame += np.float32(0.5)
-      image = np.clip(frame, 0, 255, out=frame).astype(np.uint8)
-      yield compress(image, self.quality) if self.quality else image
+        grain = Image.frombytes("RGB", image.size, rng.bytes(3 * math.prod(image.size)))
+        image = ImageChops.add(image, grain.point(3 * noise), offset=-128)
+      yield compress(image, self.quality) if self.quality else np.asarray(image)
 
-  def _shade(self, h: int, w: int) -> Float[np.ndarray, "h w 3"]:
-    """Factors of the colours: the cast, and corners that are darker."""
-    y, x = np.linspace(-1, 1, h)[:, None], np.linspace(-1, 1, w)
-    corners = 1 - self.vignette * (y**2 + x**2) / 2
-    return (corners[..., None] * self.cast).astype(np.float32)
+  def _corners(self, size: tuple[int, int]) -> Image.Image:
+    """How much darker the corners are, 0 to 255."""
+    x, y = (np.linspace(-1, 1, side) for side in size)
+    darker = self.vignette * (y[:, None] ** 2 + x**2) / 2
+    return Image.fromarray(np.round(255 * darker).astype(np.uint8))
 
 
 def draw_lens(rng: np.random.Generator) -> Lens:
@@ -83,17 +84,8 @@ def draw_lens(rng: np.random.Generator) -> Lens:
   )
 
 
-def smooth(frame: Float[np.ndarray, "y x 3"]) -> Float[np.ndarray, "y x 3"]:
-  """A vertical 1-2-1 blur; the first and last row stay as they are."""
-  out = frame.copy()
-  out[1:-1] = (frame[:-2] + 2 * frame[1:-1] + frame[2:]) / 4
-  return out
-
-
-def compress(
-  image: UInt8[np.ndarray, "h w 3"], quality: int
-) -> UInt8[np.ndarray, "h w 3"]:
+def compress(image: Image.Image, quality: int) -> UInt8[np.ndarray, "h w 3"]:
   """A round trip through JPEG."""
   file = io.BytesIO()
-  Image.fromarray(image).save(file, "JPEG", quality=quality)
+  image.save(file, "JPEG", quality=quality)
   return np.asarray(Image.open(file))

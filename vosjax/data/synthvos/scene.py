@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Int, UInt8
 from PIL import Image
 
 from vosjax.data.synthvos import actors, looks, render
@@ -106,11 +106,14 @@ class Scene:
       render.draw(canvases, layer, self.camera, t, looks)
 
 
-def _average(images: list[Image.Image]) -> Float[np.ndarray, "h w 3"]:
-  total = np.asarray(images[0].convert("RGB")).astype(np.float32)
-  for image in images[1:]:
-    total += np.asarray(image.convert("RGB"))
-  return total * np.float32(1 / len(images))
+def _average(images: list[Image.Image]) -> Image.Image:
+  if len(images) == 1:
+    return images[0].convert("RGB")
+  total = np.zeros((*images[0].size[::-1], 4), np.uint16)
+  for image in images:
+    total += np.asarray(image)
+  mean = (total + len(images) // 2) // len(images)
+  return Image.fromarray(mean.astype(np.uint8)).convert("RGB")
 
 
 def build_scene(key: tuple[int, int], recipe: Recipe) -> Scene:
