@@ -112,12 +112,12 @@ def test_a_cut_out_has_the_requested_size_and_the_outline_of_the_mask():
   mask = np.zeros((40, 50), bool)
   mask[10:30, 5:45] = True
   part = cut_out(np.full((40, 50, 3), 51, np.uint8), mask, 20.0)
-  inside = part.pixels[3] > 0
+  inside = part.outline > 0
   rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
   assert (len(rows), len(columns)) == (14, 28)  # area 20 * 20, sides 1 : 2
   assert part.origin == rows[0] * 1j + 7j + columns[0] + 14  # its centre
-  np.testing.assert_allclose(part.pixels[:3], 0.2, atol=1e-6)
-  assert part.pixels[3, rows[0], 15] == 0.5 and part.pixels[3, rows[0] - 1, 15] == -0.5
+  assert (part.colours == 51).all()
+  assert part.outline[rows[0], 15] == 0.5 and part.outline[rows[0] - 1, 15] == -0.5
 
 
 def test_unusable_sources_and_arguments_are_named(folders):

@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import sys
 import zlib
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ from scipy import ndimage
 
 from vosjax.data.synthvos import SynthVos, shapes
 from vosjax.data.synthvos.motion import STILL, Camera, Motion, Path
+from vosjax.data.synthvos.parts import Part
 from vosjax.data.synthvos.render import Canvas, Layer, draw
 from vosjax.data.synthvos.scene import MIN_AREA
-from vosjax.data.synthvos.shapes import Part
 from vosjax.data.video import Source, Video
 
 SIZE = (64, 96)
@@ -186,9 +187,8 @@ def test_faster_videos_move_more():
 def square(value: float, half: int = 10) -> Part:
   y, x = np.mgrid[-half - 4 : half + 5, -half - 4 : half + 5].astype(np.float32)
   inside = half - np.maximum(np.abs(y), np.abs(x))
-  colours = np.full((3, *inside.shape), value, np.float32)
-  pixels = np.concatenate([colours, inside[None], inside[None]])
-  return Part(pixels, complex(half + 4, half + 4))
+  colours = np.full((*inside.shape, 3), 255 * value, np.uint8)
+  return Part(colours, complex(half + 4, half + 4), inside)
 
 
 def resting(place: complex, move: Path = STILL) -> Motion:
@@ -198,18 +198,29 @@ def resting(place: complex, move: Path = STILL) -> Motion:
 CAMERA = Camera(32 + 32j, STILL, STILL, STILL, STILL, 0.0)
 
 
-def drawn(*layers: Layer, camera=CAMERA, t=(0.0,)) -> Canvas:
-  canvas = Canvas.empty(len(t), 64, 64)
+class Drawn(NamedTuple):
+  """Frames [t h w 3], labels [t h w] and mixed pixels [t h w]."""
+
+  frames: np.ndarray
+  labels: np.ndarray
+  mixed: np.ndarray
+
+
+def drawn(*layers: Layer, camera=CAMERA, t=(0.0,)) -> Drawn:
+  canvases = [Canvas((64, 64), colours=True, labels=True, mixed=True) for _ in t]
   for layer in layers:
-    draw(canvas, layer, camera, np.array(t), np.zeros(1))
-  return canvas
+    draw(canvases, layer, camera, np.array(t), np.array(t))
+  kinds = [(c.image.convert("RGB"), c.labels, c.mixed) for c in canvases]
+  frames, labels, mixed = (np.stack(list(map(np.asarray, k))) for k in zip(*kinds))
+  return Drawn(frames, labels, mixed > 0)
 
 
 def test_a_part_lands_where_its_pose_says():
   canvas = drawn(Layer([square(0.5)], resting(30 + 20j), label=1))
   ys, xs = np.nonzero(canvas.labels[0])
   assert (ys.min(), ys.max(), xs.min(), xs.max()) == (11, 29, 21, 39)
-  np.testing.assert_allclose(canvas.frames[:, 0, 11:30, 21:40], 0.5, atol=1e-6)
+  assert (canvas.frames[0, 12:29, 22:39] == 127).all()
+  assert (canvas.frames[0, 11:30, 21:40] > 0.9 * 127).all()
 
 
 def test_the_later_layer_hides_the_earlier_one():
@@ -217,7 +228,7 @@ def test_the_later_layer_hides_the_earlier_one():
   front = Layer([square(0.9)], resting(36 + 32j), label=2)
   canvas = drawn(back, front)
   assert canvas.labels[0, 32, 30] == 2 and canvas.labels[0, 32, 20] == 1
-  assert canvas.frames[0, 0, 32, 30] == pytest.approx(0.9)
+  assert canvas.frames[0, 32, 30].tolist() == [229] * 3
   other = drawn(front, back)
   assert other.labels[0, 32, 30] == 1
 
@@ -288,9 +299,9 @@ def test_objects_are_of_the_requested_kinds():
 def test_a_plain_background_has_nothing_in_it():
   source = SynthVos(5, 3, size=(48, 64), length=1, plain=1.0, clutter=0.0)
   for video in source:
-    scene = dataclasses.replace(video.scene, layers=video.scene.layers[:1])
-    wall = scene.draw(np.zeros(1)).frames
-    assert wall.mean() > 0.5 and np.abs(np.diff(wall)).max() < 0.1
+    wall = video.scene.layers[0].parts[0].colours
+    steps = np.diff(wall.astype(int), axis=1)
+    assert wall.mean() > 127 and np.abs(steps).max() < 25
 
 
 def test_camouflaged_objects_have_the_colours_of_the_background():
@@ -301,7 +312,7 @@ def test_camouflaged_objects_have_the_colours_of_the_background():
     for seed in range(30):
       rng = np.random.default_rng(seed)
       parts = shapes.thing(rng, 20.0, near, ("rod",), camouflage)[1]
-      colour = parts[0].pixels[:3].mean((1, 2))
+      colour = parts[0].colours.mean((0, 1))
       found.append(colour[0] / colour.sum())
     return np.mean(found)
 

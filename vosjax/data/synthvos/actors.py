@@ -4,13 +4,20 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import UInt8
 from PIL import Image
 
 from vosjax.data.synthvos.motion import STILL, Camera, Motion, Path, roam, wander
+from vosjax.data.synthvos.parts import Part
 from vosjax.data.synthvos.render import Layer
-from vosjax.data.synthvos.shapes import CAMOUFLAGE, KINDS, Part, rod, thing
-from vosjax.data.synthvos.textures import Palette, fractal, palette, scenery
+from vosjax.data.synthvos.shapes import CAMOUFLAGE, KINDS, rod, thing
+from vosjax.data.synthvos.textures import (
+  Palette,
+  fractal,
+  palette,
+  scenery,
+  to_bytes,
+)
 
 Size = tuple[int, int]  # rows, columns
 
@@ -90,15 +97,13 @@ def arriving(
 def background(rng: np.random.Generator, size: Size, grounds: list[Palette]) -> Layer:
   """The scenery behind everything, larger than the frame and reflected beyond."""
   h, w = (int(1.5 * side) for side in size)
-  image = scenery(rng, h, w, grounds)
+  image = to_bytes(scenery(rng, h, w, grounds))
   if rng.random() < 0.4:  # out of focus
-    small = Image.fromarray((np.clip(image, 0, 1) * 255).astype(np.uint8))
     factor = rng.uniform(1.5, 4)
-    small = small.resize((int(w / factor), int(h / factor)), Image.Resampling.BILINEAR)
-    small = small.resize((w, h), Image.Resampling.BICUBIC)
-    image = np.asarray(small, np.float32) / 255
-  pixels = np.ascontiguousarray(np.moveaxis(image, -1, 0))
-  return _behind_everything(pixels, size, rng.uniform(0.7, 1.0))
+    small = (int(w / factor), int(h / factor))
+    blurred = Image.fromarray(image).resize(small, Image.Resampling.BILINEAR)
+    image = np.asarray(blurred.resize((w, h), Image.Resampling.BICUBIC))
+  return _behind_everything(image, size, rng.uniform(0.7, 1.0))
 
 
 def wall(rng: np.random.Generator, size: Size) -> Layer:
@@ -106,16 +111,16 @@ def wall(rng: np.random.Generator, size: Size) -> Layer:
   h, w = (int(1.5 * side) for side in size)
   shade = 1 + 0.25 * (fractal(rng, h, w, 2.2) - 0.5)
   tint = rng.uniform(0.65, 0.95) * rng.normal(1, 0.03, 3).astype(np.float32)
-  return _behind_everything(tint[:, None, None] * shade, size, 1.0)
+  return _behind_everything(to_bytes(tint[:, None, None] * shade), size, 1.0)
 
 
 def _behind_everything(
-  pixels: Float[np.ndarray, "3 h w"], size: Size, parallax: float
+  colours: UInt8[np.ndarray, "h w 3"], size: Size, parallax: float
 ) -> Layer:
-  h, w = pixels.shape[1:]
+  h, w = colours.shape[:2]
   middle = complex(size[1] / 2, size[0] / 2)
   fixed = Motion(middle, STILL, 0.0, STILL, STILL)
-  return Layer([Part(pixels, complex(w / 2, h / 2))], fixed, parallax=parallax)
+  return Layer([Part(colours, complex(w / 2, h / 2))], fixed, parallax=parallax)
 
 
 def occluders(

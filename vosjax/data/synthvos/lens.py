@@ -2,15 +2,20 @@
 
 import dataclasses
 import io
+import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
-from jaxtyping import Float, UInt8
-from PIL import Image
+from jaxtyping import Int, UInt8
+from PIL import Image, ImageChops, ImageFilter
 from scipy import special
 
-from vosjax.data.synthvos.motion import Path, Times, wander
+from vosjax.data.synthvos.motion import Path, wander
 
-NORMAL = special.ndtri((np.arange(256) + 0.5) / 256).astype(np.float32)  # quantiles
+NORMAL = special.ndtri((np.arange(256) + 0.5) / 256)  # quantiles
+_SOFT = ImageFilter.Kernel((3, 3), (1, 2, 1, 2, 4, 2, 1, 2, 1))
+
+Frames = Int[np.ndarray, " t"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +24,7 @@ class Lens:
 
   Attributes:
     shutter: exposure time, in frames; 0 = no motion blur.
-    soften: number of passes of a 3-tap blur.
+    soften: number of passes of a 1-2-1 blur in both directions.
     noise: standard deviation of the sensor noise, where white is 1.
     quality: of JPEG; 0 = no compression.
     light: logarithm of the brightness over time.
@@ -35,33 +40,35 @@ class Lens:
   cast: np.ndarray
   vignette: float
 
-  @property
-  def moments(self) -> Float[np.ndarray, " m"]:
-    """Times within the exposure that are averaged, relative to the frame's time."""
-    return np.linspace(-0.5, 0.5, 4) * self.shutter if self.shutter else np.zeros(1)
-
   def develop(
-    self, frames: Float[np.ndarray, "3 t h w"], t: Times, key: tuple[int, ...]
-  ) -> UInt8[np.ndarray, "t h w 3"]:
-    """The images of a scene given in linear colours; noise depends on `key` and `t`."""
-    h, w = frames.shape[2:]
-    y, x = np.linspace(-1, 1, h)[:, None], np.linspace(-1, 1, w)
-    corners = 1 - self.vignette * (y**2 + x**2) / 2
-    gain = self.cast[:, None] * np.exp(self.light(t))
-    out = np.empty((len(t), h, w, 3), np.uint8)
-    for k, moment in enumerate(t):
-      frame = frames[:, k] * (gain[:, k, None, None] * corners).astype(np.float32)
+    self, exposures: Iterable[Image.Image], index: Frames, key: tuple[int, ...]
+  ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """The images of RGB exposures in linear colours.
+
+    Noise depends on `key` and the frame numbers `index`.
+    """
+    gains = np.exp(self.light(index.astype(np.float64)))
+    noise = np.round(128 + 255 * self.noise * NORMAL).clip(0, 255).astype(int).tolist()
+    corners = None
+    for t, gain, image in zip(index.tolist(), gains, exposures):
+      if corners is None:
+        corners = self._corners(image.size)
+      levels = np.arange(256) * gain * self.cast[:, None]
+      image = image.point(levels.clip(0, 255).ravel().tolist())
+      image.paste((0, 0, 0), mask=corners)
       for _ in range(self.soften):
-        frame = smooth(smooth(frame).swapaxes(1, 2)).swapaxes(1, 2)
+        image = image.filter(_SOFT)
       if self.noise:
-        rng = np.random.default_rng([*key, int(moment)])
-        grain = rng.integers(0, 256, frame.shape, np.uint8)
-        frame += (np.float32(self.noise) * NORMAL).take(grain)
-      frame = np.clip(frame, 0, 1) * np.float32(255) + np.float32(0.5)
-      out[k] = np.moveaxis(frame, 0, -1)
-      if self.quality:
-        out[k] = compress(out[k], self.quality)
-    return out
+        rng = np.random.default_rng([*key, t])
+        grain = Image.frombytes("RGB", image.size, rng.bytes(3 * math.prod(image.size)))
+        image = ImageChops.add(image, grain.point(3 * noise), offset=-128)
+      yield compress(image, self.quality) if self.quality else np.asarray(image)
+
+  def _corners(self, size: tuple[int, int]) -> Image.Image:
+    """How much darker the corners are, 0 to 255."""
+    x, y = (np.linspace(-1, 1, side) for side in size)
+    darker = self.vignette * (y[:, None] ** 2 + x**2) / 2
+    return Image.fromarray(np.round(255 * darker).astype(np.uint8))
 
 
 def draw_lens(rng: np.random.Generator) -> Lens:
@@ -77,17 +84,8 @@ def draw_lens(rng: np.random.Generator) -> Lens:
   )
 
 
-def smooth(frame: Float[np.ndarray, "3 y x"]) -> Float[np.ndarray, "3 y x"]:
-  """A vertical 1-2-1 blur; the first and last row stay as they are."""
-  out = frame.copy()
-  out[:, 1:-1] = (frame[:, :-2] + 2 * frame[:, 1:-1] + frame[:, 2:]) / 4
-  return out
-
-
-def compress(
-  image: UInt8[np.ndarray, "h w 3"], quality: int
-) -> UInt8[np.ndarray, "h w 3"]:
+def compress(image: Image.Image, quality: int) -> UInt8[np.ndarray, "h w 3"]:
   """A round trip through JPEG."""
   file = io.BytesIO()
-  Image.fromarray(image).save(file, "JPEG", quality=quality)
+  image.save(file, "JPEG", quality=quality)
   return np.asarray(Image.open(file))

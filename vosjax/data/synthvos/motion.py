@@ -90,6 +90,7 @@ class Motion:
     grow: logarithm of the scale over time.
     entry: displacement at t = 0, which decreases linearly to 0 at `arrival`.
     arrival: frame in which a late object has come in; 0 = present from the start.
+    scale: size at t = 0.
   """
 
   start: complex
@@ -99,9 +100,10 @@ class Motion:
   grow: Path
   entry: complex = 0j
   arrival: float = 0.0
+  scale: float = 1.0
 
   def __call__(self, t: Times) -> Pose:
-    turn = np.exp(self.grow(t) + 1j * (self.angle + self.spin(t)))
+    turn = self.scale * np.exp(self.grow(t) + 1j * (self.angle + self.spin(t)))
     shift = self.start + self.move(t)
     if self.arrival:
       shift = shift + self.entry * np.clip(1 - t / self.arrival, 0, 1)

@@ -18,9 +18,9 @@ from scipy import ndimage
 from vosjax.data.synthvos.actors import Size, spread
 from vosjax.data.synthvos.lens import Lens
 from vosjax.data.synthvos.motion import STILL, Camera, Motion, roam, wander
+from vosjax.data.synthvos.parts import OUTSIDE, Part
 from vosjax.data.synthvos.render import Layer
 from vosjax.data.synthvos.scene import Scene, keep_visible
-from vosjax.data.synthvos.shapes import OUTSIDE, Part
 from vosjax.data.synthvos.source import SynthVideo, check_positive
 from vosjax.data.video import VOID, Source
 
@@ -130,9 +130,7 @@ def cut_out(
   h, w = (max(4, round(scale * extent)) for extent in (bottom - top, right - left))
   box = (int(left), int(top), int(right), int(bottom))
   size, bilinear = (w, h), Image.Resampling.BILINEAR
-  colours = (
-    np.asarray(Image.fromarray(image).resize(size, bilinear, box), np.float32) / 255
-  )
+  colours = np.asarray(Image.fromarray(image).resize(size, bilinear, box))
   grey = Image.fromarray(mask.astype(np.uint8) * 255).resize(size, bilinear, box)
   inside = np.pad(np.asarray(grey) > 127, _MARGIN)
   colours = np.pad(colours, ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), "edge")
@@ -141,8 +139,8 @@ def cut_out(
   )
   distance -= np.sign(distance) * 0.5  # the outline runs between the pixels
   distance[[0, -1]] = distance[:, [0, -1]] = OUTSIDE
-  pixels = np.stack([*np.moveaxis(colours, -1, 0), distance, distance])
-  return Part(pixels.astype(np.float32), complex(w / 2 + _MARGIN, h / 2 + _MARGIN))
+  origin = complex(w / 2 + _MARGIN, h / 2 + _MARGIN)
+  return Part(colours, origin, distance.astype(np.float32))
 
 
 def backdrop(
@@ -156,8 +154,7 @@ def backdrop(
   frame = Image.fromarray(image).resize(
     (w, h), Image.Resampling.BILINEAR, (left, top, left + cut_w, top + cut_h)
   )
-  pixels = np.ascontiguousarray(np.moveaxis(np.asarray(frame, np.float32) / 255, -1, 0))
-  return Layer([Part(pixels, 0j)], Motion(0j, STILL, 0.0, STILL, STILL))
+  return Layer([Part(np.asarray(frame), 0j)], Motion(0j, STILL, 0.0, STILL, STILL))
 
 
 def journey(

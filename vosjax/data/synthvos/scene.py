@@ -1,37 +1,33 @@
 """Composes a random scene from a seed, and renders its frames."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Int, UInt8
+from PIL import Image
 
-from vosjax.data.synthvos import actors, render
+from vosjax.data.synthvos import actors, looks, render
 from vosjax.data.synthvos.lens import Lens, draw_lens
-from vosjax.data.synthvos.motion import STILL, Camera, Motion
+from vosjax.data.synthvos.motion import STILL, Camera, Motion, Times
 from vosjax.data.synthvos.render import Canvas, Layer
+from vosjax.data.synthvos.settings import Settings
 from vosjax.data.synthvos.textures import Palette, palette
 from vosjax.data.video import VOID
 
 COUNT_WEIGHTS = (0.32, 0.26, 0.2, 0.12, 0.1)  # of 1, 2, ... objects; 0.05 beyond
+MOMENT_PIXELS = 3.0  # the fastest thing moves this far between averaged moments
+MAX_MOMENTS = 5
+MAX_RADIUS = 0.5  # of a tracked object, relative to the square root of the frame's area
 MIN_AREA = 100 / (96 * 160)  # visible fraction of the first frame, of each object
 
 
-@dataclasses.dataclass(frozen=True)
-class Recipe:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe(Settings):
   """What all videos of a dataset have in common; see `SynthVos`."""
 
   size: tuple[int, int]
   length: int
-  max_objects: int
-  late_objects: float
-  void: float
-  speed: float
-  object_size: float
-  clutter: float
-  kinds: tuple[str, ...]
-  plain: float
-  distractors: int
-  camouflage: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,17 +60,60 @@ class Scene:
   ) -> tuple[UInt8[np.ndarray, "t h w 3"], UInt8[np.ndarray, "t h w"]]:
     """Frames and labels at the frame numbers `index`."""
     t = index.astype(np.float64)
-    canvas = self.draw(t)
-    if self.void:
-      canvas.labels[canvas.mixed] = VOID
-    return self.lens.develop(canvas.frames, t, self.key), canvas.labels
+    counts = self._exposures(t)
+    canvases = [
+      Canvas(self.size, colours=True, labels=k == count // 2, mixed=self.void)
+      for count in counts
+      for k in range(count)
+    ]
+    moments = [(np.arange(count) + 0.5) / count - 0.5 for count in counts]
+    looks = np.repeat(t, counts)
+    self._draw(canvases, looks + self.lens.shutter * np.concatenate(moments), looks)
+    groups = np.split(np.arange(len(canvases)), np.cumsum(counts)[:-1])
+    exposures = (_average([canvases[k].image for k in group]) for group in groups)
+    frames = np.stack(list(self.lens.develop(exposures, index, self.key)))
+    return frames, self._labels(canvases)
 
-  def draw(self, t: Float[np.ndarray, " t"]) -> Canvas:
-    """The scene in linear colours, before the lens."""
-    canvas = Canvas.empty(len(t), *self.size)
+  def label(self, index: Int[np.ndarray, " t"]) -> UInt8[np.ndarray, "t h w"]:
+    """Object ids at the frame numbers, in the middle of each exposure."""
+    canvases = [
+      Canvas(self.size, colours=False, labels=True, mixed=self.void) for _ in index
+    ]
+    t = index.astype(np.float64)
+    self._draw(canvases, t, t)
+    return self._labels(canvases)
+
+  def _labels(self, canvases: Sequence[Canvas]) -> UInt8[np.ndarray, "t h w"]:
+    labels = []
+    for canvas in canvases:
+      if canvas.labels:
+        labels.append(np.array(canvas.labels))
+        if canvas.mixed:
+          labels[-1][np.asarray(canvas.mixed) > 0] = VOID
+    return np.stack(labels)
+
+  def _exposures(self, t: Times) -> list[int]:
+    """How many moments of each exposure are averaged: an odd number of them."""
+    shutter = self.lens.shutter
+    if not shutter:
+      return [1] * len(t)
+    ways = [render.travel(layer, self.camera, t, shutter) for layer in self.layers]
+    half = np.ceil(np.max(ways, axis=0) / (2 * MOMENT_PIXELS) - 0.5)
+    return (1 + 2 * np.clip(half, 0, MAX_MOMENTS // 2).astype(int)).tolist()
+
+  def _draw(self, canvases: Sequence[Canvas], t: Times, looks: Times) -> None:
     for layer in self.layers:
-      render.draw(canvas, layer, self.camera, t, self.lens.moments)
-    return canvas
+      render.draw(canvases, layer, self.camera, t, looks)
+
+
+def _average(images: list[Image.Image]) -> Image.Image:
+  if len(images) == 1:
+    return images[0].convert("RGB")
+  total = np.zeros((*images[0].size[::-1], 4), np.uint16)
+  for image in images:
+    total += np.asarray(image)
+  mean = (total + len(images) // 2) // len(images)
+  return Image.fromarray(mean.astype(np.uint8)).convert("RGB")
 
 
 def build_scene(key: tuple[int, int], recipe: Recipe) -> Scene:
@@ -97,11 +136,8 @@ def build_scene(key: tuple[int, int], recipe: Recipe) -> Scene:
 
 def keep_visible(scene: Scene) -> Scene:
   """Removes objects hardly visible in frame 0, and numbers the others from 1."""
-  sharp = dataclasses.replace(
-    scene, layers=scene.layers[1:], lens=dataclasses.replace(scene.lens, shutter=0.0)
-  )
-  canvas = sharp.draw(np.zeros(1))
-  area = np.bincount(canvas.labels[~canvas.mixed], minlength=256)
+  sure = dataclasses.replace(scene, layers=scene.layers[1:], void=True)
+  area = np.bincount(sure.label(np.zeros(1, int)).ravel(), minlength=256)
   min_area = MIN_AREA * scene.size[0] * scene.size[1]
   late = {k.label for k in scene.layers if k.motion.arrival}
   ids = sorted({layer.label for layer in scene.layers} - {0})
@@ -119,7 +155,9 @@ def keep_visible(scene: Scene) -> Scene:
 
 def compose(key: tuple[int, ...], recipe: Recipe) -> Scene:
   """A random scene, which may occlude some of its objects."""
-  rng, size, speed = np.random.default_rng(key), recipe.size, recipe.speed
+  rng, size = np.random.default_rng(key), recipe.size
+  own = np.random.default_rng((*key, 2))  # of the looks; see `looks`
+  speed = recipe.speed * np.exp(recipe.variety * np.clip(own.normal(), -2, 2))
   weights = np.full(recipe.max_objects, 0.05)
   weights[: len(COUNT_WEIGHTS)] = COUNT_WEIGHTS[: recipe.max_objects]
   count = 1 + int(rng.choice(len(weights), p=weights / weights.sum()))
@@ -129,13 +167,17 @@ def compose(key: tuple[int, ...], recipe: Recipe) -> Scene:
   plain = recipe.plain and rng.random() < recipe.plain
   plate = actors.wall(rng, size) if plain else actors.background(rng, size, grounds)
   positions = actors.spread(rng, count + lookalikes, size)
-  things = []
+  things, passers = [], []
   for k in range(count):
     radius = recipe.object_size * rng.uniform(0.17, 0.4) * count**-0.35
+    if recipe.variety:
+      radius *= np.exp(recipe.variety * np.clip(own.normal(), -2, 2))
+      radius = min(radius, MAX_RADIUS)
+    factor = looks.approach_factor(own) if own.random() < recipe.approach else 1.0
     layer = actors.moving(
       rng,
       size,
-      radius,
+      radius * looks.detail(factor),
       positions[k],
       grounds,
       label=k + 1,
@@ -143,9 +185,16 @@ def compose(key: tuple[int, ...], recipe: Recipe) -> Scene:
       kinds=recipe.kinds,
       camouflage=recipe.camouflage,
     )
+    layer = _change(own, recipe, layer, factor)
     if k and rng.random() < recipe.late_objects:
       motion = actors.arriving(rng, layer.motion, size, recipe.length)
       layer = dataclasses.replace(layer, motion=motion)
+    if own.random() < recipe.passing:
+      if own.random() < 0.5:
+        motion = looks.leaving(own, layer.motion, size, recipe.length)
+        layer = dataclasses.replace(layer, motion=motion)
+      else:
+        passers.append(looks.passing(own, layer, grounds, recipe.length))
     things.append(layer)
   followed = things[0].motion.move
   things += [
@@ -155,19 +204,37 @@ def compose(key: tuple[int, ...], recipe: Recipe) -> Scene:
   if recipe.distractors:
     # With a generator of their own, so that they change nothing else in the scene.
     things += distractors(np.random.default_rng((*key, 1)), recipe, grounds)
+  twins = [
+    looks.twin(own, layer, looks.bulk(layer))
+    for layer in things[:count]
+    if own.random() < recipe.twins
+  ]
+  things += twins
   front = actors.occluders(rng, size, grounds, speed)
-  return Scene(
-    key,
-    size,
-    (
-      plate,
-      *(things[k] for k in rng.permutation(len(things))),
-      *(front if rng.random() < recipe.clutter else ()),
-    ),
-    actors.draw_camera(rng, size, followed, speed),
-    draw_lens(rng),
-    bool(rng.random() < recipe.void),
-  )
+  order = rng.permutation(len(things))
+  front = [*passers, *(front if rng.random() < recipe.clutter else ())]
+  camera = actors.draw_camera(rng, size, followed, speed)
+  lens = draw_lens(rng)
+  if own.random() < recipe.footage:
+    camera = looks.handheld(own, camera, np.sqrt(size[0] * size[1]))
+    lens = looks.footage(own, lens)
+  void = bool(rng.random() < recipe.void)
+  layers = (plate, *(things[k] for k in order), *front)
+  return Scene(key, size, layers, camera, lens, void)
+
+
+def _change(
+  rng: np.random.Generator, recipe: Recipe, layer: Layer, factor: float
+) -> Layer:
+  """An object with the looks of the recipe."""
+  parts, motion = list(layer.parts), layer.motion
+  if factor != 1:
+    motion = looks.approaching(rng, motion, factor, recipe.length)
+  if rng.random() < recipe.thin:
+    parts = looks.thin_parts(rng, parts)
+  if rng.random() < recipe.turning:
+    parts = looks.turning(rng, parts, recipe.length)
+  return dataclasses.replace(layer, parts=parts, motion=motion)
 
 
 def distractors(

@@ -25,6 +25,18 @@ class Settings:
     distractors: number of things in each frame that look like objects but stay for a
       part of the video only; no single frame tells which they are.
     camouflage: chance that a tracked object has the background's colours, 0 to 1.
+    variety: standard deviation of the logarithm of further factors, on the speed of a
+      video and on the size of each tracked object.
+    approach: chance that a tracked object comes near or moves away, so that its size
+      changes by a factor of up to 4.
+    turning: chance that a tracked object turns, which brings other surfaces and parts
+      into view.
+    thin: chance that a tracked object has jointed parts of a few pixels in width.
+    twins: chance that a tracked object has a background thing of its looks beside it.
+    passing: chance that something passes in front of a tracked object, or that the
+      object leaves the frame.
+    footage: share of videos with the flaws of real footage: a camera that shakes, long
+      exposure, changing light and strong compression.
   """
 
   max_objects: int = 5
@@ -37,3 +49,26 @@ class Settings:
   plain: float = 0.0
   distractors: int = 0
   camouflage: float = shapes.CAMOUFLAGE
+  variety: float = 0.0
+  approach: float = 0.0
+  turning: float = 0.0
+  thin: float = 0.0
+  twins: float = 0.0
+  passing: float = 0.0
+  footage: float = 0.0
+
+
+# What networks are trained on that are to segment real video.
+REAL = Settings(
+  max_objects=3,
+  void=0.0,
+  speed=0.7,
+  object_size=0.9,
+  variety=0.5,
+  approach=0.35,
+  turning=0.4,
+  thin=0.35,
+  twins=0.35,
+  passing=0.25,
+  footage=0.5,
+)

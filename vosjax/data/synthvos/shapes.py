@@ -1,54 +1,18 @@
-"""Objects as jointed parts; a part is a small image with a signed distance."""
+"""Makes objects of jointed parts, each with a signed distance to its outline."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Complex, Float
+from jaxtyping import Float, Int
 
-from vosjax.data.synthvos.motion import STILL, Path, Pose, Times, wander
-from vosjax.data.synthvos.textures import Palette, palette, similar, texture
+from vosjax.data.synthvos.motion import Path, wander
+from vosjax.data.synthvos.parts import OUTSIDE, Part
+from vosjax.data.synthvos.textures import Palette, palette, similar, texture, to_bytes
 
 Distance = Float[np.ndarray, "s s"]  # to the outline in pixels, positive inside
 
-OUTSIDE = -16.0  # pixels, farther away than any softness
 DIRECTIONS = 2048  # at which an outline is tabulated
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-  """One rigid piece of an object and how it is attached.
-
-  Attributes:
-    pixels: red, green, blue, and the signed distances to two outlines between which
-      the part changes; backgrounds have colours only, and continue outside of the
-      image by reflection.
-    origin: the pixel at the joint.
-    joint: position of the origin on the object.
-    angle: rest angle, in radians.
-    swing: angle added over time.
-    morph: weight of the second outline over time, 0 at t = 0.
-    ripple: (height, waves per pixel, radians per frame) of a travelling bend.
-  """
-
-  pixels: Float[np.ndarray, "c h w"]
-  origin: complex
-  joint: complex = 0j
-  angle: float = 0.0
-  swing: Path = STILL
-  morph: Path = STILL
-  ripple: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-  def pose(self, t: Times) -> Pose:
-    turn = np.exp(1j * (self.angle + self.swing(t)))
-    return Pose(turn, np.full(len(t), self.joint, np.complex128))
-
-  @property
-  def corners(self) -> Complex[np.ndarray, " 4"]:
-    """The corners of the image, relative to the joint."""
-    h, w = self.pixels.shape[1:]
-    return np.array([0, w, 1j * h, w + 1j * h]) - self.origin
 
 
 def grid(radius: float) -> tuple[Distance, Distance]:
@@ -58,26 +22,35 @@ def grid(radius: float) -> tuple[Distance, Distance]:
   return y, x
 
 
+def polar(
+  y: Distance, x: Distance, aspect: float
+) -> tuple[Distance, Int[np.ndarray, "s s"]]:
+  """Distance and tabulated direction from the origin, in a stretched plane."""
+  y, x = y * np.float32(aspect), x / np.float32(aspect)
+  direction = np.arctan2(y, x) * np.float32(DIRECTIONS / (2 * np.pi))
+  return np.hypot(y, x), direction.astype(np.int32) % DIRECTIONS
+
+
 def star(
-  y: Distance,
-  x: Distance,
+  length: Distance,
+  direction: Int[np.ndarray, "s s"],
   radius: float,
   waves: Float[np.ndarray, " k"],
   phases: Float[np.ndarray, " k"],
   aspect: float,
 ) -> Distance:
-  """A star-shaped outline, radius * (1 + sum of waves): concave with strong waves."""
-  y, x = y * np.float32(aspect), x / np.float32(aspect)
+  """A star-shaped outline, radius * (1 + sum of waves): concave with strong waves.
+
+  `length` and `direction` are those of `polar` for the same `aspect`.
+  """
   orders = np.arange(2, 2 + len(waves))
   turns = np.linspace(0, 2 * np.pi, DIRECTIONS)[:, None] * orders + phases
-  edges = radius * (1 + np.cos(turns) @ waves)
-  slopes = radius * np.sin(turns) @ (orders * waves)
-  length = np.hypot(y, x)
-  direction = (np.arctan2(y, x) * np.float32(DIRECTIONS / (2 * np.pi))).astype(np.int32)
-  edge = edges.astype(np.float32).take(direction, mode="wrap")
-  slope = slopes.astype(np.float32).take(direction, mode="wrap")
-  steep = np.sqrt(1 + (slope / np.maximum(length, np.float32(0.3 * radius))) ** 2)
-  return (edge - length) / steep / np.float32(max(aspect, 1 / aspect))
+  edges = (radius * (1 + np.cos(turns) @ waves)).astype(np.float32)
+  slopes = (radius * np.sin(turns) @ (orders * waves)).astype(np.float32)
+  steep = slopes.take(direction) / np.maximum(length, np.float32(0.3 * radius))
+  steep = np.sqrt(1 + steep**2)
+  scale = np.float32(max(aspect, 1 / aspect))
+  return (edges.take(direction) - length) / steep / scale
 
 
 def box(
@@ -117,9 +90,8 @@ def paint(
   depth = np.clip(outline / (0.5 * outline.max() + 1e-6), 0, 1)
   roundness, tilt = np.float32(rng.uniform(0, 0.5)), np.float32(rng.uniform(0, 0.3))
   ramp = np.linspace(-1, 1, len(outline), dtype=np.float32)[:, None]
-  image *= ((1 - roundness * (1 - depth)) * (1 - tilt * ramp))[..., None]
-  pixels = np.stack([*np.moveaxis(image, -1, 0), outline, changed])
-  return Part(pixels.astype(np.float32), origin, **fields)
+  image *= (1 - roundness * (1 - depth)) * (1 - tilt * ramp)
+  return Part(to_bytes(image), origin, outline, changed, **fields)
 
 
 def blob(
@@ -136,10 +108,10 @@ def blob(
   waves *= min(1, 0.6 / np.abs(waves).sum())
   phases = rng.uniform(0, 2 * np.pi, orders)
   aspect = np.exp(rng.normal(0, 0.22))
-  y, x = grid(1.7 * radius * max(aspect, 1 / aspect))
-  outline = star(y, x, radius, waves, phases, aspect)
+  place = polar(*grid(1.7 * radius * max(aspect, 1 / aspect)), aspect)
+  outline = star(*place, radius, waves, phases, aspect)
   turned = phases + rng.normal(0, 0.9, orders)
-  changed = star(y, x, radius, waves * rng.uniform(0.4, 1.3), turned, aspect)
+  changed = star(*place, radius, waves * rng.uniform(0.4, 1.3), turned, aspect)
   ripple = (
     radius * rng.choice([0, 0.06, 0.14]),
     rng.uniform(1, 4) / radius,
@@ -269,12 +241,14 @@ def thing(
   near: list[Palette],
   kinds: Sequence[str] = tuple(KINDS),
   camouflage: float = CAMOUFLAGE,
+  colours: Sequence[Palette] = (),
 ) -> tuple[str, list[Part]]:
   """A random object of one of the `kinds`: its kind, and its parts from back to front.
 
-  With probability `camouflage`, it shares its colours with `near`.
+  With probability `camouflage`, it shares its colours with `near`. Its other colours
+  are `colours` where they are given.
   """
-  colours = [palette(rng) for _ in range(int(rng.integers(1, 4)))]
+  colours = [*colours] or [palette(rng) for _ in range(int(rng.integers(1, 4)))]
   if rng.random() < camouflage:
     colours[0] = similar(rng, near[int(rng.integers(len(near)))])
   chances = np.array([KINDS[kind] for kind in kinds])

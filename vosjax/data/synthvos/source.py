@@ -11,6 +11,19 @@ from vosjax.data.synthvos.settings import Settings
 from vosjax.data.video import VOID, Source, Video
 
 CLASSES = ("background", *shapes.KINDS)
+_SHARES = (
+  "late_objects",
+  "void",
+  "clutter",
+  "plain",
+  "camouflage",
+  "approach",
+  "turning",
+  "thin",
+  "twins",
+  "passing",
+  "footage",
+)
 
 
 @dataclasses.dataclass
@@ -28,7 +41,7 @@ class SynthVideo(Video):
   name: str
   scene: Scene
   num_frames: int
-  _last: tuple[int, np.ndarray, np.ndarray] | None = dataclasses.field(
+  _last: tuple[int, np.ndarray] | None = dataclasses.field(
     default=None, init=False, repr=False
   )
 
@@ -45,11 +58,14 @@ class SynthVideo(Video):
     return {i: CLASSES.index(kind) for i, kind in self.scene.kinds.items()}
 
   def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-    return self._single(index)[1]
+    if self._last is None or self._last[0] != index:
+      self._last = (index, self.clip(index, 1)[0][0])
+    return self._last[1]
 
   def labels(self, index: int) -> UInt8[np.ndarray, "h w"]:
     """Object ids of one frame: 0 = background, 255 = void."""
-    return self._single(index)[2]
+    self._check(index, 1)
+    return self.scene.label(np.array([index]))[0]
 
   def clip(
     self, start: int, length: int
@@ -59,18 +75,15 @@ class SynthVideo(Video):
     Raises:
       IndexError: the clip does not lie within the video.
     """
+    self._check(start, length)
+    return self.scene.render(np.arange(start, start + length))
+
+  def _check(self, start: int, length: int) -> None:
     if start < 0 or length < 1 or start + length > self.num_frames:
       raise IndexError(
         f"clip(): frames {start} to {start + length - 1} of {self.name}, "
         f"which has frames 0 to {self.num_frames - 1}."
       )
-    return self.scene.render(np.arange(start, start + length))
-
-  def _single(self, t: int) -> tuple[int, np.ndarray, np.ndarray]:
-    if self._last is None or self._last[0] != t:
-      frames, labels = self.clip(t, 1)
-      self._last = (t, frames[0], labels[0])
-    return self._last
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,13 +111,13 @@ class SynthVos(Settings, Source):
       )
     if not 1 <= self.max_objects < VOID:
       raise ValueError(f"max_objects={self.max_objects}: expected 1 to {VOID - 1}.")
-    for name, value in (
-      ("clutter", self.clutter),
-      ("plain", self.plain),
-      ("camouflage", self.camouflage),
-    ):
-      if not 0 <= value <= 1:
-        raise ValueError(f"{name}={value}: expected a probability, 0 to 1.")
+    for name in _SHARES:
+      if not 0 <= getattr(self, name) <= 1:
+        raise ValueError(
+          f"{name}={getattr(self, name)}: expected a probability, 0 to 1."
+        )
+    if self.variety < 0:
+      raise ValueError(f"variety={self.variety}: expected at least 0.")
     unknown = sorted(set(self.kinds) - set(CLASSES[1:]))
     if unknown or not self.kinds:
       raise ValueError(f"kinds={self.kinds}: expected some of {CLASSES[1:]}.")
@@ -118,20 +131,8 @@ class SynthVos(Settings, Source):
   def __getitem__(self, index: int) -> SynthVideo:
     if not 0 <= index < self.num_videos:
       raise IndexError(f"video {index} of {self.num_videos}.")
-    recipe = Recipe(
-      self.size,
-      self.length,
-      self.max_objects,
-      self.late_objects,
-      self.void,
-      self.speed,
-      self.object_size,
-      self.clutter,
-      tuple(self.kinds),
-      self.plain,
-      self.distractors,
-      self.camouflage,
-    )
+    settings = {f.name: getattr(self, f.name) for f in dataclasses.fields(Settings)}
+    recipe = Recipe(size=self.size, length=self.length, **settings)
     scene = build_scene((self.seed, index), recipe)
     return SynthVideo(f"synth{self.seed}-{index:06d}", scene, self.length)
 

@@ -3,12 +3,12 @@
 import functools
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 from scipy import fft
 
 Field = Float[np.ndarray, "h w"]  # about 0 to 1
-Colours = Float[np.ndarray, "h w 3"]  # 0 to 1
+Colours = Float[np.ndarray, "3 h w"]  # 0 to 1
 Palette = Float[np.ndarray, "256 3"]  # colour of each level of a field
 
 EARTH_TO_SKY = (0.03, 0.07, 0.1, 0.15, 0.25, 0.3, 0.55, 0.6)  # hues, 0 to 1
@@ -19,9 +19,14 @@ def fractal(rng: np.random.Generator, h: int, w: int, decay: float) -> Field:
   rows, columns = fft.next_fast_len(h, True), fft.next_fast_len(w, True)
   octaves = log_frequency(rows, columns)
   parts = rng.random((2, *octaves.shape), dtype=np.float32) - np.float32(0.5)
-  spectrum = (parts[0] + 1j * parts[1]) * np.exp(np.float32(-decay) * octaves)
-  noise = fft.irfft2(spectrum, (rows, columns))[:h, :w]
-  return np.clip(0.5 + noise / (4 * noise.std() + 1e-12), 0, 1).astype(np.float32)
+  spectrum = np.empty(octaves.shape, np.complex64)
+  fall = np.exp(np.float32(-decay) * octaves)
+  np.multiply(parts[0], fall, out=spectrum.real)
+  np.multiply(parts[1], fall, out=spectrum.imag)
+  noise = fft.irfft2(spectrum, (rows, columns), overwrite_x=True)[:h, :w]
+  noise = noise * np.float32(1 / (4 * noise.std() + 1e-12))
+  noise += np.float32(0.5)
+  return np.clip(noise, 0, 1, out=noise)
 
 
 @functools.lru_cache(maxsize=256)
@@ -32,6 +37,12 @@ def log_frequency(rows: int, columns: int) -> Field:
   frequency = np.hypot(y, x).astype(np.float32)
   frequency[0, 0] = 1e30  # removes the mean
   return np.log(frequency)
+
+
+def to_bytes(colours: Colours) -> UInt8[np.ndarray, "h w 3"]:
+  """Colours as bytes; what is brighter than white becomes white."""
+  levels = np.clip(colours, 0, 1) * np.float32(255) + np.float32(0.5)
+  return np.stack(list(levels.astype(np.uint8)), axis=-1)
 
 
 def palette(rng: np.random.Generator, natural: float = 0.4) -> Palette:
@@ -89,15 +100,19 @@ def texture(rng: np.random.Generator, h: int, w: int, colours: Palette) -> Colou
     if kind == "checks":
       wave *= 2 * np.sin(frequency * (cosine * y - sine * x))
     field = 0.5 + 0.5 * np.tanh(sharp * wave)
-  image = colours.take((np.clip(field, 0, 1) * 255).astype(np.int32), axis=0)
+  levels = (np.clip(field, 0, 1) * 255).astype(np.int32)
+  image = np.stack(
+    [channel.take(levels) for channel in np.ascontiguousarray(colours.T)]
+  )
   # Another variation on top: illumination, dirt, fur.
   strength = np.float32(rng.choice([0.15, 0.5, 1.0]))
-  return image * (1 + strength * (grain - 0.5))[..., None]
+  image *= 1 + strength * (grain - np.float32(0.5))
+  return image
 
 
 def clutter(rng: np.random.Generator, image: Colours, pieces: int) -> Colours:
   """Paints flat and textured things over an image: boxes, stones, posts."""
-  h, w = image.shape[:2]
+  h, w = image.shape[1:]
   cover = Image.new("RGBA", (w, h))
   draw = ImageDraw.Draw(cover)
   hues = np.concatenate([palette(rng) for _ in range(3)])
@@ -118,10 +133,12 @@ def clutter(rng: np.random.Generator, image: Colours, pieces: int) -> Colours:
     draw.polygon(
       np.stack([x, y], axis=1).ravel().tolist(), fill=tuple(fills[k].tolist())
     )
-  painted = np.asarray(cover, np.float32) / 255
-  alpha = painted[..., 3:]
-  rough = 0.75 + 0.5 * fractal(rng, h, w, 1.0)[..., None]
-  return image * (1 - alpha) + painted[..., :3] * alpha * rough
+  painted = np.stack([np.asarray(band, np.float32) for band in cover.split()]) / 255
+  alpha = painted[3]
+  rough = np.float32(0.75) + np.float32(0.5) * fractal(rng, h, w, 1.0)
+  image *= 1 - alpha
+  image += painted[:3] * (alpha * rough)
+  return image
 
 
 def scenery(
@@ -133,12 +150,18 @@ def scenery(
   for colours in palettes[1:]:
     ridge = fractal(rng, h, w, rng.uniform(1.3, 2.0))
     if rng.random() < 0.6:  # a ragged horizon
-      inside = y + (ridge - 0.5) * rng.choice([0.05, 0.3]) - rng.uniform(0.3, 0.7)
+      height = np.float32(rng.choice([0.05, 0.3]))
+      inside = y + (ridge - 0.5) * height - np.float32(rng.uniform(0.3, 0.7))
     else:
-      inside = ridge - rng.uniform(0.4, 0.65)
-    blend = np.clip(0.5 + inside * rng.choice([20, 100]), 0, 1)[..., None]
-    image = image + blend * (texture(rng, h, w, colours) - image)
+      inside = ridge - np.float32(rng.uniform(0.4, 0.65))
+    sharp = np.float32(rng.choice([20, 100]))
+    blend = np.clip(np.float32(0.5) + inside * sharp, 0, 1)
+    other = texture(rng, h, w, colours)
+    other -= image
+    other *= blend
+    image += other
   if rng.random() < 0.7:
     image = clutter(rng, image, int(rng.integers(5, 60)))
-  light = 1 + rng.uniform(0, 0.6) * (fractal(rng, h, w, 2.2) - 0.5)
-  return (image * light[..., None]).astype(np.float32)
+  contrast = np.float32(rng.uniform(0, 0.6))
+  image *= 1 + contrast * (fractal(rng, h, w, 2.2) - np.float32(0.5))
+  return image

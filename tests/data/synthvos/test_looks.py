@@ -1,0 +1,247 @@
+"""What real video asks: each look is there when it is on, and absent when it is off."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from vosjax.data.synthvos import REAL, Settings, SynthVos, looks
+from vosjax.data.synthvos.motion import STILL, Camera
+
+LOOKS = ("approach", "turning", "thin", "twins", "passing", "footage")
+SIZE = (72, 120)
+LENGTH = 8
+
+
+def videos(count=10, **settings):
+  """Videos of one object before a quiet background."""
+  plain = {"max_objects": 1, "clutter": 0.0, "void": 0.0} | settings
+  return list(SynthVos(2, count, size=SIZE, length=LENGTH, **plain))
+
+
+def masks(video):
+  return video.scene.label(np.arange(LENGTH)) == 1
+
+
+def parts(video):
+  return [part for layer in video.scene.layers if layer.label for part in layer.parts]
+
+
+@pytest.fixture(scope="module")
+def without():
+  return videos()
+
+
+@pytest.fixture(scope="module")
+def real():
+  return SynthVos(4, 8, size=SIZE, length=LENGTH, **dataclasses.asdict(REAL))
+
+
+def test_all_looks_are_off_by_default_and_on_for_real_video():
+  for name in (*LOOKS, "variety"):
+    assert getattr(Settings(), name) == 0 < getattr(REAL, name)
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_a_look_changes_the_videos_that_have_it(name, without):
+  changed = 0
+  for video, other in zip(without[:5], videos(5, **{name: 1.0})):
+    changed += (video.frame(LENGTH - 1) != other.frame(LENGTH - 1)).any()
+  assert changed == 5
+
+
+def test_a_look_leaves_the_rest_of_the_scene_as_it_is(without):
+  for video, other in zip(without[:4], videos(4, thin=1.0)):
+    ground, same = (v.scene.layers[0].parts[0].colours for v in (video, other))
+    np.testing.assert_array_equal(ground, same)
+    starts = [v.scene.layers[1].motion.start for v in (video, other)]
+    assert starts[0] == starts[1]
+
+
+def test_approaching_objects_change_in_size(without):
+  def growth(video):
+    scale = np.abs(video.scene.layers[1].motion(np.array([0.0, LENGTH])).turn)
+    return max(scale) / min(scale)
+
+  assert max(map(growth, without)) < 1.3
+  near = [growth(video) for video in videos(approach=1.0)]
+  assert np.median(near) > 1.3 and 1.8 < max(near) < 4.5
+  ratios = []
+  for video in videos(approach=1.0):
+    area = masks(video).sum((1, 2))
+    ratios.append(max(area[0], area[-1]) / max(min(area[0], area[-1]), 1))
+  assert np.median(ratios) > 1.4
+
+
+def test_approaching_objects_start_at_the_size_of_others(without):
+  def area(some):
+    return np.median([masks(video)[0].sum() for video in some])
+
+  assert 0.6 < area(videos(approach=1.0)) / area(without) < 1.6
+
+
+def test_turning_objects_show_other_surfaces(without):
+  def change(video):
+    shown = []
+    for t in (0, LENGTH - 1):
+      inside = video.labels(t) == 1
+      shown.append(video.frame(t)[inside].mean(axis=0) if inside.any() else np.zeros(3))
+    return np.abs(shown[0] - shown[1]).max()
+
+  turned = videos(turning=1.0)
+  assert any(part.slide.amplitude.any() for v in turned for part in parts(v))
+  assert not any(part.slide.amplitude.any() for v in without for part in parts(v))
+  assert np.mean([*map(change, turned)]) > 2 * np.mean([*map(change, without)])
+
+
+def test_parts_come_out_from_behind_turning_objects(without):
+  def hidden(video):
+    return [part for part in parts(video) if part.shift.amplitude.any()]
+
+  assert not any(map(hidden, without))
+  turned = [video for video in videos(turning=1.0) if hidden(video)]
+  assert len(turned) >= 3
+  for video in turned:
+    part = hidden(video)[0]
+    assert part.pose(np.zeros(1)).shift[0] == part.joint
+    assert abs(part.pose(np.array([6.0])).shift[0] - part.joint) > 1
+
+
+def test_thin_parts_are_thin_and_labelled(without):
+  def thinness(video):
+    mask = masks(video)[0]
+    return 1 - ndimage.binary_opening(mask, iterations=2).sum() / mask.sum()
+
+  thin = videos(thin=1.0)
+  assert all(any(part.carrier for part in parts(video)) for video in thin)
+  assert not any(part.carrier for video in without for part in parts(video))
+  more = [thinness(b) - thinness(a) for a, b in zip(without, thin)]
+  assert np.mean(more) > 0.04
+
+
+def test_twins_lie_beside_an_object_and_have_its_colours(without):
+  def colour(layer):
+    shades = [part.colours.reshape(-1, 3) for part in layer.parts]
+    return np.concatenate(shades).mean(axis=0)
+
+  assert all(len(video.scene.layers) == 2 for video in without)
+  pairs = []
+  for video in videos(twins=1.0):
+    thing, twin = sorted(video.scene.layers[1:], key=lambda layer: -layer.label)
+    assert twin.label == 0 and twin.kind == thing.kind
+    gap = abs(twin.motion.start - thing.motion.start)
+    assert 1.1 < gap / looks.bulk(thing) < 3.1
+    pairs.append((colour(thing), colour(twin)))
+  own, other = (np.array(each) for each in zip(*pairs))
+  apart = np.abs(own[1:] - other[:-1]).mean()  # things of different videos
+  assert np.abs(own - other).mean() < 0.5 * apart
+
+
+def test_passing_things_hide_objects_or_objects_leave(without):
+  def least(video):
+    area = masks(video).sum((1, 2))
+    return area.min() / area[0]
+
+  assert np.mean([least(video) < 0.5 for video in videos(20, passing=1.0)]) > 0.3
+  assert np.mean([least(video) < 0.5 for video in without]) < 0.2
+
+
+def test_footage_is_shaken_blurred_and_compressed(without):
+  def pace(video):
+    view = video.scene.camera.view(np.arange(LENGTH, dtype=float), 1.0)
+    return np.abs(np.diff(view.shift)).mean()
+
+  shaken = videos(footage=1.0)
+  assert np.mean([*map(pace, shaken)]) > 1.5 * np.mean([*map(pace, without)])
+  lenses = [video.scene.lens for video in shaken]
+  assert sum(lens.shutter > 0.3 for lens in lenses) >= 4
+  assert sum(0 < lens.quality < 70 for lens in lenses) >= 5
+
+
+def test_sizes_and_speeds_vary(without):
+  def spread(some):
+    return np.std([np.log(masks(video)[0].sum()) for video in some])
+
+  assert spread(videos(variety=1.0)) > 1.2 * spread(without)
+
+
+def test_labels_show_the_middle_of_the_exposure():
+  blurred = 0
+  for video in videos(footage=1.0, speed=3.0, thin=1.0):
+    scene, index = video.scene, np.arange(LENGTH)
+    if scene.lens.shutter:
+      sharp = dataclasses.replace(scene.lens, shutter=0.0)
+      frames, labels = scene.render(index)
+      clear, same = dataclasses.replace(scene, lens=sharp).render(index)
+      np.testing.assert_array_equal(labels, same)
+      np.testing.assert_array_equal(labels, scene.label(index))
+      blurred += (frames != clear).any()
+  assert blurred >= 4
+
+
+def test_labels_are_where_most_of_a_pixel_is_covered():
+  """White objects on black, with everything that bends and hides them."""
+  settings = {"thin": 1.0, "turning": 1.0, "approach": 1.0}
+  for video in videos(6, **settings):
+    scene = video.scene
+    layers = []
+    for layer in scene.layers:
+      shade = 255 if layer.label else 0
+      shades = [
+        dataclasses.replace(part, colours=np.full_like(part.colours, shade))
+        for part in layer.parts
+      ]
+      layers.append(dataclasses.replace(layer, parts=shades, shadow=0.0))
+    lens = dataclasses.replace(
+      scene.lens, shutter=0.0, soften=0, noise=0.0, quality=0, light=STILL, vignette=0.0
+    )
+    lens = dataclasses.replace(lens, cast=np.ones(3))
+    white = dataclasses.replace(scene, layers=tuple(layers), lens=lens)
+    frames, labels = white.render(np.arange(0, LENGTH, 3))
+    bright = frames[..., 0] > 127
+    assert (bright == (labels == 1)).mean() > 0.999
+    assert bright.any()
+
+
+def test_real_frames_are_the_same_alone_in_any_clip_and_anew(real):
+  again = SynthVos(4, 8, size=SIZE, length=LENGTH, **dataclasses.asdict(REAL))
+  for index in range(4):
+    frames, labels = real[index].clip(0, LENGTH)
+    later, ids = again[index].clip(3, 4)
+    np.testing.assert_array_equal(frames[3:7], later)
+    np.testing.assert_array_equal(labels[3:7], ids)
+    np.testing.assert_array_equal(again[index].frame(7), frames[7])
+    np.testing.assert_array_equal(again[index].labels(7), labels[7])
+
+
+def test_real_videos_overlap_as_real_ones_do(real):
+  """Neighbouring masks of DAVIS 2016's training videos overlap by 0.77, on average."""
+  overlaps, areas = [], []
+  for video in real:
+    labels = video.scene.label(np.arange(LENGTH))
+    for k in set(np.unique(labels[0])) - {0}:
+      mask = labels == k
+      areas.append(mask[0].mean())
+      both, either = mask[1:] & mask[:-1], mask[1:] | mask[:-1]
+      overlaps += list(both.sum((1, 2)) / np.maximum(either.sum((1, 2)), 1))
+  assert 0.5 < np.mean(overlaps) < 0.85
+  assert 0.03 < np.mean(areas) < 0.16
+
+
+def test_a_followed_object_stays_in_view():
+  rng = np.random.default_rng(0)
+  camera = Camera(60 + 36j, STILL, STILL, STILL, STILL, 0.0)
+  follows = [looks.handheld(rng, camera, 90.0).follow for _ in range(20)]
+  assert 4 < sum(follow >= 0.5 for follow in follows) < 16
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_a_share_outside_of_0_to_1_is_refused(name):
+  with pytest.raises(ValueError, match=f"{name}=1.5: expected a probability"):
+    SynthVos(0, 1, size=SIZE, length=1, **{name: 1.5})
+
+
+def test_a_negative_variety_is_refused():
+  with pytest.raises(ValueError, match="variety=-1.0: expected at least 0"):
+    SynthVos(0, 1, size=SIZE, length=1, variety=-1.0)
