@@ -12,8 +12,11 @@ The rows of the paper's ablation are flags, for the small network as for `:paper
 Source: Johnander et al., CVPR 2019, and the released program.
 """
 
+import dataclasses
+
 from ml_collections import ConfigDict
 
+from vosjax.data import synthvos
 from vosjax.models.backbones.stages import STAGES
 from vosjax.train import config as base
 
@@ -118,7 +121,7 @@ def released() -> ConfigDict:
     deep="pyramid",
     matching_lags=(1, 3, 6, 10),
   )
-  config.data.synthvos.update(void=0.0, speed=2.2, object_size=1.3)
+  config.data.synthvos.update(dataclasses.asdict(synthvos.REAL))
   common = {
     "size": (192, 320),
     "more_sizes": ((288, 480), (192, 320), (384, 640)),
@@ -130,11 +133,11 @@ def released() -> ConfigDict:
   base.set_stages(
     config,
     short=base.agame_stage(
-      clip_length=4,
-      num_steps=6000,
+      clip_length=6,
+      num_steps=9000,
       steps_per_epoch=100,
       learning_rate=1e-3,
-      lr_decay=0.97,
+      lr_decay=0.942,
       **common,
     ),
   )
