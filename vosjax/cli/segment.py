@@ -20,7 +20,7 @@ from vosjax.inference.frame_result import FrameResult
 from vosjax.media.pyav import load_pyav
 from vosjax.media.read import VideoFrames, read_masks, read_video
 from vosjax.media.write import video_writer, write_labels
-from vosjax.models.cosnet import Fusion
+from vosjax.models.cosnet import ReferenceFusion
 
 EXAMPLE = """
 examples:
@@ -121,7 +121,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
   )
   cosnet.add_argument(
     "--fusion",
-    choices=get_args(Fusion),
+    choices=get_args(ReferenceFusion),
     help="how to combine references: summary averages what is read from each, "
     "prediction averages the masks that each gives (the released test), joint reads "
     "from all at once, group is the released group model (default: that of the "
@@ -196,7 +196,7 @@ def load_segmenter(
   checkpoint: pathlib.Path,
   expected: str | None,
   *,
-  fusion: Fusion | None = None,
+  fusion: ReferenceFusion | None = None,
   **options: Any,
 ) -> tuple[VideoSegmenter, str]:
   """Loads a checkpoint into a segmenter.

@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from vosjax.inference import references
+from vosjax.labels import find_ids
 from vosjax.models.api import Readout, TakesReferences
 from vosjax.models.unroll import Recurrence, default_recurrence
 
-VOID = 255
 _LARGEST_ID = 2**31 - 1  # labels are int32
 
 
@@ -131,11 +131,6 @@ def check_labels(labels: Any, size: tuple[int, int]) -> Int[np.ndarray, "h w"]:
       f"labels range from {labels.min()} to {labels.max()}; ids are 1 to {_LARGEST_ID}."
     )
   return labels.astype(np.int32)
-
-
-def find_ids(labels: Int[np.ndarray, "h w"]) -> tuple[int, ...]:
-  """Object ids in ascending order, without background and void."""
-  return tuple(int(i) for i in np.unique(labels) if i not in (0, VOID))
 
 
 def require_ids(labels: Int[np.ndarray, "h w"]) -> tuple[int, ...]:

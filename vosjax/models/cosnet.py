@@ -16,15 +16,14 @@ from vosjax.models.api import Readout
 from vosjax.models.backbones.deeplab import DeepLab
 from vosjax.models.backbones.resnet import stage_channels
 from vosjax.models.execution import Execution
-from vosjax.models.modules.co_attention import CoAttention
+from vosjax.models.modules.co_attention import CoAttention, Map
 from vosjax.models.modules.conv import Conv
 from vosjax.models.modules.norm import ConvNorm
 from vosjax.ops import antialias, resize
 from vosjax.types import Active, AnyArray, Frames, Masks, Prediction, record
 
 Attention = Literal["vanilla", "symmetric", "channelwise", "none"]
-Fusion = Literal["summary", "prediction", "joint", "group"]
-Map = Float[Array, "b h w c"]
+ReferenceFusion = Literal["summary", "prediction", "joint", "group"]
 
 
 @record
@@ -115,7 +114,7 @@ class COSNet(nn.Module):
   rates: tuple[int, ...] = (6, 12, 18)
   attention: Attention | str = "vanilla"
   gated: bool = True
-  fusion: Fusion | str = "summary"
+  fusion: ReferenceFusion | str = "summary"
   num_references: int = 5
   size: tuple[int, int] | None = (473, 473)
   execution: Execution = Execution()
