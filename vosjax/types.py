@@ -52,7 +52,7 @@ class Prediction:
   """Output of a model for one frame.
 
   Attributes:
-    logits: object against background in each slot, at the size of the frame.
+    logits: object against background in each slot, at the framed size.
     aux: further outputs by name, which each model documents.
   """
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import vosjax
-from vosjax.inference import checks, programs
+from vosjax.inference import checks, compilation
 
 ZERO_SHOT = ("cosnet", "ris", "rsis", "rvos")
 
@@ -196,6 +196,6 @@ def test_options_that_a_model_does_not_have(small, tiny):
 
 def test_unknown_compiler_options_are_left_out():
   """Options of XLA may be experimental and disappear."""
-  assert programs.supported_options({"xla_no_such_option": "1"}) == {}
+  assert compilation.supported_options({"xla_no_such_option": "1"}) == {}
   option = {"xla_cpu_enable_fast_math": False}
-  assert programs.supported_options(option) == option
+  assert compilation.supported_options(option) == option

@@ -96,7 +96,10 @@ def check_frames(frames: Any) -> None:
 def read_frame(
   frames: Any, index: int, size: tuple[int, int] | None = None
 ) -> UInt8[np.ndarray, "h w 3"]:
-  """Reads and checks one frame of a whole video.
+  """Reads and checks one frame of a whole video, and copies it.
+
+  Videos may return one buffer for all frames, as decoders do, while frames of a batch
+  are held together and results are held by the caller.
 
   Args:
     frames: the video.
@@ -110,7 +113,7 @@ def read_frame(
   frame = check_frame(frames[index], f"frame {index}")
   if size is not None:
     check_size(frame, size, f"frame {index}")
-  return frame
+  return frame.copy()
 
 
 def check_labels(labels: Any, size: tuple[int, int]) -> Int[np.ndarray, "h w"]:

@@ -44,7 +44,7 @@ class Slots:
   @property
   def active(self) -> Bool[np.ndarray, "1 s"]:
     """Which slots are used."""
-    return self._mask(self.used)
+    return self.mask(self.ids)
 
   @property
   def num_free(self) -> int:
@@ -85,9 +85,9 @@ class Slots:
     self._slot_of |= zip(others, sorted(free - set(self._slot_of.values())))
     return tuple(self._slot_of[i] for i in ids)
 
-  def place(
+  def from_ids(
     self, labels: Int[np.ndarray, "h w"], ids: Sequence[int]
-  ) -> tuple[Int[np.ndarray, "1 h w"], Bool[np.ndarray, "1 s"]]:
+  ) -> Int[np.ndarray, "1 h w"]:
     """Translates labels of tracked objects into labels of slots.
 
     Args:
@@ -95,14 +95,18 @@ class Slots:
       ids: the objects to keep.
 
     Returns:
-      Labels in which 0 is background and i is slot i - 1; and which slots belong to
-      `ids`.
+      Labels in which 0 is background and i is slot i - 1.
     """
-    slots = [self._slot_of[i] for i in ids]
-    placed = np.zeros((1, *labels.shape), np.int32)
-    for object_id, slot in zip(ids, slots):
-      placed[0, labels == object_id] = slot + 1
-    return placed, self._mask(slots)
+    slot_labels = np.zeros((1, *labels.shape), np.int32)
+    for i in ids:
+      slot_labels[0, labels == i] = self._slot_of[i] + 1
+    return slot_labels
+
+  def mask(self, ids: Iterable[int]) -> Bool[np.ndarray, "1 s"]:
+    """Which slots hold the objects `ids`, which are tracked."""
+    mask = np.zeros((1, self.capacity), bool)
+    mask[0, [self._slot_of[i] for i in ids]] = True
+    return mask
 
   def remove(self, object_id: int) -> int:
     """Frees the slot of an id and returns it.
@@ -115,8 +119,3 @@ class Slots:
         f"object {object_id} is not tracked (tracking {list(self.ids)})."
       )
     return self._slot_of.pop(object_id)
-
-  def _mask(self, slots: Sequence[int]) -> Bool[np.ndarray, "1 s"]:
-    mask = np.zeros((1, self.capacity), bool)
-    mask[0, list(slots)] = True
-    return mask

@@ -28,7 +28,7 @@ ReferenceFusion = Literal["summary", "prediction", "joint", "group"]
 
 @record
 class COSNetFeatures:
-  """Features of a frame, and its rows and columns."""
+  """Features of a frame, and the rows and columns of the framed frame."""
 
   deep: Map
   size: tuple[int, int] = flax.struct.field(pytree_node=False)
@@ -152,9 +152,9 @@ class COSNet(nn.Module):
     """One object, by its own probability."""
     return Readout(one_shot=False, num_slots=1, threshold=0.5)
 
-  def framing(self, size: tuple[int, int]) -> antialias.ResizeTo:
+  def framing(self, original_size: tuple[int, int]) -> antialias.ResizeTo:
     """How frames of any size are resized, and predictions back."""
-    return antialias.ResizeTo(size, self.size or size)
+    return antialias.ResizeTo(original_size, self.size or original_size)
 
   def __call__(self, frames: Frames, masks: Masks | None = None) -> PairLogits:
     """A frame paired with itself; involves every parameter, for initialisation."""
@@ -218,11 +218,11 @@ class COSNet(nn.Module):
     return COSNetState(references)
 
   def remember(
-    self, state: COSNetState, features: COSNetFeatures, slot: int | Array
+    self, state: COSNetState, features: COSNetFeatures, place: int | Array
   ) -> COSNetState:
-    """Replaces reference number `slot` by a frame."""
+    """Makes a frame the reference in this place, instead of the one there."""
     references = jax.lax.dynamic_update_index_in_dim(
-      state.references, features.deep, slot, 1
+      state.references, features.deep, place, 1
     )
     return COSNetState(references)
 
@@ -280,5 +280,5 @@ class COSNet(nn.Module):
 def upsample(
   logits: Float[Array, "b h w"], size: tuple[int, int]
 ) -> Float[Array, "b height width"]:
-  """Logits, bilinearly interpolated to the size of a frame."""
+  """Logits, bilinearly interpolated to rows and columns."""
   return resize.bilinear(logits[..., None], size)[..., 0]

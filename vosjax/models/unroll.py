@@ -23,7 +23,7 @@ class Unrolled:
     predictions: one per frame that was segmented: of `t` frames all, or the last
       `t - 1` where the first one's masks were given.
     probs: what the state was updated with after each of these frames, at the size of
-      the frame or of the features.
+      the clip's frames or of the features.
     state: after the last frame.
     batch_stats: running statistics after the clip; unchanged unless training.
   """
