@@ -206,7 +206,11 @@ def test_a_folder_of_another_job_is_refused(frames, mask, tmp_path, capsys):
   other = save_mask(tmp_path / "other.png", 1)
   capsys.readouterr()
   assert run(frames, other, tmp_path / "out") == 2
-  refused(capsys, "holds another job, which differs in mask, mask_changed")
+  refused(
+    capsys, f"holds results of another job: --mask was {mask}. Choose a new folder"
+  )
+  assert run(frames, mask, tmp_path / "out", "--crf", "--seed", "7") == 2
+  refused(capsys, "another job: --seed was 0, --crf was not given. Choose")
 
 
 def test_results_of_a_video_that_has_changed_are_refused(
@@ -216,7 +220,7 @@ def test_results_of_a_video_that_has_changed_are_refused(
   Image.new("RGB", SIZE[::-1]).save(frames / "00001.jpg")
   capsys.readouterr()
   assert run(frames, mask, tmp_path / "out") == 2
-  refused(capsys, "holds another job, which differs in video_changed")
+  refused(capsys, "holds results of another job: the video has changed since. Choose")
 
 
 def test_a_job_that_failed_on_its_first_frame_can_be_repaired(frames, mask, tmp_path):

@@ -152,8 +152,9 @@ def run(args: argparse.Namespace) -> None:
   if args.mask is not None:
     prompts = object_prompts(read_masks(args.mask, video), late=True)
   job = Job.from_arguments(args, video)
+  job.check_folder(args.out)
   if job.is_finished(args.out, OVERLAY):
-    print(f"{args.out}: already finished, nothing to do ({len(video)} frames).")
+    print(f"{args.out}: already finished, nothing to do.")
     return
   segmenter, name = load_segmenter(
     args.checkpoint,
@@ -171,7 +172,8 @@ def run(args: argparse.Namespace) -> None:
   job.begin(args.out)
   results = segmenter.run(video, prompts)  # lazy: each `next` segments one frame
   _write_results(results, video, args.out, crf=args.crf)
-  print(f"{args.out}: {len(video)} masks and {OVERLAY}.")
+  masks = "1 mask" if len(video) == 1 else f"{len(video)} masks"
+  print(f"{args.out}: {masks} and {OVERLAY}.")
 
 
 def _check_arguments(args: argparse.Namespace) -> None:
