@@ -175,7 +175,7 @@ class VideoSegmenter:
 
     Args:
       frames: the video, RGB; anything with a length and items, such as a list or an
-        array.
+        array. Each frame is copied when it is read, so all may be in one buffer.
       labels: those of the first frame, see `start`; or a list or iterator of the
         labels of new objects in each frame, see `step`, with None where there are
         none. It is read frame by frame and may end early. The first labels must

@@ -51,6 +51,22 @@ class Slots:
     """How many slots are free."""
     return self.capacity - len(self._slot_of)
 
+  def add(self, ids: Sequence[int]) -> tuple[int, ...]:
+    """Gives each new id a free slot and returns the slots.
+
+    Raises:
+      UsageError: an id is tracked already, or too few slots are free; nothing is
+        added then.
+    """
+    self.refuse_tracked(ids)
+    self.refuse_excess(ids)
+    free = set(range(self.capacity)) - set(self._slot_of.values())
+    if self.by_id:
+      self._slot_of |= {i: i - 1 for i in ids if i - 1 in free}
+    others = [i for i in ids if i not in self._slot_of]
+    self._slot_of |= zip(others, sorted(free - set(self._slot_of.values())))
+    return tuple(self._slot_of[i] for i in ids)
+
   def refuse_tracked(self, ids: Iterable[int]) -> None:
     """Raises UsageError if an id is tracked already."""
     tracked = sorted(set(ids) & set(self._slot_of))
@@ -68,22 +84,6 @@ class Slots:
         f"slots are free (tracking {list(self.ids)}). Raise max_objects or remove() "
         "an object first."
       )
-
-  def add(self, ids: Sequence[int]) -> tuple[int, ...]:
-    """Gives each new id a free slot and returns the slots.
-
-    Raises:
-      UsageError: an id is tracked already, or too few slots are free; nothing is
-        added then.
-    """
-    self.refuse_tracked(ids)
-    self.refuse_excess(ids)
-    free = set(range(self.capacity)) - set(self._slot_of.values())
-    if self.by_id:
-      self._slot_of |= {i: i - 1 for i in ids if i - 1 in free}
-    others = [i for i in ids if i not in self._slot_of]
-    self._slot_of |= zip(others, sorted(free - set(self._slot_of.values())))
-    return tuple(self._slot_of[i] for i in ids)
 
   def from_ids(
     self, labels: Int[np.ndarray, "h w"], ids: Sequence[int]
