@@ -81,7 +81,13 @@ class VideoSegmenter:
       model = model.clone(num_references=references)
     model, variables = programs.prepare(model, variables)
     self._setup = Setup(
-      model, variables, recurrence, max_objects, references, reference_policy, seed
+      model=model,
+      variables=variables,
+      recurrence=recurrence,
+      max_objects=max_objects,
+      references=references,
+      reference_policy=reference_policy,
+      seed=seed,
     )
     self._session = self.new_session()
 

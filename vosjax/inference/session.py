@@ -36,10 +36,10 @@ class Setup:
   model: nn.Module
   variables: Variables
   recurrence: Recurrence
-  max_objects: int | None = None
-  references: Count = 0
-  reference_policy: Policy | str = "uniform"
-  seed: int = 0
+  max_objects: int | None
+  references: Count
+  reference_policy: Policy | str
+  seed: int
 
   @property
   def readout(self) -> Readout:

@@ -156,9 +156,9 @@ class _Encoder:
     self._size: tuple[int, int] | None = None  # known when a frame has been read
 
   def encode(self, t: int, new_references: Sequence[int]) -> None:
-    """Encodes frame t and its new references, unless they have been encoded already.
+    """Encodes frame t and its new references, as far as they have not been encoded.
 
-    The last batch is filled up with frames after t.
+    Frames after t fill up the batch.
     """
     batch = sorted({t, *new_references} - {*self.features})
     for number in batch:

@@ -114,6 +114,17 @@ class VosModel(Protocol):
     ...
 
 
+def bind(model: nn.Module, variables: Variables) -> VosModel:
+  """Returns the model with its variables, so that its methods can be called.
+
+  `bind(model, variables).encode(frames)` is `model.apply(variables, frames,
+  method="encode")`, for methods that change no variables. Within a transformed
+  function, such as a step of a scan, the model has to be bound there.
+  """
+  bound: Any = model.bind(variables)
+  return bound
+
+
 @runtime_checkable
 class KeepsSlots(Protocol):
   """A one-shot model whose slots exist before their objects do (RVOS).
@@ -139,14 +150,3 @@ class TakesReferences(Protocol):
   def remember(self, state: State, features: Features, place: Any) -> State:
     """Makes a frame the reference in this place, instead of the one there."""
     ...
-
-
-def bind(model: nn.Module, variables: Variables) -> VosModel:
-  """Returns the model with its variables, so that its methods can be called.
-
-  `bind(model, variables).encode(frames)` is `model.apply(variables, frames,
-  method="encode")`, for methods that change no variables. Within a transformed
-  function, such as a step of a scan, the model has to be bound there.
-  """
-  bound: Any = model.bind(variables)
-  return bound
