@@ -213,6 +213,17 @@ def test_a_folder_of_another_job_is_refused(frames, mask, tmp_path, capsys):
   refused(capsys, "another job: --seed was 0, --crf was not given. Choose")
 
 
+def test_every_input_of_a_job_is_compared(frames, mask, tmp_path, capsys):
+  out = tmp_path / "out"
+  run(frames, mask, out)
+  inputs = json.loads((out / "segment.json").read_text())
+  for key in inputs:
+    (out / "segment.json").write_text(json.dumps(inputs | {key: "another"}))
+    capsys.readouterr()
+    assert run(frames, mask, out) == 2, key
+    refused(capsys, "holds results of another job: ")
+
+
 def test_results_of_a_video_that_has_changed_are_refused(
   frames, mask, tmp_path, capsys
 ):

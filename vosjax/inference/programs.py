@@ -1,9 +1,9 @@
 """The compiled programs of inference, over batches of videos.
 
 Each function but `prepare` and `add_slots` is one program, in the order in which a
-video needs them. A program is compiled once per model, frame size and number of slots,
-and all segmenters of a process share it. Each calls methods of the model's protocol
-(`vosjax/models/api.py`).
+video needs them. A program is compiled once per model, original size of the frames and
+number of slots, and all segmenters of a process share it. Each calls methods of the
+model's protocol (`vosjax/models/api.py`).
 """
 
 import flax.linen as nn
