@@ -10,7 +10,7 @@ from vosjax.data.synthvos.lens import Lens, draw_lens
 from vosjax.data.synthvos.motion import STILL, Camera, Motion
 from vosjax.data.synthvos.render import Canvas, Layer
 from vosjax.data.synthvos.textures import Palette, palette
-from vosjax.data.video import VOID
+from vosjax.labels import VOID
 
 COUNT_WEIGHTS = (0.32, 0.26, 0.2, 0.12, 0.1)  # of 1, 2, ... objects; 0.05 beyond
 MIN_AREA = 100 / (96 * 160)  # visible fraction of the first frame, of each object
