@@ -15,8 +15,8 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 AnyArray = jax.Array | np.ndarray
 Frames = Float[AnyArray, "b h w 3"]  # RGB in [0, 1]
 Masks = Float[AnyArray, "b o h w"]  # per object slot, in [0, 1]
-Clip = UInt8[AnyArray, "b t h w 3"]
-Labels = Int[AnyArray, "b t h w"] | UInt8[AnyArray, "b t h w"]  # 255 = void
+ClipFrames = UInt8[AnyArray, "b t h w 3"]  # RGB, 0 to 255
+ClipLabels = Int[AnyArray, "b t h w"] | UInt8[AnyArray, "b t h w"]  # 255 = void
 Active = Bool[AnyArray, "b o"]  # which object slots are in use
 Variables = Mapping[str, Any]
 
@@ -42,8 +42,8 @@ class VideoBatch:
       needed.
   """
 
-  frames: Clip
-  labels: Labels
+  frames: ClipFrames
+  labels: ClipLabels
   classes: UInt8[AnyArray, "b g"] | None = None
 
 
@@ -52,7 +52,7 @@ class Prediction:
   """Output of a model for one frame.
 
   Attributes:
-    logits: object against background in each slot, at the size of the frame.
+    logits: object against background in each slot, at the framed size.
     aux: further outputs by name, which each model documents.
   """
 

@@ -1,13 +1,13 @@
 """The benchmark of a model measures what `VideoSegmenter` does."""
 
 from vosjax.benchmarks import model
-from vosjax.inference import programs
+from vosjax.inference import programs, whole_video
 
 
 def test_all_slots_and_batches_of_frames_are_timed(monkeypatch):
   """With random weights, scores would end the list of objects anywhere."""
   stops, batches = [], []
-  advance, encode_each = programs.advance, programs.encode_each
+  advance, encode_each = programs.advance, whole_video.encode_each
 
   def watch_advance(prepared, *args):
     stops.append(prepared.execution.stop_early)
@@ -18,9 +18,9 @@ def test_all_slots_and_batches_of_frames_are_timed(monkeypatch):
     return encode_each(prepared, variables, frames, batch_size)
 
   monkeypatch.setattr(programs, "advance", watch_advance)
-  monkeypatch.setattr(programs, "encode_each", watch_encode_each)
+  monkeypatch.setattr(whole_video, "encode_each", watch_encode_each)
   result = model.measure("ris", size=(16, 16), frames=3, channels=2, num_convolutions=1)
   assert stops and not any(stops)
-  assert result["frames_at_once"] == programs.choose_batch_size(3) == 2
+  assert result["frames_at_once"] == whole_video.choose_batch_size(3) == 2
   assert set(batches) == {(2, 1), (2, 2)}  # the same two frames both times
   assert min(result["encode_ms"], result["encode_ms_in_run"]) > 0

@@ -53,6 +53,13 @@ def evaluate(predictions, dataset, root, *options, workers=1):
   return command.main([*map(str, [*arguments, "--workers", workers, *options])])
 
 
+def test_a_single_video_is_no_plural(original, tmp_path, capsys):
+  (tmp_path / "one.txt").write_text(VIDEOS[0])
+  options = "--set", tmp_path / "one.txt"
+  assert evaluate(original / "pert", "davis2017", original, *options) == 0
+  assert "; 1 video, in percent" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
   "dataset, predictions, configuration",
   [("davis2017", "pert", "semi"), ("davis2017-unsupervised", "few", "unsup_few")],

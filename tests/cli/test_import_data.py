@@ -202,6 +202,8 @@ def test_an_interrupted_import_resumes(source, tmp_path, monkeypatch):
       ["mine", "--out", "mine"],
       "mine exists and was not written by this command",
     ),
+    (None, ["mine", "--out", "."], r"--out \.: names no new folder. Give the name"),
+    (None, ["mine", "--out", "mine/.."], r"--out mine/\.\.: names no new folder"),
     (None, ["mine", "--out", "out", "--images", "mine"], "--images is for a .json"),
     (None, ["mine", "--out", "out", "--val", "3"], "with 3 videos, it must be 1 to 2"),
     (None, ["mine", "--out", "out", "--val", "nine.txt"], "no video nine in the data"),

@@ -206,7 +206,22 @@ def test_a_folder_of_another_job_is_refused(frames, mask, tmp_path, capsys):
   other = save_mask(tmp_path / "other.png", 1)
   capsys.readouterr()
   assert run(frames, other, tmp_path / "out") == 2
-  refused(capsys, "holds another job, which differs in mask, mask_changed")
+  refused(
+    capsys, f"holds results of another job: --mask was {mask}. Choose a new folder"
+  )
+  assert run(frames, mask, tmp_path / "out", "--crf", "--seed", "7") == 2
+  refused(capsys, "another job: --seed was 0, --crf was not given. Choose")
+
+
+def test_every_input_of_a_job_is_compared(frames, mask, tmp_path, capsys):
+  out = tmp_path / "out"
+  run(frames, mask, out)
+  inputs = json.loads((out / "segment.json").read_text())
+  for key in inputs:
+    (out / "segment.json").write_text(json.dumps(inputs | {key: "another"}))
+    capsys.readouterr()
+    assert run(frames, mask, out) == 2, key
+    refused(capsys, "holds results of another job: ")
 
 
 def test_results_of_a_video_that_has_changed_are_refused(
@@ -216,7 +231,7 @@ def test_results_of_a_video_that_has_changed_are_refused(
   Image.new("RGB", SIZE[::-1]).save(frames / "00001.jpg")
   capsys.readouterr()
   assert run(frames, mask, tmp_path / "out") == 2
-  refused(capsys, "holds another job, which differs in video_changed")
+  refused(capsys, "holds results of another job: the video has changed since. Choose")
 
 
 def test_a_job_that_failed_on_its_first_frame_can_be_repaired(frames, mask, tmp_path):

@@ -123,7 +123,7 @@ def test_odd_sizes_are_padded_by_reflection_and_cropped_back(tiny, frames, first
 def test_multiples_of_the_stride_are_not_padded(tiny, frames):
   size = frames.shape[1:3]
   framing = tiny[0].framing(size)
-  assert framing.padded_size == size
+  assert framing.framed_size == size
   x = frames.astype(np.float32)
   np.testing.assert_array_equal(framing.frames(x), x)
   np.testing.assert_array_equal(framing.masks(x[..., 0][None]), x[..., 0][None])

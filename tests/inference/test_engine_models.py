@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import vosjax
-from vosjax.inference import checks, programs
+from vosjax.inference import checks
 
 ZERO_SHOT = ("cosnet", "ris", "rsis", "rvos")
 
@@ -192,10 +192,3 @@ def test_options_that_a_model_does_not_have(small, tiny):
     init(*small("cosnet"), reference_policy="near")
   with pytest.raises(ValueError, match="recurrence is 'slow'; known:"):
     inspect.unwrap(checks.choose_recurrence)("slow", tiny[0])
-
-
-def test_unknown_compiler_options_are_left_out():
-  """Options of XLA may be experimental and disappear."""
-  assert programs.supported_options({"xla_no_such_option": "1"}) == {}
-  option = {"xla_cpu_enable_fast_math": False}
-  assert programs.supported_options(option) == option

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import vosjax
-from vosjax.inference import programs
+from vosjax.inference import programs, whole_video
 
 
 @pytest.fixture(params=["agame", "rvos"])
@@ -21,13 +21,13 @@ def one_shot(request, small, tiny):
 @pytest.fixture
 def batches(monkeypatch):
   """Sizes of the batches that are encoded."""
-  sizes, encode = [], programs._encode_apart
+  sizes, encode = [], programs.encode_together
 
   def recorded(model, variables, frames):
     sizes.append(len(frames))
     return encode(model, variables, frames)
 
-  monkeypatch.setattr(programs, "_encode_apart", recorded)
+  monkeypatch.setattr(programs, "encode_together", recorded)
   return sizes
 
 
@@ -57,7 +57,7 @@ def assert_equal(found, expected):
 def test_run_equals_start_and_step(
   batch_size, one_shot, frames, first, batches, monkeypatch
 ):
-  monkeypatch.setattr(programs, "choose_batch_size", lambda n: min(n, batch_size))
+  monkeypatch.setattr(whole_video, "choose_batch_size", lambda n: min(n, batch_size))
   frames = frames[:4]
   segmenter = vosjax.VideoSegmenter(*one_shot, max_objects=3)
   before, *found = segmenter.run(frames, iter(prompts(first)))
@@ -174,6 +174,26 @@ def test_frames_before_a_broken_one_are_segmented(tiny, frames, first):
     np.testing.assert_array_equal(next(results).frame, frames[t])
   with pytest.raises(OSError, match=r"00003.jpg: is cut off"):
     next(results)
+
+
+class OneBuffer(list):
+  """Frames that are all returned in the same buffer, as some decoders do."""
+
+  def __getitem__(self, index):
+    self.buffer = getattr(self, "buffer", np.empty_like(super().__getitem__(0)))
+    self.buffer[:] = super().__getitem__(index)
+    return self.buffer
+
+
+def test_a_video_may_return_all_frames_in_one_buffer(tiny, frames, first, batches):
+  """Frames of a batch are held together, and results are kept by the caller."""
+  segmenter = vosjax.VideoSegmenter(*tiny, max_objects=3)
+  prompts = [None, first]  # the first frame is not segmented, but is in the results
+  found = list(segmenter.run(OneBuffer(frames), prompts))
+  assert max(batches) > 1
+  assert_equal(found, list(segmenter.run(list(frames), prompts)))
+  for result, frame in zip(found, frames, strict=True):
+    np.testing.assert_array_equal(result.frame, frame)
 
 
 def test_unusable_frames_are_named(tiny, frames, first):

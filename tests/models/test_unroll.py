@@ -378,6 +378,14 @@ TRUTH = np.zeros((1, 3, 2, *SIZE), np.float32)
     ("agame", {"frames": FRAMES[0]}, r"frames has shape \[3, 32, 48, 3\]; expected"),
     ("agame", {"frames": FRAMES[..., :2]}, r"frames has .*\[b, t, h, w, 3\]"),
     ("agame", {"frames": FRAMES[:, :0]}, "hold no frame"),
+    ("agame", {"frames": FRAMES[:0], "masks": MASKS[:0]}, r"hold no clip \(b = 0\)"),
+    ("ris", {"frames": FRAMES[:, :, :, :0], "masks": None}, r"no pixels \(32x0\)"),
+    ("rvos", {"masks": MASKS[:, :0]}, r"masks hold no object \(o = 0\)"),
+    (
+      "rsis",
+      {"masks": None, "active": np.ones((1, 0), bool)},
+      r"active has no slot \(o = 0\)",
+    ),
     (
       "agame",
       {"masks": MASKS[0]},

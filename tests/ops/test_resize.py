@@ -68,7 +68,7 @@ def test_padding_reflects_with_more_in_front_and_is_undone(size):
   np.testing.assert_array_equal(
     padded, np.pad(x, ((0, 0), *widths, (0, 0)), mode="reflect")
   )
-  assert padded.shape[1:3] == frame.padded_size
+  assert padded.shape[1:3] == frame.framed_size
   masks = jnp.moveaxis(jnp.asarray(x), -1, 1)
   np.testing.assert_array_equal(frame.restore(frame.masks(masks)), masks)
 

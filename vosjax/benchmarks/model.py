@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Int
 
 from vosjax import models
-from vosjax.inference import programs
+from vosjax.inference import programs, whole_video
 from vosjax.models.api import Features
 from vosjax.models.unroll import Recurrence
 from vosjax.types import Variables
@@ -156,7 +156,7 @@ def direct_flops(
   unrolled here; COSNet's loop over references is not.
   """
   model = models.with_execution(model, unroll_objects=True)
-  frames = jax.ShapeDtypeStruct((1, *model.framing(size).padded_size, 3), jnp.float32)
+  frames = jax.ShapeDtypeStruct((1, *model.framing(size).framed_size, 3), jnp.float32)
   masks = jax.ShapeDtypeStruct((1, objects, *frames.shape[1:3]), jnp.float32)
   active = jax.ShapeDtypeStruct((1, objects), bool)
 
@@ -226,13 +226,13 @@ class _Clip:
 
   def measure_encoder(self, times: int) -> dict[str, Any]:
     """Times the encoder on single frames, and on batches as in `VideoSegmenter.run`."""
-    num_frames = programs.choose_batch_size(times)
+    num_frames = whole_video.choose_batch_size(times)
     frames = [np.asarray(self.frames[0])] * num_frames
 
     def seconds_per_frame(batch_size: int) -> float:
       def call() -> None:
         jax.block_until_ready(
-          [*programs.encode_each(self.model, self.variables, frames, batch_size)]
+          [*whole_video.encode_each(self.model, self.variables, frames, batch_size)]
         )
 
       call()  # compiles

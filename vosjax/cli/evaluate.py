@@ -126,7 +126,8 @@ def run(args: argparse.Namespace) -> None:
   print(result.table())
   if args.by_instances:
     print(f"\n{result.instances_table()}")
-  print(f"\n{result.protocol}: {result.description}; {len(videos)} videos, in percent.")
+  count = "1 video" if len(videos) == 1 else f"{len(videos)} videos"
+  print(f"\n{result.protocol}: {result.description}; {count}, in percent.")
   if args.out is not None:
     subset_name = pathlib.Path(subset).stem if subset else "all"
     _write(args, result, videos, subset_name)

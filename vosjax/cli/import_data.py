@@ -70,9 +70,15 @@ def run(args: argparse.Namespace) -> None:
   """
   if args.workers < 1:
     raise ValueError(f"--workers is {args.workers}; it must be 1 or more.")
+  if args.out.name in ("", ".."):
+    raise ValueError(
+      f"--out {args.out}: names no new folder. Give the name of a folder to create, "
+      "such as data/mine."
+    )
   data = find_user_data(args.source, args.images)
   job = import_job.Job(args.source, args.images, args.val, args.out)
-  if job.is_done(data):
+  job.check_folders(data)
+  if job.is_done():
     print(f"{args.out}: already imported from {args.source}; nothing to do.")
     return
   lists = import_job.split(data, args.val) if data.videos else {}
@@ -81,7 +87,8 @@ def run(args: argparse.Namespace) -> None:
   job.finish(data, surveys, lists)
   print(f"{data.layout} layout, {args.source}\n\n{survey.table(surveys)}\n")
   for key, names in lists.items():
-    print(f"{key}: {len(names)} video(s), {_abbreviate(names)}")
+    count = "1 video" if len(names) == 1 else f"{len(names)} videos"
+    print(f"{key}: {count}, {_abbreviate(names)}")
   if data.unlisted:
     print(f"left out because they are in no list: {_abbreviate(data.unlisted)}")
   print(

@@ -61,8 +61,8 @@ class Job:
       "val": val,
     }
 
-  def is_done(self, data: UserData) -> bool:
-    """Whether `out` already contains what this job would write.
+  def check_folders(self, data: UserData) -> None:
+    """Refuses to write to `out` unless it and `OUT.part` are new or of this job.
 
     Raises:
       ValueError: `out` or `OUT.part` contains something else.
@@ -82,14 +82,15 @@ class Job:
           f"--out {self._out}: {folder} was imported from {found.get('source')}, or "
           "with other options. Remove it, or choose another folder."
         )
-      if folder == self._out:
-        if found["files"] == self._fingerprint(data.videos):
-          return True
+      if folder == self._out and found["files"] != self._fingerprint(data.videos):
         raise ValueError(
           f"--out {self._out}: the files of {self._source} have changed since they "
           "were imported. Remove it, or choose another folder."
         )
-    return False
+
+  def is_done(self) -> bool:
+    """Whether `out`, which `check_folders` accepts, contains the imported dataset."""
+    return (self._out / _NOTE).exists()
 
   def check(
     self, data: UserData, workers: int, progress: Callable[[int], object]

@@ -20,7 +20,7 @@ from vosjax.inference.frame_result import FrameResult
 from vosjax.media.pyav import load_pyav
 from vosjax.media.read import VideoFrames, read_masks, read_video
 from vosjax.media.write import video_writer, write_labels
-from vosjax.models.cosnet import Fusion
+from vosjax.models.cosnet import ReferenceFusion
 
 EXAMPLE = """
 examples:
@@ -41,28 +41,6 @@ DIR receives a palette PNG for each frame, named after it, and overlay.mp4. If t
 command is interrupted, the same command resumes it: all frames are segmented again,
 because the model depends on earlier frames, but masks that exist are kept.
 """
-
-NO_CHECKPOINT = (
-  "--checkpoint is missing: {model} needs trained weights. Train it "
-  "(`vosjax train {model} --workdir=DIR`) and give --checkpoint DIR/model"
-)
-OFFICIAL = (
-  ", or convert the official weights (`vosjax convert {model} {files} --out DIR`) "
-  "and give --checkpoint DIR"
-)
-NO_MASK = (
-  "--mask is missing: {model} follows the objects that are marked in a mask of the "
-  "first frame. Give --mask FIRST.png, or a folder of masks named after frames."
-)
-NEEDLESS_MASK = (
-  "--mask is given, but this {model} is zero-shot: it finds objects by itself. Leave "
-  "--mask out."
-)
-NO_FUSION = "--fusion combines cosnet's references; {model} has none. Leave it out."
-NO_CRF = (
-  "--crf refines the single object that cosnet finds; it does not apply to {model}. "
-  "Leave it out."
-)
 
 DEFAULT_MODEL = "agame"
 COSNET = "cosnet"
@@ -121,7 +99,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
   )
   cosnet.add_argument(
     "--fusion",
-    choices=get_args(Fusion),
+    choices=get_args(ReferenceFusion),
     help="how to combine references: summary averages what is read from each, "
     "prediction averages the masks that each gives (the released test), joint reads "
     "from all at once, group is the released group model (default: that of the "
@@ -139,6 +117,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
   )
 
 
+def _parse_references(text: str) -> references.Count:
+  """Parses `--references`: a number, or `all`."""
+  try:
+    count: references.Count = "all" if text == "all" else int(text)
+    references.check(count, "uniform")
+  except ValueError:
+    raise argparse.ArgumentTypeError(
+      f"{text!r} is neither a number from 0 to {references.MAX_REFERENCES} nor "
+      f"{references.ALL}"
+    ) from None
+  return count
+
+
 def run(args: argparse.Namespace) -> None:
   """Segments a video, after checking all arguments and input files.
 
@@ -152,8 +143,9 @@ def run(args: argparse.Namespace) -> None:
   if args.mask is not None:
     prompts = object_prompts(read_masks(args.mask, video), late=True)
   job = Job.from_arguments(args, video)
+  job.check_folder(args.out)
   if job.is_finished(args.out, OVERLAY):
-    print(f"{args.out}: already finished, nothing to do ({len(video)} frames).")
+    print(f"{args.out}: already finished, nothing to do.")
     return
   segmenter, name = load_segmenter(
     args.checkpoint,
@@ -163,15 +155,12 @@ def run(args: argparse.Namespace) -> None:
     reference_policy=args.reference_policy,
     seed=args.seed,
   )
-  if segmenter.one_shot != (prompts is not None):
-    message = NO_MASK if segmenter.one_shot else NEEDLESS_MASK
-    raise ValueError(message.format(model=name))
-  if args.crf and name != COSNET:
-    raise ValueError(NO_CRF.format(model=name))
+  _check_model(args, name, segmenter.one_shot)
   job.begin(args.out)
   results = segmenter.run(video, prompts)  # lazy: each `next` segments one frame
   _write_results(results, video, args.out, crf=args.crf)
-  print(f"{args.out}: {len(video)} masks and {OVERLAY}.")
+  masks = "1 mask" if len(video) == 1 else f"{len(video)} masks"
+  print(f"{args.out}: {masks} and {OVERLAY}.")
 
 
 def _check_arguments(args: argparse.Namespace) -> None:
@@ -185,18 +174,28 @@ def _check_arguments(args: argparse.Namespace) -> None:
     raise ValueError(_no_checkpoint(args.model or DEFAULT_MODEL))
 
 
-def _no_checkpoint(name: str) -> str:
+def _no_checkpoint(model: str) -> str:
   """The error message that tells how to obtain a checkpoint of this model."""
-  text = NO_CHECKPOINT + (OFFICIAL if name in convert.TABLES else "") + "."
-  files = " ".join(f"{part.upper()}.pth" for part in convert.PARTS.get(name, ("file",)))
-  return text.format(model=name, files=files)
+  text = (
+    f"--checkpoint is missing: {model} needs trained weights. Train it "
+    f"(`vosjax train {model} --workdir=DIR`) and give --checkpoint DIR/model"
+  )
+  if model not in convert.TABLES:
+    return f"{text}."
+  files = " ".join(
+    f"{part.upper()}.pth" for part in convert.PARTS.get(model, ("file",))
+  )
+  return (
+    f"{text}, or convert the official weights (`vosjax convert {model} {files} --out "
+    "DIR`) and give --checkpoint DIR."
+  )
 
 
 def load_segmenter(
   checkpoint: pathlib.Path,
   expected: str | None,
   *,
-  fusion: Fusion | None = None,
+  fusion: ReferenceFusion | None = None,
   **options: Any,
 ) -> tuple[VideoSegmenter, str]:
   """Loads a checkpoint into a segmenter.
@@ -225,9 +224,36 @@ def load_segmenter(
     )
   if fusion is not None:
     if name != COSNET:
-      raise ValueError(NO_FUSION.format(model=name))
+      raise ValueError(
+        f"--fusion combines cosnet's references; {name} has none. Leave it out."
+      )
     model = model.clone(fusion=fusion)
   return VideoSegmenter(model, variables, **options), name
+
+
+def _check_model(args: argparse.Namespace, name: str, one_shot: bool) -> None:
+  """Refuses arguments that the model cannot use, and a mask that it lacks.
+
+  Args:
+    args: of the command.
+    name: of the model.
+    one_shot: whether the model follows objects that are given.
+  """
+  if one_shot and args.mask is None:
+    raise ValueError(
+      f"--mask is missing: {name} follows the objects that are marked in a mask of the "
+      "first frame. Give --mask FIRST.png, or a folder of masks named after frames."
+    )
+  if not one_shot and args.mask is not None:
+    raise ValueError(
+      f"--mask is given, but this {name} is zero-shot: it finds objects by itself. "
+      "Leave --mask out."
+    )
+  if args.crf and name != COSNET:
+    raise ValueError(
+      "--crf refines the single object that cosnet finds; it does not apply to "
+      f"{name}. Leave it out."
+    )
 
 
 def _write_results(
@@ -256,16 +282,3 @@ def _write_results(
         write_labels(path, labels)
       write_overlay(viz.overlay(result.frame, labels))
       bar.update()
-
-
-def _parse_references(text: str) -> references.Count:
-  """Parses `--references`: a number, or `all`."""
-  try:
-    count: references.Count = "all" if text == "all" else int(text)
-    references.check(count, "uniform")
-  except ValueError:
-    raise argparse.ArgumentTypeError(
-      f"{text!r} is neither a number from 0 to {references.MAX_REFERENCES} nor "
-      f"{references.ALL}"
-    ) from None
-  return count

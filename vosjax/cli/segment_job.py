@@ -5,12 +5,36 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from vosjax import files
 from vosjax.media.read import VideoFrames
 
 JOB_FILE = "segment.json"
+
+# Key of the inputs -> what to say if another job has {} there.
+_DIFFERENCES = {
+  "video": "its video was {}",
+  "video_changed": "the video has changed since",
+  "frames": "the video had {} frames",
+  "mask": "--mask was {}",
+  "mask_changed": "the mask has changed since",
+  "checkpoint": "--checkpoint was {}",
+  "checkpoint_changed": "the checkpoint has changed since",
+  "references": "--references was {}",
+  "reference_policy": "--reference-policy was {}",
+  "fusion": "--fusion was {}",
+  "seed": "--seed was {}",
+  "crf": "--crf was {}",
+}
+# Keys that differ whenever another one does, which says it better.
+_IMPLIED_BY = {
+  "video_changed": "video",
+  "frames": "video",
+  "mask_changed": "mask",
+  "checkpoint_changed": "checkpoint",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,18 +69,14 @@ class Job:
       }
     )
 
-  def is_finished(self, out: pathlib.Path, last_output: str) -> bool:
-    """Whether a folder holds all results of this job; refuses one of another job.
-
-    Args:
-      out: the folder.
-      last_output: name of the file that is written last.
+  def check_folder(self, out: pathlib.Path) -> None:
+    """Refuses a folder for results unless it is new or holds results of this job.
 
     Raises:
       ValueError: the folder holds something else.
     """
     if not out.exists() or (out.is_dir() and {JOB_FILE} >= set(os.listdir(out))):
-      return False  # a job without results may be replaced
+      return  # a job without results may be replaced
     try:
       found = json.loads((out / JOB_FILE).read_text())
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
@@ -65,11 +85,31 @@ class Job:
         "folder."
       ) from None
     if found != self.inputs:
-      differing = sorted(k for k in self.inputs if found.get(k) != self.inputs[k])
       raise ValueError(
-        f"--out {out}: holds another job, which differs in {', '.join(differing)}. "
+        f"--out {out}: holds results of another job: {self._differences(found)}. "
         "Choose a new folder, or delete this one."
       )
+
+  def _differences(self, found: Mapping[str, Any]) -> str:
+    """How the inputs of another job differ, in words."""
+    differing = [key for key in self.inputs if found.get(key) != self.inputs[key]]
+    sentences = []
+    for key in differing:
+      if _IMPLIED_BY.get(key) in differing:
+        continue
+      value = found.get(key)
+      if value is None or isinstance(value, bool):
+        value = "given" if value else "not given"
+      sentences.append(_DIFFERENCES[key].format(value))
+    return ", ".join(sentences)
+
+  def is_finished(self, out: pathlib.Path, last_output: str) -> bool:
+    """Whether a folder that `check_folder` accepts holds all results.
+
+    Args:
+      out: the folder.
+      last_output: name of the file that is written last.
+    """
     return (out / last_output).exists()
 
   def begin(self, out: pathlib.Path) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from vosjax.data.video import VOID, Video
+from vosjax.data.video import Video
+from vosjax.labels import VOID
 
 _NAME_WIDTH = 40  # columns
 

@@ -8,7 +8,7 @@ from typing import NotRequired, TypedDict
 import numpy as np
 from jaxtyping import UInt8
 
-VOID = 255
+from vosjax.labels import VOID
 
 
 class Clip(TypedDict):

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 
 from vosjax import metrics
-from vosjax.data.video import VOID
 from vosjax.evaluation.scored_video import ScoredVideo
+from vosjax.labels import VOID, find_ids
 
 
 class FirstFrameMatcher:
@@ -44,7 +44,7 @@ class FirstFrameMatcher:
     labels = _paint(masks, self._owner)
     if annotated is None:
       return labels
-    new = sorted(set(np.unique(annotated).tolist()) - self._matched - {0, VOID})
+    new = sorted(set(find_ids(annotated)) - self._matched)
     if new:
       unassigned = set(range(len(masks))) - self._owner.keys()
       self._owner |= _assign(masks, annotated, new, unassigned)

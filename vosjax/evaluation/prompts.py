@@ -9,9 +9,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
-from vosjax.data.video import VOID
+from vosjax.labels import find_ids
 
-Labels = UInt8[np.ndarray, "h w"]
+FrameLabels = UInt8[np.ndarray, "h w"]
 
 
 @runtime_checkable
@@ -27,12 +27,14 @@ class Annotated(Protocol):
     """Number of frames."""
     ...
 
-  def labels(self, index: int) -> Labels | None:
+  def labels(self, index: int) -> FrameLabels | None:
     """Object ids of one frame; None if it is not annotated."""
     ...
 
 
-def object_prompts(video: Annotated, *, late: bool = False) -> Iterator[Labels | None]:
+def object_prompts(
+  video: Annotated, *, late: bool = False
+) -> Iterator[FrameLabels | None]:
   """Yields the prompt of each frame, as `VideoSegmenter.run` takes them.
 
   Annotations up to the first one that shows an object are read at once, to refuse a
@@ -51,7 +53,7 @@ def object_prompts(video: Annotated, *, late: bool = False) -> Iterator[Labels |
   """
   for first in range(len(video)):
     labels = video.labels(first)
-    if labels is not None and _find_ids(labels):
+    if labels is not None and find_ids(labels):
       return _prompts(video, first, labels, late)
   raise ValueError(
     f"{video.name}: no mask shows an object, only background (0) and void (255). Give "
@@ -60,24 +62,20 @@ def object_prompts(video: Annotated, *, late: bool = False) -> Iterator[Labels |
 
 
 def _prompts(
-  video: Annotated, first: int, first_labels: Labels, late: bool
-) -> Iterator[Labels | None]:
+  video: Annotated, first: int, first_labels: FrameLabels, late: bool
+) -> Iterator[FrameLabels | None]:
   yield from [None] * first
-  given = _find_ids(first_labels)
+  given = set(find_ids(first_labels))
   yield _select(first_labels, given)
   for t in range(first + 1, len(video)):
     labels = video.labels(t) if late else None
-    if labels is None or not (new := _find_ids(labels) - given):
+    if labels is None or not (new := set(find_ids(labels)) - given):
       yield None
       continue
     given |= new
     yield _select(labels, new)
 
 
-def _select(labels: Labels, ids: set[int]) -> Labels:
+def _select(labels: FrameLabels, ids: set[int]) -> FrameLabels:
   """Labels of some objects; everything else becomes background."""
   return np.where(np.isin(labels, list(ids)), labels, 0)
-
-
-def _find_ids(labels: Labels) -> set[int]:
-  return set(np.unique(labels).tolist()) - {0, VOID}

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Bool, Integer
 
 from vosjax import metrics
-from vosjax.data.video import VOID
 from vosjax.evaluation.results import Row, average
 from vosjax.evaluation.scored_video import ScoredVideo
+from vosjax.labels import VOID
 
 MAX_PROPOSALS = 20
 

@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from vosjax.inference import references
+from vosjax.labels import find_ids
 from vosjax.models.api import Readout, TakesReferences
 from vosjax.models.unroll import Recurrence, default_recurrence
 
-VOID = 255
 _LARGEST_ID = 2**31 - 1  # labels are int32
 
 
@@ -96,7 +96,10 @@ def check_frames(frames: Any) -> None:
 def read_frame(
   frames: Any, index: int, size: tuple[int, int] | None = None
 ) -> UInt8[np.ndarray, "h w 3"]:
-  """Reads and checks one frame of a whole video.
+  """Reads and checks one frame of a whole video, and copies it.
+
+  Videos may return one buffer for all frames, as decoders do, while frames of a batch
+  are held together and results are held by the caller.
 
   Args:
     frames: the video.
@@ -110,7 +113,7 @@ def read_frame(
   frame = check_frame(frames[index], f"frame {index}")
   if size is not None:
     check_size(frame, size, f"frame {index}")
-  return frame
+  return frame.copy()
 
 
 def check_labels(labels: Any, size: tuple[int, int]) -> Int[np.ndarray, "h w"]:
@@ -131,11 +134,6 @@ def check_labels(labels: Any, size: tuple[int, int]) -> Int[np.ndarray, "h w"]:
       f"labels range from {labels.min()} to {labels.max()}; ids are 1 to {_LARGEST_ID}."
     )
   return labels.astype(np.int32)
-
-
-def find_ids(labels: Int[np.ndarray, "h w"]) -> tuple[int, ...]:
-  """Object ids in ascending order, without background and void."""
-  return tuple(int(i) for i in np.unique(labels) if i not in (0, VOID))
 
 
 def require_ids(labels: Int[np.ndarray, "h w"]) -> tuple[int, ...]:

@@ -81,7 +81,13 @@ class VideoSegmenter:
       model = model.clone(num_references=references)
     model, variables = programs.prepare(model, variables)
     self._setup = Setup(
-      model, variables, recurrence, max_objects, references, reference_policy, seed
+      model=model,
+      variables=variables,
+      recurrence=recurrence,
+      max_objects=max_objects,
+      references=references,
+      reference_policy=reference_policy,
+      seed=seed,
     )
     self._session = self.new_session()
 
@@ -175,7 +181,7 @@ class VideoSegmenter:
 
     Args:
       frames: the video, RGB; anything with a length and items, such as a list or an
-        array.
+        array. Each frame is copied when it is read, so all may be in one buffer.
       labels: those of the first frame, see `start`; or a list or iterator of the
         labels of new objects in each frame, see `step`, with None where there are
         none. It is read frame by frame and may end early. The first labels must

@@ -15,7 +15,7 @@ class FrameResult:
   """The segmentation of one frame.
 
   Attributes:
-    frame: the RGB image; a copy of what `start` or `step` was given.
+    frame: the RGB image; a copy of what the segmenter was given.
     labels: 0 is background, other values are object ids.
     object_ids: objects that are tracked, or were found, in the order of their slots.
     slot_probs: probabilities of all slots. They stay on the device until `probs` is

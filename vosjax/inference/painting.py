@@ -21,7 +21,7 @@ def find_objects(
   Args:
     readout: of the model.
     prediction: of the frame.
-    masks: pixels of each slot, at the size of the frame.
+    masks: pixels of each slot, at the original size.
     active: slots that are in use.
 
   Returns:
@@ -96,8 +96,8 @@ class Ranking:
     last = -self._arrivals - 1, 0.0  # objects without any prediction yet
     order = sorted(slot_of, key=lambda i: (*self._key_of.get(i, last), -slot_of[i]))
     rank = np.zeros((1, capacity), np.int32)
-    for place, object_id in enumerate(order):
-      rank[0, slot_of[object_id]] = place
+    for position, object_id in enumerate(order):
+      rank[0, slot_of[object_id]] = position
     return rank
 
 

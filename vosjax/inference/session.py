@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import flax.linen as nn
 import numpy as np
-from jaxtyping import Bool, Int, Shaped, UInt8
+from jaxtyping import Int, Shaped, UInt8
 
 from vosjax.inference import checks, programs
 from vosjax.inference.frame_result import FrameResult
 from vosjax.inference.painting import Ranking
 from vosjax.inference.references import ALL, Count, Policy, StreamReferences
 from vosjax.inference.slots import Slots
+from vosjax.labels import find_ids
 from vosjax.models.api import Features, KeepsSlots, Readout, State, TakesReferences
 from vosjax.models.unroll import Recurrence
 from vosjax.types import AnyArray, Variables
@@ -35,10 +36,10 @@ class Setup:
   model: nn.Module
   variables: Variables
   recurrence: Recurrence
-  max_objects: int | None = None
-  references: Count = 0
-  reference_policy: Policy | str = "uniform"
-  seed: int = 0
+  max_objects: int | None
+  references: Count
+  reference_policy: Policy | str
+  seed: int
 
   @property
   def readout(self) -> Readout:
@@ -52,8 +53,8 @@ class EncodedFrame(NamedTuple):
   Attributes:
     image: RGB.
     features: the model's encoding of it.
-    references: features of new reference frames, which this frame is compared with, by
-      their place in the model's state.
+    references: features of new reference frames, which this frame and later ones are
+      compared with, by their place in the model's state.
   """
 
   image: UInt8[np.ndarray, "h w 3"]
@@ -69,8 +70,8 @@ class Session:
   number of videos can be in progress at the same time.
 
   `start`, `step`, `add` and `remove` are for users: they check their arguments and
-  encode the frame. `segment_first` and `segment_next` take encoded frames, from them or
-  from `whole_video`.
+  encode the frame. `segment_first` and `segment_next` take encoded frames, from `start`
+  and `step` or from `whole_video`.
 
   Attributes:
     setup: shared with the segmenter's other sessions.
@@ -128,12 +129,12 @@ class Session:
   ) -> FrameResult:
     """Segments the next frame, see `VideoSegmenter.step`."""
     with checks.prefix_errors("step"):
-      size = self._require_started()
+      self._require_started()
       frame = checks.check_frame(frame)
-      checks.check_size(frame, size)
+      checks.check_size(frame, self._size)
       if labels is not None:
         checks.refuse_labels_if_zero_shot(self.setup.readout)
-        labels = checks.check_labels(labels, size)
+        labels = checks.check_labels(labels, self._size)
       encoded = self._encode(frame)
       if self.stream_references is not None:
         # The previous frame can be a reference from now on.
@@ -145,15 +146,38 @@ class Session:
   def add(self, labels: Shaped[AnyArray, "..."]) -> None:
     """Adds the objects of `labels`, see `VideoSegmenter.add`."""
     with checks.prefix_errors("add"):
-      size = self._require_started()
+      self._require_started()
       checks.refuse_labels_if_zero_shot(self.setup.readout)
-      labels = checks.check_labels(labels, size)
-      self._add_objects(labels, checks.require_ids(labels))
+      labels = checks.check_labels(labels, self._size)
+      self._add_objects(labels, checks.require_ids(labels), self.features)
 
   def remove(self, object_id: int) -> None:
     """Forgets an object, see `VideoSegmenter.remove`."""
     with checks.prefix_errors("remove"):
       self.slots.remove(object_id)
+
+  def _require_started(self) -> None:
+    """Refuses a call before `start`."""
+    if self.frame is None:
+      raise checks.UsageError(
+        "no video is in progress. Call start() with the first frame."
+      )
+
+  @property
+  def _size(self) -> tuple[int, int]:
+    """Original (height, width) of the frames."""
+    assert self.frame is not None
+    height, width, _ = self.frame.shape
+    return height, width
+
+  def _encode(self, frame: UInt8[np.ndarray, "h w 3"]) -> EncodedFrame:
+    """Encodes one frame by itself; `whole_video` encodes several together."""
+    setup = self.setup
+    # Callers may reuse their buffer for the next frame while JAX, which is asynchronous
+    # and does not always copy, still reads this one.
+    frame = frame.copy()
+    features = programs.encode(setup.model, setup.variables, frame[None])
+    return EncodedFrame(frame, features)
 
   def segment_first(
     self, frame: EncodedFrame, labels: Int[np.ndarray, "h w"] | None
@@ -168,9 +192,50 @@ class Session:
       UsageError: the labels contain no object, or more than `max_objects`. The
         previous video can then go on.
     """
+    setup, num_slots = self.setup, self.setup.readout.num_slots
     if labels is None:
-      return self._segment_first_zero_shot(frame)
-    return self._segment_first_one_shot(frame, labels)
+      assert num_slots is not None, "zero-shot models have a fixed number of slots"
+      slots = Slots(num_slots)
+      slots.add(range(1, min(num_slots, setup.max_objects or num_slots) + 1))
+      slot_labels, ranking = None, None
+    else:
+      ids = checks.require_ids(labels)
+      slots = Slots(
+        setup.max_objects or max(len(ids), num_slots or 0),
+        by_id=isinstance(setup.model, KeepsSlots),
+      )
+      slots.add(ids)
+      slot_labels = slots.from_ids(labels, ids)
+      ranking = Ranking() if slots.by_id else None
+
+    # Nothing is refused from here on: the previous video is forgotten.
+    self.frame, self.features = frame.image, frame.features
+    self.slots, self.ranking, self.stream_references = slots, ranking, None
+    self.state = programs.init_slots(
+      setup.model,
+      self._size,
+      setup.variables,
+      None,
+      self.features,
+      slot_labels,
+      slots.active,
+    )
+    if labels is None:
+      return self._segment(frame.references)
+    if ranking is not None:
+      # The first frame is decoded to initialise the slots' recurrent state and to rank
+      # the objects. The second frame then sees the given masks again, and empty masks
+      # in free slots.
+      self._rank(self._segment(), ids, labels)
+      self.state = programs.insert(
+        setup.model,
+        self._size,
+        setup.variables,
+        self.state,
+        slot_labels,
+        np.ones_like(slots.active),
+      )
+    return FrameResult.from_labels(frame.image, labels, slots.ids, slots.used)
 
   def segment_next(
     self, frame: EncodedFrame, labels: Int[np.ndarray, "h w"] | None
@@ -185,87 +250,68 @@ class Session:
       UsageError: an object is tracked already, or too few slots are free. The video
         can go on as if the frame had not been given.
     """
-    ids = () if labels is None else checks.find_ids(labels)
-    self.slots.refuse_tracked(ids)
-    if self.setup.max_objects is not None:
-      self.slots.refuse_excess(ids)
+    ids = () if labels is None else find_ids(labels)
+    if labels is not None and ids:
+      self._add_objects(labels, ids, frame.features)
     self.frame, self.features = frame.image, frame.features
-    if labels is None or not ids:
-      return self._segment(frame.references)
-    self._add_objects(labels, ids)
     result = self._segment(frame.references)
-    if self.ranking is not None:
+    if labels is not None and ids and self.ranking is not None:
       # The model keeps slots: the annotation of a new object overrides predictions.
-      self.ranking.add(self._masks(result, ids), labels)
+      self._rank(result, ids, labels)
       annotated = np.isin(labels, ids)
       result.labels[annotated] = labels[annotated]
     return result
 
-  def _segment_first_one_shot(
-    self, frame: EncodedFrame, labels: Int[np.ndarray, "h w"]
-  ) -> FrameResult:
-    setup, ids = self.setup, checks.require_ids(labels)
-    slots = Slots(
-      setup.max_objects or max(len(ids), setup.readout.num_slots or 0),
-      by_id=isinstance(setup.model, KeepsSlots),
-    )
-    slots.refuse_excess(ids)
-    self._reset(frame, slots, Ranking() if slots.by_id else None)
-    slot_labels, new = self._add_objects(labels, ids)
-    if self.ranking is not None:
-      # The first frame is decoded to initialise the slots' recurrent state and to rank
-      # the objects. The second frame then sees the given masks again, and empty masks
-      # in free slots.
-      self.ranking.add(self._masks(self._segment(), ids), labels)
-      self._insert(slot_labels, np.ones_like(new))
-    return FrameResult.from_labels(frame.image, labels, slots.ids, slots.used)
+  def _add_objects(
+    self, labels: Int[np.ndarray, "h w"], ids: tuple[int, ...], features: Features
+  ) -> None:
+    """Puts new objects into free slots of a video in progress.
 
-  def _segment_first_zero_shot(self, frame: EncodedFrame) -> FrameResult:
-    setup, capacity = self.setup, self.setup.readout.num_slots
-    assert capacity is not None, "zero-shot models have a fixed number of slots"
-    slots = Slots(capacity)
-    slots.add(range(1, min(capacity, setup.max_objects or capacity) + 1))
-    self._reset(frame, slots, None)
-    self._init_slots(None, slots.active)
-    return self._segment(frame.references)
+    Args:
+      labels: of the frame that shows them.
+      ids: the new objects.
+      features: of that frame.
 
-  def _reset(self, frame: EncodedFrame, slots: Slots, ranking: Ranking | None) -> None:
-    """Forgets the previous video; `frame` is the first of the next one."""
-    self.frame, self.features = frame.image, frame.features
-    self.state = self.stream_references = None
-    self.slots, self.ranking = slots, ranking
-
-  def _require_started(self) -> tuple[int, int]:
-    """Returns the (height, width) of the video, which must have been started."""
-    if self.frame is None:
-      raise checks.UsageError(
-        "no video is in progress. Call start() with the first frame."
+    Raises:
+      UsageError: an object is tracked already, or too few slots are free; nothing is
+        changed then.
+    """
+    setup, slots = self.setup, self.slots
+    slots.refuse_tracked(ids)
+    missing = len(ids) - slots.num_free
+    if missing > 0 and setup.max_objects is None:
+      # Doubling keeps compilations few when many objects appear one after another.
+      extra = max(missing, slots.capacity)
+      slots.capacity += extra
+      self.state = programs.add_slots(setup.model, self.state, extra)
+    slots.add(ids)
+    slot_labels, new = slots.from_ids(labels, ids), slots.mask(ids)
+    if self.ranking is None:
+      self.state = programs.init_slots(
+        setup.model,
+        self._size,
+        setup.variables,
+        self.state,
+        features,
+        slot_labels,
+        new,
       )
-    return self._size
-
-  @property
-  def _size(self) -> tuple[int, int]:
-    assert self.frame is not None
-    height, width, _ = self.frame.shape
-    return height, width
-
-  def _encode(self, frame: UInt8[np.ndarray, "h w 3"]) -> EncodedFrame:
-    setup = self.setup
-    # Callers may reuse their buffer for the next frame while JAX, which is asynchronous
-    # and does not always copy, still reads this one.
-    frame = frame.copy()
-    features = programs.encode(setup.model, setup.variables, frame[None])
-    return EncodedFrame(frame, features)
+      return
+    # They rank last until they are predicted, even if their ids were used before.
+    self.ranking.add(dict.fromkeys(ids, np.zeros_like(labels, bool)), labels)
+    self.state = programs.insert(
+      setup.model, self._size, setup.variables, self.state, slot_labels, new
+    )
 
   def _segment(self, references: Mapping[int, Features] | None = None) -> FrameResult:
     """Segments the latest frame, after putting its new references into the state."""
     setup, slots = self.setup, self.slots
+    assert self.frame is not None
     for place, features in (references or {}).items():
       self.state = programs.remember(
         setup.model, setup.variables, self.state, features, np.int32(place)
       )
     rank = self.ranking and self.ranking.rank_slots(slots.slot_of, slots.capacity)
-    assert self.frame is not None
     self.state, labels, probs, present = programs.advance(
       setup.model,
       self._size,
@@ -280,60 +326,13 @@ class Session:
       self.frame, labels, probs, np.asarray(present)[0], slots.ids, slots.used
     )
 
-  def _masks(
-    self, result: FrameResult, ids: tuple[int, ...]
-  ) -> dict[int, Bool[np.ndarray, "h w"]]:
-    """Predicted masks of some objects, before overlaps are resolved."""
+  def _rank(
+    self,
+    result: FrameResult,
+    ids: tuple[int, ...],
+    labels: Int[np.ndarray, "h w"],
+  ) -> None:
+    """Ranks new objects by how well they are predicted in the frame that shows them."""
     threshold = self.setup.readout.threshold
-    assert threshold is not None, "objects that are ranked do not compete for pixels"
-    return result.masks(ids, threshold)
-
-  def _add_objects(
-    self, labels: Int[np.ndarray, "h w"], ids: tuple[int, ...]
-  ) -> tuple[Int[np.ndarray, "1 h w"], Bool[np.ndarray, "1 s"]]:
-    """Puts new objects of the latest frame into free slots.
-
-    Returns:
-      The labels in terms of slots, and which slots the objects take.
-    """
-    self.slots.refuse_tracked(ids)
-    missing = len(ids) - self.slots.num_free
-    if missing > 0 and self.setup.max_objects is None:
-      # Doubling keeps compilations few when many objects appear one after another.
-      extra = max(missing, self.slots.capacity)
-      self.slots.capacity += extra
-      if self.state is not None:
-        self.state = programs.add_slots(self.setup.model, self.state, extra)
-    self.slots.add(ids)
-    slot_labels, new = self.slots.place(labels, ids)
-    if self.ranking is not None and self.state is not None:
-      # They rank last until they are predicted, even if their ids were used before.
-      self.ranking.add(dict.fromkeys(ids, np.zeros_like(labels, bool)), labels)
-      self._insert(slot_labels, new)
-    else:
-      self._init_slots(slot_labels, new)
-    return slot_labels, new
-
-  def _init_slots(
-    self, slot_labels: Int[np.ndarray, "1 h w"] | None, new: Bool[np.ndarray, "1 s"]
-  ) -> None:
-    """Initialises the slots `new` from the latest frame."""
-    setup = self.setup
-    self.state = programs.init_slots(
-      setup.model,
-      self._size,
-      setup.variables,
-      self.state,
-      self.features,
-      slot_labels,
-      new,
-    )
-
-  def _insert(
-    self, slot_labels: Int[np.ndarray, "1 h w"], new: Bool[np.ndarray, "1 s"]
-  ) -> None:
-    """Sets the masks of the slots `new`; only for models that keep slots."""
-    setup = self.setup
-    self.state = programs.insert(
-      setup.model, self._size, setup.variables, self.state, slot_labels, new
-    )
+    assert self.ranking is not None and threshold is not None
+    self.ranking.add(result.masks(ids, threshold), labels)

@@ -44,12 +44,28 @@ class Slots:
   @property
   def active(self) -> Bool[np.ndarray, "1 s"]:
     """Which slots are used."""
-    return self._mask(self.used)
+    return self.mask(self.ids)
 
   @property
   def num_free(self) -> int:
     """How many slots are free."""
     return self.capacity - len(self._slot_of)
+
+  def add(self, ids: Sequence[int]) -> tuple[int, ...]:
+    """Gives each new id a free slot and returns the slots.
+
+    Raises:
+      UsageError: an id is tracked already, or too few slots are free; nothing is
+        added then.
+    """
+    self.refuse_tracked(ids)
+    self.refuse_excess(ids)
+    free = set(range(self.capacity)) - set(self._slot_of.values())
+    if self.by_id:
+      self._slot_of |= {i: i - 1 for i in ids if i - 1 in free}
+    others = [i for i in ids if i not in self._slot_of]
+    self._slot_of |= zip(others, sorted(free - set(self._slot_of.values())))
+    return tuple(self._slot_of[i] for i in ids)
 
   def refuse_tracked(self, ids: Iterable[int]) -> None:
     """Raises UsageError if an id is tracked already."""
@@ -69,25 +85,9 @@ class Slots:
         "an object first."
       )
 
-  def add(self, ids: Sequence[int]) -> tuple[int, ...]:
-    """Gives each new id a free slot and returns the slots.
-
-    Raises:
-      UsageError: an id is tracked already, or too few slots are free; nothing is
-        added then.
-    """
-    self.refuse_tracked(ids)
-    self.refuse_excess(ids)
-    free = set(range(self.capacity)) - set(self._slot_of.values())
-    if self.by_id:
-      self._slot_of |= {i: i - 1 for i in ids if i - 1 in free}
-    others = [i for i in ids if i not in self._slot_of]
-    self._slot_of |= zip(others, sorted(free - set(self._slot_of.values())))
-    return tuple(self._slot_of[i] for i in ids)
-
-  def place(
+  def from_ids(
     self, labels: Int[np.ndarray, "h w"], ids: Sequence[int]
-  ) -> tuple[Int[np.ndarray, "1 h w"], Bool[np.ndarray, "1 s"]]:
+  ) -> Int[np.ndarray, "1 h w"]:
     """Translates labels of tracked objects into labels of slots.
 
     Args:
@@ -95,14 +95,18 @@ class Slots:
       ids: the objects to keep.
 
     Returns:
-      Labels in which 0 is background and i is slot i - 1; and which slots belong to
-      `ids`.
+      Labels in which 0 is background and i is slot i - 1.
     """
-    slots = [self._slot_of[i] for i in ids]
-    placed = np.zeros((1, *labels.shape), np.int32)
-    for object_id, slot in zip(ids, slots):
-      placed[0, labels == object_id] = slot + 1
-    return placed, self._mask(slots)
+    slot_labels = np.zeros((1, *labels.shape), np.int32)
+    for i in ids:
+      slot_labels[0, labels == i] = self._slot_of[i] + 1
+    return slot_labels
+
+  def mask(self, ids: Iterable[int]) -> Bool[np.ndarray, "1 s"]:
+    """Which slots hold the objects `ids`, which are tracked."""
+    mask = np.zeros((1, self.capacity), bool)
+    mask[0, [self._slot_of[i] for i in ids]] = True
+    return mask
 
   def remove(self, object_id: int) -> int:
     """Frees the slot of an id and returns it.
@@ -115,8 +119,3 @@ class Slots:
         f"object {object_id} is not tracked (tracking {list(self.ids)})."
       )
     return self._slot_of.pop(object_id)
-
-  def _mask(self, slots: Sequence[int]) -> Bool[np.ndarray, "1 s"]:
-    mask = np.zeros((1, self.capacity), bool)
-    mask[0, list(slots)] = True
-    return mask

@@ -3,10 +3,10 @@
 import numpy as np
 from jaxtyping import Float, Integer
 
-Labels = Integer[np.ndarray, "_h _w"]
+InstanceMap = Integer[np.ndarray, "_h _w"]
 
 
-def symmetric_best_dice(prediction: Labels, truth: Labels) -> float:
+def symmetric_best_dice(prediction: InstanceMap, truth: InstanceMap) -> float:
   """Symmetric best Dice (SBD), which does not depend on the numbering of instances.
 
   The best Dice BD(a, b) is the mean over the instances of `a` of the largest Dice
@@ -32,7 +32,7 @@ def symmetric_best_dice(prediction: Labels, truth: Labels) -> float:
   return float(min(dice.max(0).mean(), dice.max(1).mean()))
 
 
-def count_difference(prediction: Labels, truth: Labels) -> int:
+def count_difference(prediction: InstanceMap, truth: InstanceMap) -> int:
   """Absolute difference in count, |DiC|: by how many the number of instances is off.
 
   Args:
@@ -42,7 +42,7 @@ def count_difference(prediction: Labels, truth: Labels) -> int:
   return abs(len(_ids(prediction)) - len(_ids(truth)))
 
 
-def _dice(prediction: Labels, truth: Labels) -> Float[np.ndarray, "m o"]:
+def _dice(prediction: InstanceMap, truth: InstanceMap) -> Float[np.ndarray, "m o"]:
   """Dice of every predicted with every annotated instance."""
   if prediction.shape != truth.shape:
     raise ValueError(
@@ -58,6 +58,6 @@ def _dice(prediction: Labels, truth: Labels) -> Float[np.ndarray, "m o"]:
   return 2 * intersection / np.maximum(areas, 1)
 
 
-def _ids(labels: Labels) -> Integer[np.ndarray, " n"]:
+def _ids(labels: InstanceMap) -> Integer[np.ndarray, " n"]:
   ids = np.unique(labels)
   return ids[ids > 0]

@@ -185,9 +185,9 @@ class AGame(nn.Module):
     """Objects are given by masks and compete for every pixel."""
     return Readout(one_shot=True)
 
-  def framing(self, size: tuple[int, int]) -> resize.PadToMultiple:
+  def framing(self, original_size: tuple[int, int]) -> resize.PadToMultiple:
     """How frames of any size are padded, and predictions cropped."""
-    return resize.PadToMultiple(size, self.output_stride)
+    return resize.PadToMultiple(original_size, self.output_stride)
 
   def __call__(self, frames: Frames, masks: Masks) -> Prediction:
     """Segments the frame that is given; uses every parameter, for initialisation."""

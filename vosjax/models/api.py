@@ -7,7 +7,9 @@ that nothing is implemented twice.
 import dataclasses
 from typing import Any, Protocol, runtime_checkable
 
-from vosjax.types import Active, Frames, Masks, Prediction, record
+import flax.linen as nn
+
+from vosjax.types import Active, Frames, Masks, Prediction, Variables, record
 
 Features = Any  # the model's own flax.struct dataclass
 State = Any  # likewise; leaves have the leading axes [b o], except within Shared
@@ -55,27 +57,29 @@ class Readout:
 class Framing(Protocol):
   """How frames of one size become frames that the network accepts, and back.
 
+  Frames come in their original size and have the framed size within the network.
   `vosjax.ops.resize.PadToMultiple` and `vosjax.ops.antialias.ResizeTo` are framings.
-  Between `frames` and `restore`, "the size of the frame" is the framed size.
   """
 
   def frames(self, x: Frames) -> Frames:
-    """Frames at the framed size."""
+    """Brings frames to the framed size."""
     ...
 
   def masks(self, x: Masks) -> Masks:
-    """Masks at the framed size."""
+    """Brings masks to the framed size."""
     ...
 
   def restore(self, x: Masks) -> Masks:
-    """Probabilities at the original size."""
+    """Brings probabilities back to the original size."""
     ...
 
 
+@runtime_checkable
 class VosModel(Protocol):
   """What `unroll` and the inference engine require of a model.
 
-  `unroll` takes frames that fit; only inference calls `framing`.
+  All frames and masks that its methods take, and all predictions, have the framed size:
+  `unroll` takes frames that fit, and inference calls `framing`.
   """
 
   @property
@@ -83,7 +87,7 @@ class VosModel(Protocol):
     """How its slots become objects."""
     ...
 
-  def framing(self, size: tuple[int, int]) -> Framing:
+  def framing(self, original_size: tuple[int, int]) -> Framing:
     """How frames of this (height, width) are made to fit."""
     ...
 
@@ -118,9 +122,20 @@ class VosModel(Protocol):
     Args:
       state: as `segment` returned it.
       features: of the same frame.
-      probs: object probabilities, at the size of the frame or of the features.
+      probs: object probabilities, at the framed size or that of the features.
     """
     ...
+
+
+def bind(model: nn.Module, variables: Variables) -> VosModel:
+  """Returns the model with its variables, so that its methods can be called.
+
+  `bind(model, variables).encode(frames)` is `model.apply(variables, frames,
+  method="encode")`, for methods that change no variables. Within a transformed
+  function, such as a step of a scan, the model has to be bound there.
+  """
+  bound: Any = model.bind(variables)
+  return bound
 
 
 @runtime_checkable
@@ -145,6 +160,6 @@ class TakesReferences(Protocol):
 
   num_references: int
 
-  def remember(self, state: State, features: Features, slot: Any) -> State:
-    """Replaces reference number `slot` by a frame."""
+  def remember(self, state: State, features: Features, place: Any) -> State:
+    """Makes a frame the reference in this place, instead of the one there."""
     ...

@@ -16,20 +16,19 @@ from vosjax.models.api import Readout
 from vosjax.models.backbones.deeplab import DeepLab
 from vosjax.models.backbones.resnet import BLOCKS, stage_channels
 from vosjax.models.execution import Execution
-from vosjax.models.modules.co_attention import CoAttention
+from vosjax.models.modules.co_attention import CoAttention, Map
 from vosjax.models.modules.conv import Conv
 from vosjax.models.modules.norm import ConvNorm
 from vosjax.ops import antialias, resize
 from vosjax.types import Active, AnyArray, Frames, Masks, Prediction, record
 
 Attention = Literal["vanilla", "symmetric", "channelwise", "none"]
-Fusion = Literal["summary", "prediction", "joint", "group"]
-Map = Float[Array, "b h w c"]
+ReferenceFusion = Literal["summary", "prediction", "joint", "group"]
 
 
 @record
 class COSNetFeatures:
-  """Features of a frame, and its rows and columns."""
+  """Features of a frame, and the rows and columns of the framed frame."""
 
   deep: Map
   size: tuple[int, int] = flax.struct.field(pytree_node=False)
@@ -115,7 +114,7 @@ class COSNet(nn.Module):
   rates: tuple[int, ...] = (6, 12, 18)
   attention: Attention | str = "vanilla"
   gated: bool = True
-  fusion: Fusion | str = "summary"
+  fusion: ReferenceFusion | str = "summary"
   num_references: int = 5
   size: tuple[int, int] | None = (473, 473)
   execution: Execution = Execution()
@@ -155,9 +154,9 @@ class COSNet(nn.Module):
     """One object, by its own probability."""
     return Readout(one_shot=False, num_slots=1, threshold=0.5)
 
-  def framing(self, size: tuple[int, int]) -> antialias.ResizeTo:
+  def framing(self, original_size: tuple[int, int]) -> antialias.ResizeTo:
     """How frames of any size are resized, and predictions back."""
-    return antialias.ResizeTo(size, self.size or size)
+    return antialias.ResizeTo(original_size, self.size or original_size)
 
   def __call__(self, frames: Frames, masks: Masks | None = None) -> PairLogits:
     """A frame paired with itself; involves every parameter, for initialisation."""
@@ -221,11 +220,11 @@ class COSNet(nn.Module):
     return COSNetState(references)
 
   def remember(
-    self, state: COSNetState, features: COSNetFeatures, slot: int | Array
+    self, state: COSNetState, features: COSNetFeatures, place: int | Array
   ) -> COSNetState:
-    """Replaces reference number `slot` by a frame."""
+    """Makes a frame the reference in this place, instead of the one there."""
     references = jax.lax.dynamic_update_index_in_dim(
-      state.references, features.deep, slot, 1
+      state.references, features.deep, place, 1
     )
     return COSNetState(references)
 
@@ -283,5 +282,5 @@ class COSNet(nn.Module):
 def upsample(
   logits: Float[Array, "b h w"], size: tuple[int, int]
 ) -> Float[Array, "b height width"]:
-  """Logits, bilinearly interpolated to the size of a frame."""
+  """Logits, bilinearly interpolated to rows and columns."""
   return resize.bilinear(logits[..., None], size)[..., 0]

@@ -38,7 +38,7 @@ class RISFeatures:
 
   Attributes:
     gates: contribution of the features to the gates of the first cell.
-    size: rows and columns of the image.
+    size: rows and columns of the framed image.
   """
 
   gates: Float[Array, "b h w g"]
@@ -145,12 +145,15 @@ class RIS(nn.Module):
       ends=True,
     )
 
-  def framing(self, size: tuple[int, int]) -> resize.PadToMultiple | antialias.ResizeTo:
+  def framing(
+    self, original_size: tuple[int, int]
+  ) -> resize.PadToMultiple | antialias.ResizeTo:
     """How images of any size are padded or resized, and predictions restored."""
     if self.size:
-      return antialias.ResizeTo(size, self.size)
+      return antialias.ResizeTo(original_size, self.size)
     multiples = {"fcn8": 1, "convolutions": self.stride}
-    return resize.PadToMultiple(size, multiples.get(self.extractor, _BACKBONE_STRIDE))
+    multiple = multiples.get(self.extractor, _BACKBONE_STRIDE)
+    return resize.PadToMultiple(original_size, multiple)
 
   def __call__(self, frames: Frames, masks: Masks | None = None) -> Prediction:
     """All objects of an image; masks are ignored."""
@@ -217,7 +220,7 @@ class RIS(nn.Module):
   def _upsample(
     self, probs: Float[Array, "n h w c"], size: tuple[int, int]
   ) -> Float[Array, "n height width c"]:
-    """Probabilities at the size of the image; FCN-8s's border around it is cropped."""
+    """Probabilities at the framed size; FCN-8s's border around it is cropped."""
     if self.extractor != "fcn8":
       return resize.bilinear(probs, size)
     rows, columns = (_FCN_STRIDE * n for n in probs.shape[1:3])

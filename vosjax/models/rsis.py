@@ -34,7 +34,7 @@ class RSISFeatures:
 
   Attributes:
     levels: contributions to the decoder's gates, coarse to fine.
-    size: rows and columns of the image.
+    size: rows and columns of the framed image.
   """
 
   levels: tuple[LevelFeatures, ...]
@@ -126,9 +126,9 @@ class RSIS(nn.Module):
       min_share=0.001,
     )
 
-  def framing(self, size: tuple[int, int]) -> antialias.ResizeTo:
+  def framing(self, original_size: tuple[int, int]) -> antialias.ResizeTo:
     """How images of any size are resized, and predictions back, as released."""
-    return antialias.ResizeTo(size, self.size or size, back="aligned")
+    return antialias.ResizeTo(original_size, self.size or original_size, back="aligned")
 
   def __call__(self, frames: Frames, masks: Masks | None = None) -> Prediction:
     """All objects of an image; masks are ignored."""

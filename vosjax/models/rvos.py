@@ -30,7 +30,7 @@ class RVOSFeatures:
 
   Attributes:
     levels: contributions to the decoder's gates, coarse to fine.
-    size: rows and columns of the frame.
+    size: rows and columns of the framed frame.
   """
 
   levels: tuple[LevelFeatures, ...]
@@ -124,9 +124,9 @@ class RVOS(nn.Module):
     """Objects are independent; the released program does not compare them."""
     return Readout(self.one_shot, self.num_objects, threshold=0.5)
 
-  def framing(self, size: tuple[int, int]) -> antialias.ResizeTo:
+  def framing(self, original_size: tuple[int, int]) -> antialias.ResizeTo:
     """How frames of any size are resized, and predictions back, as released."""
-    return antialias.ResizeTo(size, self.size or size, back="nearest")
+    return antialias.ResizeTo(original_size, self.size or original_size, back="nearest")
 
   def __call__(self, frames: Frames, masks: Masks | None = None) -> Prediction:
     """The first frame of a video; involves every parameter, for initialisation."""
@@ -198,7 +198,7 @@ class RVOS(nn.Module):
     return state, Prediction(logits, {})
 
   def update(self, state: RVOSState, features: RVOSFeatures, probs: Masks) -> RVOSState:
-    """Makes the frame's masks, at the size of the frame, the previous ones."""
+    """Makes the frame's masks, at the framed size, the previous ones."""
     del features
     if not self.one_shot:
       return state

@@ -8,7 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from vosjax.models.api import Features, KeepsSlots, Readout, State, TakesReferences
+from vosjax.models.api import (
+  Features,
+  KeepsSlots,
+  Readout,
+  State,
+  TakesReferences,
+  bind,
+)
 from vosjax.ops.masks import soft_aggregate
 from vosjax.types import Active, AnyArray, Masks, Prediction, Variables, record
 
@@ -23,7 +30,7 @@ class Unrolled:
     predictions: one per frame that was segmented: of `t` frames all, or the last
       `t - 1` where the first one's masks were given.
     probs: what the state was updated with after each of these frames, at the size of
-      the frame or of the features.
+      the clip's frames or of the features.
     state: after the last frame.
     batch_stats: running statistics after the clip; unchanged unless training.
   """
@@ -191,20 +198,23 @@ def unroll_features(
   active = jnp.asarray(active)
   masks = None if masks is None else jnp.asarray(masks)
   first = jax.tree.map(lambda x: x[0], features)
-  method = "begin" if segment_first else "init_state"
-  state = model.apply(variables, first, masks, method=method)
-  references = model.num_references if isinstance(model, TakesReferences) else 0
+  network = bind(model, variables)
+  if segment_first:
+    assert isinstance(network, KeepsSlots)
+    state = network.begin(first, masks)
+  else:
+    state = network.init_state(first, masks)
 
   def step(state: State, inputs: tuple[Array, Features, Array | None]) -> Any:
     t, features, true_masks = inputs
-    outputs: Any = model.apply(variables, state, features, active, method="segment")
-    state, prediction = outputs
+    network = bind(model, variables)
+    state, prediction = network.segment(state, features, active)
     probs = decide(prediction, active, rule) if true_masks is None else true_masks
     if stop_gradient:
       probs = jax.lax.stop_gradient(probs)
-    state = model.apply(variables, state, features, probs, method="update")
-    if references:
-      state = model.apply(variables, state, features, t % references, method="remember")
+    state = network.update(state, features, probs)
+    if isinstance(network, TakesReferences) and network.num_references:
+      state = network.remember(state, features, t % network.num_references)
     return state, (prediction, probs)
 
   step = jax.checkpoint(step) if remat else step
@@ -230,12 +240,18 @@ def _check_frames(
   """Refuses arrays of wrong types and shapes, from static facts."""
   _check_floats("frames", frames, "b t h w 3", (None, None, None, None, 3))
   b, t, h, w, _ = frames.shape
+  if b == 0:
+    raise ValueError("unroll(): frames hold no clip (b = 0); pass at least one.")
   if t == 0:
     raise ValueError("unroll(): frames hold no frame (t = 0); pass at least one.")
+  if h == 0 or w == 0:
+    raise ValueError(f"unroll(): frames have no pixels ({h}x{w}).")
   slots = None
   if masks is not None:
     _check_floats("masks", masks, "b o h w", (b, None, h, w))
     slots = masks.shape[1]
+    if slots == 0:
+      raise ValueError("unroll(): masks hold no object (o = 0); pass at least one.")
   elif isinstance(model, KeepsSlots):
     slots = model.readout.num_slots
   if truth is not None:
@@ -247,6 +263,8 @@ def _check_frames(
         f"unroll(): active is {active.dtype} {list(active.shape)}; expected bool [b o] "
         f"= {_shape_text('b o', (b, slots))}."
       )
+    if active.shape[1] == 0:
+      raise ValueError("unroll(): active has no slot (o = 0); pass at least one.")
 
 
 def _check_rule(

@@ -64,8 +64,8 @@ class ResizeTo:
   The aspect ratio is not preserved.
 
   Args:
-    size: rows and columns of the frames.
-    network_size: rows and columns to which they are resized.
+    original_size: rows and columns of the frames.
+    framed_size: rows and columns to which they are resized.
     back: how masks and predictions are resized, without antialiasing. "bilinear" has
       half-pixel centres, "aligned" keeps the centres of the corner pixels in place,
       "nearest" takes the nearest pixel.
@@ -73,28 +73,28 @@ class ResizeTo:
 
   def __init__(
     self,
-    size: tuple[int, int],
-    network_size: tuple[int, int],
+    original_size: tuple[int, int],
+    framed_size: tuple[int, int],
     back: Literal["bilinear", "aligned", "nearest"] = "bilinear",
   ):
-    self.size: tuple[int, int] = (size[0], size[1])
-    self.padded_size: tuple[int, int] = (network_size[0], network_size[1])
+    self.original_size: tuple[int, int] = (original_size[0], original_size[1])
+    self.framed_size: tuple[int, int] = (framed_size[0], framed_size[1])
     self._back = back
 
   def frames(self, x: Float[AnyArray, "n h w 3"]) -> Float[Array, "n height width 3"]:
     """Resizes RGB in [0, 1] that was converted from bytes."""
-    if self.size == self.padded_size:
+    if self.original_size == self.framed_size:
       return jnp.asarray(x)
     pixels = jnp.round(x * 255).astype(jnp.uint8)
-    return resize_bytes(pixels, self.padded_size).astype(x.dtype) / 255
+    return resize_bytes(pixels, self.framed_size).astype(x.dtype) / 255
 
   def masks(self, x: Float[AnyArray, "b o h w"]) -> Float[Array, "b o height width"]:
-    """Resizes masks to the size of the resized frames."""
-    return self._resize(x, self.padded_size)
+    """Resizes masks to the framed size."""
+    return self._resize(x, self.framed_size)
 
   def restore(self, x: Float[Array, "b o height width"]) -> Float[Array, "b o h w"]:
-    """Resizes predictions for resized frames to the size of the frames."""
-    return self._resize(x, self.size)
+    """Resizes predictions to the original size."""
+    return self._resize(x, self.original_size)
 
   def _resize(
     self, x: Float[AnyArray, "b o _ _"], size: tuple[int, int]

@@ -108,25 +108,30 @@ class PadToMultiple:
   Of the `p` pixels that an axis lacks, `ceil(p / 2)` are added in front.
 
   Args:
-    size: rows and columns of the images.
+    original_size: rows and columns of the images.
     multiple: of which the padded sides are multiples.
+
+  Attributes:
+    framed_size: rows and columns after padding.
   """
 
-  def __init__(self, size: tuple[int, int], multiple: int):
-    h, w = size
-    self.size: tuple[int, int] = (h, w)
-    self.padded_size: tuple[int, int] = (h + -h % multiple, w + -w % multiple)
-    self._pads = tuple(((-n % multiple + 1) // 2, (-n % multiple) // 2) for n in size)
+  def __init__(self, original_size: tuple[int, int], multiple: int):
+    h, w = original_size
+    self.original_size: tuple[int, int] = (h, w)
+    self.framed_size: tuple[int, int] = (h + -h % multiple, w + -w % multiple)
+    self._pads = tuple(((-n % multiple + 1) // 2, (-n % multiple) // 2) for n in (h, w))
 
   def frames(self, x: Float[AnyArray, "n h w c"]) -> Float[Array, "n height width c"]:
-    """Pads images of `size`."""
+    """Pads images of the original size."""
     return jnp.pad(x, ((0, 0), *self._pads, (0, 0)), mode="reflect")
 
   def masks(self, x: Float[AnyArray, "b o h w"]) -> Float[Array, "b o height width"]:
-    """Pads masks of `size`."""
+    """Pads masks of the original size."""
     return jnp.pad(x, ((0, 0), (0, 0), *self._pads), mode="reflect")
 
   def restore(self, x: Float[Array, "b o height width"]) -> Float[Array, "b o h w"]:
-    """Crops predictions for padded images to the size of the images."""
+    """Crops predictions of the framed size to the original size."""
     (top, _), (left, _) = self._pads
-    return x[:, :, top : top + self.size[0], left : left + self.size[1]]
+    return x[
+      :, :, top : top + self.original_size[0], left : left + self.original_size[1]
+    ]

@@ -4,7 +4,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8
 from PIL import Image, ImageFilter
 
-from vosjax.viz.palette import VOID, bright_palette
+from vosjax.labels import VOID
+from vosjax.viz.palette import bright_palette
 
 HALO_ALPHA = 0.35  # opacity of the thin dark line around an outline
 

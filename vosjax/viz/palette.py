@@ -5,8 +5,6 @@ import functools
 import numpy as np
 from jaxtyping import UInt8
 
-VOID = 255
-
 
 @functools.cache
 def palette() -> UInt8[np.ndarray, "256 3"]:

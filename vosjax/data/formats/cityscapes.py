@@ -19,7 +19,7 @@ from vosjax.data.formats.stills import (
   make_still,
   refuse_missing,
 )
-from vosjax.data.video import VOID
+from vosjax.labels import VOID
 
 CLASSES = (
   "background",

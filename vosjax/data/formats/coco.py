@@ -13,7 +13,8 @@ from jaxtyping import UInt8
 
 from vosjax.data.codecs import images
 from vosjax.data.codecs.coco_masks import decode
-from vosjax.data.video import VOID, Video
+from vosjax.data.video import Video
+from vosjax.labels import VOID
 
 MAX_OBJECTS = VOID - 1
 _FRAME_FOLDERS = ("", "JPEGImages", "images")

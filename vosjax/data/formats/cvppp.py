@@ -7,8 +7,6 @@ phenotyping", Pattern Recognition Letters 2016.
 import dataclasses
 from collections.abc import Mapping
 
-import numpy as np
-
 from vosjax.data.codecs import images
 from vosjax.data.formats.stills import (
   Annotation,
@@ -17,7 +15,7 @@ from vosjax.data.formats.stills import (
   list_files,
   refuse_missing,
 )
-from vosjax.data.video import VOID
+from vosjax.labels import find_ids
 
 CLASSES = ("background", "leaf")
 _ROLES = {"leaves": "_label", "foreground": "_fg"}
@@ -81,5 +79,5 @@ def read_leaves(annotations: Mapping[str, bytes], name: str) -> Annotation | Non
     return None
   labels = images.decode_labels(annotations["leaves"], name)
   leaf = CLASSES.index("leaf")
-  ids = [int(i) for i in np.unique(labels) if i not in (0, VOID)]
+  ids = find_ids(labels)
   return Annotation(labels, dict.fromkeys(ids, leaf))

@@ -22,7 +22,7 @@ from vosjax.data.formats.stills import (
   make_still,
   refuse_missing,
 )
-from vosjax.data.video import VOID
+from vosjax.labels import VOID, find_ids
 
 CLASSES = (
   "background",
@@ -258,7 +258,7 @@ def read_instances(annotations: Mapping[str, bytes], name: str) -> Annotation:
     labels.ravel().astype(np.intp) * 256 + classes.ravel(), minlength=256 * 256
   ).reshape(256, 256)  # pixels by instance and class
   counts[:, [0, VOID]] = 0
-  ids = [int(i) for i in np.unique(labels) if i not in (0, VOID)]
+  ids = find_ids(labels)
   without_class = [i for i in ids if not counts[i].any()]
   if without_class:
     raise ValueError(

@@ -22,7 +22,8 @@ from vosjax.data.synthvos.parts import OUTSIDE, Part
 from vosjax.data.synthvos.render import Layer
 from vosjax.data.synthvos.scene import Scene, keep_visible
 from vosjax.data.synthvos.source import SynthVideo, check_positive
-from vosjax.data.video import VOID, Source
+from vosjax.data.video import Source
+from vosjax.labels import VOID
 
 _MARGIN = 3  # pixels around a cut-out, for its soft outline
 _MIN_PIXELS = 16  # of a mask that is cut out

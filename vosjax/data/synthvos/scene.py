@@ -13,7 +13,7 @@ from vosjax.data.synthvos.motion import STILL, Camera, Motion, Times
 from vosjax.data.synthvos.render import Canvas, Layer
 from vosjax.data.synthvos.settings import Settings
 from vosjax.data.synthvos.textures import Palette, palette
-from vosjax.data.video import VOID
+from vosjax.labels import VOID
 
 COUNT_WEIGHTS = (0.32, 0.26, 0.2, 0.12, 0.1)  # of 1, 2, ... objects; 0.05 beyond
 MOMENT_PIXELS = 3.0  # the fastest thing moves this far between averaged moments

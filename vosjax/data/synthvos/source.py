@@ -8,7 +8,8 @@ from jaxtyping import UInt8
 from vosjax.data.synthvos import shapes
 from vosjax.data.synthvos.scene import Recipe, Scene, build_scene
 from vosjax.data.synthvos.settings import Settings
-from vosjax.data.video import VOID, Source, Video
+from vosjax.data.video import Source, Video
+from vosjax.labels import VOID
 
 CLASSES = ("background", *shapes.KINDS)
 _SHARES = (

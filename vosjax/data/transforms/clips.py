@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from vosjax.data.video import VOID, Clip, Video, read_clip
+from vosjax.data.video import Clip, Video, read_clip
+from vosjax.labels import VOID
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,8 @@ import grain
 import numpy as np
 from PIL import Image
 
-from vosjax.data.video import VOID, Clip, Video, read_clip
+from vosjax.data.video import Clip, Video, read_clip
+from vosjax.labels import VOID
 
 
 @dataclasses.dataclass(frozen=True)

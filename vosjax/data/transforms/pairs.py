@@ -14,8 +14,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from vosjax.data.transforms.cv2_resize import resize_linear, resize_nearest
-from vosjax.data.video import VOID, Clip, Video
+from vosjax.data.video import Clip, Video
 from vosjax.data.views import ClipView
+from vosjax.labels import VOID
 
 CROP = 0.9  # fraction of each side that is kept
 SCALES = (0.7, 1.3)

@@ -12,7 +12,8 @@ from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
 from vosjax.data.transforms import clips
-from vosjax.data.video import VOID, Source
+from vosjax.data.video import Source
+from vosjax.labels import VOID
 from vosjax.losses import binary_iou, binary_nll
 from vosjax.models import unroll
 from vosjax.ops import resize

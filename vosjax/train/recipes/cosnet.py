@@ -33,7 +33,7 @@ from vosjax.losses import (
   orthogonality_penalty,
   scaled_bce,
 )
-from vosjax.models.cosnet import Fusion, upsample
+from vosjax.models.cosnet import ReferenceFusion, upsample
 from vosjax.train import feeds
 from vosjax.train.optimizers import alternation
 from vosjax.train.optimizers.alternating_sgd import make_alternating_sgd
@@ -235,10 +235,10 @@ def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
   options = config.evaluation
   for count in (options.references, *options.compare_references):
     check_references(count, options.reference_policy)
-  if options.fusion not in ("", *get_args(Fusion)):
+  if options.fusion not in ("", *get_args(ReferenceFusion)):
     raise ValueError(
-      f"evaluation.fusion is {options.fusion!r}; known: {list(get_args(Fusion))}, or "
-      "'' for that of the model."
+      f"evaluation.fusion is {options.fusion!r}; known: "
+      f"{list(get_args(ReferenceFusion))}, or '' for that of the model."
     )
   common: dict[str, Any] = {
     "policy": options.reference_policy,

@@ -14,9 +14,10 @@ from vosjax import metrics
 from vosjax.data.transforms import clips
 from vosjax.data.transforms.affine import RandomAffine
 from vosjax.data.transforms.instances import LargestFirst, SampleFrame
-from vosjax.data.video import VOID, Source
+from vosjax.data.video import Source
 from vosjax.evaluation.scored_video import ScoredVideo
 from vosjax.inference.engine import VideoSegmenter
+from vosjax.labels import VOID
 from vosjax.models import unroll
 from vosjax.train import feeds
 from vosjax.train.recipe import BatchesFrom, Scoring, Segment

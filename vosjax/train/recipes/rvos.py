@@ -12,11 +12,12 @@ from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
 from vosjax.data.transforms import affine, clips
-from vosjax.data.video import VOID, Source
+from vosjax.data.video import Source
 from vosjax.data.views import SuccessiveClips
 from vosjax.evaluation.first_frame_matching import FirstFrameMatcher
 from vosjax.evaluation.prompts import object_prompts
 from vosjax.inference.engine import VideoSegmenter
+from vosjax.labels import VOID
 from vosjax.models import unroll, with_execution
 from vosjax.train import feeds
 from vosjax.train.optimizers.two_adams import two_adams
@@ -31,7 +32,7 @@ from vosjax.train.recipe import (
 from vosjax.train.recipes.official.two_adams import repeated_two_adams
 from vosjax.train.recipes.rvos_clips import clip_losses
 from vosjax.train.scoring import datasets, segmenters
-from vosjax.types import AnyArray, Labels, Variables
+from vosjax.types import AnyArray, ClipLabels, Variables
 
 Previous = Literal["truth", "inferred"]
 _THRESHOLD = 0.5  # of the probability of a proposal's pixels
@@ -110,7 +111,7 @@ def recurrence(
 
 
 def split_objects(
-  labels: Labels, num_objects: int
+  labels: ClipLabels, num_objects: int
 ) -> tuple[Float[Array, "b t o h w"], Bool[Array, "b t o"]]:
   """Masks of the objects 1 to `num_objects`, and the frames in which each appears."""
   ids = jnp.arange(1, num_objects + 1)[None, None, :, None, None]

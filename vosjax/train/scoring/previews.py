@@ -8,7 +8,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from vosjax import files, viz
-from vosjax.data.video import VOID, Video
+from vosjax.data.video import Video
+from vosjax.labels import VOID
 from vosjax.media.write import video_writer
 
 FRAME_RATE = 12.0  # frames per second
