@@ -20,7 +20,7 @@ LAYERS = (
   ("ops",),
   ("models", "losses", "metrics", "data", "viz", "crf"),
   ("media", "checkpoints"),
-  ("convert", "evaluation", "inference"),
+  ("convert", "evaluation", "inference", "weights"),
   ("train",),
   ("benchmarks",),
   ("cli",),
@@ -51,6 +51,7 @@ THIRD_PARTIES = {
   "crf": ARRAYS,
   "convert": ARRAYS | {"absl", "flax"},
   "evaluation": IMAGES,
+  "weights": ARRAYS | {"flax", "safetensors"},
   "inference": ARRAYS | {"absl", "flax"},
   "train": ARRAYS
   | {

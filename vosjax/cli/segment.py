@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from tqdm import tqdm
 
-from vosjax import checkpoints, convert, models, viz
+from vosjax import convert, models, viz, weights
 from vosjax.cli.segment_job import Job
 from vosjax.evaluation.prompts import object_prompts
 from vosjax.inference import references, refinement
@@ -24,6 +24,7 @@ from vosjax.models.cosnet import ReferenceFusion
 
 EXAMPLE = """
 examples:
+  vosjax segment holiday.mp4 --mask first.png --out result
   vosjax segment holiday.mp4 --mask first.png --checkpoint runs/agame/model --out result
   vosjax segment holiday.mp4 --model cosnet --checkpoint weights/cosnet --out result
 
@@ -80,7 +81,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     "--checkpoint",
     type=path,
     metavar="DIR",
-    help="WORKDIR/model of a training run, or --out of `vosjax convert`",
+    help="WORKDIR/model of a training run, or --out of `vosjax convert` (default: the "
+    "weights that come with vosjax)",
   )
   cosnet = parser.add_argument_group("options of cosnet")
   cosnet.add_argument(
@@ -138,6 +140,9 @@ def run(args: argparse.Namespace) -> None:
     OSError: a file cannot be read or written.
   """
   _check_arguments(args)
+  if args.checkpoint is None:
+    args.checkpoint = _default_weights(args.model or DEFAULT_MODEL)
+  args.checkpoint = weights.locate(args.checkpoint)
   video = read_video(args.video)
   prompts = None
   if args.mask is not None:
@@ -170,8 +175,15 @@ def _check_arguments(args: argparse.Namespace) -> None:
     raise ValueError(
       f"--model {args.model} is unknown; known: {sorted(models.MODELS)}."
     )
-  if args.checkpoint is None:
-    raise ValueError(_no_checkpoint(args.model or DEFAULT_MODEL))
+
+
+def _default_weights(model: str) -> str:
+  """Name of the weights in the package for a model, after saying that they are used."""
+  if model not in weights.DEFAULTS:
+    raise ValueError(_no_checkpoint(model))
+  name = weights.DEFAULTS[model]
+  print(f"weights: {name}, which come with vosjax; --checkpoint DIR uses others.")
+  return name
 
 
 def _no_checkpoint(model: str) -> str:
@@ -201,7 +213,7 @@ def load_segmenter(
   """Loads a checkpoint into a segmenter.
 
   Args:
-    checkpoint: folder of the model.
+    checkpoint: folder of the model, or weights of the package.
     expected: name of the model that the checkpoint must hold; None for any.
     fusion: how to combine references; None keeps the checkpoint's way.
     **options: of `VideoSegmenter`.
@@ -213,7 +225,7 @@ def load_segmenter(
     ValueError: there is no such checkpoint, it holds another model than expected, or
       one of the options does not apply to the model.
   """
-  model, variables = checkpoints.load(checkpoint)
+  model, variables = weights.load(checkpoint)
   names = [name for name, kind in models.MODELS.items() if type(model) is kind]
   name = names[0] if names else type(model).__name__
   if not names or expected not in (None, name):

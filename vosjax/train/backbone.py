@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import flax.traverse_util
 
-from vosjax import checkpoints
+from vosjax import checkpoints, weights
 from vosjax.types import Variables
 
 _REMEDY = (
@@ -17,7 +17,8 @@ def load_backbone(directory: checkpoints.Path, shapes: Variables) -> Variables:
   """Reads a converted backbone and finds the place of its variables in a model.
 
   Args:
-    directory: a checkpoint of one of `checkpoints.BACKBONES`.
+    directory: a checkpoint of one of `checkpoints.BACKBONES`, or the name of weights in
+      the package, whose backbone is taken.
     shapes: the model's variables, or their shapes.
 
   Returns:
@@ -28,10 +29,7 @@ def load_backbone(directory: checkpoints.Path, shapes: Variables) -> Variables:
     ValueError: the checkpoint holds no backbone, the model has no such part, or the two
       differ in depth or width; names the paths.
   """
-  source, loaded = checkpoints.load(directory)
-  title = checkpoints.title(directory)
-  if type(source) not in checkpoints.BACKBONES.values():
-    raise ValueError(f"{directory} holds {title}, which is not a backbone. {_REMEDY}.")
+  title, loaded = _read(directory)
   path = _find(loaded["params"], shapes["params"])
   if path is None:
     raise ValueError(
@@ -56,6 +54,21 @@ def load_backbone(directory: checkpoints.Path, shapes: Variables) -> Variables:
     f"{'/'.join(path)} (see model.fields)",
   )
   return flax.traverse_util.unflatten_dict(backbone)
+
+
+def _read(directory: checkpoints.Path) -> tuple[str, Variables]:
+  """What a backbone is, and its variables."""
+  if str(directory) in weights.names():
+    _, loaded = weights.load(directory)
+    found = {
+      name: tree["backbone"] for name, tree in loaded.items() if "backbone" in tree
+    }
+    return "a whole model", found
+  source, loaded = checkpoints.load(directory)
+  title = checkpoints.title(directory)
+  if type(source) not in checkpoints.BACKBONES.values():
+    raise ValueError(f"{directory} holds {title}, which is not a backbone. {_REMEDY}.")
+  return title, loaded
 
 
 def replace(variables: Variables, part: Variables) -> Variables:

@@ -5,7 +5,6 @@ name and fields. Nothing in it is ever executed.
 """
 
 import json
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +22,7 @@ from vosjax.types import Variables
 
 FOLDER = pathlib.Path(__file__).parent
 SUFFIX = ".safetensors"
+DEFAULTS = {"agame": "agame-lite"}  # what a model uses unless told otherwise
 _FORMAT = "1"
 
 
@@ -31,26 +31,42 @@ def names() -> list[str]:
   return sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}"))
 
 
-def load(name: str | os.PathLike) -> tuple[nn.Module, dict]:
+def locate(name: checkpoints.Path) -> pathlib.Path:
+  """The path of weights, which exists.
+
+  Args:
+    name: one of `names()`, or the path of a checkpoint or of a safetensors file, which
+      takes precedence.
+
+  Raises:
+    ValueError: there is nothing of this name; lists what there is.
+  """
+  path = pathlib.Path(name)
+  if path.exists():
+    return path
+  if str(name) not in names():
+    raise ValueError(
+      f"{path} does not exist, and is not the name of weights in the package: "
+      f"{', '.join(names())}. Train a model, or convert an official file with "
+      "`vosjax convert`."
+    )
+  return FOLDER / f"{name}{SUFFIX}"
+
+
+def load(name: checkpoints.Path) -> tuple[nn.Module, dict]:
   """Loads weights of the package by name, or a checkpoint by its folder.
 
   Args:
-    name: one of `names()`, or the folder of a checkpoint.
+    name: see `locate`.
 
   Returns:
     The model, and its variables in float32.
 
   Raises:
-    ValueError: there is nothing of this name; lists what there is. Or it is damaged.
+    ValueError: there is nothing of this name, or it is damaged; says what to do.
   """
-  if name in names():
-    return read(FOLDER / f"{name}{SUFFIX}")
-  if not pathlib.Path(name).exists():
-    raise ValueError(
-      f"{str(name)!r} is neither a folder nor the name of weights in the package. "
-      f"These are {', '.join(names()) or 'none'}."
-    )
-  return checkpoints.load(name)
+  path = locate(name)
+  return read(path) if path.suffix == SUFFIX else checkpoints.load(path)
 
 
 def read(path: checkpoints.Path) -> tuple[nn.Module, dict]:
