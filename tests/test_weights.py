@@ -1,0 +1,108 @@
+"""Weights in the package: found by name, small, and nothing else is accepted."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import vosjax
+from vosjax import weights
+
+FIELDS = {
+  "backbone": "efficientnet_lite0",
+  "width": 4,
+  "output_stride": 8,
+  "features": 8,
+  "fusion_features": 4,
+  "frozen_stages": ["stem", "stage1", "stage2", "stage3", "stage4"],
+  "deep": "pyramid",
+  "matching_lags": [1, 2],
+}
+
+
+@pytest.fixture(scope="module")
+def drawn():
+  """Variables that all differ."""
+  model = vosjax.models.build(
+    "agame", **{k: tuple(v) if isinstance(v, list) else v for k, v in FIELDS.items()}
+  )
+  frames, masks = jnp.zeros((1, 32, 48, 3)), jnp.zeros((1, 1, 32, 48))
+  shapes = jax.eval_shape(model.init, jax.random.key(0), frames, masks)
+  rng = np.random.default_rng(0)
+  return model, jax.tree.map(
+    lambda leaf: jnp.asarray(rng.uniform(0.5, 2, leaf.shape), leaf.dtype), shapes
+  )
+
+
+def test_what_is_written_is_read(drawn, tmp_path):
+  model, variables = drawn
+  path = tmp_path / "small.safetensors"
+  weights.write(path, "agame", FIELDS, variables)
+  found_model, found = vosjax.load(path)
+  assert found_model == model
+  assert jax.tree.structure(found) == jax.tree.structure(variables)
+  for new, old in zip(jax.tree.leaves(found), jax.tree.leaves(variables)):
+    assert new.dtype == jnp.float32
+    np.testing.assert_allclose(new, old, rtol=2**-11)
+
+
+def test_checkpoints_are_loaded_by_their_folder(drawn, tmp_path):
+  model, variables = drawn
+  vosjax.checkpoints.save(tmp_path / "model", "agame", FIELDS, variables)
+  found_model, found = vosjax.load(tmp_path / "model")
+  assert found_model == model
+  jax.tree.map(np.testing.assert_array_equal, found, variables)
+
+
+def test_an_unknown_name_lists_the_known_ones():
+  with pytest.raises(ValueError, match="agame-heavy does not exist.*agame-lite"):
+    vosjax.load("agame-heavy")
+
+
+def test_values_beyond_float16_are_refused(drawn, tmp_path):
+  _, variables = drawn
+  large = jax.tree.map(lambda x: x, variables)
+  large["params"]["cue_gains"] = jnp.full((2,), 1e5)
+  with pytest.raises(ValueError, match="params/cue_gains.*float16 cannot"):
+    weights.write(tmp_path / "large.safetensors", "agame", FIELDS, large)
+  assert not list(tmp_path.iterdir())
+
+
+def test_other_shapes_are_refused(drawn, tmp_path):
+  _, variables = drawn
+  with pytest.raises(ValueError, match="do not fit"):
+    weights.write(
+      tmp_path / "x.safetensors", "agame", FIELDS | {"features": 16}, variables
+    )
+
+
+@pytest.mark.parametrize("fault", ["cut", "foreign", "text"])
+def test_damaged_files_are_named(drawn, tmp_path, fault):
+  path = tmp_path / "bad.safetensors"
+  if fault == "foreign":
+    safetensors.numpy.save_file({"x": np.zeros(3, np.float32)}, path)
+  else:
+    weights.write(path, "agame", FIELDS, drawn[1])
+    content = path.read_bytes()
+    path.write_bytes(b"hello" if fault == "text" else content[: len(content) // 2])
+  with pytest.raises(ValueError, match=r"bad\.safetensors is damaged"):
+    weights.read(path)
+
+
+@pytest.mark.parametrize("name", weights.names())
+def test_weights_in_the_package(name):
+  path = weights.locate(name)
+  assert path.stat().st_size <= 12e6
+  model, variables = vosjax.load(name)
+  assert isinstance(model, tuple(vosjax.models.MODELS.values()))
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(variables))
+  card = path.with_suffix(".md").read_text()
+  for heading in ("## Data", "## Scores", "## Failures", "## Licence"):
+    assert heading in card
+
+
+def test_every_default_exists():
+  assert set(weights.DEFAULTS.values()) <= set(weights.names())
+  for model, name in weights.DEFAULTS.items():
+    assert type(vosjax.load(name)[0]) is vosjax.models.MODELS[model]
