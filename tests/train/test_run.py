@@ -19,6 +19,7 @@ from vosjax.train import run, writers
 from vosjax.train.configs import cosnet
 from vosjax.train.configs.agame import get_config
 from vosjax.train.recipes import agame, recipe_of
+from vosjax.types import VideoBatch
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -157,21 +158,25 @@ def test_a_missing_model_is_reported_with_how_to_get_one(config, tmp_path):
     run.run(config, None)
 
 
-def test_the_scan_is_unrolled_on_cpu_unless_its_length_is_given(config, monkeypatch):
-  seen = []
-  objective = agame.objective
+@pytest.mark.parametrize(
+  ("given", "backend", "expected"), [(1, "cpu", 1), (0, "cpu", 2), (0, "gpu", 1)]
+)
+def test_the_scan_is_unrolled_on_cpu_unless_its_length_is_given(
+  config, monkeypatch, given, backend, expected
+):
+  class Seen(Exception):
+    pass
 
-  def spy(*args, unroll_steps, **kwargs):
-    seen.append(unroll_steps)
-    return objective(*args, unroll_steps=unroll_steps, **kwargs)
+  def unroll(*_, unroll_steps, **__):
+    raise Seen(unroll_steps)
 
-  monkeypatch.setattr(agame, "objective", spy)
-  for given in (1, 0):
-    config.stages.main.unroll_steps = given
-    run.make_stages(config, run.build(config))
-  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-  run.make_stages(config, run.build(config))
-  assert seen == [1, 2, 1]
+  monkeypatch.setattr(agame, "unroll", unroll)
+  monkeypatch.setattr(jax, "default_backend", lambda: backend)
+  config.stages.main.unroll_steps = given
+  objective = agame.make_objective(run.build(config), config.stages.main)
+  frames, labels = jnp.zeros((1, 3, 2, 2, 3)), jnp.zeros((1, 3, 2, 2))
+  with pytest.raises(Seen, match=str(expected)):
+    objective({}, VideoBatch(frames, labels), None)
 
 
 def test_stages_with_the_same_videos_share_them(config):

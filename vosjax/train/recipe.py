@@ -3,6 +3,7 @@
 The loop never asks which model it trains.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -70,7 +71,8 @@ class Scoring(NamedTuple):
   measures: Callable[[ScoredVideo], Mapping[str, float]] = no_measures
 
 
-class Recipe(NamedTuple):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
   """The parts of a run that belong to one model.
 
   Attributes:

@@ -28,7 +28,7 @@ def run(tiny, clips, *, frozen):
   model, variables = tiny
   stage = get_config("smoke").stages.main
   stage.update(frozen_batch_stats=frozen, clip_length=2)
-  objective = agame.RECIPE.objective(model.clone(frozen_stages=()), stage)
+  objective = agame.make_objective(model.clone(frozen_stages=()), stage)
 
   def loss(refinement, batch):
     params = variables["params"] | {"refinement": refinement}

@@ -9,6 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from vosjax import models
 from vosjax.data.synthvos import SynthVos
 from vosjax.models.unroll import Unrolled, encode_clip, unroll_features
+from vosjax.train.config import rvos_stage
 from vosjax.train.recipes import rvos
 from vosjax.train.recipes.rvos_clips import clip_losses
 from vosjax.types import Prediction, VideoBatch
@@ -254,7 +255,9 @@ def test_void_and_absence_count_only_officially(monkeypatch, official):
   monkeypatch.setattr(rvos, "clip_losses", stub)
   model = models.build("rvos", num_objects=3)
   batch = VideoBatch(np.zeros((1, 2, *SIZE, 3), np.uint8), labels)
-  loss, outputs = rvos.objective(model, official=official)({}, batch, None)
+  loss, outputs = rvos.make_objective(model, rvos_stage(official=official))(
+    {}, batch, None
+  )
   assert float(loss) == 0.75
   assert float(outputs.metrics["soft_iou"]) == 0.625
   assert seen["matched"]
