@@ -82,6 +82,13 @@ def run(args: argparse.Namespace) -> None:
   print(f"{data.layout} layout, {args.source}\n\n{survey.table(surveys)}\n")
   for key, names in lists.items():
     print(f"{key}: {len(names)} video(s), {_abbreviate(names)}")
+  shared = sorted(set.intersection(*map(set, lists.values())))
+  if shared:
+    print(
+      f"warning: {_abbreviate(shared)}: to train on and to validate on, so that scores "
+      "do not tell how well a model segments videos it has not seen.",
+      file=sys.stderr,
+    )
   if data.unlisted:
     print(f"left out because they are in no list: {_abbreviate(data.unlisted)}")
   print(

@@ -124,6 +124,7 @@ def batches(
   config: ConfigDict,
   stage: ConfigDict,
   sources: Mapping[str, Source],
+  seed: int,
   transforms: Callable[[str], Sequence[Any]],
 ) -> BatchesFrom:
   """Returns the function that yields a stage's batches from any of its steps on.
@@ -132,6 +133,7 @@ def batches(
     config: of the run.
     stage: options of the stage.
     sources: of the stage, by name.
+    seed: of their random order and of the transforms.
     transforms: the transforms of a source's videos, given its name.
   """
   process, num_processes = jax.process_index(), jax.process_count()
@@ -142,13 +144,13 @@ def batches(
       [stage.sources[name] for name in sources],
       [transforms(name) for name in sources],
       batch_size=stage.batch_size // num_processes,
-      seed=config.seed,
+      seed=seed,
       start_step=step,
       num_steps=stage.num_steps,
       num_workers=config.data.num_workers,
       shard=(process, num_processes),
       replacement=stage.replacement,
-      samples_per_epoch=stage.samples_per_pass or None,
+      samples_per_epoch=stage.samples_per_epoch or None,
     )
 
   return batches_from

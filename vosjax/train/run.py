@@ -19,7 +19,7 @@ from vosjax import models
 from vosjax.data.video import Source
 from vosjax.train import backbone, feeds, processes, writers
 from vosjax.train.checkpointing import Checkpoints
-from vosjax.train.config import ordered_stages, require_periods
+from vosjax.train.config import ordered_stages, require_values
 from vosjax.train.interrupt import Interrupt
 from vosjax.train.loop import Schedule, Stage, fit, restore
 from vosjax.train.observers import Logger, Progress
@@ -31,10 +31,13 @@ from vosjax.train.scoring.predict import write_predictions
 from vosjax.train.scoring.score import Validation, score_model
 from vosjax.train.state import TrainState
 from vosjax.train.step import make_mesh, make_train_step, replicate
-from vosjax.train.workdir import open_workdir, require_same_videos
+from vosjax.train.workdir import holds_run, open_workdir, require_same_videos
 from vosjax.types import Variables
 
 LOG = logging.getLogger("vosjax")
+
+# Between the seeds of two stages, so that each draws its videos in an order of its own.
+_STAGE_SEED_OFFSET = 1_000_033
 
 Mode = Callable[[ConfigDict, str | None], None]
 Sources = Mapping[str, Mapping[str, Source]]  # by stage and name
@@ -69,6 +72,7 @@ def run(
   modes = MODES if modes is None else modes
   _log_to_stdout()
   LOG.info(config.title)
+  require_values(config)
   if config.mode not in modes:
     raise ValueError(f"mode is {config.mode!r}; known: {list(modes)}.")
   if config.mode != "train" and jax.process_count() > 1:
@@ -83,7 +87,8 @@ def run(
 def train(config: ConfigDict, workdir: str | None) -> None:
   """Trains through all stages, resuming where the workdir's run stopped."""
   began = time.monotonic()
-  require_periods(config)
+  if workdir is not None and processes.is_first():
+    holds_run(config, workdir)  # an unusable folder is refused before anything slow
   model = build(config)
   stages, sources = make_stages(config, model)
   scoring = recipe_of(config).scoring(config, model)
@@ -106,7 +111,7 @@ def train(config: ConfigDict, workdir: str | None) -> None:
       fitted.best.step,
       path,
     )
-  score_model(config, scoring, model, variables, scored_set, path, untrained=initial)
+  score_model(config, scoring, model, variables, scored_set, path, initial=initial)
   LOG.info("done in %.0f s; everything is in %s", time.monotonic() - began, path)
   mask = "--mask FIRST.png " if model.readout.one_shot else ""
   LOG.info(
@@ -234,24 +239,25 @@ def make_stages(
   Stages with equal sources share them, and with them what is cached in memory.
 
   Raises:
-    ValueError: data are missing; lists what is missing for all stages.
+    ValueError: data are missing or options do not fit; lists this for all stages.
   """
   recipe = recipe_of(config)
   stages: list[Stage] = []
   sources: dict[str, dict[str, Source]] = {}
-  missing: dict[str, list[str]] = {}  # message -> stages that it concerns
+  faults: dict[str, list[str]] = {}  # message -> stages that it concerns
   opened: dict[Source, Source] = {}
   start = 0
-  for name, options in ordered_stages(config).items():
+  for index, (name, options) in enumerate(ordered_stages(config).items()):
     try:
       found = feeds.training_sources(config, options)
+      objective = recipe.objective(model, options)
     except ValueError as error:
-      missing.setdefault(str(error), []).append(name)
+      faults.setdefault(str(error), []).append(name)
       continue
     sources[name] = {key: opened.setdefault(s, s) for key, s in found.items()}
+    seed = config.seed + index * _STAGE_SEED_OFFSET
     mesh = make_mesh(options.batch_size)
     tx = recipe.tx(model, options)
-    objective = recipe.objective(model, options)
     stages.append(
       Stage(
         name=name,
@@ -260,14 +266,14 @@ def make_stages(
         mesh=mesh,
         tx=tx,
         train_step=make_train_step(objective, tx, mesh),
-        batches_from=recipe.batches(config, options, sources[name]),
+        batches_from=recipe.batches(config, options, sources[name], seed),
         from_best=options.from_best,
       )
     )
     start += options.num_steps
-  if missing:
+  if faults:
     raise ValueError(
-      " ".join(f"stage {', '.join(s)}: {text}" for text, s in missing.items())
+      " ".join(f"stage {', '.join(s)}: {text}" for text, s in faults.items())
     )
   return stages, sources
 

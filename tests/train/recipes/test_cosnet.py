@@ -45,7 +45,7 @@ def config():
 def batches(config, start=0):
   stage = config.stages.main
   sources = feeds.training_sources(config, stage)
-  return list(cosnet.make_batches(config, stage, sources)(start))
+  return list(cosnet.make_batches(config, stage, sources, config.seed)(start))
 
 
 def lengths(found):

@@ -101,11 +101,11 @@ def make_optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransfo
 
 
 def make_batches(
-  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
+  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source], seed: int
 ) -> BatchesFrom:
   """Clips with one object each, from any source of videos."""
   chains = functools.partial(clip_transforms, config, stage)
-  return feeds.batches(config, stage, sources, chains)
+  return feeds.batches(config, stage, sources, seed, chains)
 
 
 def clip_transforms(

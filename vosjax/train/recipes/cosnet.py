@@ -160,7 +160,7 @@ def make_optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransfo
 
 
 def make_batches(
-  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
+  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source], seed: int
 ) -> BatchesFrom:
   """Stills come from their own sources or, without any, from frames of the videos."""
   videos = {name: source for name, source in sources.items() if name not in STILLS}
@@ -190,8 +190,8 @@ def make_batches(
     return (*_target(name), samples.AddReferences(stage.clip_length - 1), augment)
 
   streams = {
-    True: feeds.batches(config, still_options, stills or videos, still_steps),
-    False: feeds.batches(config, stage, videos, pair_steps),
+    True: feeds.batches(config, still_options, stills or videos, seed, still_steps),
+    False: feeds.batches(config, stage, videos, seed, pair_steps),
   }
   return functools.partial(_alternate, stage, streams)
 

@@ -63,10 +63,10 @@ def decode(
 
 
 def make_batches(
-  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
+  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source], seed: int
 ) -> BatchesFrom:
   """Batches of single images, from any source."""
-  return feeds.batches(config, stage, sources, lambda _: frame_transforms(stage))
+  return feeds.batches(config, stage, sources, seed, lambda _: frame_transforms(stage))
 
 
 def frame_transforms(stage: ConfigDict) -> tuple[Any, ...]:

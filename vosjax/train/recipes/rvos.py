@@ -116,7 +116,7 @@ def make_optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransfo
 
 
 def make_batches(
-  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
+  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source], seed: int
 ) -> BatchesFrom:
   """Clips that do not overlap; procedural videos are as long as a clip already."""
   clip_sources: dict[str, Source] = {
@@ -125,7 +125,8 @@ def make_batches(
     else SuccessiveClips(source, stage.clip_length)
     for name, source in sources.items()
   }
-  return feeds.batches(config, stage, clip_sources, lambda _: clip_transforms(stage))
+  transforms = clip_transforms(stage)
+  return feeds.batches(config, stage, clip_sources, seed, lambda _: transforms)
 
 
 def clip_transforms(stage: ConfigDict) -> tuple[Any, ...]:
