@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -281,6 +282,20 @@ def test_the_best_checkpoint_is_known_to_the_next_start(toy, tmp_path):
   later.close()
   kept = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
   assert kept == [2, 4]
+
+
+def test_a_checkpoint_that_does_not_fit_on_the_disk_is_not_begun(
+  toy, tmp_path, monkeypatch
+):
+  state = TrainState.create(toy.variables(), optax.sgd(1e-2), seed=0)
+  checkpoints = Checkpoints(tmp_path / "checkpoints", keep=1)
+  usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+  monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+  with pytest.raises(OSError, match="No space left on device") as error:
+    checkpoints.save(1, state)
+  assert error.value.filename == str(tmp_path / "checkpoints")
+  checkpoints.close()
+  assert not list((tmp_path / "checkpoints").iterdir())
 
 
 def _leaves(tree):
