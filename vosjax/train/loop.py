@@ -18,7 +18,7 @@ from vosjax.train.step import Metrics, TrainStep, replicate, shard
 
 LOG = logging.getLogger("vosjax")
 
-Batch = Mapping[str, Any]  # frames, labels, names
+Batch = Mapping[str, Any]  # what `vosjax.data.pipeline.batches` yields
 Observer = Callable[[int, Mapping[str, float]], None]
 
 

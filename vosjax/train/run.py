@@ -43,18 +43,6 @@ Mode = Callable[[ConfigDict, str | None], None]
 Sources = Mapping[str, Mapping[str, Source]]  # by stage and name
 
 
-class Fitted(NamedTuple):
-  """What training returns.
-
-  Attributes:
-    last: the state after the last step.
-    best: the best state by validation, if it is not the last.
-  """
-
-  last: TrainState
-  best: TrainState | None
-
-
 def run(
   config: ConfigDict, workdir: str | None, modes: Mapping[str, Mode] | None = None
 ) -> None:
@@ -148,87 +136,9 @@ def _log_to_stdout() -> None:
   LOG.handlers = [logging.StreamHandler(sys.stdout)]
 
 
-def _fit(
-  config: ConfigDict,
-  model: nn.Module,
-  stages: Sequence[Stage],
-  initial: Variables,
-  path: pathlib.Path,
-  scoring: Scoring,
-  scored_set: ScoredSet,
-) -> Fitted:
-  """Trains; the first process also reports and validates."""
-  with contextlib.ExitStack() as stack:
-    checkpoints = Checkpoints(path / "checkpoints", keep=config.checkpoint.keep)
-    stack.callback(checkpoints.close)
-    state = replicate(
-      TrainState.create(initial, stages[0].tx, config.seed), stages[0].mesh
-    )
-    done, last = checkpoints.latest() or 0, stages[-1].stop
-    if done:
-      LOG.info("resuming  at step %d of %d", done, last)
-      state = restore(checkpoints, stages, state, done)
-    reporting: dict[str, Any] = {}  # arguments of `fit` for the first process alone
-    if processes.is_first():
-      writer = writers.MetricsWriter(path, resumed_from=done)
-      stack.callback(writer.close)
-      progress = stack.enter_context(Progress(config, stages, done))
-      reporting = {
-        "observers": [progress, Logger(writer, config.log.every_steps, last)],
-        "validate": Validation(config, scoring, model, scored_set, writer, path),
-        "draw_curves": lambda: writers.draw_curves(path),
-      }
-    interrupt = stack.enter_context(Interrupt())
-    schedule = Schedule(
-      validate=config.validation.every_steps,
-      save=config.checkpoint.every_steps,
-      draw=config.log.curves_every_steps,
-    )
-    state = fit(
-      state, stages, schedule, checkpoints=checkpoints, interrupt=interrupt, **reporting
-    )
-    best = checkpoints.best()
-    if best is None or best == last:
-      return Fitted(state, None)
-    return Fitted(state, restore(checkpoints, stages, state, best))
-
-
-def _save_model(folder: pathlib.Path, config: ConfigDict, variables: Variables) -> None:
-  """Saves variables in the form that `vosjax segment --checkpoint` reads."""
-  fields = config.model.fields.to_dict()
-  model_files.save(folder, config.model.name, fields, variables)
-
-
 def build(config: ConfigDict) -> nn.Module:
   """The configured model."""
   return models.build(config.model.name, **config.model.fields.to_dict())
-
-
-def initial_variables(model: nn.Module, config: ConfigDict) -> Variables:
-  """Variables before training, the same for the same seed.
-
-  Raises:
-    ValueError: `model_checkpoint` or `backbone_checkpoint` does not fit the model.
-  """
-  # Checkpoints are checked against shapes, before anything slow starts.
-  if config.model_checkpoint:
-    _, loaded = model_files.load(config.model_checkpoint)
-    misfit = f"model_checkpoint {config.model_checkpoint} does not fit the model"
-    model_files.require_equal_shapes(loaded, model_files.variable_shapes(model), misfit)
-    return loaded
-  if config.backbone_checkpoint:
-    shapes = model_files.variable_shapes(model)
-    part = backbone.load_backbone(config.backbone_checkpoint, shapes)
-    return backbone.replace(random_variables(model, config), part)
-  return random_variables(model, config)
-
-
-def random_variables(model: nn.Module, config: ConfigDict) -> Variables:
-  """Random initial variables, the same for the same seed."""
-  first, *_ = ordered_stages(config).values()
-  size = tuple(first.size)
-  frames, masks = jnp.zeros((1, *size, 3)), jnp.zeros((1, 1, *size))
-  return jax.jit(model.init)(jax.random.key(config.seed), frames, masks)
 
 
 def make_stages(
@@ -278,6 +188,33 @@ def make_stages(
   return stages, sources
 
 
+def initial_variables(model: nn.Module, config: ConfigDict) -> Variables:
+  """Variables before training, the same for the same seed.
+
+  Raises:
+    ValueError: `model_checkpoint` or `backbone_checkpoint` does not fit the model.
+  """
+  # Checkpoints are checked against shapes, before anything slow starts.
+  if config.model_checkpoint:
+    _, loaded = model_files.load(config.model_checkpoint)
+    misfit = f"model_checkpoint {config.model_checkpoint} does not fit the model"
+    model_files.require_equal_shapes(loaded, model_files.variable_shapes(model), misfit)
+    return loaded
+  if config.backbone_checkpoint:
+    shapes = model_files.variable_shapes(model)
+    part = backbone.load_backbone(config.backbone_checkpoint, shapes)
+    return backbone.replace(random_variables(model, config), part)
+  return random_variables(model, config)
+
+
+def random_variables(model: nn.Module, config: ConfigDict) -> Variables:
+  """Random initial variables, the same for the same seed."""
+  first, *_ = ordered_stages(config).values()
+  size = tuple(first.size)
+  frames, masks = jnp.zeros((1, *size, 3)), jnp.zeros((1, 1, *size))
+  return jax.jit(model.init)(jax.random.key(config.seed), frames, masks)
+
+
 def describe(
   config: ConfigDict,
   model: nn.Module,
@@ -310,3 +247,66 @@ def describe(
   LOG.info(parameter_overview.get_parameter_overview(params, include_stats=False))
   frozen = ", ".join(model.frozen) or "nothing"
   LOG.info("model     %s; frozen: %s", config.model.name, frozen)
+
+
+class Fitted(NamedTuple):
+  """What training returns.
+
+  Attributes:
+    last: the state after the last step.
+    best: the best state by validation, if it is not the last.
+  """
+
+  last: TrainState
+  best: TrainState | None
+
+
+def _fit(
+  config: ConfigDict,
+  model: nn.Module,
+  stages: Sequence[Stage],
+  initial: Variables,
+  path: pathlib.Path,
+  scoring: Scoring,
+  scored_set: ScoredSet,
+) -> Fitted:
+  """Trains; the first process also reports and validates."""
+  with contextlib.ExitStack() as stack:
+    checkpoints = Checkpoints(path / "checkpoints", keep=config.checkpoint.keep)
+    stack.callback(checkpoints.close)
+    state = replicate(
+      TrainState.create(initial, stages[0].tx, config.seed), stages[0].mesh
+    )
+    done, last = checkpoints.latest() or 0, stages[-1].stop
+    if done:
+      LOG.info("resuming  at step %d of %d", done, last)
+      state = restore(checkpoints, stages, state, done)
+    reporting: dict[str, Any] = {}  # arguments of `fit` for the first process alone
+    if processes.is_first():
+      writer = writers.MetricsWriter(path, resumed_from=done)
+      stack.callback(writer.close)
+      progress = stack.enter_context(Progress(config, stages, done))
+      reporting = {
+        "observers": [progress, Logger(writer, config.log.every_steps, last)],
+        "validate": Validation(config, scoring, model, scored_set, writer, path),
+        "draw_curves": lambda: writers.draw_curves(path),
+      }
+    interrupt = stack.enter_context(Interrupt())
+    schedule = Schedule(
+      validate=config.validation.every_steps,
+      save=config.checkpoint.every_steps,
+      draw=config.log.curves_every_steps,
+    )
+    state = fit(
+      state, stages, schedule, checkpoints=checkpoints, interrupt=interrupt, **reporting
+    )
+    best = checkpoints.best()
+    if best is None or best == last:
+      return Fitted(state, None)
+    return Fitted(state, restore(checkpoints, stages, state, best))
+
+
+def _save_model(folder: pathlib.Path, config: ConfigDict, variables: Variables) -> None:
+  """Saves variables in the form that `vosjax segment --checkpoint` reads."""
+  fields = config.model.fields.to_dict()
+  model_files.save(folder, config.model.name, fields, variables)
