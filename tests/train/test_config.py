@@ -140,6 +140,19 @@ def test_an_unusable_size_is_named(key, size, tmp_path):
   assert not (tmp_path / "run").exists()
 
 
+def test_unusable_fields_of_a_model_are_named(tmp_path):
+  for name, key, value, said in (
+    ("cosnet", "size", "(32,)", "expected rows and columns"),
+    ("cosnet", "rates", "(1, 'a')", "expected whole numbers"),
+    ("agame", "dilations", "(0, 3)", "expected whole numbers"),
+  ):
+    change = f"--config.model.fields.{key}={value}"
+    config = config_files.read(f"{name}:smoke", [change])
+    with pytest.raises(ValueError, match=rf"model.fields.{key} is \(.*; {said}"):
+      run.run(config, str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("pair", ["()", "(1.0,)", "(1.0, 'a')", "(-1.0, 2.0)"])
 @pytest.mark.parametrize(
   ("name", "key"), [("ris", "stages.two.zoom"), ("cosnet", "stages.main.pair_rates")]

@@ -175,7 +175,7 @@ def require_values(config: ConfigDict) -> None:
   """Checks the periods of a run, and the sizes that belong to no stage.
 
   Raises:
-    ValueError: a period is less than one step, or a size is not one; names its key.
+    ValueError: a period is less than one step, or a size is none; names its key.
   """
   for section, key in (
     ("log", "every_steps"),
@@ -190,6 +190,14 @@ def require_values(config: ConfigDict) -> None:
   _require_size("evaluation.size", config.evaluation.size)
   if config.data.youtube_vos_size:
     _require_size("data.youtube_vos_size", config.data.youtube_vos_size)
+  fields = config.model.fields
+  if "size" in fields and fields.size is not None:  # None: that of the frames
+    _require_size("model.fields.size", fields.size)
+  for key in {"rates", "dilations"} & set(fields):  # of dilated convolutions
+    if not all(isinstance(n, int) and n > 0 for n in fields[key]):
+      raise ValueError(
+        f"model.fields.{key} is {fields[key]}; expected whole numbers, such as (6, 12)."
+      )
 
 
 def _require_size(key: str, size: Sequence[Any]) -> None:

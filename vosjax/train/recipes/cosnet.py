@@ -205,7 +205,7 @@ def _alternate(
   stage: ConfigDict, streams: Mapping[bool, BatchesFrom], start: int
 ) -> Iterator[Mapping[str, Any]]:
   """The batches from step `start` on; `streams` has those of stills under True."""
-  # As released, every epoch starts with stills: one order with two periods.
+  # As released, every epoch starts with stills; otherwise, the stage alone does.
   per_epoch = stage.steps_per_epoch if stage.official else None
   done = alternation.num_still_steps(start, per_epoch)
   batches = {True: streams[True](done), False: streams[False](start - done)}
