@@ -68,6 +68,8 @@ def run(
       f"mode is {config.mode!r}, which runs in a single process, but there are "
       f"{jax.process_count()}. Start one process, without --coordinator."
     )
+  if workdir is not None and processes.is_first():
+    holds_run(config, workdir)  # an unusable folder is refused before anything slow
   modes[config.mode](config, workdir)
   processes.barrier("end")
 
@@ -75,8 +77,6 @@ def run(
 def train(config: ConfigDict, workdir: str | None) -> None:
   """Trains through all stages, resuming where the workdir's run stopped."""
   began = time.monotonic()
-  if workdir is not None and processes.is_first():
-    holds_run(config, workdir)  # an unusable folder is refused before anything slow
   model = build(config)
   stages, sources = make_stages(config, model)
   scoring = recipe_of(config).scoring(config, model)
