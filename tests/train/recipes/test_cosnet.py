@@ -71,6 +71,19 @@ def test_a_run_resumes_at_any_step(config, start, official):
     np.testing.assert_array_equal(a["labels"], b["labels"])
 
 
+def test_samples_are_those_of_the_released_program_if_official(config):
+  config.data.synthvos.void = 1.0
+  config.stages.main.num_steps = 2
+  still, pair = batches(config)
+  config.stages.main.official = True
+  released_still, released_pair = batches(config)
+  np.testing.assert_array_equal(still["frames"], released_still["frames"])
+  more = released_still["labels"].astype(int) - still["labels"]
+  assert more.min() == 0 and more.max() == 1  # void counts as object
+  assert pair["names"] == released_pair["names"]
+  assert (pair["frames"] != released_pair["frames"]).any()
+
+
 @pytest.mark.parametrize("per_epoch", [None, 5, 6, 130])
 def test_the_number_of_steps_on_stills(per_epoch):
   def is_still(i):

@@ -299,3 +299,8 @@ def test_zero_shot_results_have_the_ids_of_objects_once_matched(matched):
     assert set(np.unique(predicted)) <= {0, 1}
   else:
     assert set(np.unique(predicted)) <= {0, 1, 2}
+
+
+def test_an_unknown_kind_of_previous_masks_is_named():
+  with pytest.raises(ValueError, match=r"previous is 'guess'; known: \['truth'"):
+    rvos.make_objective(models.build("rvos"), rvos_stage(previous="guess"))

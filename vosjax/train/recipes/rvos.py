@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import jax
@@ -48,7 +48,14 @@ def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
     model: an RVOS; `num_objects` slots are decoded.
     stage: see `vosjax.train.config.rvos_stage`; for `official`, see
       `vosjax.train.recipes.official`.
+
+  Raises:
+    ValueError: `previous` is unknown.
   """
+  if stage.previous not in get_args(Previous):
+    raise ValueError(
+      f"previous is {stage.previous!r}; known: {list(get_args(Previous))}."
+    )
   steps = stage.unroll_steps or jax.default_backend() == "cpu"
   model = with_execution(model, unroll_objects=steps)
 
