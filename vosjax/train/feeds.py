@@ -110,50 +110,6 @@ def procedural(
   return SynthVos(seed, num_videos, size=size, length=length, **settings | changes)
 
 
-def is_procedural(source: Source) -> bool:
-  """Whether the videos are generated, not read from files."""
-  return isinstance(source, SynthVos | InMemory)
-
-
-def origin(source: Source) -> str:
-  """Where the videos of a source come from."""
-  return "procedural" if source.origin is None else f"from {source.origin}"
-
-
-def batches(
-  config: ConfigDict,
-  stage: ConfigDict,
-  sources: Mapping[str, Source],
-  transforms: Callable[[str], Sequence[Any]],
-) -> BatchesFrom:
-  """Returns the function that yields a stage's batches from any of its steps on.
-
-  Args:
-    config: of the run.
-    stage: options of the stage.
-    sources: of the stage, by name.
-    transforms: the transforms of a source's videos, given its name.
-  """
-  process, num_processes = jax.process_index(), jax.process_count()
-
-  def batches_from(step: int) -> Iterator[Mapping[str, Any]]:
-    return pipeline.batches(
-      tuple(sources.values()),
-      [stage.sources[name] for name in sources],
-      [transforms(name) for name in sources],
-      batch_size=stage.batch_size // num_processes,
-      seed=config.seed,
-      start_step=step,
-      num_steps=stage.num_steps,
-      num_workers=config.data.num_workers,
-      shard=(process, num_processes),
-      replacement=stage.replacement,
-      samples_per_epoch=stage.samples_per_pass or None,
-    )
-
-  return batches_from
-
-
 def davis(config: ConfigDict, subset: str, **options: Any) -> Source:
   """The videos at `data.root` that a subset lists; for options see `DavisFolder`."""
   return folder_source(
@@ -222,3 +178,49 @@ def folder_source(
 
     return PreparedFolder(str(path), _SPLITS.get(subset, subset))
   return DavisFolder(str(path), subset, *layout, **options)
+
+
+def is_procedural(source: Source) -> bool:
+  """Whether the videos are generated, not read from files."""
+  return isinstance(source, SynthVos | InMemory)
+
+
+def origin(source: Source) -> str:
+  """Where the videos of a source come from."""
+  return "procedural" if source.origin is None else f"from {source.origin}"
+
+
+def batches(
+  config: ConfigDict,
+  stage: ConfigDict,
+  sources: Mapping[str, Source],
+  seed: int,
+  transforms: Callable[[str], Sequence[Any]],
+) -> BatchesFrom:
+  """Returns the function that yields a stage's batches from any of its steps on.
+
+  Args:
+    config: of the run.
+    stage: options of the stage.
+    sources: of the stage, by name.
+    seed: of their random order and of the transforms.
+    transforms: the transforms of a source's videos, given its name.
+  """
+  process, num_processes = jax.process_index(), jax.process_count()
+
+  def batches_from(step: int) -> Iterator[Mapping[str, Any]]:
+    return pipeline.batches(
+      tuple(sources.values()),
+      [stage.sources[name] for name in sources],
+      [transforms(name) for name in sources],
+      batch_size=stage.batch_size // num_processes,
+      seed=seed,
+      start_step=step,
+      num_steps=stage.num_steps,
+      num_workers=config.data.num_workers,
+      shard=(process, num_processes),
+      replacement=stage.replacement,
+      samples_per_epoch=stage.samples_per_epoch or None,
+    )
+
+  return batches_from

@@ -46,7 +46,7 @@ def copy_first_mask(
   labels = np.zeros(video.frame(0).shape[:2], np.uint8)
   for given in object_prompts(video, late=late):
     if given is not None:
-      labels = np.where((given == 0) | (given == VOID), labels, given)
+      labels = np.where(given == 0, labels, given)  # a prompt holds no void
     yield labels
 
 
