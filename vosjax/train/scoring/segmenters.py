@@ -12,7 +12,6 @@ from jaxtyping import UInt8
 from vosjax.data.video import Video
 from vosjax.evaluation.prompts import object_prompts
 from vosjax.inference.engine import VideoSegmenter
-from vosjax.labels import VOID
 from vosjax.train.recipe import Baselines, Segment
 from vosjax.types import Variables
 
