@@ -6,12 +6,10 @@ and of BACKBONES. orbax takes 1 to 2 s to import, so only functions that read or
 import it.
 """
 
-import errno
 import json
 import os
 import pathlib
 import re
-import shutil
 import tempfile
 import zlib
 from collections.abc import Mapping
@@ -24,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vosjax import models
+from vosjax import files, models
 from vosjax.models import execution
 from vosjax.models.backbones.deeplab import DeepLab
 from vosjax.models.backbones.efficientnet import EfficientNet
@@ -103,7 +101,8 @@ def save(
   unfit = f"the variables to save do not fit {describe(name, fields)}"
   require_equal_shapes(variables, shapes, unfit)
   directory.parent.mkdir(parents=True, exist_ok=True)
-  _check_space(directory, sum(leaf.nbytes for leaf in jax.tree.leaves(variables)))
+  size = sum(leaf.nbytes for leaf in jax.tree.leaves(variables))
+  files.require_space(directory.parent, size)
   # Beside the target: a rename is atomic only within one file system.
   with tempfile.TemporaryDirectory(
     prefix=f".{directory.name}-", dir=directory.parent, ignore_cleanup_errors=True
@@ -259,12 +258,6 @@ def require_equal_shapes(found: Variables, expected: Variables, what: str) -> No
 
 def _params_first(path: str) -> tuple[bool, str]:
   return not path.startswith("params/"), path
-
-
-def _check_space(directory: pathlib.Path, needed: int) -> None:
-  """Raises if the disk is too full, before threads of orbax print tracebacks."""
-  if shutil.disk_usage(directory.parent).free < needed:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
 
 
 def _checksums(folder: pathlib.Path) -> dict[str, int]:

@@ -1,8 +1,10 @@
-"""Atomic writing of files: completely or not at all."""
+"""Files that are written completely or not at all."""
 
 import contextlib
+import errno
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator
 
 
@@ -24,3 +26,16 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
   """Writes a file atomically."""
   with replacing(path) as draft:
     draft.write_bytes(content)
+
+
+def require_space(folder: pathlib.Path, needed: int) -> None:
+  """Raises an OSError if a disk is too full for so many bytes.
+
+  Asked before orbax writes, whose threads print tracebacks on a full disk.
+
+  Args:
+    folder: on that disk.
+    needed: number of bytes.
+  """
+  if shutil.disk_usage(folder).free < needed:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))

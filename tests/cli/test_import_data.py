@@ -59,7 +59,8 @@ def test_a_folder_becomes_a_dataset_with_the_same_bytes(tmp_path, capsys, size):
   for path in source.rglob("*.*g"):
     kind, video, name = path.parts[-3 - (size != ".")], path.parts[-2], path.name
     assert (out / kind / "480p" / video / name).read_bytes() == path.read_bytes()
-  said = capsys.readouterr().out
+  said, errors = capsys.readouterr()
+  assert "warning" not in errors
   for text in ("videos +3\n", r"24x32 \(3\)", "videos with void +3\n", "1 video"):
     assert re.search(text, said), text
   assert "two: 2 frames of 24x32, ids 2, void" in (out / "report.txt").read_text()
@@ -262,8 +263,11 @@ def test_a_json_that_contradicts_itself_is_refused(
   assert text in capsys.readouterr().err
 
 
-def test_a_single_video_is_used_for_both_lists(tmp_path):
+def test_a_single_video_is_used_for_both_lists_with_a_warning(tmp_path, capsys):
   source = make(tmp_path / "mine", ".", ("only",))
   assert run(source, "--out", tmp_path / "out") == 0
+  lines = capsys.readouterr().err.splitlines()
+  (warning,) = (line for line in lines if line.startswith("warning:"))
+  assert "only: to train on and to validate on" in warning
   for name in detect.LISTS:
     assert [v.name for v in DavisFolder(str(tmp_path / "out"), name)] == ["only"]

@@ -10,7 +10,7 @@ from vosjax.data.formats.stills import Still, StillSource, read_saliency
 from vosjax.data.records.videos import EncodedFrame, PreparedVideo
 from vosjax.data.synthvos import SynthVos
 from vosjax.data.video import Video, read_clip
-from vosjax.data.views import EveryFrame, SuccessiveClips, WithoutEnds
+from vosjax.data.views import EveryFrame, SuccessiveClips
 
 
 class Minimal(Video):
@@ -93,7 +93,7 @@ def test_sources_know_their_folder_and_what_is_generated_has_none(davis):
   folder = DavisFolder(str(davis))
   generated = SynthVos(0, 1, size=(32, 32), length=1)
   still = Still("s", davis / "s.jpg", {}, read_saliency, "there")
-  views = SuccessiveClips(folder, 2), EveryFrame(folder), WithoutEnds(folder)
+  views = SuccessiveClips(folder, 2), EveryFrame(folder)
   assert {source.origin for source in (folder, *views)} == {str(davis)}
   assert StillSource((still,)).origin == "there"
   assert generated.origin is None and InMemory(generated).origin is None

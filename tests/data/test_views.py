@@ -9,7 +9,7 @@ from vosjax.data.cache import ArrayVideo
 from vosjax.data.records.videos import EncodedFrame, PreparedVideo
 from vosjax.data.transforms.clips import WholeClip
 from vosjax.data.video import Source
-from vosjax.data.views import ClipView, EveryFrame, SuccessiveClips, WithoutEnds
+from vosjax.data.views import ClipView, EveryFrame, SuccessiveClips
 
 RNG = np.random.default_rng
 
@@ -96,8 +96,3 @@ def test_an_epoch_shows_every_frame_once():
   for index in (-1, 6):
     with pytest.raises(IndexError):
       source[index]
-
-
-def test_the_first_and_last_video_can_be_left_out():
-  inner = WithoutEnds(Videos(*(video(name, 1) for name in "abcd")))
-  assert [inner[i].name for i in range(len(inner))] == ["b", "c"]

@@ -8,10 +8,12 @@ import numpy as np
 import optax
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
+from ml_collections import ConfigDict
 
 from vosjax import convert, models
 from vosjax.convert import rules
 from vosjax.ops import resize
+from vosjax.train.config import agame_stage
 from vosjax.train.optimizers.adam import make_optimizer
 from vosjax.train.recipes import agame as recipe
 from vosjax.types import VideoBatch
@@ -55,7 +57,9 @@ def gradients(agame, case):
 
   @jax.jit
   def compute(params, losses):
-    objective = recipe.objective(model, losses)
+    stage = agame_stage(clip_length=batch.frames.shape[1], unroll_steps=1)
+    stage.losses = ConfigDict(losses)  # which are traced
+    objective = recipe.make_objective(model, stage)
 
     def loss(params):
       return objective(variables | {"params": params}, batch, None)

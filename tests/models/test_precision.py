@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vosjax import models
+from vosjax.train.config import agame_stage
 from vosjax.train.optimizers import adam
 from vosjax.train.recipes import agame
 from vosjax.train.state import TrainState
@@ -56,7 +57,7 @@ def test_a_step_in_mixed_precision_is_finite_and_keeps_float32_weights():
     learning_rate=1e-3, lr_decay=1.0, steps_per_epoch=1, weight_decay=1e-5
   )
   mesh = make_mesh(2, jax.devices()[:1])
-  objective = agame.objective(model, {"final": 1.0, "coarse": 1.0})
+  objective = agame.make_objective(model, agame_stage(clip_length=3, unroll_steps=1))
   step = make_train_step(objective, tx, mesh)
   state = replicate(TrainState.create(variables, tx, 0), mesh)
   state, metrics = jax.device_get(step(state, shard(batch, mesh)))

@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from vosjax import models
+from vosjax.train.config import rsis_stage
 from vosjax.train.recipes import instances, rsis
 from vosjax.types import VideoBatch
 
@@ -72,10 +73,12 @@ def test_losses_and_gradients(official, case, batch, monkeypatch, prefix, tolera
     seen["classes"] = classes
     return losses_of_classes(logits, classes)
 
-  losses_of_classes = rsis.losses_of.class_loss
+  losses_of_classes = rsis.losses.class_loss
   monkeypatch.setattr(instances, "unroll", unroll)
-  monkeypatch.setattr(rsis.losses_of, "class_loss", class_loss)
-  loss_of = rsis.objective(model, RELEASED, num_objects=num_objects)
+  monkeypatch.setattr(rsis.losses, "class_loss", class_loss)
+  loss_of = rsis.make_objective(
+    model, rsis_stage(losses=RELEASED, num_objects=num_objects)
+  )
 
   @jax.jit
   def compute(params):

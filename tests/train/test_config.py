@@ -125,15 +125,52 @@ def test_a_configuration_of_ones_own_is_a_file_anywhere(tmp_path):
 def test_a_period_below_one_step_is_refused_before_training(key, tmp_path):
   config = config_files.read("agame:smoke", [f"--config.{key}=0"])
   with pytest.raises(ValueError, match=f"{key} is 0; expected at least 1"):
-    run.train(config, str(tmp_path / "run"))
+    run.run(config, str(tmp_path / "run"))
   assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("size", ["(32,)", "(0, 32)", "('a', 'b')", "(1.5, 32)"])
-def test_an_unusable_size_is_named(size):
-  config = config_files.read("agame:smoke", [f"--config.stages.main.size={size}"])
-  with pytest.raises(ValueError, match=r"stages.main.size is \(.*; expected rows and"):
+@pytest.mark.parametrize(
+  "key", ["stages.main.size", "evaluation.size", "data.youtube_vos_size"]
+)
+def test_an_unusable_size_is_named(key, size, tmp_path):
+  config = config_files.read("agame:smoke", [f"--config.{key}={size}"])
+  with pytest.raises(ValueError, match=rf"{key} is \(.*; expected rows and"):
+    run.run(config, str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
+
+
+def test_unusable_fields_of_a_model_are_named(tmp_path):
+  for name, key, value, said in (
+    ("cosnet", "size", "(32,)", "expected rows and columns"),
+    ("cosnet", "rates", "(1, 'a')", "expected whole numbers"),
+    ("agame", "dilations", "(0, 3)", "expected whole numbers"),
+  ):
+    change = f"--config.model.fields.{key}={value}"
+    config = config_files.read(f"{name}:smoke", [change])
+    with pytest.raises(ValueError, match=rf"model.fields.{key} is \(.*; {said}"):
+      run.run(config, str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("pair", ["()", "(1.0,)", "(1.0, 'a')", "(-1.0, 2.0)"])
+@pytest.mark.parametrize(
+  ("name", "key"), [("ris", "stages.two.zoom"), ("cosnet", "stages.main.pair_rates")]
+)
+def test_what_is_not_two_numbers_is_named(name, key, pair):
+  config = config_files.read(f"{name}:smoke", [f"--config.{key}={pair}"])
+  with pytest.raises(ValueError, match=rf"{key} is \(.*; expected two numbers"):
     base.ordered_stages(config)
+
+
+def test_clips_from_which_nothing_is_learnt_are_refused(tmp_path):
+  changes = ["--config.stages.main.clip_length=1"]
+  config = config_files.read("agame:smoke", changes)
+  with pytest.raises(
+    ValueError, match="stage main: clip_length is 1; expected at least"
+  ):
+    run.run(config, str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def config(tmp_path):
 def batches(config):
   stage = config.stages.main
   sources = feeds.training_sources(config, stage)
-  return list(RECIPES["agame"].batches(config, stage, sources)(0))
+  return list(RECIPES["agame"].batches(config, stage, sources, config.seed)(0))
 
 
 def test_clips_are_read_from_a_folder(config):
@@ -144,7 +144,8 @@ def blank_batches(config, start=0):
   """Names of the clips in each batch, from two and six videos."""
   stage = config.stages.main
   sources = {"davis": Blank("davis", 2), "synthvos": Blank("synthvos", 6)}
-  found = feeds.batches(config, stage, sources, lambda _: (clips.WholeClip(),))(start)
+  transforms = lambda _: (clips.WholeClip(),)  # noqa: E731
+  found = feeds.batches(config, stage, sources, config.seed, transforms)(start)
   return [batch["names"] for batch in found]
 
 
@@ -157,7 +158,7 @@ def test_a_stage_says_how_its_sources_are_mixed(config):
   assert blank_batches(config, 1) == found[1:]
   config.seed += 1
   assert blank_batches(config) != found
-  stage.samples_per_pass = 9
+  stage.samples_per_epoch = 9
   with pytest.raises(ValueError, match="got 9 with 8 videos"):
     blank_batches(config)
   stage.replacement = True

@@ -95,7 +95,7 @@ def test_images_of_a_rare_class_are_all_trained_on(get_config, config, tmp_path)
   smoke = get_config("ris:smoke")
   stage = smoke.stages.two
   stage.sources.voc = 1.0
-  batch = next(instances.batches(smoke, stage, {"voc": source})(0))
+  batch = next(instances.make_batches(smoke, stage, {"voc": source}, smoke.seed)(0))
   assert {name.split("/")[0] for name in batch["names"]} == {"person1", "person2"}
 
 

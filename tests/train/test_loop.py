@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -237,8 +238,10 @@ def test_the_best_checkpoint_is_kept_besides_the_latest(toy, tmp_path):
   assert kept == [4, 56, 60]
 
 
-def test_a_checkpoint_has_the_score_of_its_own_step(toy, tmp_path, monkeypatch):
-  """Validated at steps 3, 6, 9 and 10, saved at 4, 8 and 10: the last has a score."""
+def test_every_state_that_is_validated_is_saved_with_its_score(
+  toy, tmp_path, monkeypatch
+):
+  """Validated at steps 3, 6, 9 and 10, saved at 4, 8 and 10 in any case."""
   monkeypatch.setattr(toy, "STEPS", (6, 4))
   done = []
 
@@ -246,7 +249,7 @@ def test_a_checkpoint_has_the_score_of_its_own_step(toy, tmp_path, monkeypatch):
     assert int(state.step) == step
     assert read_metrics(tmp_path)[-1]["step"] == step  # the step is logged first
     done.append(f"validate {step}")
-    return 0.5
+    return {3: 0.5, 6: 0.7, 9: 0.6, 10: 0.5}[step]
 
   toy.run(
     tmp_path,
@@ -257,10 +260,10 @@ def test_a_checkpoint_has_the_score_of_its_own_step(toy, tmp_path, monkeypatch):
   expected = ["validate 3", "draw", "validate 6", "validate 9", "validate 10", "draw"]
   assert done == expected
   checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
-  assert checkpoints.best() == 10
+  assert checkpoints.best() == 6
   checkpoints.close()
   kept = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
-  assert kept == [8, 10]
+  assert kept == [6, 9, 10]
 
 
 def test_the_best_checkpoint_is_known_to_the_next_start(toy, tmp_path):
@@ -279,6 +282,20 @@ def test_the_best_checkpoint_is_known_to_the_next_start(toy, tmp_path):
   later.close()
   kept = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
   assert kept == [2, 4]
+
+
+def test_a_checkpoint_that_does_not_fit_on_the_disk_is_not_begun(
+  toy, tmp_path, monkeypatch
+):
+  state = TrainState.create(toy.variables(), optax.sgd(1e-2), seed=0)
+  checkpoints = Checkpoints(tmp_path / "checkpoints", keep=1)
+  usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+  monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+  with pytest.raises(OSError, match="No space left on device") as error:
+    checkpoints.save(1, state)
+  assert error.value.filename == str(tmp_path / "checkpoints")
+  checkpoints.close()
+  assert not list((tmp_path / "checkpoints").iterdir())
 
 
 def _leaves(tree):

@@ -19,6 +19,7 @@ from vosjax.train import run, writers
 from vosjax.train.configs import cosnet
 from vosjax.train.configs.agame import get_config
 from vosjax.train.recipes import agame, recipe_of
+from vosjax.types import VideoBatch
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -157,21 +158,25 @@ def test_a_missing_model_is_reported_with_how_to_get_one(config, tmp_path):
     run.run(config, None)
 
 
-def test_the_scan_is_unrolled_on_cpu_unless_its_length_is_given(config, monkeypatch):
-  seen = []
-  objective = agame.objective
+@pytest.mark.parametrize(
+  ("given", "backend", "expected"), [(1, "cpu", 1), (0, "cpu", 2), (0, "gpu", 1)]
+)
+def test_the_scan_is_unrolled_on_cpu_unless_its_length_is_given(
+  config, monkeypatch, given, backend, expected
+):
+  class Seen(Exception):
+    pass
 
-  def spy(*args, unroll_steps, **kwargs):
-    seen.append(unroll_steps)
-    return objective(*args, unroll_steps=unroll_steps, **kwargs)
+  def unroll(*_, unroll_steps, **__):
+    raise Seen(unroll_steps)
 
-  monkeypatch.setattr(agame, "objective", spy)
-  for given in (1, 0):
-    config.stages.main.unroll_steps = given
-    run.make_stages(config, run.build(config))
-  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-  run.make_stages(config, run.build(config))
-  assert seen == [1, 2, 1]
+  monkeypatch.setattr(agame, "unroll", unroll)
+  monkeypatch.setattr(jax, "default_backend", lambda: backend)
+  config.stages.main.unroll_steps = given
+  objective = agame.make_objective(run.build(config), config.stages.main)
+  frames, labels = jnp.zeros((1, 3, 2, 2, 3)), jnp.zeros((1, 3, 2, 2))
+  with pytest.raises(Seen, match=str(expected)):
+    objective({}, VideoBatch(frames, labels), None)
 
 
 def test_stages_with_the_same_videos_share_them(config):
@@ -189,6 +194,24 @@ def test_stages_with_the_same_videos_share_them(config):
   assert longer is not main
 
 
+def test_each_stage_draws_its_videos_in_an_order_of_its_own(config):
+  def names(stage):
+    return [name for batch in stage.batches_from(0) for name in batch["names"]]
+
+  config.stages.main.update(size=(32, 32), clip_length=2)
+  with config.unlocked():
+    config.stages.second = config.stages.main.copy_and_resolve_references()
+    config.stage_order = ("main", "second")
+  first, second = run.make_stages(config, run.build(config))[0]
+  assert names(first) != names(second)
+  found = names(second)
+  (again,) = run.make_stages(config, run.build(config))[0][1:]
+  assert names(again) == found
+  base.set_stages(config, main=config.stages.main)
+  (alone,) = run.make_stages(config, run.build(config))[0]
+  assert names(alone) == names(first)  # whose seed is that of the run
+
+
 def test_a_stage_says_whether_it_starts_from_the_best_weights(config):
   with config.unlocked():
     config.stages.second = config.stages.main.copy_and_resolve_references()
@@ -196,6 +219,18 @@ def test_a_stage_says_whether_it_starts_from_the_best_weights(config):
   config.stages.second.from_best = True
   stages, _ = run.make_stages(config, run.build(config))
   assert [stage.from_best for stage in stages] == [False, True]
+
+
+def test_a_folder_that_cannot_be_used_is_refused_before_anything_is_compiled(
+  config, tmp_path, monkeypatch
+):
+  def compile_slowly(*_):
+    raise AssertionError
+
+  monkeypatch.setattr(run, "initial_variables", compile_slowly)
+  (tmp_path / "file").touch()
+  with pytest.raises(ValueError, match="workdir=.*/file exists but holds no run"):
+    run.run(config, str(tmp_path / "file"))
 
 
 @pytest.mark.parametrize("mode", ["evaluate", "predict", "benchmark"])
@@ -305,12 +340,10 @@ def test_a_run_records_its_videos_and_is_compared_with_its_initial_weights(
   fitted = run.Fitted(SimpleNamespace(variables=trained), None)
   monkeypatch.setattr(run, "random_variables", lambda *_: initial)  # compiles slowly
   monkeypatch.setattr(run, "_fit", lambda *_: fitted)
-  monkeypatch.setattr(
-    run, "score_model", lambda *_, untrained: scored.append(untrained)
-  )
+  monkeypatch.setattr(run, "score_model", lambda *_, initial: scored.append(initial))
   run.run(config, str(tmp_path / "run"))
-  [untrained] = scored
-  assert all((leaf == 1).all() for leaf in jax.tree.leaves(untrained))
+  [compared] = scored
+  assert all((leaf == 1).all() for leaf in jax.tree.leaves(compared))
   _, saved = checkpoints.load(tmp_path / "run/model")
   assert all((leaf == 2).all() for leaf in jax.tree.leaves(saved))
   assert not (tmp_path / "run/model_best").exists()

@@ -11,6 +11,7 @@ import pytest
 
 from vosjax import models
 from vosjax.models.modules.norm import ConvNorm
+from vosjax.train.config import agame_stage
 from vosjax.train.recipe import Outputs
 from vosjax.train.recipes import agame as recipe
 from vosjax.train.state import TrainState
@@ -59,7 +60,7 @@ def small(axis_name=None):
 def agame(axis_name=None):
   model = models.build("agame", **AGAME, axis_name=axis_name)
   frames, masks = jnp.zeros((1, 32, 32, 3)), jnp.zeros((1, 1, 32, 32))
-  objective = recipe.objective(model, {"final": 1.0, "coarse": 1.0})
+  objective = recipe.make_objective(model, agame_stage(clip_length=3, unroll_steps=1))
   return objective, lambda key: model.init(key, frames, masks)
 
 

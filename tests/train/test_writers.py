@@ -1,8 +1,12 @@
+import io
 import json
+import pathlib
+import threading
 
 import numpy as np
 import pytest
 from PIL import Image
+from tensorboardX.proto import event_pb2
 
 from vosjax.train import writers
 from vosjax.train.observers import Logger
@@ -66,3 +70,45 @@ def test_curves_show_what_was_logged(tmp_path, open_writer):
     with Image.open(tmp_path / "curves.png") as image:
       widths.append(image.width)
   assert widths[1] == 2 * widths[0]  # a panel more
+
+
+def test_a_full_disk_is_an_error_of_this_thread(tmp_path, monkeypatch):
+  full = pathlib.Path("/dev/full")
+  monkeypatch.setattr("tensorboardX.record_writer.open_file", lambda _: full.open("wb"))
+  threads = threading.active_count()
+  writer = writers.MetricsWriter(tmp_path)
+  assert threading.active_count() == threads
+  with pytest.raises(OSError, match="No space left on device"):
+    for step in range(1000):
+      writer.write(step, {"loss": 1.0})
+  with pytest.raises(OSError, match="No space left on device"):
+    writer.close()
+
+
+def test_tensorboard_shows_scalars_and_images_and_hides_repeated_steps(
+  tmp_path, open_writer
+):
+  writer = open_writer(resumed_from=4)
+  writer.write(5, {"loss": 0.5, "note": "text is not drawn"})
+  writer.write_image(6, "preview", np.full((2, 3, 3), 7, np.uint8))
+  writer.close()
+  (path,) = (tmp_path / "tensorboard").iterdir()
+  version, start, loss, preview = read_events(path)
+  assert version.file_version == "brain.Event:2"
+  assert (start.step, start.session_log.status) == (5, event_pb2.SessionLog.START)
+  assert (loss.step, loss.summary.value[0].tag) == (5, "loss")
+  assert loss.summary.value[0].simple_value == 0.5
+  assert (preview.step, preview.summary.value[0].tag) == (6, "preview")
+  encoded = preview.summary.value[0].image.encoded_image_string
+  image = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
+  assert (image == np.full((2, 3, 3), 7)).all()
+
+
+def read_events(path):
+  """The events of a file: each after its length and a checksum, before another."""
+  data, events = path.read_bytes(), []
+  while data:
+    length = int.from_bytes(data[:8], "little")
+    events.append(event_pb2.Event.FromString(data[12 : 12 + length]))
+    data = data[16 + length :]
+  return events

@@ -140,9 +140,9 @@ def _make_batch(
   with procedural.unlocked():
     procedural.sources = ConfigDict({"synthvos": 1.0})
   # COSNet's steps alternate between two kinds: the one with more frames is measured.
-  procedural.update(replacement=True, samples_per_pass=0, num_steps=3)
+  procedural.update(replacement=True, samples_per_epoch=0, num_steps=3)
   sources = feeds.training_sources(config, procedural)
-  batches = recipe.batches(config, procedural, sources)(0)
+  batches = recipe.batches(config, procedural, sources, config.seed)(0)
   return shard(max(batches, key=lambda batch: batch["frames"].size), mesh)
 
 

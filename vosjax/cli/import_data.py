@@ -89,6 +89,13 @@ def run(args: argparse.Namespace) -> None:
   for key, names in lists.items():
     count = "1 video" if len(names) == 1 else f"{len(names)} videos"
     print(f"{key}: {count}, {_abbreviate(names)}")
+  shared = sorted(set.intersection(*map(set, lists.values())))
+  if shared:
+    print(
+      f"warning: {_abbreviate(shared)}: to train on and to validate on, so that scores "
+      "do not tell how well a model segments videos it has not seen.",
+      file=sys.stderr,
+    )
   if data.unlisted:
     print(f"left out because they are in no list: {_abbreviate(data.unlisted)}")
   print(

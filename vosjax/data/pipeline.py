@@ -21,6 +21,82 @@ from vosjax.data.video import Clip
 _MAX_TRIES = 100  # videos to try for one sample before giving up
 
 
+def batches(
+  sources: Sequence[RandomAccessDataSource],
+  weights: Sequence[float] | None,
+  transforms: Sequence[Any] | Sequence[Sequence[Any]],
+  *,
+  batch_size: int,
+  seed: int,
+  start_step: int = 0,
+  num_steps: int,
+  num_workers: int = 0,
+  shard: tuple[int, int] = (0, 1),
+  replacement: bool = False,
+  samples_per_epoch: int | None = None,
+) -> Iterator[dict[str, Any]]:
+  """Batches of the steps `start_step` to `num_steps` - 1 of a stage.
+
+  Args:
+    sources: of videos, or of whatever the first transform takes.
+    weights: relative share of each source; None makes all videos equally likely.
+    transforms: applied in turn, the first one to a video; each has
+      `random_map(element, rng)`, and may return None to skip a video. Either one
+      sequence for all sources, or one sequence per source.
+    batch_size: clips in a batch of this process.
+    seed: with the step, it determines every batch.
+    start_step: first step wanted, which is all that resuming needs.
+    num_steps: number of steps of the whole stage.
+    num_workers: decoding processes; 0 decodes in background threads.
+    shard: (index, count) of this process. The batches of all processes together equal
+      the batch of one process with `count` times the batch size.
+    replacement: see `Order`.
+    samples_per_epoch: see `Order`.
+
+  Yields:
+    `frames` uint8 [b t h w 3], `labels` uint8 [b t h w], `names` of the clips, and
+    `classes` uint8 [b g] where a transform adds them.
+
+  Raises:
+    ValueError: an argument is out of range, or a file is unusable; names it.
+  """
+  index, count = shard
+  if not 0 <= index < count:
+    raise ValueError(f"shard: got {shard}, expected (index, count), index < count.")
+  if batch_size < 1:
+    raise ValueError(f"batch_size: got {batch_size}, expected at least 1.")
+  order = Order(
+    sizes=tuple(len(source) for source in sources),
+    weights=None if weights is None else tuple(weights),
+    replacement=replacement,
+    samples_per_epoch=samples_per_epoch,
+    seed=seed,
+  )
+  if not transforms or not isinstance(transforms[0], Sequence):
+    transforms = [transforms] * len(sources)
+  samples = _Samples(
+    tuple(sources),
+    order,
+    tuple(map(tuple, transforms)),
+    length=num_steps * batch_size * count,
+  )
+  dataset = grain.MapDataset.source(samples)[index::count]
+  dataset = dataset[start_step * batch_size :]
+  if not len(dataset):
+    return iter(())
+  threads = 1 if num_workers else num_threads()
+  dataset = dataset.batch(batch_size, batch_fn=_stack).to_iter_dataset(
+    grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 1)
+  )
+  if num_workers:
+    if not flags.FLAGS.is_parsed():  # grain's workers read flags
+      flags.FLAGS.mark_as_parsed()
+    dataset = dataset.mp_prefetch(
+      grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=1)
+    )
+  return iter(dataset)
+
+
 @dataclasses.dataclass(frozen=True)
 class Order:
   """Which video each sample comes from: a random order for every epoch.
@@ -129,87 +205,6 @@ class _Samples:
     )
 
 
-def batches(
-  sources: Sequence[RandomAccessDataSource],
-  weights: Sequence[float] | None,
-  transforms: Sequence[Any] | Sequence[Sequence[Any]],
-  *,
-  batch_size: int,
-  seed: int,
-  start_step: int = 0,
-  num_steps: int,
-  num_workers: int = 0,
-  shard: tuple[int, int] = (0, 1),
-  replacement: bool = False,
-  samples_per_epoch: int | None = None,
-) -> Iterator[dict[str, Any]]:
-  """Batches of the steps `start_step` to `num_steps` - 1 of a stage.
-
-  Args:
-    sources: of videos, or of whatever the first transform takes.
-    weights: relative share of each source; None makes all videos equally likely.
-    transforms: applied in turn, the first one to a video; each has
-      `random_map(element, rng)`, and may return None to skip a video. Either one
-      sequence for all sources, or one sequence per source.
-    batch_size: clips in a batch of this process.
-    seed: with the step, it determines every batch.
-    start_step: first step wanted, which is all that resuming needs.
-    num_steps: number of steps of the whole stage.
-    num_workers: decoding processes; 0 decodes in background threads.
-    shard: (index, count) of this process. The batches of all processes together equal
-      the batch of one process with `count` times the batch size.
-    replacement: see `Order`.
-    samples_per_epoch: see `Order`.
-
-  Yields:
-    `frames` uint8 [b t h w 3], `labels` uint8 [b t h w], `names` of the clips, and
-    `classes` uint8 [b g] where a transform adds them.
-
-  Raises:
-    ValueError: an argument is out of range, or a file is unusable; names it.
-  """
-  index, count = shard
-  if not 0 <= index < count:
-    raise ValueError(f"shard: got {shard}, expected (index, count), index < count.")
-  if batch_size < 1:
-    raise ValueError(f"batch_size: got {batch_size}, expected at least 1.")
-  order = Order(
-    sizes=tuple(len(source) for source in sources),
-    weights=None if weights is None else tuple(weights),
-    replacement=replacement,
-    samples_per_epoch=samples_per_epoch,
-    seed=seed,
-  )
-  if not transforms or not isinstance(transforms[0], Sequence):
-    transforms = [transforms] * len(sources)
-  samples = _Samples(
-    tuple(sources),
-    order,
-    tuple(map(tuple, transforms)),
-    length=num_steps * batch_size * count,
-  )
-  dataset = grain.MapDataset.source(samples)[index::count]
-  dataset = dataset[start_step * batch_size :]
-  if not len(dataset):
-    return iter(())
-  threads = 1 if num_workers else num_threads()
-  dataset = dataset.batch(batch_size, batch_fn=_stack).to_iter_dataset(
-    grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 1)
-  )
-  if num_workers:
-    if not flags.FLAGS.is_parsed():  # grain's workers read flags
-      flags.FLAGS.mark_as_parsed()
-    dataset = dataset.mp_prefetch(
-      grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=1)
-    )
-  return iter(dataset)
-
-
-def num_threads() -> int:
-  """Number of decoding threads where there are no worker processes."""
-  return min(4, os.cpu_count() or 1)
-
-
 def _stack(clips: Sequence[Clip]) -> dict[str, Any]:
   shapes = {clip["frames"].shape for clip in clips}
   if len(shapes) > 1:
@@ -225,3 +220,8 @@ def _stack(clips: Sequence[Clip]) -> dict[str, Any]:
   if "classes" in clips[0]:
     batch["classes"] = np.stack([clip["classes"] for clip in clips])
   return batch
+
+
+def num_threads() -> int:
+  """Number of decoding threads where there are no worker processes."""
+  return min(4, os.cpu_count() or 1)

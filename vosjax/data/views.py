@@ -113,20 +113,3 @@ class EveryFrame(Source):
   @property
   def origin(self) -> str | None:
     return self._source.origin
-
-
-class WithoutEnds(Source):
-  """A source without its first and last video, which released COSNet never draws."""
-
-  def __init__(self, source: Source):
-    self._source = source
-
-  def __len__(self) -> int:
-    return len(self._source) - 2
-
-  def __getitem__(self, index: int) -> Video:
-    return self._source[index + 1]
-
-  @property
-  def origin(self) -> str | None:
-    return self._source.origin

@@ -9,9 +9,11 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
+from vosjax import files
 from vosjax.train.state import TrainState
 
 SCORE = "score"
+_METADATA_BYTES = 2**20  # more than orbax writes beside the arrays
 
 
 class Checkpoints:
@@ -26,8 +28,9 @@ class Checkpoints:
   """
 
   def __init__(self, directory: pathlib.Path, *, keep: int):
+    self._directory = directory.resolve()
     self._manager = ocp.CheckpointManager(
-      directory.resolve(),
+      self._directory,
       options=ocp.CheckpointManagerOptions(
         cleanup_tmp_directories=True,
         preservation_policy=policies.AnyPreservationPolicy(
@@ -65,9 +68,15 @@ class Checkpoints:
       step: names the checkpoint.
       state: tree of arrays, which are copied before this returns.
       score: by validation; the checkpoint with the highest score is kept.
+
+    Raises:
+      OSError: the disk is too full for it.
     """
     if step == self.latest():
       return
+    self._manager.wait_until_finished()
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    files.require_space(self._directory, size + _METADATA_BYTES)
     self._manager.save(
       step,
       args=ocp.args.Composite(state=ocp.args.StandardSave(state)),

@@ -19,7 +19,7 @@ to set a key that is not listed here is an error. The built-in ones are in
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict, FieldReference
@@ -63,8 +63,8 @@ def get_config() -> ConfigDict:
   config.log.every_steps = 50  # steps per line of metrics.jsonl; values are means
   config.log.curves_every_steps = 1000  # steps between two plots of curves.png
 
-  # J&F on a few videos that are not trained on. The best checkpoint is selected by it,
-  # among those that are saved at a step that is also scored.
+  # J&F on a few videos that are not trained on. The best checkpoint is selected by it:
+  # every validation saves one.
   config.validation = ConfigDict()
   config.validation.every_steps = 5000
   config.validation.num_videos = 2  # 0: all
@@ -174,11 +174,11 @@ def set_stages(config: ConfigDict, **stages: ConfigDict) -> None:
     config.stage_order = tuple(stages)
 
 
-def require_periods(config: ConfigDict) -> None:
-  """Checks how often a run logs, validates, saves and plots.
+def require_values(config: ConfigDict) -> None:
+  """Checks the periods of a run, and the sizes that belong to no stage.
 
   Raises:
-    ValueError: a period is less than one step; names its key.
+    ValueError: a period is less than one step, or a size is none; names its key.
   """
   for section, key in (
     ("log", "every_steps"),
@@ -190,6 +190,28 @@ def require_periods(config: ConfigDict) -> None:
       raise ValueError(
         f"{section}.{key} is {config[section][key]}; expected at least 1."
       )
+  _require_size("evaluation.size", config.evaluation.size)
+  if config.data.youtube_vos_size:
+    _require_size("data.youtube_vos_size", config.data.youtube_vos_size)
+  fields = config.model.fields
+  if "size" in fields and fields.size is not None:  # None: that of the frames
+    _require_size("model.fields.size", fields.size)
+  for key in {"rates", "dilations"} & set(fields):  # of dilated convolutions
+    if not all(isinstance(n, int) and n > 0 for n in fields[key]):
+      raise ValueError(
+        f"model.fields.{key} is {fields[key]}; expected whole numbers, such as (6, 12)."
+      )
+
+
+def _require_size(key: str, size: Sequence[Any]) -> None:
+  size = tuple(size)
+  if len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
+    raise ValueError(f"{key} is {size}; expected rows and columns, such as (240, 432).")
+
+
+def _require_pair(key: str, pair: Sequence[Any]) -> None:
+  if len(pair) != 2 or not all(isinstance(x, int | float) and x >= 0 for x in pair):
+    raise ValueError(f"{key} is {pair}; expected two numbers, such as (0.7, 1.4).")
 
 
 def ordered_stages(config: ConfigDict) -> dict[str, ConfigDict]:
@@ -206,11 +228,13 @@ def ordered_stages(config: ConfigDict) -> dict[str, ConfigDict]:
       "of them once, in the order in which they run."
     )
   for name in order:
-    size = tuple(config.stages[name].size)
-    if len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
-      raise ValueError(
-        f"stages.{name}.size is {size}; expected rows and columns, such as (240, 432)."
-      )
+    _require_size(f"stages.{name}.size", config.stages[name].size)
+    for key, value in config.stages[name].items():
+      if key == "more_sizes":
+        for size in value:
+          _require_size(f"stages.{name}.more_sizes", size)
+      elif isinstance(value, tuple):  # besides the size, a range or two factors
+        _require_pair(f"stages.{name}.{key}", value)
     for key in ("batch_size", "clip_length", "num_steps", "steps_per_epoch"):
       if config.stages[name][key] < 1:
         raise ValueError(
@@ -231,7 +255,10 @@ def _stage(changes: Mapping[str, Any], **specific: Any) -> ConfigDict:
   stage.batch_size = 4  # clips, over all devices
   stage.clip_length = 8  # frames
   stage.num_steps = 1000  # updates
-  stage.steps_per_epoch = 1000  # updates; schedules that count epochs count these
+  # An epoch is one pass over the stage's videos, each time in another random order. Its
+  # length is stated, not measured: `steps_per_epoch` updates for schedules that count
+  # epochs, and `samples_per_epoch` clips for the order.
+  stage.steps_per_epoch = 1000
   # Start from the weights of the best checkpoint so far, by validation. Otherwise, or
   # if none was scored, the stage continues from the last weights.
   stage.from_best = False
@@ -243,8 +270,8 @@ def _stage(changes: Mapping[str, Any], **specific: Any) -> ConfigDict:
   stage.max_grad_norm = 0.0
   # Share of each source among the samples, see vosjax.train.feeds.
   stage.sources = ConfigDict({"synthvos": 0.0, "davis": 0.0, "youtube_vos": 0.0})
-  stage.replacement = False  # a video may be drawn twice in one pass over the data
-  stage.samples_per_pass = 0  # clips; 0: until the first source is exhausted
+  stage.samples_per_epoch = 0  # 0: until the first source is exhausted
+  stage.replacement = False  # a video may be drawn twice in an epoch
   stage.update(specific)
   stage.lock()
   stage.update(changes)

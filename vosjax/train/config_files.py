@@ -43,22 +43,6 @@ def read(config: str, changes: Sequence[str] = ()) -> ConfigDict:
   return values["config"].value
 
 
-def _unknown_key(config: ConfigDict, changes: Sequence[str]) -> str:
-  """Names the first key of `changes` that does not exist, and those that do."""
-  for change in changes:
-    section, path = config, "config"
-    for name in re.split(r"[=\s]", change, maxsplit=1)[0].split(".")[1:]:
-      if not isinstance(section, ConfigDict):
-        return f"{path} is a value and has no key {name!r}."
-      whole, bracket, _ = name.partition("[")
-      if bracket and whole in section:
-        return f"{path}.{whole} has no item that can be set; give it as a whole."
-      if name not in section:
-        return f"{path} has no key {name!r}; known: {', '.join(sorted(section))}."
-      section, path = section[name], f"{path}.{name}"
-  return f"unknown key in {' '.join(changes)}; vosjax/train/config.py lists all."
-
-
 def _load(config: str) -> ConfigDict:
   name, _, variant = config.partition(":")
   if name in configs.NAMES:
@@ -100,3 +84,19 @@ def _run(file: str, variant: str) -> ConfigDict:
       f"{file}: get_config() returned a {type(config).__name__}; expected a ConfigDict."
     )
   return config
+
+
+def _unknown_key(config: ConfigDict, changes: Sequence[str]) -> str:
+  """Names the first key of `changes` that does not exist, and those that do."""
+  for change in changes:
+    section, path = config, "config"
+    for name in re.split(r"[=\s]", change, maxsplit=1)[0].split(".")[1:]:
+      if not isinstance(section, ConfigDict):
+        return f"{path} is a value and has no key {name!r}."
+      whole, bracket, _ = name.partition("[")
+      if bracket and whole in section:
+        return f"{path}.{whole} has no item that can be set; give it as a whole."
+      if name not in section:
+        return f"{path} has no key {name!r}; known: {', '.join(sorted(section))}."
+      section, path = section[name], f"{path}.{name}"
+  return f"unknown key in {' '.join(changes)}; vosjax/train/config.py lists all."

@@ -110,81 +110,6 @@ def procedural(
   return SynthVos(seed, num_videos, size=size, length=length, **settings | changes)
 
 
-def is_procedural(source: Source) -> bool:
-  """Whether the videos are generated, not read from files."""
-  return isinstance(source, SynthVos | InMemory)
-
-
-def origin(source: Source) -> str:
-  """Where the videos of a source come from."""
-  return "procedural" if source.origin is None else f"from {source.origin}"
-
-
-def batches(
-  config: ConfigDict,
-  stage: ConfigDict,
-  sources: Mapping[str, Source],
-  transforms: Callable[[str], Sequence[Any]],
-) -> BatchesFrom:
-  """Returns the function that yields a stage's batches from any of its steps on.
-
-  Args:
-    config: of the run.
-    stage: options of the stage.
-    sources: of the stage, by name.
-    transforms: the transforms of a source's videos, given its name.
-  """
-  process, num_processes = jax.process_index(), jax.process_count()
-
-  def batches_from(step: int) -> Iterator[Mapping[str, Any]]:
-    return pipeline.batches(
-      tuple(sources.values()),
-      [stage.sources[name] for name in sources],
-      [transforms(name) for name in sources],
-      batch_size=stage.batch_size // num_processes,
-      seed=config.seed,
-      start_step=step,
-      num_steps=stage.num_steps,
-      num_workers=config.data.num_workers,
-      shard=(process, num_processes),
-      replacement=stage.replacement,
-      samples_per_epoch=stage.samples_per_pass or None,
-    )
-
-  return batches_from
-
-
-def take_turns(parts: Sequence[BatchesFrom], num_steps: int) -> BatchesFrom:
-  """Batches from several feeds in turn, such as feeds of clips of different sizes.
-
-  Args:
-    parts: step `s` takes the next batch of number `s % len(parts)`.
-    num_steps: of the stage.
-  """
-
-  def batches_from(step: int) -> Iterator[Mapping[str, Any]]:
-    count = len(parts)
-    # Part i has given a batch in each of the earlier steps i, i + count, ...
-    iterators = [part(max(0, -(-(step - i) // count))) for i, part in enumerate(parts)]
-    for s in range(step, num_steps):
-      yield next(iterators[s % count])
-
-  return batches_from
-
-
-def at_size(source: Source, size: tuple[int, int], variation: int) -> Source:
-  """Procedural videos rendered at another size; other sources as they are.
-
-  Args:
-    source: of training videos.
-    size: rows and columns.
-    variation: videos of different variations have nothing in common.
-  """
-  if not isinstance(source, SynthVos):
-    return source
-  return dataclasses.replace(source, size=size, seed=source.seed + variation)
-
-
 def davis(config: ConfigDict, subset: str, **options: Any) -> Source:
   """The videos at `data.root` that a subset lists; for options see `DavisFolder`."""
   return folder_source(
@@ -253,3 +178,80 @@ def folder_source(
 
     return PreparedFolder(str(path), _SPLITS.get(subset, subset))
   return DavisFolder(str(path), subset, *layout, **options)
+
+
+def is_procedural(source: Source) -> bool:
+  """Whether the videos are generated, not read from files."""
+  return isinstance(source, SynthVos | InMemory)
+
+
+def origin(source: Source) -> str:
+  """Where the videos of a source come from."""
+  return "procedural" if source.origin is None else f"from {source.origin}"
+
+
+def batches(
+  config: ConfigDict,
+  stage: ConfigDict,
+  sources: Mapping[str, Source],
+  seed: int,
+  transforms: Callable[[str], Sequence[Any]],
+) -> BatchesFrom:
+  """Returns the function that yields a stage's batches from any of its steps on.
+
+  Args:
+    config: of the run.
+    stage: options of the stage.
+    sources: of the stage, by name.
+    seed: of their random order and of the transforms.
+    transforms: the transforms of a source's videos, given its name.
+  """
+  process, num_processes = jax.process_index(), jax.process_count()
+
+  def batches_from(step: int) -> Iterator[Mapping[str, Any]]:
+    return pipeline.batches(
+      tuple(sources.values()),
+      [stage.sources[name] for name in sources],
+      [transforms(name) for name in sources],
+      batch_size=stage.batch_size // num_processes,
+      seed=seed,
+      start_step=step,
+      num_steps=stage.num_steps,
+      num_workers=config.data.num_workers,
+      shard=(process, num_processes),
+      replacement=stage.replacement,
+      samples_per_epoch=stage.samples_per_epoch or None,
+    )
+
+  return batches_from
+
+
+def take_turns(parts: Sequence[BatchesFrom], num_steps: int) -> BatchesFrom:
+  """Batches from several feeds in turn, such as feeds of clips of different sizes.
+
+  Args:
+    parts: step `s` takes the next batch of number `s % len(parts)`.
+    num_steps: of the stage.
+  """
+
+  def batches_from(step: int) -> Iterator[Mapping[str, Any]]:
+    count = len(parts)
+    # Part i has given a batch in each of the earlier steps i, i + count, ...
+    iterators = [part(max(0, -(-(step - i) // count))) for i, part in enumerate(parts)]
+    for s in range(step, num_steps):
+      yield next(iterators[s % count])
+
+  return batches_from
+
+
+def at_size(source: Source, size: tuple[int, int], variation: int) -> Source:
+  """Procedural videos rendered at another size; other sources as they are.
+
+  Args:
+    source: of training videos.
+    size: rows and columns.
+    variation: videos of different variations have nothing in common.
+  """
+  if not isinstance(source, SynthVos):
+    return source
+  return dataclasses.replace(source, size=size, seed=source.seed + variation)

@@ -18,7 +18,7 @@ from vosjax.train.step import Metrics, TrainStep, replicate, shard
 
 LOG = logging.getLogger("vosjax")
 
-Batch = Mapping[str, Any]  # frames, labels, names
+Batch = Mapping[str, Any]  # what `vosjax.data.pipeline.batches` yields
 Observer = Callable[[int, Mapping[str, float]], None]
 
 
@@ -59,7 +59,7 @@ class Schedule:
   """How often to validate, save and draw; each also happens after the last step.
 
   Attributes:
-    validate: steps between two validations.
+    validate: steps between two validations, each of which saves a checkpoint as well.
     save: steps between two checkpoints.
     draw: steps between two plots of the curves.
   """
@@ -97,8 +97,8 @@ def fit(
     interrupt: checked between steps.
     time_limit: likewise; the step at which it is reached is the last one.
     observers: called with the step and the metrics of every step.
-    validate: scores the state of a step; a checkpoint of the same step is saved with
-      this score. Of several processes, only the first one has it.
+    validate: scores the state of a step, which is saved with this score. Of several
+      processes, only the first one has it.
     draw_curves: draws what has been logged so far; likewise.
 
   Raises:
@@ -132,7 +132,7 @@ def fit(
       score = validate(step, state) if validate and validation_due else None
       if draw_curves and curves_due:
         draw_curves()
-      if checkpoint_due:
+      if checkpoint_due or validation_due:  # or else the best state might be lost
         checkpoints.save(step, state, score=processes.from_first(score))
       if signum is not None:
         checkpoints.save(step, state)

@@ -3,6 +3,7 @@
 The loop never asks which model it trains.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -70,20 +71,21 @@ class Scoring(NamedTuple):
   measures: Callable[[ScoredVideo], Mapping[str, float]] = no_measures
 
 
-class Recipe(NamedTuple):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
   """The parts of a run that belong to one model.
 
   Attributes:
     objective: (model, options of a stage) -> its objective.
     optimizer: (model, options of a stage) -> its optimizer, without clipping.
-    batches: (configuration, options of a stage, its sources by name) -> the function
-      that yields its batches from any of its steps on.
+    batches: (configuration, options of a stage, its sources by name, its seed) -> the
+      function that yields its batches from any of its steps on.
     scoring: (configuration, model) -> how the model is scored.
   """
 
   objective: Callable[[nn.Module, ConfigDict], Objective]
   optimizer: Callable[[nn.Module, ConfigDict], optax.GradientTransformation]
-  batches: Callable[[ConfigDict, ConfigDict, Mapping[str, Source]], BatchesFrom]
+  batches: Callable[[ConfigDict, ConfigDict, Mapping[str, Source], int], BatchesFrom]
   scoring: Callable[[ConfigDict, nn.Module], Scoring]
 
   def tx(self, model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:

@@ -19,7 +19,7 @@ from vosjax import models
 from vosjax.data.video import Source
 from vosjax.train import backbone, feeds, processes, writers
 from vosjax.train.checkpointing import Checkpoints
-from vosjax.train.config import ordered_stages, require_periods
+from vosjax.train.config import ordered_stages, require_values
 from vosjax.train.interrupt import Interrupt, TimeLimit
 from vosjax.train.loop import Schedule, Stage, fit, restore
 from vosjax.train.observers import Logger, Progress
@@ -31,25 +31,16 @@ from vosjax.train.scoring.predict import write_predictions
 from vosjax.train.scoring.score import Validation, score_model
 from vosjax.train.state import TrainState
 from vosjax.train.step import make_mesh, make_train_step, replicate
-from vosjax.train.workdir import open_workdir, require_same_videos
+from vosjax.train.workdir import holds_run, open_workdir, require_same_videos
 from vosjax.types import Variables
 
 LOG = logging.getLogger("vosjax")
 
+# Between the seeds of two stages, so that each draws its videos in an order of its own.
+_STAGE_SEED_OFFSET = 1_000_033
+
 Mode = Callable[[ConfigDict, str | None], None]
 Sources = Mapping[str, Mapping[str, Source]]  # by stage and name
-
-
-class Fitted(NamedTuple):
-  """What training returns.
-
-  Attributes:
-    last: the state after the last step.
-    best: the best state by validation, if it is not the last.
-  """
-
-  last: TrainState
-  best: TrainState | None
 
 
 def run(
@@ -69,6 +60,7 @@ def run(
   modes = MODES if modes is None else modes
   _log_to_stdout()
   LOG.info(config.title)
+  require_values(config)
   if config.mode not in modes:
     raise ValueError(f"mode is {config.mode!r}; known: {list(modes)}.")
   if config.mode != "train" and jax.process_count() > 1:
@@ -76,6 +68,8 @@ def run(
       f"mode is {config.mode!r}, which runs in a single process, but there are "
       f"{jax.process_count()}. Start one process, without --coordinator."
     )
+  if workdir is not None and processes.is_first():
+    holds_run(config, workdir)  # an unusable folder is refused before anything slow
   modes[config.mode](config, workdir)
   processes.barrier("end")
 
@@ -83,7 +77,6 @@ def run(
 def train(config: ConfigDict, workdir: str | None) -> None:
   """Trains through all stages, resuming where the workdir's run stopped."""
   began = time.monotonic()
-  require_periods(config)
   model = build(config)
   stages, sources = make_stages(config, model)
   scoring = recipe_of(config).scoring(config, model)
@@ -106,7 +99,7 @@ def train(config: ConfigDict, workdir: str | None) -> None:
       fitted.best.step,
       path,
     )
-  score_model(config, scoring, model, variables, scored_set, path, untrained=initial)
+  score_model(config, scoring, model, variables, scored_set, path, initial=initial)
   LOG.info("done in %.0f s; everything is in %s", time.monotonic() - began, path)
   mask = "--mask FIRST.png " if model.readout.one_shot else ""
   LOG.info(
@@ -141,6 +134,131 @@ def _log_to_stdout() -> None:
   LOG.setLevel(logging.INFO if processes.is_first() else logging.WARNING)
   LOG.propagate = False  # absl's handler would print everything again
   LOG.handlers = [logging.StreamHandler(sys.stdout)]
+
+
+def build(config: ConfigDict) -> nn.Module:
+  """The configured model."""
+  return models.build(config.model.name, **config.model.fields.to_dict())
+
+
+def make_stages(
+  config: ConfigDict, model: nn.Module
+) -> tuple[list[Stage], dict[str, dict[str, Source]]]:
+  """The configured stages in their order, and the sources of each by name.
+
+  Stages with equal sources share them, and with them what is cached in memory.
+
+  Raises:
+    ValueError: data are missing or options do not fit; lists this for all stages.
+  """
+  recipe = recipe_of(config)
+  stages: list[Stage] = []
+  sources: dict[str, dict[str, Source]] = {}
+  faults: dict[str, list[str]] = {}  # message -> stages that it concerns
+  opened: dict[Source, Source] = {}
+  start = 0
+  for index, (name, options) in enumerate(ordered_stages(config).items()):
+    try:
+      found = feeds.training_sources(config, options)
+      objective = recipe.objective(model, options)
+    except ValueError as error:
+      faults.setdefault(str(error), []).append(name)
+      continue
+    sources[name] = {key: opened.setdefault(s, s) for key, s in found.items()}
+    seed = config.seed + index * _STAGE_SEED_OFFSET
+    mesh = make_mesh(options.batch_size)
+    tx = recipe.tx(model, options)
+    stages.append(
+      Stage(
+        name=name,
+        start=start,
+        stop=start + options.num_steps,
+        mesh=mesh,
+        tx=tx,
+        train_step=make_train_step(objective, tx, mesh),
+        batches_from=recipe.batches(config, options, sources[name], seed),
+        from_best=options.from_best,
+      )
+    )
+    start += options.num_steps
+  if faults:
+    raise ValueError(
+      " ".join(f"stage {', '.join(s)}: {text}" for text, s in faults.items())
+    )
+  return stages, sources
+
+
+def initial_variables(model: nn.Module, config: ConfigDict) -> Variables:
+  """Variables before training, the same for the same seed.
+
+  Raises:
+    ValueError: `model_checkpoint` or `backbone_checkpoint` does not fit the model.
+  """
+  # Checkpoints are checked against shapes, before anything slow starts.
+  if config.model_checkpoint:
+    _, loaded = model_files.load(config.model_checkpoint)
+    misfit = f"model_checkpoint {config.model_checkpoint} does not fit the model"
+    model_files.require_equal_shapes(loaded, model_files.variable_shapes(model), misfit)
+    return loaded
+  if config.backbone_checkpoint:
+    shapes = model_files.variable_shapes(model)
+    part = backbone.load_backbone(config.backbone_checkpoint, shapes)
+    return backbone.replace(random_variables(model, config), part)
+  return random_variables(model, config)
+
+
+def random_variables(model: nn.Module, config: ConfigDict) -> Variables:
+  """Random initial variables, the same for the same seed."""
+  first, *_ = ordered_stages(config).values()
+  size = tuple(first.size)
+  frames, masks = jnp.zeros((1, *size, 3)), jnp.zeros((1, 1, *size))
+  return jax.jit(model.init)(jax.random.key(config.seed), frames, masks)
+
+
+def describe(
+  config: ConfigDict,
+  model: nn.Module,
+  variables: Variables,
+  sources: Sources,
+  stages: Sequence[Stage],
+) -> None:
+  """Logs the devices, the data of each stage and the table of parameters."""
+  devices = jax.devices()
+  LOG.info(
+    "devices   %d x %s (%s)", len(devices), devices[0].device_kind, devices[0].platform
+  )
+  for stage in stages:
+    options = config.stages[stage.name]
+    mixed = ", ".join(
+      f"{name} ({len(source)} videos, {feeds.origin(source)})"
+      for name, source in sources[stage.name].items()
+    )
+    LOG.info(
+      "stage     %s: %s; %d clips x %d frames, %d x %d, %d steps on %d device(s)",
+      stage.name,
+      mixed,
+      options.batch_size,
+      options.clip_length,
+      *options.size,
+      options.num_steps,
+      stage.mesh.size,
+    )
+  params = variables["params"]
+  LOG.info(parameter_overview.get_parameter_overview(params, include_stats=False))
+  frozen = ", ".join(model.frozen) or "nothing"
+  LOG.info("model     %s; frozen: %s", config.model.name, frozen)
+
+
+class Fitted(NamedTuple):
+  """What training returns.
+
+  Attributes:
+    last: the state after the last step.
+    best: the best state by validation, if it is not the last.
+  """
+
+  last: TrainState
+  best: TrainState | None
 
 
 def _fit(
@@ -199,115 +317,3 @@ def _save_model(folder: pathlib.Path, config: ConfigDict, variables: Variables) 
   """Saves variables in the form that `vosjax segment --checkpoint` reads."""
   fields = config.model.fields.to_dict()
   model_files.save(folder, config.model.name, fields, variables)
-
-
-def build(config: ConfigDict) -> nn.Module:
-  """The configured model."""
-  return models.build(config.model.name, **config.model.fields.to_dict())
-
-
-def initial_variables(model: nn.Module, config: ConfigDict) -> Variables:
-  """Variables before training, the same for the same seed.
-
-  Raises:
-    ValueError: `model_checkpoint` or `backbone_checkpoint` does not fit the model.
-  """
-  # Checkpoints are checked against shapes, before anything slow starts.
-  if config.model_checkpoint:
-    _, loaded = model_files.load(config.model_checkpoint)
-    misfit = f"model_checkpoint {config.model_checkpoint} does not fit the model"
-    model_files.require_equal_shapes(loaded, model_files.variable_shapes(model), misfit)
-    return loaded
-  if config.backbone_checkpoint:
-    shapes = model_files.variable_shapes(model)
-    part = backbone.load_backbone(config.backbone_checkpoint, shapes)
-    return backbone.replace(random_variables(model, config), part)
-  return random_variables(model, config)
-
-
-def random_variables(model: nn.Module, config: ConfigDict) -> Variables:
-  """Random initial variables, the same for the same seed."""
-  first, *_ = ordered_stages(config).values()
-  size = tuple(first.size)
-  frames, masks = jnp.zeros((1, *size, 3)), jnp.zeros((1, 1, *size))
-  return jax.jit(model.init)(jax.random.key(config.seed), frames, masks)
-
-
-def make_stages(
-  config: ConfigDict, model: nn.Module
-) -> tuple[list[Stage], dict[str, dict[str, Source]]]:
-  """The configured stages in their order, and the sources of each by name.
-
-  Stages with equal sources share them, and with them what is cached in memory.
-
-  Raises:
-    ValueError: data are missing; lists what is missing for all stages.
-  """
-  recipe = recipe_of(config)
-  stages: list[Stage] = []
-  sources: dict[str, dict[str, Source]] = {}
-  missing: dict[str, list[str]] = {}  # message -> stages that it concerns
-  opened: dict[Source, Source] = {}
-  start = 0
-  for name, options in ordered_stages(config).items():
-    try:
-      found = feeds.training_sources(config, options)
-    except ValueError as error:
-      missing.setdefault(str(error), []).append(name)
-      continue
-    sources[name] = {key: opened.setdefault(s, s) for key, s in found.items()}
-    mesh = make_mesh(options.batch_size)
-    tx = recipe.tx(model, options)
-    objective = recipe.objective(model, options)
-    stages.append(
-      Stage(
-        name=name,
-        start=start,
-        stop=start + options.num_steps,
-        mesh=mesh,
-        tx=tx,
-        train_step=make_train_step(objective, tx, mesh),
-        batches_from=recipe.batches(config, options, sources[name]),
-        from_best=options.from_best,
-      )
-    )
-    start += options.num_steps
-  if missing:
-    raise ValueError(
-      " ".join(f"stage {', '.join(s)}: {text}" for text, s in missing.items())
-    )
-  return stages, sources
-
-
-def describe(
-  config: ConfigDict,
-  model: nn.Module,
-  variables: Variables,
-  sources: Sources,
-  stages: Sequence[Stage],
-) -> None:
-  """Logs the devices, the data of each stage and the table of parameters."""
-  devices = jax.devices()
-  LOG.info(
-    "devices   %d x %s (%s)", len(devices), devices[0].device_kind, devices[0].platform
-  )
-  for stage in stages:
-    options = config.stages[stage.name]
-    mixed = ", ".join(
-      f"{name} ({len(source)} videos, {feeds.origin(source)})"
-      for name, source in sources[stage.name].items()
-    )
-    LOG.info(
-      "stage     %s: %s; %d clips x %d frames, %d x %d, %d steps on %d device(s)",
-      stage.name,
-      mixed,
-      options.batch_size,
-      options.clip_length,
-      *options.size,
-      options.num_steps,
-      stage.mesh.size,
-    )
-  params = variables["params"]
-  LOG.info(parameter_overview.get_parameter_overview(params, include_stats=False))
-  frozen = ", ".join(model.frozen) or "nothing"
-  LOG.info("model     %s; frozen: %s", config.model.name, frozen)

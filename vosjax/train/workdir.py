@@ -58,18 +58,29 @@ def open_workdir(config: ConfigDict, workdir: str | None) -> tuple[pathlib.Path,
 def _open(config: ConfigDict, workdir: str | None) -> tuple[pathlib.Path, bool]:
   if workdir is None:
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-    path = pathlib.Path("runs") / f"{config.model.name}-{now}"
-  else:
-    path = pathlib.Path(workdir)
+    workdir = f"runs/{config.model.name}-{now}"
+  path = pathlib.Path(workdir)
+  resumed = holds_run(config, workdir)
+  if not resumed:
+    path.mkdir(parents=True, exist_ok=True)
+    _write_json(path / CONFIG, plain(config))
+  return path, resumed
+
+
+def holds_run(config: ConfigDict, workdir: str) -> bool:
+  """Whether a folder holds a run of this configuration; otherwise it can begin there.
+
+  Raises:
+    ValueError: the folder holds something else; says how the configurations differ.
+  """
+  path = pathlib.Path(workdir)
   config_file = path / CONFIG
   if not config_file.exists():
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
       raise ValueError(
         f"--workdir={path} exists but holds no run; give a new or an empty folder."
       )
-    path.mkdir(parents=True, exist_ok=True)
-    _write_json(config_file, plain(config))
-    return path, False
+    return False
   try:
     theirs = json.loads(config_file.read_text())
   except ValueError as error:
@@ -81,7 +92,7 @@ def _open(config: ConfigDict, workdir: str | None) -> tuple[pathlib.Path, bool]:
       f"{'; '.join(differing)}. Give another --workdir, or the same configuration "
       "to resume that run."
     )
-  return path, True
+  return True
 
 
 def require_same_videos(

@@ -3,14 +3,19 @@
 import json
 import os
 import pathlib
+import socket
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorboardX
 from jaxtyping import UInt8
+from tensorboardX import summary
+from tensorboardX.proto import event_pb2
+from tensorboardX.record_writer import RecordWriter
 
 METRICS = "metrics.jsonl"
+_FLUSH_SECONDS = 30.0  # between two flushes of TensorBoard's file
 
 
 class MetricsWriter:
@@ -25,9 +30,17 @@ class MetricsWriter:
     self._path = workdir / METRICS
     lines = [line for line in read_metrics(workdir) if line["step"] <= resumed_from]
     _replace(self._path, "".join(json.dumps(line) + "\n" for line in lines))
-    self._board = tensorboardX.SummaryWriter(
-      str(workdir / "tensorboard"), purge_step=resumed_from + 1
-    )
+    folder = workdir / "tensorboard"
+    folder.mkdir(exist_ok=True)
+    # tensorboardX's SummaryWriter writes in a thread: on a full disk that thread ends
+    # with a traceback, and training waits for it forever.
+    name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
+    self._board = RecordWriter(str(folder / name))
+    self._flushed = time.monotonic()
+    self._add(0, file_version="brain.Event:2")
+    # TensorBoard hides what an earlier file holds of this step and later ones.
+    start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    self._add(resumed_from + 1, session_log=start)
 
   def write(self, step: int, values: Mapping[str, float | str]) -> None:
     """Logs the values of a step."""
@@ -36,17 +49,25 @@ class MetricsWriter:
       file.write(line)  # in one call: a kill truncates at most this line
     for name, value in values.items():
       if not isinstance(value, str):
-        self._board.add_scalar(name, value, step)
+        self._add(step, summary=summary.scalar(name, value))
 
   def write_image(
     self, step: int, name: str, image: UInt8[np.ndarray, "h w 3"]
   ) -> None:
     """Shows an image in TensorBoard."""
-    self._board.add_image(name, image, step, dataformats="HWC")
+    self._add(step, summary=summary.image(name, image, dataformats="HWC"))
 
   def close(self) -> None:
     """Flushes and closes TensorBoard's file."""
     self._board.close()
+
+  def _add(self, step: int, **content: Any) -> None:
+    """Writes an event to TensorBoard's file."""
+    event = event_pb2.Event(step=step, wall_time=time.time(), **content)
+    self._board.write(event.SerializeToString())
+    if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+      self._board.flush()
+      self._flushed = time.monotonic()
 
 
 def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from vosjax.train.optimizers import adam
-from vosjax.train.recipe import Recipe
+from vosjax.train.recipes.agame import RECIPE
 
 OPTIONS = {
   "learning_rate": 1e-2,
@@ -75,7 +77,7 @@ class Partly(nn.Module):
 
 @pytest.mark.parametrize(("limit", "expected"), [(0.0, 5.0), (1.0, 1.0), (9.0, 5.0)])
 def test_gradient_clipping_works_with_any_optimizer(limit, expected):
-  recipe = Recipe(None, lambda *_: optax.identity(), None, None)
+  recipe = dataclasses.replace(RECIPE, optimizer=lambda *_: optax.identity())
   tx = recipe.tx(Partly(), ConfigDict({"max_grad_norm": limit}))
   grads = {"a": jnp.array([3.0]), "b": jnp.array([4.0]), "still": jnp.array([99.0])}
   updates, _ = tx.update(grads, tx.init(grads), grads)

@@ -13,6 +13,7 @@ class Given(nn.Module):
   """Predicts its `params`: "logits" [b o h w] and any others."""
 
   box_head: bool = False
+  num_objects: int = 5
   readout = Readout(one_shot=False, num_slots=5, threshold=0.5)
 
   def encode(self, frames, *, steps=1, train=False):

@@ -1,10 +1,11 @@
-"""A-GAME's recipe: what a stage says about batch statistics."""
+"""A-GAME's recipe: what a stage says about batch statistics, and its samples."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vosjax.data.cache import ArrayVideo
 from vosjax.train.configs.agame import get_config
 from vosjax.train.recipes import agame
 from vosjax.types import VideoBatch
@@ -28,7 +29,7 @@ def run(tiny, clips, *, frozen):
   model, variables = tiny
   stage = get_config("smoke").stages.main
   stage.update(frozen_batch_stats=frozen, clip_length=2)
-  objective = agame.RECIPE.objective(model.clone(frozen_stages=()), stage)
+  objective = agame.make_objective(model.clone(frozen_stages=()), stage)
 
   def loss(refinement, batch):
     params = variables["params"] | {"refinement": refinement}
@@ -61,3 +62,29 @@ def test_otherwise_statistics_are_those_of_the_batch(tiny, clips):
   moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), stats[0], before)
   assert min(jax.tree.leaves(moved)) > 1e-4
   assert abs(losses[0] - np.mean(losses[1:])) > 1e-3 * losses[0]
+
+
+class Gaps(ArrayVideo):
+  """A video whose every other frame has no annotation."""
+
+  def labels(self, index):
+    return None if index % 2 else super().labels(index)
+
+
+@pytest.mark.parametrize("name", ["synthvos", "davis", "youtube_vos"])
+def test_no_pixel_of_a_sample_is_void(name):
+  """Which the loss relies on; neither void nor a missing annotation reaches it."""
+  labels = np.full((4, 64, 64), 255, np.uint8)
+  labels[:, 8:40, 8:40], labels[:, 20:60, 45:60], labels[:, 60:] = 7, 9, 0
+  frames = np.zeros((4, 64, 64, 3), np.uint8)
+  video = Gaps("v", tuple("0123"), frames, labels)
+  config = get_config("davis_folder")
+  config.data.youtube_vos_size = (64, 64)
+  stage = config.stages.main
+  stage.update(size=SIZE, clip_length=2, zoom=True)
+  for seed in range(8):
+    rng, sample = np.random.default_rng(seed), video
+    for transform in agame.clip_transforms(config, stage, name):
+      sample = transform.random_map(sample, rng)
+    assert set(np.unique(sample["labels"])) == {0, 1}
+    assert sample["labels"][0].any()

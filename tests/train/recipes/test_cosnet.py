@@ -13,6 +13,7 @@ from vosjax import models
 from vosjax.models.cosnet import PairLogits, upsample
 from vosjax.models.modules.co_attention import CoAttention
 from vosjax.train import feeds
+from vosjax.train.config import cosnet_stage
 from vosjax.train.configs.cosnet import get_config
 from vosjax.train.optimizers import alternation
 from vosjax.train.recipes import cosnet
@@ -44,7 +45,7 @@ def config():
 def batches(config, start=0):
   stage = config.stages.main
   sources = feeds.training_sources(config, stage)
-  return list(cosnet.RECIPE.batches(config, stage, sources)(start))
+  return list(cosnet.make_batches(config, stage, sources, config.seed)(start))
 
 
 def lengths(found):
@@ -68,6 +69,19 @@ def test_a_run_resumes_at_any_step(config, start, official):
     assert a["names"] == b["names"]
     np.testing.assert_array_equal(a["frames"], b["frames"])
     np.testing.assert_array_equal(a["labels"], b["labels"])
+
+
+def test_samples_are_those_of_the_released_program_if_official(config):
+  config.data.synthvos.void = 1.0
+  config.stages.main.num_steps = 2
+  still, pair = batches(config)
+  config.stages.main.official = True
+  released_still, released_pair = batches(config)
+  np.testing.assert_array_equal(still["frames"], released_still["frames"])
+  more = released_still["labels"].astype(int) - still["labels"]
+  assert more.min() == 0 and more.max() == 1  # void counts as object
+  assert pair["names"] == released_pair["names"]
+  assert (pair["frames"] != released_pair["frames"]).any()
 
 
 @pytest.mark.parametrize("per_epoch", [None, 5, 6, 130])
@@ -107,8 +121,11 @@ def test_stills_come_from_their_own_datasets(config, tmp_path):
     seen = {name.split("/")[0] for b in found[::3] for name in b["names"]}
     if not official:
       assert seen == expected
-    seen = {n for b in found if b["frames"].shape[1] == 1 for n in b["names"]}
-    assert {name.split("/")[0] for name in seen} == expected  # the ends: never drawn
+    drawn = [n for b in found if b["frames"].shape[1] == 1 for n in b["names"]]
+    assert {name.split("/")[0] for name in drawn} == expected  # the ends: never drawn
+    count = len(expected)
+    epochs = [drawn[i : i + count] for i in range(0, len(drawn) - count + 1, count)]
+    assert any(len(set(epoch)) < count for epoch in epochs) == official  # replacement
     assert all(
       "synth" in n for b in found if b["frames"].shape[1] == t for n in b["names"]
     )
@@ -136,6 +153,7 @@ class Toy(nn.Module):
   """Logits are brightnesses, also of the other frame; counts encoded frames."""
 
   attention: str = "vanilla"
+  fusion: str = "summary"
 
   def setup(self):
     self.weight = self.param("weight", nn.initializers.constant(3.0), (3,))
@@ -183,8 +201,8 @@ def clips(t, seed=0):
 
 def evaluate(batch, attention="vanilla", **options):
   model, variables = make_toy(attention)
-  loss = cosnet.objective(model, LOSSES, **options)
-  return loss(variables, batch, jax.random.key(0))
+  objective = cosnet.make_objective(model, cosnet_stage(losses=LOSSES, **options))
+  return objective(variables, batch, jax.random.key(0))
 
 
 def brightness(batch, i):
@@ -228,7 +246,7 @@ def test_stills_train_the_saliency_alone(official):
   assert float(loss) == pytest.approx(expected, rel=1e-4)
   # As released, a still stands on both sides of a pair; a group has no second one.
   assert outputs.batch_stats["count"] == (2 if official else 1)
-  _, outputs = evaluate(batch, official=official, group=True)
+  _, outputs = evaluate(batch, official=official, clip_length=3)
   assert outputs.batch_stats["count"] == 1
 
 
@@ -251,7 +269,7 @@ def test_groups_do_not_train_what_prediction_fusion_reads(config):
   config.stages.main.clip_length = 3
   model = models.build("cosnet", **FIELDS, fusion="prediction")
   with pytest.raises(ValueError, match="fusion is 'prediction', but clips of 3"):
-    cosnet.RECIPE.objective(model, config.stages.main)
+    cosnet.make_objective(model, config.stages.main)
 
 
 def test_the_symmetric_form_penalises_a_basis_that_is_not_orthogonal():
@@ -261,7 +279,7 @@ def test_the_symmetric_form_penalises_a_basis_that_is_not_orthogonal():
   co_attention = variables["params"]["co_attention"]
   other = co_attention | {"basis": 2 * co_attention["basis"]}
   params = variables["params"] | {"co_attention": other}
-  loss, outputs = cosnet.objective(model, LOSSES)(
+  loss, outputs = cosnet.make_objective(model, cosnet_stage(losses=LOSSES))(
     variables | {"params": params}, batch, jax.random.key(0)
   )
   assert float(outputs.metrics["orthogonality"]) == pytest.approx(9 * 8, rel=1e-4)
@@ -276,8 +294,8 @@ def test_a_batch_without_objects_has_a_finite_loss_unless_official():
 
 
 def test_an_unknown_loss_is_named():
-  with pytest.raises(ValueError, match="bce is 'focal'; known: 'scaled'"):
-    cosnet.objective(make_toy()[0], LOSSES, bce="focal")
+  with pytest.raises(ValueError, match=r"bce is 'focal'; known: \['scaled'"):
+    cosnet.make_objective(make_toy()[0], cosnet_stage(bce="focal"))
 
 
 class Network(nn.Module):
@@ -294,7 +312,7 @@ PARAMS = {first: {second: jnp.ones(1)} for first, second in (ENCODER, SECOND_HEA
 def test_rates_of_a_stage_reach_the_parameters(config):
   stage = config.stages.main
   stage.update(learning_rate=0.5, pair_rates=(0.01, 10.0), weight_decay=0.0, momentum=0)
-  tx = cosnet.RECIPE.optimizer(Network(), stage)
+  tx = cosnet.make_optimizer(Network(), stage)
   ones = jax.tree.map(jnp.ones_like, PARAMS)
   state, steps = tx.init(PARAMS), []
   for _ in range(2):
@@ -304,7 +322,7 @@ def test_rates_of_a_stage_reach_the_parameters(config):
   assert steps[0] == (-0.5, 0.0)
   assert steps[1] == pytest.approx((-0.005 * remaining, -5.0 * remaining))
   stage.clip_length = 3  # the group form has no second side
-  updates, _ = cosnet.RECIPE.optimizer(Network(), stage).update(ones, state, PARAMS)
+  updates, _ = cosnet.make_optimizer(Network(), stage).update(ones, state, PARAMS)
   assert not float(updates["head_b"]["out"][0])
 
 
@@ -312,7 +330,7 @@ def test_rates_of_a_stage_reach_the_parameters(config):
 def test_rates_decay_to_zero_at_the_last_step_wherever_an_epoch_ends(config, num_steps):
   stage = config.stages.main
   stage.update(learning_rate=0.5, num_steps=num_steps, weight_decay=0.0, momentum=0)
-  tx = cosnet.RECIPE.optimizer(Network(), stage)  # an epoch has 5
+  tx = cosnet.make_optimizer(Network(), stage)  # an epoch has 5
   state = tx.init(PARAMS)._replace(num_steps=jnp.int32(num_steps - 1))
   updates, _ = tx.update(jax.tree.map(jnp.ones_like, PARAMS), state, PARAMS)
   update = float(updates["head_b"]["out"][0])
@@ -331,13 +349,13 @@ def test_rates_decay_to_zero_at_the_last_step_wherever_an_epoch_ends(config, num
 def test_a_run_that_cannot_be_scored_does_not_start(config, key, value, text):
   config.evaluation[key] = value
   with pytest.raises(ValueError, match=text):
-    cosnet.RECIPE.scoring(config, models.build("cosnet", **FIELDS))
+    cosnet.make_scoring(config, models.build("cosnet", **FIELDS))
 
 
 def test_all_frames_can_be_references(config, trained):
   config.evaluation.update(references="all", compare_references=(0, "all"))
   model, variables = trained("cosnet").model, trained("cosnet").variables
-  scoring = cosnet.RECIPE.scoring(config, model)
+  scoring = cosnet.make_scoring(config, model)
   assert scoring.task == "primary"
   names = scoring.baselines(model, variables)
   assert list(names) == ["0 references", "all references"]
@@ -346,7 +364,7 @@ def test_all_frames_can_be_references(config, trained):
 def test_models_are_compared_with_fewer_references(config, trained):
   config.evaluation.update(references=2, compare_references=(0, 1))
   model, variables = trained("cosnet").model, trained("cosnet").variables
-  scoring = cosnet.RECIPE.scoring(config, model)
+  scoring = cosnet.make_scoring(config, model)
   video = datasets.load_scored(config, scoring.task).source[0]
   names = scoring.baselines(model, variables)
   assert list(names) == ["0 references", "1 reference"]

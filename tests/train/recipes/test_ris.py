@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from scipy.optimize import linear_sum_assignment
 
 from vosjax.models import RIS
+from vosjax.train.config import ris_stage
 from vosjax.train.recipes import ris
 
 COUNTS = (3, 1)
@@ -25,11 +26,14 @@ def predicted():
 
 
 @functools.cache
-def make_program(model, num_objects, extra):
-  loss_of = ris.objective(model, num_objects=num_objects, extra=extra)
+def make_program(model, num_objects, extra, weight=1.0):
+  stage = ris_stage(
+    num_objects=num_objects, extra_objects=extra, losses={"score": weight}
+  )
+  objective = ris.make_objective(model, stage)
 
   def loss(params, batch):
-    loss, _ = loss_of({"params": params}, batch, jax.random.key(0))
+    loss, _ = objective({"params": params}, batch, jax.random.key(0))
     return loss
 
   return jax.jit(jax.value_and_grad(loss))
@@ -40,8 +44,8 @@ def evaluate(model, predicted, batch, **options):
   return make_program(model, **options)(params, batch)
 
 
-def by_hand(predicted, masks, t, extra):
-  """Minus the matched IoU, plus the loss of the scores; mean over images."""
+def by_hand(predicted, masks, t, extra, weight):
+  """Minus the matched IoU, plus the weighted loss of the scores; mean over images."""
   losses = []
   for b, n in enumerate(COUNTS):
     probs = 1 / (1 + np.exp(-predicted["logits"][b, : min(n, t)]))
@@ -50,17 +54,22 @@ def by_hand(predicted, masks, t, extra):
     iou = inner / union
     loss = -iou[linear_sum_assignment(-iou)].sum()
     for i, logit in enumerate(predicted["score_logits"][b, : min(n + extra, t)]):
-      loss += np.log1p(np.exp(-logit if i < n else logit))
+      loss += weight * np.log1p(np.exp(-logit if i < n else logit))
     losses.append(loss)
   return np.mean(losses)
 
 
-@pytest.mark.parametrize(("t", "extra"), [(5, 1), (5, 2), (3, 1), (2, 1)])
-def test_loss_agrees_with_its_definition(given, predicted, images, t, extra):
+@pytest.mark.parametrize(
+  ("t", "extra", "weight"), [(5, 1, 1.0), (5, 2, 1.0), (3, 1, 1.0), (2, 1, 0.5)]
+)
+def test_loss_agrees_with_its_definition(given, predicted, images, t, extra, weight):
   """n + 1 and n + 2 predictions, just enough, and too few (curriculum)."""
   batch, masks = images
-  loss, _ = evaluate(given(), predicted, batch, num_objects=t, extra=extra)
-  assert float(loss) == pytest.approx(by_hand(predicted, masks, t, extra), rel=1e-5)
+  loss, _ = evaluate(
+    given(), predicted, batch, num_objects=t, extra=extra, weight=weight
+  )
+  expected = by_hand(predicted, masks, t, extra, weight)
+  assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("extra", [1, 2])
@@ -84,18 +93,13 @@ def test_perfect_masks_have_the_smallest_loss(given, predicted, images):
   assert float(loss) == pytest.approx(-np.mean(COUNTS), abs=1e-5)
 
 
-def test_a_stage_sets_weights_and_the_number_of_objects(monkeypatch):
-  seen = {}
-
-  def watch(model, **options):
-    seen.update(options)
-    return evaluate  # any function; it is not called
-
-  monkeypatch.setattr(ris, "objective", watch)
-  for chosen, expected in ((2, 2), (0, 7)):  # 0: as many as the model has
-    stage = {"losses": {"score": 0.5}, "num_objects": chosen, "extra_objects": 3}
-    ris.RECIPE.objective(RIS(num_objects=7), ConfigDict(stage))
-    assert seen == {"num_objects": expected, "extra": 3, "score_weight": 0.5}
+def test_without_a_number_as_many_objects_are_decoded_as_the_model_has(
+  given, predicted, images
+):
+  batch, _ = images
+  found, _ = evaluate(given(num_objects=3), predicted, batch, num_objects=0, extra=1)
+  expected, _ = evaluate(given(), predicted, batch, num_objects=3, extra=1)
+  assert found == expected
 
 
 def test_gradients_of_recurrent_modules_are_clipped():
@@ -103,7 +107,7 @@ def test_gradients_of_recurrent_modules_are_clipped():
     {"learning_rate": 1.0, "lr_decay": 1.0, "steps_per_epoch": 1, "weight_decay": 0.0}
   )
   params = {"cells_0": jnp.zeros(2), "convolutions_0": jnp.zeros(2)}
-  tx = ris.optimizer(RIS(), stage)
+  tx = ris.make_optimizer(RIS(), stage)
 
   grads = {name: jnp.array([4.0, 50.0]) for name in params}
   states = jax.jit(tx.update)(grads, tx.init(params), params)[1].inner_states

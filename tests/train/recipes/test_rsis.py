@@ -6,10 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 from scipy.optimize import linear_sum_assignment
 
-from vosjax.models import RSIS
+from vosjax.train.config import rsis_stage
 from vosjax.train.recipes import rsis
 
 LOSSES = {"mask": 1.0, "classes": 0.1, "box": 0.0, "stop": 0.5}
@@ -28,10 +27,11 @@ def predicted():
 
 @functools.cache
 def make_program(model, num_objects, losses):
-  loss_of = rsis.objective(model, dict(losses), num_objects=num_objects)
+  stage = rsis_stage(losses=dict(losses), num_objects=num_objects)
+  objective = rsis.make_objective(model, stage)
 
   def loss(params, batch):
-    return loss_of({"params": params}, batch, jax.random.key(0))
+    return objective({"params": params}, batch, jax.random.key(0))
 
   return jax.jit(jax.value_and_grad(loss, has_aux=True))
 
@@ -139,21 +139,15 @@ def test_boxes(given, predicted, images):
   assert evaluate(given(box_head=True), exact, batch, box=1.0)[0] == metrics
 
 
-def test_a_stage_sets_weights_and_the_number_of_objects(monkeypatch):
-  seen = {}
-
-  def watch(model, losses, *, num_objects):
-    seen.update(losses=losses, num_objects=num_objects)
-    return watch  # any function; it is not called
-
-  monkeypatch.setattr(rsis, "objective", watch)
-  losses = {"mask": 1.0, "classes": 0.2, "box": 0.0, "stop": 0.3}
-  for chosen, expected in ((2, 2), (0, 7)):  # 0: as many as the model has
-    stage = ConfigDict({"losses": losses, "num_objects": chosen})
-    rsis.RECIPE.objective(RSIS(num_objects=7), stage)
-    assert seen == {"losses": losses, "num_objects": expected}
+def test_without_a_number_as_many_objects_are_decoded_as_the_model_has(
+  given, predicted, images
+):
+  batch, _ = images
+  found, _ = evaluate(given(num_objects=3), predicted, batch, 0)
+  expected, _ = evaluate(given(), predicted, batch, 3)
+  assert found == expected
 
 
 def test_a_box_loss_needs_a_box_head(given):
   with pytest.raises(ValueError, match="box head"):
-    rsis.objective(given(), LOSSES | {"box": 0.1}, num_objects=2)
+    rsis.make_objective(given(), rsis_stage(losses=LOSSES | {"box": 0.1}))

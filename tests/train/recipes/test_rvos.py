@@ -9,6 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from vosjax import models
 from vosjax.data.synthvos import SynthVos
 from vosjax.models.unroll import Unrolled, encode_clip, unroll_features
+from vosjax.train.config import rvos_stage
 from vosjax.train.recipes import rvos
 from vosjax.train.recipes.rvos_clips import clip_losses
 from vosjax.types import Prediction, VideoBatch
@@ -254,7 +255,9 @@ def test_void_and_absence_count_only_officially(monkeypatch, official):
   monkeypatch.setattr(rvos, "clip_losses", stub)
   model = models.build("rvos", num_objects=3)
   batch = VideoBatch(np.zeros((1, 2, *SIZE, 3), np.uint8), labels)
-  loss, outputs = rvos.objective(model, official=official)({}, batch, None)
+  loss, outputs = rvos.make_objective(model, rvos_stage(official=official))(
+    {}, batch, None
+  )
   assert float(loss) == 0.75
   assert float(outputs.metrics["soft_iou"]) == 0.625
   assert seen["matched"]
@@ -296,3 +299,8 @@ def test_zero_shot_results_have_the_ids_of_objects_once_matched(matched):
     assert set(np.unique(predicted)) <= {0, 1}
   else:
     assert set(np.unique(predicted)) <= {0, 1, 2}
+
+
+def test_an_unknown_kind_of_previous_masks_is_named():
+  with pytest.raises(ValueError, match=r"previous is 'guess'; known: \['truth'"):
+    rvos.make_objective(models.build("rvos"), rvos_stage(previous="guess"))

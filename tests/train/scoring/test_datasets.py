@@ -2,10 +2,13 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from vosjax.evaluation.protocols import STABLE_VIDEOS
+from vosjax.evaluation.scored_video import ScoredVideo
 from vosjax.train import run
 from vosjax.train.scoring import datasets
 
@@ -175,3 +178,23 @@ def test_seen_categories_are_those_of_the_training_set(get_config, youtube_vos):
     datasets.protocols.ScoredVideo("v", labels, labels, categories={1: "yak"})
   )
   assert protocol.summarize(scored)["J-Seen"] == 1
+
+
+@pytest.mark.parametrize("task", ["objects", "primary"])
+def test_stability_is_measured_of_primary_objects_alone(get_config, davis, task):
+  config = get_config("agame:smoke")
+  config.data.update(root=str(davis), year="2016", resolution="480p")
+  config.evaluation.dataset = "davis"
+  protocol = datasets.load_scored(config, task).protocol
+  masks = np.zeros((4, 24, 24), np.uint8)
+  masks[:, 6:18, 6:18] = 1
+  (row,) = protocol.score(ScoredVideo(min(STABLE_VIDEOS), masks, masks))
+  assert np.isnan(row.stability) == (task == "objects")
+
+
+def test_prepared_videos_say_which_categories_are_seen_in_training():
+  videos = [
+    SimpleNamespace(categories={1: "cat", 2: "yak"}, seen={1: True, 2: False}),
+    SimpleNamespace(categories={5: "dog"}, seen={5: True}),
+  ]
+  assert datasets._seen_categories(videos) == {"cat", "dog"}

@@ -15,9 +15,8 @@ from vosjax.data.formats.stills import (
   Annotation,
   Still,
   StillSource,
+  find_stills,
   list_files,
-  make_still,
-  refuse_missing,
 )
 from vosjax.labels import VOID
 
@@ -72,8 +71,7 @@ class CityscapesFolder(StillSource):
         f"root, subset: no folder {frames}. Unpack leftImg8bit_trainvaltest.zip and "
         "gtFine_trainvaltest.zip into the same folder, and give that folder."
       )
-    stills: list[Still] = []
-    missing: list[str] = []
+    files = []
     for city in sorted(path.name for path in frames.iterdir() if path.is_dir()):
       for stem, image in list_files(frames / city, "root", "_leftimg8bit.png").items():
         name = stem.removesuffix("_leftImg8bit")
@@ -81,11 +79,8 @@ class CityscapesFolder(StillSource):
           role: truth / city / f"{name}_gtFine_{suffix}"
           for role, suffix in _ROLES.items()
         }
-        stills.append(
-          make_still(root, name, image, annotations, read_instances, missing)
-        )
-    refuse_missing(root, missing)
-    object.__setattr__(self, "stills", tuple(stills))
+        files.append((name, image, annotations))
+    object.__setattr__(self, "stills", find_stills(root, files, read_instances))
 
 
 def read_instances(annotations: Mapping[str, bytes], name: str) -> Annotation:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -181,21 +181,32 @@ def read_saliency(annotations: Mapping[str, bytes], name: str) -> Annotation:
   return Annotation((grey > _THRESHOLD).view(np.uint8), {})
 
 
-def make_still(
+def find_stills(
   root: Path,
-  name: str,
-  image: Path,
-  annotations: Mapping[str, Path],
+  files: Iterable[tuple[str, Path, Mapping[str, Path]]],
   read: Reader,
-  missing: list[str],
-) -> Still:
-  """A still of these files, of which those that do not exist are added to `missing`."""
-  missing += [
-    str(path.relative_to(root))
-    for path in (image, *annotations.values())
-    if not path.is_file()
-  ]
-  return Still(name, image, annotations, read, str(root))
+) -> tuple[Still, ...]:
+  """The stills of a dataset in separate files.
+
+  Args:
+    root: of the dataset.
+    files: name, image and annotations of each still.
+    read: see `Still`.
+
+  Raises:
+    ValueError: files are missing; names them.
+  """
+  stills = tuple(Still(*entry, read, str(root)) for entry in files)
+  refuse_missing(
+    root,
+    [
+      str(path.relative_to(root))
+      for still in stills
+      for path in (still.image, *still.annotations.values())
+      if isinstance(path, Path) and not path.is_file()
+    ],
+  )
+  return stills
 
 
 def read_bytes(file: Path | bytes) -> bytes:

@@ -19,8 +19,7 @@ from vosjax.data.formats.stills import (
   Reader,
   Still,
   StillSource,
-  make_still,
-  refuse_missing,
+  find_stills,
 )
 from vosjax.labels import VOID, find_ids
 
@@ -73,26 +72,18 @@ class VocFolder(StillSource):
 
   def __post_init__(self):
     root = Path(self.root)
-    missing: list[str] = []
-    object.__setattr__(
-      self,
-      "stills",
-      tuple(
-        make_still(
-          root,
-          name,
-          root / f"JPEGImages/{name}.jpg",
-          {
-            "instances": root / f"SegmentationObject/{name}.png",
-            "classes": root / f"SegmentationClass/{name}.png",
-          },
-          read_instances,
-          missing,
-        )
-        for name in read_list(root / _LISTS, self.subset)
-      ),
+    files = (
+      (
+        name,
+        root / f"JPEGImages/{name}.jpg",
+        {
+          "instances": root / f"SegmentationObject/{name}.png",
+          "classes": root / f"SegmentationClass/{name}.png",
+        },
+      )
+      for name in read_list(root / _LISTS, self.subset)
     )
-    refuse_missing(root, missing)
+    object.__setattr__(self, "stills", find_stills(root, files, read_instances))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,23 +107,15 @@ class SbdFolder(StillSource):
 
   def __post_init__(self):
     root = Path(self.root)
-    missing: list[str] = []
-    object.__setattr__(
-      self,
-      "stills",
-      tuple(
-        make_still(
-          root,
-          name,
-          root / f"img/{name}.jpg",
-          {"instances": root / f"inst/{name}.mat", "classes": root / f"cls/{name}.mat"},
-          read_sbd,
-          missing,
-        )
-        for name in read_list(root, self.subset)
-      ),
+    files = (
+      (
+        name,
+        root / f"img/{name}.jpg",
+        {"instances": root / f"inst/{name}.mat", "classes": root / f"cls/{name}.mat"},
+      )
+      for name in read_list(root, self.subset)
     )
-    refuse_missing(root, missing)
+    object.__setattr__(self, "stills", find_stills(root, files, read_sbd))
 
 
 @dataclasses.dataclass(frozen=True)

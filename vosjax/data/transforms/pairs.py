@@ -2,18 +2,18 @@
 
 A target, the frame to segment, is a view of one frame of its video.
 
-Source: the released COSNet (Lu et al., CVPR 2019). Its accidents are reproduced with
-`official=True` only; each class describes its own.
+Source: the released COSNet (Lu et al., CVPR 2019), without its accidents, which
+`vosjax.train.recipes.official.cosnet_pairs` reproduces.
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
 import grain
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from vosjax.data.transforms.cv2_resize import resize_linear, resize_nearest
 from vosjax.data.video import Clip, Video
 from vosjax.data.views import ClipView
 from vosjax.labels import VOID
@@ -40,33 +40,20 @@ class AddReferences(grain.transforms.RandomMap):
 
   Attributes:
     count: number of references; 0 returns the target alone.
-    official: references may be the target itself (a single one is then drawn again
-      once), and void counts as object.
   """
 
   count: int
-  official: bool = False
 
   def random_map(self, target: ClipView, rng: np.random.Generator) -> Clip | None:
     """A clip of 1 + `count` frames, or None if one of them is not annotated."""
     video, (time,) = target.video, target.indices
-    times = (time, *self._draw(len(video), time, rng))
-    annotations = [x for x in map(video.labels, times) if x is not None]
-    if len(annotations) < len(times):
+    others = [t for t in range(len(video)) if t != time] or [time]
+    drawn = rng.choice(others, self.count, replace=len(others) < self.count)
+    clip = read_frames(video, (time, *drawn.tolist()))
+    if clip is None:
       return None
-    labels = np.stack(annotations)
-    objects = (labels != 0) if self.official else (labels != 0) & (labels != VOID)
-    frames = np.stack([video.frame(t) for t in times])
-    name = f"{video.name}/{video.frame_names[time]}"
-    return Clip(frames=frames, labels=objects.view(np.uint8), name=name)
-
-  def _draw(self, length: int, time: int, rng: np.random.Generator) -> list[int]:
-    """Times of the references."""
-    if self.official and self.count == 1:
-      drawn = int(rng.integers(length))
-      return [int(rng.integers(length)) if drawn == time else drawn]
-    others = [t for t in range(length) if self.official or t != time] or [time]
-    return rng.choice(others, self.count, replace=len(others) < self.count).tolist()
+    objects = (clip["labels"] != 0) & (clip["labels"] != VOID)
+    return clip | {"labels": objects.view(np.uint8)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +65,37 @@ class Jitter:
   scale: float
   mirror: bool
 
+  @classmethod
+  def draw(cls, num_offsets: Sequence[int], rng: np.random.Generator) -> "Jitter":
+    """Draws all four; the corner is among the first `num_offsets` rows and columns."""
+    row, column = (int(rng.integers(n)) for n in num_offsets)
+    return cls(row, column, rng.uniform(*SCALES), bool(rng.random() > 0.5))
+
+  def crop(
+    self, image: UInt8[np.ndarray, "h w *channels"]
+  ) -> UInt8[np.ndarray, "a b *channels"]:
+    """The part of the image that is kept."""
+    h, w = image.shape[:2]
+    rows = slice(self.row, self.row + int(CROP * h))
+    return image[rows, self.column : self.column + int(CROP * w)]
+
+  def scaled(self, size: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width of a crop of this size, after scaling."""
+    height, width = (int(self.scale * side) for side in size)
+    return height, width
+
+  def finish(
+    self,
+    frame: UInt8[np.ndarray, "h w 3"],
+    labels: UInt8[np.ndarray, "i j"],
+    size: tuple[int, int],
+  ) -> tuple[UInt8[np.ndarray, "a b 3"], UInt8[np.ndarray, "a b"]]:
+    """Both mirrored, if so drawn, and resized to `size`."""
+    if self.mirror:
+      frame, labels = frame[:, ::-1], labels[:, ::-1]
+    frame = _pillow(frame, size, Image.Resampling.BILINEAR)
+    return frame, _pillow(labels, size, Image.Resampling.NEAREST)
+
 
 @dataclasses.dataclass(frozen=True)
 class CropScaleFlip(grain.transforms.RandomMap):
@@ -87,28 +105,19 @@ class CropScaleFlip(grain.transforms.RandomMap):
 
   Attributes:
     size: (height, width) of the result.
-    official: rows and columns are swapped when the crop is scaled, contrast is
-      stretched to the full range, a crop that is all object becomes all background,
-      and offsets stop one pixel short.
   """
 
   size: tuple[int, int]
-  official: bool = False
 
   def random_map(self, clip: Clip, rng: np.random.Generator) -> Clip:
     """The clip at `size`."""
-    pairs = [
-      self.apply(frame, labels, self.draw(labels.shape, rng))
-      for frame, labels in zip(clip["frames"], clip["labels"])
-    ]
-    frames, labels = (np.stack(arrays) for arrays in zip(*pairs))
-    return clip | {"frames": frames, "labels": labels}
+    return change_frames(
+      clip, lambda frame, labels: self.apply(frame, labels, self.draw(frame, rng))
+    )
 
-  def draw(self, size: tuple[int, int], rng: np.random.Generator) -> Jitter:
-    """Random parameters for a frame of `size`, (height, width)."""
-    num_offsets = [side - int(CROP * side) + (not self.official) for side in size]
-    row, column = (int(rng.integers(n)) for n in num_offsets)
-    return Jitter(row, column, rng.uniform(*SCALES), bool(rng.random() > 0.5))
+  def draw(self, frame: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> Jitter:
+    """Random parameters for a frame."""
+    return Jitter.draw([side - int(CROP * side) + 1 for side in frame.shape[:2]], rng)
 
   def apply(
     self,
@@ -117,28 +126,26 @@ class CropScaleFlip(grain.transforms.RandomMap):
     jitter: Jitter,
   ) -> tuple[UInt8[np.ndarray, "a b 3"], UInt8[np.ndarray, "a b"]]:
     """Frame and labels (0 and 1) under a given jitter, at `size`."""
-    h, w = labels.shape
-    rows = slice(jitter.row, jitter.row + int(CROP * h))
-    columns = slice(jitter.column, jitter.column + int(CROP * w))
-    frame, labels = frame[rows, columns], labels[rows, columns]
-    h, w = (int(jitter.scale * side) for side in labels.shape)
-    if self.official:
-      frame, labels = resize_linear(frame, (w, h)), resize_nearest(labels, (w, h))
-      frame, labels = stretch(frame), stretch(labels) != 0
-      labels = labels.view(np.uint8)
-    else:
-      frame = _pillow(frame, (h, w), Image.Resampling.BILINEAR)
-    if jitter.mirror:
-      frame, labels = frame[:, ::-1], labels[:, ::-1]
-    frame = _pillow(frame, self.size, Image.Resampling.BILINEAR)
-    return frame, _pillow(labels, self.size, Image.Resampling.NEAREST)
+    frame, labels = jitter.crop(frame), jitter.crop(labels)
+    frame = _pillow(frame, jitter.scaled(labels.shape), Image.Resampling.BILINEAR)
+    return jitter.finish(frame, labels, self.size)
 
 
-def stretch(image: UInt8[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
-  """Maps the smallest to largest value linearly to 0 to 255; a constant becomes 0."""
-  image = image.astype(np.float64)
-  low, high = image.min(), image.max()
-  return ((image - low) * (255 / ((high - low) or 255)) + 0.5).astype(np.uint8)
+def read_frames(video: Video, times: Sequence[int]) -> Clip | None:
+  """A clip of these frames, or None if one of them is not annotated."""
+  labels = [x for x in map(video.labels, times) if x is not None]
+  if len(labels) < len(times):
+    return None
+  name = f"{video.name}/{video.frame_names[times[0]]}"
+  frames = np.stack([video.frame(t) for t in times])
+  return Clip(frames=frames, labels=np.stack(labels), name=name)
+
+
+def change_frames(clip: Clip, change: Callable[..., tuple[np.ndarray, ...]]) -> Clip:
+  """The clip with `change` applied to each frame and its labels."""
+  changed = map(change, clip["frames"], clip["labels"])
+  frames, labels = (np.stack(arrays) for arrays in zip(*changed))
+  return clip | {"frames": frames, "labels": labels}
 
 
 def _pillow(

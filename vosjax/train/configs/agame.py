@@ -255,7 +255,7 @@ def paper_davis() -> ConfigDict:
       weight_decay=1e-5,
       zoom=True,
       replacement=True,
-      samples_per_pass=2600,
+      samples_per_epoch=2600,
     ),
     beta=_beta(samples=118),
   )
@@ -277,7 +277,7 @@ def _beta(samples: int) -> ConfigDict:
     learning_rate=1e-5,
     lr_decay=0.985,
     weight_decay=1e-6,
-    samples_per_pass=samples,
+    samples_per_epoch=samples,
   )
   stage.losses.coarse = 0.0
   return stage

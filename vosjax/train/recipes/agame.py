@@ -13,26 +13,16 @@ from ml_collections import ConfigDict
 
 from vosjax.data.transforms import clips
 from vosjax.data.video import Source
-from vosjax.labels import VOID
 from vosjax.losses import binary_iou, binary_nll
 from vosjax.models import unroll
 from vosjax.ops import resize
 from vosjax.train import feeds
-from vosjax.train.optimizers.adam import make_optimizer
+from vosjax.train.optimizers import adam
 from vosjax.train.recipe import BatchesFrom, Objective, Outputs, Recipe, Scoring
 from vosjax.train.scoring import datasets, segmenters
 
-Weight = float | Float[Array, ""]
 
-
-def objective(
-  model: nn.Module,
-  losses: Mapping[str, Weight],
-  *,
-  frozen_batch_stats: bool = False,
-  remat: bool = False,
-  unroll_steps: int = 1,
-) -> Objective:
+def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
   """Loss of A-GAME on clips with one object, label 1, given in the first frame.
 
   It is the mean negative log-likelihood over all pixels of the clip; the given frame
@@ -40,13 +30,20 @@ def objective(
 
   Args:
     model: an AGame.
-    losses: weights of "final" and "coarse"; 0 disables a loss.
-    frozen_batch_stats: normalise with the running statistics, and do not update them.
-    remat: recompute time steps in the backward pass.
-    unroll_steps: time steps per iteration of the scan.
-  """
+    stage: its `losses` are the weights of "final" and "coarse"; 0 disables a loss.
 
-  def loss_of(variables, batch, key):
+  Raises:
+    ValueError: `clip_length` is 1, which leaves no frame to learn from.
+  """
+  if stage.clip_length < 2:
+    raise ValueError(
+      f"clip_length is {stage.clip_length}; expected at least 2. A-GAME is given the "
+      "first frame's mask and learns from the frames after it."
+    )
+  weights = stage.losses.to_dict()
+  every = stage.clip_length - 1 if jax.default_backend() == "cpu" else 1
+
+  def objective(variables, batch, key):
     del key  # nothing in this model is random
     frames = batch.frames.astype(jnp.float32) / 255
     truth = batch.labels == 1
@@ -56,29 +53,29 @@ def objective(
       frames,
       truth[:, :1].astype(jnp.float32),
       recurrence="coarse",
-      train=not frozen_batch_stats,
-      remat=remat,
-      unroll_steps=unroll_steps,
+      train=not stage.frozen_batch_stats,
+      remat=stage.remat,
+      unroll_steps=stage.unroll_steps or every,
     )
     t = frames.shape[1]
-    truth, valid = truth[:, 1:], (batch.labels != VOID)[:, 1:]
+    truth = truth[:, 1:]  # no pixel is void, see `clips.ChooseObject`
     logits = clip.predictions.logits[:, :, 0]
     coarse = clip.predictions.aux["coarse_logits"][:, :, 0]
 
     def mean(nll):
-      return (nll * valid).sum() / jnp.maximum(valid.sum(), 1) * (t - 1) / t
+      return nll.mean() * (t - 1) / t
 
     terms = {
       "final": mean(binary_nll(logits, truth)),
       "coarse": mean(_coarse_nll(coarse, truth)),
     }
-    loss = sum(losses[name] * term for name, term in terms.items())
-    iou = binary_iou(logits > 0, truth, valid)
+    loss = sum(weights[name] * term for name, term in terms.items())
+    iou = binary_iou(logits > 0, truth, jnp.ones_like(truth))
     metrics = {f"{name}_loss": term for name, term in terms.items()}
     metrics |= {"loss": loss, "iou": (iou.sum() / t / len(iou)) + 1 / t}
     return loss, Outputs(metrics, clip.batch_stats)
 
-  return loss_of
+  return objective
 
 
 def _coarse_nll(
@@ -90,6 +87,32 @@ def _coarse_nll(
   pair = resize.bilinear(pair.reshape(b * t, *pair.shape[2:]), (h, w))
   background, target = jnp.moveaxis(pair.reshape(b, t, h, w, 2), -1, 0)
   return -jnp.where(truth, target, background)
+
+
+def make_optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
+  """Adam for all parameters but the frozen ones."""
+  return adam.make_optimizer(
+    learning_rate=stage.learning_rate,
+    lr_decay=stage.lr_decay,
+    steps_per_epoch=stage.steps_per_epoch,
+    weight_decay=stage.weight_decay,
+    frozen=model.frozen,
+  )
+
+
+def make_batches(
+  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source], seed: int
+) -> BatchesFrom:
+  """Clips with one object each, from any source of videos; the sizes take turns."""
+  parts = []
+  for i, size in enumerate((stage.size, *stage.more_sizes)):
+    part = ConfigDict(stage.to_dict() | {"size": tuple(size)})
+    resized = {
+      name: feeds.at_size(source, part.size, i) for name, source in sources.items()
+    }
+    chains = functools.partial(clip_transforms, config, part)
+    parts.append(feeds.batches(config, part, resized, seed + i, chains))
+  return feeds.take_turns(parts, stage.num_steps)
 
 
 def clip_transforms(
@@ -110,43 +133,7 @@ def clip_transforms(
   return tuple(steps)
 
 
-def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
-  every = stage.clip_length - 1 if jax.default_backend() == "cpu" else 1
-  return objective(
-    model,
-    stage.losses.to_dict(),
-    frozen_batch_stats=stage.frozen_batch_stats,
-    remat=stage.remat,
-    unroll_steps=stage.unroll_steps or every,
-  )
-
-
-def _optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
-  return make_optimizer(
-    learning_rate=stage.learning_rate,
-    lr_decay=stage.lr_decay,
-    steps_per_epoch=stage.steps_per_epoch,
-    weight_decay=stage.weight_decay,
-    frozen=model.frozen,
-  )
-
-
-def _batches(
-  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
-) -> BatchesFrom:
-  """The stage's sizes take turns."""
-  parts = []
-  for i, size in enumerate((stage.size, *stage.more_sizes)):
-    part = ConfigDict(stage.to_dict() | {"size": tuple(size)})
-    resized = {
-      name: feeds.at_size(source, part.size, i) for name, source in sources.items()
-    }
-    chains = functools.partial(clip_transforms, config, part)
-    parts.append(feeds.batches(config, part, resized, chains))
-  return feeds.take_turns(parts, stage.num_steps)
-
-
-def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
+def make_scoring(config: ConfigDict, model: nn.Module) -> Scoring:
   """One-shot, with the settings of the official results."""
   del model  # every A-GAME is one-shot
   late = datasets.dataset_of(config).late
@@ -159,4 +146,9 @@ def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
   return Scoring("objects", segment, segmenters.first_mask_baseline(late))
 
 
-RECIPE = Recipe(_objective, _optimizer, _batches, _scoring)
+RECIPE = Recipe(
+  objective=make_objective,
+  optimizer=make_optimizer,
+  batches=make_batches,
+  scoring=make_scoring,
+)

@@ -5,12 +5,13 @@ frames have in common. A batch of one frame holds stills and a batch of two hold
 A batch of more trains the group form: a target with several references.
 
 A stage with `official=True` reproduces the accidents of the released program, which
-`vosjax.train.recipes.official` lists.
+`vosjax.train.recipes.official` lists and contains.
 
 Source: Lu et al., CVPR 2019, and the released program.
 """
 
 import functools
+import types
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args
 
@@ -45,92 +46,91 @@ from vosjax.train.recipe import (
   Scoring,
   Segment,
 )
-from vosjax.train.recipes.official.cosnet import num_updates
+from vosjax.train.recipes.official import cosnet as official
+from vosjax.train.recipes.official import cosnet_pairs
 from vosjax.types import Variables
 
 STILLS = ("msra10k", "dut_omron")  # sources of stills; all others hold videos
 
 
-def objective(
-  model: nn.Module,
-  losses: Mapping[str, float],
-  *,
-  bce: str = "scaled",
-  official: bool = False,
-  group: bool = False,
-) -> Objective:
+def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
   """Loss of a batch of stills, pairs or groups, told apart by their number of frames.
 
   Args:
     model: a COSNet.
-    losses: weights of "absolute" (the mean absolute error beside each cross-entropy),
-      "still" (of steps on stills) and "orthogonality" (of the symmetric form's basis).
-    bce: "scaled" divides by the share of object pixels, as released; "balanced" gives
-      the rarer class a larger weight, as in the paper.
-    official: reproduce the accidents of the released program.
-    group: train the group form, where a still is not paired with itself.
-  """
-  if bce not in ("scaled", "balanced"):
-    raise ValueError(f"bce is {bce!r}; known: 'scaled', 'balanced'.")
-  scaled = functools.partial(scaled_bce, min_positives=0 if official else 1)
-  entropy = scaled if bce == "scaled" else balanced_bce
+    stage: its `losses` are the weights of "absolute" (the mean absolute error beside
+      each cross-entropy), "still" (of steps on stills) and "orthogonality" (of the
+      symmetric form's basis). With a `clip_length` above 2, the group form is trained.
 
-  def loss_of(variables, batch, key):
+  Raises:
+    ValueError: `bce` is unknown, or groups do not train the model's fusion.
+  """
+  group = stage.clip_length > 2
+  if group and model.fusion == "prediction":
+    raise ValueError(
+      f"model.fields.fusion is 'prediction', but clips of {stage.clip_length} frames "
+      "train on several references at once, which it keeps apart. Choose 'summary', "
+      "'joint' or 'group', or set clip_length=2."
+    )
+  entropies = {
+    "scaled": official.unguarded_bce if stage.official else scaled_bce,
+    "balanced": balanced_bce,
+  }
+  if stage.bce not in entropies:
+    raise ValueError(f"bce is {stage.bce!r}; known: {list(entropies)}.")
+  entropy, weights = entropies[stage.bce], stage.losses.to_dict()
+  still_logits = _still_logits
+  if stage.official and not group:
+    still_logits = official.still_logits
+
+  def objective(variables, batch, key):
     del key  # nothing in this model is random
     frames = batch.frames.astype(jnp.float32) / 255
     t = frames.shape[1]
-    forward = (_still_logits, _pair_logits, _group_logits)[min(t, 3) - 1]
+    forward = (still_logits, _pair_logits, _group_logits)[min(t, 3) - 1]
     logits, updated = model.apply(
-      variables,
-      frames,
-      official and not group,
-      method=forward,
-      mutable=["batch_stats"],
+      variables, frames, method=forward, mutable=["batch_stats"]
     )
     size, loss = frames.shape[2:4], jnp.zeros(())
     probs = [jax.nn.sigmoid(upsample(one, size)) for one in logits]
     truths = [batch.labels[:, i] == 1 for i in range(len(probs))]
     for p, truth in zip(probs, truths):
-      loss += entropy(p, truth) + losses["absolute"] * mean_absolute_error(p, truth)
-    valid = jnp.ones_like(truths[0])
-    iou = binary_iou(probs[0] > 0.5, truths[0], valid).mean()
+      loss += entropy(p, truth) + weights["absolute"] * mean_absolute_error(p, truth)
+    everywhere = jnp.ones_like(truths[0])
+    iou = binary_iou(probs[0] > 0.5, truths[0], everywhere).mean()
     kind = "still" if t == 1 else "pair"
     metrics: dict[str, Array] = {f"{kind}_loss": loss, f"{kind}_iou": iou}
     if t == 1:
-      loss *= losses["still"]
+      loss *= weights["still"]
     elif model.attention == "symmetric":
       basis = variables["params"]["co_attention"]["basis"]
       metrics["orthogonality"] = orthogonality_penalty(basis)
-      loss += losses["orthogonality"] * metrics["orthogonality"]
+      loss += weights["orthogonality"] * metrics["orthogonality"]
     metrics |= {"loss": loss, "iou": iou}
     return loss, Outputs(metrics, updated["batch_stats"])
 
-  return loss_of
+  return objective
 
 
 def _still_logits(
-  model: nn.Module, frames: Float[Array, "b 1 h w 3"], twice: bool
+  model: nn.Module, frames: Float[Array, "b 1 h w 3"]
 ) -> tuple[Array, ...]:
-  """Saliency logits; `twice` updates the batch statistics twice, as released."""
-  if twice:
-    return (model.pair_logits(frames[:, 0], frames[:, 0], train=True).saliency_b,)
+  """Saliency logits."""
   return (model.saliency(frames[:, 0], train=True),)
 
 
 def _pair_logits(
-  model: nn.Module, frames: Float[Array, "b 2 h w 3"], twice: bool
+  model: nn.Module, frames: Float[Array, "b 2 h w 3"]
 ) -> tuple[Array, ...]:
   """Logits of both frames."""
-  del twice
   logits = model.pair_logits(frames[:, 0], frames[:, 1], train=True)
   return logits.a, logits.b
 
 
 def _group_logits(
-  model: nn.Module, frames: Float[Array, "b t h w 3"], twice: bool
+  model: nn.Module, frames: Float[Array, "b t h w 3"]
 ) -> tuple[Array, ...]:
   """Logits of the first frame, with the others as its references."""
-  del twice
   b, t = frames.shape[:2]
   deep = model.encoder(frames.reshape(-1, *frames.shape[2:]), train=True, steps=t)
   deep = deep.reshape(b, t, *deep.shape[1:])
@@ -140,23 +140,8 @@ def _group_logits(
   return (model.head_a(summary, deep[:, 0], True),)
 
 
-def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
-  if stage.clip_length > 2 and model.fusion == "prediction":
-    raise ValueError(
-      f"model.fields.fusion is 'prediction', but clips of {stage.clip_length} frames "
-      "train on several references at once, which it keeps apart. Choose 'summary', "
-      "'joint' or 'group', or set clip_length=2."
-    )
-  return objective(
-    model,
-    stage.losses.to_dict(),
-    bce=stage.bce,
-    official=stage.official,
-    group=stage.clip_length > 2,
-  )
-
-
-def _optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
+def make_optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
+  """SGD with two learning rates, which depend on whether a step is on stills."""
   group = stage.clip_length > 2 and model.attention != "none"
   rates = functools.partial(
     alternation.learning_rates,
@@ -170,12 +155,12 @@ def _optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformat
     momentum=stage.momentum,
     weight_decay=stage.weight_decay,
     frozen=(*model.frozen, *(("head_b",) if group else ())),
-    **({"num_updates": num_updates} if stage.official else {}),
+    **({"num_updates": official.num_updates} if stage.official else {}),
   )
 
 
-def _batches(
-  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
+def make_batches(
+  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source], seed: int
 ) -> BatchesFrom:
   """Stills come from their own sources or, without any, from frames of the videos."""
   videos = {name: source for name, source in sources.items() if name not in STILLS}
@@ -185,29 +170,28 @@ def _batches(
       f"stage sources: {sorted(stills)} hold stills only; COSNet's pairs also need a "
       "source of videos."
     )
-  if stage.official and stage.clip_length == 2:
-    stills = {name: views.WithoutEnds(source) for name, source in stills.items()}
   videos = {
     name: source if name == "synthvos" else views.EveryFrame(source)
     for name, source in videos.items()
   }
+  samples: types.ModuleType = cosnet_pairs if stage.official else pairs
   still_options = ConfigDict(stage)
-  still_options.replacement = bool(stage.replacement or (stage.official and stills))
+  if stage.official:
+    still_options.replacement = bool(stage.replacement or stills)
+    if stage.clip_length == 2:
+      stills = {name: official.WithoutEnds(source) for name, source in stills.items()}
+  fit = clips.Resize(tuple(stage.size))
+  augment = samples.CropScaleFlip(tuple(stage.size)) if stage.augment else fit
 
   def still_steps(name):
-    return (*_target(name), pairs.AddReferences(0, stage.official), fit)
+    return (*_target(name), samples.AddReferences(0), fit)
 
   def pair_steps(name):
-    references = pairs.AddReferences(stage.clip_length - 1, stage.official)
-    return (*_target(name), references, augment)
+    return (*_target(name), samples.AddReferences(stage.clip_length - 1), augment)
 
-  fit = clips.Resize(tuple(stage.size))
-  augment = fit
-  if stage.augment:
-    augment = pairs.CropScaleFlip(tuple(stage.size), stage.official)
   streams = {
-    True: feeds.batches(config, still_options, stills or videos, still_steps),
-    False: feeds.batches(config, stage, videos, pair_steps),
+    True: feeds.batches(config, still_options, stills or videos, seed, still_steps),
+    False: feeds.batches(config, stage, videos, seed, pair_steps),
   }
   return functools.partial(_alternate, stage, streams)
 
@@ -221,6 +205,7 @@ def _alternate(
   stage: ConfigDict, streams: Mapping[bool, BatchesFrom], start: int
 ) -> Iterator[Mapping[str, Any]]:
   """The batches from step `start` on; `streams` has those of stills under True."""
+  # As released, every epoch starts with stills; otherwise, the stage alone does.
   per_epoch = stage.steps_per_epoch if stage.official else None
   done = alternation.num_still_steps(start, per_epoch)
   batches = {True: streams[True](done), False: streams[False](start - done)}
@@ -229,7 +214,7 @@ def _alternate(
     yield next(batches[alternation.is_still_step(iteration)])
 
 
-def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
+def make_scoring(config: ConfigDict, model: nn.Module) -> Scoring:
   """The primary object; the same weights with fewer references are baselines."""
   del model  # every COSNet finds the primary object
   options = config.evaluation
@@ -288,4 +273,9 @@ def segment(
   return lambda video: (result.labels for result in segmenter.run(video))
 
 
-RECIPE = Recipe(_objective, _optimizer, _batches, _scoring)
+RECIPE = Recipe(
+  objective=make_objective,
+  optimizer=make_optimizer,
+  batches=make_batches,
+  scoring=make_scoring,
+)

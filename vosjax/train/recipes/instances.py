@@ -63,6 +63,13 @@ def decode(
   return jax.tree.map(lambda x: x[:, 0], clip.predictions), clip.batch_stats
 
 
+def make_batches(
+  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source], seed: int
+) -> BatchesFrom:
+  """Batches of single images, from any source."""
+  return feeds.batches(config, stage, sources, seed, lambda _: frame_transforms(stage))
+
+
 def frame_transforms(stage: ConfigDict) -> tuple[Any, ...]:
   """The transforms of a video, from a whole video to a sample of one frame."""
   steps = [SampleFrame(), clips.Resize(tuple(stage.size))]
@@ -81,11 +88,10 @@ def frame_transforms(stage: ConfigDict) -> tuple[Any, ...]:
   return tuple(steps)
 
 
-def batches(
-  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
-) -> BatchesFrom:
-  """Batches of single images, from any source."""
-  return feeds.batches(config, stage, sources, lambda _: frame_transforms(stage))
+def make_scoring(config: ConfigDict, model: nn.Module) -> Scoring:
+  """Images are scored as videos of one frame; the ids are the model's own."""
+  del config, model
+  return Scoring("proposals", segment_frames, measures=measures)
 
 
 def segment_frames(model: nn.Module, variables: Variables) -> Segment:
@@ -103,9 +109,3 @@ def measures(scored: ScoredVideo) -> dict[str, float]:
     dice.append(metrics.symmetric_best_dice(labels, truth))
     counts.append(metrics.count_difference(labels, truth))
   return {"best Dice": float(np.mean(dice)), "|count error|": float(np.mean(counts))}
-
-
-def scoring(config: ConfigDict, model: nn.Module) -> Scoring:
-  """Images are scored as videos of one frame; the ids are the model's own."""
-  del config, model
-  return Scoring("proposals", segment_frames, measures=measures)

@@ -15,37 +15,39 @@ _FEATURES = ("convolutions_", "fcn")  # modules of the model that are not recurr
 _MAX_GRADIENT = 5.0  # of each element of the recurrent modules' gradients
 
 
-def objective(
-  model: nn.Module, *, num_objects: int, extra: int, score_weight: float = 1.0
-) -> Objective:
+def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
   """Mean of `ris_loss` over images.
 
   Args:
     model: a RIS.
-    num_objects: largest number of predictions; a curriculum starts with few.
-    extra: number of predictions after those of the instances whose scores should be
-      low: 2 on the slides, 1 in the program for leaves.
-    score_weight: lambda.
+    stage: see `vosjax.train.config.ris_stage`; a curriculum starts with a small
+      `num_objects`, and `extra_objects` is 2 on the slides.
   """
+  num_objects = stage.num_objects or model.num_objects
 
-  def loss_of(variables, batch, key):
+  def objective(variables, batch, key):
     del key  # nothing in this model is random
     truth = instances.truth_of(batch)
     prediction, stats = instances.decode(model, variables, batch, num_objects)
     probs = jax.nn.sigmoid(prediction.logits)
     scores = jax.nn.sigmoid(prediction.aux["score_logits"])
     losses = ris_loss(
-      probs, scores, truth.masks, truth.valid, score_weight=score_weight, extra=extra
+      probs,
+      scores,
+      truth.masks,
+      truth.valid,
+      score_weight=stage.losses.score,
+      extra=stage.extra_objects,
     )
     loss = losses.mean()
     best = (relaxed_iou(probs, truth.masks).max(2) * truth.valid).sum()
     metrics = {"loss": loss, "best_iou": best / truth.valid.sum()}
     return loss, Outputs(metrics, stats)
 
-  return loss_of
+  return objective
 
 
-def optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
+def make_optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
   """Adam; gradients of the recurrent modules are clipped element by element."""
 
   def adam():
@@ -71,13 +73,9 @@ def optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformati
   return optax.partition(parts, labels)
 
 
-def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
-  return objective(
-    model,
-    num_objects=stage.num_objects or model.num_objects,
-    extra=stage.extra_objects,
-    score_weight=stage.losses.score,
-  )
-
-
-RECIPE = Recipe(_objective, optimizer, instances.batches, instances.scoring)
+RECIPE = Recipe(
+  objective=make_objective,
+  optimizer=make_optimizer,
+  batches=instances.make_batches,
+  scoring=instances.make_scoring,
+)

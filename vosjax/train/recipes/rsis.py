@@ -1,7 +1,5 @@
 """RSIS: masks, classes, boxes and stops of the instances of an image."""
 
-from collections.abc import Mapping
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,7 +7,7 @@ import optax
 from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
-from vosjax import losses as losses_of
+from vosjax import losses
 from vosjax.losses import mask_padding, match, reorder, valid_slots
 from vosjax.train.optimizers.two_adams import two_adams
 from vosjax.train.recipe import Objective, Outputs, Recipe
@@ -18,9 +16,7 @@ from vosjax.train.recipes.official.two_adams import repeated_two_adams
 from vosjax.types import AnyArray
 
 
-def objective(
-  model: nn.Module, losses: Mapping[str, float], *, num_objects: int
-) -> Objective:
+def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
   """Weighted sum of the losses of all instances, matched to predictions by their masks.
 
   With n instances, the first n predictions are matched; classes and boxes count for
@@ -29,42 +25,46 @@ def objective(
 
   Args:
     model: an RSIS.
-    losses: weights of "mask", "classes", "box" and "stop"; 0 disables a loss.
-    num_objects: number of predictions; a curriculum starts with few.
+    stage: its `losses` are the weights of "mask", "classes", "box" and "stop"; 0
+      disables a loss.
+
+  Raises:
+    ValueError: there is a weight of "box", but the model has no box head.
   """
-  if losses["box"] and not model.box_head:
+  weights, num_objects = stage.losses.to_dict(), stage.num_objects or model.num_objects
+  if weights["box"] and not model.box_head:
     raise ValueError(
-      f"losses.box is {losses['box']}, but the model has no box head. Set "
+      f"losses.box is {weights['box']}, but the model has no box head. Set "
       "model.fields.box_head to True, or losses.box to 0."
     )
 
-  def loss_of(variables, batch, key):
+  def objective(variables, batch, key):
     del key  # nothing in this model is random
     truth = instances.truth_of(batch)
     prediction, stats = instances.decode(model, variables, batch, num_objects)
     probs, aux = jax.nn.sigmoid(prediction.logits), prediction.aux
-    cost = losses_of.soft_iou_cost(probs, truth.masks)
+    cost = losses.soft_iou_cost(probs, truth.masks)
     matched = match(mask_padding(cost, truth.valid))
     masks, classes = (reorder(x, matched) for x in (truth.masks, truth.classes))
     found = valid_slots(truth.valid, num_objects)
     values = {
-      "mask": (losses_of.soft_iou_loss(probs, masks), found),
-      "classes": (losses_of.class_loss(aux["class_logits"], classes), found),
+      "mask": (losses.soft_iou_loss(probs, masks), found),
+      "classes": (losses.class_loss(aux["class_logits"], classes), found),
       "stop": (
-        losses_of.stop_loss(aux["stop_logits"], found),
+        losses.stop_loss(aux["stop_logits"], found),
         judged(truth.valid, num_objects),
       ),
     }
     if model.box_head:
-      values["box"] = losses_of.box_loss(aux["boxes"], boxes_of(masks)), found
-    terms = {name: losses_of.mean_over(*pair) for name, pair in values.items()}
-    loss = sum((losses[name] * term for name, term in terms.items()), jnp.zeros(()))
+      values["box"] = losses.box_loss(aux["boxes"], boxes_of(masks)), found
+    terms = {name: losses.mean_over(*pair) for name, pair in values.items()}
+    loss = sum((weights[name] * term for name, term in terms.items()), jnp.zeros(()))
     right = (aux["class_logits"].argmax(-1) == classes).astype(jnp.float32)
     metrics = {f"{name}_loss": term for name, term in terms.items()}
-    metrics |= {"loss": loss, "class_accuracy": losses_of.mean_over(right, found)}
+    metrics |= {"loss": loss, "class_accuracy": losses.mean_over(right, found)}
     return loss, Outputs(metrics, stats)
 
-  return loss_of
+  return objective
 
 
 def judged(valid: Bool[AnyArray, "b g"], t: int) -> Bool[Array, "b t"]:
@@ -90,17 +90,15 @@ def boxes_of(masks: Float[AnyArray, "b t h w"]) -> Float[Array, "b t 4"]:
   return jnp.stack([left, top, right, bottom], axis=-1)
 
 
-def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
-  return objective(
-    model,
-    stage.losses.to_dict(),
-    num_objects=stage.num_objects or model.num_objects,
-  )
-
-
-def _optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
+def make_optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
+  """One Adam for the backbone and one for the rest."""
   optimizer = repeated_two_adams if stage.official else two_adams
   return optimizer(model, stage)
 
 
-RECIPE = Recipe(_objective, _optimizer, instances.batches, instances.scoring)
+RECIPE = Recipe(
+  objective=make_objective,
+  optimizer=make_optimizer,
+  batches=instances.make_batches,
+  scoring=instances.make_scoring,
+)

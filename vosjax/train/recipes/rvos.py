@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import jax
@@ -38,33 +38,29 @@ Previous = Literal["truth", "inferred"]
 _THRESHOLD = 0.5  # of the probability of a proposal's pixels
 
 
-def objective(
-  model: nn.Module,
-  *,
-  previous: Previous = "truth",
-  official: bool = False,
-  remat: bool = False,
-  unroll_steps: int | bool = 1,
-) -> Objective:
+def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
   """Soft IoU loss of each frame, summed over the clip; backpropagated through it all.
 
   The object with id k belongs to slot k - 1, in which a one-shot model must find it; a
-  zero-shot model may find it in any slot. Ids beyond the slots are background.
+  zero-shot model may find it in any slot. Ids beyond the slots are background. An
+  object of any frame of the clip counts in all of them, and void pixels in none.
 
   Args:
     model: an RVOS; `num_objects` slots are decoded.
-    previous: the masks of the previous frame that a one-shot model sees: the truth, or
-      what it inferred itself, through which no gradient passes. The first frame sees
-      its own true masks in both cases; with "truth" the second frame sees those again.
-    official: as the released program on DAVIS: an object counts only in frames
-      that show it, a slot counts where the object of the same number does, even if
-      the slot was matched to another one, and void is background. Otherwise an object
-      of any frame of the clip counts in all of them, and void pixels in none.
-    remat: recompute frames in the backward pass.
-    unroll_steps: frames per iteration of the scan; True: all.
-  """
+    stage: see `vosjax.train.config.rvos_stage`; for `official`, see
+      `vosjax.train.recipes.official`.
 
-  def loss_of(variables, batch, key):
+  Raises:
+    ValueError: `previous` is unknown.
+  """
+  if stage.previous not in get_args(Previous):
+    raise ValueError(
+      f"previous is {stage.previous!r}; known: {list(get_args(Previous))}."
+    )
+  steps = stage.unroll_steps or jax.default_backend() == "cpu"
+  model = with_execution(model, unroll_objects=steps)
+
+  def objective(variables, batch, key):
     del key  # nothing in this model is random
     frames = batch.frames.astype(jnp.float32) / 255
     truth, present = split_objects(batch.labels, model.num_objects)
@@ -72,22 +68,22 @@ def objective(
       model,
       variables,
       frames,
-      **recurrence(model, truth, previous),
+      **recurrence(model, truth, stage.previous),
       train=True,
-      remat=remat,
-      unroll_steps=unroll_steps,
+      remat=stage.remat,
+      unroll_steps=steps,
     )
     probs = jax.nn.sigmoid(clip.predictions.logits)
-    valid = present
-    if not official:
-      valid = jnp.broadcast_to(present.any(1, keepdims=True), present.shape)
+    counts = present
+    if not stage.official:  # here, as it would be the only difference of a second loss
+      counts = jnp.broadcast_to(present.any(1, keepdims=True), present.shape)
       probs *= (batch.labels != VOID)[:, :, None]
-    losses, _ = clip_losses(probs, truth, valid, matched=not model.one_shot)
+    losses, _ = clip_losses(probs, truth, counts, matched=not model.one_shot)
     loss = losses.sum()
     metrics = {"loss": loss, "soft_iou": 1 - losses.mean()}
     return loss, Outputs(metrics, clip.batch_stats)
 
-  return loss_of
+  return objective
 
 
 def recurrence(
@@ -98,7 +94,9 @@ def recurrence(
   Args:
     model: an RVOS.
     truth: masks of the objects in every frame.
-    previous: see `objective`.
+    previous: the masks of the previous frame that a one-shot model sees: the truth, or
+      what it inferred itself, through which no gradient passes. The first frame sees
+      its own true masks in both cases; with "truth" the second frame sees those again.
   """
   if not model.one_shot:
     return {}
@@ -119,15 +117,24 @@ def split_objects(
   return masks.astype(jnp.float32), masks.any((3, 4))
 
 
-def _objective(model: nn.Module, stage: ConfigDict) -> Objective:
-  steps = stage.unroll_steps or jax.default_backend() == "cpu"
-  return objective(
-    with_execution(model, unroll_objects=steps),
-    previous=stage.previous,
-    official=stage.official,
-    remat=stage.remat,
-    unroll_steps=steps,
-  )
+def make_optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
+  """One Adam for the backbone and one for the rest."""
+  optimizer = repeated_two_adams if stage.official else two_adams
+  return optimizer(model, stage)
+
+
+def make_batches(
+  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source], seed: int
+) -> BatchesFrom:
+  """Clips that do not overlap; procedural videos are as long as a clip already."""
+  clip_sources: dict[str, Source] = {
+    name: source
+    if feeds.is_procedural(source)
+    else SuccessiveClips(source, stage.clip_length)
+    for name, source in sources.items()
+  }
+  transforms = clip_transforms(stage)
+  return feeds.batches(config, stage, clip_sources, seed, lambda _: transforms)
 
 
 def clip_transforms(stage: ConfigDict) -> tuple[Any, ...]:
@@ -140,17 +147,15 @@ def clip_transforms(stage: ConfigDict) -> tuple[Any, ...]:
   return tuple(steps)
 
 
-def _batches(
-  config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source]
-) -> BatchesFrom:
-  """Clips that do not overlap; procedural videos are as long as a clip already."""
-  clip_sources: dict[str, Source] = {
-    name: source
-    if feeds.is_procedural(source)
-    else SuccessiveClips(source, stage.clip_length)
-    for name, source in sources.items()
-  }
-  return feeds.batches(config, stage, clip_sources, lambda _: clip_transforms(stage))
+def make_scoring(config: ConfigDict, model: nn.Module) -> Scoring:
+  """By the ids of given objects; zero-shot models may be matched to them."""
+  late = datasets.dataset_of(config).late
+  if model.readout.one_shot:
+    segment = functools.partial(segmenters.one_shot_segmenter, late=late)
+    return Scoring("objects", segment, segmenters.first_mask_baseline(late))
+  matched = config.evaluation.match_first_frame
+  segment = functools.partial(segment_zero_shot, matched=matched, late=late)
+  return Scoring("objects" if matched else "proposals", segment)
 
 
 def segment_zero_shot(
@@ -180,20 +185,9 @@ def segment_zero_shot(
   return segment
 
 
-def _scoring(config: ConfigDict, model: nn.Module) -> Scoring:
-  """By the ids of given objects; zero-shot models may be matched to them."""
-  late = datasets.dataset_of(config).late
-  if model.readout.one_shot:
-    segment = functools.partial(segmenters.one_shot_segmenter, late=late)
-    return Scoring("objects", segment, segmenters.first_mask_baseline(late))
-  matched = config.evaluation.match_first_frame
-  segment = functools.partial(segment_zero_shot, matched=matched, late=late)
-  return Scoring("objects" if matched else "proposals", segment)
-
-
-def _optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
-  optimizer = repeated_two_adams if stage.official else two_adams
-  return optimizer(model, stage)
-
-
-RECIPE = Recipe(_objective, _optimizer, _batches, _scoring)
+RECIPE = Recipe(
+  objective=make_objective,
+  optimizer=make_optimizer,
+  batches=make_batches,
+  scoring=make_scoring,
+)

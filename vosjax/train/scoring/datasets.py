@@ -98,7 +98,7 @@ def load_scored(config: ConfigDict, task: str) -> ScoredSet:
     _require_labels(source, dataset.unlabelled)
   options: dict[str, Any] = {}
   if name == "davis2016":
-    options["stability"] = task == "primary" and config.evaluation.dataset == "davis"
+    options["stability"] = task == "primary"
   if name == "youtube-vos":
     options["seen"] = _seen_categories(source)
   return ScoredSet(source, protocols.build(name, **options))

@@ -25,7 +25,7 @@ from vosjax.types import Variables
 
 LOG = logging.getLogger("vosjax")
 
-TRAINED, UNTRAINED, BEFORE = "this model", "initial weights", "before this run"
+TRAINED, INITIAL, BEFORE = "this model", "initial weights", "before this run"
 
 
 class Validation:
@@ -77,7 +77,7 @@ def score_model(
   scored_set: ScoredSet,
   workdir: pathlib.Path,
   *,
-  untrained: Variables | None = None,
+  initial: Variables | None = None,
 ) -> dict[str, Result]:
   """Scores a model beside its baselines, and writes eval/ and preview/.
 
@@ -88,7 +88,7 @@ def score_model(
     variables: trained.
     scored_set: videos that are not trained on, and their protocol.
     workdir: where the files go.
-    untrained: initial variables, as another baseline.
+    initial: variables before training, as another baseline.
 
   Returns:
     Results by name; the model's comes first.
@@ -104,9 +104,9 @@ def score_model(
   )
   contenders: dict[str, Segment] = {TRAINED: scoring.segment(model, variables)}
   contenders |= scoring.baselines(model, variables)
-  if untrained is not None:
-    name = BEFORE if config.model_checkpoint else UNTRAINED
-    contenders[name] = scoring.segment(model, untrained)
+  if initial is not None:
+    name = BEFORE if config.model_checkpoint else INITIAL
+    contenders[name] = scoring.segment(model, initial)
   results, measures = {}, {}
   for name, segment in contenders.items():
     num_previews = config.evaluation.num_previews if name == TRAINED else 0

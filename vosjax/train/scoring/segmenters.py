@@ -12,7 +12,6 @@ from jaxtyping import UInt8
 from vosjax.data.video import Video
 from vosjax.evaluation.prompts import object_prompts
 from vosjax.inference.engine import VideoSegmenter
-from vosjax.labels import VOID
 from vosjax.train.recipe import Baselines, Segment
 from vosjax.types import Variables
 
@@ -46,7 +45,7 @@ def copy_first_mask(
   labels = np.zeros(video.frame(0).shape[:2], np.uint8)
   for given in object_prompts(video, late=late):
     if given is not None:
-      labels = np.where((given == 0) | (given == VOID), labels, given)
+      labels = np.where(given == 0, labels, given)  # a prompt holds no void
     yield labels
 
 

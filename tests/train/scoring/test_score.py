@@ -1,0 +1,101 @@
+"""Scores during and after training, of models that need no network."""
+
+import json
+
+import flax.linen as nn
+import numpy as np
+import pytest
+
+from vosjax import viz
+from vosjax.data.cache import ArrayVideo
+from vosjax.data.synthvos import SynthVos
+from vosjax.evaluation import protocols
+from vosjax.train import writers
+from vosjax.train.configs.agame import get_config
+from vosjax.train.recipe import Scoring
+from vosjax.train.scoring import previews, tables
+from vosjax.train.scoring.datasets import ScoredSet
+from vosjax.train.scoring.score import Validation, score_model
+from vosjax.train.state import TrainState
+
+VARIABLES = {"params": {}, "batch_stats": {}}
+
+
+@pytest.fixture
+def scoring():
+  """Predicts the truth, and counts the videos; its further measure is a constant."""
+  seen = []
+
+  def make_segment(model, variables):
+    del model, variables
+
+    def segment(video):
+      seen.append(video.name)
+      return (video.labels(t) for t in range(len(video)))
+
+    return segment
+
+  made = Scoring("objects", make_segment, measures=lambda scored: {"best Dice": 0.625})
+  return made, seen
+
+
+@pytest.fixture
+def scored_set():
+  source = SynthVos(0, 3, size=(32, 48), length=3, max_objects=1, void=0.0)
+  return ScoredSet(source, protocols.build("davis2017"))
+
+
+@pytest.mark.parametrize(("num_videos", "expected"), [(2, 2), (0, 3)])
+def test_the_first_videos_are_validated_and_0_means_all(
+  scoring, scored_set, tmp_path, num_videos, expected
+):
+  config = get_config("smoke")
+  config.validation.num_videos = num_videos
+  made, seen = scoring
+  writer = writers.MetricsWriter(tmp_path)
+  validate = Validation(config, made, nn.Module(), scored_set, writer, tmp_path)
+  state = TrainState(step=7, params={}, batch_stats={}, opt_state=(), key=None)
+  assert validate(7, state) == 1.0
+  writer.close()
+  assert seen == [video.name for video in scored_set.source][:expected]
+  assert writers.read_metrics(tmp_path) == [{"step": 7, "validation": 1.0}]
+  assert (tmp_path / "preview/step0000007.png").is_file()
+
+
+@pytest.mark.parametrize(
+  ("checkpoint", "name"), [("", "initial weights"), ("some/model", "before this run")]
+)
+def test_a_model_is_compared_with_what_it_was_before(
+  scoring, scored_set, tmp_path, checkpoint, name
+):
+  config = get_config("smoke")
+  config.model_checkpoint = checkpoint
+  config.evaluation.update(num_videos=1, num_previews=0)
+  results = score_model(
+    config, scoring[0], nn.Module(), VARIABLES, scored_set, tmp_path, initial=VARIABLES
+  )
+  assert list(results) == ["this model", name]
+  summary = json.loads((tmp_path / "eval/summary.json").read_text())
+  assert {key: means["best Dice"] for key, means in summary.items()} == dict.fromkeys(
+    results, 0.625
+  )
+  measures = {"this model": {"best Dice": 0.625}, name: {"best Dice": 0.25}}
+  heads, ours, theirs = tables.format_table(results, measures).splitlines()
+  assert heads.endswith("best Dice")
+  assert (ours.split()[-1], theirs.split()[-1]) == ("0.625", "0.250")
+
+
+def test_a_contact_sheet_shows_the_truth_above_the_prediction(monkeypatch):
+  def sheet(rows, *, row_captions, **_):
+    shown.update(zip(row_captions, rows, strict=True))
+    return np.zeros((1, 1, 3), np.uint8)
+
+  shown = {}
+  monkeypatch.setattr(previews.viz, "contact_sheet", sheet)
+  frames, truth = np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 8, 8), np.uint8)
+  truth[:, :4] = 1
+  predicted = np.zeros_like(truth)
+  predicted[:, :, :4] = 2
+  previews.contact_sheet(predicted, ArrayVideo("v", ("0",), frames, truth))
+  for caption, labels in (("truth", truth[0]), ("prediction", predicted[0])):
+    np.testing.assert_array_equal(shown[caption], [viz.overlay(frames[0], labels)])
