@@ -274,7 +274,7 @@ def test_the_best_model_by_validation_is_kept_besides_the_last(
   config.checkpoint.every_steps = config.validation.every_steps = 1
   run.run(config, str(tmp_path))
   best, last = (
-    checkpoints.load(tmp_path / name)[1] for name in ("model_best", "model")
+    checkpoints.load(tmp_path / name)[1] for name in ("model", "model_last")
   )
   differ = jax.tree.map(lambda a, b: bool((a != b).any()), best, last)
   assert any(jax.tree.leaves(differ["params"]))
@@ -346,5 +346,5 @@ def test_a_run_records_its_videos_and_is_compared_with_its_initial_weights(
   assert all((leaf == 1).all() for leaf in jax.tree.leaves(compared))
   _, saved = checkpoints.load(tmp_path / "run/model")
   assert all((leaf == 2).all() for leaf in jax.tree.leaves(saved))
-  assert not (tmp_path / "run/model_best").exists()
+  assert not (tmp_path / "run/model_last").exists()
   assert "synthvos" in (tmp_path / "run/videos.json").read_text()

@@ -45,9 +45,11 @@ def get_config() -> ConfigDict:
   config.model.name = ""  # one of vosjax.models.MODELS
   config.model.fields = ConfigDict()  # filled by set_model()
   # Folder that `vosjax convert resnet`, `efficientnet`, `deeplab` (COSNet) or `vgg`
-  # (RIS) wrote; "": the backbone starts from random weights.
+  # (RIS) wrote, or the name of weights in the package, whose backbone is taken; "": the
+  # backbone starts from random weights.
   config.backbone_checkpoint = ""
-  # Folder of a whole model to start from, as `vosjax convert` writes it; "": none.
+  # Folder of a whole model to start from, as `vosjax convert` writes it, or the name of
+  # weights in the package; "": none.
   config.model_checkpoint = ""
 
   config.data = _data()
@@ -117,6 +119,8 @@ def _evaluation() -> ConfigDict:
   evaluation.dataset = "synthvos"
   # List or split of the dataset; for YouTube-VOS a folder such as "valid", or a text
   # file that names videos.
+  # Further datasets to score a trained model on, if their folders are there.
+  evaluation.also = ()
   evaluation.subset = "val"
   # Folder of the model to score, as `vosjax convert` writes it; "": WORKDIR/model.
   evaluation.checkpoint = ""

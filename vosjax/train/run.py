@@ -15,7 +15,7 @@ from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from vosjax import checkpoints as model_files
-from vosjax import models
+from vosjax import models, weights
 from vosjax.data.video import Source
 from vosjax.train import backbone, feeds, processes, writers
 from vosjax.train.checkpointing import Checkpoints
@@ -90,21 +90,42 @@ def train(config: ConfigDict, workdir: str | None) -> None:
   fitted = _fit(config, model, stages, initial, path, scoring, scored_set)
   if not processes.is_first():
     return
-  variables = jax.device_get(fitted.last.variables)
+  variables = jax.device_get((fitted.best or fitted.last).variables)
   _save_model(path / "model", config, variables)
   if fitted.best is not None:
-    _save_model(path / "model_best", config, jax.device_get(fitted.best.variables))
+    _save_model(path / "model_last", config, jax.device_get(fitted.last.variables))
     LOG.info(
-      "best      step %d by validation, in %s/model_best; model/ is the last step's",
+      "best      step %d by validation, in %s/model; model_last/ is the last step's",
       fitted.best.step,
       path,
     )
   score_model(config, scoring, model, variables, scored_set, path, initial=initial)
+  for dataset in config.evaluation.also:
+    _score_also(config, dataset, model, variables, path)
   LOG.info("done in %.0f s; everything is in %s", time.monotonic() - began, path)
   mask = "--mask FIRST.png " if model.readout.one_shot else ""
   LOG.info(
     "next      vosjax segment VIDEO %s--checkpoint %s/model --out DIR", mask, path
   )
+
+
+def _score_also(
+  config: ConfigDict,
+  dataset: str,
+  model: nn.Module,
+  variables: Variables,
+  path: pathlib.Path,
+) -> None:
+  """Scores a model on a further dataset, below WORKDIR/DATASET, if it is there."""
+  config = config.copy_and_resolve_references()
+  config.evaluation.update(dataset=dataset, num_videos=0)
+  scoring = recipe_of(config).scoring(config, model)
+  try:
+    scored_set = datasets.load_scored(config, scoring.task)
+  except (ValueError, OSError) as error:
+    LOG.info("no scores on %s: %s", dataset, error)
+    return
+  score_model(config, scoring, model, variables, scored_set, path / dataset)
 
 
 def evaluate(config: ConfigDict, workdir: str | None) -> None:
@@ -196,7 +217,7 @@ def initial_variables(model: nn.Module, config: ConfigDict) -> Variables:
   """
   # Checkpoints are checked against shapes, before anything slow starts.
   if config.model_checkpoint:
-    _, loaded = model_files.load(config.model_checkpoint)
+    _, loaded = weights.load(config.model_checkpoint)
     misfit = f"model_checkpoint {config.model_checkpoint} does not fit the model"
     model_files.require_equal_shapes(loaded, model_files.variable_shapes(model), misfit)
     return loaded

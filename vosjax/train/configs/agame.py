@@ -9,10 +9,15 @@ The rows of the paper's ablation are flags, for the small network as for `:paper
   softmax instead of log-probabilities  --config.model.fields.softmax_scores=True
   no end-to-end training   --config.model.fields.end_to_end=False
 
+The matching cue of the small network is not in the paper:
+
+  no matching cue          --config.model.fields.matching_lags="()"
+
 Source: Johnander et al., CVPR 2019, and the released program.
 """
 
 import dataclasses
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -35,80 +40,13 @@ def get_config(variant: str = "") -> ConfigDict:
   return base.choose_variant(variants, variant, "agame")
 
 
-def embedded() -> ConfigDict:
-  """Small enough for two CPU cores and a few minutes, without any download."""
-  config = base.get_config()
-  config.title = (
-    "A-GAME, the embedded default: a small network on procedural SynthVOS, minutes "
-    "on a CPU. The paper's recipe: vosjax train agame:paper"
-  )
-  base.set_model(
-    config,
-    "agame",
-    backbone="resnet18",
-    width=16,
-    output_stride=8,
-    features=64,
-    fusion_features=32,
-    frozen_stages=(),
-    balanced_init=True,
-  )
-  # Finer features and larger objects: in small frames, the network then sees as much of
-  # an object as in the paper's frames. Short runs fail on cluttered scenes.
-  config.data.synthvos.update(
-    num_videos=1200,
-    length=6,
-    in_memory=True,
-    object_size=1.7,
-    clutter=0.3,
-    camouflage=0.1,
-    speed=2.0,
-    void=0.0,
-  )
-  # Pairs of frames come first: they settle the batch statistics and contain none of the
-  # network's own errors. Then many steps on single clips, which teach more than few
-  # steps on several.
-  common = {"size": (96, 160), "weight_decay": 1e-5, "max_grad_norm": 1.0}
-  base.set_stages(
-    config,
-    early=base.agame_stage(
-      batch_size=4,
-      clip_length=2,
-      num_steps=400,
-      steps_per_epoch=50,
-      learning_rate=3e-3,
-      lr_decay=0.85,
-      **common,
-    ),
-    main=base.agame_stage(
-      batch_size=1,
-      clip_length=4,
-      num_steps=2500,
-      steps_per_epoch=250,
-      learning_rate=1e-3,
-      lr_decay=0.75,
-      frozen_batch_stats=True,
-      **common,
-    ),
-  )
-  for stage in config.stages.values():
-    stage.sources.synthvos = 1.0
-  config.evaluation.size = (96, 160)
-  config.checkpoint.every_steps = 500
-  config.log.every_steps = 10
-  config.log.curves_every_steps = 1000
-  config.validation.every_steps = 1000
-  return config
+def _lite(title: str) -> ConfigDict:
+  """The network of the weights in the package, on clips as real video asks for them.
 
-
-def released() -> ConfigDict:
-  """The recipe of the weights in the package: hours on two cores, resumable.
-
-  Only procedural videos are trained on. With --config.time_limit=MINUTES the run ends
-  in time and keeps the best weights so far.
+  Its encoder has learnt on ImageNet and stays as it is; the heads are trained.
   """
   config = base.get_config()
-  config.title = "A-GAME on real features: the recipe of the weights in the package"
+  config.title = title
   base.set_model(
     config,
     "agame",
@@ -121,32 +59,58 @@ def released() -> ConfigDict:
     deep="pyramid",
     matching_lags=(1, 3, 6, 10),
   )
+  config.backbone_checkpoint = "agame-lite"
+  config.data.update(year="2016")
   config.data.synthvos.update(dataclasses.asdict(synthvos.REAL))
-  common = {
-    "size": (192, 320),
-    "more_sizes": ((288, 480), (192, 320), (384, 640)),
-    "batch_size": 1,
-    "max_grad_norm": 1.0,
-    "weight_decay": 0.0,
-    "frozen_batch_stats": True,
-  }
-  base.set_stages(
-    config,
-    short=base.agame_stage(
-      clip_length=6,
-      num_steps=9000,
-      steps_per_epoch=100,
-      learning_rate=1e-3,
-      lr_decay=0.942,
-      **common,
-    ),
-  )
-  for stage in config.stages.values():
-    stage.sources.synthvos = 1.0
-  config.evaluation.size = (240, 432)
+  config.evaluation.update(size=(240, 432), also=("davis",))
+  config.log.every_steps = 10
   config.validation.num_videos = 8
-  config.validation.every_steps = 500
-  config.checkpoint.every_steps = 500
+  return config
+
+
+def _lite_stage(**changes: Any) -> ConfigDict:
+  """Single clips: many steps teach more than few steps on several clips."""
+  stage = base.agame_stage(
+    size=(192, 320),
+    batch_size=1,
+    learning_rate=1e-3,
+    max_grad_norm=1.0,
+    frozen_batch_stats=True,
+    **changes,
+  )
+  stage.sources.synthvos = 1.0
+  return stage
+
+
+def embedded() -> ConfigDict:
+  """Minutes on two CPU cores, from nothing but the installed package."""
+  config = _lite(
+    "A-GAME, the embedded default: a small network on real features and procedural "
+    "SynthVOS, minutes on a CPU. The paper's recipe: vosjax train agame:paper"
+  )
+  main = _lite_stage(clip_length=5, num_steps=600, steps_per_epoch=40, lr_decay=0.82)
+  base.set_stages(config, main=main)
+  config.checkpoint.every_steps = config.validation.every_steps = 300
+  config.log.curves_every_steps = 300
+  return config
+
+
+def released() -> ConfigDict:
+  """The recipe of the weights in the package: hours on two cores, minutes on a GPU.
+
+  Clips of several sizes take turns, so that the network works at each. The run can be
+  resumed; with --config.time_limit=MINUTES it ends in time and keeps the best weights.
+  """
+  config = _lite("A-GAME on real features: the recipe of the weights in the package")
+  main = _lite_stage(
+    more_sizes=((288, 480), (192, 320), (384, 640)),
+    clip_length=6,
+    num_steps=9000,
+    steps_per_epoch=100,
+    lr_decay=0.942,
+  )
+  base.set_stages(config, main=main)
+  config.checkpoint.every_steps = config.validation.every_steps = 500
   return config
 
 
@@ -154,7 +118,15 @@ def smoke() -> ConfigDict:
   """Every part of a run on next to nothing, in seconds."""
   config = embedded()
   config.title = "A-GAME, smoke test: a few tiny steps that show that everything runs."
-  config.model.fields.update(width=4, features=16, fusion_features=8)
+  config.backbone_checkpoint = ""
+  config.model.fields.update(
+    backbone="resnet18",
+    width=4,
+    frozen_stages=(),
+    features=16,
+    fusion_features=8,
+    matching_lags=(1, 2),
+  )
   config.stages.main.update(
     size=(32, 48),
     batch_size=2,
@@ -172,7 +144,7 @@ def smoke() -> ConfigDict:
 
 
 def davis_folder() -> ConfigDict:
-  """The embedded network at 240 rows, on real and procedural videos.
+  """The weights in the package, trained further on real and procedural videos.
 
   Trains on ImageSets/2016/train.txt of a folder in DAVIS layout and scores its
   val.txt by the protocol of DAVIS 2016:
@@ -180,22 +152,20 @@ def davis_folder() -> ConfigDict:
     vosjax train agame:davis_folder --config.data.root=DAVIS_240p --workdir=runs/davis16
 
   data.year and data.resolution select other lists and sizes. A list of 2017 keeps
-  objects apart and is scored by the protocol of 2017. The network learns more in the
-  same time when it starts from the embedded default's model:
-  --config.model_checkpoint=runs/agame/model
+  objects apart and is scored by the protocol of 2017.
   """
-  config = embedded()
-  config.title = "A-GAME, a small network on a DAVIS-layout folder, at 240 rows."
+  config = _lite("A-GAME, a small network on a DAVIS-layout folder, at 240 rows.")
+  config.backbone_checkpoint = ""
+  config.model_checkpoint = "agame-lite"
   config.data.update(year="2016", resolution="240p")
-  config.stages.early.update(num_steps=200, steps_per_epoch=50, learning_rate=1e-3)
-  config.stages.main.update(
-    num_steps=2000, steps_per_epoch=200, learning_rate=5e-4, zoom=True
+  main = _lite_stage(
+    clip_length=5, num_steps=2000, steps_per_epoch=200, lr_decay=0.8, zoom=True
   )
-  for stage in config.stages.values():
-    stage.size = (240, 432)
-    stage.sources.update(synthvos=0.5, davis=0.5)
-  config.validation.every_steps = 500
-  config.evaluation.update(dataset="davis", num_videos=0)
+  main.update(size=(240, 432), learning_rate=3e-4)
+  main.sources.update(synthvos=0.5, davis=0.5)
+  base.set_stages(config, main=main)
+  config.checkpoint.every_steps = config.validation.every_steps = 500
+  config.evaluation.update(dataset="davis", num_videos=0, also=())
   return config
 
 
