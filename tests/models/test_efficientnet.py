@@ -229,16 +229,20 @@ def test_activations_equal_those_of_the_port(golden, official, case, folded):
 
 
 def test_a_black_swan_is_recognised(shared, official):
-  """ImageNet's class 100, in the first frame of a video of DAVIS."""
+  """ImageNet's class 100, in the first frame of a video of DAVIS.
+
+  And the stages of a photograph have standard deviations of about 1.
+  """
   path = shared / "data/davis16_240p/JPEGImages/240p/blackswan/00000.jpg"
   if not path.is_file():
     pytest.skip(f"needs {path}, which is not here")
   state_dict, network, variables = official
-  image = Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.BICUBIC)
+  side = VARIANTS[network.variant][2]
+  image = Image.open(path).convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
   frames = np.asarray(image, np.float32)[None] / 255
-  logits = classify(
-    state_dict, jax.jit(network.apply)(variables, network.normalise(frames))
-  )
-  probs = np.asarray(jax.nn.softmax(logits[0]))
+  stages = jax.jit(network.apply)(variables, network.normalise(frames))
+  probs = np.asarray(jax.nn.softmax(classify(state_dict, stages)[0]))
   assert probs.argmax() == 100
   assert probs[100] > 0.5
+  for x in jax.tree.leaves(stages):
+    assert 0.7 < x.std() < 1.4
