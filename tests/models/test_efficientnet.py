@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from vosjax import convert, models
 from vosjax.models.backbones.efficientnet import (
@@ -225,3 +226,23 @@ def test_activations_equal_those_of_the_port(golden, official, case, folded):
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
   logits, expected = classify(state_dict, stages)[0], arrays[f"{case}/logits"]
   np.testing.assert_allclose(logits, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_a_black_swan_is_recognised(shared, official):
+  """ImageNet's class 100, in the first frame of a video of DAVIS.
+
+  And the stages of a photograph have standard deviations of about 1.
+  """
+  path = shared / "data/davis16_240p/JPEGImages/240p/blackswan/00000.jpg"
+  if not path.is_file():
+    pytest.skip(f"needs {path}, which is not here")
+  state_dict, network, variables = official
+  side = VARIANTS[network.variant][2]
+  image = Image.open(path).convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
+  frames = np.asarray(image, np.float32)[None] / 255
+  stages = jax.jit(network.apply)(variables, network.normalise(frames))
+  probs = np.asarray(jax.nn.softmax(classify(state_dict, stages)[0]))
+  assert probs.argmax() == 100
+  assert probs[100] > 0.5
+  for x in jax.tree.leaves(stages):
+    assert 0.7 < x.std() < 1.4

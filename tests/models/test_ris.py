@@ -152,6 +152,29 @@ def test_fcn8_normalises_like_torchvision_and_does_not_train_vgg(monkeypatch):
   assert grads["score7"]["kernel"].any()
 
 
+def test_a_backbone_as_extractor_is_not_trained():
+  """And images are padded to its stride."""
+  model = RIS(extractor="efficientnet_lite0", channels=2)
+  assert model.frozen == ("fcn/backbone",)
+  assert model.framing((33, 60)).padded_size == (64, 64)
+
+  def loss(params, frames):
+    variables = {"params": params, "batch_stats": stats}
+    return model.apply(variables, frames, method="encode").gates.sum()
+
+  def convolutions(f):
+    text = jax.jit(f).lower(shapes["params"], frames).as_text()
+    return text.count("stablehlo.convolution")
+
+  frames = jax.ShapeDtypeStruct((1, 64, 32, 3), jnp.float32)
+  shapes = jax.eval_shape(model.init, jax.random.key(0), frames)
+  stats = jax.tree.map(lambda x: np.ones(x.shape), shapes["batch_stats"])
+  # Scores of three stages, and the cell that reads their sum, have a gradient.
+  heads = 4
+  backward = convolutions(jax.value_and_grad(loss)) - convolutions(loss)
+  assert heads <= backward <= 2 * heads
+
+
 def test_summed_maps_share_their_centre():
   x = jnp.arange(25.0).reshape(1, 5, 5, 1)
   assert centre(x, (1, 1)).item() == 12

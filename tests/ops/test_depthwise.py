@@ -40,7 +40,9 @@ def test_values_and_derivatives_are_those_of_a_grouped_convolution(
   tangents = jnp.cos(x), jnp.sin(kernel)
 
   def compute(form):
-    f = functools.partial(form, stride=stride, dilation=dilation)
+    def f(x, kernel):
+      return form(x, kernel, stride, dilation)
+
     gradient = jax.grad(lambda x, kernel: jnp.sin(f(x, kernel)).sum(), (0, 1))
     return (
       f(x, kernel),
@@ -52,6 +54,30 @@ def test_values_and_derivatives_are_those_of_a_grouped_convolution(
   expected = jax.jit(lambda: compute(group))()
   for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_only_the_operands_are_kept_for_the_gradient():
+  x, kernel = draw(5, 6, 8)
+  kept = jax.tree.leaves(jax.vjp(depthwise.convolve, x, kernel)[1])
+  assert sorted(leaf.shape for leaf in kept) == sorted([x.shape, kernel.shape])
+
+
+def test_gradients_of_a_batch_in_a_scan():
+  """As when objects and frames are mapped over, and with recomputation."""
+  x, kernel = draw(3, 6, 8)
+
+  def loss(form, kernel):
+    def step(x, _):
+      return jnp.tanh(form(x, kernel, 1, 1)), None
+
+    return jnp.square(jax.lax.scan(jax.checkpoint(step), x, length=3)[0]).sum()
+
+  def gradients(form):
+    kernels = jnp.stack([kernel, 2 * kernel])
+    return jax.jit(jax.vmap(jax.grad(functools.partial(loss, form))))(kernels)
+
+  found, expected = gradients(depthwise.convolve), gradients(group)
+  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_it_is_grouped_on_other_platforms_than_cpu():

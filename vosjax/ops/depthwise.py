@@ -1,5 +1,7 @@
 """Depthwise convolution: each channel has a kernel of its own."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -34,9 +36,13 @@ def convolve(
       feature_group_count=x.shape[-1],
     )
 
-  return jax.lax.platform_dependent(
-    jnp.asarray(x), jnp.asarray(kernel), cpu=sum_products, default=group
-  )
+  # Checkpointed, so that the backward pass keeps the operands, and not a shifted copy
+  # of the input for each position of the kernel.
+  @functools.partial(jax.checkpoint, prevent_cse=False)
+  def apply(x: Array, kernel: Array) -> Array:
+    return jax.lax.platform_dependent(x, kernel, cpu=sum_products, default=group)
+
+  return apply(jnp.asarray(x), jnp.asarray(kernel))
 
 
 def _sum_shifted_products(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
