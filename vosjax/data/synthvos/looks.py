@@ -59,7 +59,7 @@ def approaching(
 
   Its parts are expected to be `detail(factor)` times as large as at first.
   """
-  duration = rng.uniform(1.0, 3.0) * max(length, _MIN_FRAMES)
+  duration = rng.uniform(1.0, 4.0) * max(length, _MIN_FRAMES)
   grow = motion.grow + sweep(np.log(factor), duration)
   return dataclasses.replace(motion, grow=grow, scale=1 / detail(factor))
 
