@@ -1,4 +1,4 @@
-"""What real video asks beyond moving shapes: each look changes a part of a scene.
+"""What real video asks beyond moving shapes: each look changes one aspect of a scene.
 
 A look draws from a generator of its own, so that a scene without it stays the same.
 """
@@ -22,7 +22,7 @@ from vosjax.data.synthvos.textures import (
 )
 
 MAX_APPROACH = 4.0  # factor by which the size of an approaching object changes
-_MIN_FRAMES = 6  # in which the slowest looks happen, however short a video is
+_MIN_FRAMES = 6  # length of a video to which the speed of looks is fitted at least
 _GREY = np.array([0.3, 0.6, 0.1], np.float32)  # brightness of red, green and blue
 
 
@@ -46,11 +46,8 @@ def own_colours(part: Part) -> Palette:
 
 def bulk(layer: Layer) -> float:
   """Half of the side of the largest part's image, in pixels on the screen."""
-  return (
-    layer.motion.scale
-    * float(max(np.sqrt(np.prod(part.extent)) for part in layer.parts))
-    / 2
-  )
+  areas = [np.prod(part.extent) for part in layer.parts]
+  return 0.5 * layer.motion.scale * float(np.sqrt(max(areas)))
 
 
 def approach_factor(rng: np.random.Generator) -> float:
