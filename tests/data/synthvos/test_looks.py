@@ -194,14 +194,22 @@ def test_labels_are_where_most_of_a_pixel_is_covered():
       ]
       layers.append(dataclasses.replace(layer, parts=shades, shadow=0.0))
     lens = dataclasses.replace(
-      scene.lens, shutter=0.0, soften=0, noise=0.0, quality=0, light=STILL, vignette=0.0
+      scene.lens,
+      shutter=0.0,
+      soften=0,
+      noise=0.0,
+      quality=0,
+      light=STILL,
+      cast=np.ones(3),
+      vignette=0.0,
     )
-    lens = dataclasses.replace(lens, cast=np.ones(3))
     white = dataclasses.replace(scene, layers=tuple(layers), lens=lens)
     frames, labels = white.render(np.arange(0, LENGTH, 3))
-    bright = frames[..., 0] > 127
-    assert (bright == (labels == 1)).mean() > 0.999
-    assert bright.any()
+    for bright, label in zip(frames[..., 0] > 127, labels == 1):
+      differ = bright != label  # where two parts together cover half of a pixel
+      edge = ndimage.binary_dilation(label) & ~ndimage.binary_erosion(label)
+      assert not (differ & ~edge).any()
+      assert differ.sum() < 0.1 * edge.sum() + 1
 
 
 def test_real_frames_are_the_same_alone_in_any_clip_and_anew(real):

@@ -263,6 +263,30 @@ def test_the_camera_moves_near_things_more_than_far_ones():
   assert middle(2.0) == [32, 20]
 
 
+def test_a_rippled_part_is_bent_as_its_formula_says():
+  y, x = np.mgrid[:64, :64].astype(float)
+  height, waves, rate = 3.0, 0.3, 0.5
+  part = dataclasses.replace(square(0.5), ripple=(height, waves, rate))
+  for t in (0.0, 2.0):
+    v = y - 30 + height * np.sin(waves * (x - 33) + rate * t)
+    u = x - 33 + height * np.sin(waves * v + 1.3 * rate * t)
+    inside = np.maximum(np.abs(u), np.abs(v)) < 10
+    labels = drawn(Layer([part], resting(33 + 30j), label=1), t=(t,)).labels[0]
+    assert (inside != labels).sum() < 0.05 * inside.sum()
+    assert (
+      inside != drawn(Layer([square(0.5)], resting(33 + 30j), label=1)).labels
+    ).any()
+
+
+def test_a_carried_part_moves_with_its_carrier():
+  turn = Path(np.array([np.pi / 2]), np.array([np.pi / 2]), np.zeros(1))
+  upper = dataclasses.replace(square(0.5), swing=turn)
+  lower = dataclasses.replace(square(0.5), joint=20 + 0j, carrier=upper)
+  pose = lower.pose(np.array([0.0, 1.0]))
+  np.testing.assert_allclose(pose.shift, [20, 20j], atol=1e-12)
+  np.testing.assert_allclose(pose.turn, [1, 1j], atol=1e-12)
+
+
 @pytest.mark.parametrize(
   "fields, name",
   [

@@ -111,7 +111,7 @@ def wall(rng: np.random.Generator, size: Size) -> Layer:
   h, w = (int(1.5 * side) for side in size)
   shade = 1 + 0.25 * (fractal(rng, h, w, 2.2) - 0.5)
   tint = rng.uniform(0.65, 0.95) * rng.normal(1, 0.03, 3).astype(np.float32)
-  return _behind_everything(to_bytes(tint[:, None, None] * shade), size, 1.0)
+  return _behind_everything(to_bytes([hue * shade for hue in tint]), size, 1.0)
 
 
 def _behind_everything(

@@ -1,4 +1,4 @@
-"""What real video asks beyond moving shapes: each look changes a part of a scene.
+"""What real video asks beyond moving shapes: each look changes one aspect of a scene.
 
 A look draws from a generator of its own, so that a scene without it stays the same.
 """
@@ -12,10 +12,17 @@ from vosjax.data.synthvos.motion import STILL, Camera, Motion, Path, roam, wande
 from vosjax.data.synthvos.parts import Part
 from vosjax.data.synthvos.render import Layer
 from vosjax.data.synthvos.shapes import blob, hanging, rod, thing
-from vosjax.data.synthvos.textures import Palette, fractal, palette, texture, to_bytes
+from vosjax.data.synthvos.textures import (
+  Palette,
+  fractal,
+  mix,
+  palette,
+  texture,
+  to_bytes,
+)
 
 MAX_APPROACH = 4.0  # factor by which the size of an approaching object changes
-_MIN_FRAMES = 6  # in which the slowest looks happen, however short a video is
+_MIN_FRAMES = 6  # length of a video to which the speed of looks is fitted at least
 _GREY = np.array([0.3, 0.6, 0.1], np.float32)  # brightness of red, green and blue
 
 
@@ -39,11 +46,8 @@ def own_colours(part: Part) -> Palette:
 
 def bulk(layer: Layer) -> float:
   """Half of the side of the largest part's image, in pixels on the screen."""
-  return (
-    layer.motion.scale
-    * float(max(np.sqrt(np.prod(part.extent)) for part in layer.parts))
-    / 2
-  )
+  areas = [np.prod(part.extent) for part in layer.parts]
+  return 0.5 * layer.motion.scale * float(np.sqrt(max(areas)))
 
 
 def approach_factor(rng: np.random.Generator) -> float:
@@ -59,7 +63,7 @@ def approaching(
 
   Its parts are expected to be `detail(factor)` times as large as at first.
   """
-  duration = rng.uniform(1.0, 3.0) * max(length, _MIN_FRAMES)
+  duration = rng.uniform(1.0, 4.0) * max(length, _MIN_FRAMES)
   grow = motion.grow + sweep(np.log(factor), duration)
   return dataclasses.replace(motion, grow=grow, scale=1 / detail(factor))
 
@@ -71,7 +75,7 @@ def detail(factor: float) -> float:
 
 def turning(rng: np.random.Generator, parts: list[Part], length: int) -> list[Part]:
   """Parts that turn: other surfaces come into view, and a part that was hidden."""
-  duration = rng.uniform(0.8, 2.0) * max(length, _MIN_FRAMES)
+  duration = rng.uniform(1.0, 3.0) * max(length, _MIN_FRAMES)
   side = rng.choice([-1.0, 1.0])
   others = [palette(rng) for _ in range(2)]
   turned = []
@@ -105,17 +109,14 @@ def _wrap(
   """A part on which other surfaces follow its own on both sides, and move in."""
   h, w = part.outline.shape
   wide = int(w * rng.uniform(0.5, 0.9))
-  own = np.moveaxis(part.colours, -1, 0).astype(np.float32) / 255
-  surface = np.concatenate(
-    [own[..., wide - 1 :: -1], own, own[..., -1 : -wide - 1 : -1]], axis=2
-  )
+  mirrored = np.pad(part.colours, ((0, 0), (wide, wide), (0, 0)), "symmetric")
+  surface = list(np.moveaxis(mirrored, -1, 0).astype(np.float32) / 255)
   ragged = fractal(rng, h, w + 2 * wide, 1.6) - np.float32(0.5)
   across = np.arange(w + 2 * wide, dtype=np.float32) - np.float32(wide + w / 2)
   for k, colours in enumerate(others):
     edge = np.float32(w * rng.uniform(0.15, 0.5))
     beyond = (2 * k - 1) * across - edge + np.float32(0.6 * w) * ragged
-    blend = np.clip(beyond / 2, 0, 1)
-    surface += blend * (texture(rng, h, w + 2 * wide, colours) - surface)
+    mix(surface, texture(rng, h, w + 2 * wide, colours), np.clip(beyond / 2, 0, 1))
   # Seen from its side, a thing has another width.
   squeeze = np.float32(rng.uniform(0.6, 1.0))
   columns = (np.arange(w) - part.origin.real) / squeeze + part.origin.real

@@ -58,7 +58,7 @@ class Part:
   colours: UInt8[np.ndarray, "y x 3"]
   origin: complex
   outline: Float[np.ndarray, "h w"] = dataclasses.field(default_factory=endless)
-  changed: Float[np.ndarray, "h w"] = dataclasses.field(default_factory=endless)
+  changed: Float[np.ndarray, "_ _"] = dataclasses.field(default_factory=endless)
   joint: complex = 0j
   angle: float = 0.0
   swing: Path = STILL

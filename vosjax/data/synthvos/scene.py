@@ -12,7 +12,7 @@ from vosjax.data.synthvos.lens import Lens, draw_lens
 from vosjax.data.synthvos.motion import STILL, Camera, Motion, Times
 from vosjax.data.synthvos.render import Canvas, Layer
 from vosjax.data.synthvos.settings import Settings
-from vosjax.data.synthvos.textures import Palette, palette
+from vosjax.data.synthvos.textures import Palette, keep_memory, palette
 from vosjax.labels import VOID
 
 COUNT_WEIGHTS = (0.32, 0.26, 0.2, 0.12, 0.1)  # of 1, 2, ... objects; 0.05 beyond
@@ -125,6 +125,7 @@ def build_scene(key: tuple[int, int], recipe: Recipe) -> Scene:
   Raises:
     ValueError: no object is ever large enough to be visible.
   """
+  keep_memory()
   for attempt in range(100):
     scene = keep_visible(compose((*key, attempt), recipe))
     if any(layer.label for layer in scene.layers):

@@ -65,10 +65,10 @@ REAL = Settings(
   speed=0.7,
   object_size=0.9,
   variety=0.5,
-  approach=0.35,
+  approach=0.3,
   turning=0.4,
   thin=0.35,
   twins=0.35,
-  passing=0.25,
+  passing=0.2,
   footage=0.5,
 )

@@ -8,7 +8,14 @@ from jaxtyping import Float, Int
 
 from vosjax.data.synthvos.motion import Path, wander
 from vosjax.data.synthvos.parts import OUTSIDE, Part
-from vosjax.data.synthvos.textures import Palette, palette, similar, texture, to_bytes
+from vosjax.data.synthvos.textures import (
+  Palette,
+  multiply,
+  palette,
+  similar,
+  texture,
+  to_bytes,
+)
 
 Distance = Float[np.ndarray, "s s"]  # to the outline in pixels, positive inside
 
@@ -90,7 +97,7 @@ def paint(
   depth = np.clip(outline / (0.5 * outline.max() + 1e-6), 0, 1)
   roundness, tilt = np.float32(rng.uniform(0, 0.5)), np.float32(rng.uniform(0, 0.3))
   ramp = np.linspace(-1, 1, len(outline), dtype=np.float32)[:, None]
-  image *= (1 - roundness * (1 - depth)) * (1 - tilt * ramp)
+  multiply(image, (1 - roundness * (1 - depth)) * (1 - tilt * ramp))
   return Part(to_bytes(image), origin, outline, changed, **fields)
 
 

@@ -8,10 +8,21 @@ from PIL import Image, ImageDraw
 from scipy import fft
 
 Field = Float[np.ndarray, "h w"]  # about 0 to 1
-Colours = Float[np.ndarray, "3 h w"]  # 0 to 1
+Colours = list[Field]  # red, green and blue, 0 to 1
 Palette = Float[np.ndarray, "256 3"]  # colour of each level of a field
 
 EARTH_TO_SKY = (0.03, 0.07, 0.1, 0.15, 0.25, 0.3, 0.55, 0.6)  # hues, 0 to 1
+
+
+@functools.cache
+def keep_memory() -> None:
+  """Makes the allocator keep the memory of large arrays for the next ones.
+
+  glibc returns it to the operating system otherwise, and getting it back takes longer
+  than all arithmetic on a texture. How much is kept follows from the largest block ever
+  freed, of which those above 32 MiB do not count. Other allocators are not affected.
+  """
+  np.empty(31 * 2**20, np.uint8)
 
 
 def fractal(rng: np.random.Generator, h: int, w: int, decay: float) -> Field:
@@ -41,8 +52,13 @@ def log_frequency(rows: int, columns: int) -> Field:
 
 def to_bytes(colours: Colours) -> UInt8[np.ndarray, "h w 3"]:
   """Colours as bytes; what is brighter than white becomes white."""
-  levels = np.clip(colours, 0, 1) * np.float32(255) + np.float32(0.5)
-  return np.stack(list(levels.astype(np.uint8)), axis=-1)
+  image = np.empty((*colours[0].shape, 3), np.uint8)
+  for k, plane in enumerate(colours):
+    levels = np.clip(plane, 0, 1)
+    levels *= np.float32(255)
+    levels += np.float32(0.5)
+    image[..., k] = levels
+  return image
 
 
 def palette(rng: np.random.Generator, natural: float = 0.4) -> Palette:
@@ -101,18 +117,30 @@ def texture(rng: np.random.Generator, h: int, w: int, colours: Palette) -> Colou
       wave *= 2 * np.sin(frequency * (cosine * y - sine * x))
     field = 0.5 + 0.5 * np.tanh(sharp * wave)
   levels = (np.clip(field, 0, 1) * 255).astype(np.int32)
-  image = np.stack(
-    [channel.take(levels) for channel in np.ascontiguousarray(colours.T)]
-  )
+  image = [plane.take(levels) for plane in np.ascontiguousarray(colours.T)]
   # Another variation on top: illumination, dirt, fur.
   strength = np.float32(rng.choice([0.15, 0.5, 1.0]))
-  image *= 1 + strength * (grain - np.float32(0.5))
+  multiply(image, 1 + strength * (grain - np.float32(0.5)))
   return image
 
 
-def clutter(rng: np.random.Generator, image: Colours, pieces: int) -> Colours:
+def multiply(image: Colours, factors: Field) -> None:
+  """Multiplies each colour by the factors, in place."""
+  for plane in image:
+    plane *= factors
+
+
+def mix(image: Colours, other: Colours, share: Field) -> None:
+  """Blends `other`, which it changes, into the image, in place."""
+  for plane, over in zip(image, other):
+    over -= plane
+    over *= share
+    plane += over
+
+
+def clutter(rng: np.random.Generator, image: Colours, pieces: int) -> None:
   """Paints flat and textured things over an image: boxes, stones, posts."""
-  h, w = image.shape[1:]
+  h, w = image[0].shape
   cover = Image.new("RGBA", (w, h))
   draw = ImageDraw.Draw(cover)
   hues = np.concatenate([palette(rng) for _ in range(3)])
@@ -133,12 +161,12 @@ def clutter(rng: np.random.Generator, image: Colours, pieces: int) -> Colours:
     draw.polygon(
       np.stack([x, y], axis=1).ravel().tolist(), fill=tuple(fills[k].tolist())
     )
-  painted = np.stack([np.asarray(band, np.float32) for band in cover.split()]) / 255
-  alpha = painted[3]
-  rough = np.float32(0.75) + np.float32(0.5) * fractal(rng, h, w, 1.0)
-  image *= 1 - alpha
-  image += painted[:3] * (alpha * rough)
-  return image
+  *paints, alpha = (np.asarray(band, np.float32) / 255 for band in cover.split())
+  multiply(image, 1 - alpha)
+  alpha *= np.float32(0.75) + np.float32(0.5) * fractal(rng, h, w, 1.0)
+  for plane, paint in zip(image, paints):
+    paint *= alpha
+    plane += paint
 
 
 def scenery(
@@ -156,12 +184,9 @@ def scenery(
       inside = ridge - np.float32(rng.uniform(0.4, 0.65))
     sharp = np.float32(rng.choice([20, 100]))
     blend = np.clip(np.float32(0.5) + inside * sharp, 0, 1)
-    other = texture(rng, h, w, colours)
-    other -= image
-    other *= blend
-    image += other
+    mix(image, texture(rng, h, w, colours), blend)
   if rng.random() < 0.7:
-    image = clutter(rng, image, int(rng.integers(5, 60)))
+    clutter(rng, image, int(rng.integers(5, 60)))
   contrast = np.float32(rng.uniform(0, 0.6))
-  image *= 1 + contrast * (fractal(rng, h, w, 2.2) - np.float32(0.5))
+  multiply(image, 1 + contrast * (fractal(rng, h, w, 2.2) - np.float32(0.5)))
   return image
