@@ -74,7 +74,7 @@ class AGame(nn.Module):
     softmax_scores: ablation "appearance softmax".
     end_to_end: when False, no gradient passes from the appearance model to the
       backbone (ablation "no end-to-end").
-    reading: of the appearance model, see AppearanceModel.
+    reading: which interpretation of the appearance model, see AppearanceModel.
     balanced_init: initial kernels in which two masks weigh as much as hundreds of
       features, scores are averaged over channels rather than summed, and the centre of
       a kernel weighs more than its rim, so that masks stay in place. Needed for
