@@ -160,7 +160,7 @@ def _definition(values, files, num_frames):
 
 @pytest.fixture
 def fbms_tree(tmp_path):
-  """FBMS as unpacked: a training video with grey truth, a test video with coloured."""
+  """FBMS as unpacked: a training video with gray truth, a test video with coloured."""
   root = tmp_path / "FBMS"
   rng = np.random.default_rng(0)
   for folder, name, stem in (

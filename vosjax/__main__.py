@@ -26,7 +26,7 @@ EPILOG = """
 
 BAD_INPUT = 2
 INTERRUPTED = 130
-_REPEAT_SECONDS = 0.1  # until the code that ignores exceptions is left
+_REPEAT_SECONDS = 0.1  # by then, the code that swallows exceptions has returned
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,8 +85,8 @@ def _repeating_lost_interrupts() -> Iterator[None]:
   """Repeats a Ctrl-C that arrives where Python ignores exceptions.
 
   JAX frees memory in a callback of the garbage collector, often the first Python code
-  that runs after a long compilation, and thus the place where a Ctrl-C of the meantime
-  becomes a KeyboardInterrupt.
+  that runs after a long compilation, and thus where a Ctrl-C pressed meanwhile is
+  raised.
   """
 
   def repeat(ignored: "sys.UnraisableHookArgs") -> None:

@@ -12,7 +12,7 @@ def run(build_videos):
   return lambda root: build_videos("fbms", root, NUM_VIDEOS={"train": 1, "test": 1})
 
 
-def test_grey_truth_has_a_black_background(run, fbms_tree):
+def test_gray_truth_has_a_black_background(run, fbms_tree):
   video = run(fbms_tree)["train"]["cars2"]
   assert video.frame_names == tuple(f"cars2_{t:02}" for t in range(1, 12))
   assert list(video.objects) == [1, 2]

@@ -30,8 +30,8 @@ def tree(tmp_path):
       folder = root / "GroundTruth" / name / (str(number) if count > 1 else "")
       folder.mkdir(parents=True)
       for stem in stems:
-        grey = np.where(rng.random((5, 7)) < 0.5, 255, 0).astype(np.uint8)
-        Image.fromarray(np.repeat(grey[..., None], 3, 2)).save(
+        gray = np.where(rng.random((5, 7)) < 0.5, 255, 0).astype(np.uint8)
+        Image.fromarray(np.repeat(gray[..., None], 3, 2)).save(
           folder / f"{stem}.{mask_type}"
         )
   return root

@@ -37,9 +37,9 @@ def masks_tree(tmp_path):
           frames / f"{stem.format(t)}.{suffix}"
         )
       for t in (1, 11):
-        grey = np.zeros((16, 24), np.uint8)
-        grey[4:12, t : t + 8] = 255
-        Image.fromarray(grey).save(folder / f"labels/{t:05}.jpg")
+        gray = np.zeros((16, 24), np.uint8)
+        gray[4:12, t : t + 8] = 255
+        Image.fromarray(gray).save(folder / f"labels/{t:05}.jpg")
     (root / category / "data" / "0099" / "shots" / "001" / "labels").mkdir(
       parents=True, exist_ok=True
     )  # not annotated

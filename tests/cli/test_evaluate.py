@@ -249,7 +249,7 @@ def test_images_show_matched_proposals_only(tmp_path):
     for data in re.findall("data:image/jpeg;base64,([^']+)'", page)
   ]
   assert len(shown) == 2
-  for image in shown:  # grey but for the red of the object, on both sides
+  for image in shown:  # gray but for the red of the object, on both sides
     assert (image[..., 0] - image[..., 1]).max() > 60
     assert (image[..., 1] - image[..., 0]).max() < 40
 

@@ -132,7 +132,7 @@ def test_a_video_file_that_is_cut_off_is_refused(mask, tmp_path, capsys):
   assert not (tmp_path / "out").exists()
 
 
-def test_a_grey_mask_of_0_and_255_is_object_1(frames, tmp_path):
+def test_a_gray_mask_of_0_and_255_is_object_1(frames, tmp_path):
   mask = np.zeros(SIZE, np.uint8)
   mask[4:9, 5:20] = 255
   Image.fromarray(mask).save(tmp_path / "davis2016.png")

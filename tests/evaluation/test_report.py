@@ -66,13 +66,13 @@ def test_only_the_worst_videos_are_illustrated(results, monkeypatch):
 
 
 def test_frames_are_shown_below_the_masks(results):
-  grey = images_of(make_page(results, "fbms"))[0]
+  gray = images_of(make_page(results, "fbms"))[0]
   write_frames = results / "JPEGImages" / "good"
   write_frames.mkdir(parents=True)
   for t in range(3):
     Image.new("RGB", (32, 24), (0, 0, 250)).save(write_frames / f"{t:05d}.png")
   blue = images_of(make_page(results, "fbms"))[0]
-  assert blue[..., 2].mean() > grey[..., 2].mean() + 0.2
+  assert blue[..., 2].mean() > gray[..., 2].mean() + 0.2
 
 
 def test_merged_objects_have_one_colour(results):

@@ -12,7 +12,7 @@ from vosjax.inference.session import Session
 SIZE = (32, 48)
 # Without the checks of annotations that the tests switch on.
 start, step = inspect.unwrap(Session.start), inspect.unwrap(Session.step)
-GREY = np.zeros(SIZE, np.uint8)
+GRAY = np.zeros(SIZE, np.uint8)
 RGB = np.zeros((*SIZE, 3), np.uint8)
 ONE = np.pad(np.ones((8, 8), np.uint8), ((0, 24), (0, 40)))
 NONE = np.zeros(SIZE, np.uint8)
@@ -21,7 +21,7 @@ NONE = np.zeros(SIZE, np.uint8)
 @pytest.mark.parametrize(
   ("frame", "labels", "message"),
   [
-    (GREY, ONE, r"start\(\): frame is uint8 \[32, 48\]; expected uint8 RGB"),
+    (GRAY, ONE, r"start\(\): frame is uint8 \[32, 48\]; expected uint8 RGB"),
     (RGB / 255, ONE, r"start\(\): frame is float64 \[32, 48, 3\]"),
     (RGB[..., :1], ONE, r"start\(\): frame is uint8 \[32, 48, 1\]"),
     (RGB, None, r"start\(\): labels are None, but this model is one-shot"),
@@ -51,7 +51,7 @@ def test_bad_first_frames(tiny, frame, labels, message):
       lambda s: s.step(RGB[:16]),
       r"step\(\): frame is 16x48 but the video began with 32x48",
     ),
-    (lambda s: step(s._session, GREY), r"step\(\): frame is uint8 \[32, 48\]"),
+    (lambda s: step(s._session, GRAY), r"step\(\): frame is uint8 \[32, 48\]"),
     (lambda s: s.step(RGB, ONE[:16]), r"step\(\): labels are uint8 \[16, 48\]"),
     (lambda s: s.step(RGB, ONE), r"step\(\): objects \[1\] are tracked already"),
     (

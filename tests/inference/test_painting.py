@@ -54,17 +54,18 @@ def test_without_scores_every_active_slot_is_present():
 
 def test_a_low_score_ends_the_list_or_skips_one_object():
   assert find(scores=[1, -0.1, 2]) == [True, False, True]
-  assert find(scores=[1, -0.1, 2], ends=True) == [True, False, False]
-  assert find(scores=[0, 0, -1], ends=True) == [True, True, False]
-  assert find(scores=[-1, 1, 1], ends=True) == [False, False, False]
+  assert find(scores=[1, -0.1, 2], stops_at_first_empty=True) == [True, False, False]
+  assert find(scores=[0, 0, -1], stops_at_first_empty=True) == [True, True, False]
+  assert find(scores=[-1, 1, 1], stops_at_first_empty=True) == [False, False, False]
 
 
 def test_small_objects_are_dropped_without_ending_the_list():
   masks = MASKS.copy()
   masks[:, 1] = False
   masks[:, 1, 0, 0] = True  # one pixel of four
-  assert find(masks, [1, 1, 1], ends=True, min_share=0.25) == [True, True, True]
-  assert find(masks, [1, 1, 1], ends=True, min_share=0.26) == [True, False, True]
+  stops = {"stops_at_first_empty": True}
+  assert find(masks, [1, 1, 1], **stops, min_share=0.25) == [True, True, True]
+  assert find(masks, [1, 1, 1], **stops, min_share=0.26) == [True, False, True]
 
 
 def arrivals(*shares):

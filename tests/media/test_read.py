@@ -10,20 +10,20 @@ from vosjax.media import read
 from vosjax.media.write import video_writer
 
 SIZE = (24, 34)
-GREYS = (0, 60, 120, 180, 240)
+GRAYS = (0, 60, 120, 180, 240)
 
 
 @pytest.fixture
 def video_file(tmp_path):
-  """Five frames, each of one grey."""
+  """Five frames, each of one gray."""
   path = tmp_path / "video.mp4"
   with video_writer(path, SIZE, 25.0) as write:
-    for grey in GREYS:
-      write(np.full((*SIZE, 3), grey, np.uint8))
+    for gray in GRAYS:
+      write(np.full((*SIZE, 3), gray, np.uint8))
   return path
 
 
-def grey_of(frame):
+def gray_of(frame):
   return int(frame.mean().round(-1))
 
 
@@ -32,7 +32,7 @@ def test_a_video_file_has_names_size_and_speed(video_file):
   assert video.frame_names == ("00000", "00001", "00002", "00003", "00004")
   assert len(video) == 5 and video.size == SIZE
   assert video.frames_per_second == pytest.approx(25)
-  assert tuple(map(grey_of, video)) == GREYS
+  assert tuple(map(gray_of, video)) == GRAYS
 
 
 def test_frames_of_a_file_can_be_read_in_any_order(video_file, monkeypatch):
@@ -42,7 +42,7 @@ def test_frames_of_a_file_can_be_read_in_any_order(video_file, monkeypatch):
     read.VideoFile, "decode", lambda video: starts.append(1) or decode(video)
   )
   for index in (1, 3, 4, 4, 0, 2):
-    assert grey_of(video[index]) == GREYS[index]
+    assert gray_of(video[index]) == GRAYS[index]
   assert len(starts) == 2
   with pytest.raises(IndexError):
     video[5]
@@ -60,7 +60,7 @@ def test_a_damaged_frame_raises_whenever_it_is_read(video_file, monkeypatch):
     for _ in range(2):
       with pytest.raises(ValueError, match="frame 3 is damaged"):
         video[3]
-    assert grey_of(video[2]) == 120
+    assert gray_of(video[2]) == 120
 
 
 def test_a_file_that_ends_early_is_named(video_file, monkeypatch):
@@ -98,11 +98,11 @@ def test_frames_of_a_folder_are_in_the_order_of_their_numbers(tmp_path):
 
 @pytest.mark.parametrize("mode", ["L", "I;16", "RGBA", "P"])
 def test_frames_can_have_any_mode_that_means_one_rgb_image(mode, tmp_path):
-  grey = np.arange(SIZE[0] * SIZE[1], dtype=np.uint16).reshape(SIZE) % 256
-  image = Image.fromarray(grey.astype(np.uint8))
-  image = Image.fromarray(grey * 257) if mode == "I;16" else image.convert(mode)
+  gray = np.arange(SIZE[0] * SIZE[1], dtype=np.uint16).reshape(SIZE) % 256
+  image = Image.fromarray(gray.astype(np.uint8))
+  image = Image.fromarray(gray * 257) if mode == "I;16" else image.convert(mode)
   image.save(tmp_path / "0.png")
-  np.testing.assert_array_equal(read.read_video(tmp_path)[0], np.stack([grey] * 3, -1))
+  np.testing.assert_array_equal(read.read_video(tmp_path)[0], np.stack([gray] * 3, -1))
 
 
 def test_masks_are_read_by_the_name_of_their_frame(tmp_path):

@@ -49,7 +49,7 @@ def test_frames_are_resized_and_restored(golden):
     restored[::4, ::4], case["output_resized_every4"], atol=1e-5
   )
   # The program truncates; what is next to an integer may fall on its other side.
-  grey = (255 * restored[::2, ::2]).astype(np.uint8)
-  differing = np.abs(grey.astype(int) - case["output_uint8_every2"])
+  gray = (255 * restored[::2, ::2]).astype(np.uint8)
+  differing = np.abs(gray.astype(int) - case["output_uint8_every2"])
   assert differing.max() <= 1
   assert differing.mean() < 1e-3

@@ -38,9 +38,9 @@ ids: 0 = background, 1 to 254 = objects, 255 = void. A grayscale mask of only 0 
 (DAVIS 2016) is object 1. With a folder of masks, named after frames, objects can appear
 later: each is followed from the first mask that shows it.
 
-DIR receives a palette PNG for each frame, named after it, and overlay.mp4. If the
-command is interrupted, the same command resumes it: all frames are segmented again,
-because the model depends on earlier frames, but masks that exist are kept.
+The --out folder receives a palette PNG for each frame, named after it, and overlay.mp4.
+If the command is interrupted, the same command resumes it: all frames are segmented
+again, because the model depends on earlier frames, but masks that exist are kept.
 """
 
 DEFAULT_MODEL = "agame"
@@ -94,7 +94,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
   )
   cosnet.add_argument(
     "--reference-policy",
-    choices=get_args(references.Policy),
+    choices=get_args(references.ReferencePolicy),
     default="uniform",
     help="which frames are references: spread uniformly over the video, drawn at "
     "random once per video, or the frame's neighbours (default: uniform)",
@@ -119,10 +119,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
   )
 
 
-def _parse_references(text: str) -> references.Count:
+def _parse_references(text: str) -> references.ReferenceCount:
   """Parses `--references`: a number, or `all`."""
   try:
-    count: references.Count = "all" if text == "all" else int(text)
+    count: references.ReferenceCount = "all" if text == "all" else int(text)
     references.check(count, "uniform")
   except ValueError:
     raise argparse.ArgumentTypeError(
@@ -244,7 +244,7 @@ def load_segmenter(
 
 
 def _check_model(args: argparse.Namespace, name: str, one_shot: bool) -> None:
-  """Refuses arguments that the model cannot use, and a mask that it lacks.
+  """Refuses arguments that the model cannot use, and a missing mask that it needs.
 
   Args:
     args: of the command.

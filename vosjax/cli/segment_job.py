@@ -13,7 +13,7 @@ from vosjax.media.read import VideoFrames
 
 JOB_FILE = "segment.json"
 
-# Key of the inputs -> what to say if another job has {} there.
+# Input -> message, where {} is the other job's value
 _DIFFERENCES = {
   "video": "its video was {}",
   "video_changed": "the video has changed since",
@@ -28,7 +28,7 @@ _DIFFERENCES = {
   "seed": "--seed was {}",
   "crf": "--crf was {}",
 }
-# Keys that differ whenever another one does, which says it better.
+# Inputs that always differ together with another one, whose message says more.
 _IMPLIED_BY = {
   "video_changed": "video",
   "frames": "video",

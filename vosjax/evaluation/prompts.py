@@ -15,7 +15,7 @@ FrameLabels = UInt8[np.ndarray, "h w"]
 
 
 @runtime_checkable
-class Annotated(Protocol):
+class HasLabels(Protocol):
   """A video, or the masks of one, with labels for some or all frames."""
 
   @property
@@ -33,15 +33,15 @@ class Annotated(Protocol):
 
 
 def object_prompts(
-  video: Annotated, *, late: bool = False
+  annotations: HasLabels, *, late: bool = False
 ) -> Iterator[FrameLabels | None]:
   """Yields the prompt of each frame, as `VideoSegmenter.run` takes them.
 
-  Annotations up to the first one that shows an object are read at once, to refuse a
-  video without any; later ones are read when their turn comes.
+  Annotations up to the first one that shows an object are read immediately, to
+  refuse a video without any; later ones are read when their turn comes.
 
   Args:
-    video: with annotations.
+    annotations: of a video.
     late: also give objects that first appear in a later frame; otherwise, only those
       of the first frame that shows any.
 
@@ -51,24 +51,24 @@ def object_prompts(
   Raises:
     ValueError: no frame shows an object.
   """
-  for first in range(len(video)):
-    labels = video.labels(first)
+  for first in range(len(annotations)):
+    labels = annotations.labels(first)
     if labels is not None and find_ids(labels):
-      return _prompts(video, first, labels, late)
+      return _prompts(annotations, first, labels, late)
   raise ValueError(
-    f"{video.name}: no mask shows an object, only background (0) and void (255). Give "
-    "each object an id from 1 to 254."
+    f"{annotations.name}: no mask shows an object, only background (0) and void (255). "
+    "Give each object an id from 1 to 254."
   )
 
 
 def _prompts(
-  video: Annotated, first: int, first_labels: FrameLabels, late: bool
+  annotations: HasLabels, first: int, first_labels: FrameLabels, late: bool
 ) -> Iterator[FrameLabels | None]:
   yield from [None] * first
   given = set(find_ids(first_labels))
   yield _select(first_labels, given)
-  for t in range(first + 1, len(video)):
-    labels = video.labels(t) if late else None
+  for t in range(first + 1, len(annotations)):
+    labels = annotations.labels(t) if late else None
     if labels is None or not (new := set(find_ids(labels)) - given):
       yield None
       continue

@@ -168,7 +168,7 @@ def _extremes(
 def _frame(
   root: Path, files: MaskFiles, t: int, shape: tuple[int, ...]
 ) -> UInt8[np.ndarray, "h w 3"]:
-  """The video frame of an annotation; plain grey if the dataset lacks it."""
+  """The video frame of an annotation; plain gray if the dataset lacks it."""
   parts = files.truth[t].relative_to(root).parts[1:]
   for suffix in (".jpg", ".jpeg", ".png"):
     path = root.joinpath(_FRAME_FOLDER, *parts).with_suffix(suffix)

@@ -21,7 +21,7 @@ _LARGEST_ID = 2**31 - 1  # labels are int32
 
 
 class UsageError(ValueError):
-  """A call that is refused; its message lacks the name of the method, so far."""
+  """A refused call. `prefix_errors` puts the method's name in front of the message."""
 
 
 @contextlib.contextmanager
@@ -196,8 +196,10 @@ def choose_recurrence(recurrence: str | None, model: nn.Module) -> Recurrence:
 
 
 def choose_references(
-  count: references.Count | None, policy: references.Policy | str, model: nn.Module
-) -> references.Count:
+  count: references.ReferenceCount | None,
+  policy: references.ReferencePolicy | str,
+  model: nn.Module,
+) -> references.ReferenceCount:
   """The number of reference frames to use, see VideoSegmenter.
 
   Raises:

@@ -13,7 +13,7 @@ from jaxtyping import Shaped, UInt8
 
 from vosjax.inference import checks, programs, whole_video
 from vosjax.inference.frame_result import FrameResult
-from vosjax.inference.references import ALL, Count, Policy
+from vosjax.inference.references import ALL, ReferenceCount, ReferencePolicy
 from vosjax.inference.session import Session, Setup
 from vosjax.models.api import TakesReferences
 from vosjax.models.unroll import Recurrence
@@ -24,9 +24,9 @@ class VideoSegmenter:
   """Segments videos with any model, frame by frame or as a whole.
 
   One-shot models follow the objects of the first frame's labels; zero-shot models
-  find objects by themselves. Memory use does not grow with the length of the video.
-  Programs are compiled once per frame size and number of slots: as long as slots are
-  free, objects can come and go without recompilation.
+  find objects by themselves. Memory use does not grow with the length of the video
+  (except with references='all'). Programs are compiled once per frame size and number
+  of slots: as long as slots are free, objects can come and go without recompilation.
 
   `start`, `step`, `add` and `remove` stream one video. Further videos can be streamed
   at the same time, each in a session of its own (`new_session`); every `run` has its
@@ -42,11 +42,11 @@ class VideoSegmenter:
     model: from `vosjax.models.build` or `vosjax.checkpoints.load`.
     variables: the model's variables. Batch normalisation is folded into the
       convolutions once, here.
-    max_objects: number of object slots, which is never exceeded. None begins with as
-      many slots as the model has or as there are objects, and adds more when they are
-      needed, which recompiles. A zero-shot model finds at most this many objects, the
-      first ones that it decodes. One-shot RVOS puts object k into slot k - 1 if that
-      exists, and decodes empty slots as well.
+    max_objects: number of object slots, which is never exceeded. None: begin with as
+      many slots as the model has or as there are objects, whichever is more, and add
+      more when they are needed, which recompiles. A zero-shot model finds at most this
+      many objects, the first ones that it decodes. One-shot RVOS puts object k into
+      slot k - 1 if that exists, and decodes empty slots as well.
     recurrence: which masks update the model's state, see `vosjax.models.decide`. With
       "aggregated" objects compete for pixels; with "fine" they do not, as in the
       official protocol of DAVIS 2016. None means "aggregated" for models whose objects
@@ -69,8 +69,8 @@ class VideoSegmenter:
     *,
     max_objects: int | None = None,
     recurrence: Recurrence | None = None,
-    references: Count | None = None,
-    reference_policy: Policy | str = "uniform",
+    references: ReferenceCount | None = None,
+    reference_policy: ReferencePolicy | str = "uniform",
     seed: int = 0,
   ):
     if max_objects is not None and max_objects < 1:

@@ -30,7 +30,7 @@ def find_objects(
   present = jnp.asarray(active)
   if readout.score is not None:
     scored = prediction.aux[readout.score] >= 0
-    if readout.ends:
+    if readout.stops_at_first_empty:
       scored = jnp.cumprod(scored, axis=1, dtype=jnp.int32) > 0
     present &= scored
   if readout.min_share > 0:

@@ -10,21 +10,21 @@ from typing import Literal, get_args
 
 import numpy as np
 
-Policy = Literal["uniform", "random", "consecutive"]
+ReferencePolicy = Literal["uniform", "random", "consecutive"]
 ALL: Literal["all"] = "all"
-Count = int | Literal["all"]
+ReferenceCount = int | Literal["all"]
 MAX_REFERENCES = 7  # the largest number in the paper
 
 
-def check(num_references: int | str, policy: Policy | str) -> None:
+def check(num_references: int | str, policy: ReferencePolicy | str) -> None:
   """Requires a number of references and a policy that `choose` knows.
 
   Raises:
     ValueError: the number is neither "all" nor 0 to 7, or the policy is unknown.
   """
-  if policy not in get_args(Policy):
+  if policy not in get_args(ReferencePolicy):
     raise ValueError(
-      f"reference_policy is {policy!r}; known: {list(get_args(Policy))}."
+      f"reference_policy is {policy!r}; known: {list(get_args(ReferencePolicy))}."
     )
   if num_references != ALL and num_references not in range(MAX_REFERENCES + 1):
     raise ValueError(
@@ -34,7 +34,12 @@ def check(num_references: int | str, policy: Policy | str) -> None:
 
 
 def choose(
-  policy: Policy | str, num_references: Count, length: int, t: int, *, seed: int = 0
+  policy: ReferencePolicy | str,
+  num_references: ReferenceCount,
+  length: int,
+  t: int,
+  *,
+  seed: int = 0,
 ) -> tuple[int, ...]:
   """Chooses the references of one frame of a whole video.
 
@@ -85,7 +90,9 @@ class StreamReferences:
     seed: of the random policy.
   """
 
-  def __init__(self, policy: Policy | str, num_references: int, *, seed: int = 0):
+  def __init__(
+    self, policy: ReferencePolicy | str, num_references: int, *, seed: int = 0
+  ):
     self._policy, self._num_places = policy, num_references
     self._rng = np.random.default_rng(seed)
     self._frame_in: list[int] = []  # frame number in each place

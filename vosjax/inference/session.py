@@ -11,7 +11,12 @@ from jaxtyping import Int, Shaped, UInt8
 from vosjax.inference import checks, programs
 from vosjax.inference.frame_result import FrameResult
 from vosjax.inference.painting import Ranking
-from vosjax.inference.references import ALL, Count, Policy, StreamReferences
+from vosjax.inference.references import (
+  ALL,
+  ReferenceCount,
+  ReferencePolicy,
+  StreamReferences,
+)
 from vosjax.inference.slots import Slots
 from vosjax.labels import find_ids
 from vosjax.models.api import Features, KeepsSlots, Readout, State, TakesReferences
@@ -37,8 +42,8 @@ class Setup:
   variables: Variables
   recurrence: Recurrence
   max_objects: int | None
-  references: Count
-  reference_policy: Policy | str
+  references: ReferenceCount
+  reference_policy: ReferencePolicy | str
   seed: int
 
   @property
@@ -69,9 +74,9 @@ class Session:
   Sessions share the segmenter's model and compiled programs and nothing else, so any
   number of videos can be in progress at the same time.
 
-  `start`, `step`, `add` and `remove` are for users: they check their arguments and
-  encode the frame. `segment_first` and `segment_next` take encoded frames, from `start`
-  and `step` or from `whole_video`.
+  `start`, `step`, `add` and `remove` are for users. They check their arguments; `start`
+  and `step` also encode the frame. `segment_first` and `segment_next` take encoded
+  frames, from `start` and `step` or from `whole_video`.
 
   Attributes:
     setup: shared with the segmenter's other sessions.
@@ -205,7 +210,7 @@ class Session:
         by_id=isinstance(setup.model, KeepsSlots),
       )
       slots.add(ids)
-      slot_labels = slots.from_ids(labels, ids)
+      slot_labels = slots.to_slot_labels(labels, ids)
       ranking = Ranking() if slots.by_id else None
 
     # Nothing is refused from here on: the previous video is forgotten.
@@ -285,7 +290,7 @@ class Session:
       slots.capacity += extra
       self.state = programs.add_slots(setup.model, self.state, extra)
     slots.add(ids)
-    slot_labels, new = slots.from_ids(labels, ids), slots.mask(ids)
+    slot_labels, new = slots.to_slot_labels(labels, ids), slots.flags(ids)
     if self.ranking is None:
       self.state = programs.init_slots(
         setup.model,

@@ -44,7 +44,7 @@ class Slots:
   @property
   def active(self) -> Bool[np.ndarray, "1 s"]:
     """Which slots are used."""
-    return self.mask(self.ids)
+    return self.flags(self.ids)
 
   @property
   def num_free(self) -> int:
@@ -85,7 +85,7 @@ class Slots:
         "an object first."
       )
 
-  def from_ids(
+  def to_slot_labels(
     self, labels: Int[np.ndarray, "h w"], ids: Sequence[int]
   ) -> Int[np.ndarray, "1 h w"]:
     """Translates labels of tracked objects into labels of slots.
@@ -102,11 +102,11 @@ class Slots:
       slot_labels[0, labels == i] = self._slot_of[i] + 1
     return slot_labels
 
-  def mask(self, ids: Iterable[int]) -> Bool[np.ndarray, "1 s"]:
+  def flags(self, ids: Iterable[int]) -> Bool[np.ndarray, "1 s"]:
     """Which slots hold the objects `ids`, which are tracked."""
-    mask = np.zeros((1, self.capacity), bool)
-    mask[0, [self._slot_of[i] for i in ids]] = True
-    return mask
+    flags = np.zeros((1, self.capacity), bool)
+    flags[0, [self._slot_of[i] for i in ids]] = True
+    return flags
 
   def remove(self, object_id: int) -> int:
     """Frees the slot of an id and returns it.

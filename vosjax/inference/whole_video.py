@@ -118,14 +118,15 @@ def encode_video(
   for t in range(first, len(frames)):
     wanted = references_of(t)
     new_references = sorted({*wanted} - {*places})
-    encoder.encode(t, new_references)
+    encoder.ensure_encoded(t, new_references)
     references_by_place = {}
     for number in new_references:
       place = _free_place(places, wanted)
       places[place] = number
       references_by_place[place] = encoder.features[number]
     yield EncodedFrame(encoder.images.pop(t), encoder.features[t], references_by_place)
-    encoder.features.pop(t - 1, None)  # it could be a new reference of t, not of t + 1
+    # Frame t - 1 may have become a reference at t, but never does later.
+    encoder.features.pop(t - 1, None)
 
 
 class _Encoder:
@@ -155,7 +156,7 @@ class _Encoder:
     self._frames = frames
     self._size: tuple[int, int] | None = None  # known when a frame has been read
 
-  def encode(self, t: int, new_references: Sequence[int]) -> None:
+  def ensure_encoded(self, t: int, new_references: Sequence[int]) -> None:
     """Encodes frame t and its new references, as far as they have not been encoded.
 
     Frames after t fill up the batch.
@@ -186,7 +187,7 @@ def choose_batch_size(num_frames: int) -> int:
 
   On CPU, batches of two are a sixth faster than single frames if the network is small
   (RVOS with 16 channels at 96x160: 1.9 instead of 2.2 ms per frame) and no slower if it
-  is large. The eight of other backends have not been tuned.
+  is large. The batch size of eight elsewhere has not been tuned.
   """
   return min(num_frames, 2 if jax.default_backend() == "cpu" else 8)
 

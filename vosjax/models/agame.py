@@ -79,7 +79,7 @@ class AGame(nn.Module):
     softmax_scores: ablation "appearance softmax".
     end_to_end: when False, no gradient passes from the appearance model to the
       backbone (ablation "no end-to-end").
-    reading: of the appearance model, see AppearanceModel.
+    reading: which interpretation of the appearance model, see AppearanceModel.
     deep: what the heads see of the backbone: its "last" stage, or a "pyramid" of its
       last three stages side by side, each at the backbone's own stride and enlarged to
       `output_stride`, which must be 8.

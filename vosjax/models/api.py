@@ -41,7 +41,7 @@ class Readout:
       every pixel by soft aggregation.
     score: name in `Prediction.aux` of logits [b o] that are non-negative where a slot
       holds an object; None: every slot does.
-    ends: slots after the first one without an object are ignored.
+    stops_at_first_empty: slots after the first one without an object are ignored.
     min_share: objects smaller than this fraction of the frame are dropped.
   """
 
@@ -49,7 +49,7 @@ class Readout:
   num_slots: int | None = None
   threshold: float | None = None
   score: str | None = None
-  ends: bool = False
+  stops_at_first_empty: bool = False
   min_share: float = 0.0
 
 
@@ -140,9 +140,10 @@ def bind(model: nn.Module, variables: Variables) -> VosModel:
 
 @runtime_checkable
 class KeepsSlots(Protocol):
-  """A one-shot model whose slots exist before their objects do (RVOS).
+  """A model whose slots exist before their objects do (RVOS, one-shot or zero-shot).
 
-  Object k belongs in slot k - 1, because the model sees which slots are empty.
+  `insert` is for one-shot models only. Object k belongs in slot k - 1, because
+  the model sees which slots are empty.
   """
 
   def begin(self, features: Features, masks: Masks | None) -> State:

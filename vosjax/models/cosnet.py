@@ -28,7 +28,7 @@ ReferenceFusion = Literal["summary", "prediction", "joint", "group"]
 
 @record
 class COSNetFeatures:
-  """Features of a frame, and the rows and columns of the framed frame."""
+  """Features of a frame, and the rows and columns of the frame at its framed size."""
 
   deep: Map
   size: tuple[int, int] = flax.struct.field(pytree_node=False)

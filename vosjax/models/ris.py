@@ -38,7 +38,7 @@ class RISFeatures:
 
   Attributes:
     gates: contribution of the features to the gates of the first cell.
-    size: rows and columns of the framed image.
+    size: rows and columns of the image at its framed size.
   """
 
   gates: Float[Array, "b h w g"]
@@ -142,7 +142,7 @@ class RIS(nn.Module):
       num_slots=self.num_objects,
       threshold=self.threshold,
       score="score_logits",
-      ends=True,
+      stops_at_first_empty=True,
     )
 
   def framing(

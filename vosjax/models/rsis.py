@@ -34,7 +34,7 @@ class RSISFeatures:
 
   Attributes:
     levels: contributions to the decoder's gates, coarse to fine.
-    size: rows and columns of the framed image.
+    size: rows and columns of the image at its framed size.
   """
 
   levels: tuple[LevelFeatures, ...]
@@ -122,7 +122,7 @@ class RSIS(nn.Module):
       num_slots=self.num_objects,
       threshold=0.5,
       score="stop_logits",
-      ends=not self.skip_stops,
+      stops_at_first_empty=not self.skip_stops,
       min_share=0.001,
     )
 

@@ -30,7 +30,7 @@ class RVOSFeatures:
 
   Attributes:
     levels: contributions to the decoder's gates, coarse to fine.
-    size: rows and columns of the framed frame.
+    size: rows and columns of the frame at its framed size.
   """
 
   levels: tuple[LevelFeatures, ...]

@@ -43,7 +43,7 @@ def test_black_and_white_masks_become_zero_and_one(mode):
   assert labels.dtype == np.uint8
 
 
-def test_grey_ids_keep_their_values_and_void():
+def test_gray_ids_keep_their_values_and_void():
   ids = np.array([[0, 1, 255]], np.uint8)
   np.testing.assert_array_equal(
     images.decode_labels(encoded(Image.fromarray(ids)), "m"), ids
@@ -61,21 +61,21 @@ def test_labels_other_than_ids_are_refused_with_the_remedy():
       encoded(Image.fromarray(np.array([[0, 300]], np.uint16))), "m.png"
     )
   soft = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
-  with pytest.raises(ValueError, match=r"m\.png: 256 different grey values.*nearest"):
+  with pytest.raises(ValueError, match=r"m\.png: 256 different gray values.*nearest"):
     images.decode_labels(encoded(soft), "m.png")
   with pytest.raises(ValueError, match=r"m\.jpg: a label map as JPEG"):
     images.decode_labels(encoded(soft, "JPEG"), "m.jpg")
 
 
 def test_frames_of_every_kind_become_rgb():
-  grey = np.array([[0, 100, 255]], np.uint8)
-  expected = np.repeat(grey[..., None], 3, axis=2)
-  image = Image.fromarray(grey)
+  gray = np.array([[0, 100, 255]], np.uint8)
+  expected = np.repeat(gray[..., None], 3, axis=2)
+  image = Image.fromarray(gray)
   for mode in ("L", "RGB", "RGBA", "LA", "P"):
     np.testing.assert_array_equal(
       images.decode_image(encoded(image.convert(mode)), "f"), expected
     )
-  deep = Image.fromarray(grey.astype(np.uint16) * 257)
+  deep = Image.fromarray(gray.astype(np.uint16) * 257)
   np.testing.assert_array_equal(images.decode_image(encoded(deep), "f"), expected)
 
 

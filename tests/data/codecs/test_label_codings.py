@@ -25,10 +25,10 @@ def test_layers_of_several_sizes_are_refused():
     CODINGS["layers"]([encoded([[0, 1]]), encoded([[0]])], (), "cars/01")
 
 
-def test_values_are_greys_or_colours_and_others_are_background():
-  grey = encoded([[7, 0, 9, 8]], "PPM")
+def test_values_are_grays_or_colours_and_others_are_background():
+  gray = encoded([[7, 0, 9, 8]], "PPM")
   np.testing.assert_array_equal(
-    CODINGS["values"]([grey], (0, 9, 7), "a"), [[2, 0, 1, 0]]
+    CODINGS["values"]([gray], (0, 9, 7), "a"), [[2, 0, 1, 0]]
   )
   color = encoded([[[255, 255, 255], [1, 2, 3], [3, 2, 1]]], "PPM")
   np.testing.assert_array_equal(

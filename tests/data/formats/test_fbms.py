@@ -13,7 +13,7 @@ from vosjax.data.formats import fbms
     ((85, 170), ("a.pgm",), (85, 170)),
   ],
 )
-def test_the_background_is_black_in_grey_and_white_in_colour_images(
+def test_the_background_is_black_in_gray_and_white_in_colour_images(
   values, files, ordered
 ):
   assert fbms.Definition(values, files).ordered_values == ordered

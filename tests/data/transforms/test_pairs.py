@@ -12,7 +12,7 @@ SIZE = (20, 30)
 
 
 def make_video(length, name="v"):
-  """Frame t has the grey value t, with object 3 in its corner and void next to it."""
+  """Frame t has the gray value t, with object 3 in its corner and void next to it."""
   frames = np.zeros((length, *SIZE, 3), np.uint8)
   frames += np.arange(length, dtype=np.uint8)[:, None, None, None]
   labels = np.zeros((length, *SIZE), np.uint8)

@@ -95,7 +95,7 @@ def test_the_number_of_steps_on_stills(per_epoch):
 
 
 def make_stills(root, count=5):
-  """MSRA10K as it is unpacked; each image has its own grey value."""
+  """MSRA10K as it is unpacked; each image has its own gray value."""
   (root / "Imgs").mkdir(parents=True)
   mask = np.zeros(SIZE, np.uint8)
   mask[8:20, 8:20] = 255

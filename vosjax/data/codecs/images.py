@@ -9,11 +9,11 @@ from PIL import Image, UnidentifiedImageError
 
 from vosjax.data.codecs.png import decode_indices
 
-_MAX_GREY_VALUES = 64  # a mask with more distinct grey values was interpolated
+_MAX_GRAY_VALUES = 64  # a mask with more distinct gray values was interpolated
 
 
 def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
-  """An image file as RGB; grey, palette, CMYK and 16-bit grey are converted.
+  """An image file as RGB; gray, palette, CMYK and 16-bit gray are converted.
 
   Raises:
     OSError: the file cannot be opened.
@@ -26,8 +26,8 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
 def read_labels(path: str | Path) -> UInt8[np.ndarray, "h w"]:
   """A label file as object ids: the palette indices, not the colours.
 
-  Reads palette PNGs of 1, 2, 4 and 8 bits, and grey ones, whose alpha channel is
-  dropped as in the official loaders. A grey image of the values 0 and 255 alone is a
+  Reads palette PNGs of 1, 2, 4 and 8 bits, and gray ones, whose alpha channel is
+  dropped as in the official loaders. A gray image of the values 0 and 255 alone is a
   binary mask (DAVIS 2016) and becomes 0 and 1; otherwise 255 is void and stays.
 
   Raises:
@@ -52,9 +52,9 @@ def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
   """`read_image` of the bytes of a file; `name` is for error messages."""
   image = open_image(data, name)
   if image.mode.startswith("I;16"):
-    grey = np.asarray(image).astype(np.uint32)
-    grey = ((grey + 128) // 257).astype(np.uint8)
-    image = Image.fromarray(grey)
+    gray = np.asarray(image).astype(np.uint32)
+    gray = ((gray + 128) // 257).astype(np.uint8)
+    image = Image.fromarray(gray)
   if image.mode in ("I", "F"):
     raise ValueError(
       f"{name}: an image with {image.mode}-mode pixels (32 bits), expected 8-bit "
@@ -86,24 +86,24 @@ def decode_labels(data: bytes, name: str) -> UInt8[np.ndarray, "h w"]:
     return values
   if image.mode == "PA":
     return values[:, :, 0]
-  return _grey_labels(values, image.mode, name)
+  return _gray_labels(values, image.mode, name)
 
 
-def _grey_labels(values: np.ndarray, mode: str, name: str) -> np.ndarray:
+def _gray_labels(values: np.ndarray, mode: str, name: str) -> np.ndarray:
   if mode in ("RGB", "RGBA"):
     colors = values[:, :, :3]
     if (colors != colors[:, :, :1]).any():
       raise ValueError(
         f"{name}: a label map of {mode} colours, expected object ids (palette or "
-        "grey PNG, 0 = background). Save it in palette mode, one index per "
+        "gray PNG, 0 = background). Save it in palette mode, one index per "
         "object: with Pillow, Image.fromarray(ids_uint8, mode='P')."
       )
-    values = colors[:, :, 0]  # grey saved as colour
+    values = colors[:, :, 0]  # gray saved as colour
   elif mode == "LA":
     values = values[:, :, 0]
   elif mode not in ("1", "L") and not mode.startswith("I;16"):
     raise ValueError(
-      f"{name}: a label map of mode {mode}, expected a palette or grey PNG of "
+      f"{name}: a label map of mode {mode}, expected a palette or gray PNG of "
       "object ids, 0 = background. Save it in palette mode."
     )
   ids = np.flatnonzero(np.bincount(values.reshape(-1)))
@@ -112,9 +112,9 @@ def _grey_labels(values: np.ndarray, mode: str, name: str) -> np.ndarray:
       f"{name}: object id {ids[-1]} in a 16-bit label map, ids are 0 to 255 "
       "(255 = void). Renumber the objects and save 8 bits."
     )
-  if len(ids) > _MAX_GREY_VALUES:
+  if len(ids) > _MAX_GRAY_VALUES:
     raise ValueError(
-      f"{name}: {len(ids)} different grey values, which looks like a soft or "
+      f"{name}: {len(ids)} different gray values, which looks like a soft or "
       "interpolated mask instead of object ids. Resize masks with nearest "
       "neighbour, or threshold this one."
     )

@@ -21,7 +21,7 @@ def read_ids(
 def read_layers(
   files: Sequence[bytes], values: Sequence[int], name: str
 ) -> UInt8[np.ndarray, "h w"]:
-  """One grey mask per object, thresholded at half; later objects lie on top.
+  """One gray mask per object, thresholded at half; later objects lie on top.
 
   JPEG masks are accepted, too: half is the threshold that compression affects least.
 
@@ -46,7 +46,7 @@ def read_values(
 ) -> UInt8[np.ndarray, "h w"]:
   """One image in which the pixels of object i have the value `values[i]` (FBMS).
 
-  Pixels of any other value are background. The value of a grey pixel is its grey
+  Pixels of any other value are background. The value of a gray pixel is its gray
   level, that of a coloured one 65536 red + 256 green + blue.
   """
   pixels = np.asarray(images.open_image(files[0], name)).astype(np.int64)

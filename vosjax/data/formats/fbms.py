@@ -16,7 +16,7 @@ class Definition:
   """The content of a `*.dat` file in `GroundTruth`.
 
   Attributes:
-    values: pixel value of each region, in order: the grey value, or in colour images
+    values: pixel value of each region, in order: the gray value, or in colour images
       65536 red + 256 green + blue.
     files: names of the images of the annotated frames.
   """
@@ -28,7 +28,7 @@ class Definition:
   def ordered_values(self) -> tuple[int, ...]:
     """The background first, then the objects in order.
 
-    The background is black in grey images and white in colour images; if neither is
+    The background is black in gray images and white in colour images; if neither is
     a region, it is region 0. Pixels of no region count as background, as in the
     evaluation program.
     """

@@ -177,8 +177,8 @@ class StillsFolder(StillSource):
 
 def read_saliency(annotations: Mapping[str, bytes], name: str) -> Annotation:
   """Object 1 where the `mask` is brighter than half."""
-  grey = np.asarray(images.open_image(annotations["mask"], name).convert("L"))
-  return Annotation((grey > _THRESHOLD).view(np.uint8), {})
+  gray = np.asarray(images.open_image(annotations["mask"], name).convert("L"))
+  return Annotation((gray > _THRESHOLD).view(np.uint8), {})
 
 
 def find_stills(

@@ -44,8 +44,8 @@ class Block(nn.Module):
     features: channels of its 3x3 convolutions.
     bottleneck: use a bottleneck.
     stride: of the block.
-    first_dilation: of the 3x3 convolution that carries a stride, if any.
-    dilation: of all other 3x3 convolutions.
+    first_dilation: of the first 3x3 convolution, which is a bottleneck's only one.
+    dilation: of the second 3x3 convolution of a basic block.
     project: the shortcut is a 1x1 convolution.
     stride_on_1x1: the stride of a bottleneck is that of its first 1x1 (Caffe).
     execution: how the network is executed, see Execution.

@@ -33,11 +33,12 @@ class AppearanceModel(nn.Module):
     residual: use components 2 and 3.
     fit_variance: estimate variances; otherwise they are the learnt floor.
     update_rate: weight of the new fit in every update (lambda).
-    reading: "release" follows the published code. "paper" follows the equations:
-      binary masks at the start, averages without a pseudo-count, component 2 for
-      background that is mistaken for the object and 3 for the reverse, and posteriors
-      under the running Gaussians instead of those of the current frame. A component
-      without any position, about which the equations say nothing, is not updated.
+    reading: which interpretation: "release" follows the published code. "paper"
+      follows the equations: binary masks at the start, averages without a
+      pseudo-count, component 2 for background that is mistaken for the object and 3
+      for the reverse, and posteriors under the running Gaussians instead of those of
+      the current frame. A component without any position, about which the equations
+      say nothing, is not updated.
 
   Source: Johnander et al., CVPR 2019, section 3.2.
   """

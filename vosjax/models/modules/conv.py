@@ -21,9 +21,10 @@ MIN_CHANNELS = 256  # narrower layers do not gain from Winograd's form on CPU
 
 
 def centred(share: float) -> Callable[..., Any]:
-  """He's initialiser with a `share` of the variance at the centre of the kernel.
+  """He initialisation with a `share` of the variance at the kernel's centre.
 
-  Stacked layers then stay local, whereas He's spread over their surroundings.
+  Stacked layers then stay local; with plain He initialisation they blur into their
+  surroundings.
   """
 
   def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
