@@ -260,7 +260,7 @@ class AGame(nn.Module):
       scores = nn.softmax(scores) if self.softmax_scores else scores
     if state.propagation is not None:
       propagated = self.propagation(state.propagation, features.propagation)
-    if state.matching is not None:
+    if state.matching is not None and features.keys is not None:
       cues = self.matching(state.matching, features.keys)
       cues = cues.reshape(b * o, *cues.shape[2:])
     fused = self.fusion(scores, propagated, cues)
@@ -269,7 +269,8 @@ class AGame(nn.Module):
     if cues is not None:
       cue = matching.cue_logit(cues)
       coarse = coarse + self.cue_gains[0] * cue
-      cue = resize.bilinear(cue[..., None], logits.shape[1:])[..., 0]
+      h, w = logits.shape[1:]
+      cue = resize.bilinear(cue[..., None], (h, w))[..., 0]
       logits = logits + self.cue_gains[1] * cue
     aux["coarse_logits"] = coarse.reshape(b, o, *coarse.shape[1:])
     return state, Prediction(logits.reshape(b, o, *logits.shape[1:]), aux)
@@ -285,7 +286,7 @@ class AGame(nn.Module):
     if propagation is not None:
       propagation = PropagationState(propagation.first, masks)
     remembered = state.matching
-    if remembered is not None:
+    if remembered is not None and features.keys is not None:
       remembered = self.matching.update(remembered, features.keys, masks)
     return AGameState(appearance, propagation, remembered)
 
@@ -307,7 +308,6 @@ def _pyramid(
   stage4: Float[Array, "b h32 w32 c4"],
 ) -> Float[Array, "b h w c"]:
   """Stages of strides 8, 16 and 32 side by side, at stride 8."""
-  size = stage2.shape[1:3]
-  return jnp.concatenate(
-    [stage2, resize.enlarge(stage3, 2, size), resize.enlarge(stage4, 4, size)], axis=-1
-  )
+  _, h, w, _ = stage2.shape
+  deeper = resize.enlarge(stage3, 2, (h, w)), resize.enlarge(stage4, 4, (h, w))
+  return jnp.concatenate([stage2, *deeper], axis=-1)

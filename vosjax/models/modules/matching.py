@@ -299,8 +299,9 @@ def make_keys(
   stage2: Float[Array, "b h w c2"], stage3: Float[Array, "b h16 w16 c3"]
 ) -> Float[Array, "b h w d"]:
   """Unit vectors at stride 8, from two stages of a backbone."""
+  _, h, w, _ = stage2.shape
   fine = unit(stage2.astype(jnp.float32))
-  deep = unit(resize.enlarge(stage3.astype(jnp.float32), 2, fine.shape[1:3]))
+  deep = unit(resize.enlarge(stage3.astype(jnp.float32), 2, (h, w)))
   return unit(jnp.concatenate([fine, _DEEP_SHARE * deep], axis=-1))
 
 
