@@ -17,8 +17,8 @@ def convolve(
 ) -> Float[Array, "n height width c"]:
   """Depthwise convolution with TensorFlow's SAME padding: sizes round up.
 
-  XLA's CPU compiler computes a grouped convolution 10 to 50 times slower than the sum
-  of shifted products, and its gradients 2 to 80 times (medians of paired runs of all
+  XLA's CPU compiler computes a grouped convolution 10 to 35 times slower than the sum
+  of shifted products, and its gradients 2 to 70 times (medians of paired runs of all
   layers of EfficientNet-Lite0 at 240x432). Elsewhere, libraries are fast at it.
   """
 
