@@ -17,7 +17,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from vosjax import checkpoints
+from vosjax import checkpoints, files
 from vosjax.types import Variables
 
 FOLDER = pathlib.Path(__file__).parent
@@ -124,4 +124,4 @@ def write(
   if wrong:
     raise ValueError(f"{wrong[:5]} hold values that float16 cannot represent.")
   metadata = {"format": _FORMAT, "name": name, "fields": json.dumps(fields)}
-  safetensors.numpy.save_file(arrays, path, metadata=metadata)
+  files.write_bytes(pathlib.Path(path), safetensors.numpy.save(arrays, metadata))
