@@ -16,6 +16,14 @@ _BILINEAR = Image.Resampling.BILINEAR
 _DENSE = 2.0  # pixels of an image for each pixel of the part
 
 
+def enlarge(image: Image.Image) -> Image.Image:
+  """The image at twice its density: pixel 2 k is pixel k of the image."""
+  w, h = image.size
+  return image.resize(
+    (2 * w - 2, 2 * h - 2), _BILINEAR, (0.25, 0.25, w - 0.75, h - 0.75)
+  )
+
+
 def endless() -> Float[np.ndarray, "0 0"]:
   """The outline of a background."""
   return np.zeros((0, 0), np.float32)
@@ -26,7 +34,8 @@ class Raster(NamedTuple):
 
   Attributes:
     image: colours, or coverage, 0 to 255.
-    density: its pixels for each pixel of the part.
+    density: its pixels for each pixel of the part; pixel k of a row shows what lies at
+      k / density in the part.
     origin: position of the joint, in pixels of the part.
   """
 
@@ -115,6 +124,8 @@ class Part:
     origin, wide = self.origin, self._overhang
     if wide:
       origin += wide + np.clip(self.slide(np.array([t]))[0], -wide, wide)
+    if density < 1:  # a pixel of the smaller image lies between two of the part
+      origin -= 0.5 + 0.5j
     return Raster(self._resized(density), density, origin)
 
   @property
@@ -130,10 +141,12 @@ class Part:
 
   def _resized(self, density: float) -> Image.Image:
     if density not in self._made:
-      h, w = self.colours.shape[:2]
-      size = max(1, round(w * density)), max(1, round(h * density))
-      resized = Image.fromarray(self.colours).resize(size, _BILINEAR)
-      self._made[density] = resized.convert("RGBA")
+      image = Image.fromarray(self.colours)
+      if density > 1:
+        image = enlarge(image)
+      elif density < 1:
+        image = image.reduce(2)
+      self._made[density] = image.convert("RGBA")
     return self._made[density]
 
   def _draw_coverage(self, t: float, slope: float) -> Raster:
@@ -145,8 +158,7 @@ class Part:
     image = Image.fromarray(np.clip(level, 0, 255, out=level).astype(np.uint8))
     if not self.ripple[0]:
       return Raster(image, 1.0, self.origin)
-    h, w = distance.shape
-    return self._bend(image.resize((int(_DENSE * w), int(_DENSE * h)), _BILINEAR), t)
+    return self._bend(enlarge(image), t)
 
   def _draw_bent(self, t: float) -> Raster:
     return self._bend(self._resized(_DENSE), t)
@@ -170,7 +182,7 @@ class Part:
     margin = int(_DENSE * room)
 
     def bend(at: np.ndarray, origin: float, phase: float) -> np.ndarray:
-      place = (at + 0.5) / _DENSE - 0.5 - origin
+      place = at / _DENSE - origin
       return np.round(_DENSE * height * np.sin(waves * place + phase)).astype(np.int32)
 
     across = np.arange(-margin, w + margin, dtype=np.int32)

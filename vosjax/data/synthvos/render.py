@@ -8,7 +8,7 @@ from jaxtyping import Bool
 from PIL import Image, ImageChops
 
 from vosjax.data.synthvos.motion import Camera, Motion, Pose, Times
-from vosjax.data.synthvos.parts import Part
+from vosjax.data.synthvos.parts import Part, enlarge
 
 _MIXED = (25, 229)  # a pixel whose coverage is between these belongs to no object
 _AFFINE, _NEAREST = Image.Transform.AFFINE, Image.Resampling.NEAREST
@@ -117,8 +117,7 @@ def _draw_scenery(canvases: Sequence[Canvas], part: Part, pose: Pose) -> None:
   rows, columns = part.colours.shape[:2]
   crop = part.colours.take(reflect(np.arange(top, bottom), rows - 1), axis=0)
   crop = crop.take(reflect(np.arange(left, right), columns - 1), axis=1)
-  twice = (2 * (right - left), 2 * (bottom - top))
-  enlarged = Image.fromarray(crop).resize(twice, _BILINEAR).convert("RGBA")
+  enlarged = enlarge(Image.fromarray(crop)).convert("RGBA")
   corner = complex(left, top)
   for k, turn in zip(shown, back):
     matrix = affine(turn, pose.shift[k], part.origin - corner, 0j, 2.0)
@@ -138,7 +137,8 @@ def affine(
     density: pixels of the image for each pixel of the part.
   """
   # Pillow measures from the corners of pixels, everything here from their centres.
-  offset = density * (back * (corner - shift - (0.5 + 0.5j)) + origin + (0.5 + 0.5j))
+  half = 0.5 + 0.5j
+  offset = density * (back * (corner - shift - half) + origin) + half
   a, b = density * back.real, density * back.imag
   return (a, -b, offset.real, b, a, offset.imag)
 
