@@ -142,7 +142,6 @@ def run(args: argparse.Namespace) -> None:
   _check_arguments(args)
   if args.checkpoint is None:
     args.checkpoint = _default_weights(args.model or DEFAULT_MODEL)
-  args.checkpoint = weights.locate(args.checkpoint)
   video = read_video(args.video)
   prompts = None
   if args.mask is not None:
@@ -177,13 +176,13 @@ def _check_arguments(args: argparse.Namespace) -> None:
     )
 
 
-def _default_weights(model: str) -> str:
-  """Name of the weights in the package for a model, after saying that they are used."""
+def _default_weights(model: str) -> pathlib.Path:
+  """The weights in the package for a model, after saying that they are used."""
   if model not in weights.DEFAULTS:
     raise ValueError(_no_checkpoint(model))
   name = weights.DEFAULTS[model]
   print(f"weights: {name}, which come with vosjax; --checkpoint DIR uses others.")
-  return name
+  return weights.locate(name)
 
 
 def _no_checkpoint(model: str) -> str:

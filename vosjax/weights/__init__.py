@@ -119,7 +119,8 @@ def write(
   checkpoints.require_equal_shapes(variables, shapes, "the variables do not fit")
   tree = flax.core.unfreeze(dict(variables))
   flat = flax.traverse_util.flatten_dict(tree, sep="/")
-  arrays = {key: np.asarray(value).astype(np.float16) for key, value in flat.items()}
+  with np.errstate(over="ignore"):  # refused below
+    arrays = {key: np.asarray(value, np.float16) for key, value in flat.items()}
   wrong = [key for key, value in arrays.items() if not np.isfinite(value).all()]
   if wrong:
     raise ValueError(f"{wrong[:5]} hold values that float16 cannot represent.")
