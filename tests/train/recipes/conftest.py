@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vosjax.models.api import Readout
+from vosjax.ops.resize import PadToMultiple
 from vosjax.types import Prediction, VideoBatch
 
 
@@ -15,6 +16,9 @@ class Given(nn.Module):
   box_head: bool = False
   num_objects: int = 5
   readout = Readout(one_shot=False, num_slots=5, threshold=0.5)
+
+  def framing(self, original_size):
+    return PadToMultiple(original_size, 1)
 
   def encode(self, frames, *, steps=1, train=False):
     del steps, train
