@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from vosjax import __main__ as command_line
-from vosjax import checkpoints
+from vosjax import weights
 from vosjax.cli import segment
 from vosjax.inference import refinement
 from vosjax.inference.frame_result import FrameResult
@@ -248,13 +248,32 @@ def test_an_empty_folder_is_used(frames, mask, tmp_path):
   assert run(frames, mask, tmp_path / "out") == 0
 
 
-def test_without_checkpoint_it_says_how_to_get_one(frames, tmp_path, capsys):
-  assert vosjax(frames, "--out", tmp_path / "out") == 2
+def test_without_checkpoint_the_weights_in_the_package_are_used(
+  frames, mask, tmp_path, monkeypatch, capsys
+):
+  used = []
+
+  def load(checkpoint, expected, **_):
+    used.append((checkpoint, expected))
+    return CopyingSegmenter(), "agame"
+
+  monkeypatch.setattr(segment, "load_segmenter", load)
+  assert vosjax(frames, "--mask", mask, "--out", tmp_path / "out") == 0
+  assert used == [(weights.FOLDER / "agame-lite.safetensors", None)]
+  assert capsys.readouterr().out.startswith(
+    "weights: agame-lite, which come with vosjax; --checkpoint DIR uses others.\n"
+  )
+
+
+def test_a_model_without_weights_in_the_package_says_how_to_get_some(
+  frames, tmp_path, capsys
+):
+  assert vosjax(frames, "--model", "rvos", "--out", tmp_path / "out") == 2
   refused(
     capsys,
     "--checkpoint is missing",
-    "`vosjax train agame --workdir=DIR`",
-    "vosjax convert agame FILE.pth --out DIR",
+    "`vosjax train rvos --workdir=DIR`",
+    "vosjax convert rvos ENCODER.pth DECODER.pth --out DIR",
   )
   assert not (tmp_path / "out").exists()
 
@@ -459,14 +478,17 @@ def real(monkeypatch):
 
 def test_a_checkpoint_that_is_not_there_is_named(real, frames, mask, tmp_path, capsys):
   assert run(frames, mask, tmp_path / "out") == 2
-  refused(capsys, "ours is not a checkpoint: it does not exist")
+  refused(
+    capsys,
+    "ours does not exist, and is not the name of weights in the package: agame-lite",
+  )
   assert not (tmp_path / "out").exists()
 
 
 def test_a_checkpoint_of_a_backbone_is_refused(
   real, frames, mask, tmp_path, monkeypatch, capsys
 ):
-  monkeypatch.setattr(checkpoints, "load", lambda _: (object(), {}))
+  monkeypatch.setattr(weights, "load", lambda _: (object(), {}))
   assert run(frames, mask, tmp_path / "out") == 2
   refused(capsys, "ours: holds a checkpoint of object, not of agame")
 

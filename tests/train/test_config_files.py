@@ -20,7 +20,7 @@ def test_changes_keep_the_type_of_each_key():
     "agame",
     [
       "--config.stages.main.num_steps=7",
-      "--config.stages.early.losses.coarse=0.5",
+      "--config.stages.main.losses.coarse=0.5",
       "--config.data.synthvos.kinds=('rod',)",
       "--config.data.synthvos.clutter",
       "1",
@@ -29,7 +29,7 @@ def test_changes_keep_the_type_of_each_key():
     ],
   )
   assert config.stages.main.num_steps == 7
-  assert config.stages.early.losses.coarse == 0.5
+  assert config.stages.main.losses.coarse == 0.5
   assert config.data.synthvos.kinds == ("rod",)
   assert config.data.synthvos.clutter == 1.0
   assert config.model.fields.end_to_end is False
@@ -44,7 +44,7 @@ def test_a_field_without_a_default_value_takes_any():
 @pytest.mark.parametrize(
   ("config", "changes", "said"),
   [
-    ("agame:nope", (), "agame: variant 'nope' is unknown; known: smoke"),
+    ("agame:nope", (), "agame: variant 'nope' is unknown; known: released"),
     (
       "agame",
       ["--config.seed=1", "--config.data.rooot=x"],
@@ -53,7 +53,7 @@ def test_a_field_without_a_default_value_takes_any():
     (
       "agame",
       ["--config.stages.mian.size=(8, 8)"],
-      r"config.stages has no key 'mian'; known: early, main\.",
+      r"config.stages has no key 'mian'; known: main\.",
     ),
     ("agame", ["--config.seed.x=1"], "config.seed is a value and has no key 'x'"),
     ("agame", ["--config.seed=abc"], r"invalid literal for int\(\) .*: 'abc'"),
