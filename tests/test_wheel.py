@@ -7,10 +7,12 @@ import subprocess
 import sys
 import zipfile
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-SOURCES = ("vosjax", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("vosjax", "setup.cfg", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
 
 
 def run(*command, cwd, **environment):
@@ -61,7 +63,7 @@ def installed(wheel, tmp_path_factory):
 def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel):
   with zipfile.ZipFile(wheel) as archive:
     names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    licenses = [name for name in archive.namelist() if name.endswith("LICENSE")]
+    found = {pathlib.PurePath(name).name for name in archive.namelist()}
   package = {
     path.relative_to(ROOT).as_posix()
     for path in (ROOT / "vosjax").rglob("*")
@@ -69,7 +71,7 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel):
   }
   assert "vosjax/py.typed" in package
   assert names == package
-  assert licenses
+  assert {"LICENSE", "NOTICE"} <= found
 
 
 def test_the_commands_are_there(installed):
@@ -95,3 +97,23 @@ def test_a_model_is_trained_without_a_clone(installed):
   text = installed("vosjax", "train", "agame:smoke", "--workdir=run")
   assert "this model" in text
   assert (installed.folder / "run" / "model" / "checkpoint.json").is_file()
+
+
+def test_a_video_is_segmented_with_the_weights_in_the_wheel(installed):
+  """Frames that slide to the right; the object is a square of another texture."""
+  rng = np.random.default_rng(0)
+  texture = rng.integers(60, 256, (48, 200, 3), np.uint8)
+  square = np.zeros((16, 16, 3), np.uint8)
+  (installed.folder / "frames").mkdir()
+  for t in range(3):
+    image = texture[:, t : t + 64].copy()
+    image[16:32, 20:36] = square
+    Image.fromarray(image).save(installed.folder / "frames" / f"{t:05d}.png")
+  mask = np.zeros((48, 64), np.uint8)
+  mask[16:32, 20:36] = 1
+  Image.fromarray(mask).save(installed.folder / "first.png")
+  text = installed("vosjax", "segment", "frames", "--mask", "first.png", "--out", "out")
+  assert text.startswith("weights: agame-lite")
+  predicted = np.asarray(Image.open(installed.folder / "out" / "00002.png"))
+  overlap = (predicted == 1) & (mask == 1)
+  assert overlap.sum() / ((predicted == 1) | (mask == 1)).sum() > 0.5

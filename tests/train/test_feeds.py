@@ -12,6 +12,7 @@ from vosjax.data.synthvos import SynthVos
 from vosjax.data.transforms import clips
 from vosjax.data.video import Source
 from vosjax.train import feeds
+from vosjax.train.config import ordered_stages
 from vosjax.train.configs.agame import get_config
 from vosjax.train.recipes import RECIPES, agame
 from vosjax.train.scoring import datasets
@@ -219,3 +220,37 @@ def test_procedural_videos_to_score_are_unseen_and_move_at_normal_speed():
   config.data.synthvos.speed = 9.0
   assert datasets.load_scored(config, "objects").source == to_score
   assert feeds.synthvos(config, config.stages.main) != to_train
+
+
+@pytest.mark.parametrize("start", range(8))
+def test_feeds_take_turns_from_any_step_on(start):
+  def part(name):
+    return lambda step: ((name, i) for i in range(step, 9))
+
+  whole = [(name, i) for i in range(3) for name in "abc"][:7]
+  found = list(feeds.take_turns([part(name) for name in "abc"], 7)(start))
+  assert found == whole[start:]
+
+
+def test_sizes_of_a_stage_take_turns(config):
+  stage = config.stages.main
+  stage.sources.synthvos, stage.sources.davis = 1.0, 0.0
+  stage.update(more_sizes=((48, 64), SIZE), num_steps=7)
+  found = batches(config)
+  turns = [SIZE, (48, 64), SIZE]
+  assert [batch["frames"].shape[2:4] for batch in found] == [*turns, *turns, SIZE]
+  frames = [batch["frames"] for batch in found if batch["frames"].shape[2:4] == SIZE]
+  for i, one in enumerate(frames):  # each turn has videos of its own
+    assert not any((one == other).all() for other in frames[:i])
+
+
+def test_videos_of_folders_are_resized_in_turn(config):
+  config.stages.main.more_sizes = ((48, 64),)
+  shapes = [batch["frames"].shape[2:4] for batch in batches(config)]
+  assert shapes == [SIZE, (48, 64), SIZE, (48, 64)]
+
+
+def test_a_further_size_that_is_none_is_named(config):
+  config.stages.main.more_sizes = ((48,),)
+  with pytest.raises(ValueError, match=r"stages.main.more_sizes is \(48,\); expected"):
+    ordered_stages(config)

@@ -103,6 +103,29 @@ def test_sigterm_saves_the_current_step_and_the_run_resumes(
   assert read_metrics(tmp_path) == uninterrupted[1]
 
 
+def test_a_run_whose_time_is_up_scores_and_saves_what_it_has_and_can_go_on(
+  tmp_path, toy, uninterrupted
+):
+  scored = []
+
+  def validate(step, state):
+    scored.append(step)
+    return -float(step)
+
+  state = toy.run(tmp_path, time_limit=1e-9, validate=validate)
+  assert int(state.step) == 1
+  assert scored == [1]
+  checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+  assert checkpoints.latest() == checkpoints.best() == 1
+  checkpoints.close()
+  same(toy.flat(toy.run(tmp_path)), uninterrupted[0])
+  assert read_metrics(tmp_path) == uninterrupted[1]
+
+
+def test_a_run_that_ends_in_time_is_not_cut(tmp_path, toy, uninterrupted):
+  same(toy.flat(toy.run(tmp_path, time_limit=60.0)), uninterrupted[0])
+
+
 def test_a_signal_in_the_last_step_stops_there_and_nothing_is_repeated(
   tmp_path, toy, uninterrupted
 ):

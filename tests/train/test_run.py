@@ -285,6 +285,26 @@ def test_the_best_model_by_validation_is_kept_besides_the_last(
   kept.close()
 
 
+def test_a_model_is_scored_on_further_datasets_if_they_are_there(
+  config, tmp_path, monkeypatch
+):
+  scored = []
+
+  def score(config, scoring, model, variables, scored_set, path, **_):
+    scored.append((config.evaluation.dataset, path.name, len(scored_set.source)))
+
+  monkeypatch.setattr(run, "score_model", score)
+  model = run.build(config)
+  run._score_also(config, "davis", model, {}, tmp_path)
+  assert not scored
+  monkeypatch.setattr(
+    run.datasets, "load_scored", lambda config, task: SimpleNamespace(source="ab")
+  )
+  run._score_also(config, "davis", model, {}, tmp_path)
+  assert scored == [("davis", "davis", 2)]
+  assert config.evaluation.dataset == "synthvos"
+
+
 @pytest.mark.parametrize("best", [1, 2])
 def test_a_run_returns_its_best_state_unless_that_is_the_last_and_repeats_nothing(
   best, toy, config, tmp_path, monkeypatch
