@@ -117,7 +117,7 @@ def test_synthvos_is_prepared_if_its_folder_exists_and_procedural_otherwise(tmp_
 def test_procedural_videos_may_be_longer_than_clips_and_kept_in_memory():
   config = get_config()
   config.stages.main.update(size=SIZE, clip_length=3)
-  config.data.synthvos.update(num_videos=2, length=6)
+  config.data.synthvos.update(num_videos=2, length=6, in_memory=True)
   source = feeds.synthvos(config, config.stages.main)
   assert len(source[0]) == 6
   assert source[0] is source[0]  # rendered once
