@@ -92,6 +92,22 @@ def test_cues_follow_an_object_that_moves():
   ).all()
 
 
+def test_objects_do_not_see_each_other():
+  """Two objects, given in the same frame, have the cues that each has alone."""
+  rng = np.random.default_rng(4)
+  keys, now = random_keys(rng, 4, 5)[None], random_keys(rng, 4, 5)[None]
+  masks = jnp.asarray(rng.random((1, 2, 4, 5)), jnp.float32)
+  module = Matching(lags=(1,))
+
+  def cues(masks):
+    state = module.apply({"params": PARAMS}, keys, masks, method="init_state")
+    return module.apply({"params": PARAMS}, state, now)
+
+  both = cues(masks)
+  for i in range(2):
+    np.testing.assert_allclose(both[:, i], cues(masks[:, i : i + 1])[:, 0], atol=1e-6)
+
+
 def test_the_newest_frames_are_remembered_and_the_oldest_forgotten():
   module = Matching(lags=(1, 2))
   rng = np.random.default_rng(3)

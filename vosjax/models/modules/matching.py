@@ -147,7 +147,7 @@ class Matching(nn.Module):
     places = (latest.count[:, None] - np.array(self.lags)[None]) % max(self.lags)
     pick = jax.vmap(lambda x, i: x[i])
     pick_masks = jax.vmap(lambda x, i: x[:, i])
-    first, first_score = grid.nearest(keys, state.first_keys, self.top)  # b o p k
+    first, first_score = self._match_first(grid, state.first_keys, keys)  # b o p k
     found, score = grid.nearest(  # b m p k
       keys, pick(latest.keys, places), self.top, self.radius
     )
@@ -180,6 +180,19 @@ class Matching(nn.Module):
       jnp.where(newest_known, newest_score, 0.0),
     ]
     return jnp.stack(cues, axis=-1).reshape(b, o, h, w, NUM_CUES)
+
+  def _match_first(
+    self, grid: "Grid", first_keys: Float[Array, "b o h w d"], keys: Array
+  ) -> tuple[Int[Array, "b o p k"], Float[Array, "b o p k"]]:
+    """Matches with each object's first frame, one after the other to save memory."""
+    if first_keys.shape[1] == 1:
+      return grid.nearest(keys, first_keys, self.top)
+    found = jax.lax.map(
+      lambda first: grid.nearest(keys, first[:, None], self.top),
+      jnp.moveaxis(first_keys, 1, 0),
+    )
+    index, score = jax.tree.map(lambda x: jnp.moveaxis(x[:, :, 0], 0, 1), found)
+    return index, score
 
   def _known(self, state: MatchingState) -> Bool[Array, "b o n"]:
     """Which masks in the latest frames are known.
