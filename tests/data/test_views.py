@@ -9,7 +9,7 @@ from vosjax.data.cache import ArrayVideo
 from vosjax.data.records.videos import EncodedFrame, PreparedVideo
 from vosjax.data.transforms.clips import WholeClip
 from vosjax.data.video import Source
-from vosjax.data.views import ClipView, EveryFrame, SuccessiveClips
+from vosjax.data.views import EveryFrame, FrameSubset, SuccessiveClips
 
 RNG = np.random.default_rng
 
@@ -19,7 +19,7 @@ def test_a_view_shows_some_frames_of_a_video():
     (2, 3, 3), np.uint8
   )
   video = ArrayVideo("v", tuple("abcde"), frames, frames[..., 0], {1: 7})
-  view = ClipView(video, (4, 1))
+  view = FrameSubset(video, (4, 1))
   assert (view.name, view.frame_names, len(view)) == ("v", ("e", "b"), 2)
   assert (view.size, view.classes, view.categories) == ((2, 3), {1: 7}, {})
   assert [view.frame(t)[0, 0, 0] for t in range(2)] == [4, 1]

@@ -15,8 +15,8 @@ from ml_collections import ConfigDict
 from vosjax.models.rvos import RVOSFeatures
 from vosjax.models.unroll import unroll_features
 from vosjax.train.optimizers.two_adams import two_adams
-from vosjax.train.recipes.rvos import recurrence
-from vosjax.train.recipes.rvos_clips import clip_losses
+from vosjax.train.recipes.rvos import previous_masks
+from vosjax.train.recipes.rvos_loss import clip_losses
 
 
 def gap(actual, expected):
@@ -101,7 +101,7 @@ def check(case, prefix, fields, previous, official, encoder, train):
         model,
         {"params": params},
         RVOSFeatures(by_time, (h, w)),
-        **recurrence(model, truth, previous),
+        **previous_masks(model, truth, previous),
       )
       probs = jax.nn.sigmoid(clip.predictions.logits)
       counts = jnp.broadcast_to(valid[:, None], (*ids.shape[:2], valid.shape[1]))

@@ -65,17 +65,17 @@ def test_clips_are_read_from_a_folder(config):
 
 def test_youtube_vos_has_its_own_limits():
   config = get_config("paper")
-  chains = {
+  transforms = {
     name: agame.clip_transforms(config, config.stages.alpha, name)
     for name in ("davis", "youtube_vos", "synthvos")
   }
   least = {
-    name: next(t for t in chain if isinstance(t, clips.ChooseObject)).min_pixels
-    for name, chain in chains.items()
+    name: next(t for t in chosen if isinstance(t, clips.ChooseObject)).min_pixels
+    for name, chosen in transforms.items()
   }
   assert least == {"davis": 25, "youtube_vos": 10, "synthvos": 25}
-  assert chains["youtube_vos"][0] == clips.RequireSize((720, 1280))
-  assert isinstance(chains["davis"][0], clips.SampleClip)
+  assert transforms["youtube_vos"][0] == clips.RequireSize((720, 1280))
+  assert isinstance(transforms["davis"][0], clips.SampleClip)
 
 
 def test_videos_of_another_size_are_skipped(config, tmp_path):

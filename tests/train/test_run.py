@@ -159,7 +159,8 @@ def test_a_missing_model_is_reported_with_how_to_get_one(config, tmp_path):
 
 
 @pytest.mark.parametrize(
-  ("given", "backend", "expected"), [(1, "cpu", 1), (0, "cpu", 2), (0, "gpu", 1)]
+  ("given", "backend", "expected"),
+  [(1, "cpu", 1), (0, "cpu", True), (0, "gpu", False)],  # True: all steps
 )
 def test_the_scan_is_unrolled_on_cpu_unless_its_length_is_given(
   config, monkeypatch, given, backend, expected

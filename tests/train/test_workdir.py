@@ -4,7 +4,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from vosjax.data.video import Source
-from vosjax.train.workdir import open_workdir, require_same_videos
+from vosjax.train.workdir import open_workdir, record_or_compare_videos
 
 
 def config(**changes):
@@ -80,15 +80,15 @@ def test_a_run_resumes_only_with_the_videos_that_it_started_with(tmp_path):
     davis = Videos(len(videos), videos)
     return {"main": {"davis": davis, "synthvos": Videos(drawn)}}
 
-  require_same_videos(tmp_path, sources(bear=82, tree=50))
-  require_same_videos(tmp_path, sources(bear=82, tree=50))
+  record_or_compare_videos(tmp_path, sources(bear=82, tree=50))
+  record_or_compare_videos(tmp_path, sources(bear=82, tree=50))
   for changed, said in [
     (sources(bear=82), "main.davis.tree is 50 there and None here"),
     (sources(bear=82, tree=49), "main.davis.tree is 50 there and 49 here"),
     (sources(bear=82, tree=50, drawn=4), "main.synthvos is 3 there and 4 here"),
   ]:
     with pytest.raises(ValueError, match=said):
-      require_same_videos(tmp_path, changed)
+      record_or_compare_videos(tmp_path, changed)
   many = {f"new{i}": 9 for i in range(7)}
   with pytest.raises(ValueError, match="new4 .*; and 2 more"):
-    require_same_videos(tmp_path, sources(bear=82, tree=50, **many))
+    record_or_compare_videos(tmp_path, sources(bear=82, tree=50, **many))

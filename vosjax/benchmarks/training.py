@@ -82,7 +82,7 @@ def measure_stage(
     `part_ms`, by name of the part (PARTS).
   """
   mesh = make_mesh(stage.batch_size)
-  tx = recipe.tx(model, stage)
+  tx = recipe.clipped_optimizer(model, stage)
   objective = recipe.objective(model, stage)
   batch = _make_batch(config, stage, recipe, mesh)
   state = replicate(TrainState.create(variables, tx, config.seed), mesh)

@@ -1,4 +1,4 @@
-"""`vosjax train`: trains, scores or benchmarks a model, as a configuration says."""
+"""`vosjax train`: trains, scores, predicts with or benchmarks a configured model."""
 
 import argparse
 import logging

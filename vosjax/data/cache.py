@@ -49,7 +49,8 @@ class InMemory(Source):
   """A source that decodes each video on first use and keeps it in memory.
 
   For videos that cost more to decode or render than a small network's step. Worker
-  processes keep copies of their own. Two are equal if the sources they cache are.
+  processes keep copies of their own. Two instances are equal if the sources
+  that they cache are.
   """
 
   def __init__(self, source: Source):

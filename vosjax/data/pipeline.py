@@ -174,7 +174,7 @@ def _epoch(order: Order, epoch: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class _Samples:
-  """Random access to sample k of a run: what grain reads, and sends to workers."""
+  """Random access to sample k of a stage: what grain reads, and sends to workers."""
 
   sources: tuple[RandomAccessDataSource, ...]
   order: Order

@@ -11,7 +11,7 @@ from vosjax.data.video import Source, Video
 
 
 @dataclasses.dataclass(frozen=True)
-class ClipView(Video):
+class FrameSubset(Video):
   """Some frames of a video, as a video of the same name.
 
   Attributes:
@@ -70,9 +70,9 @@ class SuccessiveClips(Source):
   def __len__(self) -> int:
     return len(self._places)
 
-  def __getitem__(self, index: int) -> ClipView:
+  def __getitem__(self, index: int) -> FrameSubset:
     video, indices = self._places[index]
-    return ClipView(self.source[video], indices)
+    return FrameSubset(self.source[video], indices)
 
   @property
   def origin(self) -> str | None:
@@ -103,12 +103,12 @@ class EveryFrame(Source):
   def __len__(self) -> int:
     return int(self._ends[-1])
 
-  def __getitem__(self, index: int) -> ClipView:
+  def __getitem__(self, index: int) -> FrameSubset:
     if not 0 <= index < len(self):
       raise IndexError(f"frame {index} of {len(self)}.")
     number = int(np.searchsorted(self._ends, index, side="right"))
     video = self._source[number]
-    return ClipView(video, (index - int(self._ends[number]) + len(video),))
+    return FrameSubset(video, (index - int(self._ends[number]) + len(video),))
 
   @property
   def origin(self) -> str | None:

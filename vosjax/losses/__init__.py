@@ -3,7 +3,7 @@
 Gradients pass through predictions, but not through `match`, which assigns objects to
 them, nor through `binary_iou`, which is a measure. A prediction is a logit or a
 probability, as each function says; the truth is boolean, or masks of 0 and 1. `b` are
-images or clips, `t` predictions, `g` objects of the truth.
+images or clips, `o` predictions, `g` objects of the truth.
 """
 
 from vosjax.losses.instances import (

@@ -31,16 +31,16 @@ def soft_iou_loss(
 
 
 def soft_iou_cost(
-  probs: Float[AnyArray, "b t h w"], truth: Float[AnyArray, "b g h w"]
-) -> Float[Array, "b g t"]:
-  """`soft_iou_loss` of every pair of an object `g` and a prediction `t`."""
+  probs: Float[AnyArray, "b o h w"], truth: Float[AnyArray, "b g h w"]
+) -> Float[Array, "b g o"]:
+  """`soft_iou_loss` of every pair of an object `g` and a prediction `o`."""
   inner, union = _overlaps(probs, truth)
   return 1 - inner / (union + _SOFT_IOU_EPSILON)
 
 
 def _overlaps(probs: AnyArray, truth: AnyArray) -> tuple[Array, Array]:
-  """Soft intersection and union [b g t] of every pair."""
-  inner = jnp.einsum("bthw,bghw->bgt", probs, truth)
+  """Soft intersection and union [b g o] of every pair."""
+  inner = jnp.einsum("bohw,bghw->bgo", probs, truth)
   union = truth.sum((2, 3))[:, :, None] + probs.sum((2, 3))[:, None] - inner
   return inner, union
 
@@ -89,8 +89,8 @@ def box_loss(
 
 
 def relaxed_iou(
-  probs: Float[AnyArray, "b t h w"], truth: Float[AnyArray, "b g h w"]
-) -> Float[Array, "b g t"]:
+  probs: Float[AnyArray, "b o h w"], truth: Float[AnyArray, "b g h w"]
+) -> Float[Array, "b g o"]:
   """Relaxed IoU sum(p t) / (sum p + sum t - sum(p t)) of every pair (RIS).
 
   It is 0 if both masks are empty. The plus sign that some slides have in the
@@ -101,8 +101,8 @@ def relaxed_iou(
 
 
 def ris_loss(
-  probs: Float[AnyArray, "b t h w"],
-  scores: Float[AnyArray, "b t"],
+  probs: Float[AnyArray, "b o h w"],
+  scores: Float[AnyArray, "b o"],
   truth: Float[AnyArray, "b g h w"],
   valid: Bool[AnyArray, "b g"],
   *,

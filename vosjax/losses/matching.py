@@ -11,34 +11,34 @@ from vosjax.types import AnyArray
 PADDING_COST = 10.0
 
 
-def valid_slots(valid: Bool[AnyArray, "b g"], t: int) -> Bool[Array, "b t"]:
-  """Which of `t` predictions are matched: those with the index of a valid object."""
-  return jnp.pad(valid, ((0, 0), (0, max(0, t - valid.shape[1]))))[:, :t]
+def valid_slots(valid: Bool[AnyArray, "b g"], o: int) -> Bool[Array, "b o"]:
+  """Which of `o` predictions are matched: those with the index of a valid object."""
+  return jnp.pad(valid, ((0, 0), (0, max(0, o - valid.shape[1]))))[:, :o]
 
 
 def mask_padding(
-  cost: Float[AnyArray, "b g t"], valid: Bool[AnyArray, "b g"]
-) -> Float[Array, "b g t"]:
+  cost: Float[AnyArray, "b g o"], valid: Bool[AnyArray, "b g"]
+) -> Float[Array, "b g o"]:
   """Sets the cost of pairs that involve padding to PADDING_COST.
 
-  With n valid objects, n predictions are matched: prediction `t` takes part if and
-  only if object `t` is valid, as in the released RSIS and RVOS.
+  With n valid objects, n predictions are matched: prediction `i` takes part if and
+  only if object `i` is valid, as in the released RSIS and RVOS.
 
   Args:
-    cost: of each object `g` and prediction `t`.
+    cost: of each object `g` and prediction `o`.
     valid: which objects are no padding.
   """
   slots = valid_slots(valid, cost.shape[2])
   return jnp.where(valid[:, :, None] & slots[:, None], cost, PADDING_COST)
 
 
-def match(cost: Float[AnyArray, "b g t"]) -> Int[Array, "b t"]:
+def match(cost: Float[AnyArray, "b g o"]) -> Int[Array, "b o"]:
   """Assigns objects to predictions at the least total cost.
 
   No gradient passes through it. Among matchings of equal cost any may be returned.
 
   Args:
-    cost: of each object `g` and prediction `t`; must be finite.
+    cost: of each object `g` and prediction `o`; must be finite.
 
   Returns:
     The object of each prediction; -1 for surplus predictions.
@@ -52,7 +52,7 @@ def match(cost: Float[AnyArray, "b g t"]) -> Int[Array, "b t"]:
   return jax.lax.map(solve, jax.lax.stop_gradient(jnp.asarray(cost)))
 
 
-def reorder(truth: AnyArray, matched: Int[AnyArray, "b t"]) -> Array:
+def reorder(truth: AnyArray, matched: Int[AnyArray, "b o"]) -> Array:
   """Values of the object of each prediction; zeros for predictions without one.
 
   Args:
@@ -60,7 +60,7 @@ def reorder(truth: AnyArray, matched: Int[AnyArray, "b t"]) -> Array:
     matched: from `match`.
 
   Returns:
-    [b t ...] the same in the order of the predictions.
+    [b o ...] the same in the order of the predictions.
   """
   expand = (1,) * (truth.ndim - 2)
   index = matched.reshape(*matched.shape, *expand)

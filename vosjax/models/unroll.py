@@ -147,8 +147,8 @@ def unroll(
       then those of the frame before it. RVOS is trained so; A-GAME cannot.
     stop_gradient: no gradient passes through what the states are updated with.
     train: `encode` uses batch statistics in the trained layers and updates the running
-      ones. Steps use the running ones; only COSNet's heads have any, which its recipe
-      trains on pairs instead.
+      ones. Steps use the running ones. Only COSNet's heads have BatchNorm there; its
+      recipe trains them on pairs, without `unroll`.
     remat: recompute each step in the backward pass instead of storing it.
     unroll_steps: time steps per iteration of the scan; True: all.
 

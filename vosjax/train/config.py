@@ -1,4 +1,7 @@
-"""Every key of a configuration with its unit and default, which is set only here.
+"""Every key of a configuration with its unit and default.
+
+Defaults of `model.fields` are those of the model's class, and of what SynthVOS shows
+those of its `Settings`.
 
 A configuration starts from `get_config()`, names a model with `set_model()` and its
 training stages with `set_stages()`:
@@ -117,10 +120,10 @@ def _evaluation() -> ConfigDict:
   # One of vosjax.train.scoring.datasets.DATASETS: "synthvos", "davis", "fbms",
   # "segtrack_v2", "youtube_objects", "youtube_vos", "voc", "leaves", "cityscapes".
   evaluation.dataset = "synthvos"
-  # List or split of the dataset; for YouTube-VOS a folder such as "valid", or a text
-  # file that names videos.
   # Further datasets to score a trained model on, if their folders are there.
   evaluation.also = ()
+  # List or split of the dataset; for YouTube-VOS a folder such as "valid", or a text
+  # file that names videos.
   evaluation.subset = "val"
   # Folder of the model to score, as `vosjax convert` writes it; "": WORKDIR/model.
   evaluation.checkpoint = ""
@@ -207,17 +210,6 @@ def require_values(config: ConfigDict) -> None:
       )
 
 
-def _require_size(key: str, size: Sequence[Any]) -> None:
-  size = tuple(size)
-  if len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
-    raise ValueError(f"{key} is {size}; expected rows and columns, such as (240, 432).")
-
-
-def _require_pair(key: str, pair: Sequence[Any]) -> None:
-  if len(pair) != 2 or not all(isinstance(x, int | float) and x >= 0 for x in pair):
-    raise ValueError(f"{key} is {pair}; expected two numbers, such as (0.7, 1.4).")
-
-
 def ordered_stages(config: ConfigDict) -> dict[str, ConfigDict]:
   """The stages by name, in the order in which they run.
 
@@ -247,39 +239,15 @@ def ordered_stages(config: ConfigDict) -> dict[str, ConfigDict]:
   return {name: config.stages[name] for name in order}
 
 
-def _stage(changes: Mapping[str, Any], **specific: Any) -> ConfigDict:
-  """A training stage.
+def _require_size(key: str, size: Sequence[Any]) -> None:
+  size = tuple(size)
+  if len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
+    raise ValueError(f"{key} is {size}; expected rows and columns, such as (240, 432).")
 
-  Args:
-    changes: values that differ from the defaults.
-    **specific: further keys, of one model, with their defaults.
-  """
-  stage = ConfigDict()
-  stage.size = (240, 432)  # rows, columns
-  stage.batch_size = 4  # clips, over all devices
-  stage.clip_length = 8  # frames
-  stage.num_steps = 1000  # updates
-  # An epoch is one pass over the stage's videos, each time in another random order. Its
-  # length is stated, not measured: `steps_per_epoch` updates for schedules that count
-  # epochs, and `samples_per_epoch` clips for the order.
-  stage.steps_per_epoch = 1000
-  # Start from the weights of the best checkpoint so far, by validation. Otherwise, or
-  # if none was scored, the stage continues from the last weights.
-  stage.from_best = False
-  stage.learning_rate = 1e-4
-  stage.weight_decay = 0.0  # coupled: added to the gradient
-  # Clips the global gradient norm to this value; 0 disables clipping, as in all
-  # released programs. Through time, from random weights, a few large gradients can
-  # undo hundreds of steps.
-  stage.max_grad_norm = 0.0
-  # Share of each source among the samples, see vosjax.train.feeds.
-  stage.sources = ConfigDict({"synthvos": 0.0, "davis": 0.0, "youtube_vos": 0.0})
-  stage.samples_per_epoch = 0  # 0: until the first source is exhausted
-  stage.replacement = False  # a video may be drawn twice in an epoch
-  stage.update(specific)
-  stage.lock()
-  stage.update(changes)
-  return stage
+
+def _require_pair(key: str, pair: Sequence[Any]) -> None:
+  if len(pair) != 2 or not all(isinstance(x, int | float) and x >= 0 for x in pair):
+    raise ValueError(f"{key} is {pair}; expected two numbers, such as (0.7, 1.4).")
 
 
 def agame_stage(**changes: Any) -> ConfigDict:
@@ -310,37 +278,13 @@ def rvos_stage(**changes: Any) -> ConfigDict:
     # Masks of the previous frame that a one-shot model sees: the "truth", or those
     # that it "inferred" itself.
     previous="truth",
-    official=False,  # with the released program's accidents, see train/recipes/official
+    official=False,  # with the released program's quirks, see train/recipes/official
     flip=True,  # mirror half of the clips left-right
     affine=True,  # rotate, translate, shear and scale whole clips
     remat=False,  # recompute frames in the backward pass
     # Frames and objects per iteration of their scans. 0: all of them on CPU, where
     # this speeds up the gradient by a fifth (120 ms instead of 147 ms); 1 elsewhere.
     unroll_steps=0,
-  )
-
-
-def _instance_stage(changes: Mapping[str, Any], **specific: Any) -> ConfigDict:
-  """A training stage on single images with instances (RSIS, RIS)."""
-  return _stage(
-    changes,
-    size=(256, 256),
-    clip_length=1,
-    sources=ConfigDict({"voc": 0.0, "leaves": 0.0, "cityscapes": 0.0}),
-    lr_decay=1.0,  # factor on the learning rates, once per epoch
-    num_objects=0,  # objects to decode; 0: as many as the model has
-    max_instances=20,  # only the largest instances of an image count
-    min_instance_pixels=1,  # at training size
-    flip=True,  # mirror half of the images left-right
-    affine=True,  # rotate, translate, shear and scale
-    rotation=10.0,  # degrees, at most
-    translation=0.1,  # share of the rows and of the columns, at most
-    shear=0.1,  # degrees, at most
-    zoom=(
-      0.7,
-      1.4,
-    ),  # range of the factor on the field of view; above 1 shrinks objects
-    **specific,
   )
 
 
@@ -354,7 +298,7 @@ def rsis_stage(**changes: Any) -> ConfigDict:
     weight_decay=1e-6,
     # Weights; 0 disables a loss.
     losses=ConfigDict({"mask": 1.0, "classes": 0.0, "box": 0.0, "stop": 0.0}),
-    official=False,  # with the released program's accidents, see train/recipes/official
+    official=False,  # with the released program's quirks, see train/recipes/official
   )
 
 
@@ -387,8 +331,67 @@ def cosnet_stage(**changes: Any) -> ConfigDict:
     bce="scaled",  # as released; "balanced": as in the paper
     losses=ConfigDict({"absolute": 0.8, "still": 0.1, "orthogonality": 1e-3}),
     augment=True,  # crop, scale and mirror each frame of a pair
-    official=False,  # with the released program's accidents, see train/recipes/official
+    official=False,  # with the released program's quirks, see train/recipes/official
   )
+
+
+def _instance_stage(changes: Mapping[str, Any], **specific: Any) -> ConfigDict:
+  """A training stage on single images with instances (RSIS, RIS)."""
+  return _stage(
+    changes,
+    size=(256, 256),
+    clip_length=1,
+    sources=ConfigDict({"voc": 0.0, "leaves": 0.0, "cityscapes": 0.0}),
+    lr_decay=1.0,  # factor on the learning rates, once per epoch
+    num_objects=0,  # objects to decode; 0: as many as the model has
+    max_instances=20,  # only the largest instances of an image count
+    min_instance_pixels=1,  # at training size
+    flip=True,  # mirror half of the images left-right
+    affine=True,  # rotate, translate, shear and scale
+    rotation=10.0,  # degrees, at most
+    translation=0.1,  # share of the rows and of the columns, at most
+    shear=0.1,  # degrees, at most
+    zoom=(
+      0.7,
+      1.4,
+    ),  # range of the factor on the field of view; above 1 shrinks objects
+    **specific,
+  )
+
+
+def _stage(changes: Mapping[str, Any], **specific: Any) -> ConfigDict:
+  """A training stage.
+
+  Args:
+    changes: values that differ from the defaults.
+    **specific: further keys, of one model, with their defaults.
+  """
+  stage = ConfigDict()
+  stage.size = (240, 432)  # rows, columns
+  stage.batch_size = 4  # clips, over all devices
+  stage.clip_length = 8  # frames
+  stage.num_steps = 1000  # updates
+  # An epoch is one pass over the stage's videos, each time in another random order. Its
+  # length is stated, not measured: `steps_per_epoch` updates for schedules that count
+  # epochs, and `samples_per_epoch` clips for the order.
+  stage.steps_per_epoch = 1000
+  # Start from the weights of the best checkpoint so far, by validation. Otherwise, or
+  # if none was scored, the stage continues from the last weights.
+  stage.from_best = False
+  stage.learning_rate = 1e-4
+  stage.weight_decay = 0.0  # coupled: added to the gradient
+  # Clips the global gradient norm to this value; 0 disables clipping, as in all
+  # released programs. Through time, from random weights, a few large gradients can
+  # undo hundreds of steps.
+  stage.max_grad_norm = 0.0
+  # Relative weight of each source, see vosjax.train.feeds.
+  stage.sources = ConfigDict({"synthvos": 0.0, "davis": 0.0, "youtube_vos": 0.0})
+  stage.samples_per_epoch = 0  # 0: until the first source is exhausted
+  stage.replacement = False  # a video may be drawn twice in an epoch
+  stage.update(specific)
+  stage.lock()
+  stage.update(changes)
+  return stage
 
 
 Variants = Mapping[str, Callable[[], ConfigDict]]

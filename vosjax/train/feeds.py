@@ -151,14 +151,14 @@ def stills(name: str, folder: str, images: str, masks: str) -> Source:
 
 
 def folder_source(
-  key: str, folder: str, origin: str, subset: str, *layout: Any, **options: Any
+  key: str, folder: str, how_to_get: str, subset: str, *layout: Any, **options: Any
 ) -> Source:
   """A folder in DAVIS layout, or one that `datasets/build.py` wrote.
 
   Args:
     key: of the configuration, which names the folder.
     folder: the value of that key.
-    origin: what to get if the folder is missing, and where.
+    how_to_get: what to get if the folder is missing, and where.
     subset: a list of the folder, or a split.
     *layout: further arguments of `DavisFolder`.
     **options: keyword arguments of `DavisFolder`.
@@ -169,7 +169,7 @@ def folder_source(
   path = pathlib.Path(folder).expanduser()
   if not path.is_dir():
     raise ValueError(
-      f"no folder {folder!r}. Get {origin} and pass --config.{key}=FOLDER: the "
+      f"no folder {folder!r}. Get {how_to_get} and pass --config.{key}=FOLDER: the "
       "folder of JPEGImages and Annotations, one that `vosjax import-data` made of "
       "your own videos, or the version folder that `datasets/build.py` wrote."
     )

@@ -32,8 +32,8 @@ class Stage:
     stop: global step after its last update.
     mesh: devices that share its batches.
     tx: its optimizer.
-    train_step: its update.
-    batches_from: the stage's batches from one of its own steps on.
+    train_step: from `make_train_step`.
+    batches_from: (step of the stage) -> its batches, see `feeds.batches`.
     from_best: start from the weights of the best checkpoint so far, if one was scored.
   """
 
@@ -47,7 +47,10 @@ class Stage:
   from_best: bool = False
 
   def enter(self, state: TrainState, step: int) -> TrainState:
-    """The state on this stage's devices, at its beginning with a fresh optimizer."""
+    """Moves the state to the stage's devices.
+
+    At the stage's first step, also resets the optimizer.
+    """
     state = replicate(state, self.mesh)
     if step == self.start:
       state = state.replace(opt_state=jax.jit(self.tx.init)(state.params))

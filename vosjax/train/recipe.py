@@ -78,8 +78,8 @@ class Recipe:
   Attributes:
     objective: (model, options of a stage) -> its objective.
     optimizer: (model, options of a stage) -> its optimizer, without clipping.
-    batches: (configuration, options of a stage, its sources by name, its seed) -> the
-      function that yields its batches from any of its steps on.
+    batches: (configuration, options of a stage, its sources by name, its seed) -> a
+      function from a step of the stage to the iterator of batches from that step on.
     scoring: (configuration, model) -> how the model is scored.
   """
 
@@ -88,7 +88,9 @@ class Recipe:
   batches: Callable[[ConfigDict, ConfigDict, Mapping[str, Source], int], BatchesFrom]
   scoring: Callable[[ConfigDict, nn.Module], Scoring]
 
-  def tx(self, model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
+  def clipped_optimizer(
+    self, model: nn.Module, stage: ConfigDict
+  ) -> optax.GradientTransformation:
     """The stage's optimizer, with gradient clipping to `max_grad_norm`.
 
     The norm is taken over the trained parameters alone. Frozen ones have gradients as

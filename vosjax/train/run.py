@@ -31,7 +31,11 @@ from vosjax.train.scoring.predict import write_predictions
 from vosjax.train.scoring.score import Validation, score_model
 from vosjax.train.state import TrainState
 from vosjax.train.step import make_mesh, make_train_step, replicate
-from vosjax.train.workdir import holds_run, open_workdir, require_same_videos
+from vosjax.train.workdir import (
+  open_workdir,
+  record_or_compare_videos,
+  require_usable_workdir,
+)
 from vosjax.types import Variables
 
 LOG = logging.getLogger("vosjax")
@@ -69,7 +73,7 @@ def run(
       f"{jax.process_count()}. Start one process, without --coordinator."
     )
   if workdir is not None and processes.is_first():
-    holds_run(config, workdir)  # an unusable folder is refused before anything slow
+    require_usable_workdir(config, workdir)  # before anything slow
   modes[config.mode](config, workdir)
   processes.barrier("end")
 
@@ -85,7 +89,7 @@ def train(config: ConfigDict, workdir: str | None) -> None:
   path, resumed = open_workdir(config, workdir)
   LOG.info("workdir   %s%s", path, ", resuming its run" if resumed else "")
   if processes.is_first():
-    require_same_videos(path, sources)
+    record_or_compare_videos(path, sources)
   describe(config, model, initial, sources, stages)
   fitted = _fit(config, model, stages, initial, path, scoring, scored_set)
   if not processes.is_first():
@@ -178,30 +182,30 @@ def make_stages(
   faults: dict[str, list[str]] = {}  # message -> stages that it concerns
   opened: dict[Source, Source] = {}
   start = 0
-  for index, (name, options) in enumerate(ordered_stages(config).items()):
+  for index, (name, stage_config) in enumerate(ordered_stages(config).items()):
     try:
-      found = feeds.training_sources(config, options)
-      objective = recipe.objective(model, options)
+      found = feeds.training_sources(config, stage_config)
+      objective = recipe.objective(model, stage_config)
     except ValueError as error:
       faults.setdefault(str(error), []).append(name)
       continue
     sources[name] = {key: opened.setdefault(s, s) for key, s in found.items()}
     seed = config.seed + index * _STAGE_SEED_OFFSET
-    mesh = make_mesh(options.batch_size)
-    tx = recipe.tx(model, options)
+    mesh = make_mesh(stage_config.batch_size)
+    tx = recipe.clipped_optimizer(model, stage_config)
     stages.append(
       Stage(
         name=name,
         start=start,
-        stop=start + options.num_steps,
+        stop=start + stage_config.num_steps,
         mesh=mesh,
         tx=tx,
         train_step=make_train_step(objective, tx, mesh),
-        batches_from=recipe.batches(config, options, sources[name], seed),
-        from_best=options.from_best,
+        batches_from=recipe.batches(config, stage_config, sources[name], seed),
+        from_best=stage_config.from_best,
       )
     )
-    start += options.num_steps
+    start += stage_config.num_steps
   if faults:
     raise ValueError(
       " ".join(f"stage {', '.join(s)}: {text}" for text, s in faults.items())
@@ -249,7 +253,7 @@ def describe(
     "devices   %d x %s (%s)", len(devices), devices[0].device_kind, devices[0].platform
   )
   for stage in stages:
-    options = config.stages[stage.name]
+    stage_config = config.stages[stage.name]
     mixed = ", ".join(
       f"{name} ({len(source)} videos, {feeds.origin(source)})"
       for name, source in sources[stage.name].items()
@@ -258,10 +262,10 @@ def describe(
       "stage     %s: %s; %d clips x %d frames, %d x %d, %d steps on %d device(s)",
       stage.name,
       mixed,
-      options.batch_size,
-      options.clip_length,
-      *options.size,
-      options.num_steps,
+      stage_config.batch_size,
+      stage_config.clip_length,
+      *stage_config.size,
+      stage_config.num_steps,
       stage.mesh.size,
     )
   params = variables["params"]

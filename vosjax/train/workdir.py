@@ -59,16 +59,17 @@ def _open(config: ConfigDict, workdir: str | None) -> tuple[pathlib.Path, bool]:
   if workdir is None:
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     workdir = f"runs/{config.model.name}-{now}"
+  require_usable_workdir(config, workdir)
   path = pathlib.Path(workdir)
-  resumed = holds_run(config, workdir)
+  resumed = (path / CONFIG).exists()
   if not resumed:
     path.mkdir(parents=True, exist_ok=True)
     _write_json(path / CONFIG, plain(config))
   return path, resumed
 
 
-def holds_run(config: ConfigDict, workdir: str) -> bool:
-  """Whether a folder holds a run of this configuration; otherwise it can begin there.
+def require_usable_workdir(config: ConfigDict, workdir: str) -> None:
+  """Checks that a run of this configuration can begin or be resumed in a folder.
 
   Raises:
     ValueError: the folder holds something else; says how the configurations differ.
@@ -80,7 +81,7 @@ def holds_run(config: ConfigDict, workdir: str) -> bool:
       raise ValueError(
         f"--workdir={path} exists but holds no run; give a new or an empty folder."
       )
-    return False
+    return
   try:
     theirs = json.loads(config_file.read_text())
   except ValueError as error:
@@ -92,10 +93,9 @@ def holds_run(config: ConfigDict, workdir: str) -> bool:
       f"{'; '.join(differing)}. Give another --workdir, or the same configuration "
       "to resume that run."
     )
-  return True
 
 
-def require_same_videos(
+def record_or_compare_videos(
   workdir: pathlib.Path, sources: Mapping[str, Mapping[str, Source]]
 ) -> None:
   """Records the videos that a run trains on, or compares them with those recorded.
@@ -115,10 +115,10 @@ def require_same_videos(
     stage: {name: _inventory(source) for name, source in named.items()}
     for stage, named in sources.items()
   }
-  require_same_content(workdir / VIDEOS, ours, "a run on other videos (frames by name)")
+  record_or_compare(workdir / VIDEOS, ours, "a run on other videos (frames by name)")
 
 
-def require_same_content(path: pathlib.Path, ours: Any, what: str) -> None:
+def record_or_compare(path: pathlib.Path, ours: Any, what: str) -> None:
   """Records what a workdir's results depend on, or compares it with what is recorded.
 
   Args:

@@ -6,7 +6,7 @@ import numpy as np
 
 from vosjax.data.cache import ArrayVideo
 from vosjax.data.transforms.pairs import AddReferences, AnyTarget, CropScaleFlip, Jitter
-from vosjax.data.views import ClipView
+from vosjax.data.views import FrameSubset
 
 SIZE = (20, 30)
 
@@ -27,7 +27,7 @@ def times(clip):
 
 def sample(count, length=6, time=2, draws=200):
   transform = AddReferences(count)
-  target = ClipView(make_video(length), (time,))
+  target = FrameSubset(make_video(length), (time,))
   return [
     times(transform.random_map(target, np.random.default_rng(i))) for i in range(draws)
   ]
@@ -85,7 +85,7 @@ def test_a_short_video_repeats_its_frames():
 
 
 def test_objects_are_merged_and_void_is_background():
-  target = ClipView(make_video(3), (1,))
+  target = FrameSubset(make_video(3), (1,))
   rng = np.random.default_rng(0)
   labels = AddReferences(0).random_map(target, rng)["labels"]
   assert labels.shape == (1, *SIZE)
@@ -101,8 +101,8 @@ def test_frames_without_annotation_are_skipped():
   video = make_video(2)
   sparse = Sparse(video.name, video.frame_names, video.frames, video.all_labels)
   rng = np.random.default_rng(0)
-  assert AddReferences(0).random_map(ClipView(sparse, (0,)), rng) is not None
-  assert AddReferences(1).random_map(ClipView(sparse, (0,)), rng) is None
+  assert AddReferences(0).random_map(FrameSubset(sparse, (0,)), rng) is not None
+  assert AddReferences(1).random_map(FrameSubset(sparse, (0,)), rng) is None
 
 
 def test_any_frame_can_be_a_target():

@@ -52,7 +52,7 @@ def test_the_paper_recipe_has_the_numbers_of_the_released_program():
   assert group.evaluation.references == 2
 
 
-def test_the_official_variant_switches_all_accidents_on(flatten):
+def test_the_official_variant_switches_all_quirks_on(flatten):
   plain, official = flatten(get_config("paper")), flatten(get_config("paper_official"))
   assert official == plain | {
     "stages.main.official": True,

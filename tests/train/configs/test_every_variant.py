@@ -83,7 +83,7 @@ def test_every_variant_builds_its_model_and_recipe(name, variant):
   recipe.scoring(config, model)
   for stage in ordered_stages(config).values():
     recipe.objective(model, stage)
-    optimizer = recipe.tx(model, stage)
+    optimizer = recipe.clipped_optimizer(model, stage)
     assert stage.num_steps % stage.steps_per_epoch == 0
     assert any(stage.sources.values())
   jax.eval_shape(optimizer.init, shapes["params"])  # stages differ in numbers alone

@@ -60,6 +60,6 @@ def test_boxes_change_the_head_and_its_loss_alone(recipe, flatten):
   assert changed == plain | box_losses | {"model.fields.box_head": True}
 
 
-def test_accidents_of_the_release_are_off():
+def test_quirks_of_the_release_are_off():
   for variant in ("", "paper", "paper_leaves", "paper_cityscapes"):
     assert not any(stage.official for stage in stages(variant))

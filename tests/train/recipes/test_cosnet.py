@@ -257,6 +257,7 @@ def test_a_group_is_a_target_with_several_references():
   loss, outputs = evaluate(batch)
   assert float(loss) == pytest.approx(expected, rel=1e-4)
   assert outputs.batch_stats["count"] == 3  # statistics of each frame apart
+  assert {"group_loss", "group_iou"} < set(outputs.metrics)
 
 
 def test_a_group_without_attention_is_the_target_alone():

@@ -9,9 +9,10 @@ from scipy.optimize import linear_sum_assignment
 from vosjax import models
 from vosjax.data.synthvos import SynthVos
 from vosjax.models.unroll import Unrolled, encode_clip, unroll_features
-from vosjax.train.config import rvos_stage
+from vosjax.train import feeds
+from vosjax.train.config import get_config, rvos_stage
 from vosjax.train.recipes import rvos
-from vosjax.train.recipes.rvos_clips import clip_losses
+from vosjax.train.recipes.rvos_loss import clip_losses
 from vosjax.types import Prediction, VideoBatch
 
 SIZE = (32, 48)
@@ -125,7 +126,7 @@ def tiny():
 
 def decode_clip(model, variables, features, truth, *, previous="inferred", **options):
   """Probabilities [b t o h w] as the objective unrolls them."""
-  arguments = rvos.recurrence(model, truth, previous)
+  arguments = rvos.previous_masks(model, truth, previous)
   clip = unroll_features(model, variables, features, **arguments, **options)
   return jax.nn.sigmoid(clip.predictions.logits)
 
@@ -304,3 +305,20 @@ def test_zero_shot_results_have_the_ids_of_objects_once_matched(matched):
 def test_an_unknown_kind_of_previous_masks_is_named():
   with pytest.raises(ValueError, match=r"previous is 'guess'; known: \['truth'"):
     rvos.make_objective(models.build("rvos"), rvos_stage(previous="guess"))
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+@pytest.mark.parametrize("length", [0, 2, 5])
+def test_procedural_clips_have_the_length_of_the_stage(length, in_memory):
+  """However long the videos are that they are taken from."""
+  config = get_config()
+  config.data.min_object_pixels = 10
+  config.data.synthvos.update(length=length, num_videos=4, in_memory=in_memory)
+  stage = rvos_stage(size=SIZE, batch_size=4, clip_length=2, num_steps=1)
+  stage.sources.synthvos = 1.0
+  sources = feeds.training_sources(config, stage)
+  assert len(sources["synthvos"][0]) == (length or 2)
+  (batch,) = rvos.make_batches(config, stage, sources, seed=0)(0)
+  assert batch["frames"].shape == (4, 2, *SIZE, 3)
+  starts = {name.split("/")[1] for name in batch["names"]}
+  assert (starts == {"00000"}) == (length != 5)

@@ -97,63 +97,6 @@ def travel(layer: Layer, camera: Camera, t: Times, shutter: float) -> Times:
   return np.max([way.max(axis=1) for way in ways], axis=0)
 
 
-def reflect(u: np.ndarray, last: int) -> np.ndarray:
-  """Folds coordinates back into the range 0 to `last`."""
-  period = 2 * last
-  return np.abs(u - period * np.round(u / max(period, 1)).astype(int))
-
-
-def _draw_scenery(canvases: Sequence[Canvas], part: Part, pose: Pose) -> None:
-  """Fills the frame with an image that continues by reflection."""
-  shown = [k for k, canvas in enumerate(canvases) if canvas.image]
-  if not shown:
-    return
-  w, h = canvases[0].shape
-  frame = np.array([0, w, 1j * h, w + 1j * h])
-  back = 1 / pose.turn[shown]
-  seen = back[:, None] * (frame - pose.shift[shown, None]) + part.origin
-  top, left = (int(np.floor(v.min())) - _REACH for v in (seen.imag, seen.real))
-  bottom, right = (int(np.ceil(v.max())) + _REACH for v in (seen.imag, seen.real))
-  rows, columns = part.colours.shape[:2]
-  crop = part.colours.take(reflect(np.arange(top, bottom), rows - 1), axis=0)
-  crop = crop.take(reflect(np.arange(left, right), columns - 1), axis=1)
-  enlarged = enlarge(Image.fromarray(crop)).convert("RGBA")
-  corner = complex(left, top)
-  for k, turn in zip(shown, back):
-    matrix = affine(turn, pose.shift[k], part.origin - corner, 0j, 2.0)
-    canvases[k].image = enlarged.transform((w, h), _AFFINE, matrix, _NEAREST)
-
-
-def affine(
-  back: complex, shift: complex, origin: complex, corner: complex, density: float
-) -> tuple[float, float, float, float, float, float]:
-  """Pillow's coefficients, from pixels of a box on the screen to those of an image.
-
-  Args:
-    back: rotation and scale from the screen to the part.
-    shift: position of the joint on the screen.
-    origin: position of the joint in the image of the part.
-    corner: of the box on the screen.
-    density: pixels of the image for each pixel of the part.
-  """
-  # Pillow measures from the corners of pixels, everything here from their centres.
-  half = 0.5 + 0.5j
-  offset = density * (back * (corner - shift - half) + origin) + half
-  a, b = density * back.real, density * back.imag
-  return (a, -b, offset.real, b, a, offset.imag)
-
-
-def boxes(part: Part, pose: Pose, margin: float, size: tuple[int, int]) -> np.ndarray:
-  """Left, top, right and bottom of a part on the screen, for each time."""
-  slack = margin + abs(part.ripple[0]) * np.abs(pose.turn)
-  points = pose.turn[:, None] * part.corners + pose.shift[:, None]
-  low_x, low_y = points.real.min(1) - slack, points.imag.min(1) - slack
-  high_x, high_y = points.real.max(1) + slack, points.imag.max(1) + slack
-  edges = np.stack([low_x, low_y, high_x + 1, high_y + 1], axis=1)
-  w, h = size
-  return np.clip(edges, 0, [w, h, w, h]).astype(int)
-
-
 def _draw_part(
   canvases: Sequence[Canvas],
   layer: Layer,
@@ -201,6 +144,63 @@ def _draw_part(
       canvas.labels.paste(layer.label, area, half)
 
 
+def boxes(part: Part, pose: Pose, margin: float, size: tuple[int, int]) -> np.ndarray:
+  """Left, top, right and bottom of a part on the screen, for each time."""
+  slack = margin + abs(part.ripple[0]) * np.abs(pose.turn)
+  points = pose.turn[:, None] * part.corners + pose.shift[:, None]
+  low_x, low_y = points.real.min(1) - slack, points.imag.min(1) - slack
+  high_x, high_y = points.real.max(1) + slack, points.imag.max(1) + slack
+  edges = np.stack([low_x, low_y, high_x + 1, high_y + 1], axis=1)
+  w, h = size
+  return np.clip(edges, 0, [w, h, w, h]).astype(int)
+
+
 def _above(image: Image.Image, level: int) -> Image.Image:
   """255 where the image is above the level, else 0."""
   return ImageChops.add(image, image, 2 / 255, -255 * level)
+
+
+def _draw_scenery(canvases: Sequence[Canvas], part: Part, pose: Pose) -> None:
+  """Fills the frame with an image that continues by reflection."""
+  shown = [k for k, canvas in enumerate(canvases) if canvas.image]
+  if not shown:
+    return
+  w, h = canvases[0].shape
+  frame = np.array([0, w, 1j * h, w + 1j * h])
+  back = 1 / pose.turn[shown]
+  seen = back[:, None] * (frame - pose.shift[shown, None]) + part.origin
+  top, left = (int(np.floor(v.min())) - _REACH for v in (seen.imag, seen.real))
+  bottom, right = (int(np.ceil(v.max())) + _REACH for v in (seen.imag, seen.real))
+  rows, columns = part.colours.shape[:2]
+  crop = part.colours.take(reflect(np.arange(top, bottom), rows - 1), axis=0)
+  crop = crop.take(reflect(np.arange(left, right), columns - 1), axis=1)
+  enlarged = enlarge(Image.fromarray(crop)).convert("RGBA")
+  corner = complex(left, top)
+  for k, turn in zip(shown, back):
+    matrix = affine(turn, pose.shift[k], part.origin - corner, 0j, 2.0)
+    canvases[k].image = enlarged.transform((w, h), _AFFINE, matrix, _NEAREST)
+
+
+def reflect(u: np.ndarray, last: int) -> np.ndarray:
+  """Folds coordinates back into the range 0 to `last`."""
+  period = 2 * last
+  return np.abs(u - period * np.round(u / max(period, 1)).astype(int))
+
+
+def affine(
+  back: complex, shift: complex, origin: complex, corner: complex, density: float
+) -> tuple[float, float, float, float, float, float]:
+  """Pillow's coefficients, from pixels of a box on the screen to those of an image.
+
+  Args:
+    back: rotation and scale from the screen to the part.
+    shift: position of the joint on the screen.
+    origin: position of the joint in the image of the part.
+    corner: of the box on the screen.
+    density: pixels of the image for each pixel of the part.
+  """
+  # Pillow measures from the corners of pixels, everything here from their centres.
+  half = 0.5 + 0.5j
+  offset = density * (back * (corner - shift - half) + origin) + half
+  a, b = density * back.real, density * back.imag
+  return (a, -b, offset.real, b, a, offset.imag)

@@ -23,8 +23,13 @@ MIN_AREA = 100 / (96 * 160)  # visible fraction of the first frame, of each obje
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Recipe(Settings):
-  """What all videos of a dataset have in common; see `SynthVos`."""
+class SceneSettings(Settings):
+  """What all videos of a dataset have in common.
+
+  Attributes:
+    size: rows and columns of a frame.
+    length: frames of a video.
+  """
 
   size: tuple[int, int]
   length: int
@@ -116,7 +121,7 @@ def _average(images: list[Image.Image]) -> Image.Image:
   return Image.fromarray(mean.astype(np.uint8)).convert("RGB")
 
 
-def build_scene(key: tuple[int, int], recipe: Recipe) -> Scene:
+def build_scene(key: tuple[int, int], settings: SceneSettings) -> Scene:
   """The scene of (seed, index), in which each tracked object is visible at first.
 
   Objects that are occluded in the first frame are removed; if none is left, another
@@ -127,11 +132,11 @@ def build_scene(key: tuple[int, int], recipe: Recipe) -> Scene:
   """
   keep_memory()
   for attempt in range(100):
-    scene = keep_visible(compose((*key, attempt), recipe))
+    scene = keep_visible(compose((*key, attempt), settings))
     if any(layer.label for layer in scene.layers):
       return scene
   raise ValueError(
-    f"size={recipe.size}: no object fits into frames this narrow; use wider ones."
+    f"size={settings.size}: no object fits into frames this narrow; use wider ones."
   )
 
 
@@ -154,27 +159,27 @@ def keep_visible(scene: Scene) -> Scene:
   return dataclasses.replace(scene, layers=layers)
 
 
-def compose(key: tuple[int, ...], recipe: Recipe) -> Scene:
+def compose(key: tuple[int, ...], settings: SceneSettings) -> Scene:
   """A random scene, which may occlude some of its objects."""
-  rng, size = np.random.default_rng(key), recipe.size
+  rng, size = np.random.default_rng(key), settings.size
   own = np.random.default_rng((*key, 2))  # of the looks; see `looks`
-  speed = recipe.speed * np.exp(recipe.variety * np.clip(own.normal(), -2, 2))
-  weights = np.full(recipe.max_objects, 0.05)
-  weights[: len(COUNT_WEIGHTS)] = COUNT_WEIGHTS[: recipe.max_objects]
+  speed = settings.speed * np.exp(settings.variety * np.clip(own.normal(), -2, 2))
+  weights = np.full(settings.max_objects, 0.05)
+  weights[: len(COUNT_WEIGHTS)] = COUNT_WEIGHTS[: settings.max_objects]
   count = 1 + int(rng.choice(len(weights), p=weights / weights.sum()))
   lookalikes = int(rng.choice([0, 1, 2, 3], p=[0.35, 0.3, 0.2, 0.15]))
-  lookalikes *= int(rng.random() < recipe.clutter)
+  lookalikes *= int(rng.random() < settings.clutter)
   grounds = [palette(rng, natural=0.75) for _ in range(int(rng.integers(1, 4)))]
-  plain = recipe.plain and rng.random() < recipe.plain
+  plain = settings.plain and rng.random() < settings.plain
   plate = actors.wall(rng, size) if plain else actors.background(rng, size, grounds)
   positions = actors.spread(rng, count + lookalikes, size)
   things, passers = [], []
   for k in range(count):
-    radius = recipe.object_size * rng.uniform(0.17, 0.4) * count**-0.35
-    if recipe.variety:
-      radius *= np.exp(recipe.variety * np.clip(own.normal(), -2, 2))
+    radius = settings.object_size * rng.uniform(0.17, 0.4) * count**-0.35
+    if settings.variety:
+      radius *= np.exp(settings.variety * np.clip(own.normal(), -2, 2))
       radius = min(radius, MAX_RADIUS)
-    factor = looks.approach_factor(own) if own.random() < recipe.approach else 1.0
+    factor = looks.approach_factor(own) if own.random() < settings.approach else 1.0
     layer = actors.moving(
       rng,
       size,
@@ -183,83 +188,83 @@ def compose(key: tuple[int, ...], recipe: Recipe) -> Scene:
       grounds,
       label=k + 1,
       speed=speed,
-      kinds=recipe.kinds,
-      camouflage=recipe.camouflage,
+      kinds=settings.kinds,
+      camouflage=settings.camouflage,
     )
-    layer = _change(own, recipe, layer, factor)
-    if k and rng.random() < recipe.late_objects:
-      motion = actors.arriving(rng, layer.motion, size, recipe.length)
+    layer = _change(own, settings, layer, factor)
+    if k and rng.random() < settings.late_objects:
+      motion = actors.arriving(rng, layer.motion, size, settings.length)
       layer = dataclasses.replace(layer, motion=motion)
-    if own.random() < recipe.passing:
+    if own.random() < settings.passing:
       if own.random() < 0.5:
-        motion = looks.leaving(own, layer.motion, size, recipe.length)
+        motion = looks.leaving(own, layer.motion, size, settings.length)
         layer = dataclasses.replace(layer, motion=motion)
       else:
-        passers.append(looks.passing(own, layer, grounds, recipe.length))
+        passers.append(looks.passing(own, layer, grounds, settings.length))
     things.append(layer)
   followed = things[0].motion.move
   things += [
-    lookalike(rng, recipe, position, grounds, things[:count])
+    lookalike(rng, settings, position, grounds, things[:count])
     for position in positions[count:]
   ]
-  if recipe.distractors:
+  if settings.distractors:
     # With a generator of their own, so that they change nothing else in the scene.
-    things += distractors(np.random.default_rng((*key, 1)), recipe, grounds)
+    things += distractors(np.random.default_rng((*key, 1)), settings, grounds)
   twins = [
     looks.twin(own, layer, looks.bulk(layer))
     for layer in things[:count]
-    if own.random() < recipe.twins
+    if own.random() < settings.twins
   ]
   things += twins
   front = actors.occluders(rng, size, grounds, speed)
   order = rng.permutation(len(things))
-  front = [*passers, *(front if rng.random() < recipe.clutter else ())]
+  front = [*passers, *(front if rng.random() < settings.clutter else ())]
   camera = actors.draw_camera(rng, size, followed, speed)
   lens = draw_lens(rng)
-  if own.random() < recipe.footage:
+  if own.random() < settings.footage:
     camera = looks.handheld(own, camera, np.sqrt(size[0] * size[1]))
     lens = looks.footage(own, lens)
-  void = bool(rng.random() < recipe.void)
+  void = bool(rng.random() < settings.void)
   layers = (plate, *(things[k] for k in order), *front)
   return Scene(key, size, layers, camera, lens, void)
 
 
 def _change(
-  rng: np.random.Generator, recipe: Recipe, layer: Layer, factor: float
+  rng: np.random.Generator, settings: SceneSettings, layer: Layer, factor: float
 ) -> Layer:
-  """An object with the looks of the recipe."""
+  """An object whose looks are drawn as the settings say."""
   parts, motion = list(layer.parts), layer.motion
   if factor != 1:
-    motion = looks.approaching(rng, motion, factor, recipe.length)
-  if rng.random() < recipe.thin:
+    motion = looks.approaching(rng, motion, factor, settings.length)
+  if rng.random() < settings.thin:
     parts = looks.thin_parts(rng, parts)
-  if rng.random() < recipe.turning:
-    parts = looks.turning(rng, parts, recipe.length)
+  if rng.random() < settings.turning:
+    parts = looks.turning(rng, parts, settings.length)
   return dataclasses.replace(layer, parts=parts, motion=motion)
 
 
 def distractors(
-  rng: np.random.Generator, recipe: Recipe, near: list[Palette]
+  rng: np.random.Generator, settings: SceneSettings, near: list[Palette]
 ) -> list[Layer]:
   """Background things that look like objects in any single frame, but come and go.
 
-  `recipe.distractors` of them are present at any time, each of which is replaced
+  `settings.distractors` of them are present at any time, each of which is replaced
   several times in a video.
   """
-  layers, length = [], recipe.length
-  for _ in range(recipe.distractors):
+  layers, length = [], settings.length
+  for _ in range(settings.distractors):
     start = -length * rng.uniform(0.0, 0.3)
     while start < length:
       stop = start + length * rng.uniform(0.15, 0.35)
       layer = actors.moving(
         rng,
-        recipe.size,
-        recipe.object_size * rng.uniform(0.17, 0.4),
-        actors.spread(rng, 1, recipe.size)[0],
+        settings.size,
+        settings.object_size * rng.uniform(0.17, 0.4),
+        actors.spread(rng, 1, settings.size)[0],
         near,
         label=0,
-        speed=recipe.speed,
-        kinds=recipe.kinds,
+        speed=settings.speed,
+        kinds=settings.kinds,
       )
       layers.append(dataclasses.replace(layer, span=(start, stop)))
       start = stop
@@ -268,7 +273,7 @@ def distractors(
 
 def lookalike(
   rng: np.random.Generator,
-  recipe: Recipe,
+  settings: SceneSettings,
   position: complex,
   near: list[Palette],
   objects: list[Layer],
@@ -276,7 +281,7 @@ def lookalike(
   """Background that looks like an object: a copy of one, at rest, or on its own way."""
   radius = rng.uniform(0.08, 0.25)
   layer = actors.moving(
-    rng, recipe.size, radius, position, near, label=0, speed=recipe.speed
+    rng, settings.size, radius, position, near, label=0, speed=settings.speed
   )
   choice = rng.random()
   if choice < 0.4:

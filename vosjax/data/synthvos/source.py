@@ -6,8 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vosjax.data.synthvos import shapes
-from vosjax.data.synthvos.scene import Recipe, Scene, build_scene
-from vosjax.data.synthvos.settings import Settings
+from vosjax.data.synthvos.scene import Scene, SceneSettings, build_scene
 from vosjax.data.video import Source, Video
 from vosjax.labels import VOID
 
@@ -88,22 +87,18 @@ class SynthVideo(Video):
 
 
 @dataclasses.dataclass(frozen=True)
-class SynthVos(Settings, Source):
+class SynthVos(SceneSettings, Source):
   """Random-access procedural videos, each a function of (seed, index).
 
-  `Settings` says what they show.
+  `Settings` says what they show, `SceneSettings` adds their size and length.
 
   Attributes:
     seed: of the whole dataset; different seeds have no video in common.
     num_videos: number of videos.
-    size: rows and columns of a frame.
-    length: frames of a video.
   """
 
   seed: int
   num_videos: int
-  size: tuple[int, int] = dataclasses.field(kw_only=True)
-  length: int = dataclasses.field(kw_only=True)
 
   def __post_init__(self):
     if min(self.size) < 32:
@@ -132,9 +127,7 @@ class SynthVos(Settings, Source):
   def __getitem__(self, index: int) -> SynthVideo:
     if not 0 <= index < self.num_videos:
       raise IndexError(f"video {index} of {self.num_videos}.")
-    settings = {f.name: getattr(self, f.name) for f in dataclasses.fields(Settings)}
-    recipe = Recipe(size=self.size, length=self.length, **settings)
-    scene = build_scene((self.seed, index), recipe)
+    scene = build_scene((self.seed, index), self)
     return SynthVideo(f"synth{self.seed}-{index:06d}", scene, self.length)
 
 

@@ -92,8 +92,8 @@ class Resize(grain.transforms.RandomMap):
 class ChooseObject(grain.transforms.RandomMap):
   """Makes one random object of the first frame label 1, and all else background.
 
-  Void and frames without annotation become background too, so that the ignore value
-  never reaches the loss.
+  Void and frames without annotation become background too, so that void never
+  reaches the loss.
 
   Attributes:
     min_pixels: an object must have more pixels than this in the first frame (the

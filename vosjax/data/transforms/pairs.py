@@ -1,8 +1,8 @@
 """COSNet's samples, a frame with others of its video, and their augmentation.
 
-A target, the frame to segment, is a view of one frame of its video.
+A target, the frame to segment, is a `FrameSubset` of one frame of its video.
 
-Source: the released COSNet (Lu et al., CVPR 2019), without its accidents, which
+Source: the released COSNet (Lu et al., CVPR 2019), without its quirks, which
 `vosjax.train.recipes.official.cosnet_pairs` reproduces.
 """
 
@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from vosjax.data.video import Clip, Video
-from vosjax.data.views import ClipView
+from vosjax.data.views import FrameSubset
 from vosjax.labels import VOID
 
 CROP = 0.9  # fraction of each side that is kept
@@ -26,9 +26,9 @@ SCALES = (0.7, 1.3)
 class AnyTarget(grain.transforms.RandomMap):
   """One frame of a video, each equally likely."""
 
-  def random_map(self, video: Video, rng: np.random.Generator) -> ClipView:
+  def random_map(self, video: Video, rng: np.random.Generator) -> FrameSubset:
     """The target."""
-    return ClipView(video, (int(rng.integers(len(video))),))
+    return FrameSubset(video, (int(rng.integers(len(video))),))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class AddReferences(grain.transforms.RandomMap):
 
   count: int
 
-  def random_map(self, target: ClipView, rng: np.random.Generator) -> Clip | None:
+  def random_map(self, target: FrameSubset, rng: np.random.Generator) -> Clip | None:
     """A clip of 1 + `count` frames, or None if one of them is not annotated."""
     video, (time,) = target.video, target.indices
     others = [t for t in range(len(video)) if t != time] or [time]

@@ -149,7 +149,7 @@ def davis_folder() -> ConfigDict:
 
 
 def paper() -> ConfigDict:
-  """The released program's numbers, without its accidents.
+  """The released program's numbers, without its quirks.
 
   An epoch shows each of the 2079 frames of DAVIS 2016 once as a target: 130 steps of
   16, every third of them on stills. The program starts from a DeepLabv3, here
@@ -167,7 +167,7 @@ def paper() -> ConfigDict:
 
 
 def paper_official() -> ConfigDict:
-  """The released program with its accidents; train/recipes/official lists them."""
+  """The released program with its quirks; train/recipes/official lists them."""
   config = paper()
   config.title = "COSNet, exactly as the released program trains."
   config.stages.main.official = True

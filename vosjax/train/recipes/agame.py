@@ -25,8 +25,9 @@ from vosjax.train.scoring import datasets, segmenters
 def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
   """Loss of A-GAME on clips with one object, label 1, given in the first frame.
 
-  It is the mean negative log-likelihood over all pixels of the clip; the given frame
-  is included with a loss of zero, as in the released program.
+  The weighted sum of two mean negative log-likelihoods, of the final and the coarse
+  prediction. Both are means over all pixels of the clip; the given frame is included
+  with a loss of zero, as in the released program.
 
   Args:
     model: an AGame.
@@ -41,26 +42,26 @@ def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
       "first frame's mask and learns from the frames after it."
     )
   weights = stage.losses.to_dict()
-  every = stage.clip_length - 1 if jax.default_backend() == "cpu" else 1
+  all_steps = jax.default_backend() == "cpu"
 
   def objective(variables, batch, key):
     del key  # nothing in this model is random
     frames = batch.frames.astype(jnp.float32) / 255
     truth = batch.labels == 1
-    clip = unroll(
+    unrolled = unroll(
       model,
       variables,
       frames,
-      truth[:, :1].astype(jnp.float32),
+      truth[:, 0, None].astype(jnp.float32),  # [b o h w], one object
       recurrence="coarse",
       train=not stage.frozen_batch_stats,
       remat=stage.remat,
-      unroll_steps=stage.unroll_steps or every,
+      unroll_steps=stage.unroll_steps or all_steps,
     )
     t = frames.shape[1]
     truth = truth[:, 1:]  # no pixel is void, see `clips.ChooseObject`
-    logits = clip.predictions.logits[:, :, 0]
-    coarse = clip.predictions.aux["coarse_logits"][:, :, 0]
+    logits = unrolled.predictions.logits[:, :, 0]
+    coarse = unrolled.predictions.aux["coarse_logits"][:, :, 0]
 
     def mean(nll):
       return nll.mean() * (t - 1) / t
@@ -72,8 +73,9 @@ def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
     loss = sum(weights[name] * term for name, term in terms.items())
     iou = binary_iou(logits > 0, truth, jnp.ones_like(truth))
     metrics = {f"{name}_loss": term for name, term in terms.items()}
-    metrics |= {"loss": loss, "iou": (iou.sum() / t / len(iou)) + 1 / t}
-    return loss, Outputs(metrics, clip.batch_stats)
+    mean_iou = (iou.sum() / t / len(iou)) + 1 / t  # the given frame counts as 1
+    metrics |= {"loss": loss, "iou": mean_iou}
+    return loss, Outputs(metrics, unrolled.batch_stats)
 
   return objective
 
@@ -110,8 +112,8 @@ def make_batches(
     resized = {
       name: feeds.at_size(source, part.size, i) for name, source in sources.items()
     }
-    chains = functools.partial(clip_transforms, config, part)
-    parts.append(feeds.batches(config, part, resized, seed + i, chains))
+    transforms = functools.partial(clip_transforms, config, part)
+    parts.append(feeds.batches(config, part, resized, seed + i, transforms))
   return feeds.take_turns(parts, stage.num_steps)
 
 
@@ -119,18 +121,18 @@ def clip_transforms(
   config: ConfigDict, stage: ConfigDict, name: str
 ) -> tuple[Any, ...]:
   """The transforms of a source's videos, from a whole video to a sample."""
-  steps = [
+  transforms = [
     clips.SampleClip(stage.clip_length, config.data.min_object_pixels),
     clips.Resize(tuple(stage.size)),
     clips.ChooseObject(config.data.min_chosen_pixels[name]),
   ]
   if name == "youtube_vos" and config.data.youtube_vos_size:
-    steps.insert(0, clips.RequireSize(tuple(config.data.youtube_vos_size)))
+    transforms.insert(0, clips.RequireSize(tuple(config.data.youtube_vos_size)))
   if stage.flip:
-    steps.append(clips.RandomFlip())
+    transforms.append(clips.RandomFlip())
   if stage.zoom:
-    steps.append(clips.RandomZoom())
-  return tuple(steps)
+    transforms.append(clips.RandomZoom())
+  return tuple(transforms)
 
 
 def make_scoring(config: ConfigDict, model: nn.Module) -> Scoring:

@@ -4,8 +4,8 @@ Stills train the encoder to find what is salient in a single frame; pairs train 
 frames have in common. A batch of one frame holds stills and a batch of two holds pairs.
 A batch of more trains the group form: a target with several references.
 
-A stage with `official=True` reproduces the accidents of the released program, which
-`vosjax.train.recipes.official` lists and contains.
+A stage with `official=True` reproduces the quirks of the released program, which
+`vosjax.train.recipes.official` lists.
 
 Source: Lu et al., CVPR 2019, and the released program.
 """
@@ -51,6 +51,8 @@ from vosjax.train.recipes.official import cosnet_pairs
 from vosjax.types import Variables
 
 STILLS = ("msra10k", "dut_omron")  # sources of stills; all others hold videos
+# Sources of whole videos, a frame of which is sampled; of others, every frame is drawn.
+_SAMPLED = (*STILLS, "synthvos")
 
 
 def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
@@ -82,12 +84,17 @@ def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
   still_logits = _still_logits
   if stage.official and not group:
     still_logits = official.still_logits
+  forms = (
+    ("still", still_logits),
+    ("pair", _pair_logits),
+    ("group", _group_logits),
+  )
 
   def objective(variables, batch, key):
     del key  # nothing in this model is random
     frames = batch.frames.astype(jnp.float32) / 255
     t = frames.shape[1]
-    forward = (still_logits, _pair_logits, _group_logits)[min(t, 3) - 1]
+    kind, forward = forms[min(t, 3) - 1]
     logits, updated = model.apply(
       variables, frames, method=forward, mutable=["batch_stats"]
     )
@@ -98,7 +105,6 @@ def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
       loss += entropy(p, truth) + weights["absolute"] * mean_absolute_error(p, truth)
     everywhere = jnp.ones_like(truths[0])
     iou = binary_iou(probs[0] > 0.5, truths[0], everywhere).mean()
-    kind = "still" if t == 1 else "pair"
     metrics: dict[str, Array] = {f"{kind}_loss": loss, f"{kind}_iou": iou}
     if t == 1:
       loss *= weights["still"]
@@ -171,34 +177,36 @@ def make_batches(
       "source of videos."
     )
   videos = {
-    name: source if name == "synthvos" else views.EveryFrame(source)
+    name: source if name in _SAMPLED else views.EveryFrame(source)
     for name, source in videos.items()
   }
-  samples: types.ModuleType = cosnet_pairs if stage.official else pairs
+  pair_transforms: types.ModuleType = cosnet_pairs if stage.official else pairs
   still_options = ConfigDict(stage)
   if stage.official:
     still_options.replacement = bool(stage.replacement or stills)
     if stage.clip_length == 2:
       stills = {name: official.WithoutEnds(source) for name, source in stills.items()}
-  fit = clips.Resize(tuple(stage.size))
-  augment = samples.CropScaleFlip(tuple(stage.size)) if stage.augment else fit
+  size = tuple(stage.size)
+  resize = clips.Resize(size)
+  augment = pair_transforms.CropScaleFlip(size) if stage.augment else resize
 
-  def still_steps(name):
-    return (*_target(name), samples.AddReferences(0), fit)
+  def of_stills(name):
+    return (*_target(name), pair_transforms.AddReferences(0), resize)
 
-  def pair_steps(name):
-    return (*_target(name), samples.AddReferences(stage.clip_length - 1), augment)
+  def of_pairs(name):
+    references = pair_transforms.AddReferences(stage.clip_length - 1)
+    return (*_target(name), references, augment)
 
   streams = {
-    True: feeds.batches(config, still_options, stills or videos, seed, still_steps),
-    False: feeds.batches(config, stage, videos, seed, pair_steps),
+    True: feeds.batches(config, still_options, stills or videos, seed, of_stills),
+    False: feeds.batches(config, stage, videos, seed, of_pairs),
   }
   return functools.partial(_alternate, stage, streams)
 
 
 def _target(name: str) -> tuple[Any, ...]:
   """Samples a target, unless the source yields every frame as one, see EveryFrame."""
-  return (pairs.AnyTarget(),) if name in (*STILLS, "synthvos") else ()
+  return (pairs.AnyTarget(),) if name in _SAMPLED else ()
 
 
 def _alternate(

@@ -59,8 +59,8 @@ def decode(
   """
   frames = batch.frames.astype(jnp.float32) / 255
   active = jnp.ones((len(frames), num_objects), bool)
-  clip = unroll(model, variables, frames, active=active, train=True)
-  return jax.tree.map(lambda x: x[:, 0], clip.predictions), clip.batch_stats
+  unrolled = unroll(model, variables, frames, active=active, train=True)
+  return jax.tree.map(lambda x: x[:, 0], unrolled.predictions), unrolled.batch_stats
 
 
 def make_batches(
@@ -72,11 +72,11 @@ def make_batches(
 
 def frame_transforms(stage: ConfigDict) -> tuple[Any, ...]:
   """The transforms of a video, from a whole video to a sample of one frame."""
-  steps = [SampleFrame(), clips.Resize(tuple(stage.size))]
+  transforms = [SampleFrame(), clips.Resize(tuple(stage.size))]
   if stage.flip:
-    steps.append(clips.RandomFlip())
+    transforms.append(clips.RandomFlip())
   if stage.affine:
-    steps.append(
+    transforms.append(
       RandomAffine(
         rotation=stage.rotation,
         translation=stage.translation,
@@ -84,8 +84,8 @@ def frame_transforms(stage: ConfigDict) -> tuple[Any, ...]:
         zoom=tuple(stage.zoom),
       )
     )
-  steps.append(LargestFirst(stage.max_instances, stage.min_instance_pixels))
-  return tuple(steps)
+  transforms.append(LargestFirst(stage.max_instances, stage.min_instance_pixels))
+  return tuple(transforms)
 
 
 def make_scoring(config: ConfigDict, model: nn.Module) -> Scoring:

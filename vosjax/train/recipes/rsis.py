@@ -67,17 +67,17 @@ def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
   return objective
 
 
-def judged(valid: Bool[AnyArray, "b g"], t: int) -> Bool[Array, "b t"]:
+def judged(valid: Bool[AnyArray, "b g"], o: int) -> Bool[Array, "b o"]:
   """Predictions whose stop counts: one per instance, and the one after the last.
 
   The latter does not count where the list of instances is full, as the image may have
   had more.
   """
   counts = valid.sum(1)[:, None]
-  return jnp.arange(t)[None] <= jnp.minimum(counts, valid.shape[1] - 1)
+  return jnp.arange(o)[None] <= jnp.minimum(counts, valid.shape[1] - 1)
 
 
-def boxes_of(masks: Float[AnyArray, "b t h w"]) -> Float[Array, "b t 4"]:
+def boxes_of(masks: Float[AnyArray, "b o h w"]) -> Float[Array, "b o 4"]:
   """(x_min, y_min, x_max, y_max) of masks, as fractions of the image; 0 if empty."""
   sides = []
   for axis in (2, 3):  # the maximum over rows leaves columns, and vice versa

@@ -30,7 +30,7 @@ from vosjax.train.recipe import (
   Segment,
 )
 from vosjax.train.recipes.official.two_adams import repeated_two_adams
-from vosjax.train.recipes.rvos_clips import clip_losses
+from vosjax.train.recipes.rvos_loss import clip_losses
 from vosjax.train.scoring import datasets, segmenters
 from vosjax.types import AnyArray, ClipLabels, Variables
 
@@ -57,36 +57,38 @@ def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
     raise ValueError(
       f"previous is {stage.previous!r}; known: {list(get_args(Previous))}."
     )
-  steps = stage.unroll_steps or jax.default_backend() == "cpu"
-  model = with_execution(model, unroll_objects=steps)
+  all_steps = jax.default_backend() == "cpu"
+  unroll_steps = stage.unroll_steps or all_steps
+  model = with_execution(model, unroll_objects=unroll_steps)
 
   def objective(variables, batch, key):
     del key  # nothing in this model is random
     frames = batch.frames.astype(jnp.float32) / 255
     truth, present = split_objects(batch.labels, model.num_objects)
-    clip = unroll(
+    unrolled = unroll(
       model,
       variables,
       frames,
-      **recurrence(model, truth, stage.previous),
+      **previous_masks(model, truth, stage.previous),
       train=True,
       remat=stage.remat,
-      unroll_steps=steps,
+      unroll_steps=unroll_steps,
     )
-    probs = jax.nn.sigmoid(clip.predictions.logits)
-    counts = present
-    if not stage.official:  # here, as it would be the only difference of a second loss
-      counts = jnp.broadcast_to(present.any(1, keepdims=True), present.shape)
+    probs = jax.nn.sigmoid(unrolled.predictions.logits)
+    counted = present
+    # Kept here: a separate official loss would differ in nothing else.
+    if not stage.official:
+      counted = jnp.broadcast_to(present.any(1, keepdims=True), present.shape)
       probs *= (batch.labels != VOID)[:, :, None]
-    losses, _ = clip_losses(probs, truth, counts, matched=not model.one_shot)
+    losses, _ = clip_losses(probs, truth, counted, matched=not model.one_shot)
     loss = losses.sum()
     metrics = {"loss": loss, "soft_iou": 1 - losses.mean()}
-    return loss, Outputs(metrics, clip.batch_stats)
+    return loss, Outputs(metrics, unrolled.batch_stats)
 
   return objective
 
 
-def recurrence(
+def previous_masks(
   model: nn.Module, truth: Float[AnyArray, "b t o h w"], previous: Previous
 ) -> dict[str, Any]:
   """Arguments of `unroll` that say what the model sees of the previous frame.
@@ -94,9 +96,10 @@ def recurrence(
   Args:
     model: an RVOS.
     truth: masks of the objects in every frame.
-    previous: the masks of the previous frame that a one-shot model sees: the truth, or
-      what it inferred itself, through which no gradient passes. The first frame sees
-      its own true masks in both cases; with "truth" the second frame sees those again.
+    previous: the masks of the previous frame that a one-shot model sees: the "truth",
+      or those that it "inferred" itself (`unroll`'s default recurrence, "fine"),
+      through which no gradient passes. The first frame sees its own true masks in both
+      cases; with "truth" the second frame sees those again.
   """
   if not model.one_shot:
     return {}
@@ -126,25 +129,35 @@ def make_optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransfo
 def make_batches(
   config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source], seed: int
 ) -> BatchesFrom:
-  """Clips that do not overlap; procedural videos are as long as a clip already."""
+  """Clips that do not overlap, of videos in files, and procedural clips.
+
+  Procedural videos are as long as a clip. Where `data.synthvos.length` says otherwise,
+  a clip is sampled from each, as they are too many to be cut in advance.
+  """
+  procedural = [name for name in sources if feeds.is_procedural(sources[name])]
   clip_sources: dict[str, Source] = {
-    name: source
-    if feeds.is_procedural(source)
-    else SuccessiveClips(source, stage.clip_length)
+    name: source if name in procedural else SuccessiveClips(source, stage.clip_length)
     for name, source in sources.items()
   }
-  transforms = clip_transforms(stage)
-  return feeds.batches(config, stage, clip_sources, seed, lambda _: transforms)
+  sample: Any = clips.WholeClip()
+  if config.data.synthvos.length not in (0, stage.clip_length):
+    sample = clips.SampleClip(stage.clip_length, config.data.min_object_pixels)
+
+  def transforms(name):
+    choose = sample if name in procedural else clips.WholeClip()
+    return (choose, *clip_transforms(stage))
+
+  return feeds.batches(config, stage, clip_sources, seed, transforms)
 
 
 def clip_transforms(stage: ConfigDict) -> tuple[Any, ...]:
-  """The transforms of a clip, from the video that holds it alone to a sample."""
-  steps = [clips.WholeClip(), clips.Resize(tuple(stage.size))]
+  """The transforms from a clip to a sample."""
+  transforms = [clips.Resize(tuple(stage.size))]
   if stage.flip:
-    steps.append(clips.RandomFlip())
+    transforms.append(clips.RandomFlip())
   if stage.affine:
-    steps.append(affine.RandomAffine())
-  return tuple(steps)
+    transforms.append(affine.RandomAffine())
+  return tuple(transforms)
 
 
 def make_scoring(config: ConfigDict, model: nn.Module) -> Scoring:

@@ -174,8 +174,8 @@ def _load_sparse(name: str, key: str, config: ConfigDict, labelled: bool) -> Sou
       f"datasets/{name}/README.md says and give the version folder that "
       "datasets/build.py writes, or the folder that datasets/export.py writes."
     )
-  origin = f"the dataset as datasets/{name}/README.md says"
-  return feeds.folder_source(f"data.{key}", folder, origin, subset)
+  how_to_get = f"the dataset as datasets/{name}/README.md says"
+  return feeds.folder_source(f"data.{key}", folder, how_to_get, subset)
 
 
 def _sparse(

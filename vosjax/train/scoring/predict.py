@@ -17,7 +17,7 @@ from vosjax.data.video import Source
 from vosjax.media.write import write_labels
 from vosjax.train.recipe import Scoring, Segment
 from vosjax.train.scoring import datasets, trained
-from vosjax.train.workdir import open_workdir, require_same_content
+from vosjax.train.workdir import open_workdir, record_or_compare
 from vosjax.types import Variables
 
 LOG = logging.getLogger("vosjax")
@@ -75,7 +75,7 @@ def write_predictions(
     unmatched = not _require_annotations(videos, one_shot=model.readout.one_shot)
   record = _record(config, workdir, videos)
   path, _ = open_workdir(config, workdir)
-  require_same_content(path / RECORD, record, "predictions of something else")
+  record_or_compare(path / RECORD, record, "predictions of something else")
   out = path / FOLDER
   done = [_is_done(out, video) for video in videos]
   LOG.info(

@@ -4,7 +4,7 @@ import numpy as np
 
 from vosjax.data.cache import ArrayVideo
 from vosjax.data.transforms.pairs import Jitter
-from vosjax.data.views import ClipView
+from vosjax.data.views import FrameSubset
 from vosjax.train.recipes.official.cosnet_pairs import (
   AddReferences,
   CropScaleFlip,
@@ -21,7 +21,7 @@ def draw(count, draws=200):
   labels = np.zeros((6, *SIZE), np.uint8)
   labels[:, :5, :5], labels[:, :5, 5:8] = 3, 255
   video = ArrayVideo("v", tuple("abcdef"), frames, labels)
-  target, transform = ClipView(video, (2,)), AddReferences(count)
+  target, transform = FrameSubset(video, (2,)), AddReferences(count)
   return [transform.random_map(target, np.random.default_rng(i)) for i in range(draws)]
 
 

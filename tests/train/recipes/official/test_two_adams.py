@@ -83,7 +83,7 @@ def test_repeated_updates_are_updates_one_after_another():
   model = models.build("rvos")
   for recipe, official in ((RVOS, True), (RSIS, True), (RVOS, False), (RSIS, False)):
     stage = make_stage(encoder_learning_rate=1e-2, weight_decay=0.1, official=official)
-    tx = recipe.tx(model, stage)
+    tx = recipe.clipped_optimizer(model, stage)
     params = unflatten(start)
     state = tx.init(params)
     for grad in grads:

@@ -1,4 +1,4 @@
-"""Accidents of the released COSNet: its losses, its sources and its optimizer.
+"""Quirks of the released COSNet: its losses, its sources and its optimizer.
 
 Source: the released COSNet (Lu et al., CVPR 2019).
 """

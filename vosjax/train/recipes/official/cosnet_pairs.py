@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from vosjax.data.transforms import pairs
 from vosjax.data.transforms.pairs import CROP, Jitter
 from vosjax.data.video import Clip
-from vosjax.data.views import ClipView
+from vosjax.data.views import FrameSubset
 from vosjax.train.recipes.official.cv2_resize import resize_linear, resize_nearest
 
 
@@ -28,7 +28,7 @@ class AddReferences(grain.transforms.RandomMap):
 
   count: int
 
-  def random_map(self, target: ClipView, rng: np.random.Generator) -> Clip | None:
+  def random_map(self, target: FrameSubset, rng: np.random.Generator) -> Clip | None:
     """A clip of 1 + `count` frames, or None if one of them is not annotated."""
     video, (time,) = target.video, target.indices
     clip = pairs.read_frames(video, (time, *self._draw(len(video), time, rng)))

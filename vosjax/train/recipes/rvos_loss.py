@@ -32,5 +32,5 @@ def clip_losses(
     objects = jnp.broadcast_to(jnp.arange(o, dtype=jnp.int32)[None], (b, o))
   ordered = losses.reorder(jnp.swapaxes(truth, 1, 2), objects)
   values = losses.soft_iou_loss(jnp.swapaxes(probs, 1, 2), ordered)
-  counts = jax.vmap(losses.valid_slots, in_axes=(1, None), out_axes=2)(valid, o)
-  return jax.vmap(losses.mean_over, in_axes=(2, 2))(values, counts), objects
+  counted = jax.vmap(losses.valid_slots, in_axes=(1, None), out_axes=2)(valid, o)
+  return jax.vmap(losses.mean_over, in_axes=(2, 2))(values, counted), objects
