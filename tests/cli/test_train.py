@@ -46,7 +46,7 @@ def test_name_workdir_and_keys_in_any_order(runs, arguments):
     (["--workdir=there"], "give a configuration, for example agame"),
     (["agame", "extra"], "unexpected argument 'extra'"),
     (["--config=agame", "extra"], "unexpected argument 'extra'"),
-    (["agame:nope"], "variant 'nope' is unknown; known: smoke"),
+    (["agame:nope"], "variant 'nope' is unknown; known: released"),
     (["agame", "--bogus"], "Unknown command line flag 'bogus'"),
     (["agame", "--coordinator=here:1"], "also needs --num_processes and --process_id"),
   ],
