@@ -126,8 +126,8 @@ class AGame(nn.Module):
       )
     if self.matching_lags and not pyramid:
       raise ValueError(
-        f"agame: matching_lags is {self.matching_lags}, which needs deep='pyramid', not "
-        f"{self.deep!r}: features of a dilated backbone are not matched."
+        f"agame: matching_lags is {self.matching_lags}, which needs deep='pyramid', "
+        f"not {self.deep!r}: features of a dilated backbone are not matched."
       )
     self.network = build_backbone(
       self.backbone,

@@ -20,8 +20,8 @@ from vosjax.types import record
 
 NUM_CUES = 5
 _COARSE_MATCHES = 4  # of a coarse cell, which are refined on the fine grid
-# Weight of the deeper stage. Chosen, like the lags of the weights in the package, by carrying
-# masks through training videos of DAVIS with these keys alone.
+# Weight of the deeper stage. Chosen, like the lags of the weights in the package, by
+# carrying masks through training videos of DAVIS with these keys alone.
 _DEEP_SHARE = 0.7
 _NO_MATCH = -1e9  # similarity of a cell that must not be matched
 
