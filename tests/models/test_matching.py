@@ -49,24 +49,65 @@ def test_a_small_grid_is_matched_exactly(radius):
   np.testing.assert_allclose(score, expected_score, atol=1e-6)
 
 
-@pytest.mark.parametrize(("size", "max_cells"), [((12, 20), 60), ((13, 19), 30)])
-def test_a_large_grid_finds_where_a_smooth_map_went(size, max_cells):
-  """Matched coarsely and refined: nearly every position of a shifted map is found."""
+@pytest.mark.parametrize("shift", [(0, 0), (1, 1), (2, 3), (4, 8), (5, 3)])
+@pytest.mark.parametrize("size", [(24, 40), (23, 39)])
+def test_a_large_grid_finds_where_a_smooth_map_went(size, shift):
+  """Matched coarsely and refined: positions of a shifted map are found."""
   h, w = size
   rng = np.random.default_rng(1)
-  small = jnp.asarray(rng.normal(size=(1 + h // 3, 1 + w // 3, 16)), jnp.float32)
+  small = jnp.asarray(rng.normal(size=(2 + h // 3, 2 + w // 3, 16)), jnp.float32)
   keys = unit(jax.image.resize(small, (h, w, 16), "cubic"))
-  queries = jnp.roll(keys, (2, 3), (0, 1))
-  grid = Grid(h, w, max_cells)
-  assert grid.factor > 1 and np.prod(grid.coarse_size) <= max_cells
+  queries = jnp.roll(keys, shift, (0, 1))
+  grid = Grid(h, w, 240)
+  assert grid.factor == 2
   index, score = grid.nearest(queries[None], keys[None, None], 3)
   index, score = index[0, 0], score[0, 0]
   assert index.shape == (h * w, 3) and (np.diff(score, axis=1) <= 1e-6).all()
+  assert (np.diff(np.sort(index, axis=1), axis=1) > 0).all()  # no key counts twice
   y, x = np.divmod(np.arange(h * w), w)
-  inside = (y >= 4) & (x >= 4) & (y < h - 2) & (x < w - 2)
+  inside = (y > shift[0] + 1) & (x > shift[1] + 1) & (y < h - 2) & (x < w - 2)
   found = np.stack(np.divmod(np.asarray(index[:, 0]), w))
-  distance = abs(found - np.stack([y - 2, x - 3])).max(0)
-  assert (distance[inside] <= 1).mean() > 0.8
+  distance = abs(found - np.stack([y - shift[0], x - shift[1]])).max(0)
+  assert (distance[inside] <= 1).mean() > 0.9
+
+
+@pytest.mark.parametrize("size", [(60, 107), (135, 240), (270, 480), (67, 240)])
+def test_the_number_of_keys_is_bounded(size):
+  h, w = size
+  keys = jax.eval_shape(
+    make_keys,
+    jax.ShapeDtypeStruct((1, h, w, 4), jnp.float32),
+    jax.ShapeDtypeStruct((1, -(-h // 2), -(-w // 2), 4), jnp.float32),
+  )
+  _, rows, columns, _ = keys.shape
+  assert rows * columns <= 8192
+  assert Grid(rows, columns, 2048).factor <= 2
+  module = Matching(lags=(1, 2))
+
+  def cues(keys, masks):
+    state = module.apply({"params": PARAMS}, keys, masks, method="init_state")
+    return module.apply({"params": PARAMS}, state, keys, size)
+
+  masks = jax.ShapeDtypeStruct((1, 2, h, w), jnp.float32)
+  assert jax.eval_shape(cues, keys, masks).shape == (1, 2, h, w, 5)
+
+
+def test_masks_of_a_large_frame_stay_in_place():
+  """Keys of one frame, matched with themselves: the cue is the mask, a little soft."""
+  h, w = 100, 180
+  rng = np.random.default_rng(5)
+  small = jnp.asarray(rng.normal(size=(1, 30, 50, 16)), jnp.float32)
+  stage2 = jax.image.resize(small, (1, h, w, 16), "cubic")
+  keys = make_keys(stage2, stage2[:, ::2, ::2])
+  assert keys.shape[1:3] == (50, 90)
+  mask = np.zeros((h, w), np.float32)
+  mask[20:70, 40:120] = 1
+  module = Matching(lags=(1,))
+  masks = jnp.asarray(mask)[None, None]
+  state = module.apply({"params": PARAMS}, keys, masks, method="init_state")
+  cue = module.apply({"params": PARAMS}, state, keys, (h, w))[0, 0, ..., 0]
+  overlap = ((cue > 0.5) & (mask > 0)).sum() / ((cue > 0.5) | (mask > 0)).sum()
+  assert overlap > 0.9
 
 
 def test_cues_follow_an_object_that_moves():
@@ -82,7 +123,7 @@ def test_cues_follow_an_object_that_moves():
   variables = {"params": PARAMS}
   state = apply("init_state", keys[None], jnp.asarray(mask)[None, None])
   moved = jnp.roll(keys, (1, 2), (0, 1))
-  cues = np.asarray(apply("__call__", state, moved[None]))[0, 0]
+  cues = np.asarray(apply("__call__", state, moved[None], (8, 12)))[0, 0]
   expected = np.roll(mask, (1, 2), (0, 1))
   for channel in range(3):  # all frames, the first, the newest
     np.testing.assert_array_equal(cues[..., channel] > 0.5, expected > 0)
@@ -101,7 +142,7 @@ def test_objects_do_not_see_each_other():
 
   def cues(masks):
     state = module.apply({"params": PARAMS}, keys, masks, method="init_state")
-    return module.apply({"params": PARAMS}, state, now)
+    return module.apply({"params": PARAMS}, state, now, (4, 5))
 
   both = cues(masks)
   for i in range(2):
@@ -114,7 +155,6 @@ def test_the_newest_frames_are_remembered_and_the_oldest_forgotten():
   keys = [random_keys(rng, 3, 4)[None] for _ in range(4)]
   masks = [jnp.full((1, 1, 3, 4), value) for value in (0.1, 0.2, 0.3, 0.4)]
   state = module.apply({"params": PARAMS}, keys[0], masks[0], method="init_state")
-  np.testing.assert_array_equal(state.known, [[[True, False]]])
   for key, mask in zip(keys[1:], masks[1:]):
     state = module.apply({"params": PARAMS}, state, key, mask, method="update")
   np.testing.assert_array_equal(state.known, [[[True, True]]])
@@ -138,8 +178,12 @@ def test_lags_count_frames_back():
   state = apply("init_state", keys[0], masks[0])
   for key, mask in zip(keys[1:], masks[1:]):
     state = apply("update", state, key, mask)
-  np.testing.assert_allclose(apply("__call__", state, keys[1])[..., 0], 0.5, atol=1e-3)
-  np.testing.assert_allclose(apply("__call__", state, keys[2])[..., 0], 1, atol=1e-3)
+  np.testing.assert_allclose(
+    apply("__call__", state, keys[1], (2, 3))[..., 0], 0.5, atol=1e-3
+  )
+  np.testing.assert_allclose(
+    apply("__call__", state, keys[2], (2, 3))[..., 0], 1, atol=1e-3
+  )
 
 
 def test_keys_of_an_odd_grid_are_not_shifted():
@@ -179,25 +223,54 @@ def test_unrolling_equals_streaming(network):
     np.testing.assert_allclose(found, unrolled.probs[0, t], atol=1e-4)
 
 
-def test_an_object_that_appears_later_knows_no_frame_before_it(network):
+@pytest.mark.parametrize("earlier", [1, 2, 3])
+@pytest.mark.parametrize("way", ["step", "add"])
+def test_an_object_that_appears_later_knows_no_frame_before_it(network, way, earlier):
   """Its cue does not depend on what the frames before it looked like."""
   model, variables = network
-  frames, labels = video(4)
+  frames, labels = video(6)
   late = np.zeros_like(labels)
   late[22:31, 30:46] = 2
+  now = frames[3]
 
-  def probs_of_late_object(earlier):
+  def probs_of_late_object(before):
     segmenter = vosjax.VideoSegmenter(model, variables, recurrence="fine")
-    segmenter.start(earlier[0], labels)
-    segmenter.step(earlier[1])
-    segmenter.step(frames[2], late)
+    segmenter.start(before[0], labels)
+    for frame in before[1:earlier]:
+      segmenter.step(frame)
+    if way == "step":
+      segmenter.step(now, late)
+    else:
+      segmenter.step(now)
+      segmenter.add(late)
     segmenter.remove(1)
-    return segmenter.step(frames[3]).probs[0]
+    return [segmenter.step(frame).probs[0] for frame in frames[4:]]
 
-  noise = video(2, seed=1)[0]
+  noise = video(3, seed=1)[0]
   np.testing.assert_allclose(
     probs_of_late_object(frames), probs_of_late_object(noise), atol=1e-5
   )
+
+
+@pytest.mark.parametrize("earlier", [0, 1, 3])
+def test_an_object_added_after_a_frame_is_known_there(earlier):
+  """Its mask is paired with the keys of the frame in which it was given."""
+  rng = np.random.default_rng(6)
+  keys = [random_keys(rng, 3, 4)[None] for _ in range(earlier + 1)]
+  mask = jnp.asarray(rng.random((1, 1, 3, 4)), jnp.float32)
+  module = Matching(lags=(1, 2))
+
+  def apply(method, *args):
+    return module.apply({"params": PARAMS}, *args, method=method)
+
+  state = apply("init_state", keys[0], jnp.zeros_like(mask))
+  for key in keys[1:]:
+    state = apply("update", state, key, jnp.zeros_like(mask))
+  added = apply("init_state", keys[-1], mask).replace(latest=state.latest)
+  known = np.asarray(apply("_known", added))[0, 0]
+  assert known.tolist() == [place == earlier % 2 for place in range(2)]
+  not_yet = apply("init_state", random_keys(rng, 3, 4)[None], mask)
+  assert not apply("_known", not_yet.replace(latest=state.latest)).any()
 
 
 def test_the_papers_network_has_none_of_it():
@@ -219,9 +292,9 @@ def test_a_pyramid_needs_its_stride():
     )
 
 
-@pytest.mark.parametrize("lags", [(2, 3), (1, 0)])
+@pytest.mark.parametrize("lags", [(2, 3), (1, 0), (1, 1), (1, 5, 3)])
 def test_lags_begin_with_the_newest_frame(lags):
-  with pytest.raises(ValueError, match="expected 1 and then larger"):
+  with pytest.raises(ValueError, match="expected 1 and then ever larger"):
     jax.eval_shape(
       build("agame", matching_lags=lags, deep="pyramid", **FIELDS).init,
       jax.random.key(0),

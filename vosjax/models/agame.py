@@ -35,7 +35,8 @@ class AGameFeatures:
     propagation: contribution of `deep` to the first layer of mask propagation.
     skip8: contribution of the skip connection to the blend at stride 8.
     skip4: the same at stride 4.
-    keys: what the matching cue compares; None without it.
+    keys: what the matching cue compares, on a grid of its own in large frames; None
+      without it.
   """
 
   deep: Float[Array, "b h w c"]
@@ -43,7 +44,7 @@ class AGameFeatures:
   propagation: Float[Array, "b h w d"]
   skip8: Float[Array, "b h8 w8 e"]
   skip4: Float[Array, "b h4 w4 e"]
-  keys: Float[Array, "b h w k"] | None = None
+  keys: Float[Array, "b r s k"] | None = None
 
 
 @record
@@ -268,7 +269,8 @@ class AGame(nn.Module):
     if state.propagation is not None:
       propagated = self.propagation(state.propagation, features.propagation)
     if state.matching is not None and features.keys is not None:
-      cues = self.matching(state.matching, features.keys)
+      _, h, w, _ = features.deep.shape
+      cues = self.matching(state.matching, features.keys, (h, w))
       cues = cues.reshape(b * o, *cues.shape[2:])
     fused = self.fusion(scores, propagated, cues)
     coarse = self.coarse_head(fused)

@@ -23,6 +23,7 @@ _COARSE_MATCHES = 4  # of a coarse cell, which are refined on the fine grid
 # Weight of the deeper stage. Chosen, like the lags of the weights in the package, by
 # carrying masks through training videos of DAVIS with these keys alone.
 _DEEP_SHARE = 0.7
+_MAX_POSITIONS = 8192  # of the keys; larger frames have coarser ones
 _NO_MATCH = -1e9  # similarity of a cell that must not be matched
 
 
@@ -47,8 +48,7 @@ class MatchingState:
     first_keys: features of the frame in which the object was given.
     first_masks: its mask there.
     masks: its masks in the latest frames, in their places.
-    known: which of them there are, if the object was given in the video's first frame;
-      see `Matching._known`.
+    known: which of them there are; nothing for a new object, see `Matching._known`.
     new: no frame has been segmented since the object was given.
     latest: the latest frames.
   """
@@ -65,9 +65,10 @@ class Matching(nn.Module):
   """Carries masks from remembered frames to the current one by similarity.
 
   Keys are unit vectors and are never trained, so nothing passes a gradient but the
-  temperatures of the read-outs. A grid with more than `max_cells` cells is matched in
-  two steps, on a coarser grid and then around the best coarse matches, so that the
-  cost of a frame does not grow with the square of its size.
+  temperatures of the read-outs. They have a bounded number of positions, and those of
+  more than `max_cells` are matched in two steps, on a coarser grid and then around the
+  best coarse matches, so that the cost of a frame does not grow with the square of its
+  size.
 
   Attributes:
     lags: how many frames ago the frames were that are matched beside the first one;
@@ -83,30 +84,32 @@ class Matching(nn.Module):
   max_cells: int = 2048
 
   def setup(self):
-    if not self.lags or self.lags[0] != 1 or min(self.lags) < 1:
+    if self.lags[:1] != (1,) or list(self.lags) != sorted(set(self.lags)):
       raise ValueError(
-        f"matching_lags is {self.lags}; expected 1 and then larger numbers of frames."
+        f"matching_lags is {self.lags}; expected 1 and then ever larger numbers of "
+        "frames."
       )
     init = nn.initializers.constant(np.log(0.07))
     # Of the read-outs of all frames, of the first and of the latest one.
     self.log_temperatures = self.param("log_temperatures", init, (3,))
 
   def init_state(
-    self, keys: Float[Array, "b h w d"], masks: Float[Array, "b o h w"]
+    self, keys: Float[Array, "b r s d"], masks: Float[Array, "b o h w"]
   ) -> MatchingState:
-    """State of objects whose masks are given in this frame, the first of a video.
+    """State of objects whose masks are given in this frame.
 
-    For objects that are given later, `latest` is that of the state they are put into,
-    and nothing counts as known until the next `update`.
+    `latest` is that of a video which begins with this frame. Objects that are given
+    later are put into a state that has its own.
     """
-    b, o, h, w = masks.shape
+    masks = _pool_masks(masks)
+    b, o, r, s = masks.shape
     n = max(self.lags)
     first = jnp.arange(n) == 0
     return MatchingState(
       first_keys=jnp.broadcast_to(keys[:, None], (b, o, *keys.shape[1:])),
       first_masks=masks,
-      masks=jnp.broadcast_to(masks[:, :, None], (b, o, n, h, w)),
-      known=jnp.broadcast_to(first, (b, o, n)),
+      masks=jnp.broadcast_to(masks[:, :, None], (b, o, n, r, s)),
+      known=jnp.zeros((b, o, n), bool),
       new=jnp.ones((b, o), bool),
       latest=Shared(
         LatestFrames(
@@ -119,7 +122,7 @@ class Matching(nn.Module):
   def update(
     self,
     state: MatchingState,
-    keys: Float[Array, "b h w d"],
+    keys: Float[Array, "b r s d"],
     masks: Float[Array, "b o h w"],
   ) -> MatchingState:
     """Puts this frame in the place of the oldest."""
@@ -130,29 +133,33 @@ class Matching(nn.Module):
     return MatchingState(
       first_keys=state.first_keys,
       first_masks=state.first_masks,
-      masks=put_masks(state.masks, masks, place),
+      masks=put_masks(state.masks, _pool_masks(masks), place),
       known=put_masks(self._known(state), jnp.ones_like(state.new), place),
       new=jnp.zeros_like(state.new),
       latest=Shared(LatestFrames(put(latest.keys, keys, place), latest.count + 1)),
     )
 
   def __call__(
-    self, state: MatchingState, keys: Float[Array, "b h w d"]
+    self,
+    state: MatchingState,
+    keys: Float[Array, "b r s d"],
+    size: tuple[int, int],
   ) -> Float[Array, "b o h w 5"]:
-    """Evidence for each object at each position.
+    """Evidence for each object at each position of a grid of `size`.
 
     Channels are the object's share among the best matches in all remembered frames, in
     its first one and in the newest one, in [0, 1]; and twice the similarity of the
-    best match less one, in its first and in the newest frame.
+    best match less one, in its first and in the newest frame. Where the object is not
+    known in the newest frame, its first one takes its place.
     """
     keys, state = jax.lax.stop_gradient((keys, state))
-    b, o, h, w = state.first_masks.shape
-    grid = Grid(h, w, self.max_cells)
+    b, o, r, s = state.first_masks.shape
+    grid = Grid(r, s, self.max_cells)
     latest = state.latest.value
     places = (latest.count[:, None] - np.array(self.lags)[None]) % max(self.lags)
     pick = jax.vmap(lambda x, i: x[i])
     pick_masks = jax.vmap(lambda x, i: x[:, i])
-    first, first_score = self._match_first(grid, state.first_keys, keys)  # b o p k
+    first, first_score = grid.nearest(keys, state.first_keys, self.top)  # b o p k
     found, score = grid.nearest(  # b m p k
       keys, pick(latest.keys, places), self.top, self.radius
     )
@@ -168,45 +175,43 @@ class Matching(nn.Module):
       return (weights * shares).sum(-1)
 
     def over_frames(x):  # b o m p k -> b o p (m k)
-      return jnp.moveaxis(x, 2, 3).reshape(b, o, h * w, -1)
+      return jnp.moveaxis(x, 2, 3).reshape(b, o, r * s, -1)
 
-    newest_known = known[:, :, 0, :, 0]
-    newest_share = share(score[:, None, 0], shares[:, :, 0], temperatures[2])
-    newest_score = jnp.broadcast_to(2 * score[:, None, 0, :, 0] - 1, newest_share.shape)
     all_scores, all_shares = (
       over_frames(jnp.concatenate([x[:, :, None], y], axis=2))
       for x, y in ((first_score, scores), (first_share, shares))
     )
+    newest_score, newest_share = (
+      jnp.where(known[:, :, 0], newest, first)
+      for newest, first in (
+        (score[:, None, 0], first_score),
+        (shares[:, :, 0], first_share),
+      )
+    )
     cues = [
       share(all_scores, all_shares, temperatures[0]),
       share(first_score, first_share, temperatures[1]),
-      jnp.where(newest_known, newest_share, 0.5),
+      share(newest_score, newest_share, temperatures[2]),
       2 * first_score[..., 0] - 1,
-      jnp.where(newest_known, newest_score, 0.0),
+      2 * newest_score[..., 0] - 1,
     ]
-    return jnp.stack(cues, axis=-1).reshape(b, o, h, w, NUM_CUES)
-
-  def _match_first(
-    self, grid: "Grid", first_keys: Float[Array, "b o h w d"], keys: Array
-  ) -> tuple[Int[Array, "b o p k"], Float[Array, "b o p k"]]:
-    """Matches with each object's first frame, one after the other to save memory."""
-    if first_keys.shape[1] == 1:
-      return grid.nearest(keys, first_keys, self.top)
-    found = jax.lax.map(
-      lambda first: grid.nearest(keys, first[:, None], self.top),
-      jnp.moveaxis(first_keys, 1, 0),
-    )
-    index, score = jax.tree.map(lambda x: jnp.moveaxis(x[:, :, 0], 0, 1), found)
-    return index, score
+    joined = jnp.stack(cues, axis=-1).reshape(b * o, r, s, NUM_CUES)
+    enlarged = resize.enlarge(joined, _shrinkage(*size), size)
+    return enlarged.reshape(b, o, *size, NUM_CUES)
 
   def _known(self, state: MatchingState) -> Bool[Array, "b o n"]:
     """Which masks in the latest frames are known.
 
-    A new object's mask is that of the first place only if it was given in the first
-    frame of the video.
+    Of a new object it is that of the frame in which it was given, if this frame is
+    among the latest ones: `init_state` has put this mask into all places.
     """
-    late = state.new & (state.latest.value.count > 1)[:, None]
-    return state.known & ~late[:, :, None]
+    latest = state.latest.value
+    n = latest.keys.shape[1]
+    place = (latest.count - 1) % n
+    newest = jax.vmap(lambda keys, i: keys[i])(latest.keys, place)
+    given_there = (state.first_keys == newest[:, None]).all((2, 3, 4))  # b o
+    there = (jnp.arange(n)[None] == place[:, None])[:, None] & given_there[:, :, None]
+    return jnp.where(state.new[:, :, None], there, state.known)
 
 
 class Grid:
@@ -239,67 +244,73 @@ class Grid:
       top: number of keys.
       radius: coarse cells up to which keys are searched; None: everywhere.
     """
-    b, m, h, w, d = keys.shape
-    cells = self._pool(keys.reshape(b * m, h, w, d)).reshape(b, m, -1, d)
-    count = top if self.factor == 1 else _COARSE_MATCHES
-    found = self._match(self._pool(queries), cells, count, radius)
-    if self.factor == 1:
-      return found
-    flat = queries.reshape(b, -1, d), keys.reshape(b, m, -1, d)
-    return self._refine(*flat, found[0], top)
+    coarse = self._pool(queries)
 
-  def _pool(self, x: Float[Array, "n h w d"]) -> Float[Array, "n cells d"]:
+    def find(keys: Float[Array, "b h w d"]) -> tuple[Array, Array]:
+      count = top if self.factor == 1 else _COARSE_MATCHES
+      found = self._match(coarse, self._pool(keys), count, radius)
+      if self.factor == 1:
+        return found
+      b, h, w, d = keys.shape
+      flat = queries.reshape(b, h * w, d), keys.reshape(b, h * w, d)
+      return self._refine(*flat, found[0], top)
+
+    # One frame after the other, so that memory does not grow with their number.
+    found = jax.lax.map(find, jnp.moveaxis(keys, 1, 0))
+    index, score = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), found)
+    return index, score
+
+  def _pool(self, x: Float[Array, "b h w d"]) -> Float[Array, "b cells d"]:
     """Unit vectors of the coarse cells."""
-    f, (rows, columns), (n, _, _, d) = self.factor, self.coarse_size, x.shape
-    if f > 1:
-      pads = [(0, f * new - old) for new, old in zip((rows, columns), self.size)]
-      x = jnp.pad(x, ((0, 0), *pads, (0, 0)), mode="edge")
-      x = unit(x.reshape(n, rows, f, columns, f, d).mean((2, 4)))
-    return x.reshape(n, -1, d)
+    if self.factor > 1:
+      x = unit(_pool(x, self.factor))
+    return x.reshape(len(x), -1, x.shape[-1])
 
   def _match(
     self,
     queries: Float[Array, "b cells d"],
-    keys: Float[Array, "b m cells d"],
+    keys: Float[Array, "b cells d"],
     count: int,
     radius: int | None,
-  ) -> tuple[Int[Array, "b m cells k"], Float[Array, "b m cells k"]]:
-    similarity = jnp.einsum("bpd,bmqd->bmpq", queries, keys)
+  ) -> tuple[Int[Array, "b cells k"], Float[Array, "b cells k"]]:
+    similarity = jnp.einsum("bpd,bqd->bpq", queries, keys)
     if radius is not None:
-      rows, columns = np.divmod(np.arange(keys.shape[2]), self.coarse_size[1])
+      rows, columns = np.divmod(np.arange(keys.shape[1]), self.coarse_size[1])
       distance = [abs(x[:, None] - x[None]) for x in (rows, columns)]
       far = np.maximum(*distance) > radius
-      similarity = jnp.where(far[None, None], _NO_MATCH, similarity)
-    return _top_k(similarity, min(count, keys.shape[2]))
+      similarity = jnp.where(far[None], _NO_MATCH, similarity)
+    return _top_k(similarity, min(count, keys.shape[1]))
 
   def _refine(
     self,
     queries: Float[Array, "b p d"],
-    keys: Float[Array, "b m p d"],
-    cells: Int[Array, "b m cells n"],
+    keys: Float[Array, "b p d"],
+    cells: Int[Array, "b cells n"],
     top: int,
-  ) -> tuple[Int[Array, "b m p k"], Float[Array, "b m p k"]]:
+  ) -> tuple[Int[Array, "b p k"], Float[Array, "b p k"]]:
     """The best keys in two by two positions of every coarse match.
 
-    A cell has many positions; tried are those at the place that the query has within
-    its own cell.
+    A cell may have more positions; tried are those at the place that the query has
+    within its own cell.
     """
     (h, w), f, columns = self.size, self.factor, self.coarse_size[1]
     y, x = np.divmod(np.arange(h * w), w)
-    cells = cells[:, :, y // f * columns + x // f]  # b m p n
+    cells = cells[:, y // f * columns + x // f]  # b p n
     corners = np.divmod(np.arange(4), 2)
     rows, cols = (
       cell[..., None] * f
-      + (np.minimum(position % f, f - 2)[:, None] + corner)[None, None, :, None]
+      + (np.minimum(position % f, f - 2)[:, None] + corner)[None, :, None]
       for cell, position, corner in (
         (cells // columns, y, corners[0]),
         (cells % columns, x, corners[1]),
       )
     )
-    index = jnp.minimum(rows, h - 1) * w + jnp.minimum(cols, w - 1)  # b m p n 4
-    index = index.reshape(*index.shape[:3], -1)
-    candidates = jax.vmap(jax.vmap(lambda keys, index: keys[index]))(keys, index)
-    similarity = jnp.einsum("bpd,bmpkd->bmpk", queries, candidates)
+    outside = ((rows >= h) | (cols >= w)).reshape(*cells.shape[:2], -1)
+    index = jnp.minimum(rows, h - 1) * w + jnp.minimum(cols, w - 1)
+    index = index.reshape(outside.shape)  # b p 4n
+    candidates = jax.vmap(lambda keys, index: keys[index])(keys, index)
+    similarity = jnp.einsum("bpd,bpkd->bpk", queries, candidates)
+    similarity = jnp.where(outside, _NO_MATCH, similarity)
     best, score = _top_k(similarity, min(top, index.shape[-1]))
     return jnp.take_along_axis(index, best, axis=-1), score
 
@@ -316,12 +327,17 @@ def _top_k(x: Float[Array, "... n"], k: int) -> tuple[Array, Array]:
 
 def make_keys(
   stage2: Float[Array, "b h w c2"], stage3: Float[Array, "b h16 w16 c3"]
-) -> Float[Array, "b h w d"]:
-  """Unit vectors at stride 8, from two stages of a backbone."""
+) -> Float[Array, "b r s d"]:
+  """Unit vectors from two stages of a backbone.
+
+  They are at stride 8, or at a multiple of it if the frame is large.
+  """
   _, h, w, _ = stage2.shape
   fine = unit(stage2.astype(jnp.float32))
   deep = unit(resize.enlarge(stage3.astype(jnp.float32), 2, (h, w)))
-  return unit(jnp.concatenate([fine, _DEEP_SHARE * deep], axis=-1))
+  keys = unit(jnp.concatenate([fine, _DEEP_SHARE * deep], axis=-1))
+  shrinkage = _shrinkage(h, w)
+  return keys if shrinkage == 1 else unit(_pool(keys, shrinkage))
 
 
 def cue_logit(cues: Float[Array, "n h w 5"]) -> Float[Array, "n h w"]:
@@ -333,6 +349,30 @@ def cue_logit(cues: Float[Array, "n h w 5"]) -> Float[Array, "n h w"]:
 def unit(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
   """Vectors of length 1."""
   return x / (jnp.linalg.norm(x, axis=-1, keepdims=True) + 1e-6)
+
+
+def _shrinkage(rows: int, columns: int) -> int:
+  """Rows and columns of a grid that share one key."""
+  factor = 1
+  while -(-rows // factor) * -(-columns // factor) > _MAX_POSITIONS:
+    factor += 1
+  return factor
+
+
+def _pool_masks(masks: Float[Array, "b o h w"]) -> Float[Array, "b o r s"]:
+  """Masks at the positions of the keys."""
+  b, o, h, w = masks.shape
+  pooled = _pool(masks.reshape(b * o, h, w, 1), _shrinkage(h, w))
+  return pooled.reshape(b, o, *pooled.shape[1:3])
+
+
+def _pool(x: Float[Array, "n h w c"], factor: int) -> Float[Array, "n r s c"]:
+  """Means over squares; those at the bottom and right may be cut."""
+  n, h, w, c = x.shape
+  x = jnp.pad(x, ((0, 0), (0, -h % factor), (0, -w % factor), (0, 0)), mode="edge")
+  return x.reshape(
+    n, x.shape[1] // factor, factor, x.shape[2] // factor, factor, c
+  ).mean((2, 4))
 
 
 def _read(mask: Float[Array, "h w"], index: Int[Array, "p k"]) -> Float[Array, "p k"]:
