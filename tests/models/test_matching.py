@@ -223,7 +223,17 @@ def test_a_pyramid_needs_its_stride():
 def test_lags_begin_with_the_newest_frame(lags):
   with pytest.raises(ValueError, match="expected 1 and then larger"):
     jax.eval_shape(
-      build("agame", matching_lags=lags, **FIELDS).init,
+      build("agame", matching_lags=lags, deep="pyramid", **FIELDS).init,
+      jax.random.key(0),
+      jnp.zeros((1, 32, 48, 3)),
+      jnp.zeros((1, 1, 32, 48)),
+    )
+
+
+def test_a_dilated_backbone_is_not_matched():
+  with pytest.raises(ValueError, match="needs deep='pyramid', not 'last'"):
+    jax.eval_shape(
+      build("agame", matching_lags=(1,), **FIELDS).init,
       jax.random.key(0),
       jnp.zeros((1, 32, 48, 3)),
       jnp.zeros((1, 1, 32, 48)),

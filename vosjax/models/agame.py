@@ -56,7 +56,9 @@ class AGameState:
 
 
 class AGame(nn.Module):
-  """The A-GAME network; defaults are those of the released weights.
+  """The A-GAME network; defaults are those of the official weights.
+
+  The weights in the package set other fields, see `train/configs/agame.py`.
 
   `segment` returns `aux["coarse_logits"]` [b o h w] at `output_stride` and, with the
   appearance model, `aux["scores"]` [b o h w k].
@@ -84,8 +86,8 @@ class AGame(nn.Module):
       last three stages side by side, each at the backbone's own stride and enlarged to
       `output_stride`, which must be 8.
     matching_lags: how many frames ago the frames were with which, beside the first
-      one, each frame is matched, see Matching. This cue is not part of the paper; ():
-      without it.
+      one, each frame is matched, see Matching. This cue is not part of the paper and
+      needs the pyramid; (): without it.
     balanced_init: initial kernels in which two masks weigh as much as hundreds of
       features, scores are averaged over channels rather than summed, and the centre of
       a kernel weighs more than its rim, so that masks stay in place. Needed for
@@ -121,6 +123,11 @@ class AGame(nn.Module):
     if pyramid and self.output_stride != 8:
       raise ValueError(
         f"agame: output_stride is {self.output_stride}; deep='pyramid' needs 8."
+      )
+    if self.matching_lags and not pyramid:
+      raise ValueError(
+        f"agame: matching_lags is {self.matching_lags}, which needs deep='pyramid', "
+        f"not {self.deep!r}: features of a dilated backbone are not matched."
       )
     self.network = build_backbone(
       self.backbone,

@@ -3,6 +3,9 @@
 It is an addition of this package and not part of any of the papers. The idea is that of
 VideoMatch (Hu et al., ECCV 2018) and FEELVOS (Voigtlaender et al., CVPR 2019): a frame
 is compared with the first one everywhere, and with the latest ones nearby.
+
+Axes: `p` positions of a frame, `m` frames that it is compared with, `n` places for
+remembered frames, `k` matches.
 """
 
 import flax.linen as nn
@@ -17,8 +20,8 @@ from vosjax.types import record
 
 NUM_CUES = 5
 _COARSE_MATCHES = 4  # of a coarse cell, which are refined on the fine grid
-# Weight of the deeper stage. Chosen, like the lags of the released network, by carrying
-# masks through training videos of DAVIS with these keys alone.
+# Weight of the deeper stage. Chosen, like the lags of the weights in the package, by
+# carrying masks through training videos of DAVIS with these keys alone.
 _DEEP_SHARE = 0.7
 _NO_MATCH = -1e9  # similarity of a cell that must not be matched
 
@@ -44,7 +47,8 @@ class MatchingState:
     first_keys: features of the frame in which the object was given.
     first_masks: its mask there.
     masks: its masks in the latest frames, in their places.
-    known: which of them there are.
+    known: which of them there are, if the object was given in the video's first frame;
+      see `Matching._known`.
     new: no frame has been segmented since the object was given.
     latest: the latest frames.
   """
@@ -92,7 +96,8 @@ class Matching(nn.Module):
   ) -> MatchingState:
     """State of objects whose masks are given in this frame, the first of a video.
 
-    For objects that are given later, `latest` is that of the state they are put into.
+    For objects that are given later, `latest` is that of the state they are put into,
+    and nothing counts as known until the next `update`.
     """
     b, o, h, w = masks.shape
     n = max(self.lags)
@@ -137,8 +142,8 @@ class Matching(nn.Module):
     """Evidence for each object at each position.
 
     Channels are the object's share among the best matches in all remembered frames, in
-    its first one and in the newest one, in [0, 1]; and how good the best match is in
-    its first and in the newest frame, from -1 to 1.
+    its first one and in the newest one, in [0, 1]; and twice the similarity of the
+    best match less one, in its first and in the newest frame.
     """
     keys, state = jax.lax.stop_gradient((keys, state))
     b, o, h, w = state.first_masks.shape
@@ -276,7 +281,8 @@ class Grid:
   ) -> tuple[Int[Array, "b m p k"], Float[Array, "b m p k"]]:
     """The best keys in two by two positions of every coarse match.
 
-    Of a match's positions, these are around where the query is within its own cell.
+    A cell has many positions; tried are those at the place that the query has within
+    its own cell.
     """
     (h, w), f, columns = self.size, self.factor, self.coarse_size[1]
     y, x = np.divmod(np.arange(h * w), w)
