@@ -33,7 +33,9 @@ def record(cls: type) -> type:
 
 @record
 class VideoBatch:
-  """A batch of clips as the data pipeline delivers it, in bytes.
+  """A batch of clips as a training step takes it, in bytes.
+
+  `train.step.shard` makes it of what the data pipeline yields.
 
   Attributes:
     frames: RGB, 0 to 255.

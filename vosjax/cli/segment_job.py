@@ -28,7 +28,7 @@ _DIFFERENCES = {
   "seed": "--seed was {}",
   "crf": "--crf was {}",
 }
-# Inputs that always differ together with another one, whose message says more.
+# Inputs that are not mentioned if another one differs as well, whose message says more.
 _IMPLIED_BY = {
   "video_changed": "video",
   "frames": "video",

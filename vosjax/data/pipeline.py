@@ -1,8 +1,9 @@
 """Sources, transforms and batching as one iterator that can start at any step.
 
-Sample k of a stage is a function of (seed, k) alone: its video comes from the random
-order of its epoch, its augmentation from a generator of its own. So the number of
-workers, the number of processes and the step at which a run resumes change nothing.
+Sample k of a feed (a stage may have several, which take turns) is a function of (seed,
+k) alone: its video comes from the random order of its epoch, its augmentation from a
+generator of its own. So the number of workers, the number of processes and the step at
+which a run resumes change nothing.
 """
 
 import dataclasses
@@ -35,7 +36,7 @@ def batches(
   replacement: bool = False,
   samples_per_epoch: int | None = None,
 ) -> Iterator[dict[str, Any]]:
-  """Batches of the steps `start_step` to `num_steps` - 1 of a stage.
+  """Batches of the steps `start_step` to `num_steps` - 1 of a feed.
 
   Args:
     sources: of videos, or of whatever the first transform takes.
@@ -46,7 +47,7 @@ def batches(
     batch_size: clips in a batch of this process.
     seed: with the step, it determines every batch.
     start_step: first step wanted, which is all that resuming needs.
-    num_steps: number of steps of the whole stage.
+    num_steps: number of steps of the whole feed.
     num_workers: decoding processes; 0 decodes in background threads.
     shard: (index, count) of this process. The batches of all processes together equal
       the batch of one process with `count` times the batch size.
@@ -148,7 +149,7 @@ class Order:
     return max(1, int(min(np.asarray(self.sizes) / shares) + 1e-6))
 
   def __getitem__(self, k: int) -> tuple[int, int]:
-    """(source, video) of sample `k`, counted from the start of the stage."""
+    """(source, video) of sample `k`, counted from the start of the feed."""
     epoch, position = divmod(int(k), self.epoch_length)
     return self._locate(int(_epoch(self, epoch)[position]))
 
@@ -174,7 +175,7 @@ def _epoch(order: Order, epoch: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class _Samples:
-  """Random access to sample k of a stage: what grain reads, and sends to workers."""
+  """Random access to sample k of a feed: what grain reads, and sends to workers."""
 
   sources: tuple[RandomAccessDataSource, ...]
   order: Order

@@ -12,7 +12,7 @@ from vosjax.labels import VOID
 
 
 class Clip(TypedDict):
-  """Consecutive frames of one video: a training sample.
+  """Frames of one video, in most recipes consecutive: a training sample.
 
   Attributes:
     frames: RGB.

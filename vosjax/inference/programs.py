@@ -1,9 +1,9 @@
 """The compiled programs of inference, over batches of videos.
 
 Each function but `prepare` and `add_slots` is one program, in the order in which a
-video needs them. A program is compiled once for each model, original size of the
-frames, number of slots and options, and all segmenters of a process share it. Each
-calls methods of the model's protocol (`vosjax/models/api.py`).
+video needs them. A program is compiled once for each model, options and shapes (frame
+size, slots, frames in a batch), and all segmenters of a process share it. Each calls
+methods of the model's protocol (`vosjax/models/api.py`).
 """
 
 from typing import Any
@@ -32,8 +32,8 @@ from vosjax.types import Active, AnyArray, Masks, Variables
 def prepare(model: nn.Module, variables: Variables) -> tuple[nn.Module, Variables]:
   """Returns the model and its variables in the form that is fastest on this backend.
 
-  BatchNorm is folded into the convolutions. On CPU, Winograd kernels are added and
-  loops over objects are unrolled.
+  BatchNorm is folded into the convolutions. On CPU, Winograd kernels are added to wide
+  convolutions, and decoders that take one object after another are unrolled.
   """
   cpu = jax.default_backend() == "cpu"
   options = {"folded": True, "stop_early": model.readout.stops_at_first_empty}

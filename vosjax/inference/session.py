@@ -69,7 +69,9 @@ class EncodedFrame(NamedTuple):
 
 @dataclasses.dataclass(eq=False)
 class Session:
-  """One video in progress; `VideoSegmenter.new_session` creates it.
+  """One video in progress.
+
+  `VideoSegmenter.new_session` and `whole_video.segment` create it.
 
   Sessions share the segmenter's model and compiled programs and nothing else, so any
   number of videos can be in progress at the same time.

@@ -41,7 +41,8 @@ __all__ = [
 ]
 
 
-# Options that have nothing to act on: no loop over objects, or no BatchNorm.
+# Options that have nothing to act on: no decoder that takes one object after another,
+# or no BatchNorm.
 _WITHOUT_EFFECT = {
   "agame": ("unroll_objects",),
   "cosnet": ("unroll_objects",),

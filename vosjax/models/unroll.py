@@ -148,9 +148,9 @@ def unroll(
     stop_gradient: no gradient passes through what the states are updated with.
     train: `encode` uses batch statistics in the trained layers and updates the running
       ones. Steps use the running ones. Only COSNet's heads have BatchNorm there; its
-      recipe trains them on pairs, without `unroll`.
+      recipe trains them on pairs and groups, without `unroll`.
     remat: recompute each step in the backward pass instead of storing it.
-    unroll_steps: time steps per iteration of the scan; True: all.
+    unroll_steps: time steps per iteration of the scan; True: all, False: one.
 
   Raises:
     ValueError: an argument has the wrong type or shape, or the model cannot do what

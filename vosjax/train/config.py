@@ -99,9 +99,9 @@ def _data() -> ConfigDict:
   data.leaves = "data/CVPPP2017_LSC_training/training/A1"  # folder of CVPPP's plants
   data.cityscapes = "data/cityscapes"  # folder of leftImg8bit and gtFine
   data.num_workers = 0  # processes that decode; 0: a thread of this process
-  # Pixels that an object needs, at full size, for a clip to start at that frame.
+  # A clip starts at a frame in which an object has more pixels than this, at full size.
   data.min_object_pixels = 100
-  # Pixels that an object needs, at training size, to be chosen; by source.
+  # An object is chosen if it has more pixels than this, at training size; by source.
   data.min_chosen_pixels = ConfigDict({"synthvos": 25, "davis": 25, "youtube_vos": 10})
   # Procedural videos. vosjax.data.synthvos.Settings explains what they show. Training
   # and scoring share these settings, except max_objects and speed, which apply to
@@ -371,9 +371,9 @@ def _stage(changes: Mapping[str, Any], **specific: Any) -> ConfigDict:
   stage.batch_size = 4  # clips, over all devices
   stage.clip_length = 8  # frames
   stage.num_steps = 1000  # updates
-  # An epoch is one pass over the stage's videos, each time in another random order. Its
-  # length is stated, not measured: `steps_per_epoch` updates for schedules that count
-  # epochs, and `samples_per_epoch` clips for the order.
+  # An epoch is one pass over the stage's videos, each time in another random order. Two
+  # lengths are stated, which need not agree: `steps_per_epoch` updates for schedules
+  # that count epochs, and `samples_per_epoch` clips for the order.
   stage.steps_per_epoch = 1000
   # Start from the weights of the best checkpoint so far, by validation. Otherwise, or
   # if none was scored, the stage continues from the last weights.

@@ -182,7 +182,7 @@ def folder_source(
 
 def is_procedural(source: Source) -> bool:
   """Whether the videos are generated, not read from files."""
-  return isinstance(source, SynthVos | InMemory)
+  return source.origin is None
 
 
 def origin(source: Source) -> str:
@@ -230,7 +230,7 @@ def take_turns(parts: Sequence[BatchesFrom], num_steps: int) -> BatchesFrom:
   """Batches from several feeds in turn, such as feeds of clips of different sizes.
 
   Args:
-    parts: step `s` takes the next batch of number `s % len(parts)`.
+    parts: step `s` takes the next batch of part `s % len(parts)`.
     num_steps: of the stage.
   """
 
@@ -246,6 +246,9 @@ def take_turns(parts: Sequence[BatchesFrom], num_steps: int) -> BatchesFrom:
 
 def at_size(source: Source, size: tuple[int, int], variation: int) -> Source:
   """Procedural videos rendered at another size; other sources as they are.
+
+  Procedural videos that are kept in memory (`data.synthvos.in_memory`) also stay as
+  they are; the transforms resize their clips, like those of videos in files.
 
   Args:
     source: of training videos.

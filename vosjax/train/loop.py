@@ -33,7 +33,8 @@ class Stage:
     mesh: devices that share its batches.
     tx: its optimizer.
     train_step: from `make_train_step`.
-    batches_from: (step of the stage) -> its batches, see `feeds.batches`.
+    batches_from: (step of the stage) -> the batches from there on, see
+      `recipe.BatchesFrom`.
     from_best: start from the weights of the best checkpoint so far, if one was scored.
   """
 

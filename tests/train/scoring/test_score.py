@@ -85,6 +85,15 @@ def test_a_model_is_compared_with_what_it_was_before(
   assert (ours.split()[-1], theirs.split()[-1]) == ("0.625", "0.250")
 
 
+def test_scores_are_written_where_there_is_no_folder_yet(scoring, scored_set, tmp_path):
+  config = get_config("smoke")
+  config.evaluation.update(num_videos=1, num_previews=0)  # no preview makes the folder
+  workdir = tmp_path / "davis"
+  score_model(config, scoring[0], nn.Module(), VARIABLES, scored_set, workdir)
+  summary = json.loads((workdir / "eval/summary.json").read_text())
+  assert list(summary) == ["this model"]
+
+
 def test_a_contact_sheet_shows_the_truth_above_the_prediction(monkeypatch):
   def sheet(rows, *, row_captions, **_):
     shown.update(zip(row_captions, rows, strict=True))

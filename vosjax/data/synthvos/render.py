@@ -68,7 +68,7 @@ class Canvas:
 
 
 def draw(
-  canvases: Sequence[Canvas], layer: Layer, camera: Camera, t: Times, looks: Times
+  canvases: Sequence[Canvas], layer: Layer, camera: Camera, t: Times, middles: Times
 ) -> None:
   """Draws one layer on top of each canvas.
 
@@ -77,12 +77,13 @@ def draw(
     layer: what to draw.
     camera: that sees it.
     t: time that each canvas shows.
-    looks: time of each canvas for what changes slowly, such as outlines.
+    middles: of the exposure that each canvas is part of: the time for what changes
+      slowly, such as outlines.
   """
-  present = (layer.span[0] <= looks) & (looks < layer.span[1])
+  present = (layer.span[0] <= middles) & (middles < layer.span[1])
   for part, pose in zip(layer.parts, layer.poses(camera, t)):
     if part.outline.size:
-      _draw_part(canvases, layer, part, pose, looks, present)
+      _draw_part(canvases, layer, part, pose, middles, present)
     else:
       _draw_scenery(canvases, part, pose)
 
@@ -102,7 +103,7 @@ def _draw_part(
   layer: Layer,
   part: Part,
   pose: Pose,
-  looks: Times,
+  middles: Times,
   present: Bool[np.ndarray, " t"],
 ) -> None:
   areas = boxes(part, pose, layer.softness + 1, canvases[0].shape)
@@ -112,7 +113,7 @@ def _draw_part(
   scales = np.abs(pose.turn).tolist()
   backs = (1 / pose.turn).tolist()
   shifts = pose.shift.tolist()
-  times = looks.tolist()
+  times = middles.tolist()
   for k in np.flatnonzero(visible).tolist():
     canvas, (x0, y0, x1, y1) = canvases[k], areas[k].tolist()
     box, corner = (x1 - x0, y1 - y0), complex(x0, y0)

@@ -72,8 +72,9 @@ class Scene:
       for k in range(count)
     ]
     moments = [(np.arange(count) + 0.5) / count - 0.5 for count in counts]
-    looks = np.repeat(t, counts)
-    self._draw(canvases, looks + self.lens.shutter * np.concatenate(moments), looks)
+    middles = np.repeat(t, counts)
+    exposed = middles + self.lens.shutter * np.concatenate(moments)
+    self._draw(canvases, exposed, middles)
     groups = np.split(np.arange(len(canvases)), np.cumsum(counts)[:-1])
     exposures = (_average([canvases[k].image for k in group]) for group in groups)
     frames = np.stack(list(self.lens.develop(exposures, index, self.key)))
@@ -106,9 +107,9 @@ class Scene:
     half = np.ceil(np.max(ways, axis=0) / (2 * MOMENT_PIXELS) - 0.5)
     return (1 + 2 * np.clip(half, 0, MAX_MOMENTS // 2).astype(int)).tolist()
 
-  def _draw(self, canvases: Sequence[Canvas], t: Times, looks: Times) -> None:
+  def _draw(self, canvases: Sequence[Canvas], t: Times, middles: Times) -> None:
     for layer in self.layers:
-      render.draw(canvases, layer, self.camera, t, looks)
+      render.draw(canvases, layer, self.camera, t, middles)
 
 
 def _average(images: list[Image.Image]) -> Image.Image:

@@ -44,17 +44,15 @@ class SampleClip(grain.transforms.RandomMap):
   Attributes:
     length: number of frames.
     min_object_pixels: an object must have more pixels than this, before resizing.
-    first: take the earliest such start (for validation).
   """
 
   length: int
   min_object_pixels: int = 100
-  first: bool = False
 
   def random_map(self, video: Video, rng: np.random.Generator) -> Clip | None:
     """The clip, or None if the video has no such start."""
     starts = np.arange(max(0, len(video) - self.length + 1))
-    for start in starts if self.first else rng.permutation(starts):
+    for start in rng.permutation(starts):
       labels = video.labels(int(start))
       if labels is not None and _object_ids(labels, self.min_object_pixels).size:
         return read_clip(video, int(start), self.length)
@@ -98,11 +96,9 @@ class ChooseObject(grain.transforms.RandomMap):
   Attributes:
     min_pixels: an object must have more pixels than this in the first frame (the
       paper: 25 on DAVIS, 10 on YouTube-VOS).
-    smallest_id: take the smallest such id instead of a random one (for validation).
   """
 
   min_pixels: int = 25
-  smallest_id: bool = False
 
   def random_map(self, clip: Clip, rng: np.random.Generator) -> Clip | None:
     """The clip, or None if no object of the first frame is large enough."""
@@ -110,33 +106,8 @@ class ChooseObject(grain.transforms.RandomMap):
     if not ids.size:
       return None
     # As uint8, because comparing with a wider integer would widen all labels first.
-    chosen = np.uint8(ids[0] if self.smallest_id else rng.choice(ids))
+    chosen = np.uint8(rng.choice(ids))
     return clip | {"labels": (clip["labels"] == chosen).view(np.uint8)}
-
-
-@dataclasses.dataclass(frozen=True)
-class ChooseObjects(grain.transforms.RandomMap):
-  """Keeps up to `max_objects` random objects of the first frame, renumbered from 1.
-
-  Their order is random as well. Everything else becomes background, void included.
-
-  Attributes:
-    max_objects: largest number of objects to keep.
-    min_pixels: an object must have more pixels than this in the first frame.
-  """
-
-  max_objects: int
-  min_pixels: int = 25
-
-  def random_map(self, clip: Clip, rng: np.random.Generator) -> Clip | None:
-    """The clip, or None if no object of the first frame is large enough."""
-    ids = rng.permutation(_object_ids(clip["labels"][0], self.min_pixels))
-    if not ids.size:
-      return None
-    kept = ids[: self.max_objects]
-    new_ids = np.zeros(256, np.uint8)
-    new_ids[kept] = np.arange(1, len(kept) + 1)
-    return clip | {"labels": new_ids[clip["labels"]]}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -181,7 +181,7 @@ class EfficientNet(nn.Module):
   """An EfficientNet-Lite without its classifier; returns the features of all stages.
 
   Features are divided by DEVIATIONS: those of the published weights have standard
-  deviations of 2.6 to 8.3, and heads are initialised for features of about 1.
+  deviations of 1.7 to 8.3, and heads are initialised for features of about 1.
   Sizes are divided by strides rounding up, as with TensorFlow's SAME padding.
 
   Attributes:

@@ -36,7 +36,7 @@ class MaskPropagation(nn.Module):
   whole video.
 
   Attributes:
-    input_features: channels of the backbone's last stage.
+    input_features: channels of `AGameFeatures.deep`.
     features: channels of every branch.
     dilations: of the parallel 3x3 convolutions in the middle.
     mask_gain: factor on the initial kernel of both masks.

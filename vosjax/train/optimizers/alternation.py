@@ -26,33 +26,33 @@ class Rates(NamedTuple):
   heads: float | Float[Array, ""]
 
 
-def is_still_step(iteration: int) -> bool:
+def is_still_step(step: int) -> bool:
   """Whether a step is on stills: the first of every three.
 
   Args:
-    iteration: number of the step. The released program counts within the epoch; with
-      130 steps per epoch, its kinds of steps drift away from the rates (see
-      `learning_rates`). Counted from the start of training, they stay together.
+    step: number of the step. The released program counts within the epoch; with 130
+      steps per epoch, its kinds of steps drift away from the rates (see
+      `learning_rates`). Counted from the start of the stage, they stay together.
   """
-  return iteration % PERIOD == 0
+  return step % PERIOD == 0
 
 
-def num_still_steps(start: int, iterations_per_epoch: int | None = None) -> int:
+def num_still_steps(start: int, steps_per_epoch: int | None = None) -> int:
   """Number of steps on stills among the first `start` steps.
 
   Args:
     start: number of steps done.
-    iterations_per_epoch: every epoch of this length starts with stills, as released.
-      None: only the first one does.
+    steps_per_epoch: every epoch of this length starts with stills, as released. None:
+      only the first one does.
   """
-  epochs, rest = divmod(start, iterations_per_epoch or start + 1)
-  per_epoch = -(-(iterations_per_epoch or 0) // PERIOD)
+  epochs, rest = divmod(start, steps_per_epoch or start + 1)
+  per_epoch = -(-(steps_per_epoch or 0) // PERIOD)
   return epochs * per_epoch + -(-rest // PERIOD)
 
 
 def learning_rates(
-  iteration: int | Int[Array, ""],
-  iterations_per_epoch: int,
+  step: int | Int[Array, ""],
+  steps_per_epoch: int,
   num_epochs: float | int = 60,
   *,
   base: float = BASE_RATE,
@@ -61,15 +61,15 @@ def learning_rates(
   """Polynomial decay. Steps on stills train the encoder, those on pairs the heads.
 
   Args:
-    iteration: number of the step, counted from the start of training.
-    iterations_per_epoch: steps of both kinds in an epoch.
+    step: number of the step, counted from the start of the stage.
+    steps_per_epoch: steps of both kinds in an epoch.
     num_epochs: epochs after which the rate is 0; need not be an integer.
     base: initial rate.
     pair_factors: factors for encoder and heads in steps on pairs.
   """
-  late = iteration // iterations_per_epoch >= LATE_EPOCH
-  remaining = 1 - iteration / (num_epochs * iterations_per_epoch)
+  late = step // steps_per_epoch >= LATE_EPOCH
+  remaining = 1 - step / (num_epochs * steps_per_epoch)
   rate = base * (1 - (1 - LATE_FACTOR) * late) * remaining**DECAY_POWER
-  still = 1 * (iteration % PERIOD == 0)
+  still = 1 * (step % PERIOD == 0)
   encoder, heads = pair_factors
   return Rates(rate * (still + (1 - still) * encoder), rate * (1 - still) * heads)

@@ -51,7 +51,8 @@ from vosjax.train.recipes.official import cosnet_pairs
 from vosjax.types import Variables
 
 STILLS = ("msra10k", "dut_omron")  # sources of stills; all others hold videos
-# Sources of whole videos, a frame of which is sampled; of others, every frame is drawn.
+# Sources of whose videos one frame is sampled as the target (a still is a video of one
+# frame); of others, every frame is drawn.
 _SAMPLED = (*STILLS, "synthvos")
 
 
@@ -148,10 +149,11 @@ def _group_logits(
 
 def make_optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
   """SGD with two learning rates, which depend on whether a step is on stills."""
+  # The group form trains head_a alone; without attention there is no head_b.
   group = stage.clip_length > 2 and model.attention != "none"
   rates = functools.partial(
     alternation.learning_rates,
-    iterations_per_epoch=stage.steps_per_epoch,
+    steps_per_epoch=stage.steps_per_epoch,
     num_epochs=stage.num_steps / stage.steps_per_epoch,
     base=stage.learning_rate,
     pair_factors=tuple(stage.pair_rates),
@@ -218,8 +220,8 @@ def _alternate(
   done = alternation.num_still_steps(start, per_epoch)
   batches = {True: streams[True](done), False: streams[False](start - done)}
   for step in range(start, stage.num_steps):
-    iteration = step % per_epoch if per_epoch else step
-    yield next(batches[alternation.is_still_step(iteration)])
+    number = step % per_epoch if per_epoch else step
+    yield next(batches[alternation.is_still_step(number)])
 
 
 def make_scoring(config: ConfigDict, model: nn.Module) -> Scoring:

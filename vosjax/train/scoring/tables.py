@@ -18,11 +18,11 @@ def write_scores(
   """Writes the CSVs of the first result, and summary.json with all of them.
 
   Args:
-    folder: made if absent.
+    folder: made if absent, with its parents.
     results: by name of what was scored.
     measures: further means by name of what was scored.
   """
-  folder.mkdir(exist_ok=True)
+  folder.mkdir(parents=True, exist_ok=True)
   first = next(iter(results.values()))
   summary = {
     name: {
