@@ -24,6 +24,8 @@ from vosjax.models.modules.refinement import Refinement
 from vosjax.ops import resize
 from vosjax.types import Active, Frames, Masks, Prediction, record
 
+_MAX_ENLARGEMENT = 4  # of frames, on each side; more shows nothing new
+
 
 @record
 class AGameFeatures:
@@ -89,6 +91,9 @@ class AGame(nn.Module):
     matching_lags: how many frames ago the frames were with which, beside the first
       one, each frame is matched, see Matching. This cue is not part of the paper and
       needs the pyramid; (): without it.
+    min_side: frames with a much shorter side are enlarged for the network in inference,
+      by a whole factor that brings it nearest to this length; 0: they never are, as in
+      the paper.
     balanced_init: initial kernels in which two masks weigh as much as hundreds of
       features, scores are averaged over channels rather than summed, and the centre of
       a kernel weighs more than its rim, so that masks stay in place. Needed for
@@ -115,6 +120,7 @@ class AGame(nn.Module):
   balanced_init: bool = False
   deep: Literal["last", "pyramid"] = "last"
   matching_lags: tuple[int, ...] = ()
+  min_side: int = 0
   execution: Execution = Execution()
 
   def setup(self):
@@ -193,9 +199,15 @@ class AGame(nn.Module):
     """Objects are given by masks and compete for every pixel."""
     return Readout(one_shot=True)
 
-  def framing(self, original_size: tuple[int, int]) -> resize.PadToMultiple:
-    """How frames of any size are padded, and predictions cropped."""
-    return resize.PadToMultiple(original_size, self.output_stride)
+  def framing(
+    self, original_size: tuple[int, int]
+  ) -> resize.PadToMultiple | resize.EnlargeAndPad:
+    """How frames of any size are enlarged and padded, and predictions restored."""
+    factor = round(self.min_side / min(original_size))
+    if factor <= 1:
+      return resize.PadToMultiple(original_size, self.output_stride)
+    factor = min(factor, _MAX_ENLARGEMENT)
+    return resize.EnlargeAndPad(original_size, factor, self.output_stride)
 
   def __call__(self, frames: Frames, masks: Masks) -> Prediction:
     """Segments the frame that is given; uses every parameter, for initialisation."""

@@ -135,3 +135,41 @@ class PadToMultiple:
     return x[
       :, :, top : top + self.original_size[0], left : left + self.original_size[1]
     ]
+
+
+class EnlargeAndPad:
+  """Enlarges small images by a whole factor, then pads them as `PadToMultiple` does.
+
+  Args:
+    original_size: rows and columns of the images.
+    factor: on rows and columns.
+    multiple: of which the framed sides are multiples.
+  """
+
+  def __init__(self, original_size: tuple[int, int], factor: int, multiple: int):
+    h, w = original_size
+    self.original_size: tuple[int, int] = (h, w)
+    self._factor = factor
+    self._padding = PadToMultiple((factor * h, factor * w), multiple)
+    self.framed_size = self._padding.framed_size
+
+  def frames(self, x: Float[AnyArray, "n h w c"]) -> Float[Array, "n height width c"]:
+    """Images of `original_size` at the framed size, by cubic interpolation."""
+    shape = (len(x), *self._padding.original_size, x.shape[-1])
+    enlarged = jax.image.resize(x, shape, "cubic", antialias=False)
+    return self._padding.frames(jnp.clip(enlarged, 0, 1))
+
+  def masks(self, x: Float[AnyArray, "b o h w"]) -> Float[Array, "b o height width"]:
+    """Masks of `original_size` at the framed size, by bilinear interpolation."""
+    b, o, h, w = x.shape
+    enlarged = bilinear(
+      jnp.asarray(x).reshape(b * o, h, w, 1), self._padding.original_size
+    )
+    return self._padding.masks(enlarged.reshape(b, o, *enlarged.shape[1:3]))
+
+  def restore(self, x: Float[Array, "b o height width"]) -> Float[Array, "b o h w"]:
+    """Predictions at `original_size`: means over the pixels of each original one."""
+    x = self._padding.restore(x)
+    b, o, h, w = x.shape
+    pooled = average_pool(x.reshape(b * o, h, w, 1), self._factor)
+    return pooled.reshape(b, o, *self.original_size)

@@ -58,6 +58,7 @@ def _lite(title: str) -> ConfigDict:
     balanced_init=True,
     deep="pyramid",
     matching_lags=(1, 3, 6, 10),
+    min_side=480,
   )
   config.backbone_checkpoint = "agame-lite"
   config.data.update(year="2016")
@@ -126,6 +127,7 @@ def smoke() -> ConfigDict:
     features=16,
     fusion_features=8,
     matching_lags=(1, 2),
+    min_side=0,
   )
   config.stages.main.update(
     size=(32, 48),
