@@ -127,7 +127,8 @@ def _evaluation() -> ConfigDict:
   # List or split of the dataset; for YouTube-VOS a folder such as "valid", or a text
   # file that names videos.
   evaluation.subset = "val"
-  # Folder of the model to score, as `vosjax convert` writes it; "": WORKDIR/model.
+  # Folder of the model to score, as `vosjax convert` writes it, or the name of weights
+  # in the package; "": WORKDIR/model.
   evaluation.checkpoint = ""
   # Zero-shot RVOS. True: slots take the ids of the objects that they match in each
   # object's first frame, as in the released program. False: the unsupervised protocol
