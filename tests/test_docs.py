@@ -1,6 +1,7 @@
 """The site builds without a warning, its links lead somewhere, its notebook runs."""
 
 import html.parser
+import inspect
 import os
 import pathlib
 import subprocess
@@ -66,7 +67,11 @@ def test_every_public_name_is_in_the_api_reference(site):
   out, pages = site
   reference = {path: page for path, page in pages.items() if path.parent.name == "api"}
   anchors = set().union(*(page.anchors for page in reference.values()))
-  names = {f"vosjax.{name}" for name in vosjax.__all__ if name[0].isupper()}
+  names = {
+    f"module-vosjax.{name}" if inspect.ismodule(value) else f"vosjax.{name}"
+    for name in vosjax.__all__
+    for value in [getattr(vosjax, name)]
+  }
   for module in (vosjax.losses, vosjax.metrics, vosjax.models):
     public = [name for name in module.__all__ if callable(getattr(module, name))]
     names |= {f"{module.__name__}.{name}" for name in public}

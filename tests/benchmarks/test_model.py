@@ -1,5 +1,6 @@
 """The benchmark of a model measures what `VideoSegmenter` does."""
 
+from vosjax import models
 from vosjax.benchmarks import model
 from vosjax.inference import programs, whole_video
 
@@ -24,3 +25,21 @@ def test_all_slots_and_batches_of_frames_are_timed(monkeypatch):
   assert result["frames_at_once"] == whole_video.choose_batch_size(3) == 2
   assert set(batches) == {(2, 1), (2, 2)}  # the same two frames both times
   assert min(result["encode_ms"], result["encode_ms_in_run"]) > 0
+
+
+def test_the_plain_network_takes_one_object_of_a_state_with_shared_parts():
+  network = models.build(
+    "agame",
+    backbone="resnet18",
+    width=4,
+    output_stride=8,
+    features=8,
+    fusion_features=4,
+    deep="pyramid",
+    matching_lags=(1,),
+  )
+  variables = model.random_variables(network)
+  plain = model._Plain(network, variables, (32, 32), objects=2, batch=1)
+  plain.step()
+  assert plain.state.matching.masks.shape[:2] == (1, 1)
+  assert plain.state.matching.latest.value.count.shape == (1,)

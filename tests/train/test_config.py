@@ -129,6 +129,13 @@ def test_a_period_below_one_step_is_refused_before_training(key, tmp_path):
   assert not (tmp_path / "run").exists()
 
 
+def test_a_negative_time_limit_is_refused_before_training(tmp_path):
+  config = config_files.read("agame:smoke", ["--config.time_limit=-3"])
+  with pytest.raises(ValueError, match="time_limit is -3.0; expected minutes, or 0"):
+    run.run(config, str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("size", ["(32,)", "(0, 32)", "('a', 'b')", "(1.5, 32)"])
 @pytest.mark.parametrize(
   "key", ["stages.main.size", "evaluation.size", "data.youtube_vos_size"]

@@ -289,21 +289,39 @@ def test_the_best_model_by_validation_is_kept_besides_the_last(
 def test_a_model_is_scored_on_further_datasets_if_they_are_there(
   config, tmp_path, monkeypatch
 ):
-  scored = []
+  scored, warnings = [], []
 
   def score(config, scoring, model, variables, scored_set, path, **_):
     scored.append((config.evaluation.dataset, path.name, len(scored_set.source)))
 
+  def warn(text, *values):
+    warnings.append(text % values)
+
   monkeypatch.setattr(run, "score_model", score)
+  monkeypatch.setattr(run.LOG, "warning", warn)
   model = run.build(config)
+  config.data.root = str(tmp_path / "absent")
+  run._score_also(config, "davis", model, {}, tmp_path)
+  assert not scored and not warnings
+  config.data.root = str(tmp_path)  # which holds no dataset
   run._score_also(config, "davis", model, {}, tmp_path)
   assert not scored
+  [said] = warnings
+  assert said.startswith("warning: no scores on davis: root: no folder")
   monkeypatch.setattr(
     run.datasets, "load_scored", lambda config, task: SimpleNamespace(source="ab")
   )
   run._score_also(config, "davis", model, {}, tmp_path)
   assert scored == [("davis", "davis", 2)]
   assert config.evaluation.dataset == "synthvos"
+
+
+def test_an_unknown_further_dataset_is_refused_before_training(config, tmp_path):
+  config.evaluation.also = ("davsi",)
+  said = r"evaluation.also names 'davsi'; given .* objects are scored on \['davis',"
+  with pytest.raises(ValueError, match=said):
+    run.run(config, str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("best", [1, 2])
@@ -349,23 +367,47 @@ def test_training_starts_from_a_whole_model(config, tmp_path):
     run.initial_variables(run.build(config), config)
 
 
-def test_a_run_records_its_videos_and_is_compared_with_its_initial_weights(
-  config, tmp_path, monkeypatch
-):
+@pytest.fixture
+def filled(config):
+  """Makes a model's variables that all have one value."""
   shapes = checkpoints.variable_shapes(run.build(config))
-  initial, trained = (
-    jax.tree.map(lambda leaf, x=x: np.full(leaf.shape, x, leaf.dtype), shapes)
-    for x in (1, 2)
-  )
-  scored = []
-  fitted = run.Fitted(SimpleNamespace(variables=trained), None)
-  monkeypatch.setattr(run, "random_variables", lambda *_: initial)  # compiles slowly
-  monkeypatch.setattr(run, "_fit", lambda *_: fitted)
-  monkeypatch.setattr(run, "score_model", lambda *_, initial: scored.append(initial))
+  return lambda x: jax.tree.map(lambda leaf: np.full(leaf.shape, x, leaf.dtype), shapes)
+
+
+def test_a_run_records_its_videos_and_is_compared_with_its_initial_weights(
+  config, filled, tmp_path, monkeypatch
+):
+  scored, chosen_by = [], []
+  fitted = run.Fitted(SimpleNamespace(variables=filled(2)), None)
+
+  def fit(*arguments):
+    chosen_by.extend(video.name for video in arguments[-1].source)
+    return fitted
+
+  def score(config, scoring, model, variables, scored_set, path, *, initial):
+    scored.append(([video.name for video in scored_set.source], initial))
+
+  monkeypatch.setattr(run, "random_variables", lambda *_: filled(1))  # slow
+  monkeypatch.setattr(run, "_fit", fit)
+  monkeypatch.setattr(run, "score_model", score)
   run.run(config, str(tmp_path / "run"))
-  [compared] = scored
+  [(names, compared)] = scored
+  assert len(chosen_by) == len(names) == 1
+  assert not set(chosen_by) & set(names)
   assert all((leaf == 1).all() for leaf in jax.tree.leaves(compared))
   _, saved = checkpoints.load(tmp_path / "run/model")
   assert all((leaf == 2).all() for leaf in jax.tree.leaves(saved))
   assert not (tmp_path / "run/model_last").exists()
   assert "synthvos" in (tmp_path / "run/videos.json").read_text()
+
+
+def test_a_resumed_run_that_ends_with_its_best_step_keeps_no_older_last_model(
+  config, filled, tmp_path, monkeypatch
+):
+  best, last = (SimpleNamespace(variables=filled(x), step=x) for x in (1, 2))
+  monkeypatch.setattr(run, "random_variables", lambda *_: filled(0))
+  monkeypatch.setattr(run, "score_model", lambda *_, **__: None)
+  for fitted, kept in ((run.Fitted(last, best), True), (run.Fitted(last, None), False)):
+    monkeypatch.setattr(run, "_fit", lambda *_, fitted=fitted: fitted)
+    run.run(config, str(tmp_path / "run"))
+    assert (tmp_path / "run/model_last").exists() == kept

@@ -19,7 +19,7 @@ from jaxtyping import Int
 
 from vosjax import models
 from vosjax.inference import programs, whole_video
-from vosjax.models.api import Features
+from vosjax.models.api import Features, map_objects
 from vosjax.models.unroll import Recurrence
 from vosjax.types import Variables
 
@@ -273,7 +273,7 @@ class _Plain(_Clip):
     recurrence: Recurrence = "fine"
     if model.readout.threshold is None:  # the network segments each object by itself
       recurrence = "aggregated"
-      self.state = jax.tree.map(lambda x: x[:, :1], self.state)
+      self.state = map_objects(lambda x: x[:, :1], self.state)
       self.active, self.times = self.active[:, :1], objects
     framing = model.framing(size)
 

@@ -6,8 +6,6 @@ size, slots, frames in a batch), and all segmenters of a process share it. Each 
 methods of the model's protocol (`vosjax/models/api.py`).
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -17,10 +15,10 @@ from vosjax.inference import compilation, painting
 from vosjax.models.api import (
   Features,
   KeepsSlots,
-  Shared,
   State,
   TakesReferences,
   bind,
+  map_objects,
 )
 from vosjax.models.execution import with_execution
 from vosjax.models.modules.norm import fold
@@ -117,16 +115,10 @@ def init_slots(
   if state is None:
     return initial
 
-  def choose(fresh: Any, old: Any) -> Any:
-    if isinstance(old, Shared):
-      return old
+  def choose(old: Array, fresh: Array) -> Array:
     return jnp.where(new.reshape(new.shape + (1,) * (old.ndim - 2)), fresh, old)
 
-  return jax.tree.map(choose, initial, state, is_leaf=_is_shared)
-
-
-def _is_shared(node: Any) -> bool:
-  return isinstance(node, Shared)
+  return map_objects(choose, state, initial)
 
 
 def add_slots(model: nn.Module, state: State, extra: int) -> State:
@@ -136,13 +128,11 @@ def add_slots(model: nn.Module, state: State, extra: int) -> State:
   # infinities.
   filler = 0 if isinstance(model, KeepsSlots) else 1
 
-  def pad(old: Any) -> Any:
-    if isinstance(old, Shared):
-      return old
+  def pad(old: Array) -> Array:
     pads = ((0, 0), (0, extra)) + ((0, 0),) * (old.ndim - 2)
     return jnp.pad(old, pads, constant_values=filler)
 
-  return jax.tree.map(pad, state, is_leaf=_is_shared)
+  return map_objects(pad, state)
 
 
 @compilation.jit(static_argnums=(0, 1), donate_argnums=3)

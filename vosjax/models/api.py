@@ -5,9 +5,11 @@ that nothing is implemented twice.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import flax.linen as nn
+import jax
 
 from vosjax.types import Active, Frames, Masks, Prediction, Variables, record
 
@@ -26,6 +28,23 @@ class Shared:
   """
 
   value: Any
+
+
+def map_objects(function: Callable[..., Any], state: State, *others: State) -> State:
+  """Applies a function to each array [b o ...] of a state, as `jax.tree.map` does.
+
+  Args:
+    function: (array of `state`, the same array of each of `others`) -> new array.
+    state: parts of it that are `Shared` are taken over as they are.
+    *others: states of the same structure; their `Shared` parts are ignored.
+  """
+
+  def apply(leaf: Any, *rest: Any) -> Any:
+    return leaf if isinstance(leaf, Shared) else function(leaf, *rest)
+
+  return jax.tree.map(
+    apply, state, *others, is_leaf=lambda node: isinstance(node, Shared)
+  )
 
 
 @dataclasses.dataclass(frozen=True)

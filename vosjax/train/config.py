@@ -68,8 +68,9 @@ def get_config() -> ConfigDict:
   config.log.every_steps = 50  # steps per line of metrics.jsonl; values are means
   config.log.curves_every_steps = 1000  # steps between two plots of curves.png
 
-  # J&F on a few videos that are not trained on. The best checkpoint is selected by it:
-  # every validation saves one.
+  # J&F on a few videos that are not trained on: procedural ones of their own, or the
+  # first of a folder that is scored. The best checkpoint is selected by it: every
+  # validation saves one.
   config.validation = ConfigDict()
   config.validation.every_steps = 5000
   config.validation.num_videos = 2  # 0: all
@@ -120,12 +121,14 @@ def _evaluation() -> ConfigDict:
   # One of vosjax.train.scoring.datasets.DATASETS: "synthvos", "davis", "fbms",
   # "segtrack_v2", "youtube_objects", "youtube_vos", "voc", "leaves", "cityscapes".
   evaluation.dataset = "synthvos"
-  # Further datasets to score a trained model on, if their folders are there.
+  # Further datasets to score a trained model on, if their folders are there: names as
+  # for `dataset`.
   evaluation.also = ()
   # List or split of the dataset; for YouTube-VOS a folder such as "valid", or a text
   # file that names videos.
   evaluation.subset = "val"
-  # Folder of the model to score, as `vosjax convert` writes it; "": WORKDIR/model.
+  # Folder of the model to score, as `vosjax convert` writes it, or the name of weights
+  # in the package; "": WORKDIR/model.
   evaluation.checkpoint = ""
   # Zero-shot RVOS. True: slots take the ids of the objects that they match in each
   # object's first frame, as in the released program. False: the unsupervised protocol
@@ -182,10 +185,11 @@ def set_stages(config: ConfigDict, **stages: ConfigDict) -> None:
 
 
 def require_values(config: ConfigDict) -> None:
-  """Checks the periods of a run, and the sizes that belong to no stage.
+  """Checks the periods and the time limit of a run, and sizes that belong to no stage.
 
   Raises:
-    ValueError: a period is less than one step, or a size is none; names its key.
+    ValueError: a period is less than one step, the time limit is negative, or a size
+      is none; names the key.
   """
   for section, key in (
     ("log", "every_steps"),
@@ -197,6 +201,10 @@ def require_values(config: ConfigDict) -> None:
       raise ValueError(
         f"{section}.{key} is {config[section][key]}; expected at least 1."
       )
+  if config.time_limit < 0:
+    raise ValueError(
+      f"time_limit is {config.time_limit}; expected minutes, or 0 for no limit."
+    )
   _require_size("evaluation.size", config.evaluation.size)
   if config.data.youtube_vos_size:
     _require_size("data.youtube_vos_size", config.data.youtube_vos_size)

@@ -164,11 +164,12 @@ def folder_source(
     **options: keyword arguments of `DavisFolder`.
 
   Raises:
-    ValueError: there is no such folder; says how to get the dataset.
+    MissingFolder: there is no such folder.
+    ValueError: it does not hold the videos of the subset; says what is missing.
   """
   path = pathlib.Path(folder).expanduser()
   if not path.is_dir():
-    raise ValueError(
+    raise image_datasets.MissingFolder(
       f"no folder {folder!r}. Get {how_to_get} and pass --config.{key}=FOLDER: the "
       "folder of JPEGImages and Annotations, one that `vosjax import-data` made of "
       "your own videos, or the version folder that `datasets/build.py` wrote."

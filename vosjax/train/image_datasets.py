@@ -78,6 +78,10 @@ def cityscapes(config: ConfigDict, subset: str) -> Source:
   return CityscapesFolder(folder, subset)
 
 
+class MissingFolder(ValueError):
+  """A dataset's folder is not there at all; says how to get the dataset."""
+
+
 # Name -> (configuration, subset) -> its images.
 IMAGE_DATASETS: Mapping[str, Callable[[ConfigDict, str], Source]] = {
   "voc": voc,
@@ -96,11 +100,11 @@ def require_folder(key: str, folder: str, name: str, contents: str) -> str:
     contents: what the folder must hold.
 
   Raises:
-    ValueError: there is no such folder; says how to get the dataset.
+    MissingFolder: there is no such folder.
   """
   path = pathlib.Path(folder).expanduser()
   if not path.is_dir():
-    raise ValueError(
+    raise MissingFolder(
       f"no folder {folder!r}. Get the dataset as datasets/{name}/README.md says and "
       f"pass --config.data.{key}=FOLDER: the folder that holds {contents}."
     )

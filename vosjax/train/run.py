@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import pathlib
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from vosjax.data.video import Source
 from vosjax.train import backbone, feeds, processes, writers
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.config import ordered_stages, require_values
+from vosjax.train.image_datasets import MissingFolder
 from vosjax.train.interrupt import Interrupt, TimeLimit
 from vosjax.train.loop import Schedule, Stage, fit, restore
 from vosjax.train.observers import Logger, Progress
@@ -84,6 +86,7 @@ def train(config: ConfigDict, workdir: str | None) -> None:
   model = build(config)
   stages, sources = make_stages(config, model)
   scoring = recipe_of(config).scoring(config, model)
+  datasets.require_further_datasets(config, scoring.task)
   scored_set = datasets.load_scored(config, scoring.task)
   initial = jax.device_get(initial_variables(model, config))
   path, resumed = open_workdir(config, workdir)
@@ -91,13 +94,18 @@ def train(config: ConfigDict, workdir: str | None) -> None:
   if processes.is_first():
     record_or_compare_videos(path, sources)
   describe(config, model, initial, sources, stages)
-  fitted = _fit(config, model, stages, initial, path, scoring, scored_set)
+  validation_set = datasets.load_validation(config, scored_set)
+  fitted = _fit(config, model, stages, initial, path, scoring, validation_set)
   if not processes.is_first():
     return
   variables = jax.device_get((fitted.best or fitted.last).variables)
   _save_model(path / "model", config, variables)
-  if fitted.best is not None:
-    _save_model(path / "model_last", config, jax.device_get(fitted.last.variables))
+  model_last = path / "model_last"
+  if fitted.best is None:
+    if model_last.exists():  # of a run that ended earlier and was resumed
+      shutil.rmtree(model_last)
+  else:
+    _save_model(model_last, config, jax.device_get(fitted.last.variables))
     LOG.info(
       "best      step %d by validation, in %s/model; model_last/ is the last step's",
       fitted.best.step,
@@ -120,14 +128,21 @@ def _score_also(
   variables: Variables,
   path: pathlib.Path,
 ) -> None:
-  """Scores a model on a further dataset, below WORKDIR/DATASET, if it is there."""
+  """Scores a model on a further dataset, below WORKDIR/DATASET, if it is there.
+
+  A dataset that is there but cannot be read does not end the run: what was trained is
+  saved and scored by now.
+  """
   config = config.copy_and_resolve_references()
   config.evaluation.update(dataset=dataset, num_videos=0)
   scoring = recipe_of(config).scoring(config, model)
   try:
     scored_set = datasets.load_scored(config, scoring.task)
-  except (ValueError, OSError) as error:
+  except MissingFolder as error:
     LOG.info("no scores on %s: %s", dataset, error)
+    return
+  except (ValueError, OSError) as error:
+    LOG.warning("warning: no scores on %s: %s", dataset, error)
     return
   score_model(config, scoring, model, variables, scored_set, path / dataset)
 
@@ -293,7 +308,7 @@ def _fit(
   initial: Variables,
   path: pathlib.Path,
   scoring: Scoring,
-  scored_set: ScoredSet,
+  validation_set: ScoredSet,
 ) -> Fitted:
   """Trains; the first process also reports and validates."""
   with contextlib.ExitStack() as stack:
@@ -313,7 +328,7 @@ def _fit(
       progress = stack.enter_context(Progress(config, stages, done))
       reporting = {
         "observers": [progress, Logger(writer, config.log.every_steps, last)],
-        "validate": Validation(config, scoring, model, scored_set, writer, path),
+        "validate": Validation(config, scoring, model, validation_set, writer, path),
         "draw_curves": lambda: writers.draw_curves(path),
       }
     interrupt = stack.enter_context(Interrupt())

@@ -7,9 +7,9 @@ import pytest
 from scipy import ndimage
 
 from vosjax.data.synthvos import REAL, Settings, SynthVos, looks
-from vosjax.data.synthvos.motion import STILL, Camera
+from vosjax.data.synthvos.motion import STILL
 
-LOOKS = ("approach", "turning", "thin", "twins", "passing", "footage")
+LOOKS = tuple(name for name in looks.NAMES if name != "variety")
 SIZE = (72, 120)
 LENGTH = 8
 
@@ -39,7 +39,7 @@ def real():
 
 
 def test_all_looks_are_off_by_default_and_on_for_real_video():
-  for name in (*LOOKS, "variety"):
+  for name in looks.NAMES:
     assert getattr(Settings(), name) == 0 < getattr(REAL, name)
 
 
@@ -47,7 +47,8 @@ def test_all_looks_are_off_by_default_and_on_for_real_video():
 def test_a_look_changes_the_videos_that_have_it(name, without):
   changed = 0
   for video, other in zip(without[:5], videos(5, **{name: 1.0})):
-    changed += (video.frame(LENGTH - 1) != other.frame(LENGTH - 1)).any()
+    frames, others = (each.clip(0, LENGTH)[0] for each in (video, other))
+    changed += (frames != others).any()
   assert changed == 5
 
 
@@ -238,10 +239,35 @@ def test_real_videos_overlap_as_real_ones_do(real):
 
 
 def test_a_followed_object_stays_in_view():
-  rng = np.random.default_rng(0)
-  camera = Camera(60 + 36j, STILL, STILL, STILL, STILL, 0.0)
-  follows = [looks.handheld(rng, camera, 90.0).follow for _ in range(20)]
-  assert 4 < sum(follow >= 0.5 for follow in follows) < 16
+  """Its centre is outside for less than half of the time without following."""
+  t = np.arange(24.0)
+
+  def lost(scene, camera):
+    [layer] = (layer for layer in scene.layers if layer.label)
+    centre = (camera.view(t, layer.parallax) @ layer.motion(t)).shift
+    down, right = centre.imag / SIZE[0], centre.real / SIZE[1]
+    return np.mean((np.minimum(down, right) < 0) | (np.maximum(down, right) > 1))
+
+  shares = []
+  for video in videos(40, footage=1.0, speed=2.0):
+    camera = video.scene.camera
+    if camera.follow >= 0.5:
+      unmoved = dataclasses.replace(camera, follow=0.0)
+      shares.append([lost(video.scene, each) for each in (camera, unmoved)])
+  assert 10 < len(shares) < 30
+  followed, unmoved = np.mean(shares, axis=0)
+  assert followed < 0.05 and followed < 0.5 * unmoved
+
+
+def test_the_random_numbers_of_a_look_are_the_same_whichever_others_are_on():
+  others = {"thin": 1.0, "turning": 1.0, "twins": 1.0, "passing": 1.0}
+  for video, same in zip(videos(4, footage=1.0), videos(4, footage=1.0, **others)):
+    (camera, lens), (same_camera, same_lens) = (
+      (each.scene.camera, each.scene.lens) for each in (video, same)
+    )
+    np.testing.assert_array_equal(camera.pan.phase, same_camera.pan.phase)
+    assert camera.follow == same_camera.follow
+    assert (lens.shutter, lens.quality) == (same_lens.shutter, same_lens.quality)
 
 
 @pytest.mark.parametrize("name", LOOKS)

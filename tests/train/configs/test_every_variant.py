@@ -64,6 +64,11 @@ def test_each_has_an_embedded_default_a_smoke_test_and_the_paper(name):
   assert {"", "smoke", "paper"} <= set(variants(name))
 
 
+@pytest.mark.parametrize("name", configs.NAMES)
+def test_a_smoke_test_looks_for_no_further_dataset(name):
+  assert get_config(name, "smoke").evaluation.also == ()
+
+
 @functools.cache
 def shapes_of(model):
   """Shapes of the variables; many variants share a network."""

@@ -9,7 +9,7 @@ import pytest
 
 from vosjax.evaluation.protocols import STABLE_VIDEOS
 from vosjax.evaluation.scored_video import ScoredVideo
-from vosjax.train import run
+from vosjax.train import feeds, run
 from vosjax.train.scoring import datasets
 
 NAMES = (
@@ -150,6 +150,23 @@ def test_frames_whose_truth_is_on_a_server_are_not_scored(
   said = "no annotation of early/00015, early/00025, early/00035, late/00025, late/00"
   with pytest.raises(ValueError, match=said):
     opening(get_config, youtube_vos, "youtube_vos", "valid", "youtube_vos")
+
+
+def test_videos_to_validate_on_are_scored_only_if_they_are_in_a_folder(
+  get_config, davis
+):
+  config = get_config("agame:smoke")
+  scored = datasets.load_scored(config, "objects")
+  chosen_by = datasets.load_validation(config, scored)
+  assert chosen_by.protocol is scored.protocol
+  assert len(chosen_by.source) == len(scored.source)
+  trained_on = feeds.synthvos(config, config.stages.main)
+  seeds = {videos[0].name.split("-")[0] for videos in (scored.source, trained_on)}
+  assert {chosen_by.source[0].name.split("-")[0]}.isdisjoint(seeds) and len(seeds) == 2
+  config.data.update(root=str(davis), year="2016", resolution="480p")
+  config.evaluation.dataset = "davis"
+  scored = datasets.load_scored(config, "objects")
+  assert datasets.load_validation(config, scored) is scored
 
 
 def test_a_missing_list_does_not_mean_all_videos(get_config, youtube_vos):

@@ -1,6 +1,7 @@
 """What real video asks beyond moving shapes: each look changes one aspect of a scene.
 
-A look draws from a generator of its own, so that a scene without it stays the same.
+Each look has a generator of its own, so that its random numbers are the same whichever
+others are on.
 """
 
 import dataclasses
@@ -21,6 +22,8 @@ from vosjax.data.synthvos.textures import (
   to_bytes,
 )
 
+# Settings that are looks. Each place belongs to a generator, so append only.
+NAMES = ("variety", "approach", "turning", "thin", "twins", "passing", "footage")
 MAX_APPROACH = 4.0  # factor by which the size of an approaching object changes
 _MIN_FRAMES = 6  # length of a video to which the speed of looks is fitted at least
 _GREY = np.array([0.3, 0.6, 0.1], np.float32)  # brightness of red, green and blue

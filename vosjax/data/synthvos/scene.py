@@ -1,7 +1,7 @@
 """Composes a random scene from a seed, and renders its frames."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -163,8 +163,14 @@ def keep_visible(scene: Scene) -> Scene:
 def compose(key: tuple[int, ...], settings: SceneSettings) -> Scene:
   """A random scene, which may occlude some of its objects."""
   rng, size = np.random.default_rng(key), settings.size
-  own = np.random.default_rng((*key, 2))  # of the looks; see `looks`
-  speed = settings.speed * np.exp(settings.variety * np.clip(own.normal(), -2, 2))
+  own = {
+    name: np.random.default_rng((*key, 2, k)) for k, name in enumerate(looks.NAMES)
+  }
+
+  def vary() -> float:
+    return np.exp(settings.variety * np.clip(own["variety"].normal(), -2, 2))
+
+  speed = settings.speed * vary()
   weights = np.full(settings.max_objects, 0.05)
   weights[: len(COUNT_WEIGHTS)] = COUNT_WEIGHTS[: settings.max_objects]
   count = 1 + int(rng.choice(len(weights), p=weights / weights.sum()))
@@ -178,9 +184,10 @@ def compose(key: tuple[int, ...], settings: SceneSettings) -> Scene:
   for k in range(count):
     radius = settings.object_size * rng.uniform(0.17, 0.4) * count**-0.35
     if settings.variety:
-      radius *= np.exp(settings.variety * np.clip(own.normal(), -2, 2))
-      radius = min(radius, MAX_RADIUS)
-    factor = looks.approach_factor(own) if own.random() < settings.approach else 1.0
+      radius = min(radius * vary(), MAX_RADIUS)
+    factor = 1.0
+    if own["approach"].random() < settings.approach:
+      factor = looks.approach_factor(own["approach"])
     layer = actors.moving(
       rng,
       size,
@@ -196,12 +203,13 @@ def compose(key: tuple[int, ...], settings: SceneSettings) -> Scene:
     if k and rng.random() < settings.late_objects:
       motion = actors.arriving(rng, layer.motion, size, settings.length)
       layer = dataclasses.replace(layer, motion=motion)
-    if own.random() < settings.passing:
-      if own.random() < 0.5:
-        motion = looks.leaving(own, layer.motion, size, settings.length)
+    passing = own["passing"]
+    if passing.random() < settings.passing:
+      if passing.random() < 0.5:
+        motion = looks.leaving(passing, layer.motion, size, settings.length)
         layer = dataclasses.replace(layer, motion=motion)
       else:
-        passers.append(looks.passing(own, layer, grounds, settings.length))
+        passers.append(looks.passing(passing, layer, grounds, settings.length))
     things.append(layer)
   followed = things[0].motion.move
   things += [
@@ -212,35 +220,40 @@ def compose(key: tuple[int, ...], settings: SceneSettings) -> Scene:
     # With a generator of their own, so that they change nothing else in the scene.
     things += distractors(np.random.default_rng((*key, 1)), settings, grounds)
   twins = [
-    looks.twin(own, layer, looks.bulk(layer))
+    looks.twin(own["twins"], layer, looks.bulk(layer))
     for layer in things[:count]
-    if own.random() < settings.twins
+    if own["twins"].random() < settings.twins
   ]
-  things += twins
   front = actors.occluders(rng, size, grounds, speed)
-  order = rng.permutation(len(things))
+  things = [things[k] for k in rng.permutation(len(things))]
+  for twin in twins:  # which leave the order of the others as it is
+    things.insert(int(own["twins"].integers(len(things) + 1)), twin)
   front = [*passers, *(front if rng.random() < settings.clutter else ())]
   camera = actors.draw_camera(rng, size, followed, speed)
   lens = draw_lens(rng)
-  if own.random() < settings.footage:
-    camera = looks.handheld(own, camera, np.sqrt(size[0] * size[1]))
-    lens = looks.footage(own, lens)
+  footage = own["footage"]
+  if footage.random() < settings.footage:
+    camera = looks.handheld(footage, camera, np.sqrt(size[0] * size[1]))
+    lens = looks.footage(footage, lens)
   void = bool(rng.random() < settings.void)
-  layers = (plate, *(things[k] for k in order), *front)
+  layers = (plate, *things, *front)
   return Scene(key, size, layers, camera, lens, void)
 
 
 def _change(
-  rng: np.random.Generator, settings: SceneSettings, layer: Layer, factor: float
+  own: Mapping[str, np.random.Generator],
+  settings: SceneSettings,
+  layer: Layer,
+  factor: float,
 ) -> Layer:
   """An object whose looks are drawn as the settings say."""
   parts, motion = list(layer.parts), layer.motion
   if factor != 1:
-    motion = looks.approaching(rng, motion, factor, settings.length)
-  if rng.random() < settings.thin:
-    parts = looks.thin_parts(rng, parts)
-  if rng.random() < settings.turning:
-    parts = looks.turning(rng, parts, settings.length)
+    motion = looks.approaching(own["approach"], motion, factor, settings.length)
+  if own["thin"].random() < settings.thin:
+    parts = looks.thin_parts(own["thin"], parts)
+  if own["turning"].random() < settings.turning:
+    parts = looks.turning(own["turning"], parts, settings.length)
   return dataclasses.replace(layer, parts=parts, motion=motion)
 
 

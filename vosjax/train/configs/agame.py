@@ -140,7 +140,7 @@ def smoke() -> ConfigDict:
   base.set_stages(config, main=config.stages.main)
   base.set_smoke_periods(config)
   config.evaluation.update(
-    size=(32, 48), length=5, max_objects=2, num_videos=2, num_previews=1
+    also=(), size=(32, 48), length=5, max_objects=2, num_videos=2, num_previews=1
   )
   return config
 

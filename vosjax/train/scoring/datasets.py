@@ -19,8 +19,10 @@ from vosjax.evaluation import mask_folders, protocols
 from vosjax.evaluation.protocols import Protocol
 from vosjax.train import feeds, image_datasets
 
-# Added to the seed for procedural videos to score, so that none of them is trained on.
+# Added to the seed for procedural videos to score, so that none of them is trained on;
+# and for those to validate on, so that none of the scored ones chooses the model.
 UNSEEN_SEED_OFFSET = 1_000_003
+VALIDATION_SEED_OFFSET = 2_000_003
 _MAX_LISTED = 5
 
 
@@ -77,12 +79,29 @@ def protocol_name(config: ConfigDict, task: str) -> str:
   """
   names = dataset_of(config).protocols
   if task not in names:
-    known = sorted(name for name, other in DATASETS.items() if task in other.protocols)
     raise ValueError(
       f"evaluation.dataset is {config.evaluation.dataset!r}, on which {_TASKS[task]} "
-      f"are not scored. Choose one of {known}."
+      f"are not scored. Choose one of {_datasets_for(task)}."
     )
   return names[task]
+
+
+def require_further_datasets(config: ConfigDict, task: str) -> None:
+  """Checks the names in `evaluation.also`, which are needed only after training.
+
+  Raises:
+    ValueError: one is unknown or has no protocol for the task; lists those that have.
+  """
+  known = _datasets_for(task)
+  for name in config.evaluation.also:
+    if name not in known:
+      raise ValueError(
+        f"evaluation.also names {name!r}; {_TASKS[task]} are scored on {known}."
+      )
+
+
+def _datasets_for(task: str) -> list[str]:
+  return sorted(name for name, other in DATASETS.items() if task in other.protocols)
 
 
 def load_scored(config: ConfigDict, task: str) -> ScoredSet:
@@ -102,6 +121,18 @@ def load_scored(config: ConfigDict, task: str) -> ScoredSet:
   if name == "youtube-vos":
     options["seen"] = _seen_categories(source)
   return ScoredSet(source, protocols.build(name, **options))
+
+
+def load_validation(config: ConfigDict, scored_set: ScoredSet) -> ScoredSet:
+  """What to validate on: procedural videos of its own, or else what is scored.
+
+  Args:
+    config: of the run.
+    scored_set: of `load_scored`.
+  """
+  if config.evaluation.dataset != "synthvos":
+    return scored_set
+  return scored_set._replace(source=_procedural(config, VALIDATION_SEED_OFFSET))
 
 
 def load_unscored(config: ConfigDict) -> Source:
@@ -135,17 +166,21 @@ def _require_labels(source: Source, unlabelled: Callable[[Any], list[str]]) -> N
 
 def _load_synthvos(config: ConfigDict, labelled: bool) -> Source:
   del labelled  # every frame is
+  return _procedural(config, UNSEEN_SEED_OFFSET)
+
+
+def _procedural(config: ConfigDict, seed_offset: int) -> Source:
   options = config.evaluation
   source = feeds.procedural(
     config,
-    config.seed + UNSEEN_SEED_OFFSET,
+    config.seed + seed_offset,
     options.num_videos,
     size=tuple(options.size),
     length=options.length,
     max_objects=options.max_objects,
     speed=1.0,
   )
-  return InMemory(source)  # all baselines and previews use the same videos
+  return InMemory(source)  # baselines, previews and validations use the same videos
 
 
 def _load_davis(config: ConfigDict, labelled: bool) -> Source:

@@ -166,7 +166,7 @@ def _record(
     for key, value in config.evaluation.to_dict().items()
     if key not in _IRRELEVANT
   }
-  model = trained.fingerprint(trained.folder(config, workdir))
+  model = trained.fingerprint(trained.locate(config, workdir))
   return options | {
     "model (checksum)": model,
     "videos (frames)": {video.name: len(video.frames) for video in videos},

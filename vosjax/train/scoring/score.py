@@ -29,13 +29,14 @@ TRAINED, INITIAL, BEFORE = "this model", "initial weights", "before this run"
 
 
 class Validation:
-  """J&F on the first few unseen videos, during training.
+  """J&F on a few unseen videos, during training.
 
   Args:
     config: of the run.
     scoring: how the model is scored.
     model: built with the fields of the run.
-    scored_set: videos that are not trained on, and their protocol.
+    validation_set: videos that are not trained on, of which the first few are used, and
+      their protocol.
     writer: receives the score as "validation", and a preview.
     workdir: previews are written to its preview/.
   """
@@ -45,14 +46,14 @@ class Validation:
     config: ConfigDict,
     scoring: Scoring,
     model: nn.Module,
-    scored_set: ScoredSet,
+    validation_set: ScoredSet,
     writer: MetricsWriter,
     workdir: pathlib.Path,
   ):
     self._scoring, self._model, self._writer = scoring, model, writer
-    self._protocol = scored_set.protocol
+    self._protocol = validation_set.protocol
     count = config.validation.num_videos or None
-    self._videos = list(itertools.islice(scored_set.source, count))
+    self._videos = list(itertools.islice(validation_set.source, count))
     self._folder = workdir / "preview"
     self._folder.mkdir(exist_ok=True)
 

@@ -19,7 +19,7 @@ unguarded_bce = functools.partial(scaled_bce, min_positives=0)
 # Pattern of a parameter's path -> how often the list names it; the first match counts.
 _REPEATS = (
   (r"encoder/resnet/stage\d/block\d+/shortcut/.*", 4),
-  (r"encoder/(resnet|efficientnet)/stage\d/.*", 3),
+  (r"encoder/resnet/stage\d/.*", 3),
   (r"encoder/pyramid/.*", 2),
 )
 
