@@ -11,10 +11,8 @@ import sys
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
-import vosjax
 from vosjax import __main__ as command_line
 from vosjax import convert, models
 from vosjax.cli import train
@@ -64,18 +62,7 @@ def rows(header):
   return table
 
 
-@pytest.fixture
-def weights(tmp_path, monkeypatch):
-  """The checkpoint that the README's snippet loads: tiny, with random weights."""
-  fields = {"backbone": "resnet18", "width": 4, "features": 8, "fusion_features": 8}
-  shapes = vosjax.checkpoints.variable_shapes(models.build("agame", **fields))
-  rng = np.random.default_rng(0)
-  variables = jax.tree.map(lambda x: rng.random(x.shape, np.float32) / 10, shapes)
-  vosjax.checkpoints.save(tmp_path / "weights" / "agame", "agame", fields, variables)
-  monkeypatch.chdir(tmp_path)
-
-
-def test_the_snippet_for_inference_segments_and_scores(weights, capsys):
+def test_the_snippet_for_inference_segments_and_scores(capsys):
   found = {}
   exec(blocks("python", README)[0], found)
   j, f = map(float, capsys.readouterr().out.split())
@@ -256,3 +243,9 @@ def test_every_dataset_is_scored_by_a_protocol_that_exists():
 def test_every_protocol_is_explained():
   explained = {name for row in rows("`--dataset`") for name in row[:1]}
   assert {name.strip("`") for name in explained} == set(PROTOCOLS)
+
+
+def test_no_figure_is_left_out():
+  cards = (ROOT / "vosjax" / "weights").glob("*.md")
+  for text in (TEXT, *(card.read_text() for card in cards)):
+    assert not re.findall(r"@[A-Z_0-9]+@", text)

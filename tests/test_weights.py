@@ -55,6 +55,15 @@ def test_checkpoints_are_loaded_by_their_folder(drawn, tmp_path):
   jax.tree.map(np.testing.assert_array_equal, found, variables)
 
 
+def test_a_name_in_the_package_is_not_taken_from_the_working_directory(
+  tmp_path, monkeypatch
+):
+  (tmp_path / "agame-lite").mkdir()
+  monkeypatch.chdir(tmp_path)
+  assert weights.locate("agame-lite").parent == weights.FOLDER
+  assert weights.locate(tmp_path / "agame-lite") == tmp_path / "agame-lite"
+
+
 def test_an_unknown_name_lists_the_known_ones():
   with pytest.raises(ValueError, match="agame-heavy does not exist.*agame-lite"):
     vosjax.load("agame-heavy")

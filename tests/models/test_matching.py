@@ -311,3 +311,22 @@ def test_a_dilated_backbone_is_not_matched():
       jnp.zeros((1, 32, 48, 3)),
       jnp.zeros((1, 1, 32, 48)),
     )
+
+
+@pytest.mark.parametrize(
+  ("size", "framed"),
+  [
+    ((480, 854), (480, 856)),
+    ((360, 640), (360, 640)),  # 480 is nearer to 360 than to 720
+    ((240, 427), (480, 856)),
+    ((427, 240), (856, 480)),
+    ((60, 80), (240, 320)),  # four times at most
+    ((1080, 1920), (1080, 1920)),
+  ],
+)
+def test_small_frames_are_enlarged(size, framed):
+  model = build("agame", min_side=480, **FIELDS)
+  assert model.framing(size).framed_size == framed
+  assert build("agame", **FIELDS).framing(size).framed_size == tuple(
+    -(-side // 8) * 8 for side in size
+  )

@@ -80,3 +80,27 @@ def test_max_pool_has_the_gradient_of_reduce_window():
     lambda x: (nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))) ** 2).sum()
   )(x)
   np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "factor"), [((24, 37), 2), ((17, 30), 3)])
+def test_enlarged_images_come_back_at_their_own_size(size, factor):
+  framing = resize.EnlargeAndPad(size, factor, 8)
+  h, w = size
+  assert framing.framed_size == (-(-factor * h // 8) * 8, -(-factor * w // 8) * 8)
+  waves = np.sin(np.arange(w) / 4)[None] * np.cos(np.arange(h) / 5)[:, None]
+  image = np.stack([0.5 + 0.5 * waves, 0.5 - 0.5 * waves, waves**2], -1)[None]
+  image = image.astype(np.float32)
+  framed = framing.frames(image)
+  assert framed.shape == (1, *framing.framed_size, 3)
+  assert framed.min() >= 0 and framed.max() <= 1
+  back = framing.restore(jnp.moveaxis(framed, -1, 1))
+  np.testing.assert_allclose(np.moveaxis(back, 1, -1), image, atol=0.03)
+  masks = np.zeros((1, 2, h, w), np.float32)
+  masks[:, 0, 4:12, 5:20] = 1
+  np.testing.assert_array_equal(framing.restore(framing.masks(masks)) > 0.5, masks > 0)
+
+
+def test_constant_images_stay_constant():
+  framing = resize.EnlargeAndPad((10, 12), 2, 16)
+  framed = framing.frames(np.full((1, 10, 12, 3), 0.25, np.float32))
+  np.testing.assert_allclose(framed, 0.25, atol=1e-6)

@@ -5,6 +5,7 @@ name and fields. Nothing in it is ever executed.
 """
 
 import json
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -35,22 +36,22 @@ def locate(name: checkpoints.Path) -> pathlib.Path:
   """The path of weights, which exists.
 
   Args:
-    name: one of `names()`, or the path of a checkpoint or of a safetensors file, which
-      takes precedence.
+    name: one of `names()`; otherwise the path of a checkpoint or of a safetensors file.
+      A folder that has the name of weights in the package needs its full path.
 
   Raises:
     ValueError: there is nothing of this name; lists what there is.
   """
+  if os.fspath(name) in names():
+    return FOLDER / f"{name}{SUFFIX}"
   path = pathlib.Path(name)
-  if path.exists():
-    return path
-  if str(name) not in names():
+  if not path.exists():
     raise ValueError(
       f"{path} does not exist, and is not the name of weights in the package: "
       f"{', '.join(names())}. Train a model, or convert an official file with "
       "`vosjax convert`."
     )
-  return FOLDER / f"{name}{SUFFIX}"
+  return path
 
 
 def load(name: checkpoints.Path) -> tuple[nn.Module, dict]:
@@ -85,7 +86,9 @@ def read(path: checkpoints.Path) -> tuple[nn.Module, dict]:
     name, fields = metadata["name"], json.loads(metadata["fields"])
     found = metadata["format"]
   except (safetensors.SafetensorError, KeyError, ValueError) as error:
-    raise ValueError(f"{path} is damaged ({error}); install vosjax again.") from error
+    raise ValueError(
+      f"{path} is damaged ({error}). If it came with vosjax, install vosjax again."
+    ) from error
   if found != _FORMAT:
     raise ValueError(f"{path} has format {found!r}; this version reads {_FORMAT!r}.")
   model = checkpoints.build(name, checkpoints.hashable(fields))

@@ -21,6 +21,9 @@ from vosjax.train.optimizers import adam
 from vosjax.train.recipe import BatchesFrom, Objective, Outputs, Recipe, Scoring
 from vosjax.train.scoring import datasets, segmenters
 
+# Between the seeds of a stage's sizes: runs with other seeds share no videos.
+_SIZE_SEED_OFFSET = 2_000_003
+
 
 def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
   """Loss of A-GAME on clips with one object, label 1, given in the first frame.
@@ -108,12 +111,14 @@ def make_batches(
   """Clips with one object each, from any source of videos; the sizes take turns."""
   parts = []
   for i, size in enumerate((stage.size, *stage.more_sizes)):
+    variation = i * _SIZE_SEED_OFFSET
     part = ConfigDict(stage.to_dict() | {"size": tuple(size)})
     resized = {
-      name: feeds.at_size(source, part.size, i) for name, source in sources.items()
+      name: feeds.at_size(source, part.size, variation)
+      for name, source in sources.items()
     }
     transforms = functools.partial(clip_transforms, config, part)
-    parts.append(feeds.batches(config, part, resized, seed + i, transforms))
+    parts.append(feeds.batches(config, part, resized, seed + variation, transforms))
   return feeds.take_turns(parts, stage.num_steps)
 
 
