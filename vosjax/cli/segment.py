@@ -25,8 +25,8 @@ from vosjax.models.cosnet import ReferenceFusion
 EXAMPLE = """
 examples:
   vosjax segment holiday.mp4 --mask first.png --out result
-  vosjax segment holiday.mp4 --mask first.png --checkpoint runs/agame/model --out result
-  vosjax segment holiday.mp4 --model cosnet --checkpoint weights/cosnet --out result
+  vosjax segment holiday.mp4 --mask first.png --checkpoint runs/mine/model --out mine
+  vosjax segment holiday.mp4 --model cosnet --checkpoint weights/cosnet --out cosnet
 
 A-GAME and one-shot RVOS follow the objects of a mask. COSNet finds the primary object
 of a video without a mask; zero-shot RVOS, RSIS and RIS find up to ten objects. RSIS and
