@@ -124,8 +124,8 @@ def init_slots(
 def add_slots(model: nn.Module, state: State, extra: int) -> State:
   """Appends `extra` unused slots to the state."""
   # A slot of a model that keeps slots begins with an all-zero recurrent state. In other
-  # models, whose unused slots are computed as well, zero variances would give
-  # infinities.
+  # models, whose unused slots are computed as well, zero variances of A-GAME's
+  # Gaussians would give infinities.
   filler = 0 if isinstance(model, KeepsSlots) else 1
 
   def pad(old: Array) -> Array:

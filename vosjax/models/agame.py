@@ -46,7 +46,7 @@ class AGameFeatures:
   propagation: Float[Array, "b h w d"]
   skip8: Float[Array, "b h8 w8 e"]
   skip4: Float[Array, "b h4 w4 e"]
-  keys: Float[Array, "b r s k"] | None = None
+  keys: Float[Array, "b r s e"] | None = None
 
 
 @record
@@ -88,8 +88,8 @@ class AGame(nn.Module):
     deep: what the heads see of the backbone: its "last" stage, or a "pyramid" of its
       last three stages side by side, each at the backbone's own stride and enlarged to
       `output_stride`, which must be 8.
-    matching_lags: how many frames ago the frames were with which, beside the first
-      one, each frame is matched, see Matching. This cue is not part of the paper and
+    matching_lags: ages, in frames, of the earlier frames with which each frame is
+      matched, beside the first one, see Matching. This cue is not part of the paper and
       needs the pyramid; (): without it.
     min_side: frames with a much shorter side are enlarged for the network in inference,
       by a whole factor that brings it nearest to this length; 0: they never are, as in

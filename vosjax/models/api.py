@@ -77,7 +77,8 @@ class Framing(Protocol):
   """How frames of one size become frames that the network accepts, and back.
 
   Frames come in their original size and have the framed size within the network.
-  `vosjax.ops.resize.PadToMultiple` and `vosjax.ops.antialias.ResizeTo` are framings.
+  `PadToMultiple` and `EnlargeAndPad` of `vosjax.ops.resize`, and
+  `vosjax.ops.antialias.ResizeTo`, are framings.
   """
 
   def frames(self, x: Frames) -> Frames:

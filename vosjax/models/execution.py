@@ -29,7 +29,8 @@ class Execution:
     folded: the variables come from `fold`, so there is no BatchNorm. Set by
       inference.
     stop_early: RSIS and RIS decode no slot after the end of the longest sequence, see
-      `decode_until_stop`. Not differentiable. Set by inference.
+      `decode_until_stop` in `modules/sequence.py`. Not differentiable. Set by
+      inference.
   """
 
   dtype: Dtype = None

@@ -99,7 +99,7 @@ def _data() -> ConfigDict:
   data.sbd = "data/benchmark_RELEASE/dataset"  # folder of SBD
   data.leaves = "data/CVPPP2017_LSC_training/training/A1"  # folder of CVPPP's plants
   data.cityscapes = "data/cityscapes"  # folder of leftImg8bit and gtFine
-  data.num_workers = 0  # processes that decode; 0: a thread of this process
+  data.num_workers = 0  # processes that decode; 0: threads of this process
   # A clip starts at a frame in which an object has more pixels than this, at full size.
   data.min_object_pixels = 100
   # An object is chosen if it has more pixels than this, at training size; by source.
@@ -188,8 +188,8 @@ def require_values(config: ConfigDict) -> None:
   """Checks the periods and the time limit of a run, and sizes that belong to no stage.
 
   Raises:
-    ValueError: a period is less than one step, the time limit is negative, or a size
-      is none; names the key.
+    ValueError: a period is less than one step, the time limit is negative, a size is
+      not two positive whole numbers, or a rate or dilation is not one; names the key.
   """
   for section, key in (
     ("log", "every_steps"),

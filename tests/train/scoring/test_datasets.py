@@ -10,6 +10,7 @@ import pytest
 from vosjax.evaluation.protocols import STABLE_VIDEOS
 from vosjax.evaluation.scored_video import ScoredVideo
 from vosjax.train import feeds, run
+from vosjax.train.recipes import agame
 from vosjax.train.scoring import datasets
 
 NAMES = (
@@ -215,3 +216,12 @@ def test_prepared_videos_say_which_categories_are_seen_in_training():
     SimpleNamespace(categories={5: "dog"}, seen={5: True}),
   ]
   assert datasets._seen_categories(videos) == {"cat", "dog"}
+
+
+def test_no_size_of_a_stage_is_trained_on_videos_that_score():
+  """Seeds of the videos of every size, for a hundred seeds of runs, are others."""
+  seeds = range(100)
+  trained = {i * agame._SIZE_SEED_OFFSET + seed for i in range(8) for seed in seeds}
+  assert len(trained) == 8 * len(seeds)  # no two runs share videos
+  for offset in (datasets.UNSEEN_SEED_OFFSET, datasets.VALIDATION_SEED_OFFSET):
+    assert not trained & {offset + seed for seed in seeds}

@@ -163,6 +163,7 @@ def keep_visible(scene: Scene) -> Scene:
 def compose(key: tuple[int, ...], settings: SceneSettings) -> Scene:
   """A random scene, which may occlude some of its objects."""
   rng, size = np.random.default_rng(key), settings.size
+  # A generator for each look, so that none changes the draws of the others.
   own = {
     name: np.random.default_rng((*key, 2, k)) for k, name in enumerate(looks.NAMES)
   }

@@ -4,8 +4,9 @@ It is an addition of this package and not part of any of the papers. The idea is
 VideoMatch (Hu et al., ECCV 2018) and FEELVOS (Voigtlaender et al., CVPR 2019): a frame
 is compared with the first one everywhere, and with the latest ones nearby.
 
-Axes: `p` positions of a frame, `m` frames that it is compared with, `n` places for
-remembered frames, `k` matches.
+Axes: `r s` rows and columns of the keys, those of the features or fewer in large frames
+(see `_shrinkage`); `d` channels of a key; `p` all positions of the keys; `m` frames
+that a frame is compared with; `n` places for remembered frames; `k` matches.
 """
 
 import flax.linen as nn
@@ -36,7 +37,7 @@ class LatestFrames:
     count: frames so far, the first one included.
   """
 
-  keys: Float[Array, "b n h w d"]
+  keys: Float[Array, "b n r s d"]
   count: Int[Array, " b"]
 
 
@@ -53,9 +54,9 @@ class MatchingState:
     latest: the latest frames.
   """
 
-  first_keys: Float[Array, "b o h w d"]
-  first_masks: Float[Array, "b o h w"]
-  masks: Float[Array, "b o n h w"]
+  first_keys: Float[Array, "b o r s d"]
+  first_masks: Float[Array, "b o r s"]
+  masks: Float[Array, "b o n r s"]
   known: Bool[Array, "b o n"]
   new: Bool[Array, "b o"]
   latest: Shared  # of LatestFrames
@@ -108,6 +109,7 @@ class Matching(nn.Module):
     return MatchingState(
       first_keys=jnp.broadcast_to(keys[:, None], (b, o, *keys.shape[1:])),
       first_masks=masks,
+      # In every place: `_known` says in which one it counts.
       masks=jnp.broadcast_to(masks[:, :, None], (b, o, n, r, s)),
       known=jnp.zeros((b, o, n), bool),
       new=jnp.ones((b, o), bool),
@@ -244,11 +246,11 @@ class Grid:
       top: number of keys.
       radius: coarse cells up to which keys are searched; None: everywhere.
     """
-    coarse = self._pool(queries)
+    coarse = self._coarse_vectors(queries)
 
     def find(keys: Float[Array, "b h w d"]) -> tuple[Array, Array]:
       count = top if self.factor == 1 else _COARSE_MATCHES
-      found = self._match(coarse, self._pool(keys), count, radius)
+      found = self._match(coarse, self._coarse_vectors(keys), count, radius)
       if self.factor == 1:
         return found
       b, h, w, d = keys.shape
@@ -260,10 +262,10 @@ class Grid:
     index, score = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), found)
     return index, score
 
-  def _pool(self, x: Float[Array, "b h w d"]) -> Float[Array, "b cells d"]:
+  def _coarse_vectors(self, x: Float[Array, "b h w d"]) -> Float[Array, "b cells d"]:
     """Unit vectors of the coarse cells."""
     if self.factor > 1:
-      x = unit(_pool(x, self.factor))
+      x = unit(_mean_squares(x, self.factor))
     return x.reshape(len(x), -1, x.shape[-1])
 
   def _match(
@@ -337,7 +339,7 @@ def make_keys(
   deep = unit(resize.enlarge(stage3.astype(jnp.float32), 2, (h, w)))
   keys = unit(jnp.concatenate([fine, _DEEP_SHARE * deep], axis=-1))
   shrinkage = _shrinkage(h, w)
-  return keys if shrinkage == 1 else unit(_pool(keys, shrinkage))
+  return keys if shrinkage == 1 else unit(_mean_squares(keys, shrinkage))
 
 
 def cue_logit(cues: Float[Array, "n h w 5"]) -> Float[Array, "n h w"]:
@@ -362,11 +364,11 @@ def _shrinkage(rows: int, columns: int) -> int:
 def _pool_masks(masks: Float[Array, "b o h w"]) -> Float[Array, "b o r s"]:
   """Masks at the positions of the keys."""
   b, o, h, w = masks.shape
-  pooled = _pool(masks.reshape(b * o, h, w, 1), _shrinkage(h, w))
+  pooled = _mean_squares(masks.reshape(b * o, h, w, 1), _shrinkage(h, w))
   return pooled.reshape(b, o, *pooled.shape[1:3])
 
 
-def _pool(x: Float[Array, "n h w c"], factor: int) -> Float[Array, "n r s c"]:
+def _mean_squares(x: Float[Array, "n h w c"], factor: int) -> Float[Array, "n r s c"]:
   """Means over squares; those at the bottom and right may be cut."""
   n, h, w, c = x.shape
   x = jnp.pad(x, ((0, 0), (0, -h % factor), (0, -w % factor), (0, 0)), mode="edge")

@@ -41,7 +41,7 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def _lite(title: str) -> ConfigDict:
-  """The network of the weights in the package, on clips as real video asks for them.
+  """The network of the weights in the package, on clips as hard as real video.
 
   Its encoder has learnt on ImageNet and stays as it is; the heads are trained.
   """
@@ -61,9 +61,9 @@ def _lite(title: str) -> ConfigDict:
     min_side=480,
   )
   config.backbone_checkpoint = "agame-lite"
-  config.data.update(year="2016")
   config.data.synthvos.update(dataclasses.asdict(synthvos.REAL))
   config.evaluation.update(size=(240, 432), also=("davis",))
+  config.data.year = "2016"  # of "davis": one object, by the protocol of DAVIS 2016
   config.log.every_steps = 10
   config.validation.num_videos = 8
   return config
@@ -162,7 +162,7 @@ def davis_folder() -> ConfigDict:
   config = _lite("A-GAME, a small network on a DAVIS-layout folder, at 240 rows.")
   config.backbone_checkpoint = ""
   config.model_checkpoint = "agame-lite"
-  config.data.update(year="2016", resolution="240p")
+  config.data.resolution = "240p"
   main = _lite_stage(
     clip_length=5, num_steps=2000, steps_per_epoch=200, lr_decay=0.8, zoom=True
   )
