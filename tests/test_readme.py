@@ -32,6 +32,7 @@ TEXT = "\n".join(page.read_text() for page in PAGES)
 FOLDERS = ("configs", "datasets", "docs", "tests", "vosjax", ".ci")
 # Parts of the package that docs/papers.md names without `vosjax/`.
 UNITS = {path.name for path in (ROOT / "vosjax").iterdir() if path.is_dir()}
+UNITS -= {"weights"}  # in the pages, a folder of the reader's own
 
 
 def blocks(language, text=TEXT):

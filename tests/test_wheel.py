@@ -105,9 +105,9 @@ def test_a_video_is_segmented_with_the_weights_in_the_wheel(installed):
   texture = rng.integers(60, 256, (48, 64, 3), np.uint8)
   masks = np.zeros((5, 48, 64), bool)
   (installed.folder / "frames").mkdir()
-  for t in range(3):
-    image = texture[:, t : t + 64].copy()
-    image[16:32, 20:36] = square
+  for t, mask in enumerate(masks):
+    mask[16:32, 10 + 6 * t : 26 + 6 * t] = True
+    image = np.where(mask[..., None], 0, texture).astype(np.uint8)
     Image.fromarray(image).save(installed.folder / "frames" / f"{t:05d}.png")
   Image.fromarray(masks[0].astype(np.uint8)).save(installed.folder / "first.png")
   text = installed("vosjax", "segment", "frames", "--mask", "first.png", "--out", "out")

@@ -156,7 +156,7 @@ def test_a_backbone_as_extractor_is_not_trained():
   """And images are padded to its stride."""
   model = RIS(extractor="efficientnet_lite0", channels=2)
   assert model.frozen == ("fcn/backbone",)
-  assert model.framing((33, 60)).padded_size == (64, 64)
+  assert model.framing((33, 60)).framed_size == (64, 64)
 
   def loss(params, frames):
     variables = {"params": params, "batch_stats": stats}
