@@ -1,7 +1,8 @@
 """Checks the engine's arguments, on the host.
 
-The checks raise `UsageError` with a message that begins with the argument's name. The
-method that the user called puts its own name in front of it (`prefix_errors`).
+The checks of calls raise `UsageError`; the method that the user called puts its own
+name in front of the message (`prefix_errors`). Those of the constructor's options
+(`choose_...`) raise `ValueError`.
 """
 
 import contextlib

@@ -37,8 +37,8 @@ class AGameFeatures:
     propagation: contribution of `deep` to the first layer of mask propagation.
     skip8: contribution of the skip connection to the blend at stride 8.
     skip4: the same at stride 4.
-    keys: what the matching cue compares, on a grid of its own in large frames; None
-      without it.
+    keys: what the matching cue compares; its `r s` rows and columns are fewer than
+      `h w` in large frames, see `modules/matching.py`. None without the cue.
   """
 
   deep: Float[Array, "b h w c"]
@@ -46,7 +46,7 @@ class AGameFeatures:
   propagation: Float[Array, "b h w d"]
   skip8: Float[Array, "b h8 w8 e"]
   skip4: Float[Array, "b h4 w4 e"]
-  keys: Float[Array, "b r s e"] | None = None
+  keys: Float[Array, "b r s k"] | None = None
 
 
 @record
@@ -96,9 +96,9 @@ class AGame(nn.Module):
       the paper.
     balanced_init: initial kernels in which two masks weigh as much as hundreds of
       features, scores are averaged over channels rather than summed, and the centre of
-      a kernel weighs more than its rim, so that masks stay in place. Needed for
-      training from random weights; the released recipe starts from ImageNet weights
-      without it.
+      a kernel weighs more than its rim, so that masks stay in place. Needed
+      where heads start from random weights; the authors' program trains them without
+      it.
     execution: how the network is executed, see Execution.
   """
 
@@ -185,8 +185,8 @@ class AGame(nn.Module):
     )
     if self.matching_lags:
       self.matching = Matching(self.matching_lags)
-      # Of the cue's own logit, in the coarse and in the final prediction.
       half = nn.initializers.constant(0.5)
+      # Gains of the cue's own logit, in the coarse and in the final prediction.
       self.cue_gains = self.param("cue_gains", half, (2,))
 
   @property
@@ -299,7 +299,7 @@ class AGame(nn.Module):
   def update(
     self, state: AGameState, features: AGameFeatures, probs: Masks
   ) -> AGameState:
-    """Updates the Gaussians, and makes the frame's masks the previous ones."""
+    """Updates the Gaussians, makes the masks the previous ones, and remembers both."""
     masks = self._pool(probs, features)
     appearance, propagation = state.appearance, state.propagation
     if appearance is not None:

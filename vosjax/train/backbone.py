@@ -63,7 +63,7 @@ def _read(directory: checkpoints.Path) -> tuple[str, Variables]:
     found = {
       name: tree["backbone"] for name, tree in loaded.items() if "backbone" in tree
     }
-    return "a whole model", found
+    return "the backbone of a whole model", found
   source, loaded = checkpoints.load(directory)
   title = checkpoints.title(directory)
   if type(source) not in checkpoints.BACKBONES.values():

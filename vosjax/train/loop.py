@@ -55,7 +55,7 @@ class Stage:
     state = replicate(state, self.mesh)
     if step == self.start:
       state = state.replace(opt_state=jax.jit(self.tx.init)(state.params))
-    return replicate(state, self.mesh)
+    return replicate(state, self.mesh)  # the new optimizer state, too
 
 
 @dataclasses.dataclass(frozen=True)

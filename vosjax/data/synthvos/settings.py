@@ -1,4 +1,4 @@
-"""What the videos of SynthVOS show: the settings that training and scoring share."""
+"""What the videos of SynthVOS show: the settings of procedural videos."""
 
 import dataclasses
 

@@ -128,8 +128,9 @@ class AppearanceModel(nn.Module):
   ) -> Gaussians:
     """Two of the components, fitted with the given weights."""
     floor = nn.softplus(self.raw_floor[components])[None, None]
-    # Not quite 0, or an absent component would be divided by zero.
     paper = self.reading == "paper"
+    # The paper's averages have no pseudo-count. Not quite 0, or an absent component
+    # would be divided by zero.
     moments = weighted_moments(x, weights, 1e-6 if paper else 1.0)
     variances = moments.variances + floor
     if not self.fit_variance:

@@ -204,8 +204,9 @@ class Matching(nn.Module):
   def _known(self, state: MatchingState) -> Bool[Array, "b o n"]:
     """Which masks in the latest frames are known.
 
-    Of a new object it is that of the frame in which it was given, if this frame is
-    among the latest ones: `init_state` has put this mask into all places.
+    Of a new object it is the mask that was given, which `init_state` has put into all
+    places, if it belongs to the newest remembered frame. It does not if the object was
+    given in the frame that is being segmented, which `update` remembers later.
     """
     latest = state.latest.value
     n = latest.keys.shape[1]

@@ -30,7 +30,7 @@ def get_config(variant: str = "") -> ConfigDict:
   """The configuration of a variant; "" is the embedded default."""
   variants: base.Variants = {
     "": embedded,
-    "released": released,
+    "released": released,  # the weights in the package; the authors' program: "paper"
     "smoke": smoke,
     "davis_folder": davis_folder,
     "imported": imported,
@@ -140,7 +140,6 @@ def smoke() -> ConfigDict:
     steps_per_epoch=10,
     frozen_batch_stats=False,
   )
-  base.set_stages(config, main=config.stages.main)
   base.set_smoke_periods(config)
   config.evaluation.update(
     also=(), size=(32, 48), length=5, max_objects=2, num_videos=2, num_previews=1
