@@ -96,9 +96,8 @@ class AGame(nn.Module):
       the paper.
     balanced_init: initial kernels in which two masks weigh as much as hundreds of
       features, scores are averaged over channels rather than summed, and the centre of
-      a kernel weighs more than its rim, so that masks stay in place. Needed
-      where heads start from random weights; the authors' program trains them without
-      it.
+      a kernel weighs more than its rim, so that masks stay in place. Needed where
+      heads start from random weights; the authors' program trains them without it.
     execution: how the network is executed, see Execution.
   """
 

@@ -102,7 +102,7 @@ def _data() -> ConfigDict:
   data.num_workers = 0  # processes that decode; 0: threads of this process
   # A clip starts at a frame in which an object has more pixels than this, at full size.
   data.min_object_pixels = 100
-  # An object can be chosen if it has more pixels than this, at training size; by source.
+  # An object can be chosen if it has more pixels than this at training size; by source.
   data.min_chosen_pixels = ConfigDict({"synthvos": 25, "davis": 25, "youtube_vos": 10})
   # Procedural videos. vosjax.data.synthvos.Settings explains what they show. Training
   # and scoring share these settings, except max_objects and speed, which apply to
