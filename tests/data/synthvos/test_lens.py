@@ -6,18 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax.data.synthvos.lens import Lens
-from vosjax.data.synthvos.motion import STILL, Path
+from vosjax.data.synthvos.lens import CLEAR
+from vosjax.data.synthvos.motion import Path
 
-CLEAR = Lens(
-  shutter=0.0,
-  soften=0,
-  noise=0.0,
-  quality=0,
-  light=STILL,
-  cast=np.ones(3),
-  vignette=0.0,
-)
 LIGHT = np.random.default_rng(0).integers(30, 200, (40, 64, 3)).astype(np.uint8)
 
 

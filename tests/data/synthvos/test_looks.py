@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from vosjax.data.synthvos import REAL, Settings, SynthVos, looks
-from vosjax.data.synthvos.motion import STILL
+from vosjax.data.synthvos.lens import CLEAR
 
 LOOKS = tuple(name for name in looks.NAMES if name != "variety")
 SIZE = (72, 120)
@@ -194,17 +194,7 @@ def test_labels_are_where_most_of_a_pixel_is_covered():
         for part in layer.parts
       ]
       layers.append(dataclasses.replace(layer, parts=shades, shadow=0.0))
-    lens = dataclasses.replace(
-      scene.lens,
-      shutter=0.0,
-      soften=0,
-      noise=0.0,
-      quality=0,
-      light=STILL,
-      cast=np.ones(3),
-      vignette=0.0,
-    )
-    white = dataclasses.replace(scene, layers=tuple(layers), lens=lens)
+    white = dataclasses.replace(scene, layers=tuple(layers), lens=CLEAR)
     frames, labels = white.render(np.arange(0, LENGTH, 3))
     for bright, label in zip(frames[..., 0] > 127, labels == 1):
       differ = bright != label  # where two parts together cover half of a pixel

@@ -10,7 +10,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image, ImageChops, ImageFilter
 from scipy import special
 
-from vosjax.data.synthvos.motion import Path, wander
+from vosjax.data.synthvos.motion import STILL, Path, wander
 
 NORMAL = special.ndtri((np.arange(256) + 0.5) / 256)  # quantiles
 _SOFT = ImageFilter.Kernel((3, 3), (1, 2, 1, 2, 4, 2, 1, 2, 1))
@@ -69,6 +69,18 @@ class Lens:
     x, y = (np.linspace(-1, 1, side) for side in size)
     darker = self.vignette * (y[:, None] ** 2 + x**2) / 2
     return Image.fromarray(np.round(255 * darker).astype(np.uint8))
+
+
+# Changes nothing.
+CLEAR = Lens(
+  shutter=0.0,
+  soften=0,
+  noise=0.0,
+  quality=0,
+  light=STILL,
+  cast=np.ones(3),
+  vignette=0.0,
+)
 
 
 def draw_lens(rng: np.random.Generator) -> Lens:

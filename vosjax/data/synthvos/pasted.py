@@ -16,7 +16,7 @@ from PIL import Image
 from scipy import ndimage
 
 from vosjax.data.synthvos.actors import Size, spread
-from vosjax.data.synthvos.lens import Lens
+from vosjax.data.synthvos.lens import CLEAR
 from vosjax.data.synthvos.motion import STILL, Camera, Motion, roam, wander
 from vosjax.data.synthvos.parts import OUTSIDE, Part
 from vosjax.data.synthvos.render import Layer
@@ -28,15 +28,6 @@ from vosjax.labels import VOID
 _MARGIN = 3  # pixels around a cut-out, for its soft outline
 _MIN_PIXELS = 16  # of a mask that is cut out
 _TRIES = 100
-_CLEAN = Lens(
-  shutter=0.0,
-  soften=0,
-  noise=0.0,
-  quality=0,
-  light=STILL,
-  cast=np.ones(3),
-  vignette=0.0,
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +93,7 @@ class PastedVos(Source):
         )
       )
     fixed = Camera(0j, STILL, STILL, STILL, STILL, 0.0)
-    return Scene(key, size, tuple(layers), fixed, _CLEAN, void=False)
+    return Scene(key, size, tuple(layers), fixed, CLEAR, void=False)
 
   def _object(
     self, rng: np.random.Generator
