@@ -222,9 +222,7 @@ class Grid:
 
   def __init__(self, rows: int, columns: int, max_cells: int):
     self.size = (rows, columns)
-    self.factor = 1
-    while np.prod(self.coarse_size) > max_cells:
-      self.factor += 1
+    self.factor = _smallest_factor(rows, columns, max_cells)
 
   @property
   def coarse_size(self) -> tuple[int, int]:
@@ -356,8 +354,13 @@ def unit(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
 
 def _shrinkage(rows: int, columns: int) -> int:
   """Rows and columns of a grid that share one key."""
+  return _smallest_factor(rows, columns, _MAX_POSITIONS)
+
+
+def _smallest_factor(rows: int, columns: int, most: int) -> int:
+  """By which a grid is divided, rounding up, to have no more positions than `most`."""
   factor = 1
-  while -(-rows // factor) * -(-columns // factor) > _MAX_POSITIONS:
+  while -(-rows // factor) * -(-columns // factor) > most:
     factor += 1
   return factor
 
@@ -371,11 +374,9 @@ def _pool_masks(masks: Float[Array, "b o h w"]) -> Float[Array, "b o r s"]:
 
 def _mean_squares(x: Float[Array, "n h w c"], factor: int) -> Float[Array, "n r s c"]:
   """Means over squares; those at the bottom and right may be cut."""
-  n, h, w, c = x.shape
+  _, h, w, _ = x.shape
   x = jnp.pad(x, ((0, 0), (0, -h % factor), (0, -w % factor), (0, 0)), mode="edge")
-  return x.reshape(
-    n, x.shape[1] // factor, factor, x.shape[2] // factor, factor, c
-  ).mean((2, 4))
+  return resize.average_pool(x, factor)
 
 
 def _read(mask: Float[Array, "h w"], index: Int[Array, "p k"]) -> Float[Array, "p k"]:
