@@ -49,9 +49,7 @@ class Interrupt:
 
   def received(self, step: int) -> int | None:
     """The signal that ends the run after this step, the same in all processes."""
-    if jax.process_count() == 1:
-      return self.signum
-    return None if step % STEPS_TO_AGREE else processes.agree(self.signum)
+    return _agree_after(step, self.signum)
 
   def _record(self, signum: int, frame: FrameType | None) -> None:
     del frame
@@ -75,8 +73,11 @@ class TimeLimit:
     if self._end is None:
       return False
     over = time.monotonic() >= self._end
-    if jax.process_count() == 1:
-      return over
-    if step % STEPS_TO_AGREE:
-      return False
-    return processes.agree(1 if over else None) is not None
+    return _agree_after(step, 1 if over else None) is not None
+
+
+def _agree_after(step: int, value: int | None) -> int | None:
+  """The value of all processes after a step; None where they do not compare theirs."""
+  if jax.process_count() == 1:
+    return value
+  return None if step % STEPS_TO_AGREE else processes.agree(value)

@@ -3,8 +3,7 @@
 import dataclasses
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import optax
@@ -13,12 +12,12 @@ from jax.sharding import Mesh
 from vosjax.train import processes
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupt, Interrupted, TimeLimit
+from vosjax.train.recipe import BatchesFrom
 from vosjax.train.state import TrainState
 from vosjax.train.step import Metrics, TrainStep, replicate, shard
 
 LOG = logging.getLogger("vosjax")
 
-Batch = Mapping[str, Any]  # what `vosjax.data.pipeline.batches` yields
 Observer = Callable[[int, Mapping[str, float]], None]
 
 
@@ -44,7 +43,7 @@ class Stage:
   mesh: Mesh
   tx: optax.GradientTransformation
   train_step: TrainStep
-  batches_from: Callable[[int], Iterator[Batch]]
+  batches_from: BatchesFrom
   from_best: bool = False
 
   def enter(self, state: TrainState, step: int) -> TrainState:
