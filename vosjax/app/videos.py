@@ -1,0 +1,33 @@
+"""Opens videos for the app: quickly, and several times at once."""
+
+import dataclasses
+import pathlib
+
+from vosjax.media.read import IMAGE_SUFFIXES, VideoFrames, read_video
+
+VIDEO_SUFFIXES = (
+  *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts"),
+  *(".m2ts", ".wmv", ".flv", ".3gp", ".ogv", ".gif", ".h264", ".hevc"),
+)
+
+
+def read(path: pathlib.Path) -> VideoFrames:
+  """A video of which only what is shown is decoded.
+
+  Raises:
+    ValueError: it is not a video.
+  """
+  return read_video(path)
+
+
+def another_reader(video: VideoFrames) -> VideoFrames:
+  """The same video with a decoder of its own, for another thread."""
+  return dataclasses.replace(video)  # type: ignore[type-var]  # all are dataclasses
+
+
+def holds_frames(folder: pathlib.Path) -> bool:
+  """Whether a folder directly holds images."""
+  try:
+    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())
+  except OSError:  # it may not be read
+    return False
