@@ -1,8 +1,8 @@
 """Follows the objects of a project through its video, in a thread of its own.
 
-The thread works through the passes of `plan`: it goes back to the last checkpoint
-before the first stale frame, segments from there on, and stops when it is told to. What
-the user paints meanwhile changes the plan, and it goes on with the new one.
+The thread makes the passes of a `plan`: each begins after the last checkpoint before its
+first stale frame. What the user paints meanwhile changes the plan, and the thread goes
+on with the new one.
 """
 
 import collections
@@ -12,19 +12,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from vosjax.app.checkpoints import Checkpoints
-from vosjax.app.plan import Direction, Pass, passes
-from vosjax.app.projects import Given, Project, Result
+from vosjax.app.plan import GivenObjects, Pass, Plan, PlannedFrame, make_plan
+from vosjax.app.projects import Project, Result
+from vosjax.inference import both_ways
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import FrameResult
-from vosjax.inference.session import Session
-from vosjax.media.read import VideoFrames
+from vosjax.inference.prompts import Direction
+from vosjax.media.pipeline import ReadAhead
+from vosjax.media.video_frames import VideoFrames
 
 _RATE_FRAMES = 24  # latest frames that the rate is measured on
+_READ_AHEAD = 4
 _WRITES_AHEAD = 4  # results that wait to be written
 
 State = Literal["idle", "starting", "following", "paused", "done", "failed"]
@@ -36,26 +39,37 @@ class Status:
 
   Attributes:
     state: "starting" until the first frame of this start is segmented.
-    direction: see `plan.passes`.
+    direction: see `VideoSegmenter.run`.
     frame: the latest one that was segmented.
-    done: how many frames are up to date.
-    total: how many frames the plan reaches.
+    left: frames to segment, in all passes.
     rate: frames per second, of the latest frames; 0 if unknown.
     message: what failed.
   """
 
   state: State = "idle"
-  direction: Direction = "both"
+  direction: Direction = "forward"
   frame: int | None = None
-  done: int = 0
-  total: int = 0
+  left: int = 0
   rate: float = 0.0
   message: str = ""
 
   @property
   def seconds_left(self) -> float | None:
     """How long the rest takes at this rate."""
-    return (self.total - self.done) / self.rate if self.rate else None
+    return self.left / self.rate if self.rate else None
+
+
+def check_direction(direction: object) -> Direction:
+  """Refuses an unknown direction.
+
+  Raises:
+    ValueError: it is not one of the three.
+  """
+  if direction not in get_args(Direction):
+    raise ValueError(
+      f"direction is {direction!r}; expected one of {list(get_args(Direction))}."
+    )
+  return direction  # type: ignore[return-value]  # checked above
 
 
 class Follower:
@@ -65,7 +79,7 @@ class Follower:
     segmenter: shared with other projects; every pass has a session of its own.
     model: digest of the model and its options.
     project: whose results are written.
-    video: the project's video, which nothing else reads.
+    video: the project's video.
     announce: called from the thread with the number of each frame that has a new
       result, or None if only the status has changed.
   """
@@ -84,12 +98,8 @@ class Follower:
     self._control = threading.RLock()
     self._stop = threading.Event()
     self._thread: threading.Thread | None = None
-    self.status = Status()
-
-  @property
-  def running(self) -> bool:
-    """Whether frames are being segmented."""
-    return self._thread is not None and self._thread.is_alive()
+    self._times: collections.deque[float] = collections.deque(maxlen=_RATE_FRAMES)
+    self.status = Status(direction=project.direction)
 
   def start(self, direction: Direction) -> None:
     """Follows until everything in reach is up to date.
@@ -97,11 +107,13 @@ class Follower:
     Raises:
       ValueError: nothing is painted yet.
     """
-    if not _starting_points(self._project.given):
+    if not self.plan(direction).passes:
       raise ValueError("nothing is painted yet: paint an object in any frame first.")
     with self._control:
       self.pause()
       self._stop.clear()
+      self._times.clear()
+      self._project.set_direction(direction)
       self._set(state="starting", direction=direction, message="", rate=0.0)
       self._thread = threading.Thread(target=self._run, args=(direction,), daemon=True)
       self._thread.start()
@@ -114,20 +126,16 @@ class Follower:
         self._thread.join()
         self._thread = None
 
-  def current_passes(self, direction: Direction) -> list[Pass]:
-    """The passes over what is painted now."""
-    digests = _starting_points(self._project.given)
-    return passes(digests, direction, len(self._video), self._model)
+  def plan(self, direction: Direction) -> Plan:
+    """What has to be done to follow what is painted now."""
+    return make_plan(
+      self._project.given, direction, len(self._video), self._model
+    )
 
-  def keys(self, direction: Direction) -> dict[int, str]:
-    """The current key of each frame that can be reached."""
-    return {k: key for one in self.current_passes(direction) for k, key in one.results()}
-
-  def fresh(self, direction: Direction) -> list[int]:
-    """Numbers of the frames whose results are up to date, in ascending order."""
-    results = self._project.results
-    keys = self.keys(direction)
-    return sorted(k for k, key in keys.items() if _is_fresh(results.get(k), key))
+  def fresh(self) -> tuple[list[int], int]:
+    """Numbers of the frames that are up to date, and how many are in reach."""
+    frames, results = self.plan(self.status.direction).frames, self._project.results
+    return [k for k, one in frames.items() if _has(results, k, one.key)], len(frames)
 
   def _set(self, **changes: Any) -> None:
     self.status = dataclasses.replace(self.status, **changes)
@@ -136,11 +144,13 @@ class Follower:
   def _run(self, direction: Direction) -> None:
     try:
       while not self._stop.is_set():
-        todo = self._next_pass(direction)
+        given = dict(self._project.given)
+        plan = make_plan(given, direction, len(self._video), self._model)
+        todo = self._next(plan)
         if todo is None:
-          self._set(state="done", rate=0.0)
+          self._set(state="done", rate=0.0, left=0)
           return
-        self._follow(*todo, dict(self._project.given))
+        self._follow(plan, *todo, given)
       self._set(state="paused", rate=0.0)
     except (ValueError, OSError) as error:
       self._set(state="failed", message=str(error), rate=0.0)
@@ -148,144 +158,185 @@ class Follower:
       logging.exception("following %s failed", self._project.id)
       self._set(state="failed", message=f"{type(error).__name__}: {error}", rate=0.0)
 
-  def _next_pass(self, direction: Direction) -> tuple[Pass, int] | None:
-    """The first pass with stale results, and the position of the first of them."""
-    current = self.current_passes(direction)
-    self._checkpoints.forget_all_but(current)
-    results, found, done, total = self._project.results, None, 0, 0
-    for one in current:
-      fresh = [_is_fresh(results.get(k), key) for k, key in one.results()]
-      done, total = done + sum(fresh), total + len(fresh)
-      if found is None and not all(fresh):
-        found = one, one.first_result + fresh.index(False)
-    self.status = dataclasses.replace(self.status, done=done, total=total)
+  def _next(self, plan: Plan) -> tuple[Pass, int] | None:
+    """The first pass that is not complete, and the position of what it lacks."""
+    self._checkpoints.forget_all_but(plan.passes)
+    found, left = None, 0
+    for one in plan.passes:
+      stale = next((p for p in range(len(one.frames)) if self._lacks(plan, one, p)), None)
+      if stale is not None:
+        left += len(one.frames) - stale
+        found = found or (one, stale)
+    self.status = dataclasses.replace(self.status, left=left)
     return found
 
+  def _lacks(self, plan: Plan, one: Pass, position: int) -> bool:
+    """Whether what a pass finds at a position is needed and not kept."""
+    frame, key = one.frames[position], one.keys[position]
+    planned, project = plan.frames[frame], self._project
+    if one.name not in planned.passes or _has(project.results, frame, planned.key):
+      return False
+    mixed = len(planned.passes) > 1
+    return not (mixed and one.name == "backward" and _has(project.kept, frame, key))
+
   def _follow(
-    self, todo: Pass, first_stale: int, given: Mapping[int, Given]
+    self, plan: Plan, one: Pass, stale: int, given: Mapping[int, GivenObjects]
   ) -> None:
-    """Segments one pass from its first stale frame on, until something changes.
+    """Makes one pass from its first stale position on, until something changes.
 
     Args:
-      todo: the pass.
-      first_stale: position in it.
-      given: what the pass was planned with.
+      plan: that the pass belongs to.
+      one: the pass.
+      stale: position in it.
+      given: what was planned with.
     """
-    position, session = self._checkpoints.latest(todo, first_stale)
-    if session is None:
-      position, session = -1, self._segmenter.new_session()
-    times: collections.deque[float] = collections.deque(maxlen=_RATE_FRAMES)
-    with _Recorder(self._project, self._wrote(times)) as record:
-      for position in range(position + 1, len(todo.frames)):
-        frame = todo.frames[position]
-        result = _segment(session, self._video, frame, given.get(frame), self._project)
-        if position >= first_stale:
-          record(frame, todo.keys[position], result)
-        stopping = self._stop.is_set() or self._project.given != given
-        if stopping or self._checkpoints.is_due(position):
-          self._checkpoints.save(todo, position, session)
-        if stopping:
+    with _Recorder(self._wrote) as record:
+      for position, result in self._results(one, stale, given):
+        frame = one.frames[position]
+        if position >= stale:
+          planned = plan.frames[frame]
+          needed = one.name in planned.passes
+          write = self._keeping(one, position, planned, result) if needed else None
+          record(frame, write)
+        if self._stop.is_set() or self._project.given != given:
           return
 
-  def _wrote(self, times: collections.deque[float]) -> Callable[[int], None]:
-    def announce(frame: int) -> None:
-      times.append(time.monotonic())
-      seconds = times[-1] - times[0]
-      rate = (len(times) - 1) / seconds if seconds else 0.0
-      self.status = dataclasses.replace(
-        self.status,
-        state="following",
-        frame=frame,
-        done=min(self.status.done + 1, self.status.total),
-        rate=rate,
+  def _results(
+    self, one: Pass, stale: int, given: Mapping[int, GivenObjects]
+  ) -> Iterator[tuple[int, FrameResult]]:
+    """Position and result of each frame of a pass, after a checkpoint before `stale`."""
+    labels = self._project.given_labels
+    prompts = {
+      p: labels(t) for p, t in enumerate(one.frames) if t in given and given[t].objects
+    }
+    position, session = self._checkpoints.latest(one, stale)
+    if session is None:
+      position, session = -1, self._segmenter.new_session()
+    frames = ReadAhead(_View(self._video, one.frames), _READ_AHEAD)
+    results = self._segmenter.run(
+      frames, prompts=prompts, direction="forward", session=session
+    )
+    with frames:
+      try:
+        for position, result in enumerate(results, position + 1):
+          here = given.get(one.frames[position])
+          absent = set(here.absent) & set(session.object_ids) if here else set()
+          if absent:
+            result = session.correct(absent=absent)
+          yield position, result
+          if self._checkpoints.is_due(position):
+            self._checkpoints.save(one, position, session)
+      finally:
+        if session.frame is not None:
+          self._checkpoints.save(one, position, session)
+
+  def _keeping(
+    self, one: Pass, position: int, planned: PlannedFrame, result: FrameResult
+  ) -> Callable[[], None]:
+    """A function that writes what a pass found in a frame, mixed if need be."""
+    project, frame, key = self._project, one.frames[position], one.keys[position]
+    if len(planned.passes) == 1:
+      return lambda: project.record(frame, *_parts(planned.key, result))
+    if one.name == "backward":
+      return lambda: project.keep(frame, *_parts(key, result))
+    readout = self._segmenter.new_session().setup.readout
+
+    def mix() -> None:
+      entry, labels, probs = project.kept_result(frame)
+      backward = both_ways.KeptResult(
+        entry.objects, labels, probs, np.asarray(entry.scores, np.float32)
       )
-      self._announce(frame)
+      ids = {*result.object_ids, *backward.object_ids}
+      shares = {i: planned.shares[i] for i in ids}
+      mixed = both_ways.join(readout, result, backward, shares)
+      project.record(frame, *_parts(planned.key, mixed))
 
-    return announce
+    return mix
+
+  def _wrote(self, frame: int) -> None:
+    """Called by the thread that writes, after each frame."""
+    self._times.append(time.monotonic())
+    seconds = self._times[-1] - self._times[0]
+    self.status = dataclasses.replace(
+      self.status,
+      state="following",
+      frame=frame,
+      left=max(0, self.status.left - 1),
+      rate=(len(self._times) - 1) / seconds if seconds else 0.0,
+    )
+    self._announce(frame)
 
 
-def _segment(
-  session: Session,
-  video: VideoFrames,
-  frame: int,
-  given: Given | None,
-  project: Project,
-) -> FrameResult:
-  """Segments the next frame of a session, and tells it what is given there."""
-  if session.frame is None:
-    assert given is not None, "a pass begins with a given frame"
-    return session.start(video[frame], project.given_labels(frame))
-  result = session.step(video[frame])
-  if given is None:
-    return result
-  labels = project.given_labels(frame)
-  known = set(session.object_ids)
-  for object_id in known & {*given.objects, *given.absent}:
-    session.remove(object_id)
-  if given.objects:
-    session.add(labels)
-  return result
+class _View:
+  """Frames of a video in the order of a pass."""
+
+  def __init__(self, video: VideoFrames, frames: range):
+    self._video, self._frames = video, frames
+
+  def __len__(self) -> int:
+    return len(self._frames)
+
+  def __getitem__(self, position: int) -> np.ndarray:
+    return self._video[self._frames[position]]
 
 
 class _Recorder:
   """Writes results in order in another thread, while the next frames are segmented.
 
   Args:
-    project: where they are kept.
     wrote: called with the number of each frame that has been written.
   """
 
-  def __init__(self, project: Project, wrote: Callable[[int], None]):
-    self._project, self._wrote = project, wrote
-    self._pool = concurrent.futures.ThreadPoolExecutor(1)
+  def __init__(self, wrote: Callable[[int], None]):
+    self._wrote = wrote
+    self._pool = concurrent.futures.ThreadPoolExecutor(1, "write")
     self._waiting: collections.deque[concurrent.futures.Future[None]] = (
       collections.deque()
     )
 
-  def __enter__(self) -> Callable[[int, str, FrameResult], None]:
+  def __enter__(self) -> Callable[[int, Callable[[], None] | None], None]:
     return self._submit
 
-  def __exit__(self, *error: object) -> None:
+  def __exit__(self, kind: object, *error: object) -> None:
     self._pool.shutdown()
-    for future in self._waiting:
-      future.result()
+    if kind is None:
+      for future in self._waiting:
+        future.result()
 
-  def _submit(self, frame: int, key: str, result: FrameResult) -> None:
-    self._waiting.append(self._pool.submit(self._write, frame, key, result))
+  def _submit(self, frame: int, write: Callable[[], None] | None) -> None:
+    self._waiting.append(self._pool.submit(self._write, frame, write))
     while len(self._waiting) > _WRITES_AHEAD:
       self._waiting.popleft().result()
 
-  def _write(self, frame: int, key: str, result: FrameResult) -> None:
-    ids = tuple(int(i) for i in result.object_ids)
-    scores, lost = (1.0,) * len(ids), (False,) * len(ids)
-    entry = Result(key, ids, scores, lost)
-    self._project.record(frame, entry, np.asarray(result.labels), result.probs)
+  def _write(self, frame: int, write: Callable[[], None] | None) -> None:
+    if write is not None:
+      write()
     self._wrote(frame)
 
 
-def _is_fresh(result: Result | None, key: str) -> bool:
-  return result is not None and result.key == key
+def _parts(key: str, result: FrameResult) -> tuple[Result, np.ndarray, np.ndarray]:
+  """What a project keeps of a result."""
+  entry = Result(
+    key,
+    tuple(int(i) for i in result.object_ids),
+    tuple(float(score) for score in result.scores),
+    tuple(bool(lost) for lost in result.lost),
+  )
+  return entry, np.asarray(result.labels), result.probs
 
 
-def _starting_points(given: Mapping[int, Given]) -> dict[int, str]:
-  """Digests of given frames between the first and the last one that show an object."""
-  showing = [k for k, one in given.items() if one.objects]
-  if not showing:
-    return {}
-  return {
-    k: one.digest for k, one in given.items() if min(showing) <= k <= max(showing)
-  }
+def _has(results: Mapping[int, Result], frame: int, key: str) -> bool:
+  return frame in results and results[frame].key == key
 
 
 def ranges(numbers: list[int]) -> Iterator[tuple[int, int]]:
-  """Ascending numbers as (first, last) of each run without a gap."""
-  for number in numbers:
-    if number == numbers[0]:
-      first = last = number
-    elif number == last + 1:
-      last = number
-    else:
-      yield first, last
-      first = last = number
-  if numbers:
-    yield first, last
+  """The first and the last number of each run without a gap.
+
+  Args:
+    numbers: ascending.
+  """
+  start = 0
+  for k in range(1, len(numbers) + 1):
+    if k == len(numbers) or numbers[k] != numbers[k - 1] + 1:
+      yield numbers[start], numbers[k - 1]
+      start = k

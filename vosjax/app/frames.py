@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from vosjax.media.read import VideoFrames
+from vosjax.media.video_frames import VideoFrames
 
 THUMBNAIL_HEIGHT = 72  # twice the height on the page, for fine screens
 _QUALITY = 90

@@ -5,6 +5,7 @@
     masks/NAME.png     labels of a frame, as `vosjax segment` writes
     soft/NAME.png      probabilities of its objects in 8 bits, one below the other
     results.jsonl      a line for each segmented frame: objects, scores, what it is made of
+    backward/NAME.png  labels and probabilities of the backward pass, where they are mixed
     checkpoints/       states of the model, from which following goes on
     export/            what was exported
 
@@ -20,16 +21,18 @@ import json
 import pathlib
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
 from PIL import Image
 
 from vosjax import files
+from vosjax.app.plan import GivenObjects
 from vosjax.data.codecs import images
+from vosjax.inference.prompts import Direction
 from vosjax.labels import find_ids
-from vosjax.media.read import VideoFrames
+from vosjax.media.video_frames import VideoFrames
 from vosjax.media.write import write_labels
 from vosjax.viz.palette import bright_palette
 
@@ -89,21 +92,6 @@ class ObjectInfo:
 
 
 @dataclasses.dataclass(frozen=True)
-class Given:
-  """What the user painted in a frame.
-
-  Attributes:
-    objects: ids that are shown.
-    absent: ids that are marked as not in this frame.
-    digest: of the labels and `absent`.
-  """
-
-  objects: tuple[int, ...]
-  absent: tuple[int, ...]
-  digest: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Result:
   """What following found in a frame, without the pixels.
 
@@ -132,6 +120,8 @@ class Project:
     objects: by id, in the order of the page.
     given: what was painted, by frame number.
     results: what was segmented, by frame number.
+    kept: what the backward pass found, where it is mixed with the forward pass.
+    direction: in which the video was followed last.
   """
 
   def __init__(self, folder: pathlib.Path, video: VideoFrames):
@@ -139,9 +129,11 @@ class Project:
     self._lock = threading.RLock()
     self._index = {name: k for k, name in enumerate(video.frame_names)}
     self.objects: dict[int, ObjectInfo] = {}
-    self.given: dict[int, Given] = {}
+    self.given: dict[int, GivenObjects] = {}
     self.results: dict[int, Result] = {}
-    for part in ("given", "masks", "soft", "checkpoints"):
+    self.kept: dict[int, Result] = {}
+    self.direction: Direction = "forward"
+    for part in ("given", "masks", "soft", "backward", "checkpoints"):
       (folder / part).mkdir(exist_ok=True)
       for draft in (folder / part).glob(".*.part*"):  # left by a server that was killed
         draft.unlink()
@@ -153,6 +145,8 @@ class Project:
     for value in found.get("objects", ()):
       info = ObjectInfo.from_json(value)
       self.objects[info.id] = info
+    if found.get("direction") in get_args(Direction):
+      self.direction = found["direction"]
     absent = found.get("absent", {})
     for name, index in self._index.items():
       path = self._path("given", index)
@@ -164,26 +158,23 @@ class Project:
   def _load_results(self) -> None:
     path = self.folder / RESULTS_FILE
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    parts = {"masks": self.results, "backward": self.kept}
     for line in lines:
       with contextlib.suppress(ValueError, KeyError, TypeError):  # cut by a kill
         value = json.loads(line)
-        self.results[self._index[value["frame"]]] = Result(
-          value["key"],
-          tuple(value["objects"]),
-          tuple(value["scores"]),
-          tuple(value["lost"]),
-        )
-    self.results = {
-      k: result
-      for k, result in self.results.items()
-      if self._path("masks", k).exists() and self._path("soft", k).exists()
-    }
-    kept = [self._line(k, result) for k, result in sorted(self.results.items())]
-    files.write_bytes(path, "".join(kept).encode())
+        index, part = self._index[value.pop("frame")], value.pop("part")
+        value = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+        parts[part][index] = Result(**value)
+    lines = []
+    for part, results in parts.items():
+      for index in [k for k in results if not self._path(part, k).exists()]:
+        del results[index]
+      lines += [self._line(part, k, result) for k, result in sorted(results.items())]
+    files.write_bytes(path, "".join(lines).encode())
 
-  def _line(self, index: int, result: Result) -> str:
-    value = {"frame": self.video.frame_names[index]} | dataclasses.asdict(result)
-    return json.dumps(value) + "\n"
+  def _line(self, part: str, index: int, result: Result) -> str:
+    value = {"frame": self.video.frame_names[index], "part": part}
+    return json.dumps(value | dataclasses.asdict(result)) + "\n"
 
   def _path(self, part: str, index: int) -> pathlib.Path:
     return self.folder / part / f"{self.video.frame_names[index]}.png"
@@ -234,7 +225,7 @@ class Project:
     shown, missing = find_ids(labels), tuple(sorted(set(absent) - set(find_ids(labels))))
     digest = hashlib.sha1(np.ascontiguousarray(labels).tobytes())
     digest.update(json.dumps(missing).encode())
-    self.given[index] = Given(shown, missing, digest.hexdigest())
+    self.given[index] = GivenObjects(shown, missing, digest.hexdigest())
 
   def given_labels(self, index: int) -> Labels:
     """What the user painted in a frame; background where that is nothing."""
@@ -263,10 +254,8 @@ class Project:
       result = self.results.get(index)
       if result is None or not result.objects:
         return {}
-      with Image.open(self._path("soft", index)) as image:
-        stack = np.asarray(image)
-    planes = stack.reshape(len(result.objects), *self.video.size)
-    return {i: p.astype(np.float32) / 255 for i, p in zip(result.objects, planes)}
+      planes = self._planes(self._path("soft", index), len(result.objects))
+    return {i: p / np.float32(255) for i, p in zip(result.objects, planes)}
 
   def record(
     self,
@@ -276,16 +265,47 @@ class Project:
     probs: Float[np.ndarray, "o h w"],
   ) -> None:
     """Keeps what was segmented in a frame."""
-    soft = np.rint(probs * 255).astype(np.uint8).reshape(-1, labels.shape[1])
-    buffer = io.BytesIO()
-    if len(soft):
-      Image.fromarray(soft).save(buffer, "PNG", compress_level=1)
+    soft = _png(_to_bytes(probs)) if len(probs) else b""
     with self._lock:
+      files.write_bytes(self._path("soft", index), soft)
       write_labels(self._path("masks", index), labels)
-      files.write_bytes(self._path("soft", index), buffer.getvalue())
-      self._log.write(self._line(index, result))
+      self._log.write(self._line("masks", index, result))
       self._log.flush()
       self.results[index] = result
+
+  def keep(
+    self,
+    index: int,
+    result: Result,
+    labels: Integer[np.ndarray, "h w"],
+    probs: Float[np.ndarray, "o h w"],
+  ) -> None:
+    """Keeps what the backward pass found in a frame, until the forward pass comes."""
+    planes = np.concatenate([labels[None].astype(np.uint8), _to_bytes(probs)])
+    with self._lock:
+      files.write_bytes(self._path("backward", index), _png(planes))
+      self._log.write(self._line("backward", index, result))
+      self._log.flush()
+      self.kept[index] = result
+
+  def kept_result(
+    self, index: int
+  ) -> tuple[Result, Integer[np.ndarray, "h w"], Float[np.ndarray, "o h w"]]:
+    """What `keep` kept of a frame, its probabilities to 8 bits."""
+    with self._lock:
+      result = self.kept[index]
+      planes = self._planes(self._path("backward", index), 1 + len(result.objects))
+    return result, planes[0].astype(np.int32), planes[1:] / np.float32(255)
+
+  def _planes(self, path: pathlib.Path, count: int) -> UInt8[np.ndarray, "n h w"]:
+    with Image.open(path) as image:
+      return np.asarray(image).reshape(count, *self.video.size)
+
+  def set_direction(self, direction: Direction) -> None:
+    """Remembers in which direction the video is followed."""
+    with self._lock:
+      self.direction = direction
+      self._save()
 
   def set_objects(self, values: Sequence[Any]) -> None:
     """Replaces names, colours and flags; an object that is missing is deleted.
@@ -306,6 +326,7 @@ class Project:
   def _save(self) -> None:
     names = self.video.frame_names
     value = read_json(self.folder) | {
+      "direction": self.direction,
       "objects": [dataclasses.asdict(info) for info in self.objects.values()],
       "absent": {names[k]: g.absent for k, g in sorted(self.given.items()) if g.absent},
     }
@@ -364,6 +385,18 @@ def read_json(folder: pathlib.Path) -> dict[str, Any]:
 def write_json(folder: pathlib.Path, value: Mapping[str, Any]) -> None:
   """Writes a project's file."""
   files.write_bytes(folder / PROJECT_FILE, json.dumps(value, indent=2).encode())
+
+
+def _to_bytes(probs: Float[np.ndarray, "o h w"]) -> UInt8[np.ndarray, "o h w"]:
+  return np.rint(probs * 255).astype(np.uint8)
+
+
+def _png(planes: UInt8[np.ndarray, "n h w"]) -> bytes:
+  """Planes below each other, as a gray PNG."""
+  buffer = io.BytesIO()
+  stack = planes.reshape(-1, planes.shape[2])
+  Image.fromarray(stack).save(buffer, "PNG", compress_level=1)
+  return buffer.getvalue()
 
 
 def default_colors() -> list[str]:

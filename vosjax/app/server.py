@@ -18,9 +18,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from vosjax import files
-from vosjax.app import exporting, plan
+from vosjax.app import exporting
 from vosjax.app.filling import fill_box
-from vosjax.app.follow import ranges
+from vosjax.app.follow import check_direction, ranges
 from vosjax.app.library import Library, OpenProject
 from vosjax.app.live import Hub
 from vosjax.data.codecs import images
@@ -206,7 +206,7 @@ class App:
   async def follow(self, request: Request) -> Response:
     """Follows the painted objects, or goes on with it."""
     opened = await self._opened(request)
-    direction = plan.check_direction((await _read_json(request)).get("direction"))
+    direction = check_direction((await _read_json(request)).get("direction"))
     await run_in_threadpool(opened.follower.start, direction)
     return JSONResponse({})
 
@@ -348,18 +348,17 @@ def _read_mask(data: bytes, size: tuple[int, int]) -> np.ndarray:
 
 
 def _status(opened: OpenProject) -> dict[str, Any]:
-  follower = opened.follower
-  status = follower.status
+  status = opened.follower.status
+  fresh, total = opened.follower.fresh()
   return {
     "state": status.state,
     "direction": status.direction,
     "frame": status.frame,
-    "done": status.done,
-    "total": status.total,
+    "total": total,
     "rate": round(status.rate, 2),
     "left": status.seconds_left,
     "message": status.message,
-    "fresh": list(ranges(follower.fresh(status.direction))),
+    "fresh": list(ranges(fresh)),
   }
 
 

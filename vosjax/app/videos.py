@@ -3,7 +3,8 @@
 import dataclasses
 import pathlib
 
-from vosjax.media.read import IMAGE_SUFFIXES, VideoFrames, read_video
+from vosjax.media.read import read_video
+from vosjax.media.video_frames import VideoFrames
 
 VIDEO_SUFFIXES = (
   *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts"),
