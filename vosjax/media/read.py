@@ -1,13 +1,13 @@
-"""Reads videos (files or folders of frames) and the masks that go with them.
+"""Reads videos, which are files or folders of frames.
 
-Frames and masks are decoded on demand, one at a time.
+Frames are decoded on demand, one at a time.
 """
 
 import abc
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -91,7 +91,7 @@ class VideoFile(VideoFrames):
         container.streams.video[0].thread_type = "AUTO"
         for index, frame in enumerate(container.decode(video=0)):
           image = _apply_rotation(frame)
-          _check_size(image.shape[:2], self.size, f"{self.path}: frame {index}")
+          check_size(image.shape[:2], self.size, f"{self.path}: frame {index}")
           yield image
     except av.FFmpegError as error:
       raise _unreadable(self.path, error) from error
@@ -134,34 +134,6 @@ class _Decoder:
     return frame
 
 
-@dataclasses.dataclass(frozen=True)
-class VideoMasks:
-  """Masks of some frames of a video, which are read on demand.
-
-  Attributes:
-    name: path of the file or folder, for error messages.
-    frame_names: names of the video's frames.
-    files: mask files by the name of their frame.
-  """
-
-  name: str
-  frame_names: tuple[str, ...]
-  files: Mapping[str, pathlib.Path]
-
-  def __len__(self) -> int:
-    """Number of frames, with and without a mask."""
-    return len(self.frame_names)
-
-  def labels(self, index: int) -> UInt8[np.ndarray, "h w"] | None:
-    """Object ids of one frame; None if it has no mask.
-
-    Raises:
-      ValueError: the file is not a label map.
-    """
-    file = self.files.get(self.frame_names[index])
-    return None if file is None else images.read_labels(file)
-
-
 def read_video(path: pathlib.Path) -> VideoFrames:
   """Reads the number, names and size of a video's frames; checks that they are usable.
 
@@ -179,42 +151,12 @@ def read_video(path: pathlib.Path) -> VideoFrames:
   return _read_file(path)
 
 
-def read_masks(path: pathlib.Path, video: VideoFrames) -> VideoMasks:
-  """Finds the masks of a video and checks that they fit it.
-
-  Args:
-    path: of the first frame's mask, or of a folder of masks that are named after
-      frames.
-    video: the frames.
-
-  Raises:
-    ValueError: there is no mask, or one belongs to no frame or differs from the frames
-      in size.
-  """
-  if path.is_dir():
-    files = {file.stem: file for file in _image_files(path, "masks")}
-    stray = sorted(set(files) - set(video.frame_names))
-    if stray:
-      first, last = video.frame_names[0], video.frame_names[-1]
-      raise ValueError(
-        f"{files[stray[0]]}: no frame is named {stray[0]!r}; masks must be named after "
-        f"frames ({first} to {last})."
-      )
-  elif path.exists():
-    files = {video.frame_names[0]: path}
-  else:
-    raise ValueError(f"{path}: no such mask file or folder of masks.")
-  for file in files.values():
-    _check_size(images.image_size(file), video.size, f"{file}: the mask")
-  return VideoMasks(str(path), video.frame_names, files)
-
-
 def _read_folder(path: pathlib.Path) -> FrameFolder:
-  files = _image_files(path, "frames")
+  files = image_files(path, "frames")
   _check_no_gap(files)
   size = images.image_size(files[0])
   for file in files[1:]:
-    _check_size(images.image_size(file), size, f"{file}: the frame")
+    check_size(images.image_size(file), size, f"{file}: the frame")
   return FrameFolder(files, tuple(file.stem for file in files), size)
 
 
@@ -249,7 +191,7 @@ def _read_file(path: pathlib.Path) -> VideoFile:
   return VideoFile((path,), names, size, frames_per_second)
 
 
-def _image_files(path: pathlib.Path, kind: str) -> tuple[pathlib.Path, ...]:
+def image_files(path: pathlib.Path, kind: str) -> tuple[pathlib.Path, ...]:
   """The images in a folder, sorted by the numbers in their names.
 
   Args:
@@ -293,7 +235,8 @@ def _check_no_gap(files: Sequence[pathlib.Path]) -> None:
     )
 
 
-def _check_size(size: Sequence[int], expected: Sequence[int], what: str) -> None:
+def check_size(size: Sequence[int], expected: Sequence[int], what: str) -> None:
+  """Requires an image to be of the video's size; `what` it is begins the error."""
   if tuple(size) != tuple(expected):
     raise ValueError(
       f"{what} is {size[1]}x{size[0]}, but the video's first frame is "
