@@ -17,8 +17,9 @@ from vosjax.evaluation.prompts import object_prompts
 from vosjax.inference import references, refinement
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import FrameResult
+from vosjax.media.masks import read_masks
 from vosjax.media.pyav import load_pyav
-from vosjax.media.read import VideoFrames, read_masks, read_video
+from vosjax.media.read import VideoFrames, read_video
 from vosjax.media.write import video_writer, write_labels
 from vosjax.models.cosnet import ReferenceFusion
 
