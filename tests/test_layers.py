@@ -46,7 +46,7 @@ THIRD_PARTIES = {
   "data": IMAGES
   | {"absl", "array_record", "grain", "pycocotools", "tensorflow_datasets", "yaml"},
   "viz": IMAGES,
-  "media": IMAGES | {"av"},
+  "media": IMAGES | {"av", "pycocotools"},
   "checkpoints": ARRAYS | {"absl", "flax", "orbax"},
   "crf": ARRAYS,
   "convert": ARRAYS | {"absl", "flax"},

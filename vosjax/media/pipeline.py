@@ -1,8 +1,8 @@
 """Stages of a job in threads of their own, with bounded queues between them.
 
 Decoding, image files and video encoders release the interpreter, so that they run
-beside the network. `ReadAhead` reads items before they are asked for; `Background` calls
-functions while its caller goes on. Errors reach the caller as they are.
+beside the network. `ReadAhead` reads items before they are asked for; `Background`
+calls functions while its caller goes on. Errors reach the caller as they are.
 """
 
 import threading
@@ -110,6 +110,14 @@ class Background:
     self._free.release(self._ahead)
     self._raise()
 
+  def close(self, error: BaseException | None) -> None:
+    """Ends the threads, after all calls or, after an error, without what waits."""
+    try:
+      if error is None:
+        self.wait()
+    finally:
+      self._pool.shutdown(cancel_futures=True)
+
   def _call(self, function: Callable[..., object], *args: Any) -> None:
     try:
       if self._error is None:
@@ -132,8 +140,4 @@ class Background:
     error: BaseException | None,
     trace: TracebackType | None,
   ) -> None:
-    try:
-      if error is None:
-        self.wait()
-    finally:
-      self._pool.shutdown(cancel_futures=True)
+    self.close(error)
