@@ -2,7 +2,6 @@
 
 import abc
 from types import TracebackType
-from typing import Self
 
 from vosjax.media.outputs.frame import SegmentedFrame
 
@@ -30,7 +29,7 @@ class Output(abc.ABC):
       error: why the job ends early; what is not complete is then dropped.
     """
 
-  def __enter__(self) -> Self:
+  def __enter__(self) -> "Output":
     return self
 
   def __exit__(
