@@ -15,7 +15,7 @@ from vosjax.app.follow import Follower
 from vosjax.app.frames import FrameImages
 from vosjax.app.projects import Project
 from vosjax.inference.engine import VideoSegmenter
-from vosjax.media.read import IMAGE_SUFFIXES
+from vosjax.media.frame_folder import IMAGE_SUFFIXES
 
 _UPLOAD_MARK = ".upload-"  # hidden folders of uploads that are not complete
 _UPLOADED = "upload"  # folder of a project with the uploaded video

@@ -29,7 +29,7 @@ from PIL import Image
 
 from vosjax import files
 from vosjax.app.plan import GivenObjects
-from vosjax.data.codecs import images
+from vosjax.data.codecs import label_images
 from vosjax.inference.prompts import Direction
 from vosjax.labels import find_ids
 from vosjax.media.video_frames import VideoFrames
@@ -151,7 +151,7 @@ class Project:
     for name, index in self._index.items():
       path = self._path("given", index)
       if path.exists() or name in absent:
-        labels = images.read_labels(path) if path.exists() else self._nothing()
+        labels = label_images.read_labels(path) if path.exists() else self._nothing()
         self._remember_given(index, labels, absent.get(name, ()))
     self._load_results()
 
@@ -231,7 +231,7 @@ class Project:
     """What the user painted in a frame; background where that is nothing."""
     path = self._path("given", index)
     with self._lock:
-      return images.read_labels(path) if path.exists() else self._nothing()
+      return label_images.read_labels(path) if path.exists() else self._nothing()
 
   def labels(self, index: int) -> Labels:
     """Labels of a frame: what was segmented, under what was painted."""
@@ -239,7 +239,7 @@ class Project:
     with self._lock:
       path = self._path("masks", index)
       known = index in self.results and path.exists()
-      labels = images.read_labels(path) if known else self._nothing()
+      labels = label_images.read_labels(path) if known else self._nothing()
       labels = np.where(np.isin(labels, list(self.objects)), labels, 0)
       given = self.given.get(index)
       if given is not None:

@@ -23,7 +23,8 @@ from vosjax.app.filling import fill_box
 from vosjax.app.follow import check_direction, ranges
 from vosjax.app.library import Library, OpenProject
 from vosjax.app.live import Hub
-from vosjax.data.codecs import images
+from vosjax.data.codecs import images, label_images
+from vosjax.media.outputs import KINDS
 
 STATIC = pathlib.Path(__file__).parent / "static"
 UPLOAD_PATH = "/api/uploads/"
@@ -45,7 +46,7 @@ class App:
 
   def __init__(self, library: Library, hub: Hub, about: dict[str, Any]):
     self._library, self._hub, self._about = library, hub, about
-    self._exports = exporting.Exports(hub)
+    self._exports = exporting.Exports(lambda name: hub.announce(name, None))
 
   def starlette(self) -> Starlette:
     """The application, without the guard."""
@@ -91,7 +92,7 @@ class App:
     """What the page shows before a project is open."""
     value = self._about | {
       "projects": await run_in_threadpool(self._library.names),
-      "kinds": exporting.describe_kinds(),
+      "kinds": [{"kind": kind, "text": text} for kind, text in KINDS.items()],
     }
     return JSONResponse(value)
 
@@ -343,7 +344,7 @@ def _read_mask(data: bytes, size: tuple[int, int]) -> np.ndarray:
     raise ValueError(
       f"the mask is {found[1]}x{found[0]}, but frames are {size[1]}x{size[0]}."
     )
-  labels = images.decode_labels(data, name)
+  labels = label_images.decode_labels(data, name)
   return np.where(labels == 255, 0, labels)
 
 

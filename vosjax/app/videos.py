@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+from vosjax.media.frame_folder import IMAGE_SUFFIXES
 from vosjax.media.read import read_video
 from vosjax.media.video_frames import VideoFrames
 
@@ -18,7 +19,7 @@ def read(path: pathlib.Path) -> VideoFrames:
   Raises:
     ValueError: it is not a video.
   """
-  return read_video(path)
+  return read_video(path, check=False)
 
 
 def another_reader(video: VideoFrames) -> VideoFrames:
