@@ -2,6 +2,10 @@
 
 import copy
 import pathlib
+from collections.abc import Sequence
+
+import jax
+import numpy as np
 
 from vosjax.app.plan import Pass
 from vosjax.inference.engine import VideoSegmenter
@@ -32,7 +36,7 @@ class Checkpoints:
         return position, _copied(session)
     return -1, None
 
-  def forget_all_but(self, current: list[Pass]) -> None:
+  def forget_all_but(self, current: Sequence[Pass]) -> None:
     keys = {key for one in current for key in one.keys}
     for name in [name for name in self._kept if name[0] not in keys]:
       del self._kept[name]
@@ -40,6 +44,7 @@ class Checkpoints:
 
 def _copied(session: Session) -> Session:
   twin = copy.copy(session)
+  twin.state = jax.tree.map(lambda x: np.array(x), session.state)
   twin.slots = copy.deepcopy(session.slots)
   twin.ranking = copy.deepcopy(session.ranking)
   return twin

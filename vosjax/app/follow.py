@@ -118,13 +118,21 @@ class Follower:
       self._thread = threading.Thread(target=self._run, args=(direction,), daemon=True)
       self._thread.start()
 
+  def request_pause(self) -> None:
+    """Stops after the frame in progress; callable in any thread."""
+    self._stop.set()
+
   def pause(self) -> None:
     """Stops after the frame in progress, and returns when it has stopped."""
     with self._control:
-      self._stop.set()
-      if self._thread is not None:
-        self._thread.join()
-        self._thread = None
+      self.request_pause()
+      self.wait()
+      self._thread = None
+
+  def wait(self, seconds: float | None = None) -> None:
+    """Returns when nothing is segmented any more, or after some seconds."""
+    if self._thread is not None:
+      self._thread.join(seconds)
 
   def plan(self, direction: Direction) -> Plan:
     """What has to be done to follow what is painted now."""

@@ -246,9 +246,12 @@ class Library:
       return self._add(folder, folder / inside)
 
   def close(self) -> None:
-    """Stops all following, after the frames in progress."""
-    for opened in list(self._open.values()):
-      opened.follower.pause()
+    """Stops all following, after the frames in progress, and closes all projects."""
+    with self._lock:
+      for opened in self._open.values():
+        opened.follower.pause()
+        opened.project.close()
+      self._open.clear()
 
 
 def _entry(path: pathlib.Path) -> dict[str, Any]:

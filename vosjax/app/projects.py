@@ -140,6 +140,10 @@ class Project:
     self._load()
     self._log = open(folder / RESULTS_FILE, "a", encoding="utf-8")  # noqa: SIM115
 
+  def close(self) -> None:
+    """Closes the files; nothing can be recorded any more."""
+    self._log.close()
+
   def _load(self) -> None:
     found = read_json(self.folder)
     for value in found.get("objects", ()):

@@ -42,8 +42,10 @@ class Settings:
   upload_limit: int
 
 
-def application(settings: Settings, token: str, port: int) -> guard.Guard:
-  """The application behind its guard."""
+def application(
+  settings: Settings, token: str, port: int
+) -> tuple[guard.Guard, Library]:
+  """The application behind its guard, and its projects."""
   hub = Hub()
   library = Library(
     settings.projects,
@@ -53,7 +55,7 @@ def application(settings: Settings, token: str, port: int) -> guard.Guard:
     hub.announce,
     settings.upload_limit,
   )
-  return guard.Guard(
+  guarded = guard.Guard(
     server.App(library, hub, settings.about).starlette(),
     token=token,
     port=port,
@@ -61,6 +63,19 @@ def application(settings: Settings, token: str, port: int) -> guard.Guard:
     body_limit=server.BODY_LIMIT,
     upload_limit=settings.upload_limit,
     upload_path=server.UPLOAD_PATH,
+  )
+  return guarded, library
+
+
+def configuration(guarded: guard.Guard) -> uvicorn.Config:
+  """How the application is served."""
+  return uvicorn.Config(
+    guarded,
+    log_level="warning",
+    server_header=False,
+    timeout_graceful_shutdown=_GRACE_SECONDS,
+    ws="websockets-sansio",
+    ws_max_size=1 << 16,
   )
 
 
@@ -81,14 +96,7 @@ def serve(
   root = settings.roots[0].resolve()
   if len(settings.roots) == 1 and (root.is_file() or videos.holds_frames(root)):
     query["open"] = str(root)
-  config = uvicorn.Config(
-    application(settings, token, port),
-    log_level="warning",
-    server_header=False,
-    timeout_graceful_shutdown=_GRACE_SECONDS,
-    ws="websockets-sansio",
-    ws_max_size=1 << 16,
-  )
+  guarded, _ = application(settings, token, port)
   listener.listen(128)
   announce(f"http://{name}:{port}/?{urllib.parse.urlencode(query)}")
-  uvicorn.Server(config).run(sockets=[listener])
+  uvicorn.Server(configuration(guarded)).run(sockets=[listener])
