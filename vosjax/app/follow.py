@@ -136,9 +136,7 @@ class Follower:
 
   def plan(self, direction: Direction) -> Plan:
     """What has to be done to follow what is painted now."""
-    return make_plan(
-      self._project.given, direction, len(self._video), self._model
-    )
+    return make_plan(self._project.given, direction, len(self._video), self._model)
 
   def fresh(self) -> tuple[list[int], int]:
     """Numbers of the frames that are up to date, and how many are in reach."""
@@ -171,7 +169,9 @@ class Follower:
     self._checkpoints.forget_all_but(plan.passes)
     found, left = None, 0
     for one in plan.passes:
-      stale = next((p for p in range(len(one.frames)) if self._lacks(plan, one, p)), None)
+      stale = next(
+        (p for p in range(len(one.frames)) if self._lacks(plan, one, p)), None
+      )
       if stale is not None:
         left += len(one.frames) - stale
         found = found or (one, stale)

@@ -128,7 +128,9 @@ class Guard:
       # Following a link to the page is fine, embedding or fetching it is not.
       if headers.get("sec-fetch-mode") != "navigate" or scope["path"] != "/":
         return PlainTextResponse("Requests of other pages are refused.\n", 403)
-    query = dict(urllib.parse.parse_qsl(scope.get("query_string", b"").decode("latin1")))
+    query = dict(
+      urllib.parse.parse_qsl(scope.get("query_string", b"").decode("latin1"))
+    )
     if self._knows(query.get("token")):
       if scope["type"] == "websocket" or scope["path"] != "/":
         return None

@@ -226,7 +226,10 @@ class Project:
       self._save()
 
   def _remember_given(self, index: int, labels: Labels, absent: Iterable[int]) -> None:
-    shown, missing = find_ids(labels), tuple(sorted(set(absent) - set(find_ids(labels))))
+    shown, missing = (
+      find_ids(labels),
+      tuple(sorted(set(absent) - set(find_ids(labels)))),
+    )
     digest = hashlib.sha1(np.ascontiguousarray(labels).tobytes())
     digest.update(json.dumps(missing).encode())
     self.given[index] = GivenObjects(shown, missing, digest.hexdigest())
@@ -409,4 +412,6 @@ def default_colors() -> list[str]:
 
 
 def _is_color(text: str) -> bool:
-  return len(text) == 7 and text[0] == "#" and all(c in "0123456789abcdef" for c in text[1:])
+  return (
+    len(text) == 7 and text[0] == "#" and all(c in "0123456789abcdef" for c in text[1:])
+  )

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import gzip
 import json
+import logging
 import pathlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -21,6 +23,7 @@ from vosjax import files
 from vosjax.app import exporting
 from vosjax.app.filling import fill_box
 from vosjax.app.follow import check_direction, ranges
+from vosjax.app.guard import BodyTooLarge
 from vosjax.app.library import Library, OpenProject
 from vosjax.app.live import Hub
 from vosjax.data.codecs import images, label_images
@@ -103,7 +106,10 @@ class App:
 
   async def open(self, request: Request) -> Response:
     """Opens a video below the roots."""
-    path = pathlib.Path(_text(await _read_json(request), "path"))
+    path = (await _read_object(request)).get("path")
+    if not isinstance(path, str):
+      raise ValueError("path is missing, or is not text.")
+    path = pathlib.Path(path)
     opened = await run_in_threadpool(self._library.open, path)
     return JSONResponse({"id": opened.project.id})
 
@@ -195,7 +201,7 @@ class App:
     """The mask of the object in a rectangle."""
     opened, frame = await self._opened(request), _frame(request)
     _check_frame(opened, frame)
-    box = (await _read_json(request)).get("box")
+    box = (await _read_object(request)).get("box")
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_int, box)):
       raise ValueError(f"box is {box!r}; expected [left, top, right, bottom].")
 
@@ -207,7 +213,7 @@ class App:
   async def follow(self, request: Request) -> Response:
     """Follows the painted objects, or goes on with it."""
     opened = await self._opened(request)
-    direction = check_direction((await _read_json(request)).get("direction"))
+    direction = check_direction((await _read_object(request)).get("direction"))
     await run_in_threadpool(opened.follower.start, direction)
     return JSONResponse({})
 
@@ -220,7 +226,7 @@ class App:
   async def export(self, request: Request) -> Response:
     """Begins to write results."""
     opened = await self._opened(request)
-    kinds = (await _read_json(request)).get("kinds")
+    kinds = (await _read_object(request)).get("kinds")
     await run_in_threadpool(self._exports.start, opened.project, kinds)
     return JSONResponse({})
 
@@ -234,9 +240,7 @@ class App:
   async def live(self, socket: WebSocket) -> None:
     """Tells a window what changes in its project, until it is closed."""
     try:
-      opened = await run_in_threadpool(
-        self._library.get, socket.path_params["project"]
-      )
+      opened = await run_in_threadpool(self._library.get, socket.path_params["project"])
     except (KeyError, ValueError):
       await socket.close(4404)
       return
@@ -246,9 +250,7 @@ class App:
       try:
         while not receiving.done():
           waiting = asyncio.create_task(changes.wait())
-          await asyncio.wait(
-            {receiving, waiting}, return_when=asyncio.FIRST_COMPLETED
-          )
+          await asyncio.wait({receiving, waiting}, return_when=asyncio.FIRST_COMPLETED)
           waiting.cancel()
           frames = changes.take()
           message = await run_in_threadpool(_news, opened, frames)
@@ -277,7 +279,14 @@ def _careful(handler: Handler) -> Handler:
     except ClientDisconnect:
       return Response(status_code=400)  # nobody reads it
     except OSError as error:
-      return JSONResponse({"error": f"the server cannot do this: {error.strerror}"}, 500)
+      return JSONResponse(
+        {"error": f"the server cannot do this: {error.strerror}"}, 500
+      )
+    except BodyTooLarge:
+      raise  # the guard answers
+    except Exception:  # a fault of ours: its details belong in the log alone
+      logging.exception("%s %s", request.method, request.url.path)
+      return JSONResponse({"error": "the server failed; its log says how."}, 500)
 
   return answer
 
@@ -298,11 +307,11 @@ async def _read_json(request: Request) -> Any:
     raise ValueError("the body is not JSON of a reasonable size.") from None
 
 
-def _text(value: Any, key: str) -> str:
-  found = value.get(key) if isinstance(value, dict) else None
-  if not isinstance(found, str):
-    raise ValueError(f"{key} is missing, or is not text.")
-  return found
+async def _read_object(request: Request) -> dict[str, Any]:
+  value = await _read_json(request)
+  if not isinstance(value, dict):
+    raise ValueError("the body is not a JSON object.")
+  return value
 
 
 def _numbers(text: str) -> list[int]:
@@ -339,7 +348,10 @@ def _bytes(array: np.ndarray) -> Response:
 
 def _read_mask(data: bytes, size: tuple[int, int]) -> np.ndarray:
   name = "the mask"
-  found = images.encoded_size(data, name)  # from the header, before it is decoded
+  try:
+    found = images.encoded_size(data, name)  # from the header, before it is decoded
+  except Image.DecompressionBombError:
+    raise ValueError("the mask has far too many pixels.") from None
   if tuple(found) != tuple(size):
     raise ValueError(
       f"the mask is {found[1]}x{found[0]}, but frames are {size[1]}x{size[0]}."
