@@ -131,3 +131,10 @@ def client(segmenter, video_folder, tmp_path_factory):
   projects = tmp_path_factory.mktemp("projects")
   with serving(segmenter, [video_folder.parent], projects) as made:
     yield made
+
+
+@pytest.fixture
+def free_port() -> int:
+  """A port that nothing listens on."""
+  with socket.create_server(("127.0.0.1", 0)) as listener:
+    return listener.getsockname()[1]

@@ -6,6 +6,8 @@ import { discard, saved } from "./paint.js";
 import { changed, element, givenFrames, on, say, state, trying } from "./state.js";
 
 const button = element("follow");
+let chosen = false; // whether the user has chosen a direction
+const directions = [...document.querySelectorAll("input[name=direction]")];
 const running = () => ["starting", "following"].includes(state.status?.state);
 
 export async function toggle() {
@@ -14,7 +16,7 @@ export async function toggle() {
     return;
   }
   await saved(); // what was painted last belongs to it
-  const direction = document.querySelector("input[name=direction]:checked").value;
+  const direction = directions.find((one) => one.checked).value;
   state.watch = element("watch").checked = true;
   await trying(() => post(`/api/projects/${state.project.id}/follow`, { direction }));
 }
@@ -107,6 +109,17 @@ export function nextGiven(direction) {
   go(found);
 }
 
+function select(direction) {
+  for (const one of directions) one.checked = one.value === direction;
+}
+
+/** Until the user chooses, what is painted first tells where there is to go. */
+function suggest() {
+  const frames = givenFrames();
+  const begun = Object.keys(state.project.results).length > 0;
+  if (!chosen && !begun && frames.length) select(frames[0] > 0 ? "both" : "forward");
+}
+
 export function stopWatching() {
   state.watch = false;
   changed("watch");
@@ -120,8 +133,15 @@ element("watch").addEventListener("change", (event) => {
 });
 on("watch", () => (element("watch").checked = state.watch));
 on("status", () => { show(); showFrame(); });
-on("given", () => { show(); showFrame(); });
+for (const one of directions) one.addEventListener("change", () => (chosen = true));
+on("given", () => { suggest(); show(); showFrame(); });
 on("results", showFrame);
 on("frame", showFrame);
 on("objects", showFrame);
-on("project", () => { show(); showFrame(); });
+on("project", () => {
+  chosen = false;
+  select(state.status.direction);
+  suggest();
+  show();
+  showFrame();
+});

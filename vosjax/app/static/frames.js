@@ -2,11 +2,12 @@
 
 import { getBlob, getBytes } from "./api.js";
 import { current, hasUnsaved, isEditing, show } from "./paint.js";
-import { changed, on, state, trying } from "./state.js";
+import { changed, element, on, state, trying } from "./state.js";
 import * as view from "./view.js";
 
 const KEPT_PIXELS = 40e6; // of frames that are kept decoded
 
+const canvas = element("canvas");
 const kept = new Map(); // frame -> ImageBitmap, the latest used last
 let busy = false;
 let again = false;
@@ -55,6 +56,7 @@ async function loadOnce() {
   show(frame, labels);
   view.setImage(bitmap);
   view.paintLabels();
+  canvas.dataset.frame = frame;
   changed("shown");
 }
 
