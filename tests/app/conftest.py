@@ -105,7 +105,7 @@ def serving(segmenter, roots, projects, **options):
     projects=projects,
     segmenter=segmenter,
     model="tiny",
-    about={"model": "tiny", "device": "cpu", "version": "0"},
+    about={"model": "tiny", "device": "cpu"},
     token=TOKEN,
     public=False,
     **{"upload_limit": 200_000} | options,

@@ -11,7 +11,6 @@ import webbrowser
 
 import jax
 
-import vosjax
 from vosjax import weights
 from vosjax.cli.segment import DEFAULT_MODEL, load_segmenter
 
@@ -112,7 +111,6 @@ def run(args: argparse.Namespace) -> None:
   about = {
     "model": checkpoint.stem if args.checkpoint is None else str(checkpoint),
     "device": jax.devices()[0].device_kind,
-    "version": vosjax.__version__,
   }
   serving.serve(
     listener,

@@ -104,7 +104,7 @@ onOpen(async (id) => {
 
 async function begin() {
   const about = await getJson("/api/state");
-  element("about").textContent = `${about.model} on ${about.device} · ${about.version}`;
+  element("about").textContent = `${about.model} on ${about.device}`;
   const query = new URLSearchParams(location.search);
   if (query.has("project")) await trying(() => open(query.get("project")));
   else if (query.has("open")) await openPath(query.get("open"));
