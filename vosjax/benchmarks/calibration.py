@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-import vosjax
+from vosjax import metrics, weights
 from vosjax.data.formats.davis import DavisFolder
 from vosjax.data.synthvos import REAL, SynthVos
 from vosjax.data.video import Video
 from vosjax.inference import confidence
+from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import LOST_BELOW
 from vosjax.labels import VOID, find_ids
 
@@ -68,7 +69,7 @@ def main() -> None:
   parser.add_argument("--videos", type=int, default=60, help="of SynthVOS")
   parser.add_argument("--out", type=pathlib.Path, help="SVG of the reliability diagram")
   args = parser.parse_args()
-  segmenter = vosjax.VideoSegmenter(*vosjax.load("agame-lite"))
+  segmenter = VideoSegmenter(*weights.load("agame-lite"))
   synthetic = SynthVos(
     seed=9000, num_videos=args.videos, length=12, size=(240, 432),
     **dataclasses.asdict(REAL),
@@ -89,7 +90,7 @@ def main() -> None:
 
 
 def collect(
-  segmenter: vosjax.VideoSegmenter,
+  segmenter: VideoSegmenter,
   videos: Iterable[Video],
   length: int,
   strides: Sequence[int] = (1,),
@@ -113,7 +114,7 @@ def collect(
       known = truth != VOID
       for i, found in zip(result.object_ids, result.evidence, strict=True):
         assert i in ids
-        overlap = vosjax.metrics.region_similarity(
+        overlap = metrics.region_similarity(
           (result.labels == i) & known, (truth == i) & known
         )
         samples.append(Sample(number % NUM_FOLDS, found, float(overlap)))
