@@ -5,13 +5,14 @@ progress. `run` is a loop over a whole video (whole_video.py).
 """
 
 import itertools
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
 from jaxtyping import Shaped, UInt8
 
-from vosjax.inference import both_ways, checks, programs, whole_video
+from vosjax.inference import both_ways, checks, programs, saved, whole_video
 from vosjax.inference.frame_result import FrameResult
 from vosjax.inference.prompts import (
   Direction,
@@ -20,7 +21,8 @@ from vosjax.inference.prompts import (
   plan,
 )
 from vosjax.inference.references import ALL, ReferenceCount, ReferencePolicy
-from vosjax.inference.session import Session, Setup
+from vosjax.inference.session import Session
+from vosjax.inference.setup import Setup
 from vosjax.models.api import TakesReferences
 from vosjax.models.unroll import Recurrence
 from vosjax.types import AnyArray, Variables
@@ -112,6 +114,22 @@ class VideoSegmenter:
     """Returns a session for one more video, with methods `start`, `step`, `add`,
     `correct` and `remove` like those of the segmenter."""
     return Session(self._setup)
+
+  def load_session(self, path: str | os.PathLike) -> Session:
+    """Reads a session that `Session.save` wrote.
+
+    It goes on with `step`, or with `run(..., session=session)` from the frame after its
+    latest one, and its results are those of an uninterrupted video.
+
+    Raises:
+      ValueError: the file is damaged, or was saved with another model, weights or
+        options.
+      OSError: the file cannot be read.
+    """
+    with checks.prefix_errors("load_session"):
+      session = self.new_session()
+      saved.load(session, path)
+      return session
 
   def start(
     self,
