@@ -30,6 +30,7 @@ IMAGE_SUFFIXES = (
 )
 FRAMES_PER_SECOND = 24.0  # as in DAVIS; a folder does not say
 _MAX_DEEP_SAMPLES = 100  # frames from which the range of 16-bit values is read
+_NEED_A_PACKAGE = (".heic", ".heif")
 _VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm")
 
 
@@ -75,6 +76,8 @@ def read_folder(
   """Finds the frames in a folder; see `vosjax.media.read.read_video`."""
   files = image_files(path, "frames")
   warnings = _check_no_gap(path, files, allow_gaps)
+  if files[0].suffix.lower() in _NEED_A_PACKAGE:
+    images.image_size(files[0])  # or says which
   if check:
     files, damaged = _sound_files(files, allow_damaged, progress)
     warnings += damaged
