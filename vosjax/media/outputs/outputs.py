@@ -209,7 +209,7 @@ def open_outputs(
   if not resume_from:
     shutil.rmtree(parts, ignore_errors=True)
   parts.mkdir(exist_ok=True)
-  for draft in parts.rglob(".*.part*"):  # left by a job that was killed
+  for draft in folder.rglob(".*.part*"):  # left by a job that was killed
     draft.unlink()
   with contextlib.ExitStack() as stack:
     outputs = Outputs(parts, stack)

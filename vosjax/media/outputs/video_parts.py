@@ -134,13 +134,15 @@ class VideoParts:
       raise error
 
   def join(self, timing: Timing) -> None:
-    """Makes the video from all parts, which stay.
+    """Makes the video from all parts, which stay; no video if there are none.
 
     Raises:
       OSError: the video cannot be written.
       ValueError: parts come from different encoders.
     """
     av = load_pyav("videos")
+    if not self._closed_parts():
+      return
     try:
       with (
         files.replacing(self.path) as draft,
