@@ -111,7 +111,9 @@ def test_taking_a_correction_back_needs_the_frames_after_it_again(make):
   assert written == [5, 6, 7]
 
 
-def test_a_restarted_server_goes_on_where_it_was_paused(segmenter, make):
+def test_a_restarted_server_goes_on_where_it_was_paused(
+  segmenter, make, monkeypatch
+):
   project, follower, written = make()
   project.paint(0, square(0), [1])
   stop_at(follower, project, 3)
@@ -119,9 +121,23 @@ def test_a_restarted_server_goes_on_where_it_was_paused(segmenter, make):
   assert 0 < done < 8
   project, follower, written = make()
   assert len(project.results) == done
+  read = []
+  monkeypatch.setattr(
+    type(project.video), "_read", recording_read(type(project.video)._read, read)
+  )
   follow(follower, "forward")
   assert sorted(written) == list(range(8))  # each frame once
+  assert min(read) >= done  # no earlier frame is segmented again
+  monkeypatch.undo()
   check(segmenter, project, "forward")
+
+
+def recording_read(read, numbers):
+  def recording(video, index):
+    numbers.append(index)
+    return read(video, index)
+
+  return recording
 
 
 def stop_at(follower, project, frame):

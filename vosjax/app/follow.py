@@ -1,8 +1,8 @@
 """Follows the objects of a project through its video, in a thread of its own.
 
-The thread makes the passes of a `plan`: each begins after the last checkpoint before its
-first stale frame. What the user paints meanwhile changes the plan, and the thread goes
-on with the new one.
+The thread makes the passes of a `plan`: each begins after the last checkpoint before
+its first stale frame. What the user paints meanwhile changes the plan, and the thread
+goes on with the new one.
 """
 
 import collections
@@ -94,7 +94,7 @@ class Follower:
   ):
     self._segmenter, self._model, self._project = segmenter, model, project
     self._video, self._announce = video, announce
-    self._checkpoints = Checkpoints(project.checkpoints, len(video), segmenter)
+    self._checkpoints = Checkpoints(project.checkpoints, segmenter)
     self._control = threading.RLock()
     self._stop = threading.Event()
     self._thread: threading.Thread | None = None
@@ -212,7 +212,7 @@ class Follower:
   def _results(
     self, one: Pass, stale: int, given: Mapping[int, GivenObjects]
   ) -> Iterator[tuple[int, FrameResult]]:
-    """Position and result of each frame of a pass, after a checkpoint before `stale`."""
+    """Positions and results of a pass, after its last checkpoint before `stale`."""
     labels = self._project.given_labels
     prompts = {
       p: labels(t) for p, t in enumerate(one.frames) if t in given and given[t].objects
@@ -226,13 +226,14 @@ class Follower:
     )
     with frames:
       try:
-        for position, result in enumerate(results, position + 1):
+        for result in results:
+          position += 1
           here = given.get(one.frames[position])
           absent = set(here.absent) & set(session.object_ids) if here else set()
           if absent:
             result = session.correct(absent=absent)
           yield position, result
-          if self._checkpoints.is_due(position):
+          if self._checkpoints.is_due():
             self._checkpoints.save(one, position, session)
       finally:
         if session.frame is not None:

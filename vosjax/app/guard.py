@@ -124,13 +124,13 @@ class Guard:
     origin = headers.get("origin")
     if origin is not None and urllib.parse.urlsplit(origin).netloc != host:
       return PlainTextResponse("Requests of other pages are refused.\n", 403)
-    if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-      # Following a link to the page is fine, embedding or fetching it is not.
-      if headers.get("sec-fetch-mode") != "navigate" or scope["path"] != "/":
-        return PlainTextResponse("Requests of other pages are refused.\n", 403)
-    query = dict(
-      urllib.parse.parse_qsl(scope.get("query_string", b"").decode("latin1"))
-    )
+    # Following a link to the page is fine, embedding or fetching it is not.
+    foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+    link = headers.get("sec-fetch-mode") == "navigate" and scope["path"] == "/"
+    if foreign and not link:
+      return PlainTextResponse("Requests of other pages are refused.\n", 403)
+    text = scope.get("query_string", b"").decode("latin1")
+    query = dict(urllib.parse.parse_qsl(text))
     if self._knows(query.get("token")):
       if scope["type"] == "websocket" or scope["path"] != "/":
         return None

@@ -1,7 +1,7 @@
 """What has to be segmented, in which order, and what each result is made of.
 
-A video is followed in one or two passes, as `VideoSegmenter.run` follows it. What a pass
-finds in a frame depends on what was given up to it in its direction and on nothing
+A video is followed in one or two passes, as `VideoSegmenter.run` follows it. What a
+pass finds in a frame depends on what was given up to it in its direction and on nothing
 else; the key of a result is a digest of that. Results with the current key are up to
 date, so painting makes exactly those stale that it changes.
 """

@@ -1,12 +1,12 @@
 """A project: a folder of plain files that hold everything painted and segmented.
 
-    project.json       the video, the objects, and objects that are marked as absent
-    given/NAME.png     what the user painted in a frame: labels, as `vosjax segment` reads
-    masks/NAME.png     labels of a frame, as `vosjax segment` writes
+    project.json       the video, the objects, and which of them are absent where
+    given/NAME.png     what the user painted in a frame: labels for `vosjax segment`
+    masks/NAME.png     labels of a frame, as `vosjax segment` writes them
     soft/NAME.png      probabilities of its objects in 8 bits, one below the other
-    results.jsonl      a line for each segmented frame: objects, scores, what it is made of
-    backward/NAME.png  labels and probabilities of the backward pass, where they are mixed
-    checkpoints/       states of the model, from which following goes on
+    results.jsonl      a line for each segmented frame: key, objects and scores
+    backward/NAME.png  what the backward pass found, where it is mixed with the other
+    checkpoints/       sessions of the model, from which following goes on
     export/            what was exported
 
 Every file is replaced as a whole or appended to by whole lines, so whatever ends the
@@ -19,6 +19,7 @@ import hashlib
 import io
 import json
 import pathlib
+import re
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, get_args
@@ -408,10 +409,8 @@ def _png(planes: UInt8[np.ndarray, "n h w"]) -> bytes:
 
 def default_colors() -> list[str]:
   """Colour of each id until the user chooses another, as in overlay videos."""
-  return ["#%02x%02x%02x" % tuple(color) for color in bright_palette().tolist()]
+  return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in bright_palette()]
 
 
 def _is_color(text: str) -> bool:
-  return (
-    len(text) == 7 and text[0] == "#" and all(c in "0123456789abcdef" for c in text[1:])
-  )
+  return re.fullmatch("#[0-9a-f]{6}", text) is not None

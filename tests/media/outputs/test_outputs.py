@@ -49,15 +49,17 @@ def test_every_kind_is_written_and_nothing_else_is_left(toy, write_job):
 
 
 def test_a_job_that_goes_on_after_an_interruption_gives_the_same_results(write_job):
-  whole = write_job(outputs.KINDS, "whole")
+  whole = write_job(outputs.KINDS, "whole", every=6)
   with pytest.raises(KeyboardInterrupt):
-    write_job(outputs.KINDS, "cut", interrupt=7)
+    write_job(outputs.KINDS, "cut", every=6, interrupt=11)
   cut = whole.with_name("cut")
   assert not {path.name for path in cut.iterdir()} & {
     *outputs.final_files(outputs.KINDS)
   }
-  assert outputs.checkpoints(cut) == (4,)
-  write_job(outputs.KINDS, "cut", start=4)
+  (cut / ".parts" / ".overlay-00000006.99.part.mp4").write_bytes(b"killed")
+  (cut / "objects" / "7" / ".00010.99.part.png").write_bytes(b"killed")
+  assert outputs.checkpoints(cut) == (6,)  # object 7 is lost in frames 4 to 7
+  write_job(outputs.KINDS, "cut", start=6, every=6)
   found = sorted(path.relative_to(cut) for path in cut.rglob("*") if path.is_file())
   expected = sorted(p.relative_to(whole) for p in whole.rglob("*") if p.is_file())
   assert found == expected
@@ -146,6 +148,28 @@ def test_what_cannot_be_written_is_raised_and_keeps_all_before(
   monkeypatch.undo()
   folder = write_job(["masks", "overlay"], start=4)
   assert len(decode(folder / "overlay.mp4")) == toy.length
+
+
+def test_videos_that_could_not_be_joined_are_joined_later(
+  toy, write_job, monkeypatch, tmp_path
+):
+  def full(part, timing):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(part.path))
+
+  monkeypatch.setattr(video_parts.VideoParts, "join", full)
+  with pytest.raises(OSError, match="No space left on device"):
+    write_job(["overlay"])
+  monkeypatch.undo()
+  assert outputs.checkpoints(tmp_path / "out")[-1] == toy.length
+  folder = write_job(["overlay"], start=toy.length)
+  assert len(decode(folder / "overlay.mp4")) == toy.length
+
+
+def test_parts_of_different_encoders_are_not_joined(toy, write_job):
+  with pytest.raises(KeyboardInterrupt):
+    write_job(["overlay"], interrupt=7)
+  with pytest.raises(ValueError, match=r"overlay.mp4: parts in .* different encoders"):
+    write_job(["overlay"], start=4, size=(66, 102), stop=5)
 
 
 def test_an_error_of_lazy_labels_reaches_the_caller_as_it_is(toy, tmp_path):

@@ -4,6 +4,7 @@ from vosjax.media.outputs.frame import SegmentedFrame
 from vosjax.media.outputs.outputs import (
   KINDS,
   Outputs,
+  check_kinds,
   checkpoints,
   final_files,
   open_outputs,
@@ -13,6 +14,7 @@ __all__ = [
   "KINDS",
   "Outputs",
   "SegmentedFrame",
+  "check_kinds",
   "checkpoints",
   "final_files",
   "open_outputs",

@@ -21,11 +21,12 @@ from vosjax.media.outputs import images, videos
 from vosjax.media.outputs.archive import YoutubeVos
 from vosjax.media.outputs.frame import SegmentedFrame
 from vosjax.media.outputs.output import Output
-from vosjax.media.outputs.records import Coco, Results
+from vosjax.media.outputs.records import Coco, Results, load_pycocotools
 from vosjax.media.outputs.report import Report
 from vosjax.media.outputs.video_parts import Timing, VideoParts
 from vosjax.media.outputs.videos import DrawnVideo
 from vosjax.media.pipeline import Background
+from vosjax.media.pyav import load_pyav
 from vosjax.media.write import H264, Codec
 
 # Kind -> what it writes, for `--help`
@@ -196,9 +197,7 @@ def open_outputs(
     ValueError: a kind is unknown or needs a library, or there is no checkpoint to
       resume from.
   """
-  unknown = sorted(set(kinds) - set(KINDS))
-  if unknown:
-    raise ValueError(f"output {unknown[0]!r} is unknown; known: {', '.join(KINDS)}.")
+  check_kinds(kinds)
   known = checkpoints(folder)
   if resume_from and resume_from not in known:
     raise ValueError(
@@ -209,7 +208,7 @@ def open_outputs(
   if not resume_from:
     shutil.rmtree(parts, ignore_errors=True)
   parts.mkdir(exist_ok=True)
-  for draft in parts.rglob(".*.part*"):  # left by a job that was killed
+  for draft in folder.rglob(".*.part*"):  # left by a job that was killed
     draft.unlink()
   with contextlib.ExitStack() as stack:
     outputs = Outputs(parts, stack)
@@ -228,6 +227,21 @@ def open_outputs(
     yield outputs
     outputs.finish()
   shutil.rmtree(parts)
+
+
+def check_kinds(kinds: Collection[str]) -> None:
+  """Refuses kinds of results that cannot be written, before any work.
+
+  Raises:
+    ValueError: a kind is unknown, or needs a library that is not installed.
+  """
+  for kind in kinds:
+    if kind not in KINDS:
+      raise ValueError(f"output {kind!r} is unknown; known: {', '.join(KINDS)}.")
+    if kind in _VIDEOS:
+      load_pyav(f"{_VIDEOS[kind][0]}: videos")
+    elif kind == "coco":
+      load_pycocotools()
 
 
 def checkpoints(folder: pathlib.Path) -> tuple[int, ...]:

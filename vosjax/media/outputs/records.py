@@ -159,9 +159,6 @@ class Coco(Recorder):
 
   Every object is of the category "object"; its id is its track.
 
-  Raises:
-    ValueError: pycocotools is not installed.
-
   Source: the COCO data format, https://cocodataset.org/#format-results
   """
 
@@ -173,13 +170,7 @@ class Coco(Recorder):
     video_name: str,
     size: tuple[int, int],
   ):
-    try:
-      from pycocotools import mask
-    except ImportError as error:
-      raise ValueError(
-        "coco.json needs pycocotools. Run `pip install vosjax[video]`."
-      ) from error
-    self._encode = mask.encode
+    self._encode = load_pycocotools().encode
     self._path, self._video_name, self._size = folder / "coco.json", video_name, size
     super().__init__(parts / "coco.jsonl", start)
 
@@ -233,3 +224,18 @@ class Coco(Recorder):
           file.write(separator + json.dumps(annotation))
           separator = ",\n"
       file.write("\n]}\n")
+
+
+def load_pycocotools() -> Any:
+  """Imports the masks of pycocotools.
+
+  Raises:
+    ValueError: pycocotools is not installed; says how to install it.
+  """
+  try:
+    from pycocotools import mask
+  except ImportError as error:
+    raise ValueError(
+      "coco.json needs pycocotools. Run `pip install vosjax[video]`."
+    ) from error
+  return mask

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from vosjax import files, viz
 from vosjax.media.outputs import timeline
@@ -16,15 +16,16 @@ from vosjax.media.outputs.records import Record, Recorder, describe
 from vosjax.media.outputs.timeline import Doubt, Timeline
 
 MAX_THUMBNAILS = 36  # only so many ranges of lost frames, the worst ones, get images
-_THUMBNAIL = 280, 180  # width and height in pixels
+_THUMBNAIL = 480, 300  # width and height in pixels
+_BEHIND = (32, 36, 42)  # colour of thumbnails outside of the frame
 _CONTEXT = 0.6  # a thumbnail shows so much around the object, relative to its size
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1c2733; --faint: #5b6b7b;
-        --line: #dde3ea; --doubt: #d9363e; --given: #1769c2; --card: #f6f8fa; }
+        --line: #dde3ea; --doubt: #e07b00; --given: #1769c2; --card: #f6f8fa; }
 @media (prefers-color-scheme: dark) {
   :root { --paper: #14181d; --ink: #e4e9ee; --faint: #98a5b3; --line: #333c46;
-          --doubt: #ff6b70; --given: #6fb3ff; --card: #1d232a; } }
+          --doubt: #ffa940; --given: #6fb3ff; --card: #1d232a; } }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 64rem;
        padding: 0 1rem; background: var(--paper); color: var(--ink); }
 h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem;
@@ -39,6 +40,12 @@ figure { margin: 0; background: var(--card); border-radius: 6px; overflow: hidde
 figure img { display: block; width: 100%; }
 figcaption { padding: .4rem .6rem; font-size: .85rem; }
 """
+
+_LEGEND = (
+  "<p class='faint'>The curve is the score, which says how sure the network is, from 0 "
+  "to 1. <span class='swatch' style='background:var(--doubt)'></span>Probably lost. "
+  "<span class='swatch' style='background:var(--given)'></span>A mask was given.</p>"
+)
 
 
 class Report(Recorder):
@@ -114,6 +121,7 @@ class Report(Recorder):
     yield f"<title>{title}: segmentation</title><style>{_STYLE}</style>"
     yield f"<h1>{title}</h1>"
     yield f"<p class='faint'>{_summary(timelines)}</p><h2>Objects over time</h2>"
+    yield _LEGEND
     if not timelines:
       yield "<p>No object was found.</p>"
     for line in timelines:
@@ -161,14 +169,17 @@ def _name(object_id: int) -> str:
 
 def _figure(doubt: Doubt, line: Timeline, image: bytes) -> str:
   data = base64.b64encode(image).decode()
-  length = doubt.end - doubt.start + 1
-  where = html.escape(line.names[doubt.worst])
-  span = "" if length == 1 else f" of {length} flagged frames"
-  score = "" if np.isnan(line.scores[doubt.worst]) else f", score {doubt.score:.2f}"
+  names = [line.names[n] for n in (doubt.worst, doubt.start, doubt.end)]
+  where, start, end = map(html.escape, names)
+  details = [f"{line.times[doubt.worst]:.2f} s"]
+  if not np.isnan(doubt.score):
+    details.append(f"score {doubt.score:.2f}")
+  if doubt.end > doubt.start:
+    details.append(f"flagged {start} to {end}")
   return (
     f"<figure><img alt='' src='data:image/jpeg;base64,{data}'><figcaption>"
-    f"{_name(doubt.object_id)}, frame {where}{span}, {line.times[doubt.worst]:.2f} s"
-    f"{score}</figcaption></figure>"
+    f"{_name(doubt.object_id)}, frame {where}<br><span class='faint'>"
+    f"{', '.join(details)}</span></figcaption></figure>"
   )
 
 
@@ -178,13 +189,8 @@ def _crop(frame: SegmentedFrame, object_id: int) -> bytes:
   mask = frame.labels == object_id
   if mask.any():
     image = image.crop(_window(mask))
-  image.thumbnail((2 * _THUMBNAIL[0], 2 * _THUMBNAIL[1]))
-  width, height = _THUMBNAIL
-  canvas = Image.new("RGB", (2 * width, 2 * height), (32, 36, 42))
-  corner = (canvas.width - image.width) // 2, (canvas.height - image.height) // 2
-  canvas.paste(image, corner)
   buffer = io.BytesIO()
-  canvas.save(buffer, "JPEG", quality=80)
+  ImageOps.pad(image, _THUMBNAIL, color=_BEHIND).save(buffer, "JPEG", quality=80)
   return buffer.getvalue()
 
 
@@ -194,7 +200,7 @@ def _window(mask: np.ndarray) -> tuple[int, int, int, int]:
   height = (rows[-1] - rows[0] + 1) * (1 + _CONTEXT)
   width = (columns[-1] - columns[0] + 1) * (1 + _CONTEXT)
   aspect = _THUMBNAIL[0] / _THUMBNAIL[1]
-  height = max(height, width / aspect, mask.shape[0] / 4)
+  height = max(height, width / aspect, mask.shape[0] / 3)
   width = height * aspect
 
   def span(middle: float, length: float, limit: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from vosjax import viz
 from vosjax.media.outputs.records import Record
 
 _WIDTH, _HEIGHT = 960, 90
-_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 10, 14, 20  # pixels around the curve
+_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 10, 14, 24  # pixels around the curve
 _MAX_POINTS = 900  # of a curve; the lowest of several frames stands for them
 _MIN_BAND = 2.0  # pixels; a single lost frame of a long video remains visible
 
@@ -172,8 +172,10 @@ def _band(line: Timeline, doubt: Doubt, scale: float) -> str:
   x = max(_LEFT, min(x, _WIDTH - _RIGHT - width))
   text = f"probably lost: {line.names[doubt.start]} to {line.names[doubt.end]}"
   return (
-    f'<rect x="{x:.1f}" y="{_TOP}" width="{width:.1f}" height="{_HEIGHT}" '
-    f'fill="var(--doubt)" opacity="0.22"><title>{html.escape(text)}</title></rect>'
+    f'<g><title>{html.escape(text)}</title><rect x="{x:.1f}" y="{_TOP}" '
+    f'width="{width:.1f}" height="{_HEIGHT}" fill="var(--doubt)" opacity="0.16"/>'
+    f'<rect x="{x:.1f}" y="{_TOP + _HEIGHT}" width="{width:.1f}" height="5" '
+    'fill="var(--doubt)"/></g>'
   )
 
 
@@ -222,7 +224,7 @@ def _ticks(line: Timeline, scale: float) -> list[str]:
     if _LEFT + index * scale > _WIDTH - 40:
       anchor = "end"
     parts.append(
-      f'<text x="{_LEFT + index * scale:.1f}" y="{_TOP + _HEIGHT + 15}" '
+      f'<text x="{_LEFT + index * scale:.1f}" y="{_TOP + _HEIGHT + 19}" '
       f'text-anchor="{anchor}">{html.escape(line.names[index])}</text>'
     )
   return parts
