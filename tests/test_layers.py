@@ -70,7 +70,7 @@ THIRD_PARTIES = {
   "benchmarks": ARRAYS | {"flax", "ml_collections", "PIL"},
   "main": set(),
   "__main__": set(),
-  "cli": ARRAYS | {"absl", "flax", "PIL", "tqdm"},
+  "cli": ARRAYS | {"absl", "flax", "PIL", "platformdirs", "tqdm"},
   "__init__": set(),
 }
 
