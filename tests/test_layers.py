@@ -79,7 +79,7 @@ THIRD_PARTIES = {
   "app": {"cv2", "jaxtyping", "numpy", "PIL", "starlette", "uvicorn"},
   "main": set(),
   "__main__": set(),
-  "cli": ARRAYS | {"absl", "flax", "PIL", "tqdm"},
+  "cli": ARRAYS | {"absl", "flax", "PIL", "platformdirs", "tqdm"},
   "__init__": set(),
 }
 

@@ -12,6 +12,7 @@ from typing import Any, get_args
 from tqdm import tqdm
 
 from vosjax import convert, models, viz, weights
+from vosjax.cli import program_cache
 from vosjax.cli.segment_job import Job
 from vosjax.evaluation.prompts import object_prompts
 from vosjax.inference import references, refinement
@@ -225,6 +226,7 @@ def load_segmenter(
     ValueError: there is no such checkpoint, it holds another model than expected, or
       one of the options does not apply to the model.
   """
+  program_cache.enable()
   model, variables = weights.load(checkpoint)
   names = [name for name, kind in models.MODELS.items() if type(model) is kind]
   name = names[0] if names else type(model).__name__
