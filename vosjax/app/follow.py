@@ -99,6 +99,7 @@ class Follower:
     self._stop = threading.Event()
     self._thread: threading.Thread | None = None
     self._times: collections.deque[float] = collections.deque(maxlen=_RATE_FRAMES)
+    self._planned: tuple[Any, Plan] = (None, Plan((), {}))
     self.status = Status(direction=project.direction)
 
   def start(self, direction: Direction) -> None:
@@ -136,7 +137,12 @@ class Follower:
 
   def plan(self, direction: Direction) -> Plan:
     """What has to be done to follow what is painted now."""
-    return make_plan(self._project.given, direction, len(self._video), self._model)
+    given = dict(self._project.given)
+    known, kept = self._planned
+    if known != (given, direction):  # a long video takes tens of milliseconds
+      kept = make_plan(given, direction, len(self._video), self._model)
+      self._planned = (given, direction), kept
+    return kept
 
   def fresh(self) -> tuple[list[int], int]:
     """Numbers of the frames that are up to date, and how many are in reach."""
@@ -151,7 +157,7 @@ class Follower:
     try:
       while not self._stop.is_set():
         given = dict(self._project.given)
-        plan = make_plan(given, direction, len(self._video), self._model)
+        plan = self.plan(direction)
         todo = self._next(plan)
         if todo is None:
           self._set(state="done", rate=0.0, left=0)

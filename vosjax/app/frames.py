@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from vosjax.app.videos import another_reader
 from vosjax.media.video_frames import VideoFrames
 
 THUMBNAIL_HEIGHT = 72  # twice the height on the page, for fine screens
@@ -19,15 +20,16 @@ _CACHE_BYTES = 64_000_000
 class FrameImages:
   """Encodes frames and keeps the latest ones.
 
-  Threads may call it at the same time; the video is decoded by one of them at a time.
+  Threads may call it at the same time. Thumbnails, which are far from each other in the
+  video, have a decoder of their own and do not keep frames waiting.
 
   Args:
-    video: what to show. It must not be read elsewhere at the same time.
+    video: what to show.
   """
 
   def __init__(self, video: VideoFrames):
-    self._video = video
-    self._decoding = threading.Lock()
+    self._video, self._for_thumbnails = video, another_reader(video)
+    self._lock = threading.Lock()  # of the cache
     self._cache: collections.OrderedDict[tuple[int, bool], bytes] = (
       collections.OrderedDict()
     )
@@ -39,8 +41,7 @@ class FrameImages:
     Raises:
       ValueError: the frame is damaged.
     """
-    with self._decoding:
-      return self._video[index].copy()
+    return self._video[index]
 
   def jpeg(self, index: int) -> bytes:
     """A frame in full size."""
@@ -52,17 +53,18 @@ class FrameImages:
 
   def _encoded(self, index: int, thumbnail: bool) -> bytes:
     key = index, thumbnail
-    with self._decoding:
+    with self._lock:
       if key in self._cache:
         self._cache.move_to_end(key)
         return self._cache[key]
-      pixels = self._video[index]
-      data = encode_jpeg(pixels, THUMBNAIL_HEIGHT if thumbnail else None)
+    video = self._for_thumbnails if thumbnail else self._video
+    data = encode_jpeg(video[index], THUMBNAIL_HEIGHT if thumbnail else None)
+    with self._lock:
+      self._cached_bytes += len(data) - len(self._cache.pop(key, b""))
       self._cache[key] = data
-      self._cached_bytes += len(data)
       while self._cached_bytes > _CACHE_BYTES:
         self._cached_bytes -= len(self._cache.popitem(last=False)[1])
-      return data
+    return data
 
 
 def encode_jpeg(pixels: UInt8[np.ndarray, "h w 3"], height: int | None) -> bytes:

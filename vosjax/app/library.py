@@ -62,6 +62,7 @@ class Library:
     announce: called with a project's id and the number of a frame that has a new
       result, or None if only the status has changed.
     upload_limit: bytes of all files of an upload.
+    allow_damaged: leave damaged frames out, see `read_video`.
   """
 
   def __init__(
@@ -72,10 +73,12 @@ class Library:
     model: str,
     announce: Callable[[str, int | None], None],
     upload_limit: int,
+    allow_damaged: bool = False,
   ):
     self.folder, self.roots = folder, [root.resolve() for root in roots]
     self._segmenter, self._model, self._announce = segmenter, model, announce
     self.upload_limit = upload_limit
+    self._allow_damaged = allow_damaged
     self._lock = threading.RLock()
     self._open: dict[str, OpenProject] = {}
     self._uploads: dict[str, Upload] = {}
@@ -95,7 +98,7 @@ class Library:
         video = projects.read_json(path.parent)["video"]
       except ValueError:
         continue  # opening it says what is wrong
-      listed.append({"id": path.parent.name, "name": pathlib.PurePath(video).name})
+      listed.append({"id": path.parent.name, "name": title(video)})
     return listed
 
   def get(self, project_id: str) -> OpenProject:
@@ -117,7 +120,7 @@ class Library:
       return self._add(folder, source)
 
   def _add(self, folder: pathlib.Path, source: pathlib.Path) -> OpenProject:
-    video = videos.read(source)
+    video = videos.read(source, self._allow_damaged)
     project = Project(folder, video)
 
     def announce(frame: int | None) -> None:
@@ -140,12 +143,14 @@ class Library:
     if not path.exists():
       raise ValueError(f"{path}: no such video file or folder of frames.")
     digest = hashlib.sha1(str(path).encode()).hexdigest()[:8]
-    folder = self.folder / f"{_slug(path.stem)}-{digest}"
+    folder = self.folder / f"{_slug(title(str(path)))}-{digest}"
     with self._lock:
       if folder.name in self._open:
         return self._open[folder.name]
       if not (folder / projects.PROJECT_FILE).exists():
-        videos.read(path)  # a folder is made only for what can be read
+        videos.read(
+          path, self._allow_damaged
+        )  # a folder is made only for what can be read
         folder.mkdir(exist_ok=True)
         projects.write_json(folder, {"format": projects.FORMAT, "video": str(path)})
       return self._add(folder, path)
@@ -174,7 +179,7 @@ class Library:
       ValueError: the path is not below a root, or is not a folder.
     """
     if path is None:
-      return [_entry(root) for root in self.roots]
+      return [_entry(root) | {"name": str(root)} for root in self.roots]
     folder = self._allowed(pathlib.Path(path))
     if not folder.is_dir():
       raise ValueError(f"{path}: is not a folder.")
@@ -232,7 +237,7 @@ class Library:
     try:
       if not sent:
         raise ValueError("nothing was sent.")
-      videos.read(upload.folder / inside)
+      videos.read(upload.folder / inside, self._allow_damaged)
     except (ValueError, OSError) as error:
       shutil.rmtree(upload.folder)
       message = str(error).replace(f"{upload.folder / _UPLOADED}", "").lstrip("/: ")
@@ -258,7 +263,14 @@ def _entry(path: pathlib.Path) -> dict[str, Any]:
   kind = "video"
   if path.is_dir():
     kind = "frames" if videos.holds_frames(path) else "folder"
-  return {"name": path.name or str(path), "path": str(path), "kind": kind}
+  name = title(str(path)) if kind == "frames" else path.name
+  return {"name": name or str(path), "path": str(path), "kind": kind}
+
+
+def title(path: str) -> str:
+  """What to call a video: its name, and that of its folder if it is a folder."""
+  pure = pathlib.PurePath(path)
+  return pure.name if pure.suffix else "/".join(pure.parts[-2:])
 
 
 def _slug(text: str) -> str:

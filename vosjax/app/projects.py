@@ -153,11 +153,11 @@ class Project:
     if found.get("direction") in get_args(Direction):
       self.direction = found["direction"]
     absent = found.get("absent", {})
-    for name, index in self._index.items():
-      path = self._path("given", index)
-      if path.exists() or name in absent:
-        labels = label_images.read_labels(path) if path.exists() else self._nothing()
-        self._remember_given(index, labels, absent.get(name, ()))
+    painted = {path.stem for path in (self.folder / "given").glob("*.png")}
+    for name in painted & set(self._index) | set(absent):
+      index = self._index[name]
+      labels = self.given_labels(index)
+      self._remember_given(index, labels, absent.get(name, ()))
     self._load_results()
 
   def _load_results(self) -> None:
@@ -172,7 +172,8 @@ class Project:
         parts[part][index] = Result(**value)
     lines = []
     for part, results in parts.items():
-      for index in [k for k in results if not self._path(part, k).exists()]:
+      there = {path.stem for path in (self.folder / part).glob("*.png")}
+      for index in [k for k in results if self.video.frame_names[k] not in there]:
         del results[index]
       lines += [self._line(part, k, result) for k, result in sorted(results.items())]
     files.write_bytes(path, "".join(lines).encode())
@@ -353,6 +354,7 @@ class Project:
       return {
         "id": self.id,
         "video": read_json(self.folder)["video"],
+        "warnings": self.video.warnings,
         "frames": len(self.video),
         "names": [self.video.frame_names[0], self.video.frame_names[-1]],
         "width": width,

@@ -24,7 +24,7 @@ from vosjax.app import exporting
 from vosjax.app.filling import fill_box
 from vosjax.app.follow import check_direction, ranges
 from vosjax.app.guard import BodyTooLarge
-from vosjax.app.library import Library, OpenProject
+from vosjax.app.library import Library, OpenProject, title
 from vosjax.app.live import Hub
 from vosjax.data.codecs import images, label_images
 from vosjax.media.outputs import KINDS
@@ -143,6 +143,7 @@ class App:
     """The project, with everything painted and found in it."""
     opened = await self._opened(request)
     value = await run_in_threadpool(opened.project.describe)
+    value["title"] = title(value["video"])
     return JSONResponse(value | {"status": await run_in_threadpool(_status, opened)})
 
   async def set_objects(self, request: Request) -> Response:

@@ -30,6 +30,7 @@ class Settings:
     token: secret in the address; None for a new one.
     public: whether other machines can reach the server.
     upload_limit: bytes of all files of an upload.
+    allow_damaged: leave damaged frames out, see `read_video`.
   """
 
   roots: Sequence[pathlib.Path]
@@ -40,6 +41,7 @@ class Settings:
   token: str | None
   public: bool
   upload_limit: int
+  allow_damaged: bool = False
 
 
 def application(
@@ -54,6 +56,7 @@ def application(
     settings.model,
     hub.announce,
     settings.upload_limit,
+    settings.allow_damaged,
   )
   guarded = guard.Guard(
     server.App(library, hub, settings.about).starlette(),

@@ -13,13 +13,19 @@ VIDEO_SUFFIXES = (
 )
 
 
-def read(path: pathlib.Path) -> VideoFrames:
+def read(path: pathlib.Path, allow_damaged: bool) -> VideoFrames:
   """A video of which only what is shown is decoded.
+
+  Args:
+    path: of a video file, or of a folder with one image per frame.
+    allow_damaged: decode all of it now, and leave damaged frames out.
 
   Raises:
     ValueError: it is not a video.
   """
-  return read_video(path, check=False)
+  return read_video(
+    path, allow_gaps=True, allow_damaged=allow_damaged, check=allow_damaged
+  )
 
 
 def another_reader(video: VideoFrames) -> VideoFrames:

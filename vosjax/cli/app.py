@@ -12,6 +12,7 @@ import webbrowser
 import jax
 
 from vosjax import weights
+from vosjax.cli import program_cache
 from vosjax.cli.segment import DEFAULT_MODEL, load_segmenter
 
 EXAMPLE = """
@@ -82,6 +83,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     help="largest video that can be dropped on the page (default: 4)",
   )
   parser.add_argument(
+    "--allow-damaged",
+    action="store_true",
+    help="check every video when it is opened, and leave damaged frames out",
+  )
+  parser.add_argument(
     "--no-browser", action="store_true", help="only print the address"
   )
 
@@ -100,6 +106,7 @@ def run(args: argparse.Namespace) -> None:
   roots = args.video or [pathlib.Path.cwd()]
   listener = _listen(args.host, args.port)
   checkpoint = args.checkpoint or weights.locate(weights.DEFAULTS[DEFAULT_MODEL])
+  program_cache.enable()
   segmenter, name = load_segmenter(checkpoint, None)
   if not segmenter.one_shot:
     raise ValueError(
@@ -123,6 +130,7 @@ def run(args: argparse.Namespace) -> None:
       token=args.token,
       public=not _is_loopback(args.host),
       upload_limit=round(args.upload_limit * _GIGABYTE),
+      allow_damaged=args.allow_damaged,
     ),
     announce=lambda address: _announce(address, args.no_browser),
   )

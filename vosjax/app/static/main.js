@@ -6,7 +6,7 @@ import "./keys.js";
 import { activate, ensureActive } from "./objects.js";
 import { fillList, onOpen, openPath } from "./opening.js";
 import * as paint from "./paint.js";
-import { changed, element, on, state, trying } from "./state.js";
+import { changed, element, on, say, state, trying } from "./state.js";
 import * as view from "./view.js";
 
 const AWAY = {
@@ -28,8 +28,8 @@ async function open(id) {
   await ensureActive();
   element("welcome").hidden = true;
   element("workspace").hidden = false;
-  element("video-name").textContent = project.video.split("/").at(-1);
-  document.title = `${project.video.split("/").at(-1)} · vosjax`;
+  element("video-name").textContent = project.title;
+  document.title = `${project.title} · vosjax`;
   const given = Object.keys(project.given).map(Number);
   const remembered = Number(sessionStorage.getItem(id) ?? (given.length ? Math.min(...given) : 0));
   state.frame = Math.min(project.frames - 1, remembered);
@@ -37,6 +37,7 @@ async function open(id) {
   view.resize(project.width, project.height);
   view.recolour();
   for (const kind of ["project", "objects", "frame", "history"]) changed(kind);
+  if (project.warnings.length) say(project.warnings.join(" "), true);
   live = listen(id, (news) => hear(project, news), connection);
 }
 
