@@ -58,6 +58,7 @@ class Exports:
     self._announce = announce
     self._lock = threading.Lock()
     self._status: dict[str, ExportStatus] = {}
+    self._threads: dict[str, threading.Thread] = {}
 
   def status(self, project_id: str) -> dict[str, Any] | None:
     """How far the latest export is, as JSON; None if there was none."""
@@ -84,8 +85,13 @@ class Exports:
       if now is not None and now.state == "running":
         raise ValueError("an export is running already; wait until it has ended.")
       self._set(project, ExportStatus("running", 0, len(project.video)))
-    thread = threading.Thread(target=self._run, args=(project, kinds), daemon=True)
+      thread = threading.Thread(target=self._run, args=(project, kinds), daemon=True)
+      self._threads[project.id] = thread
     thread.start()
+
+  def wait(self, project_id: str) -> None:
+    """Returns when a project's export has ended."""
+    self._threads[project_id].join()
 
   def _set(self, project: Project, status: ExportStatus) -> None:
     self._status[project.id] = status

@@ -103,8 +103,12 @@ def run(args: argparse.Namespace) -> None:
   for path in args.video:
     if not path.exists():
       raise ValueError(f"{path}: no such video file or folder.")
-  roots = args.video or [pathlib.Path.cwd()]
-  listener = _listen(args.host, args.port)
+  with _listen(args.host, args.port) as listener:
+    _serve(args, listener)
+
+
+def _serve(args: argparse.Namespace, listener: socket.socket) -> None:
+  """Loads the model and serves the page on a socket."""
   checkpoint = args.checkpoint or weights.locate(weights.DEFAULTS[DEFAULT_MODEL])
   program_cache.enable()
   segmenter, name = load_segmenter(checkpoint, None)
@@ -119,21 +123,18 @@ def run(args: argparse.Namespace) -> None:
     "model": checkpoint.stem if args.checkpoint is None else str(checkpoint),
     "device": jax.devices()[0].device_kind,
   }
-  serving.serve(
-    listener,
-    serving.Settings(
-      roots=roots,
-      projects=args.projects,
-      segmenter=segmenter,
-      model=_digest(checkpoint),
-      about=about,
-      token=args.token,
-      public=not _is_loopback(args.host),
-      upload_limit=round(args.upload_limit * _GIGABYTE),
-      allow_damaged=args.allow_damaged,
-    ),
-    announce=lambda address: _announce(address, args.no_browser),
+  settings = serving.Settings(
+    roots=args.video or [pathlib.Path.cwd()],
+    projects=args.projects,
+    segmenter=segmenter,
+    model=_digest(checkpoint),
+    about=about,
+    token=args.token,
+    public=not _is_loopback(args.host),
+    upload_limit=round(args.upload_limit * _GIGABYTE),
+    allow_damaged=args.allow_damaged,
   )
+  serving.serve(listener, settings, lambda address: _announce(address, args.no_browser))
 
 
 def _check_arguments(args: argparse.Namespace) -> None:
