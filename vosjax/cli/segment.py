@@ -146,7 +146,9 @@ def run(args: argparse.Namespace) -> None:
   video = read_video(args.video)
   prompts = None
   if args.mask is not None:
-    prompts = object_prompts(read_masks(args.mask, video), late=True)
+    prompts = object_prompts(
+      read_masks(args.mask, video.frame_names, video.size), late=True
+    )
   job = Job.from_arguments(args, video)
   job.check_folder(args.out)
   if job.is_finished(args.out, OVERLAY):

@@ -91,7 +91,7 @@ class VideoFile(VideoFrames):
         container.streams.video[0].thread_type = "AUTO"
         for index, frame in enumerate(container.decode(video=0)):
           image = _apply_rotation(frame)
-          check_size(image.shape[:2], self.size, f"{self.path}: frame {index}")
+          _check_size(image.shape[:2], self.size, f"{self.path}: frame {index}")
           yield image
     except av.FFmpegError as error:
       raise _unreadable(self.path, error) from error
@@ -152,11 +152,11 @@ def read_video(path: pathlib.Path) -> VideoFrames:
 
 
 def _read_folder(path: pathlib.Path) -> FrameFolder:
-  files = image_files(path, "frames")
+  files = _image_files(path, "frames")
   _check_no_gap(files)
   size = images.image_size(files[0])
   for file in files[1:]:
-    check_size(images.image_size(file), size, f"{file}: the frame")
+    _check_size(images.image_size(file), size, f"{file}: the frame")
   return FrameFolder(files, tuple(file.stem for file in files), size)
 
 
@@ -191,7 +191,7 @@ def _read_file(path: pathlib.Path) -> VideoFile:
   return VideoFile((path,), names, size, frames_per_second)
 
 
-def image_files(path: pathlib.Path, kind: str) -> tuple[pathlib.Path, ...]:
+def _image_files(path: pathlib.Path, kind: str) -> tuple[pathlib.Path, ...]:
   """The images in a folder, sorted by the numbers in their names.
 
   Args:
@@ -235,8 +235,7 @@ def _check_no_gap(files: Sequence[pathlib.Path]) -> None:
     )
 
 
-def check_size(size: Sequence[int], expected: Sequence[int], what: str) -> None:
-  """Requires an image to be of the video's size; `what` it is begins the error."""
+def _check_size(size: Sequence[int], expected: Sequence[int], what: str) -> None:
   if tuple(size) != tuple(expected):
     raise ValueError(
       f"{what} is {size[1]}x{size[0]}, but the video's first frame is "

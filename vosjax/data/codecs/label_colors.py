@@ -5,10 +5,11 @@ import functools
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Int32, UInt8
+from jaxtyping import UInt8
 
 from vosjax.data.codecs.label_values import (
   SOFT,
+  Color,
   Interpretation,
   get_border,
   half_transparent,
@@ -19,10 +20,10 @@ from vosjax.data.codecs.soft_edges import (
   find_edges,
   is_solid,
   may_be_soft,
+  pack_colors,
 )
 from vosjax.labels import palette
 
-Color = tuple[int, int, int]
 BLACK = (0, 0, 0)
 
 # Colours of the annotations of YouTube-VOS 2018 and 2019, whose index is the id.
@@ -123,7 +124,8 @@ def interpret_palette(
       )
   if may_be_soft(indices) and find_blended_colors(table[indices]) is not None:
     return interpret_colors(table[indices])
-  return _sharp_ids(indices)
+  order = {i: _color(table[i]) for i in used.tolist() if i}
+  return dataclasses.replace(_sharp_ids(indices), table=order)
 
 
 def interpret_colors(
@@ -162,7 +164,7 @@ def interpret_colors(
       )
     colors = _nearest(colors, areas)
     note = SOFT
-  packed = _pack(colors)
+  packed = pack_colors(colors)
   present = [_unpack(value) for value in np.unique(packed).tolist()]
   if numbers is None:
     name, numbers = _known(present)
@@ -171,7 +173,7 @@ def interpret_colors(
     raise UnknownColorsError(_unknown(unknown))
   labels = np.zeros(packed.shape, np.uint8)
   for color in present:
-    labels[packed == _pack(np.array(color))] = numbers[color]
+    labels[packed == pack_colors(np.array(color))] = numbers[color]
   return Interpretation(labels, note)
 
 
@@ -180,8 +182,8 @@ def interpret_transparent(
 ) -> Interpretation:
   """Object ids from colour and alpha, which must not disagree.
 
-  Alpha counts where colour is the same in all of the opaque part; otherwise, what is
-  not background by its colour must be what is opaque.
+  Alpha counts where all of the opaque part is white, or one gray; otherwise, what is no
+  background by its colour must be what is opaque.
 
   Raises:
     ValueError: colour and alpha show different objects, or see `interpret_colors`.
@@ -190,17 +192,20 @@ def interpret_transparent(
   if alpha.min() == alpha.max() and alpha.max() > 0:
     return interpret_colors(colors, numbers)
   opaque = half_transparent(alpha) if alpha.any() else alpha > 0
-  seen = np.unique(_pack(colors[opaque][None]))
-  if len(seen) == 1 and (numbers is None or _unpack(int(seen[0])) not in numbers):
+  seen = np.unique(pack_colors(colors[opaque])).tolist()
+  if not seen and len(np.unique(pack_colors(colors))) == 1:
+    return Interpretation(opaque.view(np.uint8), "nothing is opaque (alpha)")
+  if len(seen) == 1:
     if get_border(opaque).mean() > 0.5:
       raise ValueError(
         "an alpha channel whose opaque part surrounds the rest: it is unclear which of "
         "both is the object. Save the mask without alpha, as ids."
       )
-    note = "the object is what is opaque (alpha)"
-    return Interpretation(opaque.view(np.uint8), note, black_and_white=True)
-  if not len(seen) and len(np.unique(_pack(colors))) == 1:
-    return Interpretation(opaque.view(np.uint8), "nothing is opaque (alpha)")
+    red, green, blue = color = _unpack(seen[0])
+    if red == green == blue and color not in (numbers or ()):
+      note = "the object is what is opaque (alpha)"
+      return Interpretation(opaque.view(np.uint8), note, black_and_white=True)
+    colors = np.where(opaque[:, :, None], colors, 0).astype(np.uint8)
   found = interpret_colors(colors, numbers)
   differ = (found.labels > 0) != opaque
   if (is_solid(differ) & differ).any():
@@ -213,7 +218,7 @@ def interpret_transparent(
   return dataclasses.replace(found, labels=labels, note=note)
 
 
-def countget_border(colors: UInt8[np.ndarray, "h w 3"]) -> dict[Color, int]:
+def count_border(colors: UInt8[np.ndarray, "h w 3"]) -> dict[Color, int]:
   """Pixels at the border of the image by colour, also of colours that do not touch it.
 
   Colours that only blend two others are left out.
@@ -221,7 +226,7 @@ def countget_border(colors: UInt8[np.ndarray, "h w 3"]) -> dict[Color, int]:
   areas = find_blended_colors(colors)
   if areas is not None:
     colors = _nearest(colors, areas)
-  packed = _pack(colors)
+  packed = pack_colors(colors)
   border = get_border(packed)
   return {
     _unpack(c): int(np.count_nonzero(border == c)) for c in np.unique(packed).tolist()
@@ -235,20 +240,24 @@ def number_colors(border: Mapping[Color, int]) -> dict[Color, int]:
     border: pixels at the borders of all masks, by colour.
 
   Returns:
-    Ids by colour. The background is black or, without black, the colour of most of the
-    border.
+    Ids by colour. The background is the colour of most of the border: black, or
+    another one if black is not at the border.
 
   Raises:
     ValueError: no colour is the background for sure, or there are too many.
   """
-  background = BLACK
-  if BLACK not in border:
-    background = max(border, key=lambda color: border[color])
-    if border[background] * 2 <= sum(border.values()):
-      raise ValueError(
-        "no colour is black or surrounds the objects, so it is unclear which is the "
-        "background. Make the background black."
-      )
+  total = sum(border.values())
+  background = max(border, key=lambda color: border[color])
+  rival = 0 if background == BLACK else border.get(BLACK, 0)
+  if background != BLACK and (
+    border[background] * 2 <= total
+    or rival * 20 > total
+    or (BLACK in border and border[background] * 10 <= 9 * total)
+  ):
+    raise ValueError(
+      "no colour surrounds the objects in all masks, so it is unclear which is the "
+      "background. Make the background black, or save object ids, 0 = background."
+    )
   objects = sorted(set(border) - {background})
   if len(objects) > _MAX_COLORS:
     raise ValueError(
@@ -263,14 +272,19 @@ def number_colors(border: Mapping[Color, int]) -> dict[Color, int]:
 
 def _sharp_ids(indices: UInt8[np.ndarray, "h w"]) -> Interpretation:
   """Indices as ids, or as one object whose borders are blended."""
-  if not may_be_soft(indices) or find_edges(indices).kind == "sharp":
+  if not may_be_soft(indices) or (edges := find_edges(indices)).kind == "sharp":
     return Interpretation(indices)
+  if edges.kind == "gradual":
+    raise ValueError(
+      "palette indices that form no areas, as after dithering or in a soft mask. Save "
+      "object ids, one index per object, without dithering."
+    )
   return interpret_gray(indices)
 
 
 def _reordered(colors: UInt8[np.ndarray, "h w 3"]) -> Interpretation:
   """Ids by colour where black is not the first entry of the colour table."""
-  packed = _pack(colors)
+  packed = pack_colors(colors)
   if _background(packed) != 0:
     raise ValueError(
       "a colour table in which black is not index 0 and does not surround the objects: "
@@ -312,12 +326,6 @@ def _background(values: np.ndarray) -> int:
   """The value of most of the border."""
   present, count = np.unique(get_border(values), return_counts=True)
   return int(present[count.argmax()])
-
-
-def _pack(colors: np.ndarray) -> Int32[np.ndarray, "*s"]:
-  """One number per colour."""
-  red, green, blue = np.moveaxis(colors.astype(np.int32), -1, 0)
-  return red * 65536 + green * 256 + blue
 
 
 def _unpack(packed: int) -> Color:

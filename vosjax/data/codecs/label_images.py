@@ -10,8 +10,8 @@ from PIL import Image, ImageOps
 
 from vosjax.data.codecs import label_colors, png
 from vosjax.data.codecs.images import open_image
-from vosjax.data.codecs.label_colors import Color
 from vosjax.data.codecs.label_values import (
+  Color,
   Interpretation,
   interpret_gray,
   interpret_numbers,
@@ -90,9 +90,9 @@ def interpret(
   Raises:
     ValueError: see `read_labels`; the message is the reason alone.
   """
-  if getattr(image, "n_frames", 1) > 1:
+  if (number := getattr(image, "n_frames", 1)) > 1:
     raise ValueError(
-      f"{image.n_frames} images in one file, expected one. Save one file per frame."
+      f"{number} images in one file, expected one. Save one file per frame."
     )
   lossy = image.format == "JPEG"
   image = ImageOps.exif_transpose(image)

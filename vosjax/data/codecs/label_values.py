@@ -5,11 +5,14 @@ behind the name of the file.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Bool, Shaped, UInt8
 
 from vosjax.data.codecs.soft_edges import find_edges
+
+Color = tuple[int, int, int]  # red, green, blue
 
 _MAX_GRAY_VALUES = 64  # a mask with more distinct gray values was interpolated
 _DARK, _BRIGHT = 25, 230  # of 255: levels that lossy compression leaves of 0 and 255
@@ -17,7 +20,7 @@ _DEEP = 65535  # white in 16 bits
 
 _SURROUNDS = 0.9  # of the border, which background covers in nearly every mask
 
-SOFT = "soft edges, cut at 50 %"
+SOFT = "soft edges thresholded at 50 %"
 INVERTED = "white surrounds the rest: invert the mask if the object is black"
 _SHARPEN = (
   "Resize masks with nearest neighbour and draw them without anti-aliasing, or save "
@@ -34,11 +37,13 @@ class Interpretation:
     note: what was done to get there, for the user; empty if the file holds ids, or
       nothing but black and white.
     black_and_white: white is object 1, whatever its value.
+    table: colours of the ids, from a colour table in none of the usual orders.
   """
 
   labels: UInt8[np.ndarray, "h w"]
   note: str = ""
   black_and_white: bool = False
+  table: Mapping[int, Color] = dataclasses.field(default_factory=dict)
 
 
 def interpret_gray(

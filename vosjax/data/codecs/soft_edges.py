@@ -92,13 +92,12 @@ def find_blended_colors(
   Returns:
     The colours that form areas; None if no colours are blended.
   """
-  flat = colors.reshape(-1, 3)
-  present, indices, count = np.unique(
-    flat, axis=0, return_inverse=True, return_counts=True
-  )
-  indices = indices.reshape(colors.shape[:2])
+  packed = pack_colors(colors)
+  present, indices = np.unique(packed, return_inverse=True)
   if len(present) <= 2:
     return None
+  indices = indices.reshape(packed.shape)
+  count = np.bincount(indices.reshape(-1))
   solid = np.bincount(indices[is_solid(indices)], minlength=len(present))
   has_area = solid > count * _SOLID
   thin = ~has_area[indices]
@@ -106,7 +105,16 @@ def find_blended_colors(
   if not soft.any() or np.count_nonzero(soft) * 2 < np.count_nonzero(thin):
     return None
   _, flags = _pairs(indices, soft)
-  return present[has_area] if flags.any(1).mean() >= _BLENDED_VALUES else None
+  if flags.any(1).mean() < _BLENDED_VALUES:
+    return None
+  areas = present[has_area]
+  return np.stack([areas >> 16, areas >> 8 & 255, areas & 255], -1).astype(np.uint8)
+
+
+def pack_colors(colors: UInt8[np.ndarray, "*s 3"]) -> Integer[np.ndarray, "*s"]:
+  """One number per colour: 65536 red + 256 green + blue."""
+  red, green, blue = np.moveaxis(colors.astype(np.int32), -1, 0)
+  return red * 65536 + green * 256 + blue
 
 
 def is_solid(values: Shaped[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
@@ -160,7 +168,7 @@ def _is_noise(values: UInt8[np.ndarray, "h w"], solid: Bool[np.ndarray, "h w"]) 
   has_area[0] = True
   thin = ~has_area[values]
   _, flags = _pairs(values, thin)
-  size = max(np.count_nonzero(thin), _FEW_PAIRS)
+  size = max(int(np.count_nonzero(thin)), _FEW_PAIRS)
   return bool(flags.all(1).sum() >= _NOISE * size)
 
 
@@ -226,7 +234,7 @@ def _levels(flat: UInt8[np.ndarray, " n"], tolerance: int) -> tuple[int, ...]:
   if not len(present):
     return ()
   groups = np.split(present, np.flatnonzero(np.diff(present) > tolerance) + 1)
-  enough = 0.01 * sum(count[group].sum() for group in groups[1:])
+  enough = 0.01 * count[groups[0][-1] + 1 :].sum()
   return tuple(
     int(group[count[group].argmax()])
     for group in groups
@@ -239,8 +247,6 @@ def _is_thin(values: UInt8[np.ndarray, "h w"], low: int, high: int) -> bool:
   start, end = (low + part * (high - low) for part in _RAMP)
   ramp = np.count_nonzero((values > start) & (values < end))
   inside = values > (low + high) / 2
-  outline = sum(
-    np.count_nonzero(inside[one] != inside[other])
-    for one, other in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1]))
-  )
-  return ramp <= _MAX_RAMP * outline
+  across, down = inside[:, 1:] != inside[:, :-1], inside[1:] != inside[:-1]
+  outline = np.count_nonzero(across) + np.count_nonzero(down)
+  return bool(ramp <= _MAX_RAMP * outline)
