@@ -103,18 +103,3 @@ def test_frames_can_have_any_mode_that_means_one_rgb_image(mode, tmp_path):
   image = Image.fromarray(gray * 257) if mode == "I;16" else image.convert(mode)
   image.save(tmp_path / "0.png")
   np.testing.assert_array_equal(read.read_video(tmp_path)[0], np.stack([gray] * 3, -1))
-
-
-def test_masks_are_read_by_the_name_of_their_frame(tmp_path):
-  (tmp_path / "frames").mkdir()
-  (tmp_path / "masks").mkdir()
-  for number in range(3):
-    Image.new("RGB", SIZE[::-1]).save(tmp_path / "frames" / f"{number}.png")
-  Image.new("L", SIZE[::-1], 7).save(tmp_path / "masks" / "1.png")
-  video = read.read_video(tmp_path / "frames")
-  masks = read.read_masks(tmp_path / "masks", video)
-  assert len(masks) == 3 and masks.name == str(tmp_path / "masks")
-  assert masks.labels(0) is None and masks.labels(2) is None
-  assert (masks.labels(1) == 7).all()
-  first = read.read_masks(tmp_path / "masks" / "1.png", video)
-  assert (first.labels(0) == 7).all() and first.labels(1) is None

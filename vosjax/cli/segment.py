@@ -18,8 +18,9 @@ from vosjax.evaluation.prompts import object_prompts
 from vosjax.inference import references, refinement
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import FrameResult
+from vosjax.media.masks import read_masks
 from vosjax.media.pyav import load_pyav
-from vosjax.media.read import VideoFrames, read_masks, read_video
+from vosjax.media.read import VideoFrames, read_video
 from vosjax.media.write import video_writer, write_labels
 from vosjax.models.cosnet import ReferenceFusion
 
@@ -146,7 +147,9 @@ def run(args: argparse.Namespace) -> None:
   video = read_video(args.video)
   prompts = None
   if args.mask is not None:
-    prompts = object_prompts(read_masks(args.mask, video), late=True)
+    prompts = object_prompts(
+      read_masks(args.mask, video.frame_names, video.size), late=True
+    )
   job = Job.from_arguments(args, video)
   job.check_folder(args.out)
   if job.is_finished(args.out, OVERLAY):

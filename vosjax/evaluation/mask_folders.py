@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vosjax.data.codecs import images
+from vosjax.data.codecs import images, label_images
 from vosjax.data.formats.davis import resolutions
 from vosjax.data.formats.folders import read_names
 from vosjax.data.formats.youtube_vos import META, read_categories
@@ -57,7 +57,7 @@ class MaskFiles:
     def read(path: Path, labels: np.ndarray, other: str) -> str | None:
       """Reads a file into `labels`; returns what is wrong, or None."""
       try:
-        found = images.read_labels(path)
+        found = label_images.read_labels(path)
       except FileNotFoundError:
         return f"{path}: missing."
       except (OSError, ValueError) as error:

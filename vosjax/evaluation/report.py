@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from vosjax import metrics, viz
-from vosjax.data.codecs import images
+from vosjax.data.codecs import images, label_images
 from vosjax.evaluation import first_frame_matching
 from vosjax.evaluation.mask_folders import MaskFiles
 from vosjax.evaluation.results import Result, Row
@@ -124,11 +124,11 @@ def _prediction_reader(
     assert video is not None, problems  # it was scored, so its files are readable
     return first_frame_matching.match_first_frame(video).prediction.__getitem__
   if rows[0].object_id is None:
-    return lambda t: images.read_labels(files.prediction[t])
+    return lambda t: label_images.read_labels(files.prediction[t])
   object_of = np.zeros(256, np.uint8)
   for row in rows:
     object_of[row.predicted_id] = row.object_id or 0
-  return lambda t: object_of[images.read_labels(files.prediction[t])]
+  return lambda t: object_of[label_images.read_labels(files.prediction[t])]
 
 
 def _extremes(
@@ -148,7 +148,7 @@ def _extremes(
   for title, choose in (("Worst", min), ("Best", max)):
     name = choose(means, key=means.__getitem__)
     t = files.frames.index(name)
-    truth = images.read_labels(files.truth[t])
+    truth = label_images.read_labels(files.truth[t])
     predicted = prediction(t)
     if merged:
       truth, predicted = np.minimum(truth, 1), np.minimum(predicted, 1)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from vosjax.data.codecs import images
+from vosjax.data.codecs import images, label_images
 from vosjax.data.video import Source, Video
 
 _FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -74,7 +74,7 @@ class FolderVideo(Video):
     path = self.label_files[index]
     if path is None:
       return None
-    labels = images.read_labels(path)
+    labels = label_images.read_labels(path)
     self._check_size(labels.shape, path)
     return (labels > 0).view(np.uint8) if self.binary else labels
 
