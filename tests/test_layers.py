@@ -44,7 +44,15 @@ THIRD_PARTIES = {
   "losses": ARRAYS | {"optax"},
   "metrics": IMAGES,
   "data": IMAGES
-  | {"absl", "array_record", "grain", "pycocotools", "tensorflow_datasets", "yaml"},
+  | {
+    "absl",
+    "array_record",
+    "grain",
+    "pillow_heif",
+    "pycocotools",
+    "tensorflow_datasets",
+    "yaml",
+  },
   "viz": IMAGES,
   "media": IMAGES | {"av"},
   "checkpoints": ARRAYS | {"absl", "flax", "orbax"},

@@ -4,23 +4,35 @@ import io
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from jaxtyping import UInt8, UInt16
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+# Bits of cameras whose values are stored in 16 bits; larger values use all 16.
+_SENSOR_BITS = (8, 10, 12, 14)
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+_SWAPS_AXES = (5, 6, 7, 8)  # EXIF orientations that turn by a quarter
 
 
-def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
-  """An image file as RGB; gray, palette, CMYK and 16-bit gray are converted.
+def read_image(path: str | Path, bits: int = 16) -> UInt8[np.ndarray, "h w 3"]:
+  """An image file as RGB, upright as its EXIF orientation says.
+
+  Gray, palette, CMYK and 16-bit gray are converted.
+
+  Args:
+    path: of the file.
+    bits: of 16-bit gray, the bits that hold its values, see `significant_bits`.
 
   Raises:
     OSError: the file cannot be opened.
     ValueError: the image is incomplete, partly transparent, or of a kind that has no
       single meaning in 8 bits; the message names the file.
   """
-  return decode_image(Path(path).read_bytes(), str(path))
+  return decode_image(Path(path).read_bytes(), str(path), bits)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-  """(height, width) from the header of an image file."""
+  """(height, width) from the header of an image file, as `read_image` turns it."""
   return _header_size(path, str(path))
 
 
@@ -29,13 +41,11 @@ def encoded_size(data: bytes, name: str) -> tuple[int, int]:
   return _header_size(io.BytesIO(data), name)
 
 
-def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
+def decode_image(data: bytes, name: str, bits: int = 16) -> UInt8[np.ndarray, "h w 3"]:
   """`read_image` of the bytes of a file; `name` is for error messages."""
   image = open_image(data, name)
   if image.mode.startswith("I;16"):
-    gray = np.asarray(image).astype(np.uint32)
-    gray = ((gray + 128) // 257).astype(np.uint8)
-    image = Image.fromarray(gray)
+    image = Image.fromarray(to_8_bits(np.asarray(image).astype(np.uint16), bits))
   if image.mode in ("I", "F"):
     raise ValueError(
       f"{name}: an image with {image.mode}-mode pixels (32 bits), expected 8-bit "
@@ -48,29 +58,147 @@ def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
         f"{name}: a partly transparent image, expected opaque RGB. Flatten it "
         "onto a background and save it without alpha."
       )
-  return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+  pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+  if _is_16_bit_color(data) and 0 < pixels.max() < 1 << (_SENSOR_BITS[-1] - 8):
+    raise ValueError(
+      f"{name}: 16-bit colours whose values fit in {_SENSOR_BITS[-1]} bits, which "
+      "would turn black. Scale the frames to the full range, or save them in 8 bits."
+    )
+  return pixels
+
+
+def is_16_bit_gray(path: str | Path) -> bool:
+  """Whether a file holds 16-bit gray, from its header."""
+  with Image.open(path) as image:
+    return image.mode.startswith("I;16")
+
+
+def significant_bits(largest: int) -> int:
+  """How many of 16 bits a camera used, from the largest value of a whole video."""
+  return next((bits for bits in _SENSOR_BITS if 0 < largest < 1 << bits), 16)
+
+
+def largest_value(path: str | Path) -> int:
+  """The largest value of a gray image file."""
+  return int(np.asarray(open_image(Path(path).read_bytes(), str(path))).max())
+
+
+def to_8_bits(values: UInt16[np.ndarray, "..."], bits: int) -> UInt8[np.ndarray, "..."]:
+  """Scales values of so many bits to 0 to 255; larger ones become 255."""
+  largest = (1 << bits) - 1
+  scaled = (values.astype(np.uint32) * 255 + largest // 2) // largest
+  return np.minimum(scaled, 255).astype(np.uint8)
+
+
+def check_complete(path: str | Path) -> None:
+  """Requires that a file is not cut off, without decoding where that can be told.
+
+  Raises:
+    OSError: the file cannot be opened.
+    ValueError: the image is incomplete; the message names the file.
+  """
+  with open(path, "rb") as file:
+    start = file.read(8)
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - 64))
+    end = file.read().rstrip(b"\0")
+  if start.startswith(b"\xff\xd8\xff") and end.endswith(b"\xff\xd9"):
+    return  # JPEG from its first to its last marker
+  if start == _PNG_SIGNATURE:
+    try:
+      with Image.open(path) as image:
+        image.verify()  # compares checksums
+      return
+    except (OSError, SyntaxError):
+      pass  # decoding says what is wrong
+  open_image(Path(path).read_bytes(), str(path))
+
+
+def oriented(image: Image.Image) -> Image.Image:
+  """The image turned and mirrored as its EXIF orientation says, in place."""
+  ImageOps.exif_transpose(image, in_place=True)
+  return image
 
 
 def open_image(data: bytes, name: str) -> Image.Image:
-  """The decoded image in the mode of its file; ValueError if it is incomplete."""
+  """The decoded image, upright, in the mode of its file.
+
+  Raises:
+    ValueError: the image is incomplete or of an unknown format.
+  """
   try:
+    _know_heic(data)
     image = Image.open(io.BytesIO(data))
     image.load()
+  except UnidentifiedImageError:
+    raise ValueError(_unknown(name, data)) from None
   except (OSError, SyntaxError, ValueError) as error:
     raise ValueError(_corrupt(name, str(error).split("<")[0].strip())) from None
-  return image
+  return oriented(image)
 
 
 def _header_size(file: str | Path | io.BytesIO, name: str) -> tuple[int, int]:
   try:
     with Image.open(file) as image:
-      return image.height, image.width
+      size = image.height, image.width
+      return size[::-1] if _is_turned(image) else size
   except UnidentifiedImageError:
-    raise ValueError(_corrupt(name, "no known image format")) from None
+    data = file.getvalue() if isinstance(file, io.BytesIO) else Path(file).read_bytes()
+    if _know_heic(data):
+      return _header_size(file, name)
+    raise ValueError(_unknown(name, data)) from None
   except (OSError, SyntaxError) as error:
     if isinstance(error, OSError) and error.errno is not None:
       raise  # the system's, and not about a broken header
     raise ValueError(_corrupt(name, str(error))) from None
+
+
+def _is_turned(image: Image.Image) -> bool:
+  """Whether an image that is not decoded yet will be turned by a quarter."""
+  if image.format == "TIFF":
+    return False  # Pillow has done it
+  if image.format == "PNG" and not {"exif", "xmp"} & image.info.keys():
+    return False  # Pillow would decode the image to find them
+  return image.getexif().get(ExifTags.Base.Orientation) in _SWAPS_AXES
+
+
+def _is_16_bit_color(data: bytes) -> bool:
+  """Whether a PNG or TIFF holds colours of 16 bits, of which Pillow keeps 8."""
+  if data.startswith(_PNG_SIGNATURE):
+    return data[24] == 16 and data[25] in (2, 6)
+  if not data.startswith((b"II*\0", b"MM\0*")):
+    return False
+  with Image.open(io.BytesIO(data)) as image:
+    return 16 in getattr(image, "tag_v2", {}).get(258, ()) and image.mode.startswith(
+      "RGB"
+    )
+
+
+def _know_heic(data: bytes) -> bool:
+  """Lets Pillow read HEIC if the bytes are such a file and pillow-heif is there."""
+  if not _is_heic(data):
+    return False
+  try:
+    import pillow_heif
+  except ImportError:
+    return False
+  pillow_heif.register_heif_opener()
+  return True
+
+
+def _is_heic(data: bytes) -> bool:
+  return data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS
+
+
+def _unknown(name: str, data: bytes) -> str:
+  if _is_heic(data):
+    return (
+      f"{name}: a HEIC image, which needs pillow-heif. Run `pip install pillow-heif`, "
+      "or save it as JPEG."
+    )
+  if not data:
+    return _corrupt(name, "the file is empty")
+  return _corrupt(name, "no known image format")
 
 
 def _corrupt(name: str, reason: str) -> str:
