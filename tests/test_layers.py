@@ -54,7 +54,7 @@ THIRD_PARTIES = {
     "yaml",
   },
   "viz": IMAGES,
-  "media": IMAGES | {"av"},
+  "media": IMAGES | {"av", "pycocotools"},
   "checkpoints": ARRAYS | {"absl", "flax", "orbax"},
   "crf": ARRAYS,
   "convert": ARRAYS | {"absl", "flax"},

@@ -1,0 +1,19 @@
+"""What a segmented video is written as: several kinds of files at once."""
+
+from vosjax.media.outputs.frame import SegmentedFrame
+from vosjax.media.outputs.outputs import (
+  KINDS,
+  Outputs,
+  checkpoints,
+  final_files,
+  open_outputs,
+)
+
+__all__ = [
+  "KINDS",
+  "Outputs",
+  "SegmentedFrame",
+  "checkpoints",
+  "final_files",
+  "open_outputs",
+]
