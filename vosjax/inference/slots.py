@@ -73,7 +73,7 @@ class Slots:
     if tracked:
       raise UsageError(
         f"objects {tracked} are tracked already (tracking {list(self.ids)}). Give "
-        "labels of new objects only, or remove() the old ones first."
+        "labels of new objects only, correct() the old ones, or remove() them first."
       )
 
   def refuse_excess(self, ids: Sequence[int]) -> None:
