@@ -93,7 +93,9 @@ def find_volume_ids(labels: Integer[np.ndarray, "t h w"]) -> list[int]:
   largest = int(labels.max(initial=0))
   if largest <= _FEW_IDS:
     return [i for i in range(1, largest + 1) if _first_frame(labels, i) < len(labels)]
-  counts = sum(np.bincount(frame.reshape(-1), minlength=256) for frame in labels)
+  counts = np.zeros(256, np.int64)
+  for frame in labels:
+    counts += np.bincount(frame.reshape(-1), minlength=256)
   return np.flatnonzero(counts)[int(counts[0] > 0) :].tolist()
 
 
@@ -157,10 +159,12 @@ def _exchanged(
   counts = np.bincount(pairs.reshape(-1), minlength=256 * 256).reshape(256, 256)
   union = counts.sum(1)[:, None] + counts.sum(0) - counts
   region = (counts / np.maximum(union, 1))[np.ix_(truth, predicted)]
-  own = np.array([[i == k for k in predicted] for i in truth])
+  own = region[np.array([[i == k for k in predicted] for i in truth])].sum()
+  if region.max(axis=1).sum() - own < _EXCHANGED * len(truth):
+    return ""
   best = [(truth[o], predicted[k]) for o, k in zip(*metrics.match_proposals(region))]
   gain = sum(region[truth.index(i), predicted.index(k)] for i, k in best)
-  if gain - region[own].sum() < _EXCHANGED * len(truth):
+  if gain - own < _EXCHANGED * len(truth):
     return ""
   return few([f"{k} shows object {i}" for i, k in best if i != k])
 

@@ -291,9 +291,8 @@ def _way_out(predictions: Path, names: Sequence[str]) -> str:
   flat = [path.name for path in sorted(predictions.glob(f"{names[0]}_*.png"))[:1]]
   if flat:
     return (
-      f" Files such as {flat[0]} lie in it directly: move them to {names[0]}/FRAME.png, "
-      f"or score them with vosjax evaluate {predictions} TRUTH --skip-ends, which splits "
-      "them by video."
+      f" Files such as {flat[0]} lie in it directly: move them to {names[0]}/FRAME.png,"
+      f" or give the two folders: vosjax evaluate {predictions} TRUTH --skip-ends"
     )
   return ""
 

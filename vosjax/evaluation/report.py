@@ -189,11 +189,12 @@ def _frame(
   root: Path | None, files: MaskFiles, t: int, shape: tuple[int, ...]
 ) -> UInt8[np.ndarray, "h w 3"]:
   """The video frame of an annotation; plain gray if the dataset lacks it."""
-  parts = files.truth[t].relative_to(root).parts[1:] if root else ()
-  for suffix in (".jpg", ".jpeg", ".png") if root else ():
-    path = root.joinpath(_FRAME_FOLDER, *parts).with_suffix(suffix)
-    if path.is_file() and images.image_size(path) == shape:
-      return images.read_image(path)
+  if root is not None:
+    parts = files.truth[t].relative_to(root).parts[1:]
+    for suffix in (".jpg", ".jpeg", ".png"):
+      path = root.joinpath(_FRAME_FOLDER, *parts).with_suffix(suffix)
+      if path.is_file() and images.image_size(path) == shape:
+        return images.read_image(path)
   return np.full((*shape, 3), 90, np.uint8)
 
 
