@@ -2,9 +2,10 @@
 
 import dataclasses
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+from vosjax.data.formats.folders import have_one_affix, numbers
 
 IMAGE_SUFFIXES = (
   ".png",
@@ -62,17 +63,6 @@ def match_frames(
   ]
 
 
-def numbers(names: Iterable[str]) -> dict[int, str] | None:
-  """Names by the last number in each of them; None unless these are unique."""
-  found: dict[int, str] = {}
-  for name in names:
-    digits = re.findall(r"\d+", name)
-    if not digits or int(digits[-1]) in found:
-      return None
-    found[int(digits[-1])] = name
-  return found
-
-
 def _match(
   frames: Sequence[str], folder: Path, prefix: str, images: Mapping[str, Path]
 ) -> FrameMatch:
@@ -82,8 +72,7 @@ def _match(
   wanted, found = numbers(frames), numbers(images)
   if not wanted or not found or not wanted.keys() <= found.keys():
     return FrameMatch(expected)
-  affixes = {re.sub(r"\d+(?=\D*$)", "", found[number]) for number in wanted}
-  if len(affixes) > 1:
+  if not have_one_affix(found[number] for number in wanted):
     return FrameMatch(expected)
   files = tuple(images[found[number]] for number in wanted)
   return FrameMatch(files, f"{files[0].name} is frame {frames[0]}: {BY_NUMBER}")
