@@ -75,8 +75,8 @@ def run(args: argparse.Namespace) -> None:
       f"--out {args.out}: names no new folder. Give the name of a folder to create, "
       "such as data/mine."
     )
-  data = find_user_data(args.source, args.images)
   job = import_job.Job(args.source, args.images, args.val, args.out)
+  data = find_user_data(args.source, args.images, job.extracted)
   job.check_folders(data)
   if job.is_done():
     print(f"{args.out}: already imported from {args.source}; nothing to do.")
@@ -96,6 +96,8 @@ def run(args: argparse.Namespace) -> None:
       "do not tell how well a model segments videos it has not seen.",
       file=sys.stderr,
     )
+  for note in data.notes:
+    print(f"warning: {note}.", file=sys.stderr)
   if data.unlisted:
     print(f"left out because they are in no list: {_abbreviate(data.unlisted)}")
   print(
@@ -108,10 +110,12 @@ def _check(
   job: import_job.Job, data: UserData, workers: int
 ) -> list[survey.VideoSurvey]:
   """Surveys all videos; raises a ValueError after listing all problems."""
+  _refuse_first_frames_alone(data)
+  damaged = _extract(job, data)
   num_frames = sum(map(len, data.videos))
   with tqdm(total=num_frames, unit="frame", desc="checking", leave=False) as bar:
-    surveys = job.check(data, workers, bar.update)
-  problems = [*data.problems, *(line for s in surveys for line in s.problems)]
+    surveys = [] if damaged else job.check(data, workers, bar.update)
+  problems = [*data.problems, *damaged, *(line for s in surveys for line in s.problems)]
   if problems:
     print(*problems, sep="\n", file=sys.stderr)
     raise ValueError(
@@ -121,6 +125,25 @@ def _check(
   if not surveys:
     raise ValueError("nothing was imported: there are no videos.")
   return surveys
+
+
+def _extract(job: import_job.Job, data: UserData) -> list[str]:
+  """Decodes the frames of video files; returns what is wrong with them."""
+  num_frames = sum(len(part.indices) for part in data.parts.values())
+  with tqdm(total=num_frames, unit="frame", desc="decoding", leave=False) as bar:
+    return job.extract(data, bar.update)
+
+
+def _refuse_first_frames_alone(data: UserData) -> None:
+  """Requires a video in which an object can be followed, rather than only given."""
+  numbers = [len(video.annotated_frames) for video in data.videos]
+  has_others = any(len(video) > 1 for video in data.videos)
+  if has_others and numbers and 0 < max(numbers) == 1:
+    raise ValueError(
+      "nothing was imported: only one frame of each video has a label map, so that "
+      "there is nothing to train on and nothing to score. Annotate two or more frames "
+      "of a video; to segment the videos with these masks, use vosjax segment."
+    )
 
 
 def _write(job: import_job.Job, data: UserData) -> None:

@@ -13,10 +13,12 @@ from jaxtyping import UInt8
 
 from vosjax.data.codecs import images
 from vosjax.data.codecs.coco_masks import decode
+from vosjax.data.formats.folders import by_number, path_inside
 from vosjax.data.video import Video
 from vosjax.labels import VOID
 
 MAX_OBJECTS = VOID - 1
+MAX_SIDE = 32_768  # pixels; more is a mistake, and would fill the memory
 _FRAME_FOLDERS = ("", "JPEGImages", "images")
 _MAX_LISTED = 5
 
@@ -102,8 +104,25 @@ class CocoVideo(Video):
     return labels
 
   def annotated_part(self) -> "CocoVideo":
-    """The video itself: a JSON file annotates all frames of a video, or none."""
-    return self
+    """The video of the annotated frames alone."""
+    if len(self.annotated_frames) == len(self):
+      return self
+    return dataclasses.replace(
+      self,
+      frame_files=tuple(self.frame_files[t] for t in self.annotated_frames),
+      instances=tuple(self.instances[t] for t in self.annotated_frames),
+    )
+
+
+def check_size(size: Any, origin: Path | str) -> tuple[int, int]:
+  """(height, width) as a file states it; ValueError unless it can be an image's."""
+  if not all(isinstance(x, int) and 0 < x <= MAX_SIDE for x in size):
+    raise ValueError(
+      f"{origin}: says that frames have {'x'.join(map(str, size))} pixels (height x "
+      f"width); expected two whole numbers up to {MAX_SIDE}."
+    )
+  height, width = size
+  return height, width
 
 
 def read_coco(path: Path, frames: Path | None = None) -> list[CocoVideo]:
@@ -186,7 +205,7 @@ def _read_videos(content: dict[str, Any]) -> list[_Record]:
     video["id"]: _Record(
       _common_folder(video["file_names"]) or str(video["id"]),
       video["file_names"],
-      (video["height"], video["width"]),
+      check_size((video["height"], video["width"]), "videos"),
       {},
       [[] for _ in video["file_names"]],
     )
@@ -212,31 +231,38 @@ def _read_videos(content: dict[str, Any]) -> list[_Record]:
 
 def _read_images(content: dict[str, Any]) -> list[_Record]:
   names = {video["id"]: str(video["name"]) for video in content.get("videos", ())}
-  order = sorted(content["images"], key=lambda x: x.get("frame_id", 0))
+  alone = {x["id"] for x in content["images"] if x.get("video_id") is None}
+  tracked = any(
+    _track(a) is not None and a["image_id"] in alone
+    for a in content.get("annotations") or ()
+  )
+  order = sorted(content["images"], key=lambda x: _order(x, tracked))
   records: dict[Any, _Record] = {}
   places: dict[Any, tuple[_Record, int]] = {}
   for image in order:
-    video = image.get("video_id")
-    key = ("image", image["id"]) if video is None else ("video", video)
-    file = image["file_name"]
-    name = (
-      str(Path(file).with_suffix("")) if video is None else names.get(video, str(video))
-    )
-    record = records.setdefault(
-      key, _Record(name, [], (image["height"], image["width"]), {}, [])
-    )
+    video, file = image.get("video_id"), image["file_name"]
+    if video is not None:
+      key, name = ("video", video), names.get(video, str(video))
+    elif tracked:  # as CVAT writes a video: its frames are the images of one folder
+      key = ("folder", str(Path(file).parent))
+      name = Path(file).parent.name or "video"
+    else:
+      key, name = ("image", image["id"]), str(Path(file).with_suffix(""))
+    size = check_size((image["height"], image["width"]), file)
+    record = records.setdefault(key, _Record(name, [], size, {}, []))
     places[image["id"]] = record, len(record.files)
     record.files.append(file)
     record.marks.append([])
   for n, annotation in enumerate(content.get("annotations") or ()):
     record, t = places[annotation["image_id"]]
-    track = annotation.get("instance_id", annotation.get("track_id"))
+    track = _track(annotation)
     if track is None and len(record.files) > 1:
       raise ValueError(
         f"annotation {annotation.get('id', n)} of video {record.name} has neither an "
         "instance_id nor a track_id, which say what object of other frames it is."
       )
-    if annotation.get("iscrowd"):
+    # CVAT writes every mask that was drawn with a brush as a crowd, with its track.
+    if annotation.get("iscrowd") and not _is_cvat_track(annotation):
       track = None
     else:
       track = ("annotation", n) if track is None else track
@@ -244,6 +270,24 @@ def _read_images(content: dict[str, Any]) -> list[_Record]:
     if annotation.get("segmentation"):
       record.marks[t].append((track, annotation["segmentation"]))
   return list(records.values())
+
+
+def _track(annotation: Mapping[str, Any]) -> Any:
+  """Which object an annotation of a frame shows; None if it does not say."""
+  for key in ("instance_id", "track_id"):
+    if annotation.get(key) is not None:
+      return annotation[key]
+  return (annotation.get("attributes") or {}).get("track_id")
+
+
+def _is_cvat_track(annotation: Mapping[str, Any]) -> bool:
+  return (annotation.get("attributes") or {}).get("track_id") is not None
+
+
+def _order(image: Mapping[str, Any], tracked: bool) -> Any:
+  """A key that sorts images by time."""
+  by_name = tracked and image.get("video_id") is None
+  return image.get("frame_id", 0), by_number(image["file_name"]) if by_name else []
 
 
 def _video(
@@ -286,8 +330,12 @@ def _locate(path: Path, files: Sequence[str], frames: Path | None) -> tuple[Path
     ]
   )
   for folder in folders:
-    if any((folder / file).is_file() for file in files):
-      return tuple(folder / file for file in files)
+    try:
+      found = tuple(path_inside(folder, file) for file in files)
+    except ValueError as error:
+      raise ValueError(f"{path}: {error}") from None
+    if any(file.is_file() for file in found):
+      return found
   tried = ", ".join(map(str, folders[:_MAX_LISTED]))
   raise ValueError(
     f"{path}: no frame {files[0] if files else '(the video has none)'} in {tried}. "
