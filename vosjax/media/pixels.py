@@ -41,7 +41,11 @@ class Orientation(NamedTuple):
 
 
 def orientation_of(frame: "av.VideoFrame") -> Orientation:
-  """The orientation that the container's display matrix gives a frame."""
+  """The orientation that the container's display matrix gives a frame.
+
+  It is the same for all frames of a file. To look at one is enough, and better: PyAV
+  links a frame to its side data in a circle, so that its memory is freed late.
+  """
   from av.sidedata.sidedata import Type
 
   data = frame.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]
@@ -54,17 +58,20 @@ def orientation_of(frame: "av.VideoFrame") -> Orientation:
   return Orientation(True, b < 0, c < 0)
 
 
-def upright_size(frame: "av.VideoFrame") -> tuple[int, int]:
+def upright_size(frame: "av.VideoFrame", orientation: Orientation) -> tuple[int, int]:
   """(height, width) of a frame after it has been turned."""
   size = frame.height, frame.width
-  return size[::-1] if orientation_of(frame).transpose else size
+  return size[::-1] if orientation.transpose else size
 
 
-def to_rgb(frame: "av.VideoFrame", bits: int = 16) -> UInt8[np.ndarray, "h w 3"]:
+def to_rgb(
+  frame: "av.VideoFrame", orientation: Orientation, bits: int = 16
+) -> UInt8[np.ndarray, "h w 3"]:
   """The upright RGB image of a frame.
 
   Args:
     frame: as FFmpeg decoded it.
+    orientation: of the video.
     bits: of a frame with 16 bits a value, those that hold its values.
   """
   deep = deep_values(frame) if bits < 16 else None
@@ -74,7 +81,7 @@ def to_rgb(frame: "av.VideoFrame", bits: int = 16) -> UInt8[np.ndarray, "h w 3"]
     image = images.to_8_bits(deep, bits)
     if image.ndim == 2:
       image = np.repeat(image[:, :, None], 3, axis=2)
-  return orientation_of(frame).apply(image)
+  return orientation.apply(image)
 
 
 def deep_values(frame: "av.VideoFrame") -> UInt16[np.ndarray, "h w *rgb"] | None:

@@ -15,7 +15,7 @@ from vosjax.media.video_index import SeekPoint
 if TYPE_CHECKING:
   import av
 
-_RECENT_BYTES = 128 << 20
+_RECENT_BYTES = 256 << 20  # 82 frames of 1080p
 _WORTH_A_SEEK = 12  # frames that are decoded in vain rather than seeking
 
 
@@ -65,14 +65,20 @@ class FrameReader:
       or self._start_before(index) > self._position + _WORTH_A_SEEK
     ):
       self._seek(index)
+    self._decode_up_to(index)
+    if index not in self._recent and self._points:  # in case that a jump missed it
+      self._frames = self._decode_from(None)
+      self._decode_up_to(index)
+    if index not in self._recent:
+      self._position = len(self._stamps)  # the next read seeks
+    return self._recent.get(index)
+
+  def _decode_up_to(self, index: int) -> None:
     for position, frame in self._frames:
       self._position = position
       self._remember(position, frame)
       if position >= index:
         break
-    if index not in self._recent:
-      self._position = len(self._stamps)  # the next read seeks
-    return self._recent.get(index)
 
   def _remember(self, position: int, frame: "av.VideoFrame") -> None:
     self._recent[position] = frame
@@ -119,7 +125,7 @@ class FrameReader:
       stream = decoding.video_streams(container)[0]
       if point is not None:
         container.seek(point.target, stream=stream)
-      frames = decoding.decode(container, stream, [], threads=not self._is_damaged)
+      frames = decoding.decode(container, stream, [], ahead=not self._is_damaged)
       for number, frame in enumerate(frames):
         stamp = frame.pts if self._is_timed else number
         if stamp is None:

@@ -69,7 +69,7 @@ def survey_frames(
       if pixels.frame_bytes(frame) * expected <= most_bytes:
         survey.kept = []
     survey.stamps.append(frame.pts)
-    survey.sizes.append(pixels.upright_size(frame))
+    survey.sizes.append(pixels.upright_size(frame, survey.orientation))
     survey.is_interlaced |= frame.interlaced_frame
     if frame.is_corrupt:
       survey.incomplete.append(number)

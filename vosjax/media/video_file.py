@@ -52,6 +52,7 @@ class VideoFile(VideoFrames):
     is_timed: whether time stamps tell the order of frames.
     time_base: seconds of one unit of the time stamps.
     seek_points: where decoding can begin.
+    orientation: how frames are turned.
     bits: of 16-bit values, those that are used.
     is_damaged: whether some of the file cannot be decoded.
     kept: all frames of a short video, as decoded; None for a long one.
@@ -67,6 +68,7 @@ class VideoFile(VideoFrames):
   is_timed: bool
   time_base: Fraction
   seek_points: tuple[SeekPoint, ...]
+  orientation: pixels.Orientation
   bits: int
   is_damaged: bool
   kept: tuple[Any, ...] | None
@@ -91,8 +93,8 @@ class VideoFile(VideoFrames):
           f"{where} is damaged. Copy or export the file again, or give --allow-damaged "
           "to leave such frames out."
         )
-      check_size(pixels.upright_size(frame), self.size, where)
-      return pixels.to_rgb(frame, self.bits)
+      check_size(pixels.upright_size(frame, self.orientation), self.size, where)
+      return pixels.to_rgb(frame, self.orientation, self.bits)
 
   @functools.cached_property
   def _reader(self) -> FrameReader:
@@ -151,7 +153,7 @@ def _survey_all(
   fewer = len(survey.stamps) < len(index.stamps)
   if survey.errors or index.damaged or index.error or fewer:
     # Decoders with several threads drop a damaged frame's neighbours, or the error.
-    survey = _survey(path, index, most_bytes=_KEPT_BYTES, threads=False)
+    survey = _survey(path, index, most_bytes=_KEPT_BYTES, ahead=False)
   return survey
 
 
@@ -161,14 +163,14 @@ def _survey(
   *,
   most: int | None = None,
   most_bytes: int = 0,
-  threads: bool = True,
+  ahead: bool = True,
   progress: Callable[[int, int], None] | None = None,
 ) -> Survey:
   """Decodes the first `most` frames, or all; see `survey_frames`."""
   errors: list[str] = []
   with decoding.open_video(path) as container:
     stream = decoding.video_streams(container)[0]
-    frames = decoding.decode(container, stream, errors, threads=threads)
+    frames = decoding.decode(container, stream, errors, ahead=ahead)
     survey = survey_frames(
       itertools.islice(frames, most), len(index.stamps), most_bytes, progress
     )
@@ -256,8 +258,9 @@ def _video_file(
     usable.is_timed,
     header.time_base,
     index.seek_points if usable.is_timed else (),
+    survey.orientation,
     bits,
-    bool(survey.errors),
+    bool(usable.damage),
     None if kept is None else tuple(kept[n] for n in usable.decoded),
   )
 

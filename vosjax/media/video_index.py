@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 from vosjax.media.pyav import load_pyav
 
 
+_SEEKS_WRONGLY = ("mpeg", "mpegvideo")  # FFmpeg guesses times after a jump
+
+
 class SeekPoint(NamedTuple):
   """A frame from which decoding can begin.
 
@@ -25,7 +28,7 @@ class SeekPoint(NamedTuple):
 
 class _Packet(NamedTuple):
   pts: int
-  dts: int
+  dts: int | None
   is_keyframe: bool
   is_discard: bool
 
@@ -38,7 +41,7 @@ class PacketIndex:
     num_packets: of all packets, also of those that show no frame.
     stamps: time stamps of the frames to expect, ascending; numbers if not `is_timed`.
     is_timed: whether time stamps can be trusted for order and seeking.
-    seek_points: in ascending order; empty if not `is_timed`.
+    seek_points: in ascending order; empty if decoding can only begin at the start.
     num_before_keyframe: packets at the beginning that cannot be decoded.
     damaged: time stamps of packets whose data is marked as incomplete.
     last: time stamp of the last packet; None if it has none.
@@ -69,9 +72,9 @@ def index_packets(container: Any, stream: Any) -> PacketIndex:
       if packet.is_corrupt:
         damaged.append(packet.pts)
       pts, dts = packet.pts, packet.dts
-      has_times &= pts is not None and dts is not None
+      has_times &= pts is not None
       key, discard = packet.is_keyframe, packet.is_discard
-      packets.append(_Packet(pts or 0, dts or 0, key, discard))
+      packets.append(_Packet(pts or 0, dts, key, discard))
   except av.FFmpegError as failure:
     error = failure.strerror
   first = next((n for n, packet in enumerate(packets) if packet.is_keyframe), 0)
@@ -80,7 +83,9 @@ def index_packets(container: Any, stream: Any) -> PacketIndex:
   guessed = container.format.name == "avi" and stream.codec_context.has_b_frames
   is_timed = bool(has_times and not guessed and _never_goes_back(packets))
   if not is_timed:
-    stamps, points = list(range(len(stamps))), []
+    stamps = list(range(len(stamps)))
+  if not is_timed or container.format.name in _SEEKS_WRONGLY:
+    points = []
   return PacketIndex(
     len(packets),
     tuple(stamps),
@@ -105,7 +110,7 @@ def _expect(packets: Sequence[_Packet]) -> tuple[list[int], list[SeekPoint]]:
   stamps = sorted(packet.pts for packet in shown if packet.pts >= earliest)
   uses = Counter(stamps)
   points = sorted(
-    SeekPoint(packet.pts, packet.dts)
+    SeekPoint(packet.pts, packet.pts if packet.dts is None else packet.dts)
     for packet in shown
     if packet.is_keyframe and uses[packet.pts] == 1
   )
@@ -114,4 +119,5 @@ def _expect(packets: Sequence[_Packet]) -> tuple[list[int], list[SeekPoint]]:
 
 def _never_goes_back(packets: Sequence[_Packet]) -> bool:
   """Whether decoding times ascend; they do not where recordings were joined."""
-  return all(a.dts <= b.dts for a, b in zip(packets, packets[1:]))
+  times = [packet.dts for packet in packets if packet.dts is not None]
+  return all(a <= b for a, b in zip(times, times[1:]))
