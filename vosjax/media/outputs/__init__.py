@@ -3,6 +3,7 @@
 from vosjax.media.outputs.frame import SegmentedFrame
 from vosjax.media.outputs.outputs import (
   KINDS,
+  PARTS,
   Outputs,
   checkpoints,
   final_files,
@@ -11,6 +12,7 @@ from vosjax.media.outputs.outputs import (
 
 __all__ = [
   "KINDS",
+  "PARTS",
   "Outputs",
   "SegmentedFrame",
   "checkpoints",
