@@ -292,6 +292,8 @@ def _segment_one(
   loader: _Loader,
 ) -> None:
   """Segments one video; what is unusable is refused before work starts."""
+  if not masks:
+    loader.load(has_mask=False)  # to ask for a mask before a long video is read
   inputs = read_inputs(args, path, masks)
   job = Job.from_arguments(args, inputs.video, masks, loader.checkpoint, kinds)
   job.check_folder(out)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vosjax.inference import prompts
+from vosjax.labels import VOID, find_ids
 from vosjax.media.masks import VideoMasks, read_masks
 from vosjax.media.read import read_video
 from vosjax.media.video_frames import VideoFrames, describe, frame_number
@@ -30,7 +31,7 @@ class Inputs:
 
 
 class MaskPrompts(Mapping[int, UInt8[np.ndarray, "h w"]]):
-  """The labels of given frames, read when they are needed.
+  """The labels of frames with a mask that shows an object, read when they are needed.
 
   Args:
     masks: of the whole video.
@@ -39,8 +40,12 @@ class MaskPrompts(Mapping[int, UInt8[np.ndarray, "h w"]]):
 
   def __init__(self, masks: VideoMasks, indices: range):
     self._masks, self._indices = masks, indices
-    known = set(masks.frames)
-    self._given = [n for n, index in enumerate(indices) if index in known]
+    given = set(masks.frames)
+    self._given = [
+      number
+      for number, index in enumerate(indices)
+      if index in given and _shows_object(masks, index)
+    ]
 
   def __getitem__(self, number: int) -> UInt8[np.ndarray, "h w"]:
     labels = self._masks.labels(self._indices[number])
@@ -84,13 +89,19 @@ def read_inputs(
   found = read_masks(masks, whole.frame_names, whole.size, colors=args.colors)
   given = MaskPrompts(found, indices)
   print(found.describe())
-  unused = len(found.frames) - len(given)
+  unused = sorted(set(found.frames) - set(indices))
+  if len(unused) == len(found.frames):
+    raise ValueError(
+      f"{found.name}: belongs to frame {whole.frame_names[unused[0]]}, which is left "
+      "out. Change --start, --end or --every, or give a mask of a frame that remains."
+    )
   if not given:
     raise ValueError(
-      f"--mask: none of the {unused} masks belongs to a frame from --start to --end."
+      f"{found.name}: no mask shows an object, only background (0) and void (255). "
+      "Give each object an id from 1 to 254."
     )
   if unused:
-    warn([f"{unused} masks belong to frames that are left out, and are not used."])
+    warn([f"{len(unused)} masks belong to frames that are left out: not used."])
   _print_plan(prompts.plan(given, args.direction), video)
   return Inputs(video, given)
 
@@ -99,6 +110,14 @@ def warn(lines: Iterable[str]) -> None:
   """Prints lines that a user must know of on standard error."""
   for line in lines:
     print(f"warning: {line}", file=sys.stderr)
+
+
+def _shows_object(masks: VideoMasks, index: int) -> bool:
+  ids = masks.counts.get(index)
+  if ids is None:  # not read yet
+    labels = masks.labels(index)
+    return labels is not None and bool(find_ids(labels))
+  return not set(ids) <= {0, VOID}
 
 
 def _choose_frames(args: argparse.Namespace, video: VideoFrames) -> range:

@@ -165,8 +165,8 @@ class Job:
     print(
       f"{out}: resuming at frame {number} of {total}."
       if number
-      else f"{out}: resuming, {num_masks} of {total} masks are kept; all frames are "
-      "segmented again, because the job was stopped before its state was saved."
+      else f"{out}: resuming; all frames are segmented again, because the job was "
+      "stopped before its state was saved."
     )
     return number
 

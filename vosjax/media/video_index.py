@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from vosjax.media.pyav import load_pyav
 
-
 _SEEKS_WRONGLY = ("mpeg", "mpegvideo")  # FFmpeg guesses times after a jump
 
 
