@@ -14,89 +14,13 @@ from vosjax import __main__ as command_line
 from vosjax import weights
 from vosjax.cli import segment, segment_video
 from vosjax.inference import refinement
-from vosjax.inference.engine import VideoSegmenter
-from vosjax.inference.frame_result import FrameResult
-from vosjax.inference.session import Session
 from vosjax.media.write import video_writer
 
 REAL_LOAD_SEGMENTER = segment.load_segmenter  # a fixture replaces it
 SIZE = (24, 34)
 NAMES = [f"{index:05d}" for index in range(4)]
 
-
-class CopyingSession(Session):
-  """Knows the latest labels; its file holds them."""
-
-  def __init__(self, labels=None, number=-1):
-    self.frame, self.number = labels, number
-
-  def save(self, path):
-    with path.open("wb") as file:
-      np.savez(file, labels=self.frame, number=self.number)
-
-
-class CopyingSegmenter(VideoSegmenter):
-  """Repeats the masks of all prompts so far; counts the frames."""
-
-  calls = 0
-  one_shot = True
-
-  def __init__(self):
-    pass
-
-  def new_session(self):
-    return CopyingSession()
-
-  def load_session(self, path):
-    with np.load(path) as state:
-      return CopyingSession(state["labels"], int(state["number"]))
-
-  def run(self, frames, prompts=None, direction=None, session=None):
-    session = session or CopyingSession()
-    labels = np.zeros(SIZE, np.int32) if session.frame is None else session.frame
-    for index in range(session.number + 1, len(frames)):
-      given = None if prompts is None else prompts.get(index)
-      labels = labels if given is None else np.where(given, given, labels)
-      CopyingSegmenter.calls += 1
-      session.frame, session.number = labels, index
-      ids = [i for i in np.unique(labels).tolist() if i]
-      if ids:
-        yield FrameResult.from_labels(frames[index], labels, ids, range(len(ids)))
-      else:
-        yield FrameResult.background(frames[index])
-
-
-@pytest.fixture(autouse=True)
-def copying(monkeypatch):
-  CopyingSegmenter.calls = 0
-  monkeypatch.setattr(
-    segment, "load_segmenter", lambda *_, **__: (CopyingSegmenter(), "agame")
-  )
-
-
-@pytest.fixture
-def frames(tmp_path):
-  folder = tmp_path / "video"
-  folder.mkdir()
-  rng = np.random.default_rng(0)
-  for name in NAMES:
-    pixels = rng.integers(0, 256, (*SIZE, 3), np.uint8)
-    Image.fromarray(pixels).save(folder / f"{name}.jpg")
-  return folder
-
-
-def save_mask(path, value=1, size=SIZE, rows=slice(5, 12)):
-  labels = np.zeros(size, np.uint8)
-  labels[rows, 8:20] = value
-  image = Image.fromarray(labels)
-  image.putpalette([value for value in range(256) for _ in range(3)])
-  image.save(path)
-  return path
-
-
-@pytest.fixture
-def mask(tmp_path):
-  return save_mask(tmp_path / "first.png", 3)
+pytestmark = pytest.mark.usefixtures("copying")
 
 
 def vosjax(*arguments):
@@ -170,7 +94,7 @@ def test_a_gray_mask_of_0_and_255_is_object_1(frames, tmp_path):
   np.testing.assert_array_equal(written, mask == 255)
 
 
-def test_objects_appear_with_their_masks(frames, tmp_path, capsys):
+def test_objects_appear_with_their_masks(frames, tmp_path, capsys, save_mask):
   masks = tmp_path / "masks"
   masks.mkdir()
   save_mask(masks / "00001.png", 7)
@@ -185,23 +109,23 @@ def test_objects_appear_with_their_masks(frames, tmp_path, capsys):
 
 
 @pytest.fixture
-def stop(monkeypatch):
+def stop(monkeypatch, copying):
   """Stops the segmenter after so many frames, as Ctrl-C does; None: never."""
-  complete = CopyingSegmenter.run
+  complete = copying.run
 
   def stop_after(number):
     def interrupted(self, *args, **options):
       yield from itertools.islice(complete(self, *args, **options), number)
       raise KeyboardInterrupt
 
-    monkeypatch.setattr(
-      CopyingSegmenter, "run", complete if number is None else interrupted
-    )
+    monkeypatch.setattr(copying, "run", complete if number is None else interrupted)
 
   return stop_after
 
 
-def test_a_job_that_was_stopped_early_begins_anew(frames, mask, tmp_path, stop, capsys):
+def test_a_job_that_was_stopped_early_begins_anew(
+  frames, mask, tmp_path, stop, capsys, save_mask
+):
   out = tmp_path / "out"
   stop(2)
   assert run(frames, mask, out) == 130
@@ -217,7 +141,7 @@ def test_a_job_that_was_stopped_early_begins_anew(frames, mask, tmp_path, stop, 
 
 
 def test_a_job_goes_on_from_its_last_state(
-  frames, mask, tmp_path, stop, monkeypatch, capsys
+  frames, mask, tmp_path, stop, monkeypatch, capsys, copying
 ):
   monkeypatch.setattr(segment_video, "_CHECKPOINT_EVERY", 2)
   whole, out = tmp_path / "whole", tmp_path / "out"
@@ -225,23 +149,23 @@ def test_a_job_goes_on_from_its_last_state(
   stop(3)
   assert run(frames, mask, out) == 130
   stop(None)
-  calls = CopyingSegmenter.calls
+  calls = copying.calls
   capsys.readouterr()
   assert run(frames, mask, out) == 0
   assert f"{out}: resuming at frame 2 of 4.\n" in capsys.readouterr().out
-  assert CopyingSegmenter.calls == calls + 2
+  assert copying.calls == calls + 2
   for name in (*(f"{name}.png" for name in NAMES), "results.json"):
     assert (out / name).read_bytes() == (whole / name).read_bytes(), name
   assert not list(out.glob(".*"))
 
 
-def test_a_finished_job_is_left_alone(frames, mask, tmp_path, capsys):
+def test_a_finished_job_is_left_alone(frames, mask, tmp_path, capsys, copying):
   run(frames, mask, tmp_path / "out")
-  calls = CopyingSegmenter.calls
+  calls = copying.calls
   capsys.readouterr()
   assert run(frames, mask, tmp_path / "out") == 0
   assert "already finished" in capsys.readouterr().out
-  assert CopyingSegmenter.calls == calls
+  assert copying.calls == calls
 
 
 def test_a_folder_of_something_else_is_refused(frames, mask, tmp_path, capsys):
@@ -255,7 +179,7 @@ def test_a_folder_of_something_else_is_refused(frames, mask, tmp_path, capsys):
   refused(capsys, "exists and was not written by")
 
 
-def test_a_folder_of_another_job_is_refused(frames, mask, tmp_path, capsys):
+def test_a_folder_of_another_job_is_refused(frames, mask, tmp_path, capsys, save_mask):
   run(frames, mask, tmp_path / "out")
   other = save_mask(tmp_path / "other.png", 1)
   capsys.readouterr()
@@ -304,13 +228,13 @@ def test_an_empty_folder_is_used(frames, mask, tmp_path):
 
 
 def test_without_checkpoint_the_weights_in_the_package_are_used(
-  frames, mask, tmp_path, monkeypatch, capsys
+  frames, mask, tmp_path, monkeypatch, capsys, copying
 ):
   used = []
 
   def load(checkpoint, expected, **_):
     used.append((checkpoint, expected))
-    return CopyingSegmenter(), "agame"
+    return copying(), "agame"
 
   monkeypatch.setattr(segment, "load_segmenter", load)
   assert vosjax(frames, "--mask", mask, "--out", tmp_path / "out") == 0
@@ -340,21 +264,17 @@ def test_a_one_shot_model_asks_for_its_mask(frames, tmp_path, capsys):
   assert not (tmp_path / "out").exists()
 
 
-def test_a_zero_shot_model_needs_no_mask(frames, tmp_path, monkeypatch):
-  monkeypatch.setattr(
-    segment, "load_segmenter", lambda *_, **__: (CopyingSegmenter(), "cosnet")
-  )
-  monkeypatch.setattr(CopyingSegmenter, "one_shot", False)
+def test_a_zero_shot_model_needs_no_mask(frames, tmp_path, monkeypatch, copying):
+  monkeypatch.setattr(segment, "load_segmenter", lambda *_, **__: (copying(), "cosnet"))
+  monkeypatch.setattr(copying, "one_shot", False)
   code = vosjax(frames, "--out", tmp_path / "out", "--checkpoint", "ours")
   assert code == 0
-  assert CopyingSegmenter.calls == len(NAMES)
+  assert copying.calls == len(NAMES)
 
 
-def test_the_crf_refines_the_masks_of_cosnet(frames, tmp_path, monkeypatch):
-  monkeypatch.setattr(
-    segment, "load_segmenter", lambda *_, **__: (CopyingSegmenter(), "cosnet")
-  )
-  monkeypatch.setattr(CopyingSegmenter, "one_shot", False)
+def test_the_crf_refines_the_masks_of_cosnet(frames, tmp_path, monkeypatch, copying):
+  monkeypatch.setattr(segment, "load_segmenter", lambda *_, **__: (copying(), "cosnet"))
+  monkeypatch.setattr(copying, "one_shot", False)
   monkeypatch.setattr(
     refinement, "refine_labels", lambda result: result.frame[..., 0] // 200
   )
@@ -398,7 +318,7 @@ def frame_of_another_size(frames, mask):
 
 
 def mask_of_another_size(frames, mask):
-  save_mask(mask, size=(12, 34))
+  Image.new("L", (34, 12), 1).save(mask)
   return "first.png: the mask is 34x12, but the video's first frame is 34x24"
 
 
@@ -408,7 +328,7 @@ def rgb_mask(frames, mask):
 
 
 def empty_mask(frames, mask):
-  save_mask(mask, 0)
+  Image.new("L", SIZE[::-1], 0).save(mask)
   return "first.png: no mask shows an object"
 
 
@@ -460,7 +380,7 @@ def test_bad_input_is_named_in_one_line(fault, frames, mask, tmp_path, capsys):
   assert not out.exists()
 
 
-def test_a_mask_without_its_frame_is_named(frames, tmp_path, capsys):
+def test_a_mask_without_its_frame_is_named(frames, tmp_path, capsys, save_mask):
   masks = tmp_path / "masks"
   masks.mkdir()
   save_mask(masks / "00009.png")
