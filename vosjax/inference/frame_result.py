@@ -2,16 +2,28 @@
 
 import functools
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
+from vosjax.inference import confidence
 from vosjax.types import AnyArray
 
 # An object whose score is lower is probably lost: the mask is expected to overlap with
 # the true one by less than half.
 LOST_BELOW = 0.5
+
+
+class _InSlots(NamedTuple):
+  """What the device computed, and which object is in which slot."""
+
+  labels: Shaped[AnyArray, "1 h w"]
+  present: Bool[AnyArray, "1 s"]
+  evidence: Float[AnyArray, "1 s e"]
+  ids: tuple[int, ...]
+  slots: tuple[int, ...]
 
 
 class FrameResult:
@@ -36,6 +48,7 @@ class FrameResult:
 
   frame: UInt8[np.ndarray, "h w 3"]
   slot_probs: Float[AnyArray, "1 s h w"]
+  _in_slots: "_InSlots"  # only where the properties below are not known yet
 
   def __init__(
     self,
@@ -56,19 +69,20 @@ class FrameResult:
   def labels(self) -> Int[np.ndarray, "h w"]:
     """0 is background, other values are object ids."""
     id_of = np.zeros(self.slot_probs.shape[1] + 1, np.int32)
-    id_of[[slot + 1 for slot in self._tracked[1]]] = self._tracked[0]
-    return id_of[np.asarray(self._slot_labels)[0]]
+    id_of[[slot + 1 for slot in self._in_slots.slots]] = self._in_slots.ids
+    return id_of[np.asarray(self._in_slots.labels)[0]]
 
   @functools.cached_property
   def object_ids(self) -> tuple[int, ...]:
     """Objects that are tracked, or were found, in the order of their slots."""
-    return tuple(i for i, slot in zip(*self._tracked) if slot in self.slots)
+    tracked = zip(self._in_slots.ids, self._in_slots.slots)
+    return tuple(i for i, slot in tracked if slot in self.slots)
 
   @functools.cached_property
   def slots(self) -> tuple[int, ...]:
     """Slots of `object_ids`."""
-    present = np.asarray(self._present)[0]
-    return tuple(slot for slot in self._tracked[1] if present[slot])
+    present = np.asarray(self._in_slots.present)[0]
+    return tuple(slot for slot in self._in_slots.slots if present[slot])
 
   @functools.cached_property
   def probs(self) -> Float[np.ndarray, "o h w"]:
@@ -81,12 +95,17 @@ class FrameResult:
 
   @functools.cached_property
   def scores(self) -> Float[np.ndarray, " o"]:
-    """How sure each object in `object_ids` is, in [0, 1]; 1 if its mask was given.
+    """The overlap J that each object's mask is expected to have with the true one.
 
-    It is the overlap (J) that the mask is expected to have with the true one; see
-    `confidence` for what it is worth.
+    1 if the mask was given. How good the others are is said in the documentation of
+    the weights; only scores of a model with a matching cue are calibrated.
     """
-    return np.asarray(self._slot_scores)[0, list(self.slots)]
+    return confidence.score(self.evidence)
+
+  @functools.cached_property
+  def evidence(self) -> Float[np.ndarray, "o e"]:
+    """What the scores are computed from, see `confidence.evidence`."""
+    return np.asarray(self._in_slots.evidence)[0, list(self.slots)]
 
   @property
   def lost(self) -> Bool[np.ndarray, " o"]:
@@ -134,7 +153,7 @@ class FrameResult:
     slot_labels: Shaped[AnyArray, "1 h w"],
     slot_probs: Float[AnyArray, "1 s h w"],
     present: Bool[AnyArray, "1 s"],
-    slot_scores: Float[AnyArray, "1 s"],
+    slot_evidence: Float[AnyArray, "1 s e"],
     ids: Sequence[int],
     slots: Sequence[int],
   ) -> "FrameResult":
@@ -145,14 +164,15 @@ class FrameResult:
       slot_labels: 0 is background, i is slot i - 1.
       slot_probs: probabilities of all slots.
       present: which slots hold an object in this frame.
-      slot_scores: scores of all slots.
+      slot_evidence: of all slots, see `confidence.evidence`.
       ids: ids of the tracked objects.
       slots: the slots of these ids.
     """
     result = cls.__new__(cls)
     result.frame, result.slot_probs = frame, slot_probs
-    result._slot_labels, result._present = slot_labels, present
-    result._slot_scores, result._tracked = slot_scores, (tuple(ids), tuple(slots))
+    result._in_slots = _InSlots(
+      slot_labels, present, slot_evidence, tuple(ids), tuple(slots)
+    )
     if isinstance(slot_labels, jax.Array):
       slot_labels.copy_to_host_async()
     return result

@@ -128,6 +128,7 @@ def init_slots(
   if corrected is None:
     return state
   if isinstance(network, TakesCorrections):
+    assert masks is not None, "only one-shot models are corrected"
     return network.correct(state, initial, masks, jnp.asarray(corrected))
   return map_objects(functools.partial(choose, corrected), state, initial)
 
@@ -214,7 +215,7 @@ def advance(
   Shaped[Array, "b h w"],
   Float[Array, "b o h w"],
   Bool[AnyArray, "b o"],
-  Float[Array, "b o"],
+  Float[Array, "b o e"],
 ]:
   """Segments one frame and updates the state with the result.
 
@@ -231,7 +232,7 @@ def advance(
   Returns:
     The new state; and, at the original size, labels in terms of slots (0 is background,
     i is slot i - 1; as bytes if they fit) and probabilities of the slots; which slots
-    are present; and their scores, see `confidence.score`.
+    are present; and what speaks for them, see `confidence.evidence`.
   """
   network, readout = bind(model, variables), model.readout
   restore = model.framing(original_size).restore
@@ -252,10 +253,10 @@ def advance(
     masks = probs > readout.threshold
     present = painting.find_objects(readout, prediction, masks, active)
     labels = painting.paint(masks, present, rank)
-  scores = confidence.score(prediction, framed, probs, labels)
+  evidence = confidence.evidence(prediction, framed, probs, labels)
   if probs.shape[1] < 256:
     labels = labels.astype(jnp.uint8)
-  return state, labels, probs, present, scores
+  return state, labels, probs, present, evidence
 
 
 def _framed_frames(

@@ -45,7 +45,8 @@ def plan(
   """
   chosen = choose_direction(direction, prompts)
   seen: set[int] = set()
-  planned, size = [], None
+  planned: list[PlannedPrompt] = []
+  size: tuple[int, ...] = ()
   for t in sorted(prompts, reverse=chosen == "backward"):
     with _prefix_prompt(t):
       labels = check_label_map(prompts[t])

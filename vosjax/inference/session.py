@@ -381,7 +381,7 @@ class Session:
         setup.model, setup.variables, self.state, features, np.int32(place)
       )
     rank = self.ranking and self.ranking.rank_slots(slots.slot_of, slots.capacity)
-    self.state, *outputs = programs.advance(
+    self.state, labels, probs, present, evidence = programs.advance(
       setup.model,
       self._size,
       setup.recurrence,
@@ -391,7 +391,9 @@ class Session:
       slots.active,
       rank,
     )
-    return FrameResult.from_slots(self.frame, *outputs, slots.ids, slots.used)
+    return FrameResult.from_slots(
+      self.frame, labels, probs, present, evidence, slots.ids, slots.used
+    )
 
   def _rank(
     self,

@@ -320,6 +320,7 @@ class AGame(nn.Module):
     object that is not in the frame keeps its appearance. Other objects lose the pixels
     where the corrected ones are.
     """
+    corrected = jnp.asarray(corrected)
     given = jnp.where(corrected[:, :, None, None], masks, 0.0)
     shown = corrected & (given > 0).any((2, 3))
     left = 1 - given.max(1, keepdims=True)  # to other objects
