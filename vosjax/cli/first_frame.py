@@ -3,6 +3,7 @@
 import argparse
 import io
 import pathlib
+import sys
 
 from PIL import Image
 
@@ -63,5 +64,7 @@ def run(args: argparse.Namespace) -> None:
   buffer = io.BytesIO()
   Image.fromarray(video[number]).save(buffer, "PNG")
   files.write_bytes(args.out, buffer.getvalue())
+  for warning in video.warnings:
+    print(f"warning: {warning}", file=sys.stderr)
   print(describe(video))
   print(f"{args.out}: frame {video.frame_names[number]}, {video.times[number]:.2f} s.")

@@ -82,14 +82,35 @@ def read_folder(
   if check:
     for file in files[1:]:
       check_size(images.image_size(file), size, f"{file}: the frame")
-  bits = 16
-  if images.is_16_bit_gray(files[0]):
-    step = -(-len(files) // _MAX_DEEP_SAMPLES)
-    bits = images.significant_bits(max(map(images.largest_value, files[::step])))
-    if bits < 16:
-      warnings.append(deep_warning(str(path), bits))
+  bits = _bits(path, files)
+  if bits < 16:
+    warnings.append(deep_warning(str(path), bits))
+  images.read_image(files[0], bits)  # refuses kinds of images that are no frames
   names = tuple(file.stem for file in files)
   return FrameFolder(files, names, size, warnings=tuple(warnings), bits=bits)
+
+
+def _bits(path: pathlib.Path, files: Sequence[pathlib.Path]) -> int:
+  """The bits that 16-bit values use, from frames that are spread over the folder.
+
+  Raises:
+    ValueError: they are colours, of which only the upper 8 bits can be read, and these
+      are nearly black.
+  """
+  is_gray, is_color = images.is_16_bit_gray(files[0]), images.is_16_bit_color(files[0])
+  if not is_gray and not is_color:
+    return 16
+  step = -(-len(files) // _MAX_DEEP_SAMPLES)
+  largest = max(map(images.largest_value, files[::step]))
+  if is_gray:
+    return images.significant_bits(largest)
+  bits = images.significant_bits((largest + 1) * 256 - 1)
+  if bits < 16:
+    raise ValueError(
+      f"{path}: 16-bit colours that fit in {bits} bits, which would turn black. Save "
+      "the frames in 8 bits, scaled to the full range."
+    )
+  return 16
 
 
 def deep_warning(name: str, bits: int) -> str:

@@ -13,6 +13,7 @@ from vosjax.data.formats.folders import by_number, first_few
 
 _NUMBERED = re.compile(r"(.*?)(\d+(?:\.\d+)?)(\D*)", re.DOTALL)
 _MAX_LISTED = 5
+_FIRST_TIME = 10**9  # larger numbers count seconds, or parts of them
 _MOST_IN_A_GAP = 10_000  # of a larger jump, this many are listed
 
 
@@ -51,10 +52,11 @@ class Gap(NamedTuple):
 
 
 def gaps(names: Sequence[str]) -> list[Gap]:
-  """What is missing between equally spaced names, such as 0, 5, 10 and 20.
+  """What is missing between equally spaced counters, such as 0, 5, 10 and 20.
 
-  Distances that are not whole multiples of the smallest one belong to times, at which
-  a camera happened to deliver a frame: nothing is known to be missing.
+  Nothing is known to be missing between times, at which a camera happened to deliver
+  a frame. Times are fractions, large numbers (seconds since 1970 have ten digits), and
+  numbers whose distances are not whole multiples of the smallest one.
 
   Args:
     names: as `in_order` returns them.
@@ -63,6 +65,8 @@ def gaps(names: Sequence[str]) -> list[Gap]:
   if counted is None or len(names) < 3:
     return []
   numbers = [counted.numbers[name] for name in names]
+  if any(number % 1 or number >= _FIRST_TIME for number in numbers):
+    return []
   steps = [later - earlier for earlier, later in zip(numbers, numbers[1:])]
   smallest = min(steps)
   if any(step % smallest for step in steps):

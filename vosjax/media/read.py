@@ -6,6 +6,7 @@ Frames are decoded on demand, one at a time.
 import pathlib
 from collections.abc import Callable
 
+from vosjax.media import animation
 from vosjax.media.frame_folder import read_folder
 from vosjax.media.video_file import read_file
 from vosjax.media.video_frames import VideoFrames
@@ -48,4 +49,6 @@ def read_video(
     if "%" in path.name or "*" in path.name:
       hint = f" Give the folder of the frames, {path.parent}."
     raise ValueError(f"{path}: no such video file or folder of frames.{hint}")
+  if animation.is_animation(path):
+    return animation.read_animation(path, allow_damaged=allow_damaged)
   return read_file(path, allow_damaged=allow_damaged, check=check, progress=progress)

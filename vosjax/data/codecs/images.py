@@ -10,6 +10,8 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 # Bits of cameras whose values are stored in 16 bits; larger values use all 16.
 _SENSOR_BITS = (8, 10, 12, 14)
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_COLORS = (2, 6)  # colour types with red, green and blue values
+_TIFF_BITS_PER_SAMPLE = 258
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _SWAPS_AXES = (5, 6, 7, 8)  # EXIF orientations that turn by a quarter
 
@@ -46,6 +48,15 @@ def decode_image(data: bytes, name: str, bits: int = 16) -> UInt8[np.ndarray, "h
   image = open_image(data, name)
   if image.mode.startswith("I;16"):
     image = Image.fromarray(to_8_bits(np.asarray(image).astype(np.uint16), bits))
+  return to_rgb(image, name)
+
+
+def to_rgb(image: Image.Image, name: str) -> UInt8[np.ndarray, "h w 3"]:
+  """The RGB pixels of a decoded image of 8 bits; `name` is for error messages.
+
+  Raises:
+    ValueError: the image is partly transparent or has more bits.
+  """
   if image.mode in ("I", "F"):
     raise ValueError(
       f"{name}: an image with {image.mode}-mode pixels (32 bits), expected 8-bit "
@@ -58,13 +69,7 @@ def decode_image(data: bytes, name: str, bits: int = 16) -> UInt8[np.ndarray, "h
         f"{name}: a partly transparent image, expected opaque RGB. Flatten it "
         "onto a background and save it without alpha."
       )
-  pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-  if _is_16_bit_color(data) and 0 < pixels.max() < 1 << (_SENSOR_BITS[-1] - 8):
-    raise ValueError(
-      f"{name}: 16-bit colours whose values fit in {_SENSOR_BITS[-1]} bits, which "
-      "would turn black. Scale the frames to the full range, or save them in 8 bits."
-    )
-  return pixels
+  return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def is_16_bit_gray(path: str | Path) -> bool:
@@ -73,14 +78,30 @@ def is_16_bit_gray(path: str | Path) -> bool:
     return image.mode.startswith("I;16")
 
 
+def is_16_bit_color(path: str | Path) -> bool:
+  """Whether a PNG or TIFF holds colours of 16 bits, of which 8 are read."""
+  with open(path, "rb") as file:
+    start = file.read(32)
+  if start.startswith(_PNG_SIGNATURE):
+    return start[24] == 16 and start[25] in _PNG_COLORS
+  with Image.open(path) as image:
+    bits = getattr(image, "tag_v2", {}).get(_TIFF_BITS_PER_SAMPLE, ())
+    return 16 in bits and image.mode.startswith("RGB")
+
+
 def significant_bits(largest: int) -> int:
   """How many of 16 bits a camera used, from the largest value of a whole video."""
   return next((bits for bits in _SENSOR_BITS if 0 < largest < 1 << bits), 16)
 
 
 def largest_value(path: str | Path) -> int:
-  """The largest value of a gray image file."""
-  return int(np.asarray(open_image(Path(path).read_bytes(), str(path))).max())
+  """The largest value in an image file; of 16-bit colours, of the 8 bits that are read.
+
+  Raises:
+    ValueError: the image is incomplete; the message names the file.
+  """
+  image = open_image(Path(path).read_bytes(), str(path))
+  return int(np.asarray(image.convert("RGB") if image.mode == "RGBA" else image).max())
 
 
 def to_8_bits(values: UInt16[np.ndarray, "..."], bits: int) -> UInt8[np.ndarray, "..."]:
@@ -160,18 +181,6 @@ def _is_turned(image: Image.Image) -> bool:
   if image.format == "PNG" and not {"exif", "xmp"} & image.info.keys():
     return False  # Pillow would decode the image to find them
   return image.getexif().get(ExifTags.Base.Orientation) in _SWAPS_AXES
-
-
-def _is_16_bit_color(data: bytes) -> bool:
-  """Whether a PNG or TIFF holds colours of 16 bits, of which Pillow keeps 8."""
-  if data.startswith(_PNG_SIGNATURE):
-    return data[24] == 16 and data[25] in (2, 6)
-  if not data.startswith((b"II*\0", b"MM\0*")):
-    return False
-  with Image.open(io.BytesIO(data)) as image:
-    return 16 in getattr(image, "tag_v2", {}).get(258, ()) and image.mode.startswith(
-      "RGB"
-    )
 
 
 def _know_heic(data: bytes) -> bool:
