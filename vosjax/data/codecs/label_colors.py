@@ -91,8 +91,9 @@ def interpret_palette(
   Raises:
     ValueError: borders are blended, or the order of the table is unclear.
   """
-  if indices.max() < num_standard(colors):
-    return _sharp_ids(indices)
+  highest = indices.max()
+  if highest < num_standard(colors):
+    return _sharp_ids(indices) if highest > 1 else Interpretation(indices)
   table = np.zeros((256, 3), np.uint8)
   rows = np.frombuffer(colors, np.uint8)[: len(colors) // 3 * 3].reshape(-1, 3)[:256]
   table[: len(rows)] = rows
@@ -164,16 +165,15 @@ def interpret_colors(
       )
     colors = _nearest(colors, areas)
     note = SOFT
-  packed = pack_colors(colors)
-  present = [_unpack(value) for value in np.unique(packed).tolist()]
+  values, pixels = np.unique(pack_colors(colors), return_inverse=True)
+  present = [_unpack(value) for value in values.tolist()]
   if numbers is None:
     name, numbers = _known(present)
     note = f"{note}; " * bool(note) + f"ids by the colours of {name}"
   if unknown := [color for color in present if color not in numbers]:
     raise UnknownColorsError(_unknown(unknown))
-  labels = np.zeros(packed.shape, np.uint8)
-  for color in present:
-    labels[packed == pack_colors(np.array(color))] = numbers[color]
+  ids = np.array([numbers[color] for color in present], np.uint8)
+  labels = ids[pixels].reshape(colors.shape[:2])
   return Interpretation(labels, note)
 
 
