@@ -105,8 +105,8 @@ def interpret_palette(
     return interpret_transparent(rgba, numbers)
   if (table[used] == table[used, :1]).all():
     gray = table[:, 0]
-    if (gray[used] == used).all():
-      return interpret_gray(indices)
+    if (gray[used] == used).all():  # 255 alone is void, but beside 0 it is white
+      return Interpretation(indices) if len(used) == 1 else interpret_gray(indices)
     if gray[0]:
       return _reordered(table[indices])
     if find_edges(gray[indices]).kind != "sharp":
