@@ -61,11 +61,10 @@ def known_palettes() -> Mapping[str, Mapping[Color, int]]:
 def num_standard(colors: bytes) -> int:
   """How many leading entries of a colour table have ids as indices.
 
-  So they have in the palettes of DAVIS and YouTube-VOS, and in a gray ramp except for
-  white, which may be an object.
+  So they have in the palettes of DAVIS and YouTube-VOS, and in a gray ramp.
   """
   table = np.frombuffer(colors, np.uint8)[: len(colors) // 3 * 3].reshape(-1, 3)
-  ramp = np.arange(255, dtype=np.uint8)[:, None].repeat(3, axis=1)
+  ramp = np.arange(256, dtype=np.uint8)[:, None].repeat(3, axis=1)
   counts = []
   for standard in (palette(), np.array(_YOUTUBE_VOS, np.uint8), ramp):
     size = min(len(table), len(standard))
@@ -91,8 +90,9 @@ def interpret_palette(
   Raises:
     ValueError: borders are blended, or the order of the table is unclear.
   """
-  if indices.max() < num_standard(colors):
-    return _sharp_ids(indices)
+  highest = indices.max()
+  if highest < num_standard(colors):
+    return _sharp_ids(indices) if highest > 1 else Interpretation(indices)
   table = np.zeros((256, 3), np.uint8)
   rows = np.frombuffer(colors, np.uint8)[: len(colors) // 3 * 3].reshape(-1, 3)[:256]
   table[: len(rows)] = rows
@@ -102,18 +102,16 @@ def interpret_palette(
   if opacity[0] == 255 and (opacity[used] < 255).any():
     rgba = np.concatenate([table, opacity[:, None]], axis=1)[indices]
     return interpret_transparent(rgba, numbers)
-  if (table[used] == table[used, :1]).all():
-    gray = table[:, 0]
-    if (gray[used] == used).all():
-      return interpret_gray(indices)
-    if gray[0]:
-      return _reordered(table[indices])
-    if find_edges(gray[indices]).kind != "sharp":
-      return interpret_gray(gray[indices])
+  reordered = table[0].any() and opacity[0] == 255
+  black = (~table[used].any(axis=1)).any()
+  if (table[used] == table[used, :1]).all() and not (reordered and black):
+    if (table[used, 0] == used).all():
+      return _sharp_ids(indices)  # 255 is void here, as in any other palette
+    if find_edges(table[:, 0][indices]).kind != "sharp":
+      return interpret_gray(table[:, 0][indices])
   if numbers is not None:
     return interpret_colors(table[indices], numbers)
-  black = [i for i in used.tolist() if not table[i].any()]
-  if table[0].any() and opacity[0] == 255:
+  if reordered:
     if black:
       return _reordered(table[indices])
     background = _background(indices)
@@ -164,16 +162,15 @@ def interpret_colors(
       )
     colors = _nearest(colors, areas)
     note = SOFT
-  packed = pack_colors(colors)
-  present = [_unpack(value) for value in np.unique(packed).tolist()]
+  values, pixels = np.unique(pack_colors(colors), return_inverse=True)
+  present = [_unpack(value) for value in values.tolist()]
   if numbers is None:
     name, numbers = _known(present)
     note = f"{note}; " * bool(note) + f"ids by the colours of {name}"
   if unknown := [color for color in present if color not in numbers]:
     raise UnknownColorsError(_unknown(unknown))
-  labels = np.zeros(packed.shape, np.uint8)
-  for color in present:
-    labels[packed == pack_colors(np.array(color))] = numbers[color]
+  ids = np.array([numbers[color] for color in present], np.uint8)
+  labels = ids[pixels].reshape(colors.shape[:2])
   return Interpretation(labels, note)
 
 

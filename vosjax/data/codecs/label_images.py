@@ -56,7 +56,8 @@ def read_mask(
     OSError: the file cannot be opened.
     ValueError: see `read_labels`.
   """
-  return decode_mask(Path(path).read_bytes(), str(path), numbers)
+  with open(path, "rb", buffering=0) as file:
+    return decode_mask(file.read(), str(path), numbers)
 
 
 def decode_mask(

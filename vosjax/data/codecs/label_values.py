@@ -10,7 +10,12 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Bool, Shaped, UInt8
 
-from vosjax.data.codecs.soft_edges import find_edges
+from vosjax.data.codecs.soft_edges import (
+  SHARP,
+  are_consecutive,
+  find_edges,
+  may_be_soft,
+)
 
 Color = tuple[int, int, int]  # red, green, blue
 
@@ -61,10 +66,13 @@ def interpret_gray(
   Raises:
     ValueError: several values blend, or there are no areas of one value.
   """
-  edges = find_edges(values)
+  present = np.flatnonzero(np.bincount(values.reshape(-1), minlength=256))
+  if len(present) <= 2 or (are_consecutive(present) and not may_be_soft(values)):
+    edges = SHARP
+  else:
+    edges = find_edges(values)
   if edges.kind == "thin":
     return _threshold(values, *edges.levels, lossy=lossy)
-  present = np.flatnonzero(np.bincount(values.reshape(-1), minlength=256))
   if lossy and not set(present.tolist()) <= {0, 255}:
     raise ValueError(_lossy())
   if edges.kind == "blended":

@@ -20,7 +20,9 @@ _MAX_RAMP = 4.0  # pixels between two areas of full value, for an edge to be thi
 _RAMP = (0.1, 0.9)  # of the step between two areas
 _SOLID = 0.02  # of the pixels of a value that forms areas
 _NOISE = 1.2  # neighbours of another value per pixel, of at most 2
-_STRIDE = 8  # between the rows that the quick look samples
+_SLOPES = 0.12  # of the borders in a row; at most 0.07 in DAVIS, 0.15 in soft masks
+_SPECKS = 0.6  # of the borders in a row, for noise; at most 0.24 in DAVIS
+_STRIDE = 12  # between the rows that the quick look samples
 _TALL = 64  # rows; the quick look takes every row of smaller images
 
 
@@ -44,17 +46,22 @@ SHARP = Edges("sharp")
 
 
 def may_be_soft(values: UInt8[np.ndarray, "h w"]) -> bool:
-  """A quick look at some rows: whether `find_edges` may find anything but sharp ones.
+  """A quick look at some rows: whether `find_edges` may find anything but sharp edges.
 
-  Costs a few percent of decoding the image, and nothing for 0 and 1 alone.
+  Takes one or two percent of the time that decoding a label map of 480 rows takes.
   """
-  if values.max() < 2:
-    return False
   rows = values[_STRIDE // 2 :: _STRIDE] if len(values) >= _TALL else values
-  changes = np.flatnonzero(rows[:, 1:] != rows[:, :-1])
+  pixels = rows.reshape(-1)
+  changes = (pixels[1:] != pixels[:-1]).nonzero()[0]
   if not len(changes):
-    return rows is not values  # objects between the sampled rows
-  return bool(np.count_nonzero(np.diff(changes) <= 2) * 10 >= len(changes))
+    return len(rows) < len(values)  # objects may lie between the sampled rows
+  short = (changes[1:] - changes[:-1] <= 2).nonzero()[0]
+  if len(short) < _SLOPES * len(changes):
+    return False
+  before, inside = pixels[changes[short]], pixels[changes[short] + 1]
+  after = pixels[changes[short + 1] + 1]
+  slopes = np.count_nonzero((before < inside) == (inside < after))
+  return bool(slopes >= _SLOPES * len(changes) or len(short) >= _SPECKS * len(changes))
 
 
 def find_edges(values: UInt8[np.ndarray, "h w"]) -> Edges:
@@ -67,9 +74,9 @@ def find_edges(values: UInt8[np.ndarray, "h w"]) -> Edges:
     return SHARP
   low, high = _extremes(values)
   between = (low < values) & (values < high)
-  ids = present[(present > 0) & (present < VOID)]
-  consecutive = np.array_equal(ids, np.arange(1, len(ids) + 1))
-  tolerance = int(ids[-1] if consecutive else present[-1]) // 32
+  consecutive = are_consecutive(present)
+  highest = present[present < VOID][-1] if consecutive else present[-1]
+  tolerance = int(highest) // 32
   if consecutive:
     soft = _ids_blend(values, between)
   else:
@@ -82,6 +89,12 @@ def find_edges(values: UInt8[np.ndarray, "h w"]) -> Edges:
   if len(levels) == 2 and _is_thin(values, *levels):
     return Edges("thin", levels)
   return Edges("gradual", levels)
+
+
+def are_consecutive(present: Integer[np.ndarray, " n"]) -> bool:
+  """Whether values, in ascending order, are ids 1 to n, perhaps with 0 and void."""
+  ids = present[(present > 0) & (present < VOID)]
+  return np.array_equal(ids, np.arange(1, len(ids) + 1))
 
 
 def find_blended_colors(
