@@ -26,7 +26,7 @@ SOURCE is one of these, recognised by what it contains:
   video files   videos/VIDEO.mp4 and masks/VIDEO/00000.png
   COCO          a JSON file: videos as in YouTube-VIS, images with track ids (as CVAT
                 writes them), or single images; masks as RLE or polygons
-  CVAT          the folder of "Segmentation mask 1.1", or the XML of "CVAT for video 1.1"
+  CVAT          the folder of "Segmentation mask 1.1", or "CVAT for video 1.1" (XML)
   labelme       a folder with a JSON file beside each frame
   SA-V          *.mp4 with *_manual.json or *_auto.json
   MOTS          VIDEO/gt/gt.txt with VIDEO/img1, or instances_txt with image_02
