@@ -14,21 +14,30 @@ from vosjax.data.formats.detect import UserData, find_user_data
 
 EXAMPLE = """
 examples:
-  vosjax import-data my_videos --out data/mine          JPEGImages and Annotations
-  vosjax import-data YouTubeVOS/train --out data/ytv
+  vosjax import-data my_videos --out data/mine          frames and masks in folders
+  vosjax import-data cvat_export --out data/mine        what a tool exported
   vosjax import-data instances.json --images frames --out data/mine
+  vosjax import-data annotations.xml --images video.mp4 --out data/mine
   vosjax train agame:imported --config.data.root=data/mine
 
-SOURCE is a folder in the layout of DAVIS (JPEGImages/480p/VIDEO/*.jpg, Annotations/
-480p/VIDEO/*.png) or of YouTube-VOS (the same without 480p), or a COCO-style JSON file:
-videos as in YouTube-VIS, or images, with masks as RLE or polygons. Every image is
-checked first. If anything is wrong, all problems are listed and nothing is imported.
+SOURCE is one of these, recognised by what it contains:
+  DAVIS         JPEGImages/480p/VIDEO/*.jpg and Annotations/480p/VIDEO/*.png
+  YouTube-VOS   the same without 480p; also frames/ and masks/, or without VIDEO
+  video files   videos/VIDEO.mp4 and masks/VIDEO/00000.png
+  COCO          a JSON file: videos as in YouTube-VIS, images with track ids (as CVAT
+                writes them), or single images; masks as RLE or polygons
+  CVAT          the folder of "Segmentation mask 1.1", or "CVAT for video 1.1" (XML)
+  labelme       a folder with a JSON file beside each frame
+  SA-V          *.mp4 with *_manual.json or *_auto.json
+  MOTS          VIDEO/gt/gt.txt with VIDEO/img1, or instances_txt with image_02
+Every image is checked first. If anything is wrong, all problems are listed and nothing
+is imported.
 
 DIR is written in the layout of DAVIS 2017 (480p is only a folder name: images are not
 resized), with report.txt and contact_sheet.jpg. Frames without a label map are reported
-and left out. Frames and label maps are not re-encoded; where the file system allows,
-they are hard links and take no space. To resume an interrupted import, run the same
-command again.
+and left out. JPEG and PNG files are not re-encoded; where the file system allows, they
+are hard links and take no space. Frames of video files are stored as JPEG. To resume an
+interrupted import, run the same command again.
 """
 
 
@@ -36,7 +45,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of `vosjax import-data`."""
   parser.epilog = EXAMPLE
   path = pathlib.Path
-  parser.add_argument("source", type=path, metavar="SOURCE", help="folder or JSON file")
+  parser.add_argument(
+    "source", type=path, metavar="SOURCE", help="folder, JSON or XML file"
+  )
   parser.add_argument(
     "--out", type=path, required=True, metavar="DIR", help="folder to create"
   )
@@ -44,7 +55,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     "--images",
     type=path,
     metavar="DIR",
-    help="if SOURCE is a JSON file: the folder that its file names are relative to",
+    help="if SOURCE is a JSON file: the folder that its file names are relative to; if "
+    "it is an XML file: the folder of frames, or the video file",
   )
   parser.add_argument(
     "--val",

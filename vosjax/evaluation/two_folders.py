@@ -59,7 +59,25 @@ def pair(predictions: Path, truth: Path) -> Pairing:
   elif prefix or suffix:
     place = Path(*prefix, *(() if () in videos else ("VIDEO",)), *suffix)
     notes.append(f"{predictions}: the predictions were found in {place}.")
-  names = {parts: "/".join(parts) or truth_root.name or "video" for parts in videos}
+  pairs = _pair_videos(truth_root, videos, predictions, prefix, suffix, flat)
+  ignored = (
+    set() if flat else set(predicted) - {(*prefix, *parts, *suffix) for parts in videos}
+  )
+  if ignored:
+    listed = sorted("/".join(parts) or "." for parts in ignored)
+    notes.append(f"{predictions}: the truth has no {few(listed)}, which is ignored.")
+  return Pairing(pairs, frames_root, tuple(notes))
+
+
+def _pair_videos(
+  truth_root: Path,
+  videos: Mapping[Parts, list[Path]],
+  predictions: Path,
+  prefix: Parts,
+  suffix: Parts,
+  flat: bool,
+) -> tuple[MaskFiles, ...]:
+  """The videos, whose predictions lie in `prefix/VIDEO/suffix`, or in one folder."""
   matches = match_frames(
     [
       (
@@ -70,9 +88,9 @@ def pair(predictions: Path, truth: Path) -> Pairing:
       for parts, files in videos.items()
     ]
   )
-  pairs = tuple(
+  return tuple(
     MaskFiles(
-      names[parts],
+      "/".join(parts) or truth_root.resolve().name,
       tuple(files),
       match.files,
       note=match.note,
@@ -80,13 +98,6 @@ def pair(predictions: Path, truth: Path) -> Pairing:
     )
     for (parts, files), match in zip(videos.items(), matches)
   )
-  ignored = (
-    set() if flat else set(predicted) - {(*prefix, *parts, *suffix) for parts in videos}
-  )
-  if ignored:
-    listed = sorted("/".join(parts) or "." for parts in ignored)
-    notes.append(f"{predictions}: the truth has no {few(listed)}, which is ignored.")
-  return Pairing(pairs, frames_root, tuple(notes))
 
 
 def _truth_root(truth: Path) -> tuple[Path, Path | None]:
@@ -124,9 +135,7 @@ def _place(
   truth_root: Path,
 ) -> tuple[Parts, Parts]:
   """What stands above and below the names of videos in the predictions."""
-  if any(predictions.joinpath(*parts).is_dir() for parts in videos if parts):
-    return (), ()
-  if () in videos and () in predicted or _is_flat(videos, predicted):
+  if any(parts in predicted for parts in videos) or _is_flat(videos, predicted):
     return (), ()
   places: collections.Counter[tuple[Parts, Parts]] = collections.Counter()
   if list(videos) == [()]:
@@ -145,6 +154,8 @@ def _place(
         for start in range(len(parts) - len(name) + 1):
           if parts[start : start + len(name)] == name:
             places[parts[:start], parts[start + len(name) :]] += 1
+  if not places and any(predictions.joinpath(*x).is_dir() for x in videos if x):
+    return (), ()  # folders without images, which will be reported as such
   if not places:
     expected = few(["/".join(parts) or "FRAME.png" for parts in videos])
     inside = few(["/".join(parts) or "images directly" for parts in predicted])

@@ -8,7 +8,6 @@ Source: CVAT's documentation, "Segmentation mask" (https://docs.cvat.ai).
 """
 
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -130,8 +129,3 @@ def _refuse_exchanges(video: ColorVideo) -> None:
 def _region(left: np.ndarray, right: np.ndarray) -> float:
   union = np.count_nonzero(left | right)
   return np.count_nonzero(left & right) / union if union else 1.0
-
-
-def has_cvat_masks(names: Iterable[str]) -> bool:
-  """Whether a folder with these entries is such an export."""
-  return {FRAMES, OBJECTS} <= set(names)

@@ -123,7 +123,7 @@ def _of_tracks(layout: str, videos: Sequence[CocoVideo], **more) -> UserData:
 
 
 def _find_cvat_masks(source: Path, _: Path) -> UserData | None:
-  if not cvat_masks.has_cvat_masks(subfolders(source)):
+  if not (source / cvat_masks.OBJECTS).is_dir():
     return None
   videos = cvat_masks.read_cvat_masks(source, _name_of(source))
   return UserData(
