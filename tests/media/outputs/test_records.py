@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import zipfile
 
 import numpy as np
@@ -61,3 +62,12 @@ def test_a_line_that_was_cut_off_is_dropped(tmp_path):
   records.close()
   with pytest.raises(ValueError, match=r"lines.jsonl: 1 frames are missing"):
     Records(path, 4)
+
+
+def test_a_full_disk_is_raised_with_the_name_of_the_file(tmp_path):
+  records = Records(tmp_path / "lines.jsonl", 0)
+  records.append({"n": 0})
+  os.close(records._file.fileno())  # what a broken disk looks like
+  with pytest.raises(OSError, match="lines.jsonl"):
+    records.save()
+  records.close()
