@@ -180,7 +180,9 @@ class Coco(Recorder):
     start: int,
     video_name: str,
     size: tuple[int, int],
+    suffix: str,
   ):
+    self._suffix = suffix
     self._encode = load_pycocotools().encode
     self._path, self._video_name, self._size = folder / "coco.json", video_name, size
     super().__init__(parts / "coco.jsonl", start)
@@ -225,7 +227,7 @@ class Coco(Recorder):
       file.write(f'{{"info": {{"description": {json.dumps(self._video_name)}}},\n')
       file.write('"categories": [{"id": 1, "name": "object"}],\n"images": [\n')
       for number, record in enumerate(self.records):
-        image = {"id": number + 1, "file_name": f"{record['name']}.jpg"}
+        image = {"id": number + 1, "file_name": record["name"] + self._suffix}
         image |= {"width": width, "height": height}
         file.write((",\n" if number else "") + json.dumps(image))
       file.write('\n],\n"annotations": [\n')
