@@ -56,6 +56,8 @@ def test_a_job_that_goes_on_after_an_interruption_gives_the_same_results(write_j
   assert not {path.name for path in cut.iterdir()} & {
     *outputs.final_files(outputs.KINDS)
   }
+  (cut / ".parts" / ".overlay-00000006.99.part.mp4").write_bytes(b"killed")
+  (cut / "objects" / "7" / ".00010.99.part.png").write_bytes(b"killed")
   assert outputs.checkpoints(cut) == (6,)  # object 7 is lost in frames 4 to 7
   write_job(outputs.KINDS, "cut", start=6, every=6)
   found = sorted(path.relative_to(cut) for path in cut.rglob("*") if path.is_file())

@@ -21,11 +21,12 @@ from vosjax.media.outputs import images, videos
 from vosjax.media.outputs.archive import YoutubeVos
 from vosjax.media.outputs.frame import SegmentedFrame
 from vosjax.media.outputs.output import Output
-from vosjax.media.outputs.records import Coco, Results
+from vosjax.media.outputs.records import Coco, Results, load_pycocotools
 from vosjax.media.outputs.report import Report
 from vosjax.media.outputs.video_parts import Timing, VideoParts
 from vosjax.media.outputs.videos import DrawnVideo
 from vosjax.media.pipeline import Background
+from vosjax.media.pyav import load_pyav
 from vosjax.media.write import H264, Codec
 
 # Kind -> what it writes, for `--help`
@@ -171,6 +172,7 @@ def open_outputs(
   frames_per_second: float,
   times: Float[np.ndarray, "t"] | None = None,
   prompts: Mapping[int, Collection[int]] | None = None,
+  suffix: str = ".jpg",
   resume_from: int = 0,
 ) -> Iterator[Outputs]:
   """Yields what writes the results of a video, all kinds at once.
@@ -188,6 +190,7 @@ def open_outputs(
     times: seconds of each frame, which the videos keep; None means a constant rate.
     prompts: ids of the objects in the mask of each given frame, by its number, for the
       report.
+    suffix: of the frames' image files, whose names coco.json contains.
     resume_from: number of the frame to go on with, one of `checkpoints(folder)`; what
       was written of this and later frames is dropped. 0 begins anew.
 
@@ -196,9 +199,7 @@ def open_outputs(
     ValueError: a kind is unknown or needs a library, or there is no checkpoint to
       resume from.
   """
-  unknown = sorted(set(kinds) - set(KINDS))
-  if unknown:
-    raise ValueError(f"output {unknown[0]!r} is unknown; known: {', '.join(KINDS)}.")
+  check_kinds(kinds)
   known = checkpoints(folder)
   if resume_from and resume_from not in known:
     raise ValueError(
@@ -223,11 +224,27 @@ def open_outputs(
       frames_per_second=frames_per_second,
       times=times,
       prompts=prompts or {},
+      suffix=suffix,
       start=resume_from,
     )
     yield outputs
     outputs.finish()
   shutil.rmtree(parts)
+
+
+def check_kinds(kinds: Collection[str]) -> None:
+  """Refuses kinds of results that cannot be written, before any work.
+
+  Raises:
+    ValueError: a kind is unknown, or needs a library that is not installed.
+  """
+  for kind in kinds:
+    if kind not in KINDS:
+      raise ValueError(f"output {kind!r} is unknown; known: {', '.join(KINDS)}.")
+    if kind in _VIDEOS:
+      load_pyav(f"{_VIDEOS[kind][0]}: videos")
+    elif kind == "coco":
+      load_pycocotools()
 
 
 def checkpoints(folder: pathlib.Path) -> tuple[int, ...]:
@@ -259,6 +276,7 @@ def _add_outputs(
   frames_per_second: float,
   times: Float[np.ndarray, "t"] | None,
   prompts: Mapping[int, Collection[int]],
+  suffix: str,
   start: int,
 ) -> None:
   """Adds an output of each kind."""
@@ -278,7 +296,7 @@ def _add_outputs(
       video = VideoParts(folder / name, parts, size, frames_per_second, codec, start)
       outputs.add(DrawnVideo(video, draw, timing))
     elif kind == "coco":
-      outputs.add(Coco(folder, parts, start, video_name, size))
+      outputs.add(Coco(folder, parts, start, video_name, size, suffix))
     elif kind == "youtube-vos":
       outputs.add(YoutubeVos(folder, parts, video_name))
     elif kind == "results":

@@ -85,9 +85,6 @@ class VideoParts:
     frames_per_second: the speed at which the video plays.
     codec: how frames are encoded.
     start: number of the next frame; parts from there on are dropped.
-
-  Raises:
-    ValueError: PyAV is not installed.
   """
 
   def __init__(
@@ -99,7 +96,6 @@ class VideoParts:
     codec: Codec,
     start: int,
   ):
-    load_pyav(f"{path.name}: videos")
     self.path = path
     self._parts, self._size, self._rate = parts, size, frames_per_second
     self._codec, self._next = codec, start
@@ -130,8 +126,8 @@ class VideoParts:
   def abandon(self, error: BaseException) -> None:
     """Drops the part that is not complete, because of an error elsewhere."""
     self._write = None
-    with contextlib.suppress(type(error)), self._stack:
-      raise error
+    with contextlib.suppress(BaseException), self._stack:
+      raise error  # the cause, which must not be hidden by what follows from it
 
   def join(self, timing: Timing) -> None:
     """Makes the video from all parts, which stay; no video if there are none.
