@@ -192,16 +192,16 @@ def draw(summaries: dict[str, Summary]) -> str:
     f'<rect width="100%" height="100%" fill="white"/>'
     f'<rect x="{margin}" y="{margin / 2}" width="{size}" height="{size}" fill="none" '
     'stroke="#888"/>',
-    f'<polyline points="{at(0, 0)} {at(1, 1)}" stroke="#888" stroke-dasharray="4"/>',
+    f'<polyline points="{at(0.0, 0.0)} {at(1.0, 1.0)}" stroke="#888" stroke-dasharray="4"/>',
   ]
   for tick in (0.0, 0.5, 1.0):
-    x, y = at(tick, 0).split(",")
+    x, y = at(tick, 0.0).split(",")
     parts.append(
       f'<text x="{x}" y="{float(y) + 16}" text-anchor="middle">{tick}</text>'
     )
-    x, y = at(0, tick).split(",")
+    x, y = at(0.0, tick).split(",")
     parts.append(f'<text x="{float(x) - 6}" y="{y}" text-anchor="end">{tick}</text>')
-  x, y = at(0.5, 0).split(",")
+  x, y = at(0.5, 0.0).split(",")
   parts.append(f'<text x="{x}" y="{float(y) + 34}" text-anchor="middle">score</text>')
   x, y = at(0.03, 0.93).split(",")
   parts.append(f'<text x="{x}" y="{y}">mean J</text>')
