@@ -60,7 +60,7 @@ THIRD_PARTIES = {
   "convert": ARRAYS | {"absl", "flax"},
   "evaluation": IMAGES,
   "weights": ARRAYS | {"flax", "safetensors"},
-  "inference": ARRAYS | {"absl", "flax"},
+  "inference": ARRAYS | {"absl", "flax", "safetensors"},
   "train": ARRAYS
   | {
     "absl",

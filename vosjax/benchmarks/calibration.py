@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-import vosjax
+from vosjax import metrics, weights
 from vosjax.data.formats.davis import DavisFolder
 from vosjax.data.synthvos import REAL, SynthVos
 from vosjax.data.video import Video
 from vosjax.inference import confidence
+from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import LOST_BELOW
 from vosjax.labels import VOID, find_ids
 
@@ -68,7 +69,7 @@ def main() -> None:
   parser.add_argument("--videos", type=int, default=60, help="of SynthVOS")
   parser.add_argument("--out", type=pathlib.Path, help="SVG of the reliability diagram")
   args = parser.parse_args()
-  segmenter = vosjax.VideoSegmenter(*vosjax.load("agame-lite"))
+  segmenter = VideoSegmenter(*weights.load("agame-lite"))
   synthetic = SynthVos(
     seed=9000, num_videos=args.videos, length=12, size=(240, 432),
     **dataclasses.asdict(REAL),
@@ -89,7 +90,7 @@ def main() -> None:
 
 
 def collect(
-  segmenter: vosjax.VideoSegmenter,
+  segmenter: VideoSegmenter,
   videos: Iterable[Video],
   length: int,
   strides: Sequence[int] = (1,),
@@ -113,7 +114,7 @@ def collect(
       known = truth != VOID
       for i, found in zip(result.object_ids, result.evidence, strict=True):
         assert i in ids
-        overlap = vosjax.metrics.region_similarity(
+        overlap = metrics.region_similarity(
           (result.labels == i) & known, (truth == i) & known
         )
         samples.append(Sample(number % NUM_FOLDS, found, float(overlap)))
@@ -191,16 +192,16 @@ def draw(summaries: dict[str, Summary]) -> str:
     f'<rect width="100%" height="100%" fill="white"/>'
     f'<rect x="{margin}" y="{margin / 2}" width="{size}" height="{size}" fill="none" '
     'stroke="#888"/>',
-    f'<polyline points="{at(0, 0)} {at(1, 1)}" stroke="#888" stroke-dasharray="4"/>',
+    f'<polyline points="{at(0.0, 0.0)} {at(1.0, 1.0)}" stroke="#888" stroke-dasharray="4"/>',
   ]
   for tick in (0.0, 0.5, 1.0):
-    x, y = at(tick, 0).split(",")
+    x, y = at(tick, 0.0).split(",")
     parts.append(
       f'<text x="{x}" y="{float(y) + 16}" text-anchor="middle">{tick}</text>'
     )
-    x, y = at(0, tick).split(",")
+    x, y = at(0.0, tick).split(",")
     parts.append(f'<text x="{float(x) - 6}" y="{y}" text-anchor="end">{tick}</text>')
-  x, y = at(0.5, 0).split(",")
+  x, y = at(0.5, 0.0).split(",")
   parts.append(f'<text x="{x}" y="{float(y) + 34}" text-anchor="middle">score</text>')
   x, y = at(0.03, 0.93).split(",")
   parts.append(f'<text x="{x}" y="{y}">mean J</text>')

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, UInt8
 
 from vosjax.inference import checks, prompts, whole_video
 from vosjax.inference.frame_result import FrameResult
-from vosjax.inference.session import Setup
+from vosjax.inference.setup import Setup
 from vosjax.models.api import Readout
 
 _IN_MEMORY = 2**26  # bytes of kept results, beyond which they go to a file

@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from vosjax.inference import confidence
 from vosjax.types import AnyArray
 
-# An object whose score is lower is probably lost: the mask is expected to overlap with
-# the true one by less than half.
-LOST_BELOW = 0.5
+# An object whose score is lower is probably lost. Of those with a score of 0.5 to 0.6,
+# about half overlap with their true mask by less than half, see docs/research.md.
+LOST_BELOW = 0.6
 
 
 class _InSlots(NamedTuple):
@@ -109,7 +109,7 @@ class FrameResult:
 
   @property
   def lost(self) -> Bool[np.ndarray, " o"]:
-    """Whether each object in `object_ids` is probably lost: its score is below 0.5."""
+    """Whether each object in `object_ids` is probably lost: its score is below 0.6."""
     return self.scores < LOST_BELOW
 
   def masks(

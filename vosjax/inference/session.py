@@ -1,55 +1,22 @@
 """`Session`: one video in progress, separate from the model that segments it."""
 
 import dataclasses
+import os
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-import flax.linen as nn
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
-from vosjax.inference import checks, programs
+from vosjax.inference import checks, programs, saved
 from vosjax.inference.frame_result import FrameResult
 from vosjax.inference.painting import Ranking
-from vosjax.inference.references import (
-  ALL,
-  ReferenceCount,
-  ReferencePolicy,
-  StreamReferences,
-)
+from vosjax.inference.references import ALL, StreamReferences
+from vosjax.inference.setup import Setup
 from vosjax.inference.slots import Slots
 from vosjax.labels import VOID, find_ids
-from vosjax.models.api import Features, KeepsSlots, Readout, State, TakesReferences
-from vosjax.models.unroll import Recurrence
-from vosjax.types import AnyArray, Variables
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Setup:
-  """What all sessions of a segmenter share.
-
-  Attributes:
-    model: from `programs.prepare`.
-    variables: from `programs.prepare`.
-    recurrence: which masks update the model's state.
-    max_objects: the largest number of slots; None if there is no limit.
-    references: number of reference frames; 0 for models that take none.
-    reference_policy: which frames become references.
-    seed: of the random policy.
-  """
-
-  model: nn.Module
-  variables: Variables
-  recurrence: Recurrence
-  max_objects: int | None
-  references: ReferenceCount
-  reference_policy: ReferencePolicy | str
-  seed: int
-
-  @property
-  def readout(self) -> Readout:
-    """How the model's slots become objects."""
-    return self.model.readout
+from vosjax.models.api import Features, KeepsSlots, State, TakesReferences
+from vosjax.types import AnyArray
 
 
 class EncodedFrame(NamedTuple):
@@ -185,6 +152,19 @@ class Session:
     """Forgets an object, see `VideoSegmenter.remove`."""
     with checks.prefix_errors("remove"):
       self.slots.remove(object_id)
+
+  def save(self, path: str | os.PathLike) -> None:
+    """Writes the video in progress to a file, from which it can go on.
+
+    `VideoSegmenter.load_session` reads it. It holds what is remembered of the video,
+    some tens of megabytes, but neither weights nor frames other than the latest one.
+
+    Raises:
+      ValueError: no video is in progress.
+      OSError: the file cannot be written; one that exists is unchanged.
+    """
+    with checks.prefix_errors("save"):
+      saved.save(self, path)
 
   def _require_started(self) -> None:
     """Refuses a call before `start`."""

@@ -23,7 +23,8 @@ from jaxtyping import Int, UInt8
 
 from vosjax.inference import checks, programs, references
 from vosjax.inference.frame_result import FrameResult
-from vosjax.inference.session import EncodedFrame, Session, Setup
+from vosjax.inference.session import EncodedFrame, Session
+from vosjax.inference.setup import Setup
 from vosjax.models.api import Features, TakesReferences
 from vosjax.types import AnyArray, Variables
 
