@@ -36,7 +36,9 @@ def decode(
       frame then takes sound neighbours with it, or goes unnoticed.
   """
   av = load_pyav("video files")
-  stream.thread_type = "AUTO" if ahead else "SLICE"
+  stream.thread_type = "AUTO" if ahead else "NONE"
+  if not ahead:
+    stream.codec_context.thread_count = 1  # repairs depend on nothing but the file
   packets = container.demux(stream)
   while True:
     try:

@@ -124,22 +124,25 @@ def read_file(
     with decoding.open_video(path) as container:
       header = _Header.of(path, container)
       index = index_packets(container, decoding.video_streams(container)[0])
-    if check:
+    survey = None if check else _survey(path, index, most=_NUM_FIRST_FRAMES)
+    is_listed = survey is not None and _is_as_listed(survey, index)
+    if survey is None or not is_listed:
       survey = _survey_all(path, index, progress)
-    else:
-      survey = _survey(path, index, most=_NUM_FIRST_FRAMES)
   except av.FFmpegError as error:
     raise _unreadable(path, error) from error
   if not survey.stamps:
     raise ValueError(f"{path}: contains no frame that can be decoded.")
-  if check:
+  if is_listed:
+    usable = _listed_frames(index)
+  else:
     cut_off = containers.cut_off(path)
     if cut_off is not None:
       index, cut_off = _cut(index, header, cut_off)
     usable = usable_frames(survey, index, header.time_base, cut_off)
-    _check_damage(path, usable, allow_damaged)
-  else:
-    usable = _listed_frames(survey, index)
+    if check:
+      _check_damage(path, usable, allow_damaged)
+  if not usable.numbers:
+    raise ValueError(f"{path}: contains no frame that can be decoded.")
   return _video_file(path, header, index, survey, usable)
 
 
@@ -219,12 +222,21 @@ class _Header:
     )
 
 
-def _listed_frames(survey: Survey, index: PacketIndex) -> UsableFrames:
+def _is_as_listed(survey: Survey, index: PacketIndex) -> bool:
+  """Whether the first frames are those that the packets promise.
+
+  Otherwise, only decoding shows which frames there are: a packet may hold a field of an
+  interlaced frame, or nothing that is shown.
+  """
+  if index.is_timed:
+    return index.stamps[: len(survey.stamps)] == tuple(survey.stamps)
+  return not survey.is_interlaced
+
+
+def _listed_frames(index: PacketIndex) -> UsableFrames:
   """The frames that the packets promise, where only the first ones were decoded."""
   numbers = tuple(range(len(index.stamps)))
-  is_timed = index.is_timed and survey.is_ordered
-  stamps = index.stamps if is_timed else numbers
-  return UsableFrames(numbers, stamps, is_timed, decoded=(), damage=())
+  return UsableFrames(numbers, index.stamps, index.is_timed, decoded=(), damage=())
 
 
 def _check_damage(

@@ -1,4 +1,5 @@
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -49,3 +50,53 @@ def test_broken_files_are_named(tmp_path):
   for read in (label_images.read_labels, images.image_size):
     with pytest.raises(FileNotFoundError, match=r"absent\.png"):
       read(tmp_path / "absent.png")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_images_are_turned_as_exif_says(kind, orientation, tmp_path):
+  """Sizes are read from the header, and agree with what is decoded."""
+  stored = np.zeros((16, 32, 3), np.uint8)
+  stored[:8], stored[:, :16, 0] = 120, 250
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  options = {"quality": 100} if kind in ("JPEG", "WEBP") else {}
+  path = tmp_path / "frame"
+  path.write_bytes(encoded(Image.fromarray(stored), kind, exif=exif, **options))
+  # EXIF 2.3, "Orientation": where row 0 and column 0 of the stored image are shown.
+  shown = {
+    1: stored,
+    2: stored[:, ::-1],
+    3: stored[::-1, ::-1],
+    4: stored[::-1],
+    5: stored.transpose(1, 0, 2),
+    6: np.rot90(stored, -1),
+    7: stored[::-1, ::-1].transpose(1, 0, 2),
+    8: np.rot90(stored),
+  }[orientation]
+  assert images.image_size(path) == shown.shape[:2]
+  assert np.abs(images.read_image(path) - shown.astype(float)).mean() < 4  # lossy
+
+
+@pytest.mark.parametrize(
+  ("largest", "bits"), [(0, 16), (255, 8), (1760, 12), (16383, 14), (29855, 16)]
+)
+def test_the_bits_that_a_camera_used(largest, bits):
+  assert images.significant_bits(largest) == bits
+
+
+def test_16_bits_are_scaled_to_8_and_never_wrap_around():
+  values = np.array([[0, 2048, 4095, 65535]], np.uint16)
+  np.testing.assert_array_equal(images.to_8_bits(values, 12), [[0, 128, 255, 255]])
+  every = np.arange(65536, dtype=np.uint16)[None]
+  expected = (every.astype(np.uint32) + 128) // 257
+  np.testing.assert_array_equal(images.to_8_bits(every, 16), expected)
+
+
+def test_heic_needs_a_package(monkeypatch):
+  monkeypatch.setitem(sys.modules, "pillow_heif", None)
+  data = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)
+  with pytest.raises(ValueError, match=r"f\.heic: .*Run `pip install pillow-heif`"):
+    images.decode_image(data, "f.heic")
+  with pytest.raises(ValueError, match=r"f\.heic: .*Run `pip install pillow-heif`"):
+    images.encoded_size(data, "f.heic")
