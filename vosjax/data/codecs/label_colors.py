@@ -14,6 +14,7 @@ from vosjax.data.codecs.label_values import (
   get_border,
   half_transparent,
   interpret_gray,
+  lossy_error,
 )
 from vosjax.data.codecs.soft_edges import (
   find_blended_colors,
@@ -91,7 +92,7 @@ def interpret_palette(
     ValueError: borders are blended, or the order of the table is unclear.
   """
   highest = indices.max()
-  if highest < num_standard(colors):
+  if numbers is None and highest < num_standard(colors):
     return _sharp_ids(indices) if highest > 1 else Interpretation(indices)
   table = np.zeros((256, 3), np.uint8)
   rows = np.frombuffer(colors, np.uint8)[: len(colors) // 3 * 3].reshape(-1, 3)[:256]
@@ -102,6 +103,8 @@ def interpret_palette(
   if opacity[0] == 255 and (opacity[used] < 255).any():
     rgba = np.concatenate([table, opacity[:, None]], axis=1)[indices]
     return interpret_transparent(rgba, numbers)
+  if numbers is not None:
+    return interpret_colors(table[indices], numbers)
   reordered = table[0].any() and opacity[0] == 255
   black = (~table[used].any(axis=1)).any()
   if (table[used] == table[used, :1]).all() and not (reordered and black):
@@ -109,8 +112,6 @@ def interpret_palette(
       return _sharp_ids(indices)  # 255 is void here, as in any other palette
     if find_edges(table[:, 0][indices]).kind != "sharp":
       return interpret_gray(table[:, 0][indices])
-  if numbers is not None:
-    return interpret_colors(table[indices], numbers)
   if reordered:
     if black:
       return _reordered(table[indices])
@@ -152,13 +153,16 @@ def interpret_colors(
       return interpret_gray(colors[:, :, 0], lossy=lossy)
     if spread <= _NEARLY_GRAY and find_edges(colors[:, :, 1]).kind == "thin":
       return interpret_gray(colors[:, :, 1], lossy=lossy)
+  if lossy:
+    raise lossy_error()
   areas = find_blended_colors(colors)
   note = ""
   if areas is not None:
     if len(areas) != 2:
+      number = len(np.unique(pack_colors(colors)))
       raise ValueError(
-        f"{len(areas)} colours that blend along their borders, or noise. Draw masks "
-        "without anti-aliasing, resize them with nearest neighbour, and save PNGs."
+        f"{number} colours, of which some only blend others along their borders. Draw "
+        "masks without anti-aliasing, resize them with nearest neighbour, and save PNGs."
       )
     colors = _nearest(colors, areas)
     note = SOFT
@@ -180,7 +184,8 @@ def interpret_transparent(
   """Object ids from colour and alpha, which must not disagree.
 
   Alpha counts where all of the opaque part is white, or one gray; otherwise, what is no
-  background by its colour must be what is opaque.
+  background by its colour must be what is opaque. With `numbers`, what is less than
+  half opaque is black.
 
   Raises:
     ValueError: colour and alpha show different objects, or see `interpret_colors`.
@@ -188,22 +193,24 @@ def interpret_transparent(
   colors, alpha = rgba[:, :, :3], rgba[:, :, 3]
   if alpha.min() == alpha.max() and alpha.max() > 0:
     return interpret_colors(colors, numbers)
+  if numbers is not None:
+    return interpret_colors(np.where(alpha[:, :, None] < 128, 0, colors), numbers)
   opaque = half_transparent(alpha) if alpha.any() else alpha > 0
   seen = np.unique(pack_colors(colors[opaque])).tolist()
   if not seen and len(np.unique(pack_colors(colors))) == 1:
     return Interpretation(opaque.view(np.uint8), "nothing is opaque (alpha)")
   if len(seen) == 1:
-    if get_border(opaque).mean() > 0.5:
-      raise ValueError(
-        "an alpha channel whose opaque part surrounds the rest: it is unclear which of "
-        "both is the object. Save the mask without alpha, as ids."
-      )
-    red, green, blue = color = _unpack(seen[0])
-    if red == green == blue and color not in (numbers or ()):
+    red, green, blue = _unpack(seen[0])
+    if red == green == blue:
+      if red < 255 and get_border(opaque).mean() > 0.5:
+        raise ValueError(
+          "an alpha channel whose opaque part is no white and surrounds the rest, so it "
+          "is unclear which is the object. Save the mask without alpha, as ids."
+        )
       note = "the object is what is opaque (alpha)"
       return Interpretation(opaque.view(np.uint8), note, black_and_white=True)
     colors = np.where(opaque[:, :, None], colors, 0).astype(np.uint8)
-  found = interpret_colors(colors, numbers)
+  found = interpret_colors(colors)
   differ = (found.labels > 0) != opaque
   if (is_solid(differ) & differ).any():
     raise ValueError(
@@ -221,7 +228,7 @@ def count_border(colors: UInt8[np.ndarray, "h w 3"]) -> dict[Color, int]:
   Colours that only blend two others are left out.
   """
   areas = find_blended_colors(colors)
-  if areas is not None:
+  if areas is not None and len(areas) == 2:
     colors = _nearest(colors, areas)
   packed = pack_colors(colors)
   border = get_border(packed)
