@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from vosjax.data.codecs import images, label_colors, label_images, label_values
+from vosjax.data.codecs import images, label_images, label_values, usual_palettes
 from vosjax.data.codecs.label_values import Color
 from vosjax.labels import VOID, find_ids
 from vosjax.media.mask_files import MaskFile, find_masks, short_name
@@ -134,7 +134,7 @@ def read_masks(
     masks = dataclasses.replace(masks, numbers=_number_colors(masks))
   try:
     return _check(masks)
-  except label_colors.UnknownColorsError as error:
+  except usual_palettes.UnknownColorsError as error:
     raise ValueError(f"{error} Or use --colors to make one object a colour.") from None
 
 
@@ -150,7 +150,7 @@ def _number_colors(masks: VideoMasks) -> dict[Color, int] | None:
   if not coloured:
     return None
   try:
-    return label_colors.number_colors(border)
+    return usual_palettes.number_colors(border)
   except ValueError as error:
     raise ValueError(f"{masks.name}: {error}") from None
 
@@ -225,7 +225,7 @@ class _Tables:
       known, first = self._seen.setdefault(i, (color, frame))
       if known != color:
         names = self._masks.file_name(first), self._masks.file_name(frame)
-        raise label_colors.UnknownColorsError(
+        raise usual_palettes.UnknownColorsError(
           f"{self._masks.name}: palette index {i} is {known} in {names[0]} but {color} "
           f"in {names[1]}, so it is unclear which objects are the same. Save object "
           "ids with the same palette."

@@ -220,8 +220,9 @@ def test_alpha_counts_where_colour_says_nothing():
     found = decode(Image.fromarray(pixels))
     np.testing.assert_array_equal(found.labels, mask)
     assert found.note == "the object is what is opaque (alpha)"
+  black[:, :, 3] = 255 - black[:, :, 3]
   with pytest.raises(ValueError, match="surrounds the rest"):
-    decode(Image.fromarray(255 - black))
+    decode(Image.fromarray(black))
 
 
 def test_colour_and_alpha_must_not_disagree():

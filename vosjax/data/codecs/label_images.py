@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from vosjax.data.codecs import label_colors, png
+from vosjax.data.codecs import label_colors, png, usual_palettes
 from vosjax.data.codecs.images import open_image
 from vosjax.data.codecs.label_values import (
   Color,
@@ -49,8 +49,8 @@ def read_mask(
 
   Args:
     path: of the file.
-    numbers: ids by colour, from `label_colors.number_colors`, for a video whose objects
-      are told by colours that are in no usual palette.
+    numbers: ids by colour, from `usual_palettes.number_colors`, for a video whose
+      objects are told by colours that are in no usual palette.
 
   Raises:
     OSError: the file cannot be opened.
@@ -128,7 +128,7 @@ def interpret(
 
 
 def count_border_colors(data: bytes, name: str) -> tuple[dict[Color, int], bool]:
-  """The colours of a mask, for `label_colors.number_colors`.
+  """The colours of a mask, for `usual_palettes.number_colors`.
 
   Returns:
     Pixels at the border by colour, and whether ids are told by colours: not in a gray
@@ -148,7 +148,7 @@ def count_border_colors(data: bytes, name: str) -> tuple[dict[Color, int], bool]
   coloured = bool((colors != colors[:, :, :1]).any())
   if image.mode == "P":
     used = np.asarray(image).max()
-    coloured &= bool(used >= label_colors.num_standard(_color_table(image)))
+    coloured &= bool(used >= usual_palettes.num_standard(_color_table(image)))
   return label_colors.count_border(colors), coloured
 
 
