@@ -81,6 +81,23 @@ def test_files_and_folders_of_one_object_each(tmp_path):
     read_masks([files[0], both], NAMES, SIZE)
 
 
+def test_folders_of_frames_with_a_file_per_object(tmp_path):
+  write(tmp_path / "00001" / "1.png", one=255)
+  write(tmp_path / "00001" / "2.png", other=255)
+  masks = read_masks(tmp_path, NAMES, SIZE)
+  assert masks.frames == (1,) and ids_of(masks, 1) == {1, 2}
+  (tmp_path / "00001" / "2.png").unlink()
+  (tmp_path / "00001" / "1.png").rename(tmp_path / "00001" / "00000.png")
+  with pytest.raises(ValueError, match="unclear which are objects"):
+    read_masks(tmp_path, NAMES, SIZE)
+
+
+def test_an_inverted_mask_is_noted(tmp_path):
+  values = np.full(SIZE, 255, np.uint8)
+  masks = read_masks(write(tmp_path / "first.png", values, other=0), NAMES, SIZE)
+  assert "invert the mask" in masks.describe()
+
+
 def test_other_sizes_are_refused_with_the_way_out(tmp_path):
   small = write(tmp_path / "00000.png", np.zeros((12, 17), np.uint8), one=1)
   with pytest.raises(ValueError, match="17x12, .* 34x24.*nearest neighbour"):

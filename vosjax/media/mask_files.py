@@ -68,6 +68,8 @@ def find_masks(paths: Sequence[pathlib.Path], frame_names: Sequence[str]) -> Fou
       (path for path in folders[0].iterdir() if path.is_dir() and list_masks(path)),
       key=lambda path: by_number(path.name),
     )
+    if folders and _are_frames(folders, frame_names):
+      return _find_frame_folders(folders, frame_names)
   if not folders:
     raise ValueError(
       f"{paths[0]}: contains no masks ({', '.join(MASK_SUFFIXES)}), and no folder of "
@@ -169,9 +171,7 @@ def _find_object_folders(
   folders: Sequence[pathlib.Path], frame_names: Sequence[str]
 ) -> FoundMasks:
   """Folders of one object each, whose id is in their name, or is their number."""
-  ids = find_number([folder.name for folder in folders])
-  if ids is None or len(set(ids)) < len(ids) or min(ids) < 1 or max(ids) >= VOID:
-    ids = list(range(1, len(folders) + 1))
+  ids = _object_ids([folder.name for folder in folders])
   listed = [f"{folder.name} is object {i}" for folder, i in zip(folders, ids)]
   notes = [f"{folders[0].parent}: one folder per object, {', '.join(listed)}"]
   files: dict[int, tuple[MaskFile, ...]] = {}
@@ -181,3 +181,46 @@ def _find_object_folders(
     for frame, added in found.files.items():
       files[frame] = files.get(frame, ()) + added
   return FoundMasks(files, tuple(notes))
+
+
+def _are_frames(folders: Sequence[pathlib.Path], frame_names: Sequence[str]) -> bool:
+  """Whether folders are named after frames, and the files in them after objects.
+
+  Raises:
+    ValueError: both are named after frames.
+  """
+  if not {folder.name for folder in folders} <= set(frame_names):
+    return False
+  if {path.stem for path in list_masks(folders[0])} <= set(frame_names):
+    raise ValueError(
+      f"{folders[0].parent}: folders and the files in them are named after frames, so "
+      "it is unclear which are objects. Name folders after objects (001, 002)."
+    )
+  return True
+
+
+def _find_frame_folders(
+  folders: Sequence[pathlib.Path], frame_names: Sequence[str]
+) -> FoundMasks:
+  """Folders of one frame each, with a file per object."""
+  names = sorted(
+    {p.stem for folder in folders for p in list_masks(folder)}, key=by_number
+  )
+  ids = dict(zip(names, _object_ids(names)))
+  files = {
+    frame_names.index(folder.name): tuple(
+      MaskFile(path, ids[path.stem]) for path in list_masks(folder)
+    )
+    for folder in folders
+  }
+  listed = ", ".join(f"{name} is object {i}" for name, i in ids.items())
+  note = f"{folders[0].parent}: one folder per frame, {listed}"
+  return FoundMasks(files, (note,))
+
+
+def _object_ids(names: Sequence[str]) -> list[int]:
+  """The numbers in the names of objects if they can be ids, or 1, 2 and so on."""
+  ids = find_number(names)
+  if ids is None or len(set(ids)) < len(ids) or min(ids) < 1 or max(ids) >= VOID:
+    return list(range(1, len(names) + 1))
+  return ids

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from vosjax.data.codecs import images, label_colors, label_images
+from vosjax.data.codecs import images, label_images, label_values, usual_palettes
 from vosjax.data.codecs.label_values import Color
 from vosjax.labels import VOID, find_ids
 from vosjax.media.mask_files import MaskFile, find_masks, short_name
@@ -16,6 +16,8 @@ from vosjax.media.mask_files import MaskFile, find_masks, short_name
 _CHECKED = 200  # masks whose pixels are checked before any work starts
 _LISTED = 10  # masks that are described one by one
 _NEARLY_WHITE = 230  # what lossy compression leaves of 255
+_SURROUNDS = 0.9  # of the border, which background covers in nearly every mask
+_INVERTED = "the object surrounds the rest: if the rest is the object, invert the mask"
 _MUCH_VOID = 0.01  # of all pixels
 
 
@@ -132,21 +134,23 @@ def read_masks(
     masks = dataclasses.replace(masks, numbers=_number_colors(masks))
   try:
     return _check(masks)
-  except label_colors.UnknownColorsError as error:
+  except usual_palettes.UnknownColorsError as error:
     raise ValueError(f"{error} Or use --colors to make one object a colour.") from None
 
 
 def _number_colors(masks: VideoMasks) -> dict[Color, int] | None:
   """Ids of the colours of all masks; None if all masks hold gray values or ids."""
   border: Counter[Color] = Counter()
+  coloured = False
   for files in masks.files.values():
     for file in files:
-      data = file.path.read_bytes()
-      border.update(label_images.count_border_colors(data, str(file.path)))
-  if all(red == green == blue for red, green, blue in border):
+      found = label_images.count_border_colors(file.path.read_bytes(), str(file.path))
+      border.update(found[0])
+      coloured |= found[1]
+  if not coloured:
     return None
   try:
-    return label_colors.number_colors(border)
+    return usual_palettes.number_colors(border)
   except ValueError as error:
     raise ValueError(f"{masks.name}: {error}") from None
 
@@ -169,6 +173,8 @@ def _check(masks: VideoMasks) -> VideoMasks:
     notes.update(set(frame.notes))
     tables.add(t, {i: c for i, c in frame.table.items() if i in counts[t]})
     overlap += frame.overlap
+    if _surrounds(frame.labels):
+      notes.update([_INVERTED])
     if frame.black_and_white:
       white.add(t)
   masks = _agree(dataclasses.replace(masks, counts=counts), white)
@@ -198,6 +204,14 @@ def _summary_notes(masks: VideoMasks, overlap: int, unchecked: int) -> Iterable[
     yield f"the pixels of {unchecked} masks are checked when their turn comes"
 
 
+def _surrounds(labels: UInt8[np.ndarray, "h w"]) -> bool:
+  """Whether one object covers nearly all of the border, but not all of the image."""
+  border = label_values.get_border(labels)
+  first = border[0]
+  alone = first not in (0, VOID) and np.isin(labels, (0, first)).all()
+  return bool(alone and (border == first).mean() > _SURROUNDS and (labels == 0).any())
+
+
 class _Tables:
   """Colour tables of the masks of a video, which must give each id one colour."""
 
@@ -211,7 +225,7 @@ class _Tables:
       known, first = self._seen.setdefault(i, (color, frame))
       if known != color:
         names = self._masks.file_name(first), self._masks.file_name(frame)
-        raise label_colors.UnknownColorsError(
+        raise usual_palettes.UnknownColorsError(
           f"{self._masks.name}: palette index {i} is {known} in {names[0]} but {color} "
           f"in {names[1]}, so it is unclear which objects are the same. Save object "
           "ids with the same palette."
@@ -232,11 +246,12 @@ def _agree(masks: VideoMasks, white: set[int]) -> VideoMasks:
     ids = sorted(set(counts[t]) - {0, VOID})
     if len(ids) == 1 and ids[0] >= _NEARLY_WHITE:
       counts[t] = {1 if i == ids[0] else i: n for i, n in counts[t].items()}
-    elif not set(ids) <= {1}:
+    elif not set(ids) <= {1} or (VOID in counts[t] and not ids):
       names = masks.file_name(min(white)), masks.file_name(t)
       raise ValueError(
         f"{masks.name}: {names[0]} is black and white, but {names[1]} holds the ids "
-        f"{_join(ids)}, so it is unclear which object is white. Save ids in all masks."
+        f"{_join(ids or [VOID])}, so it is unclear which object is white. Save ids in "
+        "all masks."
       )
   return dataclasses.replace(masks, counts=counts, white=counts != masks.counts)
 

@@ -206,7 +206,7 @@ def test_blended_colours_are_one_object_or_refused():
 
   found = decode(shrunk(discs((1,))))  # (64, 0, 0) between is the colour of object 8
   assert set(np.unique(found.labels)) == {0, 1} and "soft edges" in found.note
-  with pytest.raises(ValueError, match="3 colours that blend"):
+  with pytest.raises(ValueError, match="colours, of which some only blend others"):
     decode(shrunk(discs()))
 
 
@@ -220,8 +220,9 @@ def test_alpha_counts_where_colour_says_nothing():
     found = decode(Image.fromarray(pixels))
     np.testing.assert_array_equal(found.labels, mask)
     assert found.note == "the object is what is opaque (alpha)"
-  with pytest.raises(ValueError, match="opaque part surrounds"):
-    decode(Image.fromarray(255 - black))
+  black[:, :, 3] = 255 - black[:, :, 3]
+  with pytest.raises(ValueError, match="surrounds the rest"):
+    decode(Image.fromarray(black))
 
 
 def test_colour_and_alpha_must_not_disagree():
@@ -255,11 +256,6 @@ def test_dithered_masks_are_refused():
   colors = Image.fromarray(davis_colors()[discs()])
   with pytest.raises(ValueError, match="dithering"):
     decode(colors.convert("P"))
-
-
-def test_an_inverted_mask_is_noted():
-  found = decode(Image.fromarray(255 - discs((255,))))
-  assert found.labels[0, 0] == 1 and "invert the mask" in found.note
 
 
 @pytest.mark.parametrize(

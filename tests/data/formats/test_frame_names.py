@@ -17,6 +17,7 @@ def test_names_of_frames_need_no_note():
     ("{:05d}_mask", [0, 3], [0, 3]),
     ("frame_{:05d}", [2], [2]),
     ("frame_{:06d}", range(6), range(6)),
+    ("frame{:d}", [3], [3]),
     ("{:05d}", range(1, 7), range(6)),  # numbered from 1
     ("mask{:d}", range(1, 7), range(6)),
   ],

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from vosjax.data.codecs import label_colors, png
+from vosjax.data.codecs import label_colors, png, usual_palettes
 from vosjax.data.codecs.images import open_image
 from vosjax.data.codecs.label_values import (
   Color,
@@ -49,8 +49,8 @@ def read_mask(
 
   Args:
     path: of the file.
-    numbers: ids by colour, from `label_colors.number_colors`, for a video whose objects
-      are told by colours that are in no usual palette.
+    numbers: ids by colour, from `usual_palettes.number_colors`, for a video whose
+      objects are told by colours that are in no usual palette.
 
   Raises:
     OSError: the file cannot be opened.
@@ -68,7 +68,7 @@ def decode_mask(
   try:
     if indexed is not None:
       return label_colors.interpret_palette(*indexed, numbers)
-    if data[: len(_NUMPY_MAGIC)] == _NUMPY_MAGIC:
+    if data[: len(_NUMPY_MAGIC)] == _NUMPY_MAGIC and numbers is None:
       return interpret_numbers(_decode_array(data))
     image = open_image(data, name)
   except ValueError as error:
@@ -103,8 +103,15 @@ def interpret(
     alpha = image.info.get("transparency", b"")
     if isinstance(alpha, int):
       alpha = b"\xff" * alpha + b"\0"
-    colors = bytes(image.getpalette() or ())
-    return label_colors.interpret_palette(np.asarray(image), colors, alpha, numbers)
+    return label_colors.interpret_palette(
+      np.asarray(image), _color_table(image), alpha, numbers
+    )
+  if numbers is not None:
+    if image.mode not in ("1", "L", "LA", "RGB", "RGBA"):
+      raise ValueError(
+        f"a mask of mode {image.mode} among coloured ones. Save it as RGB, like them."
+      )
+    image = image.convert("RGBA")
   if image.mode == "L":
     return interpret_gray(np.asarray(image), lossy=lossy)
   if image.mode == "1" or image.mode in ("I", "F") or image.mode.startswith("I;16"):
@@ -120,24 +127,34 @@ def interpret(
   )
 
 
-def count_border_colors(data: bytes, name: str) -> dict[Color, int]:
-  """Pixels at the border by colour; empty for a mask of ids or gray values.
+def count_border_colors(data: bytes, name: str) -> tuple[dict[Color, int], bool]:
+  """The colours of a mask, for `usual_palettes.number_colors`.
+
+  Returns:
+    Pixels at the border by colour, and whether ids are told by colours: not in a gray
+    image, nor in one with a usual palette.
 
   Raises:
-    ValueError: the file is incomplete; the message names it.
+    ValueError: the file is no image of 8 bits; the message names it.
   """
   if data[: len(_NUMPY_MAGIC)] == _NUMPY_MAGIC:
-    return {}
-  image = ImageOps.exif_transpose(open_image(data, name))
-  if image.mode in ("P", "PA"):
-    used = np.asarray(image.convert("P") if image.mode == "PA" else image).max()
-    if used < label_colors.num_standard(bytes(image.getpalette() or ())):
-      return {}
-  elif image.mode not in ("RGB", "RGBA", "RGBa"):
-    return {}
+    return {}, False
+  image = open_image(data, name)
+  if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
+    return {}, False
   rgba = np.array(image.convert("RGBA"))
   rgba[rgba[:, :, 3] < 128] = 0
-  return label_colors.count_border(rgba[:, :, :3])
+  colors = rgba[:, :, :3]
+  coloured = bool((colors != colors[:, :, :1]).any())
+  if image.mode == "P":
+    used = np.asarray(image).max()
+    coloured &= bool(used >= usual_palettes.num_standard(_color_table(image)))
+  return label_colors.count_border(colors), coloured
+
+
+def _color_table(image: Image.Image) -> bytes:
+  """Red, green and blue of each index of a palette image."""
+  return bytes(image.getpalette() or ())
 
 
 def _decode_array(data: bytes) -> np.ndarray:

@@ -23,10 +23,8 @@ _MAX_GRAY_VALUES = 64  # a mask with more distinct gray values was interpolated
 _DARK, _BRIGHT = 25, 230  # of 255: levels that lossy compression leaves of 0 and 255
 _DEEP = 65535  # white in 16 bits
 
-_SURROUNDS = 0.9  # of the border, which background covers in nearly every mask
 
 SOFT = "soft edges thresholded at 50 %"
-INVERTED = "white surrounds the rest: invert the mask if the object is black"
 _SHARPEN = (
   "Resize masks with nearest neighbour and draw them without anti-aliasing, or save "
   "one binary mask per object"
@@ -74,7 +72,7 @@ def interpret_gray(
   if edges.kind == "thin":
     return _threshold(values, *edges.levels, lossy=lossy)
   if lossy and not set(present.tolist()) <= {0, 255}:
-    raise ValueError(_lossy())
+    raise lossy_error()
   if edges.kind == "blended":
     raise ValueError(
       f"several gray values ({_join(edges.levels)}) that blend along their borders, "
@@ -168,11 +166,11 @@ def _threshold(
 ) -> Interpretation:
   """One object, with id 1 if it is white and else with its value."""
   if low > _DARK or (lossy and high < _BRIGHT):
+    if lossy:
+      raise lossy_error()
     raise ValueError(
-      _lossy()
-      if lossy
-      else f"the gray values {low} and {high} with soft edges, but no black "
-      f"background. Save the mask in black and white, or as ids."
+      f"the gray values {low} and {high} with soft edges, but no black background. "
+      "Save the mask in black and white, or as ids."
     )
   inside = values > (low + high) / 2
   if high >= _BRIGHT:
@@ -181,9 +179,6 @@ def _threshold(
 
 
 def _one_object(inside: Bool[np.ndarray, "h w"], note: str = "") -> Interpretation:
-  """Object 1, with a note if it surrounds the rest, as in an inverted mask."""
-  if get_border(inside).mean() > _SURROUNDS and not inside.all():
-    note = f"{note}; " * bool(note) + INVERTED
   return Interpretation(inside.astype(np.uint8), note, black_and_white=True)
 
 
@@ -192,8 +187,9 @@ def get_border(values: Shaped[np.ndarray, "h w"]) -> Shaped[np.ndarray, " n"]:
   return np.concatenate((values[0], values[-1], values[:, 0], values[:, -1]))
 
 
-def _lossy() -> str:
-  return (
+def lossy_error() -> ValueError:
+  """Says that a mask other than one in black and white must not be a JPEG."""
+  return ValueError(
     "a label map as JPEG, whose compression changes ids. Save the original mask as "
     "palette PNG."
   )

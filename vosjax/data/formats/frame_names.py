@@ -112,9 +112,13 @@ def _match_numbers(
   numbers, frame_numbers = find_number(names), find_number(frame_names)
   if numbers is None or frame_numbers is None:
     return None
-  # A few names such as obj1 and obj2 may be those of objects.
-  if len(names) < len(frame_names) and not all(name.isdecimal() for name in names):
-    return None
+  skeletons = {re.sub(r"\d+", "#", name.lower()) for name in (*names, *frame_names)}
+  if len(names) < len(frame_names) and not (
+    all(name.isdecimal() for name in names)
+    or len(skeletons) == 1
+    or all("frame" in name.lower() for name in names)
+  ):
+    return None  # a few names such as obj1 and mask2 may be those of objects
   of_number = {number: t for t, number in enumerate(frame_numbers)}
   distinct = len(set(numbers)) == len(names) and len(of_number) == len(frame_names)
   if not distinct or not set(numbers) <= set(of_number):
