@@ -311,6 +311,11 @@ def cut(path):
       "'../../../f.png' leads out of",
     ),
     (
+      lambda p: write_json(p / "a.json", {}),
+      lambda p: (p / "a.json").write_text('{"annotations":' + "[" * 10**5),
+      "a.json: not a COCO-style JSON .RecursionError",
+    ),
+    (
       write_cvat_masks,
       lambda p: (p / "JPEGImages" / "frame_000001.PNG").unlink(),
       "a mask frame_000001 without a frame",
@@ -334,7 +339,7 @@ def test_unusable_exports_are_refused_with_the_reason(tmp_path, write, damage, t
   ("changes", "text"),
   [
     ({"masklet": [[None]]}, "a frame has 1 masks for 2 masklets"),
-    ({"video_width": "32"}, "expected two whole numbers"),
+    ({"video_width": "32"}, "24x32 pixels .* expected two whole numbers"),
     ({"masklet": None}, "not a JSON file of SA-V"),
   ],
 )

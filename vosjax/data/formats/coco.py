@@ -18,7 +18,7 @@ from vosjax.data.video import Video
 from vosjax.labels import VOID
 
 MAX_OBJECTS = VOID - 1
-MAX_SIDE = 32_768  # pixels; more is a mistake, and would fill the memory
+MAX_PIXELS = 2**27  # of a frame; more is a mistake, and would fill the memory
 _FRAME_FOLDERS = ("", "JPEGImages", "images")
 _MAX_LISTED = 5
 
@@ -116,12 +116,13 @@ class CocoVideo(Video):
 
 def check_size(size: Any, origin: Path | str) -> tuple[int, int]:
   """(height, width) as a file states it; ValueError unless it can be an image's."""
-  if not all(isinstance(x, int) and 0 < x <= MAX_SIDE for x in size):
-    raise ValueError(
-      f"{origin}: says that frames have {'x'.join(map(str, size))} pixels (height x "
-      f"width); expected two whole numbers up to {MAX_SIDE}."
-    )
   height, width = size
+  whole = isinstance(height, int) and isinstance(width, int)
+  if not whole or min(size) < 1 or height * width > MAX_PIXELS:
+    raise ValueError(
+      f"{origin}: says that frames have {str(height)[:20]}x{str(width)[:20]} pixels "
+      f"(height x width); expected two whole numbers, {MAX_PIXELS} pixels at most."
+    )
   return height, width
 
 
@@ -157,6 +158,7 @@ def read_coco(path: Path, frames: Path | None = None) -> list[CocoVideo]:
     AttributeError,
     KeyError,
     TypeError,
+    RecursionError,
     json.JSONDecodeError,
     UnicodeDecodeError,
   ) as error:

@@ -1,7 +1,6 @@
 """Recognises the layout of a user's own data, and finds the videos in it."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -96,21 +95,23 @@ def _from_file(path: Path, images: Path | None, extracted: Path) -> UserData:
     return _from_xml(path, images, extracted)
   if path.name.endswith(sav.KINDS):
     return _from_sav([path], extracted)
-  if labelme.is_labelme(path):
-    raise ValueError(
-      f"{path}: is the labelme file of one image. Give the folder of all of them: "
-      f"{path.parent}."
-    )
   if path.suffix.lower() in user_folders.VIDEO_SUFFIXES:
     raise ValueError(
       f"{path}: a video without masks. Put it into a folder frames, its masks into "
       f"masks/{path.stem}/00000.png and so on, and give the folder of both."
     )
-  videos = [
-    dataclasses.replace(video, name=_plain(video.name))
-    for video in read_coco(path, images)
-  ]
-  return _of_tracks("COCO", videos)
+  try:
+    found = read_coco(path, images)
+  except ValueError:
+    if not labelme.is_labelme(path):
+      raise
+    raise ValueError(
+      f"{path}: is the labelme file of one image. Give the folder of all of them: "
+      f"{path.parent}."
+    ) from None
+  return _of_tracks(
+    "COCO", [dataclasses.replace(video, name=_plain(video.name)) for video in found]
+  )
 
 
 def _of_tracks(layout: str, videos: Sequence[CocoVideo], **more) -> UserData:
@@ -256,11 +257,8 @@ def _find_json(source: Path, extracted: Path) -> UserData | None:
 
 
 def _is_coco(path: Path) -> bool:
-  try:
-    content = json.loads(path.read_bytes())
-  except (OSError, ValueError, RecursionError):
-    return False
-  return isinstance(content, dict) and "annotations" in content
+  """Whether a JSON file may be of this kind, without parsing what may be large."""
+  return b'"annotations"' in path.read_bytes()
 
 
 # In this order; each returns None for another layout.
