@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,12 @@ def check_size(size: Any, origin: Path | str) -> tuple[int, int]:
   return height, width
 
 
-def read_coco(path: Path, frames: Path | None = None) -> list[CocoVideo]:
+Locate = Callable[[Sequence[str]], tuple[Path, ...]]
+
+
+def read_coco(
+  path: Path, frames: Path | None = None, locate: Locate | None = None
+) -> list[CocoVideo]:
   """The videos of a JSON file.
 
   Either `videos` with `file_names`, and annotations with one segmentation per frame
@@ -138,6 +143,7 @@ def read_coco(path: Path, frames: Path | None = None) -> list[CocoVideo]:
     path: of the JSON file.
     frames: folder that the file names are relative to; by default it is searched for
       next to the file.
+    locate: finds the frames of a video by their file names, in place of `frames`.
 
   Raises:
     ValueError: the file is not such a JSON, frames are not found, or a video has more
@@ -153,7 +159,8 @@ def read_coco(path: Path, frames: Path | None = None) -> list[CocoVideo]:
       path, content, *(("videos", "video_id") if by_video else ("images", "image_id"))
     )
     listed = (_read_videos if by_video else _read_images)(content)
-    videos = [_video(path, record, frames, categories) for record in listed]
+    locate = locate or functools.partial(_locate, path, frames)
+    videos = [_video(path, record, locate, categories) for record in listed]
   except (
     AttributeError,
     KeyError,
@@ -293,7 +300,7 @@ def _order(image: Mapping[str, Any], tracked: bool) -> Any:
 
 
 def _video(
-  path: Path, record: _Record, frames: Path | None, categories: Mapping[Any, str]
+  path: Path, record: _Record, locate: Locate, categories: Mapping[Any, str]
 ) -> CocoVideo:
   if len(record.tracks) > MAX_OBJECTS:
     raise ValueError(
@@ -305,7 +312,7 @@ def _video(
   annotated = any(record.marks)
   return CocoVideo(
     name=record.name,
-    frame_files=_locate(path, record.files, frames),
+    frame_files=locate(record.files),
     instances=tuple(
       tuple(Instance(ids[track], mask) for track, mask in marks) if annotated else None
       for marks in record.marks
@@ -320,7 +327,7 @@ def _video(
   )
 
 
-def _locate(path: Path, files: Sequence[str], frames: Path | None) -> tuple[Path, ...]:
+def _locate(path: Path, frames: Path | None, files: Sequence[str]) -> tuple[Path, ...]:
   """Paths of the frames, below the first folder that contains one of them."""
   folders = (
     [frames]
@@ -341,7 +348,8 @@ def _locate(path: Path, files: Sequence[str], frames: Path | None) -> tuple[Path
   tried = ", ".join(map(str, folders[:_MAX_LISTED]))
   raise ValueError(
     f"{path}: no frame {files[0] if files else '(the video has none)'} in {tried}. "
-    "Give the folder that its file names are relative to with --images DIR."
+    "Give the folder that its file names are relative to with --images DIR, or the "
+    "video file whose frames they number with --images FILE."
   )
 
 

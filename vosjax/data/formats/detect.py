@@ -64,8 +64,7 @@ def find_user_data(source: Path, images: Path | None, extracted: Path) -> UserDa
 
   Args:
     source: a folder, or a JSON or XML file; `vosjax import-data --help` lists layouts.
-    images: for JSON: the folder that its file names are relative to; for XML: the
-      folder of the frames, or the video file.
+    images: for JSON or XML: the folder of the frames, or the video file.
     extracted: folder where the frames of video files will be.
 
   Raises:
@@ -100,6 +99,8 @@ def _from_file(path: Path, images: Path | None, extracted: Path) -> UserData:
       f"{path}: a video without masks. Put it into a folder frames, its masks into "
       f"masks/{path.stem}/00000.png and so on, and give the folder of both."
     )
+  if images is not None and images.is_file():
+    return _from_coco_of_file(path, images, extracted)
   try:
     found = read_coco(path, images)
   except ValueError:
@@ -112,6 +113,33 @@ def _from_file(path: Path, images: Path | None, extracted: Path) -> UserData:
   return _of_tracks(
     "COCO", [dataclasses.replace(video, name=_plain(video.name)) for video in found]
   )
+
+
+def _from_coco_of_file(path: Path, file: Path, extracted: Path) -> UserData:
+  """A JSON file whose file names are numbers of frames in a video file."""
+  indices: list[int] = []
+
+  def locate(names: Sequence[str]) -> tuple[Path, ...]:
+    stems = [Path(name).stem for name in names]
+    by_index = numbers(stems)
+    if by_index is None or list(by_index.values()) != stems:
+      raise ValueError(
+        f"{path}: its file names, such as {names[0]!r}, are not the numbers of frames "
+        f"in {file}. Give the folder of its images with --images."
+      )
+    indices[:] = by_index
+    return tuple(extracted / f"{index:05d}.jpg" for index in by_index)
+
+  videos = read_coco(path, locate=locate)
+  if len(videos) != 1:
+    raise ValueError(
+      f"{path}: holds {len(videos)} videos, but --images {file} is one. Give the "
+      "folder of its images."
+    )
+  name = _plain(file.stem)
+  video = _at(dataclasses.replace(videos[0], name=name), extracted, indices)
+  parts = {name: VideoPart(file, tuple(indices))}
+  return _of_tracks("COCO", [video], parts=parts)
 
 
 def _of_tracks(layout: str, videos: Sequence[CocoVideo], **more) -> UserData:
