@@ -54,9 +54,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--images",
     type=path,
-    metavar="DIR",
-    help="if SOURCE is a JSON file: the folder that its file names are relative to; if "
-    "it is an XML file: the folder of frames, or the video file",
+    metavar="DIR|FILE",
+    help="if SOURCE is a JSON or XML file: the folder that its file names are relative "
+    "to, or the video file whose frames they number",
   )
   parser.add_argument(
     "--val",

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -116,8 +117,7 @@ class Job:
       self.extracted.mkdir(exist_ok=True)
     for name, part in data.parts.items():
       note = self.extracted / f"{name}.txt"
-      stat = part.path.stat()
-      stamp = f"{part.path}\0{stat.st_size}\0{stat.st_mtime_ns}\0{part.indices}"
+      stamp = f"{_stamp(part.path)}{part.indices}"
       if note.is_file() and note.read_text() == stamp:
         progress(len(part.indices))
         continue
@@ -227,28 +227,32 @@ class Job:
     """A hash of the names, sizes and modification times of all files."""
     digest = hashlib.sha256()
     for video in videos:
-      labels: Sequence[pathlib.Path | None] = (
-        self._annotations() if isinstance(video, CocoVideo) else video.label_files
-      )
       part = data.parts.get(video.name)
-      frames = video.frame_files if part is None else (part.path,)
-      for path in (*frames, *labels):
-        if path is not None and path.is_file():
-          stat = path.stat()
-          digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
-        else:
-          digest.update(f"{path}\0".encode())
+      stamps = [*map(_stamp, video.frame_files if part is None else (part.path,))]
+      if isinstance(video, CocoVideo):
+        stamps.append(self._annotation_stamp)
+      else:
+        stamps += map(_stamp, video.label_files)
+      digest.update("".join(stamps).encode())
     return digest.hexdigest()
 
-  def _annotations(self) -> Sequence[pathlib.Path]:
-    """The files that describe objects, where they are not one per frame."""
+  @functools.cached_property
+  def _annotation_stamp(self) -> str:
+    """Of all files that describe objects, where these are not one per frame."""
     if self._source.is_file():
-      return [self._source]
-    return sorted(
-      path
-      for path in self._source.rglob("*")
-      if path.suffix.lower() in (".json", ".xml", ".txt")
-    )
+      return _stamp(self._source)
+    paths = sorted(self._source.rglob("*"))
+    suffixes = (".json", ".xml", ".txt")
+    stamps = (_stamp(path) for path in paths if path.suffix.lower() in suffixes)
+    return hashlib.sha256("".join(stamps).encode()).hexdigest()
+
+
+def _stamp(path: pathlib.Path | None) -> str:
+  """Name, size and modification time of a file, as far as it exists."""
+  if path is None or not path.is_file():
+    return f"{path}\0"
+  stat = path.stat()
+  return f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0"
 
 
 def split(data: UserData, val: str | None) -> dict[str, list[str]]:

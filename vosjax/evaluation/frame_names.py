@@ -17,7 +17,6 @@ IMAGE_SUFFIXES = (
   ".jpg",
   ".jpeg",
 )
-BY_NUMBER = "matched by number"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +74,7 @@ def _match(
   if not have_one_affix(found[number] for number in wanted):
     return FrameMatch(expected)
   files = tuple(images[found[number]] for number in wanted)
-  return FrameMatch(files, f"{files[0].name} is frame {frames[0]}: {BY_NUMBER}")
+  return FrameMatch(files, f"{files[0].name} is frame {frames[0]}: matched by number")
 
 
 def _shifted(

@@ -222,6 +222,28 @@ def test_sav_annotates_every_fourth_frame_of_a_video_file(tmp_path):
     np.testing.assert_array_equal(video.labels(t), expected(t))
 
 
+def test_cvat_exports_without_images_number_the_frames_of_a_video_file(tmp_path):
+  file = tmp_path / "my clip.mp4"
+  file.touch()
+  write_cvat_coco(tmp_path)
+  write_cvat_xml(tmp_path)
+  for path in ("annotations/instances_default.json", "annotations.xml"):
+    data = find_user_data(tmp_path / path, file, tmp_path / "extracted")
+    (video,) = data.videos
+    assert data.parts[video.name].indices == (0, 1, 2)
+    assert video.frame_files[1] == tmp_path / "extracted" / video.name / "00001.jpg"
+    np.testing.assert_array_equal(video.labels(2), expected(2))
+
+
+def test_file_names_without_numbers_are_not_frames_of_a_video_file(tmp_path):
+  write_cvat_coco(tmp_path)
+  path = tmp_path / "annotations" / "instances_default.json"
+  replace(path, "frame_000002", "last")
+  (tmp_path / "clip.mp4").touch()
+  with pytest.raises(ValueError, match="such as 'frame_000000.png', are not the numb"):
+    find_user_data(path, tmp_path / "clip.mp4", tmp_path)
+
+
 def test_objects_that_exchange_colours_are_refused(tmp_path):
   write_cvat_masks(tmp_path)
   path = tmp_path / "SegmentationObject" / "frame_000002.png"
@@ -311,6 +333,11 @@ def cut(path):
       "'../../../f.png' leads out of",
     ),
     (
+      lambda p: write_json(p / "a.json", {}),
+      lambda p: (p / "a.json").write_text('{"annotations":' + "[" * 10**5),
+      "a.json: not a COCO-style JSON .RecursionError",
+    ),
+    (
       write_cvat_masks,
       lambda p: (p / "JPEGImages" / "frame_000001.PNG").unlink(),
       "a mask frame_000001 without a frame",
@@ -334,7 +361,7 @@ def test_unusable_exports_are_refused_with_the_reason(tmp_path, write, damage, t
   ("changes", "text"),
   [
     ({"masklet": [[None]]}, "a frame has 1 masks for 2 masklets"),
-    ({"video_width": "32"}, "expected two whole numbers"),
+    ({"video_width": "32"}, "24x32 pixels .* expected two whole numbers"),
     ({"masklet": None}, "not a JSON file of SA-V"),
   ],
 )

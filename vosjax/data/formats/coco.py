@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from vosjax.data.video import Video
 from vosjax.labels import VOID
 
 MAX_OBJECTS = VOID - 1
-MAX_SIDE = 32_768  # pixels; more is a mistake, and would fill the memory
+MAX_PIXELS = 2**27  # of a frame; more is a mistake, and would fill the memory
 _FRAME_FOLDERS = ("", "JPEGImages", "images")
 _MAX_LISTED = 5
 
@@ -116,16 +116,22 @@ class CocoVideo(Video):
 
 def check_size(size: Any, origin: Path | str) -> tuple[int, int]:
   """(height, width) as a file states it; ValueError unless it can be an image's."""
-  if not all(isinstance(x, int) and 0 < x <= MAX_SIDE for x in size):
-    raise ValueError(
-      f"{origin}: says that frames have {'x'.join(map(str, size))} pixels (height x "
-      f"width); expected two whole numbers up to {MAX_SIDE}."
-    )
   height, width = size
+  whole = isinstance(height, int) and isinstance(width, int)
+  if not whole or min(size) < 1 or height * width > MAX_PIXELS:
+    raise ValueError(
+      f"{origin}: says that frames have {str(height)[:20]}x{str(width)[:20]} pixels "
+      f"(height x width); expected two whole numbers, {MAX_PIXELS} pixels at most."
+    )
   return height, width
 
 
-def read_coco(path: Path, frames: Path | None = None) -> list[CocoVideo]:
+Locate = Callable[[Sequence[str]], tuple[Path, ...]]
+
+
+def read_coco(
+  path: Path, frames: Path | None = None, locate: Locate | None = None
+) -> list[CocoVideo]:
   """The videos of a JSON file.
 
   Either `videos` with `file_names`, and annotations with one segmentation per frame
@@ -137,6 +143,7 @@ def read_coco(path: Path, frames: Path | None = None) -> list[CocoVideo]:
     path: of the JSON file.
     frames: folder that the file names are relative to; by default it is searched for
       next to the file.
+    locate: finds the frames of a video by their file names, in place of `frames`.
 
   Raises:
     ValueError: the file is not such a JSON, frames are not found, or a video has more
@@ -152,11 +159,13 @@ def read_coco(path: Path, frames: Path | None = None) -> list[CocoVideo]:
       path, content, *(("videos", "video_id") if by_video else ("images", "image_id"))
     )
     listed = (_read_videos if by_video else _read_images)(content)
-    videos = [_video(path, record, frames, categories) for record in listed]
+    locate = locate or functools.partial(_locate, path, frames)
+    videos = [_video(path, record, locate, categories) for record in listed]
   except (
     AttributeError,
     KeyError,
     TypeError,
+    RecursionError,
     json.JSONDecodeError,
     UnicodeDecodeError,
   ) as error:
@@ -291,7 +300,7 @@ def _order(image: Mapping[str, Any], tracked: bool) -> Any:
 
 
 def _video(
-  path: Path, record: _Record, frames: Path | None, categories: Mapping[Any, str]
+  path: Path, record: _Record, locate: Locate, categories: Mapping[Any, str]
 ) -> CocoVideo:
   if len(record.tracks) > MAX_OBJECTS:
     raise ValueError(
@@ -303,7 +312,7 @@ def _video(
   annotated = any(record.marks)
   return CocoVideo(
     name=record.name,
-    frame_files=_locate(path, record.files, frames),
+    frame_files=locate(record.files),
     instances=tuple(
       tuple(Instance(ids[track], mask) for track, mask in marks) if annotated else None
       for marks in record.marks
@@ -318,7 +327,7 @@ def _video(
   )
 
 
-def _locate(path: Path, files: Sequence[str], frames: Path | None) -> tuple[Path, ...]:
+def _locate(path: Path, frames: Path | None, files: Sequence[str]) -> tuple[Path, ...]:
   """Paths of the frames, below the first folder that contains one of them."""
   folders = (
     [frames]
@@ -339,7 +348,8 @@ def _locate(path: Path, files: Sequence[str], frames: Path | None) -> tuple[Path
   tried = ", ".join(map(str, folders[:_MAX_LISTED]))
   raise ValueError(
     f"{path}: no frame {files[0] if files else '(the video has none)'} in {tried}. "
-    "Give the folder that its file names are relative to with --images DIR."
+    "Give the folder that its file names are relative to with --images DIR, or the "
+    "video file whose frames they number with --images FILE."
   )
 
 

@@ -1,7 +1,6 @@
 """Recognises the layout of a user's own data, and finds the videos in it."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -65,8 +64,7 @@ def find_user_data(source: Path, images: Path | None, extracted: Path) -> UserDa
 
   Args:
     source: a folder, or a JSON or XML file; `vosjax import-data --help` lists layouts.
-    images: for JSON: the folder that its file names are relative to; for XML: the
-      folder of the frames, or the video file.
+    images: for JSON or XML: the folder of the frames, or the video file.
     extracted: folder where the frames of video files will be.
 
   Raises:
@@ -96,21 +94,52 @@ def _from_file(path: Path, images: Path | None, extracted: Path) -> UserData:
     return _from_xml(path, images, extracted)
   if path.name.endswith(sav.KINDS):
     return _from_sav([path], extracted)
-  if labelme.is_labelme(path):
-    raise ValueError(
-      f"{path}: is the labelme file of one image. Give the folder of all of them: "
-      f"{path.parent}."
-    )
   if path.suffix.lower() in user_folders.VIDEO_SUFFIXES:
     raise ValueError(
       f"{path}: a video without masks. Put it into a folder frames, its masks into "
       f"masks/{path.stem}/00000.png and so on, and give the folder of both."
     )
-  videos = [
-    dataclasses.replace(video, name=_plain(video.name))
-    for video in read_coco(path, images)
-  ]
-  return _of_tracks("COCO", videos)
+  if images is not None and images.is_file():
+    return _from_coco_of_file(path, images, extracted)
+  try:
+    found = read_coco(path, images)
+  except ValueError:
+    if not labelme.is_labelme(path):
+      raise
+    raise ValueError(
+      f"{path}: is the labelme file of one image. Give the folder of all of them: "
+      f"{path.parent}."
+    ) from None
+  return _of_tracks(
+    "COCO", [dataclasses.replace(video, name=_plain(video.name)) for video in found]
+  )
+
+
+def _from_coco_of_file(path: Path, file: Path, extracted: Path) -> UserData:
+  """A JSON file whose file names are numbers of frames in a video file."""
+  indices: list[int] = []
+
+  def locate(names: Sequence[str]) -> tuple[Path, ...]:
+    stems = [Path(name).stem for name in names]
+    by_index = numbers(stems)
+    if by_index is None or list(by_index.values()) != stems:
+      raise ValueError(
+        f"{path}: its file names, such as {names[0]!r}, are not the numbers of frames "
+        f"in {file}. Give the folder of its images with --images."
+      )
+    indices[:] = by_index
+    return tuple(extracted / f"{index:05d}.jpg" for index in by_index)
+
+  videos = read_coco(path, locate=locate)
+  if len(videos) != 1:
+    raise ValueError(
+      f"{path}: holds {len(videos)} videos, but --images {file} is one. Give the "
+      "folder of its images."
+    )
+  name = _plain(file.stem)
+  video = _at(dataclasses.replace(videos[0], name=name), extracted, indices)
+  parts = {name: VideoPart(file, tuple(indices))}
+  return _of_tracks("COCO", [video], parts=parts)
 
 
 def _of_tracks(layout: str, videos: Sequence[CocoVideo], **more) -> UserData:
@@ -256,11 +285,8 @@ def _find_json(source: Path, extracted: Path) -> UserData | None:
 
 
 def _is_coco(path: Path) -> bool:
-  try:
-    content = json.loads(path.read_bytes())
-  except (OSError, ValueError, RecursionError):
-    return False
-  return isinstance(content, dict) and "annotations" in content
+  """Whether a JSON file may be of this kind, without parsing what may be large."""
+  return b'"annotations"' in path.read_bytes()
 
 
 # In this order; each returns None for another layout.

@@ -15,11 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from vosjax.data.formats.coco import CocoVideo, check_size
 from vosjax.data.formats.folders import by_number, image_files, path_inside
 from vosjax.data.formats.tracks import Shape, box, ellipse, paste, track_video
+
+_UNUSABLE = (
+  AttributeError,
+  KeyError,
+  OverflowError,
+  RecursionError,
+  TypeError,
+  ValueError,
+)
 
 
 def is_labelme(path: Path) -> bool:
@@ -47,7 +56,7 @@ def read_labelme(folder: Path, name: str) -> CocoVideo:
       size = check_size((content["imageHeight"], content["imageWidth"]), path)
       image = frames.get(path.stem) or path_inside(folder, content["imagePath"])
       found = list(_shapes(content["shapes"], size))
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except _UNUSABLE as error:
       raise ValueError(
         f"{path}: not usable as a JSON file of labelme ({type(error).__name__}: "
         f"{error}). Correct it in labelme, or remove it."
@@ -98,7 +107,7 @@ def _decode_mask(text: str) -> np.ndarray:
   try:
     image = Image.open(io.BytesIO(base64.b64decode(text, validate=True)))
     return np.asarray(image.convert("L")) > 0
-  except (OSError, SyntaxError, UnidentifiedImageError) as error:
+  except (OSError, SyntaxError, Image.DecompressionBombError) as error:
     raise ValueError(f"a mask that is not a PNG ({error})") from None
 
 

@@ -44,7 +44,7 @@ def read_sav(path: Path, extracted: Path) -> tuple[CocoVideo, Path, tuple[int, .
     size = check_size((content["video_height"], content["video_width"]), path)
     ids, masklets = content["masklet_id"], content["masklet"]
     shapes = [list(_shapes(ids, frame)) for frame in masklets]
-  except (KeyError, TypeError, ValueError, RecursionError) as error:
+  except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
     raise ValueError(
       f"{path}: not a JSON file of SA-V ({type(error).__name__}: {error}); expected "
       "video_id, video_height, video_width, masklet_id and masklet."
