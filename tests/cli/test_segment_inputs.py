@@ -54,7 +54,7 @@ def test_a_part_of_a_video_keeps_its_names_and_times(mask, tmp_path, capsys):
     (("--end", "9"), "--end: frame 9 is beyond the end"),
     (("--every", "0"), "--every 0: must be at least one frame"),
     (("--max-size", "3"), "--max-size is 3; it must be at least 32"),
-    (("--save", "overlay,gif"), "--save gif is unknown; known: masks, overlay"),
+    (("--save", "overlay,gif"), "output 'gif' is unknown; known: masks, overlay"),
     (("--masks", "x"), "--masks x: is for many videos"),
   ],
 )

@@ -302,7 +302,13 @@ def _segment_one(
     return
   segmenter = loader.load(has_mask=bool(masks))
   segment_video.segment_video(
-    inputs, segmenter, job, out, direction=args.direction, crf=args.crf
+    inputs,
+    segmenter,
+    job,
+    out,
+    direction=args.direction,
+    max_size=args.max_size,
+    crf=args.crf,
   )
   number = len(inputs.video)
   written = ["1 mask" if number == 1 else f"{number} masks"]
@@ -324,6 +330,8 @@ def _check_arguments(args: argparse.Namespace) -> tuple[str, ...]:
     )
   if args.max_size is not None and args.max_size < 32:
     raise ValueError(f"--max-size is {args.max_size}; it must be at least 32 pixels.")
+  if args.max_size is not None and args.crf:
+    raise ValueError("--crf needs frames at full size. Leave --max-size out.")
   return segment_video.choose_kinds(args.save)
 
 
