@@ -72,6 +72,9 @@ class VideoFile(VideoFrames):
   bits: int
   is_damaged: bool
   kept: tuple[Any, ...] | None
+  _lock: Any = dataclasses.field(
+    default_factory=threading.Lock, repr=False, compare=False
+  )
 
   @property
   def name(self) -> str:
@@ -105,10 +108,6 @@ class VideoFile(VideoFrames):
       is_timed=self.is_timed,
       is_damaged=self.is_damaged,
     )
-
-  @functools.cached_property
-  def _lock(self) -> threading.Lock:
-    return threading.Lock()
 
 
 def read_file(
