@@ -72,6 +72,9 @@ class VideoFile(VideoFrames):
   bits: int
   is_damaged: bool
   kept: tuple[Any, ...] | None
+  _lock: Any = dataclasses.field(
+    default_factory=threading.Lock, repr=False, compare=False
+  )
 
   @property
   def name(self) -> str:
@@ -106,10 +109,6 @@ class VideoFile(VideoFrames):
       is_damaged=self.is_damaged,
     )
 
-  @functools.cached_property
-  def _lock(self) -> threading.Lock:
-    return threading.Lock()
-
 
 def read_file(
   path: pathlib.Path,
@@ -123,7 +122,7 @@ def read_file(
   try:
     with decoding.open_video(path) as container:
       header = _Header.of(path, container)
-      index = index_packets(container, decoding.video_streams(container)[0])
+      index = index_packets(container, decoding.video_streams(container, str(path))[0])
     survey = None if check else _survey(path, index, most=_NUM_FIRST_FRAMES)
     is_listed = survey is not None and _is_as_listed(survey, index)
     if survey is None or not is_listed:
@@ -172,7 +171,7 @@ def _survey(
   """Decodes the first `most` frames, or all; see `survey_frames`."""
   errors: list[str] = []
   with decoding.open_video(path) as container:
-    stream = decoding.video_streams(container)[0]
+    stream = decoding.video_streams(container, str(path))[0]
     frames = decoding.decode(container, stream, errors, ahead=ahead)
     survey = survey_frames(
       itertools.islice(frames, most), len(index.stamps), most_bytes, progress
@@ -204,12 +203,8 @@ class _Header:
   @classmethod
   def of(cls, path: pathlib.Path, container: Any) -> "_Header":
     """Reads the header; ValueError without a video stream that can be decoded."""
-    streams = decoding.video_streams(container)
-    if not streams:
-      raise ValueError(f"{path}: contains no video stream.")
+    streams = decoding.video_streams(container, str(path))
     stream = streams[0]
-    if stream.codec_context is None:
-      raise ValueError(f"{path}: its video has a codec that cannot be decoded.")
     rate = stream.average_rate or stream.guessed_rate or FRAMES_PER_SECOND
     codec = stream.codec.canonical_name
     return cls(
