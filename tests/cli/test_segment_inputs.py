@@ -90,6 +90,17 @@ def test_files_of_single_objects_are_put_together(frames, tmp_path, save_mask):
   ]
 
 
+def test_white_alone_is_an_object_in_a_palette_mask_too(
+  frames, tmp_path, save_mask, capsys
+):
+  mask = save_mask(tmp_path / "first.png", 255)
+  assert vosjax(frames, "--mask", mask, "--out", tmp_path / "out") == 0
+  assert written(tmp_path / "out")["00003"] == [0, 1]
+  assert (
+    "255, the only id besides the background, is object 1" in capsys.readouterr().out
+  )
+
+
 @pytest.fixture
 def videos(tmp_path, frames, save_mask):
   """A folder with a file, a folder of frames, and masks for both."""

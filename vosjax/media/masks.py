@@ -35,6 +35,7 @@ class VideoMasks:
     counts: pixels by id, of each mask that was checked.
     numbers: ids by colour, where colours of no usual palette tell objects.
     white: an id from 230 on is white with noise, and means object 1.
+    only_white: no mask holds any id but 255, which then means object 1.
   """
 
   name: str
@@ -45,6 +46,7 @@ class VideoMasks:
   counts: Mapping[int, Mapping[int, int]] = dataclasses.field(default_factory=dict)
   numbers: Mapping[Color, int] | None = None
   white: bool = False
+  only_white: bool = False
 
   def __len__(self) -> int:
     """Number of frames, with and without a mask."""
@@ -66,6 +68,8 @@ class VideoMasks:
     labels = _read_frame(self, index).labels
     if self.white:
       labels[(labels >= _NEARLY_WHITE) & (labels < VOID)] = 1
+    if self.only_white:
+      labels[labels == VOID] = 1
     return labels
 
   def describe(self) -> str:
@@ -178,6 +182,12 @@ def _check(masks: VideoMasks) -> VideoMasks:
     if frame.black_and_white:
       white.add(t)
   masks = _agree(dataclasses.replace(masks, counts=counts), white)
+  if not others and {i for count in counts.values() for i in count} == {0, VOID}:
+    counts = {
+      t: {min(i, 1): n for i, n in count.items()} for t, count in counts.items()
+    }
+    masks = dataclasses.replace(masks, counts=counts, only_white=True)
+    notes["255, the only id besides the background, is object 1"] = len(checked)
   lines = [*masks.notes]
   for note, number in notes.items():
     of_all = f" ({number} of {len(checked)} masks)" if len(checked) > 1 else ""
@@ -272,7 +282,7 @@ def _read_frame(masks: VideoMasks, index: int) -> _Frame:
         f"{file.path}: holds the objects {_join(ids)}, but where each object has a "
         "file of its own, a file must show one. Give one file with all objects."
       )
-    inside = mask.labels == ids[0] if ids else np.zeros(masks.size, bool)
+    inside = mask.labels == (ids[0] if ids else VOID)
     frame.overlap += int(np.count_nonzero(frame.labels[inside]))
     frame.labels[inside] = file.object_id
   return frame
