@@ -192,7 +192,8 @@ def draw(summaries: dict[str, Summary]) -> str:
     f'<rect width="100%" height="100%" fill="white"/>'
     f'<rect x="{margin}" y="{margin / 2}" width="{size}" height="{size}" fill="none" '
     'stroke="#888"/>',
-    f'<polyline points="{at(0.0, 0.0)} {at(1.0, 1.0)}" stroke="#888" stroke-dasharray="4"/>',
+    f'<polyline points="{at(0.0, 0.0)} {at(1.0, 1.0)}" stroke="#888" '
+    'stroke-dasharray="4"/>',
   ]
   for tick in (0.0, 0.5, 1.0):
     x, y = at(tick, 0.0).split(",")
