@@ -126,10 +126,13 @@ def test_a_pattern_says_to_give_the_folder(tmp_path):
     read_video(tmp_path / "%05d.jpg")
 
 
-@pytest.mark.parametrize("suffix", ["ppm", "jp2", "avif", "JPG"])
-def test_formats_that_pillow_reads(suffix, tmp_path):
+@pytest.mark.parametrize(
+  ("suffix", "kind"),
+  [("ppm", "PPM"), ("jp2", "JPEG 2000"), ("avif", "AVIF"), ("JPG", "JPEG")],
+)
+def test_formats_that_pillow_reads(suffix, kind, tmp_path):
   save(tmp_path, f"0.{suffix}", f"1.{suffix}")
   video = read_video(tmp_path)
   assert video[1].shape == (*SIZE, 3)
-  said = f"{tmp_path}: 2 frames of 34x24, 24 frames/s, {suffix.upper()}"
+  said = f"{tmp_path}: 2 frames of 34x24, 24 frames/s, {kind}"
   assert describe(video) == said

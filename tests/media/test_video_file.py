@@ -1,5 +1,6 @@
 """Video files: which frames there are, reading them in any order, and damage."""
 
+import dataclasses
 from fractions import Fraction
 
 import numpy as np
@@ -312,3 +313,42 @@ def test_what_is_no_video_is_named(content, tmp_path):
   path.write_bytes(content)
   with pytest.raises(ValueError, match=r"v\.mp4: cannot be read as a video"):
     read_video(path)
+
+
+def test_the_first_of_several_videos_is_read(tmp_path):
+  path = tmp_path / "v.mkv"
+  with av.open(str(path), "w") as file:
+    streams = [file.add_stream("mjpeg", rate=25) for _ in range(2)]
+    for stream in streams:
+      stream.height, stream.width, stream.pix_fmt = *SIZE, "yuvj420p"
+    for stream, gray in zip(streams, (50, 200), strict=True):
+      image = av.VideoFrame.from_ndarray(np.full((*SIZE, 3), gray, np.uint8))
+      file.mux(stream.encode(image.reformat(format="yuvj420p")))
+      file.mux(stream.encode(None))
+  video = read_video(path)
+  assert abs(float(video[0].mean()) - 50) < 3
+  assert video.warnings == (
+    f"{path}: has 2 video streams; the first one is used (96x64).",
+  )
+
+
+def test_interlaced_frames_are_warned_of(tmp_path):
+  path = write(tmp_path / "v.ts", **{"x264-params": "interlaced=1"})
+  for check in (True, False):
+    video = read_video(path, check=check)
+    assert len(video) == NUM_FRAMES and "is interlaced" in video.warnings[0]
+
+
+def test_packets_that_show_no_frame_are_found_by_decoding(tmp_path, monkeypatch):
+  """Such as the second field of an interlaced frame, here added to the list."""
+  path, index = write(tmp_path / "v.mp4"), video_file.index_packets
+
+  def with_more(container, stream):
+    found = index(container, stream)
+    more = sorted(found.stamps + tuple(stamp + 1 for stamp in found.stamps))
+    return dataclasses.replace(found, stamps=tuple(more))
+
+  monkeypatch.setattr(video_file, "index_packets", with_more)
+  for check in (True, False):
+    video = read_video(path, check=check)
+    assert len(video) == NUM_FRAMES and not video.warnings

@@ -1,6 +1,7 @@
 """Fits the scores of `FrameResult` to J, and measures how good they are.
 
-`python -m vosjax.benchmarks.calibration --davis DIR` prints the constants that stand in
+The fit is to procedural video alone, as the weights are; real video only tells how good
+it is. `python -m vosjax.benchmarks.calibration --davis DIR` prints the constants that stand in
 `vosjax/inference/confidence.py` and the tables of the documentation.
 """
 
@@ -74,17 +75,17 @@ def main() -> None:
     seed=9000, num_videos=args.videos, length=12, size=(240, 432),
     **dataclasses.asdict(REAL),
   )  # fmt: skip
-  sources = {"SynthVOS": collect(segmenter, synthetic, 12)}
+  samples = collect(segmenter, synthetic, 12)
+  beta = fit(samples)
+  constants = tuple(round(float(x), 2) for x in beta)
+  sys.stdout.write(f"CALIBRATION = {constants}\n")
+  summaries = {"SynthVOS": summarize(cross_validate(samples), samples)}
   if args.davis is not None:
     davis = DavisFolder(args.davis, subset="train", year=2016, resolution="240p")
-    sources["DAVIS"] = collect(segmenter, davis, 22, strides=(1, 2, 3))
-  groups = list(sources.values())
-  constants = tuple(round(float(x), 2) for x in fit(groups))
-  sys.stdout.write(f"CALIBRATION = {constants}\n")
-  summaries = {}
-  for name, samples in sources.items():
-    summaries[name] = summarize(cross_validate(groups, samples), samples)
-    sys.stdout.write(f"{name}: {summaries[name]}\n")
+    real = collect(segmenter, davis, 22, strides=(1, 2, 3))
+    summaries["DAVIS"] = summarize(score(real, beta), real)
+  for name, summary in summaries.items():
+    sys.stdout.write(f"{name}: {summary}\n")
   if args.out is not None:
     args.out.write_text(draw(summaries))
 
@@ -121,39 +122,38 @@ def collect(
   return samples
 
 
-def fit(groups: Sequence[Sequence[Sample]]) -> Float[np.ndarray, " n"]:
+def fit(samples: Sequence[Sample]) -> Float[np.ndarray, " n"]:
   """Logistic regression of J on the logits of evidence, by Newton's method.
-
-  Args:
-    groups: samples; each group has the same total weight.
 
   Returns:
     Weights of the evidence, and the bias.
   """
-  samples = [sample for group in groups for sample in group]
-  weights = np.concatenate([np.full(len(g), 1 / len(g)) for g in groups])
   x = confidence.logits(np.stack([sample.evidence for sample in samples]))
   x = np.concatenate([x, np.ones((len(x), 1))], axis=1)
   y = np.array([sample.overlap for sample in samples])
   beta = np.zeros(x.shape[1])
   for _ in range(30):
     p = 1 / (1 + np.exp(-x @ beta))
-    curvature = (x * (weights * p * (1 - p))[:, None]).T @ x
-    beta += np.linalg.solve(curvature, x.T @ (weights * (y - p)))
+    curvature = (x * (p * (1 - p))[:, None]).T @ x
+    beta += np.linalg.solve(curvature, x.T @ (y - p))
   return beta
 
 
-def cross_validate(
-  groups: Sequence[Sequence[Sample]], samples: Sequence[Sample]
-) -> Float[np.ndarray, " n"]:
-  """Scores of samples by fits that have not seen their videos."""
+def score(
+  samples: Sequence[Sample], beta: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " s"]:
+  """Scores of samples by a fit."""
   x = confidence.logits(np.stack([sample.evidence for sample in samples]))
-  folds = np.array([sample.fold for sample in samples])
+  return 1 / (1 + np.exp(-(x @ beta[:-1] + beta[-1])))
+
+
+def cross_validate(samples: Sequence[Sample]) -> Float[np.ndarray, " n"]:
+  """Scores of samples by fits that have not seen their videos."""
   scores = np.zeros(len(samples))
   for fold in range(NUM_FOLDS):
-    *weights, bias = fit([[s for s in group if s.fold != fold] for group in groups])
-    total = x[folds == fold] @ np.array(weights) + bias
-    scores[folds == fold] = 1 / (1 + np.exp(-total))
+    inside = np.array([sample.fold == fold for sample in samples])
+    beta = fit([sample for sample in samples if sample.fold != fold])
+    scores[inside] = score([sample for sample in samples if sample.fold == fold], beta)
   return scores
 
 
@@ -192,16 +192,17 @@ def draw(summaries: dict[str, Summary]) -> str:
     f'<rect width="100%" height="100%" fill="white"/>'
     f'<rect x="{margin}" y="{margin / 2}" width="{size}" height="{size}" fill="none" '
     'stroke="#888"/>',
-    f'<polyline points="{at(0, 0)} {at(1, 1)}" stroke="#888" stroke-dasharray="4"/>',
+    f'<polyline points="{at(0.0, 0.0)} {at(1.0, 1.0)}" stroke="#888" '
+    'stroke-dasharray="4"/>',
   ]
   for tick in (0.0, 0.5, 1.0):
-    x, y = at(tick, 0).split(",")
+    x, y = at(tick, 0.0).split(",")
     parts.append(
       f'<text x="{x}" y="{float(y) + 16}" text-anchor="middle">{tick}</text>'
     )
-    x, y = at(0, tick).split(",")
+    x, y = at(0.0, tick).split(",")
     parts.append(f'<text x="{float(x) - 6}" y="{y}" text-anchor="end">{tick}</text>')
-  x, y = at(0.5, 0).split(",")
+  x, y = at(0.5, 0.0).split(",")
   parts.append(f'<text x="{x}" y="{float(y) + 34}" text-anchor="middle">score</text>')
   x, y = at(0.03, 0.93).split(",")
   parts.append(f'<text x="{x}" y="{y}">mean J</text>')

@@ -9,6 +9,7 @@ import hashlib
 import os
 import pathlib
 import platform
+from typing import Any
 
 import jax
 import platformdirs
@@ -28,7 +29,7 @@ def default_folder() -> pathlib.Path:
 
 def enable() -> None:
   """Turns the cache on, unless the environment or the disk is against it."""
-  config = jax.config
+  config: Any = jax.config
   if not config.jax_enable_compilation_cache or config.jax_compilation_cache_dir:
     return
   folder = default_folder()

@@ -18,6 +18,7 @@ from vosjax.labels import find_ids
 from vosjax.models.api import Readout, TakesReferences
 from vosjax.models.unroll import Recurrence, default_recurrence
 
+_DTYPES = ("float32", "bfloat16")
 _LARGEST_ID = 2**31 - 1  # labels are int32
 
 
@@ -255,6 +256,17 @@ def choose_recurrence(recurrence: str | None, model: nn.Module) -> Recurrence:
       "compete for pixels; use 'fine' or leave it out."
     )
   return recurrence or default  # type: ignore[return-value]  # checked above
+
+
+def choose_dtype(dtype: str) -> str:
+  """The type of convolutions, see VideoSegmenter.
+
+  Raises:
+    ValueError: it is neither "float32" nor "bfloat16".
+  """
+  if dtype not in _DTYPES:
+    raise ValueError(f"dtype is {dtype!r}; known: {list(_DTYPES)}.")
+  return dtype
 
 
 def choose_references(

@@ -14,10 +14,9 @@ from vosjax.ops import resize
 from vosjax.types import AnyArray, Prediction
 
 # Weights of the logits of both pieces of evidence, and the bias: a logistic regression
-# of J. Fitted by `python -m vosjax.benchmarks.calibration` to 27 training videos of
-# DAVIS 2016 at 240 rows (every frame, every second or every third one, 22 at most) and
-# 60 videos of SynthVOS (REAL, 240x432, 12 frames), both with the same total weight.
-CALIBRATION = (0.80, 0.32, -0.80)
+# of J. Fitted by `python -m vosjax.benchmarks.calibration` to 60 videos of SynthVOS
+# (REAL, 240x432, 12 frames).
+CALIBRATION = (0.89, 0.37, -1.0)
 _CLIP = 0.01  # of evidence, before its logit
 _FIRST_SHARE = 1  # channel of the matching cue: what the object's first frame says
 

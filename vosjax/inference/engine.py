@@ -24,6 +24,7 @@ from vosjax.inference.references import ALL, ReferenceCount, ReferencePolicy
 from vosjax.inference.session import Session
 from vosjax.inference.setup import Setup
 from vosjax.models.api import TakesReferences
+from vosjax.models.execution import with_execution
 from vosjax.models.unroll import Recurrence
 from vosjax.types import AnyArray, Variables
 
@@ -65,6 +66,9 @@ class VideoSegmenter:
       "consecutive". `run` chooses from the whole video (`references.choose`), `start`
       and `step` from the frames seen so far (`references.StreamReferences`).
     seed: of the "random" policy.
+    dtype: of the convolutions, "float32" or "bfloat16"; None: as the model says.
+      Recurrent states, statistics, affinities and logits stay in float32. bfloat16 is
+      faster on accelerators, and slower on most CPUs.
 
   Raises:
     ValueError: an option is out of range, or does not apply to the model.
@@ -80,6 +84,7 @@ class VideoSegmenter:
     references: ReferenceCount | None = None,
     reference_policy: ReferencePolicy | str = "uniform",
     seed: int = 0,
+    dtype: str | None = None,
   ):
     if max_objects is not None and max_objects < 1:
       raise ValueError(f"max_objects must be at least 1, not {max_objects}.")
@@ -87,6 +92,8 @@ class VideoSegmenter:
     references = checks.choose_references(references, reference_policy, model)
     if isinstance(model, TakesReferences) and references != ALL:
       model = model.clone(num_references=references)
+    if dtype is not None:
+      model = with_execution(model, dtype=checks.choose_dtype(dtype))
     model, variables = programs.prepare(model, variables)
     self._setup = Setup(
       model=model,

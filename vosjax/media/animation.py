@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import pathlib
 import threading
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, UInt8
@@ -28,6 +29,9 @@ class AnimatedImage(VideoFrames):
   warnings: tuple[str, ...]
   details: tuple[str, ...]
   starts: tuple[float, ...]
+  _lock: Any = dataclasses.field(
+    default_factory=threading.Lock, repr=False, compare=False
+  )
 
   @property
   def name(self) -> str:
@@ -48,10 +52,6 @@ class AnimatedImage(VideoFrames):
   @functools.cached_property
   def _image(self) -> Image.Image:
     return Image.open(self.files[0])
-
-  @functools.cached_property
-  def _lock(self) -> threading.Lock:
-    return threading.Lock()
 
 
 def is_animation(path: pathlib.Path) -> bool:

@@ -16,11 +16,24 @@ def open_video(path: pathlib.Path) -> Any:
   return av.open(f"file:{path}", metadata_errors="replace")
 
 
-def video_streams(container: Any) -> list[Any]:
-  """The video streams of a container, without cover images."""
+def video_streams(container: Any, name: str) -> list[Any]:
+  """The video streams of a container, without cover images.
+
+  Args:
+    container: opened by PyAV.
+    name: of the source, for error messages.
+
+  Raises:
+    ValueError: there is none, or the first one has an unknown codec.
+  """
   av = load_pyav("video files")
   cover = av.stream.Disposition.attached_pic
-  return [s for s in container.streams.video if not s.disposition & cover]
+  streams = [s for s in container.streams.video if not s.disposition & cover]
+  if not streams:
+    raise ValueError(f"{name}: contains no video stream.")
+  if streams[0].codec_context is None:
+    raise ValueError(f"{name}: its video has a codec that cannot be decoded.")
+  return streams
 
 
 def decode(
@@ -36,7 +49,9 @@ def decode(
       frame then takes sound neighbours with it, or goes unnoticed.
   """
   av = load_pyav("video files")
-  stream.thread_type = "AUTO" if ahead else "SLICE"
+  stream.thread_type = "AUTO" if ahead else "NONE"
+  if not ahead:
+    stream.codec_context.thread_count = 1  # repairs depend on nothing but the file
   packets = container.demux(stream)
   while True:
     try:

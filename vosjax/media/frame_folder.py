@@ -30,6 +30,7 @@ IMAGE_SUFFIXES = (
 )
 FRAMES_PER_SECOND = 24.0  # as in DAVIS; a folder does not say
 _MAX_DEEP_SAMPLES = 100  # frames from which the range of 16-bit values is read
+_KINDS = {".jpg": "JPEG", ".tif": "TIFF", ".jp2": "JPEG 2000", ".webp": "WebP"}
 _NEED_A_PACKAGE = (".heic", ".heif")
 _VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm")
 
@@ -55,8 +56,9 @@ class FrameFolder(VideoFrames):
 
   @functools.cached_property
   def details(self) -> tuple[str, ...]:  # type: ignore[override]
-    suffixes = sorted({file.suffix.lower().lstrip(".") for file in self.files})
-    return (" and ".join(suffixes).upper(),)
+    suffixes = {file.suffix.lower() for file in self.files}
+    kinds = sorted({_KINDS.get(suffix, suffix[1:].upper()) for suffix in suffixes})
+    return (" and ".join(kinds),)
 
   def _read(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
     file = self.files[index]

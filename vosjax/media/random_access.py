@@ -122,7 +122,7 @@ class FrameReader:
     """Yields (index, frame) from a seek point, or from the start, to the end."""
     position, is_found = 0, point is None
     with decoding.open_video(self._path) as container:
-      stream = decoding.video_streams(container)[0]
+      stream = decoding.video_streams(container, str(self._path))[0]
       if point is not None:
         container.seek(point.target, stream=stream)
       frames = decoding.decode(container, stream, [], ahead=not self._is_damaged)

@@ -145,10 +145,8 @@ def open_stream(source: str) -> FrameStream:
   name, target, options = _locate(source)
   try:
     container = av.open(target, metadata_errors="replace", **options)
-    streams = decoding.video_streams(container)
-    if not streams:
-      raise ValueError(f"{name}: contains no video stream.")
-    return FrameStream(name, container, streams[0])
+    stream = decoding.video_streams(container, name)[0]
+    return FrameStream(name, container, stream)
   except (av.FFmpegError, OSError) as error:
     reason = getattr(error, "strerror", None) or str(error)
     raise ValueError(f"{name}: cannot be read as a video ({reason}).") from error

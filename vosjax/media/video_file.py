@@ -72,6 +72,9 @@ class VideoFile(VideoFrames):
   bits: int
   is_damaged: bool
   kept: tuple[Any, ...] | None
+  _lock: Any = dataclasses.field(
+    default_factory=threading.Lock, repr=False, compare=False
+  )
 
   @property
   def name(self) -> str:
@@ -106,10 +109,6 @@ class VideoFile(VideoFrames):
       is_damaged=self.is_damaged,
     )
 
-  @functools.cached_property
-  def _lock(self) -> threading.Lock:
-    return threading.Lock()
-
 
 def read_file(
   path: pathlib.Path,
@@ -123,23 +122,26 @@ def read_file(
   try:
     with decoding.open_video(path) as container:
       header = _Header.of(path, container)
-      index = index_packets(container, decoding.video_streams(container)[0])
-    if check:
+      index = index_packets(container, decoding.video_streams(container, str(path))[0])
+    survey = None if check else _survey(path, index, most=_NUM_FIRST_FRAMES)
+    is_listed = survey is not None and _is_as_listed(survey, index)
+    if survey is None or not is_listed:
       survey = _survey_all(path, index, progress)
-    else:
-      survey = _survey(path, index, most=_NUM_FIRST_FRAMES)
   except av.FFmpegError as error:
     raise _unreadable(path, error) from error
   if not survey.stamps:
     raise ValueError(f"{path}: contains no frame that can be decoded.")
-  if check:
+  if is_listed:
+    usable = _listed_frames(index)
+  else:
     cut_off = containers.cut_off(path)
     if cut_off is not None:
       index, cut_off = _cut(index, header, cut_off)
     usable = usable_frames(survey, index, header.time_base, cut_off)
-    _check_damage(path, usable, allow_damaged)
-  else:
-    usable = _listed_frames(survey, index)
+    if check:
+      _check_damage(path, usable, allow_damaged)
+  if not usable.numbers:
+    raise ValueError(f"{path}: contains no frame that can be decoded.")
   return _video_file(path, header, index, survey, usable)
 
 
@@ -169,7 +171,7 @@ def _survey(
   """Decodes the first `most` frames, or all; see `survey_frames`."""
   errors: list[str] = []
   with decoding.open_video(path) as container:
-    stream = decoding.video_streams(container)[0]
+    stream = decoding.video_streams(container, str(path))[0]
     frames = decoding.decode(container, stream, errors, ahead=ahead)
     survey = survey_frames(
       itertools.islice(frames, most), len(index.stamps), most_bytes, progress
@@ -201,12 +203,8 @@ class _Header:
   @classmethod
   def of(cls, path: pathlib.Path, container: Any) -> "_Header":
     """Reads the header; ValueError without a video stream that can be decoded."""
-    streams = decoding.video_streams(container)
-    if not streams:
-      raise ValueError(f"{path}: contains no video stream.")
+    streams = decoding.video_streams(container, str(path))
     stream = streams[0]
-    if stream.codec_context is None:
-      raise ValueError(f"{path}: its video has a codec that cannot be decoded.")
     rate = stream.average_rate or stream.guessed_rate or FRAMES_PER_SECOND
     codec = stream.codec.canonical_name
     return cls(
@@ -219,12 +217,21 @@ class _Header:
     )
 
 
-def _listed_frames(survey: Survey, index: PacketIndex) -> UsableFrames:
+def _is_as_listed(survey: Survey, index: PacketIndex) -> bool:
+  """Whether the first frames are those that the packets promise.
+
+  Otherwise, only decoding shows which frames there are: a packet may hold a field of an
+  interlaced frame, or nothing that is shown.
+  """
+  if index.is_timed:
+    return index.stamps[: len(survey.stamps)] == tuple(survey.stamps)
+  return not survey.is_interlaced
+
+
+def _listed_frames(index: PacketIndex) -> UsableFrames:
   """The frames that the packets promise, where only the first ones were decoded."""
   numbers = tuple(range(len(index.stamps)))
-  is_timed = index.is_timed and survey.is_ordered
-  stamps = index.stamps if is_timed else numbers
-  return UsableFrames(numbers, stamps, is_timed, decoded=(), damage=())
+  return UsableFrames(numbers, index.stamps, index.is_timed, decoded=(), damage=())
 
 
 def _check_damage(

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Integer, UInt8
 from PIL import Image
 
 from vosjax.labels import VOID
-from vosjax.viz.palette import bright_palette
+from vosjax.viz.colors import bright_palette
 
 HALO_ALPHA = 0.35  # opacity of the thin dark line around an outline
 

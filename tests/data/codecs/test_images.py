@@ -100,3 +100,28 @@ def test_heic_needs_a_package(monkeypatch):
     images.decode_image(data, "f.heic")
   with pytest.raises(ValueError, match=r"f\.heic: .*Run `pip install pillow-heif`"):
     images.encoded_size(data, "f.heic")
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's, about the same
+@pytest.mark.parametrize("kind", ["BMP", "AVIF", "TIFF", "PNG"])
+def test_corrupt_headers_are_named_whatever_pillow_raises(kind):
+  """A size of terabytes, fields of wrong types, chunks that end early."""
+  data = encoded(Image.new("RGB", (16, 16)), kind)
+  rng = np.random.default_rng(0)
+  for _ in range(60):
+    corrupt = bytearray(data)
+    for position in rng.integers(0, min(len(data), 150), 4):
+      corrupt[position] = rng.integers(256)
+    for read in (images.decode_image, images.encoded_size):
+      try:
+        read(bytes(corrupt), "f.img")
+      except ValueError as error:
+        assert str(error).startswith("f.img: ")
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_corrupt_exif_does_not_hide_an_image():
+  exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\xff\xff\xff\xff\xff\xff"
+  data = encoded(Image.new("RGB", (32, 16)), "JPEG", exif=exif)
+  assert images.decode_image(data, "f").shape == (16, 32, 3)
+  assert images.encoded_size(data, "f") == (16, 32)

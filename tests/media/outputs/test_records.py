@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import zipfile
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from vosjax.data.codecs import coco_masks
+from vosjax.data.formats import coco
 from vosjax.media.outputs.records import Records
 
 
@@ -28,11 +30,13 @@ def test_results_say_what_is_known_of_each_frame(toy, write_job):
 
 
 def test_coco_masks_decode_to_the_labels(toy, write_job):
-  coco = json.loads((write_job(["coco"]) / "coco.json").read_text())
-  names = {image["id"]: image["file_name"] for image in coco["images"]}
-  assert sorted(names.values()) == [f"{index:05d}.jpg" for index in range(toy.length)]
-  assert len({annotation["id"] for annotation in coco["annotations"]}) == 2 * toy.length
-  for annotation in coco["annotations"]:
+  found = json.loads((write_job(["coco"], suffix=".png") / "coco.json").read_text())
+  names = {image["id"]: image["file_name"] for image in found["images"]}
+  assert sorted(names.values()) == [f"{index:05d}.png" for index in range(toy.length)]
+  assert (
+    len({annotation["id"] for annotation in found["annotations"]}) == 2 * toy.length
+  )
+  for annotation in found["annotations"]:
     mask = (
       toy.labels_of(int(names[annotation["image_id"]][:5])) == annotation["track_id"]
     )
@@ -40,7 +44,7 @@ def test_coco_masks_decode_to_the_labels(toy, write_job):
     np.testing.assert_array_equal(coco_masks.decode(segmentation, toy.size), mask)
     assert annotation["area"] == coco_mask.area(segmentation) == mask.sum()
     assert annotation["bbox"] == coco_mask.toBbox(segmentation).tolist()
-  assert coco["annotations"][1]["score"] == 0.8
+  assert found["annotations"][1]["score"] == 0.8
 
 
 def test_the_archive_is_laid_out_as_the_server_asks(toy, write_job):
@@ -61,3 +65,24 @@ def test_a_line_that_was_cut_off_is_dropped(tmp_path):
   records.close()
   with pytest.raises(ValueError, match=r"lines.jsonl: 1 frames are missing"):
     Records(path, 4)
+
+
+def test_a_full_disk_is_raised_with_the_name_of_the_file(tmp_path):
+  records = Records(tmp_path / "lines.jsonl", 0)
+  records.append({"n": 0})
+  os.close(records._file.fileno())  # what a broken disk looks like
+  with pytest.raises(OSError, match="lines.jsonl"):
+    records.save()
+  records.close()
+
+
+def test_coco_files_can_be_imported(toy, write_job):
+  folder = write_job(["coco", "alpha"], suffix=".png")
+  found = [
+    (name, video.labels(index))
+    for video in coco.read_coco(folder / "coco.json", folder / "alpha")
+    for index, name in enumerate(video.frame_names)
+  ]
+  assert [name for name, _ in found] == [f"{i:05d}" for i in range(toy.length)]
+  for index, (_, labels) in enumerate(found):
+    np.testing.assert_array_equal(labels > 0, toy.labels_of(index) > 0)

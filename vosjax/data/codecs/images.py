@@ -1,18 +1,33 @@
 """Images from files, or one clear line on what is wrong."""
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+# What Pillow raises on corrupt files, apart from errors of the system
+_CORRUPT = (
+  ArithmeticError,
+  EOFError,
+  Image.DecompressionBombError,
+  LookupError,
+  OSError,
+  RuntimeError,
+  SyntaxError,
+  TypeError,
+  ValueError,
+  struct.error,
+)
 # Bits of cameras whose values are stored in 16 bits; larger values use all 16.
 _SENSOR_BITS = (8, 10, 12, 14)
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_COLORS = (2, 6)  # colour types with red, green and blue values
 _TIFF_BITS_PER_SAMPLE = 258
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+_UPRIGHT = 1
 _SWAPS_AXES = (5, 6, 7, 8)  # EXIF orientations that turn by a quarter
 
 
@@ -130,14 +145,15 @@ def check_complete(path: str | Path) -> None:
       with Image.open(path) as image:
         image.verify()  # compares checksums
       return
-    except (OSError, SyntaxError):
+    except _CORRUPT:
       pass  # decoding says what is wrong
   open_image(Path(path).read_bytes(), str(path))
 
 
 def oriented(image: Image.Image) -> Image.Image:
   """The image turned and mirrored as its EXIF orientation says, in place."""
-  ImageOps.exif_transpose(image, in_place=True)
+  if _orientation(image) != _UPRIGHT:
+    ImageOps.exif_transpose(image, in_place=True)
   return image
 
 
@@ -153,7 +169,7 @@ def open_image(data: bytes, name: str) -> Image.Image:
     image.load()
   except UnidentifiedImageError:
     raise ValueError(_unknown(name, data)) from None
-  except (OSError, SyntaxError, ValueError) as error:
+  except _CORRUPT as error:
     raise ValueError(_corrupt(name, str(error).split("<")[0].strip())) from None
   return oriented(image)
 
@@ -168,7 +184,7 @@ def _header_size(file: str | Path | io.BytesIO, name: str) -> tuple[int, int]:
     if _know_heic(data):
       return _header_size(file, name)
     raise ValueError(_unknown(name, data)) from None
-  except (OSError, SyntaxError) as error:
+  except _CORRUPT as error:
     if isinstance(error, OSError) and error.errno is not None:
       raise  # the system's, and not about a broken header
     raise ValueError(_corrupt(name, str(error))) from None
@@ -180,7 +196,15 @@ def _is_turned(image: Image.Image) -> bool:
     return False  # Pillow has done it
   if image.format == "PNG" and not {"exif", "xmp"} & image.info.keys():
     return False  # Pillow would decode the image to find them
-  return image.getexif().get(ExifTags.Base.Orientation) in _SWAPS_AXES
+  return _orientation(image) in _SWAPS_AXES
+
+
+def _orientation(image: Image.Image) -> int:
+  """The EXIF orientation; corrupt metadata do not make an image unusable."""
+  try:
+    return image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT)
+  except _CORRUPT:
+    return _UPRIGHT
 
 
 def _know_heic(data: bytes) -> bool:

@@ -237,6 +237,37 @@ def image_files(
   }
 
 
+def numbers(names: Iterable[str]) -> dict[int, str] | None:
+  """Names by the last number in each of them; None unless these are unique."""
+  found: dict[int, str] = {}
+  for name in names:
+    digits = re.findall(r"\d+", name)
+    if not digits or int(digits[-1]) in found:
+      return None
+    found[int(digits[-1])] = name
+  return found
+
+
+def have_one_affix(names: Iterable[str]) -> bool:
+  """Whether names differ in nothing but their last number."""
+  return len({re.sub(r"\d+(?=\D*$)", "", name) for name in names}) <= 1
+
+
+def path_inside(folder: Path, name: str) -> Path:
+  """The path of a file below a folder, as another file names it.
+
+  Raises:
+    ValueError: the name is absolute, or leads out of the folder.
+  """
+  parts = Path(name.replace("\\", "/"))
+  if parts.is_absolute() or os.path.normpath(parts).split(os.sep)[0] == "..":
+    raise ValueError(
+      f"{name!r} leads out of {folder}. File names must be relative to that folder and "
+      "stay in it; correct them."
+    )
+  return folder / parts
+
+
 def by_number(stem: str) -> list[tuple[bool, int, str]]:
   """A key that sorts names by the numbers in them: 9 before 10, padded or not."""
   return [

@@ -3,6 +3,7 @@
 from vosjax.media.outputs.frame import SegmentedFrame
 from vosjax.media.outputs.outputs import (
   KINDS,
+  PARTS,
   Outputs,
   check_kinds,
   checkpoints,
@@ -12,6 +13,7 @@ from vosjax.media.outputs.outputs import (
 
 __all__ = [
   "KINDS",
+  "PARTS",
   "Outputs",
   "SegmentedFrame",
   "check_kinds",

@@ -172,6 +172,7 @@ def open_outputs(
   frames_per_second: float,
   times: Float[np.ndarray, "t"] | None = None,
   prompts: Mapping[int, Collection[int]] | None = None,
+  suffix: str = ".jpg",
   resume_from: int = 0,
 ) -> Iterator[Outputs]:
   """Yields what writes the results of a video, all kinds at once.
@@ -189,6 +190,7 @@ def open_outputs(
     times: seconds of each frame, which the videos keep; None means a constant rate.
     prompts: ids of the objects in the mask of each given frame, by its number, for the
       report.
+    suffix: of the frames' image files, whose names coco.json contains.
     resume_from: number of the frame to go on with, one of `checkpoints(folder)`; what
       was written of this and later frames is dropped. 0 begins anew.
 
@@ -222,6 +224,7 @@ def open_outputs(
       frames_per_second=frames_per_second,
       times=times,
       prompts=prompts or {},
+      suffix=suffix,
       start=resume_from,
     )
     yield outputs
@@ -273,6 +276,7 @@ def _add_outputs(
   frames_per_second: float,
   times: Float[np.ndarray, "t"] | None,
   prompts: Mapping[int, Collection[int]],
+  suffix: str,
   start: int,
 ) -> None:
   """Adds an output of each kind."""
@@ -292,7 +296,7 @@ def _add_outputs(
       video = VideoParts(folder / name, parts, size, frames_per_second, codec, start)
       outputs.add(DrawnVideo(video, draw, timing))
     elif kind == "coco":
-      outputs.add(Coco(folder, parts, start, video_name, size))
+      outputs.add(Coco(folder, parts, start, video_name, size, suffix))
     elif kind == "youtube-vos":
       outputs.add(YoutubeVos(folder, parts, video_name))
     elif kind == "results":

@@ -4,6 +4,7 @@ Memory does not grow with the length of the video, and a job that is stopped goe
 after the last line that it needs.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -38,20 +39,23 @@ class Records:
 
   def append(self, record: Record) -> None:
     """Adds the line of the next frame."""
-    if self._file is None:
-      self._file = self.path.open("a", encoding="utf-8")
-    self._file.write(json.dumps(record, separators=(",", ":")) + "\n")
+    with self._naming_the_file():
+      if self._file is None:
+        self._file = self.path.open("a", encoding="utf-8")
+      self._file.write(json.dumps(record, separators=(",", ":")) + "\n")
 
   def save(self) -> None:
     """Puts all lines on the disk."""
     if self._file is not None:
-      self._file.flush()
-      os.fsync(self._file.fileno())
+      with self._naming_the_file():
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
   def close(self) -> None:
-    """Ends writing."""
+    """Ends writing. Lines that were not saved may be lost."""
     if self._file is not None:
-      self._file.close()
+      with contextlib.suppress(OSError):  # the disk is full, which was raised before
+        self._file.close()
       self._file = None
 
   def __iter__(self) -> Iterator[Record]:
@@ -62,6 +66,13 @@ class Records:
     with self.path.open(encoding="utf-8") as lines:
       for line in lines:
         yield json.loads(line)
+
+  @contextlib.contextmanager
+  def _naming_the_file(self) -> Iterator[None]:
+    try:
+      yield
+    except OSError as error:
+      raise OSError(error.errno, error.strerror, str(self.path)) from error
 
   def _keep(self, count: int) -> None:
     """Drops all but the first `count` lines, such as one that was cut off."""
@@ -169,7 +180,9 @@ class Coco(Recorder):
     start: int,
     video_name: str,
     size: tuple[int, int],
+    suffix: str,
   ):
+    self._suffix = suffix
     self._encode = load_pycocotools().encode
     self._path, self._video_name, self._size = folder / "coco.json", video_name, size
     super().__init__(parts / "coco.jsonl", start)
@@ -214,7 +227,7 @@ class Coco(Recorder):
       file.write(f'{{"info": {{"description": {json.dumps(self._video_name)}}},\n')
       file.write('"categories": [{"id": 1, "name": "object"}],\n"images": [\n')
       for number, record in enumerate(self.records):
-        image = {"id": number + 1, "file_name": f"{record['name']}.jpg"}
+        image = {"id": number + 1, "file_name": record["name"] + self._suffix}
         image |= {"width": width, "height": height}
         file.write((",\n" if number else "") + json.dumps(image))
       file.write('\n],\n"annotations": [\n')
