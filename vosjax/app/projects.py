@@ -35,7 +35,7 @@ from vosjax.inference.prompts import Direction
 from vosjax.labels import find_ids
 from vosjax.media.video_frames import VideoFrames
 from vosjax.media.write import write_labels
-from vosjax.viz.palette import bright_palette
+from vosjax.viz.colors import bright_palette
 
 FORMAT = 1
 PROJECT_FILE = "project.json"

@@ -6,6 +6,7 @@ import gzip
 import json
 import logging
 import pathlib
+import urllib.parse
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ from vosjax.app.guard import BodyTooLarge
 from vosjax.app.library import Library, OpenProject, title
 from vosjax.app.live import Hub
 from vosjax.data.codecs import images, label_images
+from vosjax.labels import VOID
 from vosjax.media.outputs import KINDS
 
 STATIC = pathlib.Path(__file__).parent / "static"
@@ -196,7 +198,10 @@ class App:
     opened, frame = await self._opened(request), _frame(request)
     _check_frame(opened, frame)
     data, size = await request.body(), opened.project.video.size
-    return await run_in_threadpool(lambda: _bytes(_read_mask(data, size)))
+    labels, note = await run_in_threadpool(_read_mask, data, size)
+    answer = await run_in_threadpool(_bytes, labels)
+    answer.headers["X-Note"] = urllib.parse.quote(note)
+    return answer
 
   async def fill(self, request: Request) -> Response:
     """The mask of the object in a rectangle."""
@@ -347,7 +352,8 @@ def _bytes(array: np.ndarray) -> Response:
   return Response(data, media_type="application/octet-stream", headers=headers)
 
 
-def _read_mask(data: bytes, size: tuple[int, int]) -> np.ndarray:
+def _read_mask(data: bytes, size: tuple[int, int]) -> tuple[np.ndarray, str]:
+  """Labels of an image file, and a note on what was done to get them."""
   name = "the mask"
   try:
     found = images.encoded_size(data, name)  # from the header, before it is decoded
@@ -357,8 +363,9 @@ def _read_mask(data: bytes, size: tuple[int, int]) -> np.ndarray:
     raise ValueError(
       f"the mask is {found[1]}x{found[0]}, but frames are {size[1]}x{size[0]}."
     )
-  labels = label_images.decode_labels(data, name)
-  return np.where(labels == 255, 0, labels)
+  found_labels = label_images.decode_mask(data, name)
+  labels = np.where(found_labels.labels == VOID, 0, found_labels.labels)
+  return labels, found_labels.note
 
 
 def _status(opened: OpenProject) -> dict[str, Any]:

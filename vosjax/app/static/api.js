@@ -33,8 +33,12 @@ export const putJson = (path, value) =>
   request("PUT", path, JSON.stringify(value), { "Content-Type": "application/json" });
 export const post = async (path, value = {}) =>
   (await request("POST", path, JSON.stringify(value), { "Content-Type": "application/json" })).json();
-export const postBytes = async (path, body) =>
-  new Uint8Array(await (await request("POST", path, body)).arrayBuffer());
+/** Bytes of an answer, and the note that came with it. */
+export async function postFile(path, body) {
+  const answer = await request("POST", path, body);
+  const note = decodeURIComponent(answer.headers.get("X-Note") ?? "");
+  return { bytes: new Uint8Array(await answer.arrayBuffer()), note };
+}
 export const postForBytes = async (path, value) =>
   new Uint8Array(await (await request("POST", path, JSON.stringify(value))).arrayBuffer());
 

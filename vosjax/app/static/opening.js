@@ -1,6 +1,6 @@
 // Opening videos: recent projects, folders of the server, and what is dropped.
 
-import { getJson, post, postBytes, put, Refused } from "./api.js";
+import { getJson, post, postFile, put } from "./api.js";
 import { paintMask } from "./labels.js";
 import { begin, current, end } from "./paint.js";
 import { changed, element, icon, say, state, trying } from "./state.js";
@@ -121,7 +121,7 @@ async function dropped(event) {
 /** Paints an image file as the mask of this frame. */
 export async function useMask(file) {
   const { project, frame } = state;
-  const labels = await postBytes(`/api/projects/${project.id}/mask/${frame}`, file);
+  const { bytes: labels, note } = await postFile(`/api/projects/${project.id}/mask/${frame}`, file);
   if (state.project !== project || state.frame !== frame || !begin()) return;
   const all = new Uint8Array(256).fill(1);
   const ids = new Set(labels);
@@ -130,7 +130,7 @@ export async function useMask(file) {
     paintMask(current.labels, labels.map((value) => value === id), id, all);
   }
   end({ touched: [...ids] });
-  say(`${file.name}: objects ${[...ids].join(", ")}.`);
+  say(`${file.name}: objects ${[...ids].join(", ")}. ${note}`);
   changed("reload");
 }
 
@@ -156,4 +156,3 @@ element("open-button").addEventListener("click", async () => {
   await trying(() => fillList(element("open-list")));
   element("open-dialog").showModal();
 });
-export { Refused };
