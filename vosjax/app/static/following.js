@@ -74,7 +74,7 @@ function showFrame() {
     const lost = result.objects.filter((_, k) => result.lost[k]);
     if (lost.length) parts.push(`Probably lost: ${names(lost)}.`);
     const fresh = state.status?.fresh.some(([a, b]) => a <= frame && frame <= b);
-    if (!fresh) parts.push("Older than the latest painting: follow again.");
+    if (!fresh && !project.given[frame]) parts.push("Older than the latest painting: follow again.");
     if (!parts.length) {
       const lowest = Math.min(...result.scores);
       parts.push(Number.isFinite(lowest)
