@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from vosjax.app.checkpoints import Checkpoints
-from vosjax.app.plan import GivenObjects, Pass, Plan, PlannedFrame, make_plan
+from vosjax.app.plan import GivenObjects, Pass, PassName, Plan, PlannedFrame, make_plan
 from vosjax.app.projects import Project, Result
 from vosjax.inference import both_ways
 from vosjax.inference.engine import VideoSegmenter
@@ -40,6 +40,7 @@ class Status:
   Attributes:
     state: "starting" until the first frame of this start is segmented.
     direction: see `VideoSegmenter.run`.
+    making: the pass that is being made.
     frame: the latest one that was segmented.
     left: frames to segment, in all passes.
     rate: frames per second, of the latest frames; 0 if unknown.
@@ -48,6 +49,7 @@ class Status:
 
   state: State = "idle"
   direction: Direction = "forward"
+  making: PassName = "forward"
   frame: int | None = None
   left: int = 0
   rate: float = 0.0
@@ -162,6 +164,7 @@ class Follower:
         if todo is None:
           self._set(state="done", rate=0.0, left=0)
           return
+        self.status = dataclasses.replace(self.status, making=todo[0].name)
         self._follow(plan, *todo, given)
       self._set(state="paused", rate=0.0)
     except (ValueError, OSError) as error:

@@ -263,8 +263,7 @@ def _entry(path: pathlib.Path) -> dict[str, Any]:
   kind = "video"
   if path.is_dir():
     kind = "frames" if videos.holds_frames(path) else "folder"
-  name = title(str(path)) if kind == "frames" else path.name
-  return {"name": name or str(path), "path": str(path), "kind": kind}
+  return {"name": path.name or str(path), "path": str(path), "kind": kind}
 
 
 def title(path: str) -> str:

@@ -374,6 +374,7 @@ def _status(opened: OpenProject) -> dict[str, Any]:
   return {
     "state": status.state,
     "direction": status.direction,
+    "pass": status.making,
     "frame": status.frame,
     "total": total,
     "rate": round(status.rate, 2),

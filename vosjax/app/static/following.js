@@ -48,6 +48,10 @@ function words(status, fresh, total, given) {
     case "starting":
       return "Preparing the network for this size of frame…";
     case "following": {
+      if (status.pass === "backward" && status.direction === "both") {
+        const wait = status.left === null ? "" : `, ${duration(status.left)} left in all`;
+        return `Backward pass, to be mixed with the forward one: ${status.rate.toFixed(1)} frames/s${wait}`;
+      }
       const left = status.left === null ? "" : ` · ${duration(status.left)} left`;
       return `${fresh} of ${total} frames · ${status.rate.toFixed(1)} frames/s${left}`;
     }
@@ -55,7 +59,11 @@ function words(status, fresh, total, given) {
       return status.message;
   }
   if (!given) return "Paint an object in any frame first.";
-  if (total && fresh === total) return `All ${total} frames are up to date.`;
+  if (total && fresh === total) {
+    const doubts = Object.values(state.project.results).filter((one) => one.lost.some(Boolean));
+    const hint = doubts.length ? ` ${doubts.length} of them are doubtful: look at them with G.` : "";
+    return `All ${total} frames are up to date.${hint}`;
+  }
   if (total) return `${fresh} of ${total} frames are up to date.`;
   return "Ready to follow what is painted.";
 }

@@ -140,6 +140,7 @@ function show() {
   if (!state.project) return;
   const focused = document.activeElement?.getAttribute("aria-label");
   list.replaceChildren(...state.project.objects.map(row));
+  list.querySelector("li.active")?.scrollIntoView({ block: "nearest" });
   if (focused && !document.activeElement?.closest("#objects")) {
     list.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
   }

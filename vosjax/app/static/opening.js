@@ -23,6 +23,7 @@ export async function fillList(place, path = null) {
       entry("video", one.name, () => close(() => openProject(one.id))))));
   }
   const choose = heading(path === null ? "On this machine" : path);
+  choose.firstChild.classList.toggle("path", path !== null);
   choose.append(pickers());
   const items = entries.map((one) => {
     if (one.kind === "folder") return entry("folder", one.name, () => trying(() => fillList(place, one.path)));

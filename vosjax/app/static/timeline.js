@@ -5,6 +5,7 @@ import { stopWatching } from "./following.js";
 import { changed, element, on, state } from "./state.js";
 
 const THUMBNAIL_WIDTH = 84; // about, on the screen
+const MANY = 3; // objects, beyond which rows are lower
 const PLAY_SKIP = 3; // a frame that has not come after so many is left out
 
 const slider = element("slider");
@@ -84,6 +85,7 @@ function makeRows() {
     track.append(label, canvas);
     rows.append(track);
   }
+  rows.classList.toggle("dense", objects.length > MANY);
   objects.forEach((object, k) => {
     rows.children[k].firstChild.textContent = object.name;
   });
