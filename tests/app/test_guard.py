@@ -176,6 +176,24 @@ def test_uploads_take_only_names_of_images_and_videos(client):
   assert not [name for name in files_in(client.library.folder) if upload in name]
 
 
+@pytest.mark.parametrize(
+  "content",
+  [
+    b"ffconcat version 1.0\nfile secret.mp4\n",
+    b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\nfile:///etc/passwd\n",
+    b"v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n",
+    b"root:x:0:0:root:/root:/bin/bash\n" * 50,
+    bytes(4000),
+  ],
+)
+def test_playlists_and_text_are_no_videos(client, content):
+  upload = client.json("POST", "/api/uploads")["id"]
+  assert client.request("PUT", f"/api/uploads/{upload}/v.mp4", content)[0] == 200
+  status, _, body = client.request("POST", f"/api/uploads/{upload}")
+  assert status == 400, body
+  assert str(client.library.folder) not in json.loads(body)["error"]
+
+
 def test_an_uploaded_folder_of_frames_becomes_a_project(client, video_folder):
   upload = client.json("POST", "/api/uploads")["id"]
   for path in sorted(video_folder.iterdir()):

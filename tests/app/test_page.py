@@ -1,6 +1,7 @@
 """The page in a real browser: paint, follow, correct, reload, kill, export."""
 
 import contextlib
+import io
 import os
 import pathlib
 import re
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from vosjax import __main__, checkpoints
+from vosjax.media.write import video_writer
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
 
@@ -264,6 +266,41 @@ def go_without_server(page):
   page.mouse.down()
   page.mouse.move(*position(page, 42, 28), steps=4)
   page.mouse.up()
+
+
+def test_videos_are_uploaded_and_masks_dropped(client, context, tmp_path):
+  path = tmp_path / "clip.mp4"
+  with video_writer(path, (HEIGHT, WIDTH), 10.0) as write:
+    for k in range(4):
+      write(np.full((HEIGHT, WIDTH, 3), 40 * k, np.uint8))
+  page = context.new_page()
+  page.goto(f"http://localhost:{client.port}/?token={TOKEN}")
+  with page.expect_file_chooser() as choosing:
+    page.click("text=Upload a video")
+  choosing.value.set_files(path)
+  ready(page)
+  shows(page, "clip.mp4", "#video-name")
+  mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+  mask[4:9, 6:20] = 255
+  buffer = io.BytesIO()
+  Image.fromarray(mask).save(buffer, "PNG")
+  page.wait_for_selector('#canvas[data-frame="0"]')
+  with page.expect_response(lambda answer: "/given/0" in answer.url):
+    page.evaluate(DROP, list(buffer.getvalue()))
+  shows(page, "Painted: Object 1", "#frame-state")
+  given = read(project_folder(client, page) / "given")
+  np.testing.assert_array_equal(given["00000.png"], mask // 255)
+  # A click in the row of an object goes to the frame.
+  row = page.locator("#rows canvas").bounding_box()
+  page.mouse.click(row["x"] + 0.9 * row["width"], row["y"] + row["height"] / 2)
+  shows(page, "^3 / 3", "#position")
+
+
+DROP = """(bytes) => {
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([new Uint8Array(bytes)], "first.png"));
+  window.dispatchEvent(new DragEvent("drop", {dataTransfer: transfer}));
+}"""
 
 
 def test_everything_works_by_keyboard_alone(client, context, video_folder):

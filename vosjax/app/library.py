@@ -230,7 +230,8 @@ class Library:
       ValueError: it is not a video; what was sent is deleted.
     """
     upload = self._uploads.pop(upload_id)
-    sent = sorted((upload.folder / _UPLOADED).iterdir())
+    inside_folder = (upload.folder / _UPLOADED).iterdir()
+    sent = sorted(path for path in inside_folder if not path.name.startswith("."))
     inside = pathlib.Path(_UPLOADED)
     if len(sent) == 1 and sent[0].suffix.lower() in videos.VIDEO_SUFFIXES:
       inside /= sent[0].name

@@ -4,12 +4,20 @@ import dataclasses
 import pathlib
 
 from vosjax.media.frame_folder import IMAGE_SUFFIXES
+from vosjax.media.pyav import load_pyav
 from vosjax.media.read import read_video
 from vosjax.media.video_frames import VideoFrames
 
 VIDEO_SUFFIXES = (
   *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts"),
   *(".m2ts", ".wmv", ".flv", ".3gp", ".ogv", ".gif", ".h264", ".hevc"),
+)
+
+# What FFmpeg may take a file for, whatever its name: containers of frames, but no
+# playlists, which lead to other files.
+_CONTAINERS = (
+  *("mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "asf", "flv", "ogg"),
+  *("gif", "h264", "hevc"),
 )
 
 
@@ -23,9 +31,29 @@ def read(path: pathlib.Path, allow_damaged: bool) -> VideoFrames:
   Raises:
     ValueError: it is not a video.
   """
+  if path.is_file():
+    _refuse_playlist(path)
   return read_video(
     path, allow_gaps=True, allow_damaged=allow_damaged, check=allow_damaged
   )
+
+
+def _refuse_playlist(path: pathlib.Path) -> None:
+  """Refuses a file that could make FFmpeg read other files.
+
+  Raises:
+    ValueError: it is none of the containers that hold frames.
+  """
+  av = load_pyav("video files")
+  try:
+    options = {"format_whitelist": ",".join(_CONTAINERS)}
+    av.open(f"file:{path}", options=options, metadata_errors="replace").close()
+  except av.ArgumentError:
+    raise ValueError(
+      f"{path}: is not a video file of a common kind. Export it as MP4."
+    ) from None
+  except av.FFmpegError:
+    return  # damaged: `read_video` says how
 
 
 def another_reader(video: VideoFrames) -> VideoFrames:
