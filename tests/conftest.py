@@ -110,8 +110,8 @@ _CALLS_OF_XLA = {"Sharding", "annotate_device_placement"}
 def lower():
   """Lowers a function for ACCELERATORS, which need not be here.
 
-  Nothing is compiled. Takes the function and its arguments, or their shapes, and returns
-  the shapes of what it returns. An operation that a platform lacks raises, and so does a
+  Takes the function and its arguments, or their shapes, and returns the shapes of its
+  results; nothing is compiled. An operation that a platform lacks raises, and so does a
   custom call that not every platform has.
   """
 

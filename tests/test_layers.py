@@ -21,7 +21,7 @@ LAYERS = (
   ("models", "losses", "metrics", "data", "viz", "crf"),
   ("media", "checkpoints"),
   ("convert", "evaluation", "inference", "weights"),
-  ("train",),
+  ("train", "export"),
   ("benchmarks",),
   ("cli",),
   ("__main__",),
@@ -53,6 +53,7 @@ THIRD_PARTIES = {
   "evaluation": IMAGES,
   "weights": ARRAYS | {"flax", "safetensors"},
   "inference": ARRAYS | {"absl", "flax"},
+  "export": ARRAYS | {"flax", "safetensors"},
   "train": ARRAYS
   | {
     "absl",

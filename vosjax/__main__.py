@@ -17,7 +17,9 @@ COMMANDS = {
   "import-data": ("vosjax.cli.import_data", "make a dataset from your own videos"),
   "evaluate": ("vosjax.cli.evaluate", "score predictions under a dataset's protocol"),
   "convert": ("vosjax.cli.convert", "convert an official PyTorch checkpoint"),
+  "export": ("vosjax.cli.export", "write a model as StableHLO, to run without vosjax"),
   "benchmark": ("vosjax.cli.benchmark", "measure speed on this machine"),
+  "doctor": ("vosjax.cli.doctor", "check this installation and its devices"),
 }
 
 EPILOG = """

@@ -3,12 +3,12 @@
 import argparse
 import json
 import pathlib
-import re
 import sys
 from typing import Any
 
 from vosjax import files, models
 from vosjax.benchmarks import metrics, model
+from vosjax.cli import arguments
 
 EXAMPLE = """
 examples:
@@ -55,20 +55,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
   )
   parser.add_argument(
     "--size",
-    type=_size,
+    type=arguments.size,
     default=(480, 864),
     metavar="HxW",
     help="height x width of the frames (default 480x864)",
   )
   parser.add_argument(
     "--objects",
-    type=_count,
+    type=arguments.count,
     default=1,
     metavar="N",
     help="objects per video (default 1)",
   )
   parser.add_argument(
-    "--batch", type=_count, default=1, metavar="N", help="videos per batch (default 1)"
+    "--batch", type=arguments.count, default=1, metavar="N", help="videos per batch (default 1)"
   )
   parser.add_argument(
     "--dtype",
@@ -77,7 +77,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     help="dtype of the convolutions (default float32)",
   )
   parser.add_argument(
-    "--frames", type=_count, default=10, metavar="N", help="frames to time (default 10)"
+    "--frames", type=arguments.count, default=10, metavar="N", help="frames to time (default 10)"
   )
   parser.add_argument(
     "--backbone",
@@ -169,24 +169,9 @@ def _progress(text: str) -> None:
   print(f"measuring {text} ...", file=sys.stderr)
 
 
-def _size(text: str) -> tuple[int, int]:
-  match = re.fullmatch(r"(\d+)x(\d+)", text)
-  if not match or min(map(int, match.groups())) < 16:
-    raise argparse.ArgumentTypeError(
-      f"{text!r} is not a size; expected HEIGHTxWIDTH, each 16 or more, such as 480x864"
-    )
-  return int(match[1]), int(match[2])
-
-
 def _field(text: str) -> tuple[str, Any]:
   name, _, value = text.partition("=")
   try:
     return name, json.loads(value)
   except ValueError:
     return name, value  # a string without quotes
-
-
-def _count(text: str) -> int:
-  if not text.isdigit() or int(text) < 1:
-    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-  return int(text)
