@@ -71,7 +71,7 @@ THIRD_PARTIES = {
   "benchmarks": ARRAYS | {"flax", "ml_collections", "PIL"},
   "main": set(),
   "__main__": set(),
-  "cli": ARRAYS | {"absl", "flax", "PIL", "tqdm"},
+  "cli": ARRAYS | {"absl", "flatbuffers", "flax", "PIL", "tqdm"},
   "__init__": set(),
 }
 

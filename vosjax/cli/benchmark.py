@@ -68,7 +68,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     help="objects per video (default 1)",
   )
   parser.add_argument(
-    "--batch", type=arguments.count, default=1, metavar="N", help="videos per batch (default 1)"
+    "--batch",
+    type=arguments.count,
+    default=1,
+    metavar="N",
+    help="videos per batch (default 1)",
   )
   parser.add_argument(
     "--dtype",
@@ -77,7 +81,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     help="dtype of the convolutions (default float32)",
   )
   parser.add_argument(
-    "--frames", type=arguments.count, default=10, metavar="N", help="frames to time (default 10)"
+    "--frames",
+    type=arguments.count,
+    default=10,
+    metavar="N",
+    help="frames to time (default 10)",
   )
   parser.add_argument(
     "--backbone",

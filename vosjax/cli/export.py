@@ -14,10 +14,10 @@ examples:
   vosjax export runs/mine/model --size 240x432 --objects 1 --platforms cpu --out small
   python exported/{RUNNER} frames.npy --labels first.npy --out labels.npy
 
-The folder holds StableHLO programs for the first frame (begin), every further one (step)
-and, where objects can appear later, add; the weights; manifest.json, which lists inputs,
-outputs and the arrays of the state; and {RUNNER}, which runs all this with jax and numpy
-alone. Frames have one size, and the state one number of slots.
+The folder holds StableHLO programs for the first frame (begin), for every further one
+(step) and, for most one-shot models, for objects that appear later (add); the weights;
+manifest.json, which lists inputs, outputs and the arrays of the state; and {RUNNER},
+which runs all this without vosjax. All frames have this size.
 """
 
 
@@ -74,6 +74,8 @@ def run(args: argparse.Namespace) -> None:
     ValueError: the checkpoint or an argument is unusable.
     OSError: a file cannot be read or written.
   """
+  import flatbuffers  # noqa: F401  what JAX serialises programs with
+
   path = weights.locate(args.checkpoint)
   model, variables = weights.load(args.checkpoint)
   model = with_execution(model, dtype=args.dtype)
@@ -89,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
   )
   for file in sorted(args.out.iterdir()):
     print(f"{file}  {file.stat().st_size:,} bytes")
-  print(
-    f"{', '.join(manifest['programs'])} for frames of {args.size[0]}x{args.size[1]} and "
-    f"{manifest['objects']} slot(s), on {', '.join(manifest['platforms'])}"
-  )
+  names, platforms = (", ".join(manifest[key]) for key in ("programs", "platforms"))
+  rows, columns = args.size
+  slots = manifest["objects"]
+  print(f"{names} for frames of {rows}x{columns} and {slots} slot(s), on {platforms}")

@@ -1,9 +1,9 @@
-"""Runs a model that `vosjax export` wrote. Needs jax and numpy, not vosjax.
+"""Runs a model that `vosjax export` wrote. Needs jax, numpy, flatbuffers; no vosjax.
 
   python run.py FRAMES.npy --labels FIRST.npy --out LABELS.npy
 
-FRAMES.npy holds uint8 RGB [t h w 3], FIRST.npy the objects' ids [h w] in the first frame
-(not for models that find objects themselves); LABELS.npy receives ids [t h w].
+FRAMES.npy holds uint8 RGB [t h w 3], FIRST.npy the ids of objects [h w] in the first
+frame (not for models that find objects themselves); LABELS.npy receives ids [t h w].
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Writes a model as StableHLO programs, which run without vosjax.
 
 The programs are `begin`, for the first frame of a video, `step`, for every further one,
-and, for most one-shot models, `add`, for objects that appear later. All take the weights
-(a dict of arrays) first; the state is a list of arrays. The manifest names all of them.
+and, for most one-shot models, `add`, for objects that appear later. All take a dict of
+the weights first. The state is a list of arrays, which the manifest names.
 """
 
 import json
