@@ -15,8 +15,9 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vosjax import files
+from vosjax.benchmarks.model import random_variables
 from vosjax.models.unroll import encode_clip
-from vosjax.train import feeds, run
+from vosjax.train import config_files, feeds, run
 from vosjax.train.config import ordered_stages
 from vosjax.train.recipe import Objective, Recipe
 from vosjax.train.recipes import recipe_of
@@ -49,6 +50,21 @@ def benchmark(config: ConfigDict, workdir: str | None) -> None:
   LOG.info("%s", format_table(results))
   text = json.dumps(results, indent=2) + "\n"
   files.write_bytes(path / "speed.json", text.encode())
+
+
+def measure_recipe(name: str, dtype: str) -> dict[str, Any]:
+  """Measures the first stage of a built-in configuration, see `measure_stage`.
+
+  Args:
+    name: of the configuration, such as "agame:released".
+    dtype: of the convolutions.
+  """
+  config = config_files.read(name, [])
+  config.model.fields.dtype = dtype
+  stage = next(iter(ordered_stages(config).values()))
+  model = run.build(config)
+  variables = random_variables(model)
+  return measure_stage(config, stage, recipe_of(config), model, variables)
 
 
 def measure_stage(

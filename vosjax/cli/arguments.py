@@ -19,3 +19,14 @@ def count(text: str) -> int:
   if not text.isdigit() or int(text) < 1:
     raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
   return int(text)
+
+
+def minutes(text: str) -> float:
+  """A positive number."""
+  try:
+    value = float(text)
+  except ValueError:
+    value = 0.0
+  if not 0 < value < float("inf"):
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes above 0")
+  return value

@@ -1,13 +1,14 @@
 """`vosjax benchmark`: speed of a model, the metrics or data loading on this machine."""
 
 import argparse
+import functools
 import json
 import pathlib
 import sys
 from typing import Any
 
 from vosjax import files, models
-from vosjax.benchmarks import metrics, model
+from vosjax.benchmarks import everything, metrics, model
 from vosjax.cli import arguments
 
 EXAMPLE = """
@@ -19,14 +20,17 @@ examples:
   vosjax benchmark cosnet --size 473x473 --field num_references=5
   vosjax benchmark metrics --size 480x854 --objects 2 --frames 20
   vosjax benchmark data --size 480x854
+  vosjax benchmark all --minutes 10 --json gpu.json
 
 Weights are random, which does not affect speed. The peak is the speed of a matrix
 product, measured in the same run; FLOP are counted for the unoptimised network.
 `metrics` compares with the times that the official toolkits state; `data` compares the
-rate of training clips with the rate of merely decoding and resizing their images.
+rate of training clips with the rate of merely decoding and resizing their images. `all`
+measures every model, training and inference, the most telling things first, until the
+minutes are over; --json is written after every measurement.
 """
 
-METRICS, DATA = "metrics", "data"
+METRICS, DATA, ALL = "metrics", "data", "all"
 
 ROWS = (
   ("ms_per_frame", "time per frame", "{:.1f} ms"),
@@ -49,9 +53,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
   parser.epilog = EXAMPLE
   parser.add_argument(
     "model",
-    choices=[*sorted(models.MODELS), METRICS, DATA],
+    choices=[*sorted(models.MODELS), METRICS, DATA, ALL],
     help="a model; or metrics: J, F, T and whole evaluations (only --size, --objects, "
-    "--frames and --json apply); or data: training clips (only --size and --json)",
+    "--frames and --json apply); or data: training clips (only --size and --json); or "
+    "all of them (only --minutes and --json)",
+  )
+  parser.add_argument(
+    "--minutes",
+    type=arguments.minutes,
+    default=10.0,
+    metavar="N",
+    help="time for `all`, which ends when it is over (default 10)",
   )
   parser.add_argument(
     "--size",
@@ -121,15 +133,32 @@ def run(args: argparse.Namespace) -> None:
   """
   if args.json and not args.json.parent.is_dir():
     raise ValueError(f"--json {args.json}: there is no folder {args.json.parent}.")
+  if args.model == ALL:
+    _benchmark_all(args)
+    return
   if args.model == METRICS:
     result = _benchmark_metrics(args)
   elif args.model == DATA:
     result = _benchmark_data(args)
   else:
     result = _benchmark_model(args)
+  _save(args, result)
+
+
+def _save(args: argparse.Namespace, result: dict[str, Any]) -> None:
   if args.json:
     text = json.dumps(result, indent=2) + "\n"
     files.write_bytes(args.json, text.encode())
+
+
+def _benchmark_all(args: argparse.Namespace) -> None:
+  outcome = everything.run(
+    everything.plan(),
+    seconds=60 * args.minutes,
+    save=functools.partial(_save, args),
+    report=_progress,
+  )
+  print(everything.table(outcome))
 
 
 def _benchmark_metrics(args: argparse.Namespace) -> dict[str, Any]:
