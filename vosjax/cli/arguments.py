@@ -1,6 +1,7 @@
 """Types of arguments that several commands take."""
 
 import argparse
+import pathlib
 import re
 
 
@@ -30,3 +31,9 @@ def minutes(text: str) -> float:
   if not 0 < value < float("inf"):
     raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes above 0")
   return value
+
+
+def require_folder(json: pathlib.Path | None) -> None:
+  """Refuses a file of `--json` whose folder does not exist."""
+  if json is not None and not json.parent.is_dir():
+    raise ValueError(f"--json {json}: there is no folder {json.parent}.")

@@ -131,8 +131,7 @@ def run(args: argparse.Namespace) -> None:
   Raises:
     ValueError: the folder of `--json` does not exist.
   """
-  if args.json and not args.json.parent.is_dir():
-    raise ValueError(f"--json {args.json}: there is no folder {args.json.parent}.")
+  arguments.require_folder(args.json)
   if args.model == ALL:
     _benchmark_all(args)
     return

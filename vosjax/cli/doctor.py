@@ -9,12 +9,13 @@ import webbrowser
 from collections.abc import Callable
 from typing import NamedTuple
 
-from vosjax.cli import extras
+from vosjax import files
+from vosjax.cli import arguments, extras
 
 EXAMPLE = """
 examples:
   vosjax doctor
-  vosjax doctor --json > doctor.json
+  vosjax doctor --json doctor.json
 
 Takes some ten seconds. The exit code is 1 if a check fails. What is merely missing is
 listed with the command that installs it, and does not fail.
@@ -52,12 +53,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of `vosjax doctor`."""
   parser.epilog = EXAMPLE
   parser.add_argument(
-    "--json", action="store_true", help="print the results as JSON instead of a table"
+    "--json",
+    type=pathlib.Path,
+    metavar="FILE",
+    help="also write the results to this file",
   )
 
 
 def run(args: argparse.Namespace) -> int:
-  """Runs all checks, prints them, and returns 1 if one failed."""
+  """Runs all checks, prints them, and returns 1 if one failed.
+
+  Raises:
+    ValueError: the folder of `--json` does not exist.
+  """
+  arguments.require_folder(args.json)
   checks: list[Check] = []
   for name, check in CHECKS.items():
     began = time.perf_counter()
@@ -70,16 +79,15 @@ def run(args: argparse.Namespace) -> int:
     if seconds > 1:
       result = result._replace(found=f"{result.found} ({seconds:.0f} s)")
     checks.append(result)
-    if not args.json:
-      print(_format(result), flush=True)
-  checks += (missing := [_check_extra(extra) for extra in extras.EXTRAS])
+    print(_format(result), flush=True)
+  for extra in extras.EXTRAS:
+    checks.append(_check_extra(extra))
+    print(_format(checks[-1]))
   failed = [check.name for check in checks if check.ok is False]
+  print(f"failed: {', '.join(failed)}" if failed else "everything works")
   if args.json:
     outcome = {"ok": not failed, "checks": [check._asdict() for check in checks]}
-    print(json.dumps(outcome, indent=2))
-  else:
-    print("\n".join(map(_format, missing)))
-    print(f"failed: {', '.join(failed)}" if failed else "everything works")
+    files.write_bytes(args.json, (json.dumps(outcome, indent=2) + "\n").encode())
   return 1 if failed else 0
 
 
