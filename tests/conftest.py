@@ -8,7 +8,6 @@ import ctypes
 import functools
 import gc
 import importlib.metadata
-import importlib.util
 import json
 import os
 import pathlib
@@ -48,67 +47,6 @@ WARNINGS = (
   # Runs that share the cache may read half-written entries; they then recompile.
   "default:Error (reading|writing) persistent compilation cache:UserWarning",
 )
-
-
-# Packages of the extras: where one is not installed, tests that need it are skipped.
-OPTIONAL = {
-  "array_record",
-  "av",
-  "clu",
-  "flatbuffers",
-  "grain",
-  "ml_collections",
-  "nbclient",
-  "nbformat",
-  "pycocotools",
-  "sphinx",
-  "tensorboardX",
-  "tensorflow_datasets",
-  "yaml",
-}
-
-
-def _missing_package(error: BaseException | None) -> str | None:
-  """The package of an extra that is not installed, if that is what went wrong."""
-  while error is not None:
-    if isinstance(error, ModuleNotFoundError) and error.name:
-      package = error.name.partition(".")[0]
-      if package in OPTIONAL and importlib.util.find_spec(package) is None:
-        return package
-    error = error.__cause__ or error.__context__
-  return None
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(collector):
-  report = yield
-  if report.outcome == "failed" and isinstance(collector, pytest.Module):
-    found = re.findall(r"No module named '(\w+)", str(report.longrepr))
-    package = next((x for x in found if x in OPTIONAL), None)
-    if package and importlib.util.find_spec(package) is None:
-      report.outcome = "skipped"
-      report.longrepr = (str(collector.path), 1, f"Skipped: needs {package}")
-  return report
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup(item):
-  return (yield from _skipping())
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item):
-  return (yield from _skipping())
-
-
-def _skipping():
-  try:
-    return (yield)
-  except Exception as error:
-    package = _missing_package(error)
-    if package is None:
-      raise
-    pytest.skip(f"needs {package}")
 
 
 # glibc keeps what is freed unless it is told to return it; other systems lack this.

@@ -97,13 +97,14 @@ def measure_stage(
     addition to state and batch (None if the backend does not report them); and
     `part_ms`, by name of the part (PARTS).
   """
-  mesh = make_mesh(stage.batch_size)
+  mesh = make_mesh(stage.batch_size, accumulate=stage.accumulate)
   tx = recipe.clipped_optimizer(model, stage)
   objective = recipe.objective(model, stage)
   batch = _make_batch(config, stage, recipe, mesh)
   state = replicate(TrainState.create(variables, tx, config.seed), mesh)
   began = time.perf_counter()
-  step = make_train_step(objective, tx, mesh).lower(state, batch).compile()
+  train_step = make_train_step(objective, tx, mesh, accumulate=stage.accumulate)
+  step = train_step.lower(state, batch).compile()
   compile_seconds = time.perf_counter() - began
   inputs = state.variables, state.step_key(), batch
   part_ends = [

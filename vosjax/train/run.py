@@ -206,7 +206,8 @@ def make_stages(
       continue
     sources[name] = {key: opened.setdefault(s, s) for key, s in found.items()}
     seed = config.seed + index * _STAGE_SEED_OFFSET
-    mesh = make_mesh(stage_config.batch_size)
+    accumulate = stage_config.accumulate
+    mesh = make_mesh(stage_config.batch_size, accumulate=accumulate)
     tx = recipe.clipped_optimizer(model, stage_config)
     stages.append(
       Stage(
@@ -215,7 +216,7 @@ def make_stages(
         stop=start + stage_config.num_steps,
         mesh=mesh,
         tx=tx,
-        train_step=make_train_step(objective, tx, mesh),
+        train_step=make_train_step(objective, tx, mesh, accumulate=accumulate),
         batches_from=recipe.batches(config, stage_config, sources[name], seed),
         from_best=stage_config.from_best,
       )
