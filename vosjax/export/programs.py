@@ -82,7 +82,9 @@ class VideoPrograms:
       active,
     )
     if isinstance(self.model, TakesReferences):
-      state = state.replace(features=features, count=jnp.ones((), jnp.int32))
+      state = dataclasses.replace(
+        state, features=features, count=jnp.ones((), jnp.int32)
+      )
     if slots is None:
       return self._advance(variables, state, features)
     if isinstance(self.model, KeepsSlots):
@@ -91,7 +93,7 @@ class VideoPrograms:
       kept = _raw(programs.insert)(
         self.model, self.size, variables, state.model, slots, jnp.ones_like(active)
       )
-      state = state.replace(model=kept, rank=rank[None])
+      state = dataclasses.replace(state, model=kept, rank=rank[None])
     given = self._masks(slots)[0].astype(jnp.float32)
     return state, slots[0].astype(jnp.uint8), given, active[0]
 
@@ -105,7 +107,9 @@ class VideoPrograms:
     features = self._encode(variables, frame)
     if state.count is not None:
       new = self._remember(variables, state)
-      state = state.replace(model=new, features=features, count=state.count + 1)
+      state = dataclasses.replace(
+        state, model=new, features=features, count=state.count + 1
+      )
     return self._advance(variables, state, features)
 
   def add(
@@ -118,7 +122,7 @@ class VideoPrograms:
     new = _raw(programs.init_slots)(
       self.model, self.size, variables, state.model, features, slots, shown
     )
-    return (state.replace(model=new, active=state.active | shown),)
+    return (dataclasses.replace(state, model=new, active=state.active | shown),)
 
   def _encode(self, variables: Variables, frame: AnyArray) -> Features:
     return _raw(programs.encode)(self.model, variables, frame[None])
@@ -137,7 +141,7 @@ class VideoPrograms:
       state.rank,
     )
     labels = labels[0].astype(jnp.uint8)
-    return state.replace(model=new), labels, probs[0], present[0]
+    return dataclasses.replace(state, model=new), labels, probs[0], present[0]
 
   def _masks(self, slots: AnyArray) -> Bool[Array, "1 o h w"]:
     return slots[:, None] == jnp.arange(1, self.num_slots + 1)[None, :, None, None]

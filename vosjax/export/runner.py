@@ -67,9 +67,8 @@ def main():
     given = np.load(args.labels)
     ids = np.array([0, *(i for i in np.unique(given) if i not in (0, 255))])
     inputs = [sum(slot * (given == i) for slot, i in enumerate(ids))]
-  slots = [model.begin(frames[0], *inputs)[0]]
-  slots += [model.step(frame)[0] for frame in frames[1:]]
-  slots = np.stack([np.asarray(x) for x in slots])
+  results = [model.begin(frames[0], *inputs), *map(model.step, frames[1:])]
+  slots = np.stack([np.asarray(labels) for labels, *_ in results])
   np.save(args.out, slots if ids is None else ids[slots].astype(np.uint8))
 
 
