@@ -9,6 +9,7 @@ frame (not for models that find objects themselves); LABELS.npy receives ids [t 
 import argparse
 import json
 import pathlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,24 +17,27 @@ from jax import export
 
 
 class Model:
-  """begin(frame, labels) and step(frame) return slots [h w], probabilities [o h w] and
-  which slots are present [o]; a slot of labels is 0 (background), 1, .., `objects`."""
+  """One video: `begin` and `step` return slots [h w], probabilities [o h w] and which
+  slots are present [o]. In labels, 0 is background and others are slots from 1."""
 
-  def __init__(self, folder=pathlib.Path(__file__).parent):
+  def __init__(self, folder: pathlib.Path = pathlib.Path(__file__).parent):
     self.manifest = json.loads((pathlib.Path(folder) / "manifest.json").read_text())
-    self._folder, self._programs = pathlib.Path(folder), {}
+    self._folder = pathlib.Path(folder)
+    self._programs: dict[str, Any] = {}
     self._weights = jax.device_put(self._read_weights())
 
-  def begin(self, frame, labels=None):
+  def begin(self, frame: Any, labels: Any = None) -> list[Any]:
+    """Begins a video with its first frame; labels are slots, if the model needs any."""
     inputs = [frame] if labels is None else [frame, np.asarray(labels, np.int32)]
     self._state, *results = self._call("begin", *inputs)
     return results
 
-  def step(self, frame):
+  def step(self, frame: Any) -> list[Any]:
+    """Segments the next frame."""
     self._state, *results = self._call("step", self._state, frame)
     return results
 
-  def add(self, frame, labels):
+  def add(self, frame: Any, labels: Any) -> None:
     """Adds the objects of the latest frame's labels, before the next step."""
     (self._state,) = self._call("add", self._state, frame, np.asarray(labels, np.int32))
 
@@ -56,7 +60,8 @@ class Model:
     return arrays
 
 
-def main():
+def main() -> None:
+  """Segments the frames of one file."""
   parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
   parser.add_argument("frames")
   parser.add_argument("--labels")
