@@ -69,7 +69,7 @@ def run(
   require_values(config)
   if config.mode not in modes:
     raise ValueError(f"mode is {config.mode!r}; known: {list(modes)}.")
-  if config.mode != "train" and jax.process_count() > 1:
+  if config.mode not in _SHARED_MODES and jax.process_count() > 1:
     raise ValueError(
       f"mode is {config.mode!r}, which runs in a single process, but there are "
       f"{jax.process_count()}. Start one process, without --coordinator."
@@ -166,6 +166,7 @@ def predict(config: ConfigDict, workdir: str | None) -> None:
   write_predictions(config, workdir, scoring, model, variables)
 
 
+_SHARED_MODES = ("train", "predict")  # several processes can share the work
 MODES: Mapping[str, Mode] = {"train": train, "evaluate": evaluate, "predict": predict}
 
 
