@@ -44,7 +44,8 @@ def test_the_plan_measures_every_model_and_puts_the_targets_first():
 def test_a_model_is_measured_in_every_way_and_failures_stay_alone():
   case = Case("small ris", "ris", (32, 48), (2,), SMALL)
   (agreement,), *_ = everything.plan([case])
-  ours = everything._measure_case(case, "float32")
+  ours = everything.measure_targets(case, "float32")
+  ours += everything.measure_details(case, "float32")
   wrong = Item("unknown field", "model", {"name": "ris", "colour": 1} | ours[0].options)
   absent = Item("absent", "data", {}, ("no_such_module",))
   for item in ours:

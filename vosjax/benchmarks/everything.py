@@ -1,8 +1,7 @@
 """All benchmarks of an accelerator in a given time, the most telling ones first.
 
 Each group of measurements has a process of its own, so that one that runs out of memory
-or time takes no other with it, and the peak memory is that of the group. Within a group
-memory grows from one measurement to the next.
+or time takes no other with it, and the peak memory is that of the group so far.
 """
 
 import dataclasses
@@ -25,6 +24,7 @@ RECIPES = (
   "rsis:paper",
   "ris:paper",
 )
+DTYPES = ("bfloat16", "float32")
 _FRAMES = 24
 _LARGE_BATCH = 64
 
@@ -53,15 +53,14 @@ class Case:
     name: as it appears in the table.
     model: of `vosjax.models`, or "agame-lite".
     size: (height, width) of the frames.
-    objects: numbers of objects to measure, the most telling one first; 1 for models
-      with a fixed number.
+    objects: numbers of objects to measure, the most telling ones first.
     fields: of the model.
   """
 
   name: str
   model: str
   size: tuple[int, int]
-  objects: tuple[int, ...] = (1, 5, 10, 50)
+  objects: tuple[int, ...] = (1, 10, 5, 50)
   fields: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -69,7 +68,7 @@ CASES = (
   Case("agame", "agame", (480, 864)),
   Case("agame-lite", "agame-lite", (480, 854)),
   Case("cosnet", "cosnet", (473, 473), (1,), {"num_references": 5}),
-  Case("rvos", "rvos", (256, 448), (1, 5, 10, 50), {"one_shot": True}),
+  Case("rvos", "rvos", (256, 448), (10, 1, 5, 50), {"one_shot": True}),
   Case("rsis", "rsis", (256, 448), (10,)),
   Case("ris", "ris", (256, 448), (10,)),
 )
@@ -77,64 +76,64 @@ CASES = (
 
 def plan(cases: Sequence[Case] = CASES) -> list[list[Item]]:
   """Groups of measurements, in the order of their value."""
+  first, rest = cases[:4], cases[4:]
   groups = [
     [Item(f"{c.name} agrees with the CPU", "agreement", _fields(c)) for c in cases]
   ]
-  first, rest = cases[:4], cases[4:]
-  groups += [_measure_case(case, "bfloat16") for case in first]
-  groups += [_measure_training(recipe) for recipe in RECIPES]
-  groups += [_measure_case(case, "float32") for case in first]
-  groups += [_measure_case(c, dtype) for c in rest for dtype in ("bfloat16", "float32")]
-  groups += [
-    [
-      Item("metrics", "metrics", {}),
-      Item("training data", "data", {}, TRAINING),
-    ]
-  ]
+  groups += [measure_targets(case, "bfloat16") for case in first]
+  groups += [_measure_training(recipe, "bfloat16") for recipe in RECIPES]
+  groups += [measure_details(case, "bfloat16") for case in first]
+  groups += [measure_targets(case, "float32") for case in first]
+  groups += [measure_targets(case, dtype) for case in rest for dtype in DTYPES]
+  groups += [_measure_training(recipe, "float32") for recipe in RECIPES]
+  groups += [measure_details(case, "float32") for case in first]
+  groups += [measure_details(case, dtype) for case in rest for dtype in DTYPES]
+  groups += [[Item("metrics", "metrics", {})]]
+  groups += [[Item("training data", "data", {}, TRAINING)]]
   return groups
+
+
+def measure_targets(case: Case, dtype: str) -> list[Item]:
+  """What targets are stated for: one number of objects or two, and the encoder."""
+  return [
+    *(_on_device(case, dtype, n) for n in case.objects[:2]),
+    _item(case, dtype, "encoder, large batch", "encoder", batch=_LARGE_BATCH),
+  ]
+
+
+def measure_details(case: Case, dtype: str) -> list[Item]:
+  """Frames from host to host, and further numbers of objects."""
+  n = case.objects[0]
+  host = {"objects": n, "frames": _FRAMES}
+  stream = f"{_count(n)}, streamed from host to host"
+  return [
+    _item(case, dtype, stream, "host", mode="stream", **host),
+    _item(case, dtype, f"{_count(n)}, whole video", "host", mode="whole", **host),
+    *(_on_device(case, dtype, n) for n in case.objects[2:]),
+  ]
+
+
+def _on_device(case: Case, dtype: str, n: int) -> Item:
+  options = {"objects": n, "frames": _FRAMES, "compare": False}
+  return _item(case, dtype, _count(n), "model", **options)
+
+
+def _item(case: Case, dtype: str, title: str, kind: str, **options: Any) -> Item:
+  common = _fields(case) | {"dtype": dtype, "size": case.size}
+  return Item(f"{case.name} {dtype}, {title}", kind, common | options)
 
 
 def _fields(case: Case) -> dict[str, Any]:
   return {"name": case.model} | case.fields
 
 
-def _measure_case(case: Case, dtype: str) -> list[Item]:
-  """One model: streams, whole videos and large batches."""
-  common = _fields(case) | {"dtype": dtype, "size": case.size}
-
-  def item(title: str, kind: str, **options: Any) -> Item:
-    return Item(f"{case.name} {dtype}, {title}", kind, common | options)
-
-  least, most = case.objects[0], case.objects[-1]
-  plural = {n: f"{n} object{'s' * (n != 1)}" for n in case.objects}
-  host = {"objects": least, "frames": _FRAMES}
-  items = [
-    item(plural[n], "model", objects=n, frames=_FRAMES, compare=False)
-    for n in case.objects
-    if n == least or n != most
-  ]
-  items += [
-    item(f"{plural[least]}, streamed from host to host", "host", mode="stream", **host),
-    item(f"{plural[least]}, whole video", "host", mode="whole", **host),
-  ]
-  if most != least:
-    items.append(
-      item(plural[most], "model", objects=most, frames=_FRAMES, compare=False)
-    )
-  items.append(item("encoder, large batch", "encoder", batch=_LARGE_BATCH))
-  return items
+def _count(n: int) -> str:
+  return f"{n} object{'s' * (n != 1)}"
 
 
-def _measure_training(recipe: str) -> list[Item]:
-  return [
-    Item(
-      f"training {recipe}, {dtype}",
-      "training",
-      {"recipe": recipe, "dtype": dtype},
-      TRAINING,
-    )
-    for dtype in ("bfloat16", "float32")
-  ]
+def _measure_training(recipe: str, dtype: str) -> list[Item]:
+  options = {"recipe": recipe, "dtype": dtype}
+  return [Item(f"training {recipe}, {dtype}", "training", options, TRAINING)]
 
 
 def run(

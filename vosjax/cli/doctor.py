@@ -4,6 +4,7 @@ import argparse
 import json
 import pathlib
 import platform
+import sys
 import time
 import webbrowser
 from collections.abc import Callable
@@ -98,7 +99,8 @@ def _format(check: Check) -> str:
 
 
 def _check_versions(name: str) -> Check:
-  found = [f"Python {platform.python_version()}"]
+  found = [f"vosjax {sys.modules['vosjax'].__version__}"]
+  found += [f"Python {platform.python_version()}"]
   found += [f"{package} {extras.version(package)}" for package in PACKAGES]
   return Check(name, True, ", ".join(found))
 
