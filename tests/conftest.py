@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import re
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -33,6 +34,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import jax  # noqa: E402
+import jax.export  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
@@ -97,6 +99,30 @@ def golden():
     raise ValueError(f"golden({name!r}): expected an .npz or .json file")
 
   return load
+
+
+ACCELERATORS = ("tpu", "cuda")
+# What XLA itself expands or drops. Anything else is a kernel of some backend.
+_CALLS_OF_XLA = {"Sharding", "annotate_device_placement"}
+
+
+@pytest.fixture(scope="session")
+def lower():
+  """Lowers a function for ACCELERATORS, which need not be here.
+
+  Takes the function and its arguments, or their shapes, and returns the shapes of its
+  results; nothing is compiled. An operation that a platform lacks raises, and so does a
+  custom call that not every platform has.
+  """
+
+  def make(function, *arguments, platforms=ACCELERATORS):
+    exported = jax.export.export(jax.jit(function), platforms=platforms)(*arguments)
+    calls = set(re.findall(r"custom_call @([^(\s]+)", exported.mlir_module()))
+    assert calls <= _CALLS_OF_XLA, sorted(calls - _CALLS_OF_XLA)
+    outputs = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in exported.out_avals]
+    return jax.tree.unflatten(exported.out_tree, outputs)
+
+  return make
 
 
 # Tests of the engine and of the command line share these, compiled at 32 x 48.

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+import vosjax.cli.train  # noqa: F401  what the processes need
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 AGAME = f"--config={ROOT}/configs/agame.py"
 

@@ -19,7 +19,9 @@ COMMANDS = {
   "import-data": ("vosjax.cli.import_data", "make a dataset from your own videos"),
   "evaluate": ("vosjax.cli.evaluate", "score predictions under a dataset's protocol"),
   "convert": ("vosjax.cli.convert", "convert an official PyTorch checkpoint"),
+  "export": ("vosjax.cli.export", "write a model as StableHLO, to run without vosjax"),
   "benchmark": ("vosjax.cli.benchmark", "measure speed on this machine"),
+  "doctor": ("vosjax.cli.doctor", "check this installation and its devices"),
 }
 
 EPILOG = """
@@ -34,8 +36,8 @@ _REPEAT_SECONDS = 0.1  # by then, the code that swallows exceptions has returned
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs one command and returns its exit code.
 
-  Unusable arguments and input files (ValueError, OSError) are reported in one line on
-  standard error, without a traceback.
+  Unusable arguments and input files (ValueError, OSError) and missing packages of an
+  extra are reported in one line on standard error, without a traceback.
   """
   argv = list(sys.argv[1:] if argv is None else argv)
   try:
@@ -51,6 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
   except BrokenPipeError:  # as in `vosjax ... | head`, which is fine
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+  except ModuleNotFoundError as error:
+    from vosjax.cli import extras
+
+    text = extras.explain_missing(error.name)
+    if text is None:  # a mistake of ours
+      raise
+    return _complain(text, BAD_INPUT)
   except OSError as error:
     return _complain(_explain(error), BAD_INPUT)
   except ValueError as error:

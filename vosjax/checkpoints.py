@@ -165,7 +165,7 @@ def load(directory: Path) -> tuple[nn.Module, dict]:
     held = checkpointer.metadata(directory / _ARRAYS).item_metadata.tree
     unfit = f"{directory} does not fit its model {metadata['name']}"
     require_equal_shapes(held, shapes, unfit)
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     target = jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
       shapes,

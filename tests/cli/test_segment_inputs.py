@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import threading
 
 import numpy as np
@@ -99,6 +100,20 @@ def test_white_alone_is_an_object_in_a_palette_mask_too(
   assert (
     "255, the only id besides the background, is object 1" in capsys.readouterr().out
   )
+
+
+def test_without_pyav_a_folder_is_segmented_all_the_same(
+  frames, mask, tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setitem(sys.modules, "av", None)
+  common = (frames, "--mask", mask, "--out", tmp_path / "out")
+  assert vosjax(*common, "--save", "overlay") == 2
+  assert "overlay.mp4: videos need PyAV. Run `pip" in capsys.readouterr().err
+  assert vosjax(*common) == 0
+  warning = "warning: overlay.mp4 is not written, because PyAV is not installed"
+  assert warning in capsys.readouterr().err
+  assert sorted(written(tmp_path / "out")) == NAMES
+  assert not (tmp_path / "out" / "overlay.mp4").exists()
 
 
 @pytest.fixture

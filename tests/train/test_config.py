@@ -3,12 +3,15 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from vosjax import models
 from vosjax.data.synthvos import Settings
 from vosjax.train import config as base
 from vosjax.train import config_files, run
+from vosjax.train.recipe import scale_rates
+from vosjax.train.recipes import RECIPES
 from vosjax.train.workdir import open_workdir, plain
 
 
@@ -181,7 +184,7 @@ def test_clips_from_which_nothing_is_learnt_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-  "key", ["batch_size", "clip_length", "num_steps", "steps_per_epoch"]
+  "key", ["batch_size", "accumulate", "clip_length", "num_steps", "steps_per_epoch"]
 )
 @pytest.mark.parametrize("value", [0, -1])
 def test_a_count_below_one_is_named(key, value):
@@ -189,3 +192,38 @@ def test_a_count_below_one_is_named(key, value):
   said = f"stages.main.{key} is {value}; expected at least 1"
   with pytest.raises(ValueError, match=said):
     base.ordered_stages(config)
+
+
+def test_parts_must_divide_the_batch():
+  config = config_files.read("agame:smoke", ["--config.stages.main.accumulate=4"])
+  said = "stages.main.accumulate is 4, which does not divide batch_size, 2"
+  with pytest.raises(ValueError, match=said):
+    base.ordered_stages(config)
+
+
+@pytest.mark.parametrize("name", ["agame", "cosnet", "ris", "rsis", "rvos"])
+def test_learning_rates_scale_with_the_batch(name):
+  stage = next(
+    iter(base.ordered_stages(config_files.read(f"{name}:smoke", [])).values())
+  )
+  stage.reference_batch_size = 8
+  before = stage.to_dict()
+  scaled = scale_rates(stage)
+  assert stage.to_dict() == before
+  changed = {key for key, value in before.items() if scaled.to_dict()[key] != value}
+  assert changed == {key for key in before if key.endswith("learning_rate")}
+  for key in changed:
+    assert scaled[key] == before[key] * stage.batch_size / 8
+
+
+def test_a_scaled_rate_reaches_the_optimizer():
+  """The first step of Adam is as long as the rate."""
+  moved = []
+  for size in (0, 2, 1):
+    stage = base.ris_stage(batch_size=2, reference_batch_size=size)
+    tx = RECIPES["ris"].clipped_optimizer(models.build("ris"), stage)
+    params = {"head": {"kernel": np.ones(3, np.float32)}}
+    updates, _ = tx.update(params, tx.init(params), params)
+    moved.append(float(updates["head"]["kernel"][0]))
+  assert moved[0] == moved[1]
+  assert moved[2] == pytest.approx(2 * moved[0])

@@ -132,6 +132,56 @@ def test_the_step_equals_pmap_of_the_per_device_step(case):
   assert_close(gradients(variables, state), first(grads))
 
 
+def test_parts_of_a_batch_add_up_to_it():
+  """Without batch statistics, on one device and on several."""
+  rng = np.random.default_rng(2)
+  variables = {"params": {"w": rng.normal(size=(3, 2)).astype(np.float32)}}
+
+  def objective(variables, batch, key):
+    color = batch.frames.astype(jnp.float32).mean((2, 3)) / 255  # [b t 3]
+    out = jnp.tanh(color @ variables["params"]["w"])
+    loss = jnp.square(out.sum(-1) - batch.labels.mean((2, 3))).mean()
+    return loss, Outputs({"loss": loss}, {})
+
+  def update(accumulate, devices):
+    mesh = make_mesh(8, jax.devices()[:devices], accumulate=accumulate)
+    assert mesh.size == devices
+    tx = optax.adam(1e-2)
+    step = make_train_step(objective, tx, mesh, accumulate=accumulate)
+    state = replicate(TrainState.create(variables, tx, 0), mesh)
+    for _ in range(3):
+      state, metrics = step(state, shard(make_batch(), mesh))
+    return jax.device_get((state, metrics))
+
+  whole, metrics = update(1, 1)
+  for accumulate, devices in ((2, 1), (8, 1), (4, DEVICES)):
+    state, its_metrics = update(accumulate, devices)
+    assert state.step == whole.step == 3
+    np.testing.assert_allclose(state.params["w"], whole.params["w"], rtol=1e-5)
+    for name, value in metrics.items():
+      np.testing.assert_allclose(its_metrics[name], value, rtol=1e-5, err_msg=name)
+
+
+def test_each_part_has_batch_statistics_and_random_numbers_of_its_own():
+  def objective(variables, batch, key):
+    mean = batch.labels.astype(jnp.float32).mean()
+    stats = {"sum": variables["batch_stats"]["sum"] * 10 + mean}
+    loss = variables["params"]["w"] * jax.random.uniform(key)
+    return loss, Outputs({"loss": loss}, stats)
+
+  variables = {"params": {"w": jnp.ones(())}, "batch_stats": {"sum": jnp.zeros(())}}
+  batch = make_batch()
+  batch["labels"] = np.full_like(batch["labels"], np.arange(8)[:, None, None, None] % 2)
+  tx, mesh = optax.sgd(1.0), make_mesh(8, jax.devices()[:1], accumulate=2)
+  step = make_train_step(objective, tx, mesh, accumulate=2)
+  state = replicate(TrainState.create(variables, tx, 0), mesh)
+  key = state.step_key()
+  state, metrics = step(state, shard(batch, mesh))
+  assert state.batch_stats["sum"] == 1  # even clips are 0, odd ones 1: 0 * 10 + 1
+  draws = [jax.random.uniform(jax.random.fold_in(key, i)) for i in range(2)]
+  np.testing.assert_allclose(metrics["loss"], np.mean(draws), rtol=1e-6)
+
+
 def test_the_mesh_has_as_many_devices_as_divide_the_batch():
   eight = 8 * jax.devices()[:1]
   sizes = [make_mesh(n, eight).size for n in (1, 2, 4, 6, 8, 12)]

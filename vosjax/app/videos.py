@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+from vosjax.media.animation import is_animation
 from vosjax.media.frame_folder import IMAGE_SUFFIXES
 from vosjax.media.pyav import load_pyav
 from vosjax.media.read import read_video
@@ -17,7 +18,7 @@ VIDEO_SUFFIXES = (
 # playlists, which lead to other files.
 _CONTAINERS = (
   *("mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "asf", "flv", "ogg"),
-  *("gif", "h264", "hevc"),
+  *("gif", "apng", "h264", "hevc"),
 )
 
 
@@ -31,7 +32,7 @@ def read(path: pathlib.Path, allow_damaged: bool) -> VideoFrames:
   Raises:
     ValueError: it is not a video.
   """
-  if path.is_file():
+  if path.is_file() and not is_animation(path):
     _refuse_playlist(path)
   return read_video(
     path, allow_gaps=True, allow_damaged=allow_damaged, check=allow_damaged

@@ -1,8 +1,8 @@
 """Fits the scores of `FrameResult` to J, and measures how good they are.
 
 The fit is to procedural video alone, as the weights are; real video only tells how good
-it is. `python -m vosjax.benchmarks.calibration --davis DIR` prints the constants that stand in
-`vosjax/inference/confidence.py` and the tables of the documentation.
+it is. `python -m vosjax.benchmarks.calibration --davis DIR` prints the constants that
+stand in `vosjax/inference/confidence.py` and the tables of the documentation.
 """
 
 import argparse

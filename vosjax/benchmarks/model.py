@@ -83,7 +83,7 @@ def measure(
   clip.step()
   compile_seconds = time.perf_counter() - began
   report(f"{frames} frames")
-  seconds = _median_seconds(clip.step, frames) / batch
+  seconds = median_seconds(clip.step, frames) / batch
   gflop = direct_flops(model, variables, size, objects) / 1e9
   result = {
     "model": name,
@@ -105,7 +105,7 @@ def measure(
     report("the unoptimised network")
     plain = _Plain(model, variables, size, objects, batch)
     plain.step()
-    plain_seconds = _median_seconds(plain.step, _PLAIN_FRAMES) / batch
+    plain_seconds = median_seconds(plain.step, _PLAIN_FRAMES) / batch
     result["plain_ms_per_frame"] = 1e3 * plain_seconds
     result["speedup_over_plain"] = plain_seconds / seconds
     report("the encoder, for single frames and batches")
@@ -144,7 +144,7 @@ def matrix_peak(dtype: Any) -> float:
   a = jax.random.normal(jax.random.key(0), (n, n)).astype(dtype)
   product = jax.jit(lambda a: a @ a)
   product(a).block_until_ready()
-  return 2 * n**3 / _median_seconds(lambda: product(a).block_until_ready(), 10)
+  return 2 * n**3 / median_seconds(lambda: product(a).block_until_ready(), 10)
 
 
 def direct_flops(
@@ -185,7 +185,8 @@ def peak_memory() -> int:
   return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _median_seconds(call: Callable[[], Any], times: int) -> float:
+def median_seconds(call: Callable[[], Any], times: int) -> float:
+  """Median duration of a call."""
   durations = []
   for _ in range(times):
     began = time.perf_counter()
@@ -210,7 +211,7 @@ class _Clip:
     self.frames = jnp.asarray(frames)
     self.model, self.variables, self.size = model, variables, size
     self.active = jnp.ones((batch, objects), bool)
-    labels = _bands(size, objects, batch) if model.readout.one_shot else None
+    labels = bands(size, objects, batch) if model.readout.one_shot else None
     self.state = programs.init_slots(
       model,
       size,
@@ -236,7 +237,7 @@ class _Clip:
         )
 
       call()  # compiles
-      return _median_seconds(call, times) / num_frames
+      return median_seconds(call, times) / num_frames
 
     return {
       "encode_ms": 1e3 * seconds_per_frame(1),
@@ -298,7 +299,7 @@ class _Plain(_Clip):
       jax.block_until_ready((state, probs))
 
 
-def _bands(size: tuple[int, int], objects: int, batch: int) -> Int[np.ndarray, "b h w"]:
+def bands(size: tuple[int, int], objects: int, batch: int) -> Int[np.ndarray, "b h w"]:
   """Labels in which every object is a band of rows."""
   rows = np.arange(size[0]) * objects // size[0] + 1
   return np.broadcast_to(rows.astype(np.int32)[None, :, None], (batch, *size))

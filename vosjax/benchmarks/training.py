@@ -15,8 +15,9 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vosjax import files
+from vosjax.benchmarks.model import random_variables
 from vosjax.models.unroll import encode_clip
-from vosjax.train import feeds, run
+from vosjax.train import config_files, feeds, run
 from vosjax.train.config import ordered_stages
 from vosjax.train.recipe import Objective, Recipe
 from vosjax.train.recipes import recipe_of
@@ -51,6 +52,21 @@ def benchmark(config: ConfigDict, workdir: str | None) -> None:
   files.write_bytes(path / "speed.json", text.encode())
 
 
+def measure_recipe(name: str, dtype: str) -> dict[str, Any]:
+  """Measures the first stage of a built-in configuration, see `measure_stage`.
+
+  Args:
+    name: of the configuration, such as "agame:released".
+    dtype: of the convolutions.
+  """
+  config = config_files.read(name, [])
+  config.model.fields.dtype = dtype
+  stage = next(iter(ordered_stages(config).values()))
+  model = run.build(config)
+  variables = random_variables(model)
+  return measure_stage(config, stage, recipe_of(config), model, variables)
+
+
 def measure_stage(
   config: ConfigDict,
   stage: ConfigDict,
@@ -81,13 +97,14 @@ def measure_stage(
     addition to state and batch (None if the backend does not report them); and
     `part_ms`, by name of the part (PARTS).
   """
-  mesh = make_mesh(stage.batch_size)
+  mesh = make_mesh(stage.batch_size, accumulate=stage.accumulate)
   tx = recipe.clipped_optimizer(model, stage)
   objective = recipe.objective(model, stage)
   batch = _make_batch(config, stage, recipe, mesh)
   state = replicate(TrainState.create(variables, tx, config.seed), mesh)
   began = time.perf_counter()
-  step = make_train_step(objective, tx, mesh).lower(state, batch).compile()
+  train_step = make_train_step(objective, tx, mesh, accumulate=stage.accumulate)
+  step = train_step.lower(state, batch).compile()
   compile_seconds = time.perf_counter() - began
   inputs = state.variables, state.step_key(), batch
   part_ends = [

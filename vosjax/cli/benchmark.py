@@ -1,14 +1,15 @@
 """`vosjax benchmark`: speed of models, metrics, data and `segment` on this machine."""
 
 import argparse
+import functools
 import json
 import pathlib
-import re
 import sys
 from typing import Any
 
 from vosjax import files, models
-from vosjax.benchmarks import metrics, model
+from vosjax.benchmarks import everything, metrics, model
+from vosjax.cli import arguments
 
 EXAMPLE = """
 examples:
@@ -20,16 +21,19 @@ examples:
   vosjax benchmark metrics --size 480x854 --objects 2 --frames 20
   vosjax benchmark data --size 480x854
   vosjax benchmark segment --size 480x854 --frames 100
+  vosjax benchmark all --minutes 10 --json gpu.json
 
 Weights are random, which does not affect speed. The peak is the speed of a matrix
 product, measured in the same run; FLOP are counted for the unoptimised network.
 `metrics` compares with the times that the official toolkits state; `data` compares the
 rate of training clips with the rate of merely decoding and resizing their images.
 `segment` shows each stage of `vosjax segment` alone and all together, without a network
-and with the one in the package.
+and with the one in the package. `all` measures every model, training and inference, the
+most telling things first, until the minutes are over; --json is written after every
+measurement.
 """
 
-METRICS, DATA, SEGMENT = "metrics", "data", "segment"
+METRICS, DATA, SEGMENT, ALL = "metrics", "data", "segment", "all"
 
 ROWS = (
   ("ms_per_frame", "time per frame", "{:.1f} ms"),
@@ -52,27 +56,39 @@ def configure(parser: argparse.ArgumentParser) -> None:
   parser.epilog = EXAMPLE
   parser.add_argument(
     "model",
-    choices=[*sorted(models.MODELS), METRICS, DATA, SEGMENT],
+    choices=[*sorted(models.MODELS), METRICS, DATA, SEGMENT, ALL],
     help="a model; or metrics: J, F, T and whole evaluations (only --size, --objects, "
     "--frames and --json apply); or data: training clips (only --size and --json); or "
-    "segment: from a video file to masks and overlay (as metrics)",
+    "segment: from a video file to masks and overlay (as metrics); or "
+    "all of them (only --minutes and --json)",
+  )
+  parser.add_argument(
+    "--minutes",
+    type=arguments.minutes,
+    default=10.0,
+    metavar="N",
+    help="time for `all`, which ends when it is over (default 10)",
   )
   parser.add_argument(
     "--size",
-    type=_size,
+    type=arguments.size,
     default=(480, 864),
     metavar="HxW",
     help="height x width of the frames (default 480x864)",
   )
   parser.add_argument(
     "--objects",
-    type=_count,
+    type=arguments.count,
     default=1,
     metavar="N",
     help="objects per video (default 1)",
   )
   parser.add_argument(
-    "--batch", type=_count, default=1, metavar="N", help="videos per batch (default 1)"
+    "--batch",
+    type=arguments.count,
+    default=1,
+    metavar="N",
+    help="videos per batch (default 1)",
   )
   parser.add_argument(
     "--dtype",
@@ -81,7 +97,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     help="dtype of the convolutions (default float32)",
   )
   parser.add_argument(
-    "--frames", type=_count, default=10, metavar="N", help="frames to time (default 10)"
+    "--frames",
+    type=arguments.count,
+    default=10,
+    metavar="N",
+    help="frames to time (default 10)",
   )
   parser.add_argument(
     "--backbone",
@@ -115,8 +135,10 @@ def run(args: argparse.Namespace) -> None:
   Raises:
     ValueError: the folder of `--json` does not exist.
   """
-  if args.json and not args.json.parent.is_dir():
-    raise ValueError(f"--json {args.json}: there is no folder {args.json.parent}.")
+  arguments.require_folder(args.json)
+  if args.model == ALL:
+    _benchmark_all(args)
+    return
   if args.model == METRICS:
     result = _benchmark_metrics(args)
   elif args.model == DATA:
@@ -125,9 +147,23 @@ def run(args: argparse.Namespace) -> None:
     result = _benchmark_segment(args)
   else:
     result = _benchmark_model(args)
+  _save(args, result)
+
+
+def _save(args: argparse.Namespace, result: dict[str, Any]) -> None:
   if args.json:
     text = json.dumps(result, indent=2) + "\n"
     files.write_bytes(args.json, text.encode())
+
+
+def _benchmark_all(args: argparse.Namespace) -> None:
+  outcome = everything.run(
+    everything.plan(),
+    seconds=60 * args.minutes,
+    save=functools.partial(_save, args),
+    report=_progress,
+  )
+  print(everything.table(outcome))
 
 
 def _benchmark_metrics(args: argparse.Namespace) -> dict[str, Any]:
@@ -187,24 +223,9 @@ def _progress(text: str) -> None:
   print(f"measuring {text} ...", file=sys.stderr)
 
 
-def _size(text: str) -> tuple[int, int]:
-  match = re.fullmatch(r"(\d+)x(\d+)", text)
-  if not match or min(map(int, match.groups())) < 16:
-    raise argparse.ArgumentTypeError(
-      f"{text!r} is not a size; expected HEIGHTxWIDTH, each 16 or more, such as 480x864"
-    )
-  return int(match[1]), int(match[2])
-
-
 def _field(text: str) -> tuple[str, Any]:
   name, _, value = text.partition("=")
   try:
     return name, json.loads(value)
   except ValueError:
     return name, value  # a string without quotes
-
-
-def _count(text: str) -> int:
-  if not text.isdigit() or int(text) < 1:
-    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-  return int(text)

@@ -90,6 +90,7 @@ def segment_video(
     if start:
       session = segmenter.load_session(segment_job.state_file(out, start))
   given = None if inputs.masks is None else _given_ids(inputs)
+  first = min(given or (0,))
   with (
     ReadAhead(source.frames, _AHEAD) as frames,
     outputs.open_outputs(
@@ -111,7 +112,9 @@ def segment_video(
     for number, result in enumerate(results, start):
       _write(written, number, video.frame_names[number], source, result, crf=crf)
       bar.update()
-      if session is not None and (number + 1) % _CHECKPOINT_EVERY == 0:
+      # Whole batches from the first object on, so that a job that goes on gives the
+      # same results to the last bit.
+      if session is not None and (number + 1 - first) % _CHECKPOINT_EVERY == 0:
         _save_state(written, session, out, number + 1)
   job.finish(out)
 
@@ -151,7 +154,7 @@ def _save_state(
 ) -> None:
   """Saves all that is needed to go on with frame `number`."""
   if session.frame is None:
-    return  # no object has appeared yet
+    return  # before the first object
   written.checkpoint()
   session.save(segment_job.state_file(out, number))
   segment_job.forget_states(out, number)

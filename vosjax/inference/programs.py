@@ -30,13 +30,21 @@ from vosjax.ops.masks import soft_aggregate
 from vosjax.types import Active, AnyArray, Masks, Variables
 
 
-def prepare(model: nn.Module, variables: Variables) -> tuple[nn.Module, Variables]:
-  """Returns the model and its variables in the form that is fastest on this backend.
+def prepare(
+  model: nn.Module, variables: Variables, *, backend: str | None = None
+) -> tuple[nn.Module, Variables]:
+  """Returns the model and its variables in the form that is fastest on a backend.
 
   BatchNorm is folded into the convolutions. On CPU, Winograd kernels are added to wide
   convolutions, and decoders that take one object after another are unrolled.
+
+  Args:
+    model: from `vosjax.models.build`.
+    variables: of the model.
+    backend: "cpu", "gpu", ..; None: the one that JAX uses. What is prepared for another
+      backend than "cpu" runs on all.
   """
-  cpu = jax.default_backend() == "cpu"
+  cpu = (backend or jax.default_backend()) == "cpu"
   options = {"folded": True, "stop_early": model.readout.stops_at_first_empty}
   if cpu:  # a quarter faster than a loop over objects
     options["unroll_objects"] = True

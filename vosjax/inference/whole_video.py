@@ -142,7 +142,9 @@ def encode_video(
     UsageError: a frame is not uint8 RGB, or differs in size. Other errors of reading
       it pass through.
   """
-  encoder = _Encoder(model, variables, frames, choose_batch_size(len(frames) - first))
+  # A session that goes on has the batches of one that was never interrupted.
+  length = len(frames) - first if places is None else len(frames)
+  encoder = _Encoder(model, variables, frames, choose_batch_size(length))
   if places is None:  # as in a new state
     places = [first] * len(references_of(first))
   for t in range(first, len(frames)):

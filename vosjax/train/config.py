@@ -239,11 +239,26 @@ def ordered_stages(config: ConfigDict) -> dict[str, ConfigDict]:
           _require_size(f"stages.{name}.more_sizes", size)
       elif isinstance(value, tuple):  # besides the size, a range or two factors
         _require_pair(f"stages.{name}.{key}", value)
-    for key in ("batch_size", "clip_length", "num_steps", "steps_per_epoch"):
-      if config.stages[name][key] < 1:
-        raise ValueError(
-          f"stages.{name}.{key} is {config.stages[name][key]}; expected at least 1."
-        )
+    stage = config.stages[name]
+    for key in (
+      "batch_size",
+      "accumulate",
+      "clip_length",
+      "num_steps",
+      "steps_per_epoch",
+    ):
+      if stage[key] < 1:
+        raise ValueError(f"stages.{name}.{key} is {stage[key]}; expected at least 1.")
+    if stage.batch_size % stage.accumulate:
+      raise ValueError(
+        f"stages.{name}.accumulate is {stage.accumulate}, which does not divide "
+        f"batch_size, {stage.batch_size}."
+      )
+    if stage.reference_batch_size < 0:
+      raise ValueError(
+        f"stages.{name}.reference_batch_size is {stage.reference_batch_size}; expected "
+        "a number of clips, or 0 to use the learning rates as they are."
+      )
   return {name: config.stages[name] for name in order}
 
 
@@ -377,6 +392,13 @@ def _stage(changes: Mapping[str, Any], **specific: Any) -> ConfigDict:
   stage = ConfigDict()
   stage.size = (240, 432)  # rows, columns
   stage.batch_size = 4  # clips, over all devices
+  # Splits each batch into so many parts, which pass through the network one after
+  # another, for batches larger than memory. The update is the same, except that batch
+  # statistics are those of the parts, and losses that are no mean over clips differ.
+  stage.accumulate = 1
+  # Batch size for which the learning rates are meant: they are multiplied by batch_size
+  # divided by this (linear scaling). 0: they are used as they are.
+  stage.reference_batch_size = 0
   stage.clip_length = 8  # frames
   stage.num_steps = 1000  # updates
   # An epoch is one pass over the stage's videos, each time in another random order. Two

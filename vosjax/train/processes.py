@@ -3,6 +3,7 @@
 import os
 import sys
 import types
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -87,6 +88,13 @@ def agree(value: int | None) -> int | None:
   local = np.int32(-1 if value is None else value)
   largest = int(multihost_utils.process_allgather(local).max())
   return None if largest < 0 else largest
+
+
+def flags_of_first(flags: Sequence[bool]) -> list[bool]:
+  """The flags of the first process; all processes must call it together."""
+  if jax.process_count() == 1 or not flags:
+    return list(flags)
+  return multihost_utils.broadcast_one_to_all(np.array(flags)).astype(bool).tolist()
 
 
 def from_first(value: float | None) -> float | None:

@@ -93,10 +93,12 @@ class Recipe:
   ) -> optax.GradientTransformation:
     """The stage's optimizer, with gradient clipping to `max_grad_norm`.
 
+    With a `reference_batch_size`, its learning rates are scaled linearly.
+
     The norm is taken over the trained parameters alone. Frozen ones have gradients as
     well where the model does not stop them (COSNet's frozen normalisation).
     """
-    optimizer = self.optimizer(model, stage)
+    optimizer = self.optimizer(model, scale_rates(stage))
     if not stage.max_grad_norm:
       return optimizer
 
@@ -106,3 +108,18 @@ class Recipe:
 
     clip = optax.clip_by_global_norm(stage.max_grad_norm)
     return optax.chain(optax.masked(clip, is_trained), optimizer)
+
+
+def scale_rates(stage: ConfigDict) -> ConfigDict:
+  """The stage with learning rates multiplied by batch_size / reference_batch_size.
+
+  Source: Goyal et al., Accurate, Large Minibatch SGD, 2017 (linear scaling rule).
+  """
+  if not stage.reference_batch_size:
+    return stage
+  scaled = stage.copy_and_resolve_references()
+  factor = stage.batch_size / stage.reference_batch_size
+  for key in ("learning_rate", "encoder_learning_rate"):
+    if key in scaled:
+      scaled[key] *= factor
+  return scaled

@@ -69,7 +69,7 @@ def run(
   require_values(config)
   if config.mode not in modes:
     raise ValueError(f"mode is {config.mode!r}; known: {list(modes)}.")
-  if config.mode != "train" and jax.process_count() > 1:
+  if config.mode not in _SHARED_MODES and jax.process_count() > 1:
     raise ValueError(
       f"mode is {config.mode!r}, which runs in a single process, but there are "
       f"{jax.process_count()}. Start one process, without --coordinator."
@@ -166,6 +166,7 @@ def predict(config: ConfigDict, workdir: str | None) -> None:
   write_predictions(config, workdir, scoring, model, variables)
 
 
+_SHARED_MODES = ("train", "predict")  # several processes can share the work
 MODES: Mapping[str, Mode] = {"train": train, "evaluate": evaluate, "predict": predict}
 
 
@@ -206,7 +207,8 @@ def make_stages(
       continue
     sources[name] = {key: opened.setdefault(s, s) for key, s in found.items()}
     seed = config.seed + index * _STAGE_SEED_OFFSET
-    mesh = make_mesh(stage_config.batch_size)
+    accumulate = stage_config.accumulate
+    mesh = make_mesh(stage_config.batch_size, accumulate=accumulate)
     tx = recipe.clipped_optimizer(model, stage_config)
     stages.append(
       Stage(
@@ -215,7 +217,7 @@ def make_stages(
         stop=start + stage_config.num_steps,
         mesh=mesh,
         tx=tx,
-        train_step=make_train_step(objective, tx, mesh),
+        train_step=make_train_step(objective, tx, mesh, accumulate=accumulate),
         batches_from=recipe.batches(config, stage_config, sources[name], seed),
         from_best=stage_config.from_best,
       )

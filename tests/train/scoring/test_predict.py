@@ -5,11 +5,13 @@ import pathlib
 import shlex
 import shutil
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from vosjax import __main__ as command_line
+from vosjax.inference.engine import VideoSegmenter
 from vosjax.media.write import write_labels
 from vosjax.train import run
 from vosjax.train.scoring import predict
@@ -55,9 +57,37 @@ def test_a_test_set_becomes_palette_masks_of_each_frame(agame, sets, tmp_path, c
   assert f"--dataset davis2017 --root {root} --set 2017/test-dev" in said
 
 
+def one_device(monkeypatch):
+  first = jax.local_devices()[:1]
+  monkeypatch.setattr(jax, "local_devices", lambda: first)
+
+
+@pytest.mark.skipif(jax.local_device_count() < 2, reason="needs two devices")
+def test_devices_share_the_videos_and_write_the_same_bytes(
+  agame, tmp_path, monkeypatch
+):
+  devices = set()
+  segment_video = VideoSegmenter.run
+
+  def observed(self, *args):
+    devices.add(jax.config.jax_default_device)
+    return segment_video(self, *args)
+
+  monkeypatch.setattr(VideoSegmenter, "run", observed)
+  run.run(agame, str(tmp_path / "two"))
+  assert devices == set(jax.local_devices()[:2])
+  one_device(monkeypatch)
+  run.run(agame, str(tmp_path / "one"))
+  both = [written(tmp_path / name) for name in ("one", "two")]
+  assert set(both[0]) == set(both[1]) == ALL
+  for name, path in both[0].items():
+    assert path.read_bytes() == both[1][name].read_bytes(), name
+
+
 def test_an_interrupted_prediction_resumes_video_by_video(
   agame, tmp_path, monkeypatch, capsys
 ):
+  one_device(monkeypatch)  # so that the videos are written one after another
   workdir = tmp_path / "run"
   write, seen = write_labels, []
 

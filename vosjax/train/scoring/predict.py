@@ -1,13 +1,16 @@
 """Writes masks of a whole dataset, for a server that keeps the truth."""
 
+import functools
 import logging
 import pathlib
 import shlex
+import threading
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import tqdm
 from ml_collections import ConfigDict
 
@@ -15,8 +18,9 @@ from vosjax.data.formats.davis import DavisFolder
 from vosjax.data.formats.youtube_vos import YoutubeVosFolder
 from vosjax.data.video import Source
 from vosjax.media.write import write_labels
+from vosjax.train import processes
 from vosjax.train.recipe import Scoring, Segment
-from vosjax.train.scoring import datasets, trained
+from vosjax.train.scoring import datasets, sharing, trained
 from vosjax.train.workdir import open_workdir, record_or_compare
 from vosjax.types import Variables
 
@@ -51,7 +55,8 @@ def write_predictions(
 ) -> None:
   """Segments every video of the dataset into WORKDIR/predictions/VIDEO/FRAME.png.
 
-  Videos whose masks are complete are skipped.
+  Videos whose masks are complete are skipped. Several processes share the videos, and
+  each its videos over its devices; masks are the same for any number of them.
 
   Args:
     config: of the run.
@@ -75,9 +80,13 @@ def write_predictions(
     unmatched = not _require_annotations(videos, one_shot=model.readout.one_shot)
   record = _record(config, workdir, videos)
   path, _ = open_workdir(config, workdir)
+  if not processes.is_first():
+    processes.barrier("recorded")
   record_or_compare(path / RECORD, record, "predictions of something else")
+  if processes.is_first():
+    processes.barrier("recorded")
   out = path / FOLDER
-  done = [_is_done(out, video) for video in videos]
+  done = processes.flags_of_first([_is_done(out, video) for video in videos])
   LOG.info(
     "predict   %d videos into %s; %d of them are finished and skipped. To resume after "
     "an interruption, use --workdir=%s",
@@ -86,7 +95,9 @@ def write_predictions(
     sum(done),
     path,
   )
-  _write(scoring.segment(model, variables), source, videos, done, out)
+  make_segment = functools.partial(scoring.segment, model, variables)
+  _write(make_segment, source, videos, done, out)
+  processes.barrier("predicted")
   LOG.info(
     "done      %d videos, %d frames in %s. If you have the truth, score them with\n"
     "  %s",
@@ -183,24 +194,32 @@ def _files(out: pathlib.Path, video: VideoInfo) -> Iterator[pathlib.Path]:
 
 
 def _write(
-  segment: Segment,
+  make_segment: Callable[[], Segment],
   source: Source,
   videos: Sequence[VideoInfo],
   done: Sequence[bool],
   out: pathlib.Path,
 ) -> None:
-  """Segments the videos that are not done; incomplete ones start from the beginning."""
-  total = sum(len(video.frames) for video in videos)
+  """Segments this process's share of the videos that are not done.
+
+  Incomplete videos start from the beginning.
+  """
+  to_do = [index for index, is_done in enumerate(done) if not is_done]
+  mine = to_do[jax.process_index() :: jax.process_count()]
+  total = sum(len(videos[index].frames) for index in mine)
+
+  def write(segment: Segment, index: int, stopped: threading.Event) -> None:
+    video = videos[index]
+    bar.set_description(video.name)
+    folder = out / video.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for draft in folder.glob(".*.part*"):  # of a process that was killed
+      draft.unlink()
+    for path, labels in zip(_files(out, video), segment(source[index]), strict=True):
+      if stopped.is_set():
+        return
+      write_labels(path, labels)
+      bar.update()
+
   with tqdm.tqdm(total=total, unit="frame", disable=None) as bar:
-    for index, (video, is_done) in enumerate(zip(videos, done)):
-      bar.set_description(video.name)
-      if is_done:
-        bar.update(len(video.frames))
-        continue
-      folder = out / video.name
-      folder.mkdir(parents=True, exist_ok=True)
-      for draft in folder.glob(".*.part*"):  # of a process that was killed
-        draft.unlink()
-      for path, labels in zip(_files(out, video), segment(source[index]), strict=True):
-        write_labels(path, labels)
-        bar.update()
+    sharing.run_on_devices(make_segment, write, mine)

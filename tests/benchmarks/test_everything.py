@@ -1,0 +1,108 @@
+"""All benchmarks in a given time: order, time limit, and what is left of failures."""
+
+import copy
+import json
+import os
+import time
+
+import pytest
+
+from vosjax import models, weights
+from vosjax.__main__ import main
+from vosjax.benchmarks import everything
+from vosjax.benchmarks.everything import FAILED, NO_TIME, OK, SKIPPED, Case, Item
+
+SMALL = {"channels": 4, "num_convolutions": 2}
+
+
+def run(groups, seconds=300.0):
+  """The outcome, and copies of what was saved on the way."""
+  saved = []
+  outcome = everything.run(
+    groups, seconds=float(seconds), save=lambda x: saved.append(copy.deepcopy(x))
+  )
+  return outcome, saved
+
+
+def by_name(outcome):
+  return {entry["name"]: entry for entry in outcome["items"]}
+
+
+def test_the_plan_measures_every_model_and_puts_the_targets_first():
+  groups = everything.plan()
+  names = [item.name for group in groups for item in group]
+  assert len(set(names)) == len(names)
+  assert all(item.kind in everything.MEASUREMENTS for g in groups for item in g)
+  assert all(item.kind == "agreement" for item in groups[0])
+  assert groups[1][0].name == "agame bfloat16, 1 object"
+  measured = {item.options.get("name") for group in groups for item in group}
+  assert measured >= {*models.MODELS, *weights.names()}
+  for number in (1, 5, 10, 50):
+    assert sum(item.options.get("objects") == number for g in groups for item in g) >= 3
+
+
+def test_a_model_is_measured_in_every_way_and_failures_stay_alone():
+  case = Case("small ris", "ris", (32, 48), (2,), SMALL)
+  (agreement,), *_ = everything.plan([case])
+  ours = everything.measure_targets(case, "float32")
+  ours += everything.measure_details(case, "float32")
+  wrong = Item("unknown field", "model", {"name": "ris", "colour": 1} | ours[0].options)
+  absent = Item("absent", "data", {}, ("no_such_module",))
+  for item in ours:
+    if item.kind == "encoder":
+      item.options["batch"] = 2
+    if "frames" in item.options:
+      item.options["frames"] = 3
+  outcome, saved = run([[absent], [wrong, agreement, *ours]])
+  found = by_name(outcome)
+  assert found["absent"]["status"] == SKIPPED
+  assert found["absent"]["reason"] == "no_such_module not installed"
+  assert found["unknown field"]["status"] == FAILED
+  assert "colour" in found["unknown field"]["reason"]
+  assert found["small ris agrees with the CPU"]["result"]["agrees"]
+  for item in ours:
+    entry = found[item.name]
+    assert entry["status"] == OK, entry
+    for key in ("ms_per_frame", "compile_seconds", "peak_memory_bytes"):
+      assert entry["result"][key] > 0, (item.name, key)
+  assert found["small ris float32, encoder, large batch"]["result"]["batch"] == 2
+  assert [len(x["items"]) for x in saved] == list(range(1, len(outcome["items"]) + 1))
+  json.dumps(saved)
+  text = everything.table(outcome)
+  assert "small ris float32, 2 objects, whole video" in text
+  assert "skipped: no_such_module not installed" in text
+
+
+def test_it_ends_in_time_in_the_middle_of_a_measurement():
+  slow = Item("metrics of long videos", "metrics", {"size": (16, 16), "frames": 10**6})
+  began = time.monotonic()
+  outcome, _ = run(
+    [[slow, Item("later", "metrics", {})], [Item("last", "data", {})]], 4
+  )
+  assert time.monotonic() - began < 30
+  assert [entry["status"] for entry in outcome["items"]] == [NO_TIME] * 3
+  assert outcome["items"][0]["reason"] == "stopped"
+
+
+def test_a_process_that_dies_takes_no_other_group_with_it(monkeypatch):
+  monkeypatch.setattr(everything, "_work", os._exit)  # which refuses its arguments
+  group = [Item("dying", "metrics", {}), Item("after it", "metrics", {})]
+  outcome, _ = run([group, [Item("absent", "data", {}, ("no_such_module",))]])
+  assert [entry["status"] for entry in outcome["items"]] == [FAILED, FAILED, SKIPPED]
+  assert outcome["items"][0]["reason"] == "its process ended with code 1"
+
+
+def test_the_command_writes_the_file(tmp_path, capsys, monkeypatch):
+  item = Item("absent", "data", {}, ("no_such_module",))
+  monkeypatch.setattr(everything, "plan", lambda: [[item]])
+  file = tmp_path / "all.json"
+  assert main(["benchmark", "all", "--minutes", "0.5", "--json", str(file)]) == 0
+  assert json.loads(file.read_text())["items"][0]["status"] == SKIPPED
+  assert "no_such_module" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "soon"])
+def test_the_time_must_be_positive(minutes, capsys):
+  with pytest.raises(SystemExit):
+    main(["benchmark", "all", "--minutes", minutes])
+  assert f"'{minutes}' is not a number of minutes above 0" in capsys.readouterr().err

@@ -1,0 +1,145 @@
+"""Exported programs give what `VideoSegmenter` gives, without vosjax."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from vosjax import VideoSegmenter
+from vosjax.export import write
+from vosjax.export.runner import Model
+
+SIZE = (33, 46)  # padded or resized by every model
+LENGTH = 9
+
+
+@pytest.fixture(scope="module")
+def frames():
+  rng = np.random.default_rng(0)
+  steps = rng.normal(0, 12, (LENGTH, *SIZE, 3)).cumsum(0)
+  return np.clip(128 + steps, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def first():
+  """Two objects with ids of their own, and void."""
+  labels = np.zeros(SIZE, np.uint8)
+  labels[5:20, 4:20], labels[12:30, 24:40], labels[0, :9] = 7, 3, 255
+  return labels
+
+
+def compare(results, expected):
+  """One frame: labels, probabilities and presence of the slots."""
+  labels, probs, present = (np.asarray(x) for x in results)
+  ids = (0, 3, 7) if set(expected.object_ids) <= {3, 7} else range(len(present) + 1)
+  np.testing.assert_array_equal(np.asarray(ids, np.int32)[labels], expected.labels)
+  slots = [tuple(ids).index(i) - 1 for i in expected.object_ids]
+  assert slots == np.flatnonzero(present[: len(ids) - 1]).tolist()
+  np.testing.assert_allclose(probs[slots], expected.probs, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+  ("name", "fields", "inside"),
+  [
+    ("agame", {}, False),
+    ("cosnet", {}, True),  # references replace each other after the third frame
+    ("rsis", {}, False),
+    ("rvos", {}, False),
+    ("rvos", {"one_shot": True}, False),  # overlaps are won by rank
+  ],
+)
+def test_parity(small, tmp_path, frames, first, name, fields, inside):
+  model, variables = small(name, **fields)
+  if name == "cosnet":  # whose probabilities amplify rounding a hundredfold otherwise
+    variables = jax.tree.map(lambda x: 0.7 * x if x.ndim > 1 else x, variables)
+  segmenter = VideoSegmenter(model, variables)
+  one_shot = model.readout.one_shot
+  objects = 2 if one_shot else 1
+  write.write(
+    tmp_path,
+    name,
+    model,
+    variables,
+    size=SIZE,
+    objects=objects,
+    platforms=("cpu", "cuda", "tpu"),
+    weights_inside=inside,
+  )
+  assert (tmp_path / "weights.safetensors").exists() != inside
+  exported = Model(tmp_path)
+  slots = (np.where(first == 3, 1, 0) + np.where(first == 7, 2, 0),) if one_shot else ()
+  compare(
+    exported.begin(frames[0], *slots),
+    segmenter.start(frames[0], first if one_shot else None),
+  )
+  for frame in frames[1:]:
+    compare(exported.step(frame), segmenter.step(frame))
+
+
+def test_objects_that_appear_later(small, tmp_path, frames, first):
+  model, variables = small("agame")
+  segmenter = VideoSegmenter(model, variables, max_objects=2)
+  write.write(
+    tmp_path, "agame", model, variables, size=SIZE, objects=2, platforms=["cpu"]
+  )
+  exported = Model(tmp_path)
+  segmenter.start(frames[0], np.where(first == 3, 3, 0))
+  exported.begin(frames[0], first == 3)
+  segmenter.step(frames[1])
+  exported.step(frames[1])
+  segmenter.add(np.where(first == 7, 7, 0))
+  exported.add(frames[1], 2 * (first == 7))
+  for frame in frames[2:4]:
+    compare(exported.step(frame), segmenter.step(frame))
+
+
+def test_the_runner_needs_no_vosjax(small, tmp_path, frames, first):
+  model, variables = small("agame")
+  folder = tmp_path / "exported"
+  manifest = write.write(
+    folder, "agame", model, variables, size=SIZE, objects=2, platforms=["cpu"]
+  )
+  assert json.loads((folder / "manifest.json").read_text()) == manifest
+  np.save(tmp_path / "frames.npy", frames[:3])
+  np.save(tmp_path / "first.npy", first)
+  script = """
+import runpy, sys
+sys.modules["vosjax"] = sys.modules["flax"] = sys.modules["safetensors"] = None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+  arguments = ["frames.npy", "--labels", "first.npy", "--out", "labels.npy"]
+  done = subprocess.run(
+    [sys.executable, "-c", script, folder / "run.py", *arguments],
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr
+  results = VideoSegmenter(model, variables).run(frames[:3], first)
+  expected = [result.labels for result in results]
+  np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), expected)
+
+
+@pytest.mark.parametrize(
+  ("changes", "text"),
+  [
+    ({"platforms": ["cpu", "gpu"]}, r"platforms are \['cpu', 'gpu'\]; known: .*cuda"),
+    ({"objects": 255}, "objects is 255; expected 1 to 254"),
+  ],
+)
+def test_what_cannot_be_exported_is_named(small, tmp_path, changes, text):
+  options = {"size": SIZE, "objects": 1} | changes
+  with pytest.raises(ValueError, match=text):
+    write.write(tmp_path / "new", "agame", *small("agame"), **options)
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_with_other_files_is_not_written_to(small, tmp_path):
+  (tmp_path / "thesis.txt").write_text("mine")
+  with pytest.raises(ValueError, match="holds something else than an export"):
+    write.write(tmp_path, "agame", *small("agame"), size=SIZE, objects=1)
+  assert len(list(tmp_path.iterdir())) == 1

@@ -1,0 +1,50 @@
+"""Packages that only some commands need, and how to install them."""
+
+import importlib.metadata
+import importlib.util
+from collections.abc import Mapping
+
+# Extra of setup.cfg -> modules, by the names under which they are imported.
+EXTRAS: Mapping[str, tuple[str, ...]] = {
+  "train": (
+    "array_record",
+    "clu",
+    "grain",
+    "importlib_resources",
+    "matplotlib",
+    "ml_collections",
+    "pycocotools",
+    "tensorboardX",
+    "tensorflow_datasets",
+    "yaml",
+  ),
+  "video": ("av",),
+  "export": ("flatbuffers",),
+}
+PURPOSES = {
+  "train": "training, whole datasets, `vosjax benchmark data`",
+  "video": "video files; folders of images work without",
+  "export": "`vosjax export`",
+}
+
+
+def find_missing(extra: str) -> list[str]:
+  """Modules of an extra that are not installed."""
+  return [name for name in EXTRAS[extra] if importlib.util.find_spec(name) is None]
+
+
+def explain_missing(module: str | None) -> str | None:
+  """What to do about a module that is not installed; None if no extra has it."""
+  name = (module or "").partition(".")[0]
+  for extra, modules in EXTRAS.items():
+    if name in modules:
+      return f"{name} is not installed. Run `pip install vosjax[{extra}]`."
+  return None
+
+
+def version(package: str) -> str | None:
+  """Version of an installed package, or None."""
+  try:
+    return importlib.metadata.version(package)
+  except importlib.metadata.PackageNotFoundError:
+    return None
