@@ -1,6 +1,10 @@
 """A project on disk is complete up to the latest stroke, whatever ends the server."""
 
 import json
+import os
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +13,7 @@ from PIL import Image
 from vosjax.app import projects, videos
 from vosjax.app.projects import Project, Result
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = (32, 48)
 
 
@@ -143,3 +148,35 @@ def test_the_file_is_plain_json(reopen, tmp_path):
   reopen().paint(0, painted(), [1])
   value = json.loads((tmp_path / projects.PROJECT_FILE).read_text())
   assert value["objects"][0]["name"] == "Object 1"
+
+
+PAINTER = """
+import sys, numpy as np, pathlib
+from vosjax.app import projects, videos
+project = projects.Project(
+  pathlib.Path(sys.argv[1]), videos.read(pathlib.Path(sys.argv[2]), False)
+)
+for k in range(10_000):
+  labels = np.full(project.video.size, 1 + k % 200, np.uint8)
+  project.paint(k % 8, labels, [1 + k % 200])
+  print(k, flush=True)
+"""
+
+
+def test_what_was_acknowledged_survives_a_kill_at_any_moment(
+  reopen, video_folder, tmp_path
+):
+  command = [sys.executable, "-c", PAINTER, str(tmp_path), str(video_folder)]
+  environment = os.environ | {"PYTHONPATH": str(ROOT)}
+  process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
+  for _ in range(30):  # the rest is painted while the kill is on its way
+    process.stdout.readline()
+  process.kill()
+  seen = [int(line) for line in process.stdout.read().split()]
+  process.stdout.close()
+  process.wait()
+  last = max([29, *seen])
+  project = reopen()
+  for k in range(last - 6, last + 1):
+    value = project.labels(k % 8).max()
+    assert value in (1 + k % 200, 1 + (k + 8) % 200), k
