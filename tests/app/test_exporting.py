@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from vosjax.app import exporting, projects, videos
-from vosjax.app.projects import Project, Result
+from vosjax.app.projects import Project
+from vosjax.app.results import Result
 from vosjax.media.outputs import KINDS
 
 SIZE = (32, 48)
@@ -28,7 +29,7 @@ def project(video_folder, tmp_path):
   probs = np.stack([labels == 1, labels == 2]) * np.float32(0.75)
   for k in (1, 2, 3):
     result = Result("k", (1, 2), (0.9, 0.3), (False, True))
-    made.record(k, result, labels.astype(np.int32), probs)
+    made.results.record(k, result, labels.astype(np.int32), probs)
   made.paint(2, np.zeros(SIZE, np.uint8), [2])
   yield made
   made.close()

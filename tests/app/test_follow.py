@@ -100,6 +100,18 @@ def test_a_correction_changes_only_what_comes_after_it(segmenter, make):
     np.testing.assert_array_equal(project.labels(k), before[k])
 
 
+def test_another_direction_needs_only_what_it_changes(segmenter, make):
+  project, follower, written = make()
+  project.paint(2, square(2), [1])
+  project.paint(5, square(5), [1])
+  follow(follower, "forward")
+  written.clear()
+  follow(follower, "both")
+  # The backward pass from 5 to 0, then what is mixed: 5 to 7 stay as they are.
+  assert written == [5, 4, 3, 2, 1, 0, 3, 4] or written == [4, 3, 2, 1, 0, 3, 4]
+  check(segmenter, project, "both")
+
+
 def test_taking_a_correction_back_needs_the_frames_after_it_again(make):
   project, follower, written = make()
   project.paint(0, square(0), [1])
@@ -118,7 +130,7 @@ def test_a_restarted_server_goes_on_where_it_was_paused(segmenter, make, monkeyp
   done = len(written)
   assert 0 < done < 8
   project, follower, written = make()
-  assert len(project.results) == done
+  assert len(project.results.final) == done
   read = []
   monkeypatch.setattr(
     type(project.video), "_read", recording_read(type(project.video)._read, read)
@@ -140,14 +152,14 @@ def recording_read(read, numbers):
 
 def stop_at(follower, project, frame):
   """Pauses while following, once a frame has been written."""
-  record = project.record
+  record = project.results.record
 
   def recording(index, *rest):
     record(index, *rest)
     if index == frame:
       follower.request_pause()
 
-  project.record = recording
+  project.results.record = recording
   follower.start("forward")
   follower.wait(PATIENCE)
   assert follower.status.state == "paused"
@@ -156,14 +168,14 @@ def stop_at(follower, project, frame):
 def test_what_is_painted_while_following_is_taken_into_account(segmenter, make):
   project, follower, _ = make()
   project.paint(0, square(0), [1])
-  record = project.record
+  record = project.results.record
 
   def recording(index, *rest):
     record(index, *rest)
     if index == 4 and 2 not in project.given:
       project.paint(2, square(2), [1])
 
-  project.record = recording
+  project.results.record = recording
   follow(follower, "forward")
   check(segmenter, project, "forward")
 
@@ -174,7 +186,7 @@ def test_an_object_marked_as_absent_has_no_pixel_there(make):
   project.paint(3, np.zeros_like(square(0)), [1])
   follow(follower, "forward")
   assert not project.labels(3).any()
-  assert 3 in project.results and len(project.results) == 8
+  assert 3 in project.results.final and len(project.results.final) == 8
 
 
 def test_nothing_can_be_followed_before_something_is_painted(make):

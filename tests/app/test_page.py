@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -254,9 +255,12 @@ def test_killing_the_server_in_the_middle_loses_nothing(
     page.wait_for_selector("#away", state="hidden")
     shows(page, "Painted", "#frame-state")
     (folder,) = tmp_path.iterdir()
-    # What was painted while there was no server has arrived as well.
-    painted = np.asarray(Image.open(folder / "given" / "00000.png"))
-    assert painted[28, 40] == 1
+    # What was painted while there was no server arrives as well.
+    given = folder / "given" / "00000.png"
+    end = time.monotonic() + PATIENCE / 1000
+    while np.asarray(Image.open(given))[28, 40] != 1:
+      assert time.monotonic() < end
+      time.sleep(0.1)
     follow(page)
 
 

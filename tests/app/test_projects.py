@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax.app import projects, videos
-from vosjax.app.projects import Project, Result
+from vosjax.app import projects, results, videos
+from vosjax.app.projects import Project
+from vosjax.app.results import Result
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = (32, 48)
@@ -61,7 +62,7 @@ def test_what_is_painted_lies_over_what_was_segmented(reopen):
   project.paint(0, np.maximum(painted(1), painted(2, 20)), [1, 2])
   segmented = np.maximum(painted(1, 9), painted(2, 30)).astype(np.int32)
   probs = np.stack([segmented == 1, segmented == 2]).astype(np.float32)
-  project.record(2, found(objects=(1, 2)), segmented, probs)
+  project.results.record(2, found(objects=(1, 2)), segmented, probs)
   project.paint(2, painted(1, 0), [1])
   expected = np.where(segmented == 2, 2, 0)
   expected[painted(1, 0) > 0] = 1
@@ -83,32 +84,34 @@ def test_an_object_without_a_pixel_is_absent(reopen):
 def test_a_line_that_was_cut_and_a_draft_are_ignored(reopen, tmp_path):
   project = reopen()
   for k in (0, 1):
-    project.record(
+    project.results.record(
       k, found(), painted().astype(np.int32), np.ones((1, *SIZE), np.float32)
     )
-  with open(tmp_path / projects.RESULTS_FILE, "a") as file:
+  with open(tmp_path / results.LOG, "a") as file:
     file.write('{"frame": "00002", "part": "masks", "key": "k", "obj')
   (tmp_path / "masks" / ".00002.77.part.png").write_bytes(b"x")
   (tmp_path / "masks" / "00001.png").unlink()
   again = reopen()
-  assert set(again.results) == {0}
+  assert set(again.results.final) == {0}
   assert not list((tmp_path / "masks").glob(".*"))
-  again.record(
+  again.results.record(
     2, found("new"), painted().astype(np.int32), np.ones((1, *SIZE), np.float32)
   )
-  assert reopen().results[2].key == "new"
+  assert reopen().results.final[2].key == "new"
 
 
 def test_probabilities_are_kept_to_8_bits(reopen):
   project = reopen()
   probs = np.random.default_rng(0).random((2, *SIZE)).astype(np.float32)
   project.paint(0, np.maximum(painted(1), painted(6, 20)), [1, 6])
-  project.record(5, found(objects=(1, 6)), painted().astype(np.int32), probs)
-  project.keep(5, found(objects=(1, 6)), painted(6).astype(np.int32), probs)
-  kept = reopen().probabilities(5)
+  project.results.record(5, found(objects=(1, 6)), painted().astype(np.int32), probs)
+  project.results.record_backward(
+    5, found(objects=(1, 6)), painted(6).astype(np.int32), probs
+  )
+  kept = reopen().results.probabilities(5)
   assert set(kept) == {1, 6}
   np.testing.assert_allclose(np.stack([kept[1], kept[6]]), probs, atol=1 / 510 + 1e-6)
-  result, labels, backward = reopen().kept_result(5)
+  result, labels, backward = reopen().results.backward_result(5)
   assert result.objects == (1, 6)
   np.testing.assert_array_equal(labels, painted(6))
   np.testing.assert_array_equal(np.rint(backward * 255), np.rint(probs * 255))
@@ -119,12 +122,28 @@ def test_a_deleted_object_disappears_everywhere(reopen, tmp_path):
   both = np.maximum(painted(1), painted(2, 20))
   project.paint(0, both, [1, 2])
   probs = np.stack([both == 1, both == 2]).astype(np.float32)
-  project.record(1, found(objects=(1, 2)), both.astype(np.int32), probs)
+  project.results.record(1, found(objects=(1, 2)), both.astype(np.int32), probs)
   infos = project.describe()["objects"]
   project.set_objects([info for info in infos if info["id"] == 1])
   for k in (0, 1):
     assert set(np.unique(reopen().labels(k))) == {0, 1}
   assert reopen().given[0].objects == (1,)
+
+
+def test_a_video_of_another_length_is_refused(reopen, video_folder, tmp_path):
+  reopen().paint(0, painted(), [1])
+  shorter = videos.read(video_folder, False)[:5]
+  with pytest.raises(ValueError, match="it had 8 frames of 48x32, and has 5 of 48x32"):
+    Project(tmp_path, shorter)
+
+
+def test_a_changed_file_makes_another_version(reopen, video_folder):
+  version = reopen().version
+  assert reopen().version == version
+  path = video_folder / "00003.png"
+  before = path.stat()
+  os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+  assert reopen().version != version
 
 
 def test_names_and_colours_are_kept(reopen):

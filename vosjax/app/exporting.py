@@ -163,7 +163,7 @@ def _objects(
   project: Project, index: int
 ) -> tuple[tuple[int, ...], Float[np.ndarray, " o"], Bool[np.ndarray, " o"]]:
   """Ids, scores and doubts of the objects in a frame; what was painted is certain."""
-  result, given = project.results.get(index), project.given.get(index)
+  result, given = project.results.final.get(index), project.given.get(index)
   found = {}
   if result is not None:
     found = dict(zip(result.objects, zip(result.scores, result.lost)))
@@ -180,7 +180,7 @@ def _probabilities(
   project: Project, index: int, ids: tuple[int, ...]
 ) -> Float[np.ndarray, "o h w"]:
   """Probabilities of a frame; what was painted is 0 or 1."""
-  found, given = project.probabilities(index), project.given.get(index)
+  found, given = project.results.probabilities(index), project.given.get(index)
   painted = project.given_labels(index)
   shown = () if given is None else given.objects
   planes = []

@@ -6,28 +6,25 @@ goes on with the new one.
 """
 
 import collections
-import concurrent.futures
+import contextlib
 import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
-import numpy as np
-
 from vosjax.app.checkpoints import Checkpoints
-from vosjax.app.plan import GivenObjects, Pass, PassName, Plan, PlannedFrame, make_plan
-from vosjax.app.projects import Project, Result
-from vosjax.inference import both_ways
+from vosjax.app.making import make_pass, recording
+from vosjax.app.plan import GivenObjects, Pass, PassName, Plan, make_plan
+from vosjax.app.projects import Project
+from vosjax.app.results import Result
 from vosjax.inference.engine import VideoSegmenter
-from vosjax.inference.frame_result import FrameResult
 from vosjax.inference.prompts import Direction
-from vosjax.media.pipeline import ReadAhead
+from vosjax.media.pipeline import Background
 from vosjax.media.video_frames import VideoFrames
 
 _RATE_FRAMES = 24  # latest frames that the rate is measured on
-_READ_AHEAD = 4
 _WRITES_AHEAD = 4  # results that wait to be written
 
 State = Literal["idle", "starting", "following", "paused", "done", "failed"]
@@ -148,7 +145,10 @@ class Follower:
 
   def fresh(self) -> tuple[list[int], int]:
     """Numbers of the frames that are up to date, and how many are in reach."""
-    frames, results = self.plan(self.status.direction).frames, self._project.results
+    frames, results = (
+      self.plan(self.status.direction).frames,
+      self._project.results.final,
+    )
     return [k for k, one in frames.items() if _has(results, k, one.key)], len(frames)
 
   def _set(self, **changes: Any) -> None:
@@ -173,103 +173,65 @@ class Follower:
       logging.exception("following %s failed", self._project.id)
       self._set(state="failed", message=f"{type(error).__name__}: {error}", rate=0.0)
 
-  def _next(self, plan: Plan) -> tuple[Pass, int] | None:
-    """The first pass that is not complete, and the position of what it lacks."""
+  def _next(self, plan: Plan) -> tuple[Pass, list[int]] | None:
+    """The first pass that is not complete, and the positions of what it lacks."""
     self._checkpoints.forget_all_but(plan.passes)
     found, left = None, 0
     for one in plan.passes:
-      stale = next(
-        (p for p in range(len(one.frames)) if self._lacks(plan, one, p)), None
-      )
-      if stale is not None:
-        left += len(one.frames) - stale
-        found = found or (one, stale)
+      lacking = [p for p in range(len(one.frames)) if self._lacks(plan, one, p)]
+      if lacking:
+        left += lacking[-1] - lacking[0] + 1
+        found = found or (one, lacking)
     self.status = dataclasses.replace(self.status, left=left)
     return found
 
   def _lacks(self, plan: Plan, one: Pass, position: int) -> bool:
     """Whether what a pass finds at a position is needed and not kept."""
     frame, key = one.frames[position], one.keys[position]
-    planned, project = plan.frames[frame], self._project
-    if one.name not in planned.passes or _has(project.results, frame, planned.key):
+    planned, results = plan.frames[frame], self._project.results
+    if one.name not in planned.passes or _has(results.final, frame, planned.key):
       return False
     mixed = len(planned.passes) > 1
-    return not (mixed and one.name == "backward" and _has(project.kept, frame, key))
+    return not (mixed and one.name == "backward" and _has(results.backward, frame, key))
 
   def _follow(
-    self, plan: Plan, one: Pass, stale: int, given: Mapping[int, GivenObjects]
+    self,
+    plan: Plan,
+    one: Pass,
+    lacking: Sequence[int],
+    given: Mapping[int, GivenObjects],
   ) -> None:
-    """Makes one pass from its first stale position on, until something changes.
+    """Makes one pass as far as something is lacking, or until something changes.
 
     Args:
       plan: that the pass belongs to.
       one: the pass.
-      stale: position in it.
+      lacking: positions in it, ascending.
       given: what was planned with.
     """
-    with _Recorder(self._wrote) as record:
-      for position, result in self._results(one, stale, given):
-        frame = one.frames[position]
-        if position >= stale:
-          planned = plan.frames[frame]
-          needed = one.name in planned.passes
-          write = self._keeping(one, position, planned, result) if needed else None
-          record(frame, write)
-        if self._stop.is_set() or self._project.given != given:
-          return
-
-  def _results(
-    self, one: Pass, stale: int, given: Mapping[int, GivenObjects]
-  ) -> Iterator[tuple[int, FrameResult]]:
-    """Positions and results of a pass, after its last checkpoint before `stale`."""
-    labels = self._project.given_labels
-    prompts = {
-      p: labels(t) for p, t in enumerate(one.frames) if t in given and given[t].objects
-    }
-    position, session = self._checkpoints.latest(one, stale)
-    if session is None:
-      position, session = -1, self._segmenter.new_session()
-    frames = ReadAhead(_View(self._video, one.frames), _READ_AHEAD)
-    results = self._segmenter.run(
-      frames, prompts=prompts, direction="forward", session=session
+    project, wanted = self._project, set(lacking)
+    prompts = project.prompts(given)
+    if prompts is None:
+      return
+    making = make_pass(
+      self._segmenter, self._video, one, given, prompts, self._checkpoints, lacking[0]
     )
-    with frames:
-      try:
-        for result in results:
-          position += 1
-          here = given.get(one.frames[position])
-          absent = set(here.absent) & set(session.object_ids) if here else set()
-          if absent:
-            result = session.correct(absent=absent)
-          yield position, result
-          if self._checkpoints.is_due():
-            self._checkpoints.save(one, position, session)
-      finally:
-        if session.frame is not None:
-          self._checkpoints.save(one, position, session)
-
-  def _keeping(
-    self, one: Pass, position: int, planned: PlannedFrame, result: FrameResult
-  ) -> Callable[[], None]:
-    """A function that writes what a pass found in a frame, mixed if need be."""
-    project, frame, key = self._project, one.frames[position], one.keys[position]
-    if len(planned.passes) == 1:
-      return lambda: project.record(frame, *_parts(planned.key, result))
-    if one.name == "backward":
-      return lambda: project.keep(frame, *_parts(key, result))
-    readout = self._segmenter.new_session().setup.readout
-
-    def mix() -> None:
-      entry, labels, probs = project.kept_result(frame)
-      backward = both_ways.KeptResult(
-        entry.objects, labels, probs, np.asarray(entry.scores, np.float32)
-      )
-      ids = {*result.object_ids, *backward.object_ids}
-      shares = {i: planned.shares[i] for i in ids}
-      mixed = both_ways.join(readout, result, backward, shares)
-      project.record(frame, *_parts(planned.key, mixed))
-
-    return mix
+    with (
+      Background("write", ahead=_WRITES_AHEAD) as background,
+      contextlib.closing(making) as found,
+    ):
+      for position, result in found:
+        frame = one.frames[position]
+        if position in wanted:
+          planned = plan.frames[frame]
+          keep = recording(
+            self._segmenter, project.results, one, position, planned, result
+          )
+          background.submit(keep)
+        if position >= lacking[0]:
+          background.submit(self._wrote, frame)
+        if self._stop.is_set() or project.given != given or position == lacking[-1]:
+          return
 
   def _wrote(self, frame: int) -> None:
     """Called by the thread that writes, after each frame."""
@@ -283,64 +245,6 @@ class Follower:
       rate=(len(self._times) - 1) / seconds if seconds else 0.0,
     )
     self._announce(frame)
-
-
-class _View:
-  """Frames of a video in the order of a pass."""
-
-  def __init__(self, video: VideoFrames, frames: range):
-    self._video, self._frames = video, frames
-
-  def __len__(self) -> int:
-    return len(self._frames)
-
-  def __getitem__(self, position: int) -> np.ndarray:
-    return self._video[self._frames[position]]
-
-
-class _Recorder:
-  """Writes results in order in another thread, while the next frames are segmented.
-
-  Args:
-    wrote: called with the number of each frame that has been written.
-  """
-
-  def __init__(self, wrote: Callable[[int], None]):
-    self._wrote = wrote
-    self._pool = concurrent.futures.ThreadPoolExecutor(1, "write")
-    self._waiting: collections.deque[concurrent.futures.Future[None]] = (
-      collections.deque()
-    )
-
-  def __enter__(self) -> Callable[[int, Callable[[], None] | None], None]:
-    return self._submit
-
-  def __exit__(self, kind: object, *error: object) -> None:
-    self._pool.shutdown()
-    if kind is None:
-      for future in self._waiting:
-        future.result()
-
-  def _submit(self, frame: int, write: Callable[[], None] | None) -> None:
-    self._waiting.append(self._pool.submit(self._write, frame, write))
-    while len(self._waiting) > _WRITES_AHEAD:
-      self._waiting.popleft().result()
-
-  def _write(self, frame: int, write: Callable[[], None] | None) -> None:
-    if write is not None:
-      write()
-    self._wrote(frame)
-
-
-def _parts(key: str, result: FrameResult) -> tuple[Result, np.ndarray, np.ndarray]:
-  """What a project keeps of a result."""
-  entry = Result(
-    key,
-    tuple(int(i) for i in result.object_ids),
-    tuple(float(score) for score in result.scores),
-    tuple(bool(lost) for lost in result.lost),
-  )
-  return entry, np.asarray(result.labels), result.probs
 
 
 def _has(results: Mapping[int, Result], frame: int, key: str) -> bool:

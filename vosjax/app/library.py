@@ -126,9 +126,10 @@ class Library:
     def announce(frame: int | None) -> None:
       self._announce(project.id, frame)
 
-    follower = Follower(
-      self._segmenter, self._model, project, videos.another_reader(video), announce
-    )
+    # Results of other weights, or of a video that has changed since, are stale.
+    key = f"{self._model} {project.version}"
+    reader = videos.another_reader(video)
+    follower = Follower(self._segmenter, key, project, reader, announce)
     opened = OpenProject(project, FrameImages(video), follower)
     self._open[project.id] = opened
     return opened

@@ -9,104 +9,36 @@
     checkpoints/       sessions of the model, from which following goes on
     export/            what was exported
 
-Every file is replaced as a whole or appended to by whole lines, so whatever ends the
-server, a project is complete up to the latest stroke.
+Every file is replaced as a whole or appended to by whole lines (`results`), so whatever
+ends the server, a project is complete up to the latest stroke.
 """
 
-import contextlib
 import dataclasses
 import hashlib
-import io
 import json
 import pathlib
-import re
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
-from jaxtyping import Float, Integer, UInt8
-from PIL import Image
+from jaxtyping import UInt8
 
 from vosjax import files
+from vosjax.app import videos
+from vosjax.app.objects import MAX_ID, ObjectInfo, default_colors
 from vosjax.app.plan import GivenObjects
+from vosjax.app.results import Results
 from vosjax.data.codecs import label_images
 from vosjax.inference.prompts import Direction
 from vosjax.labels import find_ids
 from vosjax.media.video_frames import VideoFrames
 from vosjax.media.write import write_labels
-from vosjax.viz.colors import bright_palette
 
 FORMAT = 1
 PROJECT_FILE = "project.json"
-RESULTS_FILE = "results.jsonl"
-MAX_ID = 254
-_MAX_NAME = 60  # characters of an object's name
 
 Labels = UInt8[np.ndarray, "h w"]
-
-
-@dataclasses.dataclass
-class ObjectInfo:
-  """What the page shows of an object.
-
-  Attributes:
-    id: its value in label maps.
-    name: free text.
-    color: "#rrggbb".
-    hidden: whether the page leaves it out.
-    locked: whether strokes leave it alone.
-  """
-
-  id: int
-  name: str
-  color: str
-  hidden: bool = False
-  locked: bool = False
-
-  @classmethod
-  def new(cls, object_id: int) -> "ObjectInfo":
-    """An object as it is when it is first painted."""
-    return cls(object_id, f"Object {object_id}", default_colors()[object_id])
-
-  @classmethod
-  def from_json(cls, value: Any) -> "ObjectInfo":
-    """Checks what the page sent.
-
-    Raises:
-      ValueError: it does not describe an object.
-    """
-    try:
-      found = cls(**value)
-    except TypeError:
-      raise ValueError(f"an object is {value!r}; expected id, name, color.") from None
-    number = isinstance(found.id, int) and 1 <= found.id <= MAX_ID
-    color = isinstance(found.color, str) and _is_color(found.color)
-    name = isinstance(found.name, str) and len(found.name) <= _MAX_NAME
-    flags = isinstance(found.hidden, bool) and isinstance(found.locked, bool)
-    if not (number and color and name and flags):
-      raise ValueError(
-        f"an object is {value!r}; expected an id from 1 to {MAX_ID}, a name of at most "
-        f"{_MAX_NAME} characters and a color like #1f2e3d."
-      )
-    return found
-
-
-@dataclasses.dataclass(frozen=True)
-class Result:
-  """What following found in a frame, without the pixels.
-
-  Attributes:
-    key: of everything that the result is made from, see `plan`.
-    objects: ids that were found.
-    scores: how sure each is, in [0, 1].
-    lost: whether each is probably lost.
-  """
-
-  key: str
-  objects: tuple[int, ...]
-  scores: tuple[float, ...]
-  lost: tuple[bool, ...]
 
 
 class Project:
@@ -118,35 +50,40 @@ class Project:
 
   Attributes:
     id: name of the folder, which identifies the project in addresses.
+    version: digest of the video's files.
     objects: by id, in the order of the page.
     given: what was painted, by frame number.
-    results: what was segmented, by frame number.
-    kept: what the backward pass found, where it is mixed with the forward pass.
+    results: what was segmented.
     direction: in which the video was followed last.
   """
 
   def __init__(self, folder: pathlib.Path, video: VideoFrames):
     self.folder, self.video, self.id = folder, video, folder.name
+    self.version = videos.version(video)
     self._lock = threading.RLock()
     self._index = {name: k for k, name in enumerate(video.frame_names)}
     self.objects: dict[int, ObjectInfo] = {}
     self.given: dict[int, GivenObjects] = {}
-    self.results: dict[int, Result] = {}
-    self.kept: dict[int, Result] = {}
     self.direction: Direction = "forward"
-    for part in ("given", "masks", "soft", "backward", "checkpoints"):
+    for part in ("given", "checkpoints"):
       (folder / part).mkdir(exist_ok=True)
       for draft in (folder / part).glob(".*.part*"):  # left by a server that was killed
         draft.unlink()
     self._load()
-    self._log = open(folder / RESULTS_FILE, "a", encoding="utf-8")  # noqa: SIM115
+    self.results = Results(folder, video)
 
   def close(self) -> None:
     """Closes the files; nothing can be recorded any more."""
-    self._log.close()
+    self.results.close()
 
   def _load(self) -> None:
+    """Reads what was painted.
+
+    Raises:
+      ValueError: the project's file is damaged, or its video is another one now.
+    """
     found = read_json(self.folder)
+    self._check_video(found)
     for value in found.get("objects", ()):
       info = ObjectInfo.from_json(value)
       self.objects[info.id] = info
@@ -158,32 +95,21 @@ class Project:
       index = self._index[name]
       labels = self.given_labels(index)
       self._remember_given(index, labels, absent.get(name, ()))
-    self._load_results()
 
-  def _load_results(self) -> None:
-    path = self.folder / RESULTS_FILE
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    parts = {"masks": self.results, "backward": self.kept}
-    for line in lines:
-      with contextlib.suppress(ValueError, KeyError, TypeError):  # cut by a kill
-        value = json.loads(line)
-        index, part = self._index[value.pop("frame")], value.pop("part")
-        value = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-        parts[part][index] = Result(**value)
-    lines = []
-    for part, results in parts.items():
-      there = {path.stem for path in (self.folder / part).glob("*.png")}
-      for index in [k for k in results if self.video.frame_names[k] not in there]:
-        del results[index]
-      lines += [self._line(part, k, result) for k, result in sorted(results.items())]
-    files.write_bytes(path, "".join(lines).encode())
+  def _check_video(self, found: Mapping[str, Any]) -> None:
+    """Refuses a video of another length or size than the project was made for."""
+    frames, size = len(self.video), list(self.video.size)
+    old_frames, old_size = found.get("frames", frames), found.get("size", size)
+    if (old_frames, old_size) != (frames, size):
+      raise ValueError(
+        f"{self.video.name} has changed: it had {old_frames} frames of "
+        f"{old_size[1]}x{old_size[0]}, and has {frames} of {size[1]}x{size[0]} now. "
+        f"Put it back, or delete the project {self.folder}."
+      )
+    write_json(self.folder, {**found, "frames": frames, "size": size})
 
-  def _line(self, part: str, index: int, result: Result) -> str:
-    value = {"frame": self.video.frame_names[index], "part": part}
-    return json.dumps(value | dataclasses.asdict(result)) + "\n"
-
-  def _path(self, part: str, index: int) -> pathlib.Path:
-    return self.folder / part / f"{self.video.frame_names[index]}.png"
+  def _given_path(self, index: int) -> pathlib.Path:
+    return self.folder / "given" / f"{self.video.frame_names[index]}.png"
 
   def _nothing(self) -> Labels:
     return np.zeros(self.video.size, np.uint8)
@@ -215,40 +141,52 @@ class Project:
     shown = np.where(np.isin(labels, list(objects)), labels, 0).astype(np.uint8)
     with self._lock:
       absent = sorted(set(objects) - set(find_ids(shown)))
-      path = self._path("given", index)
+      path = self._given_path(index)
       if find_ids(shown):
         write_labels(path, shown)
       else:
         path.unlink(missing_ok=True)
-      self.given.pop(index, None)
-      if objects:
+      if not objects:
+        self.given.pop(index, None)
+      else:
         self._remember_given(index, shown, absent)
         for i in sorted(set(objects) - set(self.objects)):
           self.objects[i] = ObjectInfo.new(i)
       self._save()
 
   def _remember_given(self, index: int, labels: Labels, absent: Iterable[int]) -> None:
-    shown, missing = (
-      find_ids(labels),
-      tuple(sorted(set(absent) - set(find_ids(labels)))),
-    )
+    shown = find_ids(labels)
+    missing = tuple(sorted(set(absent) - set(shown)))
     digest = hashlib.sha1(np.ascontiguousarray(labels).tobytes())
     digest.update(json.dumps(missing).encode())
     self.given[index] = GivenObjects(shown, missing, digest.hexdigest())
 
   def given_labels(self, index: int) -> Labels:
     """What the user painted in a frame; background where that is nothing."""
-    path = self._path("given", index)
+    path = self._given_path(index)
     with self._lock:
       return label_images.read_labels(path) if path.exists() else self._nothing()
+
+  def prompts(self, given: Mapping[int, GivenObjects]) -> dict[int, Labels] | None:
+    """Labels of all frames in which objects are shown.
+
+    Args:
+      given: what the caller knows of.
+
+    Returns:
+      Labels by the number of the frame; None if something else is given meanwhile.
+    """
+    with self._lock:
+      if self.given != given:
+        return None
+      return {k: self.given_labels(k) for k, one in given.items() if one.objects}
 
   def labels(self, index: int) -> Labels:
     """Labels of a frame: what was segmented, under what was painted."""
     self._check_index(index)
     with self._lock:
-      path = self._path("masks", index)
-      known = index in self.results and path.exists()
-      labels = label_images.read_labels(path) if known else self._nothing()
+      found = self.results.labels(index)
+      labels = self._nothing() if found is None else found
       labels = np.where(np.isin(labels, list(self.objects)), labels, 0)
       given = self.given.get(index)
       if given is not None:
@@ -256,59 +194,6 @@ class Project:
         painted = self.given_labels(index)
         labels = np.where(painted > 0, painted, labels)
       return labels.astype(np.uint8)
-
-  def probabilities(self, index: int) -> dict[int, Float[np.ndarray, "h w"]]:
-    """Probability of each object that was segmented in a frame, to 8 bits."""
-    with self._lock:
-      result = self.results.get(index)
-      if result is None or not result.objects:
-        return {}
-      planes = self._planes(self._path("soft", index), len(result.objects))
-    return {i: p / np.float32(255) for i, p in zip(result.objects, planes)}
-
-  def record(
-    self,
-    index: int,
-    result: Result,
-    labels: Integer[np.ndarray, "h w"],
-    probs: Float[np.ndarray, "o h w"],
-  ) -> None:
-    """Keeps what was segmented in a frame."""
-    soft = _png(_to_bytes(probs)) if len(probs) else b""
-    with self._lock:
-      files.write_bytes(self._path("soft", index), soft)
-      write_labels(self._path("masks", index), labels)
-      self._log.write(self._line("masks", index, result))
-      self._log.flush()
-      self.results[index] = result
-
-  def keep(
-    self,
-    index: int,
-    result: Result,
-    labels: Integer[np.ndarray, "h w"],
-    probs: Float[np.ndarray, "o h w"],
-  ) -> None:
-    """Keeps what the backward pass found in a frame, until the forward pass comes."""
-    planes = np.concatenate([labels[None].astype(np.uint8), _to_bytes(probs)])
-    with self._lock:
-      files.write_bytes(self._path("backward", index), _png(planes))
-      self._log.write(self._line("backward", index, result))
-      self._log.flush()
-      self.kept[index] = result
-
-  def kept_result(
-    self, index: int
-  ) -> tuple[Result, Integer[np.ndarray, "h w"], Float[np.ndarray, "o h w"]]:
-    """What `keep` kept of a frame, its probabilities to 8 bits."""
-    with self._lock:
-      result = self.kept[index]
-      planes = self._planes(self._path("backward", index), 1 + len(result.objects))
-    return result, planes[0].astype(np.int32), planes[1:] / np.float32(255)
-
-  def _planes(self, path: pathlib.Path, count: int) -> UInt8[np.ndarray, "n h w"]:
-    with Image.open(path) as image:
-      return np.asarray(image).reshape(count, *self.video.size)
 
   def set_direction(self, direction: Direction) -> None:
     """Remembers in which direction the video is followed."""
@@ -354,6 +239,7 @@ class Project:
       return {
         "id": self.id,
         "video": read_json(self.folder)["video"],
+        "version": self.version[:12],
         "warnings": self.video.warnings,
         "frames": len(self.video),
         "names": [self.video.frame_names[0], self.video.frame_names[-1]],
@@ -363,12 +249,12 @@ class Project:
         "objects": [dataclasses.asdict(info) for info in self.objects.values()],
         "colors": default_colors(),
         "given": {k: [g.objects, g.absent] for k, g in self.given.items()},
-        "results": {k: self.describe_result(k) for k in self.results},
+        "results": {k: self.describe_result(k) for k in self.results.final},
       }
 
   def describe_result(self, index: int) -> dict[str, Any]:
     """Objects, scores and doubts of a frame, as JSON."""
-    result = self.results[index]
+    result = self.results.final[index]
     scores = [round(score, 3) for score in result.scores]
     return {"objects": result.objects, "scores": scores, "lost": result.lost}
 
@@ -395,24 +281,3 @@ def read_json(folder: pathlib.Path) -> dict[str, Any]:
 def write_json(folder: pathlib.Path, value: Mapping[str, Any]) -> None:
   """Writes a project's file."""
   files.write_bytes(folder / PROJECT_FILE, json.dumps(value, indent=2).encode())
-
-
-def _to_bytes(probs: Float[np.ndarray, "o h w"]) -> UInt8[np.ndarray, "o h w"]:
-  return np.rint(probs * 255).astype(np.uint8)
-
-
-def _png(planes: UInt8[np.ndarray, "n h w"]) -> bytes:
-  """Planes below each other, as a gray PNG."""
-  buffer = io.BytesIO()
-  stack = planes.reshape(-1, planes.shape[2])
-  Image.fromarray(stack).save(buffer, "PNG", compress_level=1)
-  return buffer.getvalue()
-
-
-def default_colors() -> list[str]:
-  """Colour of each id until the user chooses another, as in overlay videos."""
-  return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in bright_palette()]
-
-
-def _is_color(text: str) -> bool:
-  return re.fullmatch("#[0-9a-f]{6}", text) is not None

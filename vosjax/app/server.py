@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gzip
 import json
 import logging
 import pathlib
@@ -11,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -21,14 +19,12 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from vosjax import files
-from vosjax.app import exporting
+from vosjax.app import exporting, messages
 from vosjax.app.filling import fill_box
 from vosjax.app.follow import check_direction, ranges
 from vosjax.app.guard import BodyTooLarge
 from vosjax.app.library import Library, OpenProject, title
 from vosjax.app.live import Hub
-from vosjax.data.codecs import images, label_images
-from vosjax.labels import VOID
 from vosjax.media.outputs import KINDS
 
 STATIC = pathlib.Path(__file__).parent / "static"
@@ -108,7 +104,7 @@ class App:
 
   async def open(self, request: Request) -> Response:
     """Opens a video below the roots."""
-    path = (await _read_object(request)).get("path")
+    path = (await messages.read_object(request)).get("path")
     if not isinstance(path, str):
       raise ValueError("path is missing, or is not text.")
     path = pathlib.Path(path)
@@ -151,7 +147,7 @@ class App:
   async def set_objects(self, request: Request) -> Response:
     """Replaces names, colours and flags of the objects."""
     opened = await self._opened(request)
-    values = await _read_json(request)
+    values = await messages.read_json(request)
     if not isinstance(values, list):
       raise ValueError("objects must be a list.")
     await run_in_threadpool(opened.project.set_objects, values)
@@ -163,20 +159,20 @@ class App:
     opened, frame = await self._opened(request), _frame(request)
     _check_frame(opened, frame)
     data = await run_in_threadpool(opened.images.jpeg, frame)
-    return _image(data)
+    return messages.jpeg_answer(data)
 
   async def thumbnail(self, request: Request) -> Response:
     """A small frame as JPEG."""
     opened, frame = await self._opened(request), _frame(request)
     _check_frame(opened, frame)
     data = await run_in_threadpool(opened.images.thumbnail, frame)
-    return _image(data)
+    return messages.jpeg_answer(data)
 
   async def labels(self, request: Request) -> Response:
     """Labels of a frame, one byte a pixel, row by row."""
     opened = await self._opened(request)
     labels = await run_in_threadpool(opened.project.labels, _frame(request))
-    return await run_in_threadpool(_bytes, labels)
+    return await run_in_threadpool(messages.bytes_answer, labels)
 
   async def paint(self, request: Request) -> Response:
     """Keeps what was painted in a frame."""
@@ -188,7 +184,7 @@ class App:
         f"labels have {len(body)} bytes, expected {height} x {width}, one a pixel."
       )
     labels = np.frombuffer(body, np.uint8).reshape(height, width)
-    objects = _numbers(request.query_params.get("objects", ""))
+    objects = messages.parse_numbers(request.query_params.get("objects", ""))
     await run_in_threadpool(opened.project.paint, frame, labels, objects)
     self._hub.announce(opened.project.id, frame)
     return JSONResponse({})
@@ -198,8 +194,8 @@ class App:
     opened, frame = await self._opened(request), _frame(request)
     _check_frame(opened, frame)
     data, size = await request.body(), opened.project.video.size
-    labels, note = await run_in_threadpool(_read_mask, data, size)
-    answer = await run_in_threadpool(_bytes, labels)
+    labels, note = await run_in_threadpool(messages.read_mask, data, size)
+    answer = await run_in_threadpool(messages.bytes_answer, labels)
     answer.headers["X-Note"] = urllib.parse.quote(note)
     return answer
 
@@ -207,19 +203,19 @@ class App:
     """The mask of the object in a rectangle."""
     opened, frame = await self._opened(request), _frame(request)
     _check_frame(opened, frame)
-    box = (await _read_object(request)).get("box")
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_int, box)):
+    box = (await messages.read_object(request)).get("box")
+    if not isinstance(box, list) or len(box) != 4 or not all(map(messages.is_int, box)):
       raise ValueError(f"box is {box!r}; expected [left, top, right, bottom].")
 
     def work() -> Response:
-      return _bytes(fill_box(opened.images.image(frame), tuple(box)))
+      return messages.bytes_answer(fill_box(opened.images.image(frame), tuple(box)))
 
     return await run_in_threadpool(work)
 
   async def follow(self, request: Request) -> Response:
     """Follows the painted objects, or goes on with it."""
     opened = await self._opened(request)
-    direction = check_direction((await _read_object(request)).get("direction"))
+    direction = check_direction((await messages.read_object(request)).get("direction"))
     await run_in_threadpool(opened.follower.start, direction)
     return JSONResponse({})
 
@@ -232,7 +228,7 @@ class App:
   async def export(self, request: Request) -> Response:
     """Begins to write results."""
     opened = await self._opened(request)
-    kinds = (await _read_object(request)).get("kinds")
+    kinds = (await messages.read_object(request)).get("kinds")
     await run_in_threadpool(self._exports.start, opened.project, kinds)
     return JSONResponse({})
 
@@ -297,41 +293,6 @@ def _careful(handler: Handler) -> Handler:
   return answer
 
 
-async def _wait_until_closed(socket: WebSocket) -> None:
-  with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-    while True:
-      await socket.receive_text()
-
-
-async def _read_json(request: Request) -> Any:
-  body = await request.body()
-  try:
-    if len(body) > _JSON_LIMIT:
-      raise ValueError
-    return json.loads(body)
-  except (ValueError, RecursionError):
-    raise ValueError("the body is not JSON of a reasonable size.") from None
-
-
-async def _read_object(request: Request) -> dict[str, Any]:
-  value = await _read_json(request)
-  if not isinstance(value, dict):
-    raise ValueError("the body is not a JSON object.")
-  return value
-
-
-def _numbers(text: str) -> list[int]:
-  """Comma-separated numbers."""
-  try:
-    return [int(part) for part in text.split(",") if part]
-  except ValueError:
-    raise ValueError(f"objects are {text!r}; expected numbers like 1,2.") from None
-
-
-def _is_int(value: Any) -> bool:
-  return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31
-
-
 def _frame(request: Request) -> int:
   return int(request.path_params["frame"])
 
@@ -341,31 +302,10 @@ def _check_frame(opened: OpenProject, frame: int) -> None:
     raise KeyError(frame)
 
 
-def _image(data: bytes) -> Response:
-  headers = {"Cache-Control": "private, max-age=3600"}  # the video does not change
-  return Response(data, media_type="image/jpeg", headers=headers)
-
-
-def _bytes(array: np.ndarray) -> Response:
-  data = gzip.compress(array.astype(np.uint8).tobytes(), compresslevel=1)
-  headers = {"Content-Encoding": "gzip"}
-  return Response(data, media_type="application/octet-stream", headers=headers)
-
-
-def _read_mask(data: bytes, size: tuple[int, int]) -> tuple[np.ndarray, str]:
-  """Labels of an image file, and a note on what was done to get them."""
-  name = "the mask"
-  try:
-    found = images.encoded_size(data, name)  # from the header, before it is decoded
-  except Image.DecompressionBombError:
-    raise ValueError("the mask has far too many pixels.") from None
-  if tuple(found) != tuple(size):
-    raise ValueError(
-      f"the mask is {found[1]}x{found[0]}, but frames are {size[1]}x{size[0]}."
-    )
-  found_labels = label_images.decode_mask(data, name)
-  labels = np.where(found_labels.labels == VOID, 0, found_labels.labels)
-  return labels, found_labels.note
+async def _wait_until_closed(socket: WebSocket) -> None:
+  with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+    while True:
+      await socket.receive_text()
 
 
 def _status(opened: OpenProject) -> dict[str, Any]:
@@ -386,7 +326,7 @@ def _status(opened: OpenProject) -> dict[str, Any]:
 
 def _news(opened: OpenProject, frames: set[int]) -> dict[str, Any]:
   project = opened.project
-  given, results = project.given, project.results
+  given, results = project.given, project.results.final
   return {
     "status": _status(opened),
     "given": {k: [given[k].objects, given[k].absent] for k in frames if k in given},

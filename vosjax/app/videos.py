@@ -1,6 +1,7 @@
 """Opens videos for the app: quickly, and several times at once."""
 
 import dataclasses
+import hashlib
 import pathlib
 
 from vosjax.media.animation import is_animation
@@ -60,6 +61,15 @@ def _refuse_playlist(path: pathlib.Path) -> None:
 def another_reader(video: VideoFrames) -> VideoFrames:
   """The same video with a decoder of its own, for another thread."""
   return dataclasses.replace(video)  # type: ignore[type-var]  # all are dataclasses
+
+
+def version(video: VideoFrames) -> str:
+  """Digest of the video's files as they are now, by their sizes and times of change."""
+  digest = hashlib.sha1(f"{len(video)} {video.size}".encode())
+  for file in video.files:
+    status = file.stat()
+    digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}".encode())
+  return digest.hexdigest()
 
 
 def holds_frames(folder: pathlib.Path) -> bool:

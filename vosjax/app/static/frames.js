@@ -63,7 +63,7 @@ async function loadOnce() {
 async function bitmapOf(path, frame) {
   let bitmap = kept.get(frame);
   kept.delete(frame);
-  bitmap ??= await createImageBitmap(await getBlob(`${path}/frame/${frame}.jpg`));
+  bitmap ??= await createImageBitmap(await getBlob(`${path}/frame/${frame}.jpg?v=${state.project.version}`));
   kept.set(frame, bitmap);
   const room = Math.max(3, KEPT_PIXELS / (bitmap.width * bitmap.height));
   for (const [old, other] of kept) {

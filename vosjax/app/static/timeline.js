@@ -47,7 +47,7 @@ async function showThumbnails() {
     const image = document.createElement("img");
     image.alt = "";
     strip.append(image);
-    image.src = `/api/projects/${project.id}/thumbnail/${frame}.jpg`;
+    image.src = `/api/projects/${project.id}/thumbnail/${frame}.jpg?v=${project.version}`;
     // One after another: frames that the user asks for go in between.
     await image.decode().catch(() => {});
     if (state.project !== project || !image.isConnected) return;
