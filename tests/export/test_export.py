@@ -162,7 +162,7 @@ def test_an_earlier_export_is_replaced(small, tmp_path):
 def test_parity_of_the_weights_in_the_package_on_real_video(shared, tmp_path):
   """Rounding may choose another one of two matches that are nearly as good.
 
-  With the compiler options of these tests it does so at 65 of 102480 pixels of the third
+  With the compiler options of tests it does so at 65 of 102480 pixels of the third
   frame, by up to 0.0012; with those of users at none.
   """
   video = "240p/blackswan"
