@@ -20,7 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from vosjax.data.records.videos import PreparedFolder, PreparedVideo
-from vosjax.viz.palette import palette
+from vosjax.labels import palette
 
 SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PN": ".png"}  # by the first bytes of a file
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from vosjax.__main__ import main as vosjax
-from vosjax.data.codecs import images
+from vosjax.data.codecs import images, label_images
 from vosjax.data.records.videos import EncodedFrame, PreparedVideo
 
 pytestmark = pytest.mark.filterwarnings("default")  # tfds and its dependencies
@@ -70,7 +70,7 @@ def test_frames_stay_as_they_are_and_masks_become_ids(export, videos, tmp_path):
   )
   for t in range(2):
     np.testing.assert_array_equal(
-      images.read_labels(out / f"Annotations/bmx/bmx_{t + 1}.png"), bmx.labels(t)
+      label_images.read_labels(out / f"Annotations/bmx/bmx_{t + 1}.png"), bmx.labels(t)
     )
   assert {path.name for path in out.glob("Annotations/cat/0001/*")} == {
     "00001.png",

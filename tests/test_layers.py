@@ -45,15 +45,23 @@ THIRD_PARTIES = {
   "losses": ARRAYS | {"optax"},
   "metrics": IMAGES,
   "data": IMAGES
-  | {"absl", "array_record", "grain", "pycocotools", "tensorflow_datasets", "yaml"},
+  | {
+    "absl",
+    "array_record",
+    "grain",
+    "pillow_heif",
+    "pycocotools",
+    "tensorflow_datasets",
+    "yaml",
+  },
   "viz": IMAGES,
-  "media": IMAGES | {"av"},
+  "media": IMAGES | {"av", "pycocotools"},
   "checkpoints": ARRAYS | {"absl", "flax", "orbax"},
   "crf": ARRAYS,
   "convert": ARRAYS | {"absl", "flax"},
   "evaluation": IMAGES,
   "weights": ARRAYS | {"flax", "safetensors"},
-  "inference": ARRAYS | {"absl", "flax"},
+  "inference": ARRAYS | {"absl", "flax", "safetensors"},
   "export": ARRAYS | {"flax", "safetensors"},
   "train": ARRAYS
   | {
@@ -72,7 +80,7 @@ THIRD_PARTIES = {
   "benchmarks": ARRAYS | {"flax", "ml_collections", "PIL"},
   "main": set(),
   "__main__": set(),
-  "cli": ARRAYS | {"absl", "flatbuffers", "flax", "PIL", "tqdm"},
+  "cli": ARRAYS | {"absl", "flatbuffers", "flax", "PIL", "platformdirs", "tqdm"},
   "__init__": set(),
 }
 

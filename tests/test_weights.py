@@ -106,6 +106,9 @@ def test_weights_in_the_package(name):
   model, variables = vosjax.load(name)
   assert isinstance(model, tuple(vosjax.models.MODELS.values()))
   assert all(np.isfinite(x).all() for x in jax.tree.leaves(variables))
+  # Not checked on loading, to start sooner.
+  shapes = vosjax.checkpoints.variable_shapes(model)
+  vosjax.checkpoints.require_equal_shapes(variables, shapes, name)
   card = path.with_suffix(".md").read_text()
   for heading in ("## Data", "## Scores", "## Failures", "## Licence"):
     assert heading in card

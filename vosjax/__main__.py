@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 COMMANDS = {
   "train": ("vosjax.cli.train", "train a model, or score one on a dataset"),
   "segment": ("vosjax.cli.segment", "segment objects in your own video"),
+  "first-frame": ("vosjax.cli.first_frame", "save the frame to paint a mask on"),
   "import-data": ("vosjax.cli.import_data", "make a dataset from your own videos"),
   "evaluate": ("vosjax.cli.evaluate", "score predictions under a dataset's protocol"),
   "convert": ("vosjax.cli.convert", "convert an official PyTorch checkpoint"),

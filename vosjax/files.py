@@ -12,12 +12,17 @@ from collections.abc import Iterator
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
   """Yields the path of a draft, which replaces `path` when the block succeeds.
 
-  If the block fails (an error, a full disk, Ctrl-C), `path` stays as it was.
+  If the block fails (an error, a full disk, Ctrl-C), `path` stays as it was. An OSError
+  that names no file, as that of a full disk, names `path`.
   """
   draft = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
   try:
     yield draft
     os.replace(draft, path)
+  except OSError as error:
+    if error.errno is None or error.filename is not None:
+      raise
+    raise OSError(error.errno, error.strerror, str(path)) from error
   finally:
     draft.unlink(missing_ok=True)
 

@@ -19,7 +19,7 @@ from vosjax.data.records.videos import EncodedFrame, record, record_features
 from vosjax.data.synthvos import SynthVos
 from vosjax.data.synthvos.pasted import PastedVos
 from vosjax.data.video import Source, Video
-from vosjax.viz.palette import palette
+from vosjax.labels import palette
 
 JPEG_QUALITY = 95
 BYTES_PER_PIXEL = 0.3  # of a JPEG of this quality, approximately

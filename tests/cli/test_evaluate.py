@@ -97,6 +97,50 @@ def test_videos_are_shared_by_as_many_processes(
   assert f"{used} workers" in capsys.readouterr().err
 
 
+def test_two_folders_with_the_conventions_of_davis_give_its_scores(
+  original, tmp_path, golden, capsys
+):
+  expected = golden("metrics/golden_sequences.json")["semi"]["global_"]
+  truth = original / "Annotations" / "480p"
+  options = "--skip-ends", "--label-255", "background", "--out", tmp_path / "out"
+  arguments = "evaluate", original / "pert", truth, "--workers", "1", *options
+  assert command.main(list(map(str, arguments))) == 0
+  results = json.loads((tmp_path / "out" / "results.json").read_text())
+  # Videos are in another order, which changes the last bit of a mean.
+  assert results["summary"] == pytest.approx(expected, rel=1e-12)
+  said, errors = capsys.readouterr()
+  assert "two folders: same ids; first and last frame left out; mean over" in said
+  assert "warning" not in errors and "note" not in errors
+  page = (tmp_path / "out" / "report.html").read_text()
+  assert page.count("<img") == 2 * len(VIDEOS)
+
+
+def test_what_was_matched_or_ignored_is_said(tmp_path, capsys):
+  labels = np.zeros((3, 20, 30), np.uint8)
+  labels[:, 3:9, 4:15] = 5
+  write_masks(tmp_path / "truth" / "a", labels)
+  labels[:, :2, :2] = 3
+  write_masks(tmp_path / "res" / "run" / "a", labels, first=1)
+  (tmp_path / "res" / "run" / "a" / "log.txt").touch()
+  assert command.main(["evaluate", f"{tmp_path}/res", f"{tmp_path}/truth"]) == 0
+  errors = capsys.readouterr().err
+  for line in (
+    "res: the predictions were found in run/VIDEO.",
+    "warning: a: predictions are numbered from 00001.png, annotations from 00000",
+    "note: 1 files that belong to no annotated frame are ignored: a/log.txt.",
+    "warning: a: predicted ids 3 are not in the truth and are ignored.",
+  ):
+    assert line in errors, line
+
+
+def test_a_missing_first_frame_is_noticed_where_it_is_not_scored(davis, capsys):
+  for name in VIDEOS[:2]:
+    (davis / "pert" / name / "00000.png").unlink()
+  assert evaluate(davis / "pert", "davis2017", davis) == 0
+  (line,) = (x for x in capsys.readouterr().err.splitlines() if "warning:" in x)
+  assert "blob-one, blob-two: no prediction 00000.png; it is not scored here" in line
+
+
 def test_all_problems_are_listed_and_nothing_is_scored(davis, tmp_path, capsys):
   broken = davis / "pert"
   (broken / "blob-one" / "00003.png").unlink()
@@ -137,6 +181,8 @@ def test_all_problems_are_listed_and_nothing_is_scored(davis, tmp_path, capsys):
       ["pert", "--match", "first-frame", "--dataset", "fbms"],
       "--match does not apply to fbms, only to davis2017, youtube-vos, segtrack-v2",
     ),
+    (["pert", "pert"], "TRUTH is pert, and --dataset is given as well"),
+    (["pert", "--skip-ends"], "--skip-ends does not apply to davis2017, only to two"),
     (["pert", "--root", "pert"], "holds no folder Annotations.*datasets/export.py"),
     (["pert", "--root", "absent"], "--root absent: no such folder"),
     (["pert", "--out", "ImageSets/2017/val.txt/x"], "val.txt is not a writable folder"),
@@ -149,6 +195,40 @@ def test_wrong_arguments_are_one_line(original, monkeypatch, capsys, arguments, 
   lines = capsys.readouterr().err.splitlines()
   assert len(lines) == 1
   assert re.search(text, lines[0])
+
+
+@pytest.mark.parametrize(
+  "arguments, text",
+  [
+    (["pert"], "give two folders, vosjax evaluate PREDICTIONS TRUTH, or the dataset"),
+    (["pert", "--dataset", "fbms"], "give two folders, .* --dataset NAME --root DIR"),
+    (["pert", "ImageSets"], "ImageSets: holds no masks"),
+    (["pert", "pert", "--match", "first-frame"], "--match does not apply to two fold"),
+    ([".", "--dataset", "fbms", "--root", "."], "holds the annotations themselves"),
+    (
+      ["own", "--dataset", "davis2017", "--root", "own"],
+      "own has no ImageSets.*vosjax evaluate own own/Annotations",
+    ),
+    (
+      ["outer", "--dataset", "davis2017", "--root", "."],
+      "no folder of any video.*There is such a folder in outer/run: give that",
+    ),
+    (
+      ["flat", "--dataset", "davis2017", "--root", "."],
+      "blob-one_00000.png lie in it directly.*vosjax evaluate flat TRUTH --skip-ends",
+    ),
+  ],
+)
+def test_the_way_out_is_shown(davis, monkeypatch, capsys, arguments, text):
+  monkeypatch.chdir(davis)
+  (davis / "own").mkdir()
+  shutil.copytree("Annotations/480p", "own/Annotations")
+  shutil.copytree("pert", "outer/run")
+  (davis / "flat").mkdir()
+  shutil.copy("pert/blob-one/00000.png", "flat/blob-one_00000.png")
+  assert command.main(["evaluate", *arguments]) == 2
+  (line,) = capsys.readouterr().err.splitlines()
+  assert re.search(text, line), line
 
 
 def test_a_folder_that_is_not_writable_is_refused_first(

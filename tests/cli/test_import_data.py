@@ -12,6 +12,7 @@ from vosjax.__main__ import main
 from vosjax.cli import import_job
 from vosjax.data.formats import detect
 from vosjax.data.formats.davis import DavisFolder
+from vosjax.media.write import video_writer
 
 SIZE = (24, 32)
 
@@ -158,6 +159,102 @@ def test_coco_becomes_label_maps_with_categories(tmp_path):
   assert not video.labels(1).any()
   meta = json.loads((out / "meta.json").read_text())
   assert meta["videos"]["5"]["objects"] == {"1": {"category": "cat"}}
+
+
+def test_first_frames_alone_are_refused(source, tmp_path, capsys):
+  for path in source.glob("Annotations/480p/*/00001.png"):
+    path.unlink()
+  assert run(source, "--out", tmp_path / "out") == 2
+  assert "only one frame of each video has a label map" in capsys.readouterr().err
+  assert not (tmp_path / "out.part").exists()
+
+
+def test_videos_to_validate_on_have_enough_annotated_frames(tmp_path):
+  names = [f"{t:05d}" for t in range(4)]
+  source = make(tmp_path / "mine", names=names)
+  for video in ("one", "two"):
+    for name in names[2:]:
+      (source / f"Annotations/480p/{video}/{name}.png").unlink()
+  assert run(source, "--out", tmp_path / "out") == 0
+  assert [v.name for v in DavisFolder(str(tmp_path / "out"), "val")] == ["three"]
+
+
+def test_other_names_of_folders_and_masks_are_understood(tmp_path, capsys):
+  source = make(tmp_path / "mine", ".")
+  (source / "JPEGImages").rename(source / "frames")
+  (source / "Annotations").rename(source / "Masks")
+  for path in list(source.glob("Masks/*/*.png")):
+    path.rename(path.with_name(f"{path.stem}_mask.png"))
+  assert run(source, "--out", tmp_path / "out") == 0
+  said, errors = capsys.readouterr()
+  assert "frames and Masks layout" in said
+  assert "warning: one, three, two: masks are named otherwise than frames" in errors
+  assert len(DavisFolder(str(tmp_path / "out"))[0]) == 2
+
+
+def test_one_video_without_a_folder_of_its_own(source, tmp_path):
+  for kind in ("JPEGImages", "Annotations"):
+    (source / kind / "480p/one").rename(tmp_path / kind)
+  flat = tmp_path / "clip"
+  flat.mkdir()
+  for kind in ("JPEGImages", "Annotations"):
+    (tmp_path / kind).rename(flat / kind)
+  assert run(flat, "--out", tmp_path / "out") == 0
+  assert [v.name for v in DavisFolder(str(tmp_path / "out"))] == ["clip"]
+
+
+def test_frames_and_masks_of_other_kinds_become_png(source, tmp_path):
+  image = next(source.glob("JPEGImages/480p/one/00000.jpg"))
+  with Image.open(image) as opened:
+    opened.save(image.with_suffix(".bmp"))
+    pixels = np.asarray(opened)
+  image.unlink()
+  mask = source / "Annotations/480p/one/00000.png"
+  with Image.open(mask) as opened:
+    ids = np.asarray(opened)
+    opened.save(mask.with_suffix(".bmp"))
+  mask.unlink()
+  assert run(source, "--out", tmp_path / "out") == 0
+  folder = tmp_path / "out"
+  with Image.open(folder / "JPEGImages/480p/one/00000.png") as opened:
+    np.testing.assert_array_equal(np.asarray(opened), pixels)
+  with Image.open(folder / "Annotations/480p/one/00000.png") as opened:
+    np.testing.assert_array_equal(np.asarray(opened), ids)
+
+
+def write_clip(path, count):
+  """A video of frames that become brighter."""
+  with video_writer(path, SIZE, 24.0) as append:
+    for t in range(count):
+      append(np.full((*SIZE, 3), 20 * t, np.uint8))
+
+
+def test_video_files_beside_masks_are_decoded_where_they_are_annotated(tmp_path):
+  pytest.importorskip("av")
+  source = tmp_path / "mine"
+  (source / "videos").mkdir(parents=True)
+  write_clip(source / "videos" / "a.mp4", 10)
+  write_video(tmp_path / "unused", source / "masks" / "a", ["0", "4", "8"])
+  assert run(source, "--out", tmp_path / "out") == 0
+  (video,) = DavisFolder(str(tmp_path / "out"))
+  assert video.frame_names == ("00000", "00004", "00008")
+  light = [video.frame(t).mean() for t in range(3)]
+  np.testing.assert_allclose(light, [0, 80, 160], atol=6)
+  assert video.labels(2)[4, 2] == 1
+  assert not list((tmp_path / "out").glob("extracted*"))
+  assert run(source, "--out", tmp_path / "out") == 0  # there already
+
+
+def test_masks_beyond_the_end_of_a_video_file_are_a_problem(tmp_path, capsys):
+  pytest.importorskip("av")
+  source = tmp_path / "mine"
+  (source / "videos").mkdir(parents=True)
+  write_clip(source / "videos" / "a.mp4", 3)
+  write_video(tmp_path / "unused", source / "masks" / "a", ["1", "2", "3"])
+  assert run(source, "--out", tmp_path / "out") == 2
+  assert "frame 3 is annotated, but the video has 3 frames" in capsys.readouterr().err
+  write_clip(source / "videos" / "a.mp4", 4)
+  assert run(source, "--out", tmp_path / "out") == 0  # goes on from there
 
 
 def test_an_interrupted_import_resumes(source, tmp_path, monkeypatch):

@@ -12,12 +12,21 @@ INPUTS = {
   "mask_changed": None,
   "checkpoint": "/model",
   "checkpoint_changed": 1,
+  "save": "masks,overlay",
+  "start": None,
+  "end": None,
+  "every": None,
+  "direction": None,
+  "colors": False,
+  "max_size": None,
+  "dtype": "float32",
   "references": None,
   "reference_policy": "uniform",
   "fusion": None,
   "seed": 0,
   "crf": False,
 }
+KINDS = ("masks", "overlay")
 
 
 @pytest.mark.parametrize(
@@ -32,25 +41,31 @@ INPUTS = {
     ({"references": 3, "fusion": "joint"}, "--references was not given, --fusion was"),
     ({"reference_policy": "random", "seed": 1}, "-policy was uniform, --seed was 0."),
     ({"crf": True}, "--crf was not given."),
+    ({"start": "12s", "frames": 3}, "another job: --start was not given. Choose"),
+    ({"save": "masks"}, "--save was masks,overlay."),
+    ({"max_size": 640, "dtype": "bfloat16"}, "--max-size was not given, --dtype was"),
   ],
 )
 def test_another_job_is_described(tmp_path, changed, text):
-  job = Job(INPUTS)
+  job = Job(INPUTS, KINDS)
   job.begin(tmp_path)
   (tmp_path / "00000.png").touch()
   job.check_folder(tmp_path)
   with pytest.raises(ValueError) as caught:
-    Job(INPUTS | changed).check_folder(tmp_path)
+    Job(INPUTS | changed, KINDS).check_folder(tmp_path)
   assert text in str(caught.value)
   assert "_" not in str(caught.value).replace(str(tmp_path), "")
 
 
-def test_a_job_is_finished_when_its_last_output_is_there(tmp_path):
-  job, out = Job(INPUTS), tmp_path / "out"
-  assert not job.is_finished(out, "overlay.mp4")
-  job.begin(out)
-  (out / "00000.png").touch()
-  assert not job.is_finished(out, "overlay.mp4")
-  (out / "overlay.mp4").touch()
+def test_a_job_is_finished_when_it_says_so_and_nothing_was_deleted(tmp_path):
+  job, out = Job(INPUTS, KINDS), tmp_path / "out"
+  assert not job.is_finished(out)
+  assert job.begin(out) == 0
+  for name in (*(f"{number:05d}.png" for number in range(4)), "overlay.mp4"):
+    assert not job.is_finished(out)
+    (out / name).touch()
+  job.finish(out)
   job.check_folder(out)
-  assert job.is_finished(out, "overlay.mp4")
+  assert job.is_finished(out)
+  (out / "00002.png").unlink()
+  assert not job.is_finished(out)

@@ -40,7 +40,7 @@ def test_an_interruption_cancels_what_has_not_started(monkeypatch):
   def score(name, options, match_first, files):
     scored.append(files.name)
     time.sleep(0.01)
-    return [], []
+    return evaluate.Outcome([], [])
 
   def interrupt(name):
     raise KeyboardInterrupt

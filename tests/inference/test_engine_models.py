@@ -192,3 +192,17 @@ def test_options_that_a_model_does_not_have(small, tiny):
     init(*small("cosnet"), reference_policy="near")
   with pytest.raises(ValueError, match="recurrence is 'slow'; known:"):
     inspect.unwrap(checks.choose_recurrence)("slow", tiny[0])
+  with pytest.raises(ValueError, match=r"dtype is 'int8'; known: \['float32', 'bfl"):
+    init(*tiny, dtype="int8")
+
+
+@pytest.mark.parametrize("name", ["agame", "rvos"])
+def test_convolutions_in_bfloat16_change_little(name, small, tiny, frames, first):
+  model, labels = (tiny, first) if name == "agame" else (small("rvos"), None)
+  plain, short = (
+    play(vosjax.VideoSegmenter(*model, dtype=dtype), frames[:3], labels)
+    for dtype in ("float32", "bfloat16")
+  )
+  gaps = [np.abs(a.probs - b.probs).max() for a, b in zip(plain[1:], short[1:])]
+  assert 0 < max(gaps) < 0.3
+  assert short[-1].probs.dtype == np.float32

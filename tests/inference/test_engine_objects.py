@@ -2,10 +2,8 @@
 
 import jax
 import numpy as np
-import pytest
 
 import vosjax
-from vosjax import models
 from vosjax.inference import programs
 from vosjax.inference.session import EncodedFrame
 
@@ -25,39 +23,6 @@ def mark(value, at):
   labels = np.zeros((32, 48), np.int64)
   labels[at : at + 8, at : at + 8] = value
   return labels
-
-
-@pytest.fixture
-def traces(monkeypatch):
-  """How often each method of the network is traced."""
-  counts = dict.fromkeys(("encode", "init_state", "segment", "update"), 0)
-
-  def counted(name):
-    method = getattr(models.AGame, name)
-
-    def call(*args, **kwargs):
-      counts[name] += 1
-      return method(*args, **kwargs)
-
-    return call
-
-  for name in counts:
-    monkeypatch.setattr(models.AGame, name, counted(name))
-  return counts
-
-
-@pytest.fixture
-def compilations():
-  """One item for each program that XLA compiles, eager operations included."""
-  events = []
-
-  def note(event, seconds, **_):
-    if event == "/jax/core/compile/backend_compile_duration":
-      events.append(seconds)
-
-  jax.monitoring.register_event_duration_secs_listener(note)
-  yield events
-  jax.monitoring.unregister_event_duration_listener(note)
 
 
 def test_nothing_compiles_while_slots_are_free(

@@ -2,10 +2,10 @@
 
 import sys
 
+import numpy as np
 import pytest
-from PIL import Image
 
-from vosjax.__main__ import main
+from vosjax.media import outputs
 from vosjax.media.read import read_video
 
 
@@ -22,11 +22,27 @@ def test_a_video_file_says_what_to_install(without_pyav, tmp_path):
     read_video(file)
 
 
-def test_segment_says_it_in_one_line_before_any_work(without_pyav, tmp_path, capsys):
-  frames, out = tmp_path / "frames", tmp_path / "out"
-  frames.mkdir()
-  Image.new("RGB", (48, 32)).save(frames / "00000.jpg")
-  assert main(["segment", str(frames), "--out", str(out)]) == 2
-  said = "vosjax: overlay videos need PyAV. Run `pip install vosjax[video]`.\n"
-  assert capsys.readouterr().err == said
-  assert not out.exists()
+@pytest.mark.parametrize(
+  ("kind", "module", "said"),
+  [
+    ("green", "av", r"green.mp4: videos need PyAV. Run `pip install vosjax\[video\]`"),
+    ("coco", "pycocotools", r"coco.json needs pycocotools. Run `pip install vosjax\["),
+  ],
+)
+def test_outputs_say_what_to_install_and_others_do_without(
+  kind, module, said, monkeypatch, tmp_path
+):
+  monkeypatch.setitem(sys.modules, module, None)
+  image, labels = np.zeros((6, 8, 3), np.uint8), np.ones((6, 8), np.int32)
+
+  def write(*kinds):
+    with outputs.open_outputs(
+      kinds, tmp_path, video_name="toy", size=(6, 8), frames_per_second=25.0
+    ) as out:
+      out.write(0, "00000", image, labels, (1,))
+
+  with pytest.raises(ValueError, match=said):
+    write("masks", kind)
+  assert not list(tmp_path.iterdir())
+  write("masks", "objects", "probs", "results", "report", "youtube-vos")
+  assert (tmp_path / "00000.png").exists() and (tmp_path / "report.html").exists()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from vosjax import viz
 
@@ -65,3 +66,27 @@ def test_labels_may_be_masks_or_wide_integers():
 def test_wrong_arguments_are_named(labels, alpha, text):
   with pytest.raises(ValueError, match=text):
     viz.overlay(FRAME, labels, alpha=alpha)
+
+
+def test_an_object_at_the_edge_of_the_frame_is_drawn_as_if_the_frame_were_larger():
+  frame, labels = np.full((80, 100, 3), 90, np.uint8), np.zeros((80, 100), np.uint8)
+  labels[:30, 40:100] = 2
+  labels[30:50, 20:60] = 255
+  inner = viz.overlay(frame, labels)[:60, :80]
+  np.testing.assert_array_equal(
+    viz.overlay(frame[:60, :80], labels[:60, :80])[:56, :76], inner[:56, :76]
+  )
+
+
+def test_lines_are_as_smooth_as_a_gaussian_of_their_mask():
+  """Opacity across an outline equals that of a Gaussian of 0.7 pixels."""
+  labels = np.zeros((480, 480), np.uint8)
+  labels[:, 200:] = 1  # outlines are 2 pixels wide
+  black = np.zeros((480, 480, 3), np.uint8)
+  line = viz.overlay(black, labels, alpha=0.0)[240, 196:208].astype(float)
+  mask = np.zeros(480)
+  mask[200:202] = 1
+  smooth = np.minimum(1, 1.35 * ndimage.gaussian_filter1d(mask, 0.7)) * (labels[0] > 0)
+  color = viz.bright_palette()[1].astype(float)
+  lighter = color + 0.25 * (255 - color)
+  np.testing.assert_allclose(line, smooth[196:208, None] * lighter, atol=6)

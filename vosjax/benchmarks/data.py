@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from vosjax.data import pipeline
-from vosjax.data.codecs import images
+from vosjax.data.codecs import images, label_images
 from vosjax.data.formats.davis import DavisFolder
 from vosjax.data.synthvos import SynthVos
 from vosjax.data.transforms import clips
@@ -170,7 +170,7 @@ def _time_images(
   chosen = itertools.islice(itertools.cycle(pairs), count)
 
   def read(pair):
-    frame, labels = images.read_image(pair[0]), images.read_labels(pair[1])
+    frame, labels = images.read_image(pair[0]), label_images.read_labels(pair[1])
     if size:
       for array, resample in (
         (frame, Image.Resampling.BILINEAR),

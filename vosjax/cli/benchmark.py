@@ -1,4 +1,4 @@
-"""`vosjax benchmark`: speed of a model, the metrics or data loading on this machine."""
+"""`vosjax benchmark`: speed of models, metrics, data and `segment` on this machine."""
 
 import argparse
 import functools
@@ -20,17 +20,20 @@ examples:
   vosjax benchmark cosnet --size 473x473 --field num_references=5
   vosjax benchmark metrics --size 480x854 --objects 2 --frames 20
   vosjax benchmark data --size 480x854
+  vosjax benchmark segment --size 480x854 --frames 100
   vosjax benchmark all --minutes 10 --json gpu.json
 
 Weights are random, which does not affect speed. The peak is the speed of a matrix
 product, measured in the same run; FLOP are counted for the unoptimised network.
 `metrics` compares with the times that the official toolkits state; `data` compares the
-rate of training clips with the rate of merely decoding and resizing their images. `all`
-measures every model, training and inference, the most telling things first, until the
-minutes are over; --json is written after every measurement.
+rate of training clips with the rate of merely decoding and resizing their images.
+`segment` shows each stage of `vosjax segment` alone and all together, without a network
+and with the one in the package. `all` measures every model, training and inference, the
+most telling things first, until the minutes are over; --json is written after every
+measurement.
 """
 
-METRICS, DATA, ALL = "metrics", "data", "all"
+METRICS, DATA, SEGMENT, ALL = "metrics", "data", "segment", "all"
 
 ROWS = (
   ("ms_per_frame", "time per frame", "{:.1f} ms"),
@@ -53,9 +56,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
   parser.epilog = EXAMPLE
   parser.add_argument(
     "model",
-    choices=[*sorted(models.MODELS), METRICS, DATA, ALL],
+    choices=[*sorted(models.MODELS), METRICS, DATA, SEGMENT, ALL],
     help="a model; or metrics: J, F, T and whole evaluations (only --size, --objects, "
     "--frames and --json apply); or data: training clips (only --size and --json); or "
+    "segment: from a video file to masks and overlay (as metrics); or "
     "all of them (only --minutes and --json)",
   )
   parser.add_argument(
@@ -139,6 +143,8 @@ def run(args: argparse.Namespace) -> None:
     result = _benchmark_metrics(args)
   elif args.model == DATA:
     result = _benchmark_data(args)
+  elif args.model == SEGMENT:
+    result = _benchmark_segment(args)
   else:
     result = _benchmark_model(args)
   _save(args, result)
@@ -174,6 +180,18 @@ def _benchmark_data(args: argparse.Namespace) -> dict[str, Any]:
   _progress("clips, decoding and resizing")
   result = data.measure(args.size)
   print(data.table(result))
+  return result
+
+
+def _benchmark_segment(args: argparse.Namespace) -> dict[str, Any]:
+  from vosjax.benchmarks import (
+    segment,
+  )  # loads PyAV, which other benchmarks do not need
+
+  result = segment.measure(
+    size=args.size, objects=args.objects, frames=args.frames, progress=_progress
+  )
+  print(segment.table(result))
   return result
 
 

@@ -14,21 +14,30 @@ from vosjax.data.formats.detect import UserData, find_user_data
 
 EXAMPLE = """
 examples:
-  vosjax import-data my_videos --out data/mine          JPEGImages and Annotations
-  vosjax import-data YouTubeVOS/train --out data/ytv
+  vosjax import-data my_videos --out data/mine          frames and masks in folders
+  vosjax import-data cvat_export --out data/mine        what a tool exported
   vosjax import-data instances.json --images frames --out data/mine
+  vosjax import-data annotations.xml --images video.mp4 --out data/mine
   vosjax train agame:imported --config.data.root=data/mine
 
-SOURCE is a folder in the layout of DAVIS (JPEGImages/480p/VIDEO/*.jpg, Annotations/
-480p/VIDEO/*.png) or of YouTube-VOS (the same without 480p), or a COCO-style JSON file:
-videos as in YouTube-VIS, or images, with masks as RLE or polygons. Every image is
-checked first. If anything is wrong, all problems are listed and nothing is imported.
+SOURCE is one of these, recognised by what it contains:
+  DAVIS         JPEGImages/480p/VIDEO/*.jpg and Annotations/480p/VIDEO/*.png
+  YouTube-VOS   the same without 480p; also frames/ and masks/, or without VIDEO
+  video files   videos/VIDEO.mp4 and masks/VIDEO/00000.png
+  COCO          a JSON file: videos as in YouTube-VIS, images with track ids (as CVAT
+                writes them), or single images; masks as RLE or polygons
+  CVAT          the folder of "Segmentation mask 1.1", or "CVAT for video 1.1" (XML)
+  labelme       a folder with a JSON file beside each frame
+  SA-V          *.mp4 with *_manual.json or *_auto.json
+  MOTS          VIDEO/gt/gt.txt with VIDEO/img1, or instances_txt with image_02
+Every image is checked first. If anything is wrong, all problems are listed and nothing
+is imported.
 
 DIR is written in the layout of DAVIS 2017 (480p is only a folder name: images are not
 resized), with report.txt and contact_sheet.jpg. Frames without a label map are reported
-and left out. Frames and label maps are not re-encoded; where the file system allows,
-they are hard links and take no space. To resume an interrupted import, run the same
-command again.
+and left out. JPEG and PNG files are not re-encoded; where the file system allows, they
+are hard links and take no space. Frames of video files are stored as JPEG. To resume an
+interrupted import, run the same command again.
 """
 
 
@@ -36,15 +45,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of `vosjax import-data`."""
   parser.epilog = EXAMPLE
   path = pathlib.Path
-  parser.add_argument("source", type=path, metavar="SOURCE", help="folder or JSON file")
+  parser.add_argument(
+    "source", type=path, metavar="SOURCE", help="folder, JSON or XML file"
+  )
   parser.add_argument(
     "--out", type=path, required=True, metavar="DIR", help="folder to create"
   )
   parser.add_argument(
     "--images",
     type=path,
-    metavar="DIR",
-    help="if SOURCE is a JSON file: the folder that its file names are relative to",
+    metavar="DIR|FILE",
+    help="if SOURCE is a JSON or XML file: the folder that its file names are relative "
+    "to, or the video file whose frames they number",
   )
   parser.add_argument(
     "--val",
@@ -75,8 +87,8 @@ def run(args: argparse.Namespace) -> None:
       f"--out {args.out}: names no new folder. Give the name of a folder to create, "
       "such as data/mine."
     )
-  data = find_user_data(args.source, args.images)
   job = import_job.Job(args.source, args.images, args.val, args.out)
+  data = find_user_data(args.source, args.images, job.extracted)
   job.check_folders(data)
   if job.is_done():
     print(f"{args.out}: already imported from {args.source}; nothing to do.")
@@ -96,6 +108,8 @@ def run(args: argparse.Namespace) -> None:
       "do not tell how well a model segments videos it has not seen.",
       file=sys.stderr,
     )
+  for note in data.notes:
+    print(f"warning: {note}.", file=sys.stderr)
   if data.unlisted:
     print(f"left out because they are in no list: {_abbreviate(data.unlisted)}")
   print(
@@ -108,10 +122,12 @@ def _check(
   job: import_job.Job, data: UserData, workers: int
 ) -> list[survey.VideoSurvey]:
   """Surveys all videos; raises a ValueError after listing all problems."""
+  _refuse_first_frames_alone(data)
+  damaged = _extract(job, data)
   num_frames = sum(map(len, data.videos))
   with tqdm(total=num_frames, unit="frame", desc="checking", leave=False) as bar:
-    surveys = job.check(data, workers, bar.update)
-  problems = [*data.problems, *(line for s in surveys for line in s.problems)]
+    surveys = [] if damaged else job.check(data, workers, bar.update)
+  problems = [*data.problems, *damaged, *(line for s in surveys for line in s.problems)]
   if problems:
     print(*problems, sep="\n", file=sys.stderr)
     raise ValueError(
@@ -121,6 +137,25 @@ def _check(
   if not surveys:
     raise ValueError("nothing was imported: there are no videos.")
   return surveys
+
+
+def _extract(job: import_job.Job, data: UserData) -> list[str]:
+  """Decodes the frames of video files; returns what is wrong with them."""
+  num_frames = sum(len(part.indices) for part in data.parts.values())
+  with tqdm(total=num_frames, unit="frame", desc="decoding", leave=False) as bar:
+    return job.extract(data, bar.update)
+
+
+def _refuse_first_frames_alone(data: UserData) -> None:
+  """Requires a video in which an object can be followed, rather than only given."""
+  numbers = [len(video.annotated_frames) for video in data.videos]
+  has_others = any(len(video) > 1 for video in data.videos)
+  if has_others and numbers and 0 < max(numbers) == 1:
+    raise ValueError(
+      "nothing was imported: only one frame of each video has a label map, so that "
+      "there is nothing to train on and nothing to score. Annotate two or more frames "
+      "of a video; to segment the videos with these masks, use vosjax segment."
+    )
 
 
 def _write(job: import_job.Job, data: UserData) -> None:

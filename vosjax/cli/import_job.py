@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -17,19 +18,26 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from vosjax import files, viz
+from vosjax.data.codecs import images
 from vosjax.data.formats import detect
 from vosjax.data.formats.coco import CocoVideo
 from vosjax.data.formats.detect import UserData
 from vosjax.data.formats.folders import FolderVideo, read_names, subfolders
+from vosjax.data.formats.user_folders import VideoPart
 from vosjax.data.survey import VideoSurvey, details, survey, table
+from vosjax.media.read import read_video
 from vosjax.media.write import write_labels
 
 Video = FolderVideo | CocoVideo
 
+_LINKED = (".jpg", ".jpeg", ".png")  # frames of other kinds become PNG
 _FRAMES, _LABELS = "JPEGImages/480p", "Annotations/480p"
 _LISTS = "ImageSets/2017"
 _NOTE, _JOURNAL, _JOB = "import.json", "checked.jsonl", "job.json"
+_EXTRACTED = "extracted"
+_JPEG_QUALITY = 95
 _SHEET_ROWS, _SHEET_COLUMNS, _CELL_WIDTH = 12, 4, 320
+_SCORED_FRAMES = 3  # annotated ones that a protocol of DAVIS needs
 _VALIDATION_EVERY = 10  # one video in ten is kept for validation
 
 
@@ -82,11 +90,44 @@ class Job:
           f"--out {self._out}: {folder} was imported from {found.get('source')}, or "
           "with other options. Remove it, or choose another folder."
         )
-      if folder == self._out and found["files"] != self._fingerprint(data.videos):
+      if folder == self._out and found["files"] != self._fingerprint(data, data.videos):
         raise ValueError(
           f"--out {self._out}: the files of {self._source} have changed since they "
           "were imported. Remove it, or choose another folder."
         )
+
+  @property
+  def extracted(self) -> pathlib.Path:
+    """Where the frames of video files are kept until the import is complete."""
+    return self._part / _EXTRACTED
+
+  def extract(self, data: UserData, progress: Callable[[int], object]) -> list[str]:
+    """Decodes the annotated frames of video files, as JPEG.
+
+    Args:
+      data: the videos.
+      progress: called with 1 for each frame.
+
+    Returns:
+      What is wrong with the files, one line each.
+    """
+    problems = []
+    if data.parts:
+      self._begin()
+      self.extracted.mkdir(exist_ok=True)
+    for name, part in data.parts.items():
+      note = self.extracted / f"{name}.txt"
+      stamp = f"{_stamp(part.path)}{part.indices}"
+      if note.is_file() and note.read_text() == stamp:
+        progress(len(part.indices))
+        continue
+      try:
+        _extract(part, self.extracted / name, progress)
+      except ValueError as error:
+        problems.append(str(error))
+      else:
+        note.write_text(stamp)
+    return problems
 
   def is_done(self) -> bool:
     """Whether `out`, which `check_folders` accepts, contains the imported dataset."""
@@ -96,8 +137,7 @@ class Job:
     self, data: UserData, workers: int, progress: Callable[[int], object]
   ) -> list[VideoSurvey]:
     """Surveys all videos that an interrupted import has not surveyed already."""
-    self._part.mkdir(parents=True, exist_ok=True)
-    files.write_bytes(self._part / _JOB, json.dumps(self._description).encode())
+    self._begin()
     names = {video.name for video in data.videos}
     for name in set(subfolders(self._part / _FRAMES)) - names:
       self._discard(name)  # no longer in the source
@@ -105,7 +145,7 @@ class Job:
     lock = threading.Lock()
 
     def check_video(video: Video) -> VideoSurvey:
-      fingerprint = self._fingerprint([video])
+      fingerprint = self._fingerprint(data, [video])
       if checked.get(video.name, {}).get("files") == fingerprint:
         progress(len(video))
         return VideoSurvey.from_record(checked[video.name]["survey"])
@@ -144,7 +184,7 @@ class Job:
     lists: Mapping[str, Sequence[str]],
   ) -> None:
     """Writes lists, categories, report and contact sheet, then renames the folder."""
-    note = self._description | {"files": self._fingerprint(data.videos)}
+    note = self._description | {"files": self._fingerprint(data, data.videos)}
     report = [f"{self._source}: {data.layout} layout", "", table(surveys), ""]
     texts = {
       f"{_LISTS}/{key}.txt": "\n".join(names) + "\n" for key, names in lists.items()
@@ -159,7 +199,13 @@ class Job:
     files.write_bytes(self._part / "contact_sheet.jpg", _contact_sheet(data.videos))
     for name in (_JOURNAL, _JOB):
       (self._part / name).unlink()
+    shutil.rmtree(self.extracted, ignore_errors=True)
     self._part.rename(self._out)
+
+  def _begin(self) -> None:
+    """Marks `OUT.part` as the draft of this import."""
+    self._part.mkdir(parents=True, exist_ok=True)
+    files.write_bytes(self._part / _JOB, json.dumps(self._description).encode())
 
   def _discard(self, name: str) -> None:
     for folder in (_FRAMES, _LABELS):
@@ -177,20 +223,36 @@ class Job:
       entries[record["survey"]["name"]] = record
     return entries
 
-  def _fingerprint(self, videos: Sequence[Video]) -> str:
+  def _fingerprint(self, data: UserData, videos: Sequence[Video]) -> str:
     """A hash of the names, sizes and modification times of all files."""
     digest = hashlib.sha256()
     for video in videos:
-      labels: Sequence[pathlib.Path | None] = (
-        [self._source] if isinstance(video, CocoVideo) else video.label_files
-      )
-      for path in (*video.frame_files, *labels):
-        if path is not None and path.is_file():
-          stat = path.stat()
-          digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
-        else:
-          digest.update(f"{path}\0".encode())
+      part = data.parts.get(video.name)
+      stamps = [*map(_stamp, video.frame_files if part is None else (part.path,))]
+      if isinstance(video, CocoVideo):
+        stamps.append(self._annotation_stamp)
+      else:
+        stamps += map(_stamp, video.label_files)
+      digest.update("".join(stamps).encode())
     return digest.hexdigest()
+
+  @functools.cached_property
+  def _annotation_stamp(self) -> str:
+    """Of all files that describe objects, where these are not one per frame."""
+    if self._source.is_file():
+      return _stamp(self._source)
+    paths = sorted(self._source.rglob("*"))
+    suffixes = (".json", ".xml", ".txt")
+    stamps = (_stamp(path) for path in paths if path.suffix.lower() in suffixes)
+    return hashlib.sha256("".join(stamps).encode()).hexdigest()
+
+
+def _stamp(path: pathlib.Path | None) -> str:
+  """Name, size and modification time of a file, as far as it exists."""
+  if path is None or not path.is_file():
+    return f"{path}\0"
+  stat = path.stat()
+  return f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0"
 
 
 def split(data: UserData, val: str | None) -> dict[str, list[str]]:
@@ -204,6 +266,8 @@ def split(data: UserData, val: str | None) -> dict[str, list[str]]:
     ValueError: `val` is a number out of range, or a file with names of unknown videos.
   """
   names = [video.name for video in data.videos]
+  long = [v.name for v in data.videos if len(v.annotated_frames) >= _SCORED_FRAMES]
+  candidates = long or names  # the others could not be scored
   if val is None and data.lists:
     return {key: list(listed) for key, listed in data.lists.items()}
   if val is not None and not val.isdecimal():
@@ -216,7 +280,9 @@ def split(data: UserData, val: str | None) -> dict[str, list[str]]:
       raise ValueError(
         f"--val {val}: with {len(names)} videos, it must be 1 to {len(names) - 1}."
       )
-    chosen = [names[(2 * i + 1) * len(names) // (2 * count)] for i in range(count)]
+    candidates = candidates if count <= len(candidates) else names
+    step = len(candidates) / count
+    chosen = [candidates[int((i + 0.5) * step)] for i in range(count)]
   # A single video is used for both.
   return {
     "train": [name for name in names if name not in chosen] or names,
@@ -226,7 +292,10 @@ def split(data: UserData, val: str | None) -> dict[str, list[str]]:
 
 def _write_frames(video: Video, names: Sequence[str], folder: pathlib.Path) -> None:
   for path, name in zip(video.frame_files, names):
-    _link(path, folder / f"{name}{path.suffix.lower()}")
+    if path.suffix.lower() in _LINKED:
+      _link(path, folder / f"{name}{path.suffix.lower()}")
+    else:
+      Image.fromarray(images.read_image(path)).save(folder / f"{name}.png")
 
 
 def _write_labels(video: Video, names: Sequence[str], folder: pathlib.Path) -> None:
@@ -234,9 +303,42 @@ def _write_labels(video: Video, names: Sequence[str], folder: pathlib.Path) -> N
     for t, name in enumerate(names):
       write_labels(folder / f"{name}.png", _labels(video, t))
     return
-  for path, name in zip(video.label_files, names):
+  for t, (path, name) in enumerate(zip(video.label_files, names)):
     assert path is not None, "the annotated part of a video has all label files"
-    _link(path, folder / f"{name}.png")
+    if _holds_ids(path):
+      _link(path, folder / f"{name}.png")
+    else:
+      write_labels(folder / f"{name}.png", _labels(video, t))
+
+
+def _holds_ids(path: pathlib.Path) -> bool:
+  """Whether a file is a PNG of ids, which every reader understands in the same way."""
+  with Image.open(path) as image:
+    return image.format == "PNG" and image.mode in ("P", "L", "1")
+
+
+def _extract(
+  part: VideoPart, folder: pathlib.Path, progress: Callable[[int], object]
+) -> None:
+  """Writes frames of a video file into a new folder.
+
+  Raises:
+    ValueError: the file is damaged, or has fewer frames.
+  """
+  shutil.rmtree(folder, ignore_errors=True)
+  folder.mkdir(parents=True)
+  video = read_video(part.path)
+  if part.indices and part.indices[-1] >= len(video):
+    raise ValueError(
+      f"{part.path}: frame {part.indices[-1]} is annotated, but the video has "
+      f"{len(video)} frames, numbered from 0. Number the masks from 0, or give the "
+      "video that they were made for."
+    )
+  for index in part.indices:
+    image = Image.fromarray(video[index])
+    path = folder / f"{index:05d}.jpg"
+    image.save(path, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    progress(1)
 
 
 def _labels(video: Video, index: int) -> UInt8[np.ndarray, "h w"]:

@@ -1,51 +1,67 @@
 """`vosjax segment`: segments objects in a video, from the files to the results.
 
-`run` checks the arguments, reads the inputs and loads the model. `_write_results` draws
-one result after the other from `VideoSegmenter.run` and writes it.
+`run` checks the arguments and tells one video, many videos and a stream apart.
+`_segment_one` reads the inputs of a video (segment_inputs.py), compares its folder with
+the command (segment_job.py), loads the model and segments it (segment_video.py).
 """
 
 import argparse
+import dataclasses
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any, get_args
 
-from tqdm import tqdm
-
-from vosjax import convert, models, viz, weights
+from vosjax import convert, models, weights
+from vosjax.cli import (
+  program_cache,
+  segment_many,
+  segment_stream,
+  segment_video,
+)
+from vosjax.cli.segment_inputs import read_inputs
 from vosjax.cli.segment_job import Job
-from vosjax.evaluation.prompts import object_prompts
-from vosjax.inference import references, refinement
+from vosjax.inference import references
 from vosjax.inference.engine import VideoSegmenter
-from vosjax.inference.frame_result import FrameResult
-from vosjax.media.pyav import load_pyav
-from vosjax.media.read import VideoFrames, read_masks, read_video
-from vosjax.media.write import video_writer, write_labels
+from vosjax.inference.prompts import Direction
+from vosjax.media import outputs, stream
 from vosjax.models.cosnet import ReferenceFusion
 
 EXAMPLE = """
 examples:
   vosjax segment holiday.mp4 --mask first.png --out result
+  vosjax segment holiday.mp4 --mask 00000.png 00120.png --out result --save overlay,coco
+  vosjax segment holiday.mp4 --mask masks/ --start 0:10 --end 0:25 --out part
   vosjax segment holiday.mp4 --mask first.png --checkpoint runs/mine/model --out mine
-  vosjax segment holiday.mp4 --model cosnet --checkpoint weights/cosnet --out cosnet
+  vosjax segment videos/ --masks masks/ --out results
+  ffmpeg -i rtsp://camera -f nut - | vosjax segment - --mask first.png --out live
 
 A-GAME and one-shot RVOS follow the objects of a mask. COSNet finds the primary object
 of a video without a mask; zero-shot RVOS, RSIS and RIS find up to ten objects. RSIS and
 RIS treat every frame as a separate image, so their ids do not persist from frame to
 frame.
 
-The mask is a palette or grayscale PNG of the frames' size whose pixel values are object
-ids: 0 = background, 1 to 254 = objects, 255 = void. A grayscale mask of only 0 and 255
-(DAVIS 2016) is object 1. With a folder of masks, named after frames, objects can appear
-later: each is followed from the first mask that shows it.
+A mask is a palette or grayscale PNG of the frames' size whose pixel values are object
+ids: 0 = background, 1 to 254 = objects, 255 = void. A black and white mask is object 1.
+Several masks, or a folder of them, are named after frames. A mask that shows a new
+object adds it; one that shows a known object corrects it, and what is not shown is left
+alone. Several masks that are not named after frames hold one object each.
 
-The --out folder receives a palette PNG for each frame, named after it, and overlay.mp4.
-If the command is interrupted, the same command resumes it: all frames are segmented
-again, because the model depends on earlier frames, but masks that exist are kept.
-"""
+VIDEO may be a file, a folder of frames, a folder or a list of videos (with --masks), or
+a stream: - for standard input, a named pipe, the number of a camera, or an address.
+
+The --out folder receives a palette PNG for each frame, named after it, and what --save
+lists. If the command is interrupted, the same command goes on from the last state that
+was saved; a job that follows objects both ways begins anew.
+
+outputs of --save (masks are always written; default: {default}):
+{kinds}
+""".format(
+  default=",".join(segment_video.DEFAULT_KINDS),
+  kinds="\n".join(f"  {kind:<13} {what}" for kind, what in outputs.KINDS.items()),
+)
 
 DEFAULT_MODEL = "agame"
 COSNET = "cosnet"
-OVERLAY = "overlay.mp4"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,9 +70,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
   path = pathlib.Path
   parser.add_argument(
     "video",
-    type=path,
-    metavar="VIDEO_OR_FOLDER",
-    help="a video file, or a folder of frames, sorted by name",
+    metavar="VIDEO",
+    help="a video file, a folder of frames, or one of the others below",
   )
   parser.add_argument(
     "--out",
@@ -68,8 +83,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--mask",
     type=path,
-    metavar="FIRST.png",
-    help="mask of the objects in the first frame, or a folder of masks",
+    nargs="+",
+    action="extend",
+    metavar="FILE",
+    help="mask of the objects in the first frame; masks or a folder of masks named "
+    "after frames; or one file per object",
+  )
+  parser.add_argument(
+    "--masks",
+    type=path,
+    metavar="DIR",
+    help="for many videos: folder with a mask, or a folder of masks, for each video, "
+    "named after it",
+  )
+  parser.add_argument(
+    "--colors",
+    action="store_true",
+    help="make one object of each colour of a mask, in the order of size",
   )
   parser.add_argument(
     "--model",
@@ -84,6 +114,56 @@ def configure(parser: argparse.ArgumentParser) -> None:
     help="WORKDIR/model of a training run, or --out of `vosjax convert` (default: the "
     "weights that come with vosjax)",
   )
+  parser.add_argument(
+    "--save",
+    metavar="KINDS",
+    help="what to write, separated by commas; see below",
+  )
+  parser.add_argument(
+    "--direction",
+    choices=get_args(Direction),
+    help="in which objects are followed from their masks (default: both if there are "
+    "frames before a mask, else forward)",
+  )
+  parser.add_argument(
+    "--max-size",
+    type=int,
+    metavar="N",
+    help="reduce frames to N pixels on the longer side for the network; masks come "
+    "back at full size, with edges guided by the full image",
+  )
+  parser.add_argument(
+    "--dtype",
+    choices=["float32", "bfloat16"],
+    default="float32",
+    help="precision of the network (default: float32)",
+  )
+  part = parser.add_argument_group("part of a video")
+  for option, meaning in (
+    ("--start", "first frame"),
+    ("--end", "frame to stop before"),
+    ("--every", "distance of frames"),
+  ):
+    part.add_argument(
+      option,
+      metavar="T",
+      help=f"{meaning}: a number of frames, or a time such as 12s or 1:02.5",
+    )
+  faults = parser.add_argument_group("faulty videos")
+  faults.add_argument(
+    "--allow-gaps",
+    action="store_true",
+    help="segment a folder of frames although some numbers are missing",
+  )
+  faults.add_argument(
+    "--allow-damaged",
+    action="store_true",
+    help="segment what can be decoded of a damaged video, and say what is lost",
+  )
+  _configure_cosnet(parser)
+
+
+def _configure_cosnet(parser: argparse.ArgumentParser) -> None:
   cosnet = parser.add_argument_group("options of cosnet")
   cosnet.add_argument(
     "--references",
@@ -132,48 +212,127 @@ def _parse_references(text: str) -> references.ReferenceCount:
   return count
 
 
+@dataclasses.dataclass
+class _Loader:
+  """Loads the model when the first video needs it, once for all videos.
+
+  Attributes:
+    args: of the command.
+    checkpoint: the file or folder of the model.
+  """
+
+  args: argparse.Namespace
+  checkpoint: pathlib.Path
+  loaded: VideoSegmenter | None = None
+
+  @classmethod
+  def from_arguments(cls, args: argparse.Namespace) -> "_Loader":
+    """The loader of what the command asks for, which is said if it is the default."""
+    if args.checkpoint is not None:
+      return cls(args, args.checkpoint)
+    zero_shot = not (args.mask or args.masks) and COSNET in weights.DEFAULTS
+    model = args.model or (COSNET if zero_shot else DEFAULT_MODEL)
+    return cls(args, _default_weights(model))
+
+  def load(self, *, has_mask: bool) -> VideoSegmenter:
+    """The segmenter; ValueError if an argument does not fit the model."""
+    args = self.args
+    if self.loaded is None:
+      self.loaded, name = load_segmenter(
+        self.checkpoint,
+        args.model,
+        fusion=args.fusion,
+        dtype=args.dtype,
+        references=args.references,
+        reference_policy=args.reference_policy,
+        seed=args.seed,
+      )
+      _check_model(args, name, self.loaded.one_shot, has_mask)
+    return self.loaded
+
+
 def run(args: argparse.Namespace) -> None:
-  """Segments a video, after checking all arguments and input files.
+  """Segments a video, several videos or a stream.
 
   Raises:
     ValueError: an argument or an input file is unusable; one line says why.
     OSError: a file cannot be read or written.
   """
-  _check_arguments(args)
-  if args.checkpoint is None:
-    args.checkpoint = _default_weights(args.model or DEFAULT_MODEL)
-  video = read_video(args.video)
-  prompts = None
-  if args.mask is not None:
-    prompts = object_prompts(read_masks(args.mask, video), late=True)
-  job = Job.from_arguments(args, video)
-  job.check_folder(args.out)
-  if job.is_finished(args.out, OVERLAY):
-    print(f"{args.out}: already finished, nothing to do.")
+  kinds = _check_arguments(args)
+  loader = _Loader.from_arguments(args)
+  if stream.is_stream(args.video):
+    segment_stream.run(args, kinds, loader.load)
     return
-  segmenter, name = load_segmenter(
-    args.checkpoint,
-    args.model,
-    fusion=args.fusion,
-    references=args.references,
-    reference_policy=args.reference_policy,
-    seed=args.seed,
+  video = pathlib.Path(args.video)
+  if not segment_many.is_collection(video):
+    if args.masks is not None:
+      raise ValueError(
+        f"--masks {args.masks}: is for many videos, but {video} is one. Use --mask."
+      )
+    _segment_one(args, video, args.mask or [], args.out, kinds, loader)
+    return
+  if args.mask:
+    raise ValueError(
+      f"--mask {args.mask[0]}: is for one video, but {video} holds several. Give the "
+      "folder of their masks with --masks, or one video."
+    )
+  segment_many.run_all(
+    segment_many.find_tasks(video, args.masks),
+    args.out,
+    lambda task, out: _segment_one(args, task.video, task.masks, out, kinds, loader),
   )
-  _check_model(args, name, segmenter.one_shot)
-  job.begin(args.out)
-  results = segmenter.run(video, prompts)  # lazy: each `next` segments one frame
-  _write_results(results, video, args.out, crf=args.crf)
-  masks = "1 mask" if len(video) == 1 else f"{len(video)} masks"
-  print(f"{args.out}: {masks} and {OVERLAY}.")
 
 
-def _check_arguments(args: argparse.Namespace) -> None:
-  """Checks what can be checked without reading a file."""
-  load_pyav("overlay videos")
+def _segment_one(
+  args: argparse.Namespace,
+  path: pathlib.Path,
+  masks: Sequence[pathlib.Path],
+  out: pathlib.Path,
+  kinds: tuple[str, ...],
+  loader: _Loader,
+) -> None:
+  """Segments one video; what is unusable is refused before work starts."""
+  if not masks:
+    loader.load(has_mask=False)  # to ask for a mask before a long video is read
+  inputs = read_inputs(args, path, masks)
+  job = Job.from_arguments(args, inputs.video, masks, loader.checkpoint, kinds)
+  job.check_folder(out)
+  if job.is_finished(out):
+    print(f"{out}: already finished, nothing to do.")
+    return
+  segmenter = loader.load(has_mask=bool(masks))
+  segment_video.segment_video(
+    inputs,
+    segmenter,
+    job,
+    out,
+    direction=args.direction,
+    max_size=args.max_size,
+    crf=args.crf,
+  )
+  number = len(inputs.video)
+  written = ["1 mask" if number == 1 else f"{number} masks"]
+  written += outputs.final_files(kinds)
+  written += [f"{kind}/" for kind in kinds if kind in ("alpha", "objects", "probs")]
+  last = written.pop()
+  print(f"{out}: {', '.join(written)}{' and ' if written else ''}{last}.")
+
+
+def _check_arguments(args: argparse.Namespace) -> tuple[str, ...]:
+  """Checks what can be checked without reading a file.
+
+  Returns:
+    The kinds of results.
+  """
   if args.model is not None and args.model not in models.MODELS:
     raise ValueError(
       f"--model {args.model} is unknown; known: {sorted(models.MODELS)}."
     )
+  if args.max_size is not None and args.max_size < 32:
+    raise ValueError(f"--max-size is {args.max_size}; it must be at least 32 pixels.")
+  if args.max_size is not None and args.crf:
+    raise ValueError("--crf needs frames at full size. Leave --max-size out.")
+  return segment_video.choose_kinds(args.save)
 
 
 def _default_weights(model: str) -> pathlib.Path:
@@ -224,6 +383,7 @@ def load_segmenter(
     ValueError: there is no such checkpoint, it holds another model than expected, or
       one of the options does not apply to the model.
   """
+  program_cache.enable()
   model, variables = weights.load(checkpoint)
   names = [name for name, kind in models.MODELS.items() if type(model) is kind]
   name = names[0] if names else type(model).__name__
@@ -242,20 +402,23 @@ def load_segmenter(
   return VideoSegmenter(model, variables, **options), name
 
 
-def _check_model(args: argparse.Namespace, name: str, one_shot: bool) -> None:
+def _check_model(
+  args: argparse.Namespace, name: str, one_shot: bool, has_mask: bool
+) -> None:
   """Refuses arguments that the model cannot use, and a missing mask that it needs.
 
   Args:
     args: of the command.
     name: of the model.
     one_shot: whether the model follows objects that are given.
+    has_mask: whether there is a mask.
   """
-  if one_shot and args.mask is None:
+  if one_shot and not has_mask:
     raise ValueError(
       f"--mask is missing: {name} follows the objects that are marked in a mask of the "
       "first frame. Give --mask FIRST.png, or a folder of masks named after frames."
     )
-  if not one_shot and args.mask is not None:
+  if not one_shot and has_mask:
     raise ValueError(
       f"--mask is given, but this {name} is zero-shot: it finds objects by itself. "
       "Leave --mask out."
@@ -265,31 +428,3 @@ def _check_model(args: argparse.Namespace, name: str, one_shot: bool) -> None:
       "--crf refines the single object that cosnet finds; it does not apply to "
       f"{name}. Leave it out."
     )
-
-
-def _write_results(
-  results: Iterator[FrameResult],
-  video: VideoFrames,
-  out: pathlib.Path,
-  *,
-  crf: bool,
-) -> None:
-  """Writes a mask for each frame and the overlay video, with a progress bar.
-
-  Args:
-    results: one per frame; drawing one segments the frame.
-    video: the frames.
-    out: folder for the results; masks that it holds are kept.
-    crf: refine masks by a dense CRF.
-  """
-  with (
-    video_writer(out / OVERLAY, video.size, video.frames_per_second) as write_overlay,
-    tqdm(total=len(video), unit="frame", desc="segment") as bar,
-  ):
-    for name, result in zip(video.frame_names, results, strict=True):
-      labels = refinement.refine_labels(result) if crf else result.labels
-      path = out / f"{name}.png"
-      if not path.exists():
-        write_labels(path, labels)
-      write_overlay(viz.overlay(result.frame, labels))
-      bar.update()

@@ -5,13 +5,15 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vosjax import files
-from vosjax.media.read import VideoFrames
+from vosjax.media import outputs
+from vosjax.media.video_frames import VideoFrames
 
 JOB_FILE = "segment.json"
+_STATES = "state-{:08d}.safetensors"  # in the hidden folder of the outputs
 
 # Input -> message, where {} is the other job's value
 _DIFFERENCES = {
@@ -22,6 +24,14 @@ _DIFFERENCES = {
   "mask_changed": "the mask has changed since",
   "checkpoint": "--checkpoint was {}",
   "checkpoint_changed": "the checkpoint has changed since",
+  "start": "--start was {}",
+  "end": "--end was {}",
+  "every": "--every was {}",
+  "direction": "--direction was {}",
+  "colors": "--colors was {}",
+  "max_size": "--max-size was {}",
+  "dtype": "--dtype was {}",
+  "save": "--save was {}",
   "references": "--references was {}",
   "reference_policy": "--reference-policy was {}",
   "fusion": "--fusion was {}",
@@ -30,11 +40,16 @@ _DIFFERENCES = {
 }
 # Inputs that are not mentioned if another one differs as well, whose message says more.
 _IMPLIED_BY = {
-  "video_changed": "video",
-  "frames": "video",
-  "mask_changed": "mask",
-  "checkpoint_changed": "checkpoint",
+  "video_changed": ("video",),
+  "frames": ("video", "start", "end", "every"),
+  "mask_changed": ("mask",),
+  "checkpoint_changed": ("checkpoint",),
 }
+# Options whose values are inputs as they are.
+_OPTIONS = (
+  *("start", "end", "every", "direction", "colors", "max_size", "dtype", "references"),
+  *("reference_policy", "fusion", "seed", "crf"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,28 +60,44 @@ class Job:
 
   Attributes:
     inputs: paths, modification times and options, as JOB_FILE stores them.
+    kinds: of results, see `outputs.KINDS`.
   """
 
   inputs: dict[str, Any]
+  kinds: tuple[str, ...]
 
   @classmethod
-  def from_arguments(cls, args: argparse.Namespace, video: VideoFrames) -> "Job":
-    """The job that the command line asks for."""
+  def from_arguments(
+    cls,
+    args: argparse.Namespace,
+    video: VideoFrames,
+    masks: Sequence[pathlib.Path],
+    checkpoint: pathlib.Path,
+    kinds: tuple[str, ...],
+  ) -> "Job":
+    """The job that the command line asks for.
+
+    Args:
+      args: of the command.
+      video: the frames to segment.
+      masks: files or folders of masks.
+      checkpoint: of the model.
+      kinds: of results.
+    """
+    changes = [change for path in masks if (change := _last_change(path)) is not None]
     return cls(
       {
-        "video": str(args.video.resolve()),
+        "video": str(pathlib.Path(video.name).resolve()),
         "video_changed": max(file.stat().st_mtime_ns for file in video.files),
         "frames": len(video),
-        "mask": None if args.mask is None else str(args.mask.resolve()),
-        "mask_changed": _last_change(args.mask),
-        "checkpoint": str(args.checkpoint.resolve()),
-        "checkpoint_changed": _last_change(args.checkpoint),
-        "references": args.references,
-        "reference_policy": args.reference_policy,
-        "fusion": args.fusion,
-        "seed": args.seed,
-        "crf": args.crf,
-      }
+        "mask": ", ".join(str(path.resolve()) for path in masks) or None,
+        "mask_changed": max(changes, default=None),
+        "checkpoint": str(checkpoint.resolve()),
+        "checkpoint_changed": _last_change(checkpoint),
+        "save": ",".join(kinds),
+        **{name: getattr(args, name) for name in _OPTIONS},
+      },
+      kinds,
     )
 
   def check_folder(self, out: pathlib.Path) -> None:
@@ -78,8 +109,8 @@ class Job:
     if not out.exists() or (out.is_dir() and {JOB_FILE} >= set(os.listdir(out))):
       return  # a job without results may be replaced
     try:
-      found = json.loads((out / JOB_FILE).read_text())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+      found = json.loads((out / JOB_FILE).read_text())["inputs"]
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, KeyError):
       raise ValueError(
         f"--out {out}: exists and was not written by `vosjax segment`. Choose a new "
         "folder."
@@ -95,7 +126,7 @@ class Job:
     differing = [key for key in self.inputs if found.get(key) != self.inputs[key]]
     sentences = []
     for key in differing:
-      if _IMPLIED_BY.get(key) in differing:
+      if set(_IMPLIED_BY.get(key, ())) & set(differing):
         continue
       value = found.get(key)
       if value is None or isinstance(value, bool):
@@ -103,33 +134,66 @@ class Job:
       sentences.append(_DIFFERENCES[key].format(value))
     return ", ".join(sentences)
 
-  def is_finished(self, out: pathlib.Path, last_output: str) -> bool:
-    """Whether a folder that `check_folder` accepts holds all results.
+  def is_finished(self, out: pathlib.Path) -> bool:
+    """Whether a folder that `check_folder` accepts holds all results."""
+    try:
+      finished = json.loads((out / JOB_FILE).read_text())["finished"]
+    except FileNotFoundError:
+      return False
+    return (
+      finished
+      and all((out / name).exists() for name in outputs.final_files(self.kinds))
+      and len(list(out.glob("*.png"))) >= self.inputs["frames"]
+    )
 
-    Args:
-      out: the folder.
-      last_output: name of the file that is written last.
+  def begin(self, out: pathlib.Path) -> int:
+    """Creates the folder, or prints what is resumed in it.
+
+    Returns:
+      Number of the frame with which the job begins, or goes on.
     """
-    return (out / last_output).exists()
-
-  def begin(self, out: pathlib.Path) -> None:
-    """Creates the folder, or prints what is resumed in it."""
     out.mkdir(parents=True, exist_ok=True)
     for draft in out.glob(".*.part*"):  # left by a run that was killed
       draft.unlink()
     num_masks = len(list(out.glob("*.png")))
+    self._write(out, finished=False)
     if not num_masks:
-      files.write_bytes(out / JOB_FILE, json.dumps(self.inputs, indent=2).encode())
-      return
+      return 0
+    known = [n for n in outputs.checkpoints(out) if state_file(out, n).exists()]
+    number = max(known, default=0)
+    total = self.inputs["frames"]
     print(
-      f"{out}: resuming, {num_masks} of {self.inputs['frames']} masks are kept; all "
-      "frames are segmented again, because the model depends on earlier frames."
+      f"{out}: resuming at frame {number} of {total}."
+      if number
+      else f"{out}: resuming; all frames are segmented again, because the job was "
+      "stopped before its state was saved."
     )
+    return number
+
+  def finish(self, out: pathlib.Path) -> None:
+    """Marks the job as finished."""
+    self._write(out, finished=True)
+
+  def _write(self, out: pathlib.Path, *, finished: bool) -> None:
+    content = {"finished": finished, "inputs": self.inputs}
+    files.write_bytes(out / JOB_FILE, json.dumps(content, indent=2).encode())
 
 
-def _last_change(path: pathlib.Path | None) -> int | None:
+def state_file(out: pathlib.Path, frame: int) -> pathlib.Path:
+  """Where the state of the network before a frame is kept."""
+  return out / outputs.PARTS / _STATES.format(frame)
+
+
+def forget_states(out: pathlib.Path, before: int) -> None:
+  """Deletes the states before a frame."""
+  for path in (out / outputs.PARTS).glob(_STATES.replace("{:08d}", "*")):
+    if path < state_file(out, before):
+      path.unlink()
+
+
+def _last_change(path: pathlib.Path) -> int | None:
   """Latest modification time of a file, or in a folder, in nanoseconds."""
-  if path is None or not path.exists():
+  if not path.exists():
     return None
   inside = path.rglob("*") if path.is_dir() else ()
   return max(item.stat().st_mtime_ns for item in (path, *inside))

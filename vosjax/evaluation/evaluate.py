@@ -5,9 +5,9 @@ import functools
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from vosjax.evaluation import first_frame_matching, protocols
+from vosjax.evaluation import any_objects, first_frame_matching, protocols
 from vosjax.evaluation.mask_folders import MaskFiles
 from vosjax.evaluation.protocols import Protocol
 from vosjax.evaluation.results import Result, Row
@@ -57,7 +57,7 @@ def evaluate_files(
   """Scores videos in folders, as `mask_folders.find` pairs them.
 
   Args:
-    name: name of the protocol.
+    name: name of the protocol, see `build_protocol`.
     videos: what to score.
     options: keyword arguments of the protocol.
     match_first: match predicted instances to objects in the first frame of each
@@ -70,7 +70,7 @@ def evaluate_files(
     ValueError: the protocol is unknown, or there is nothing to score.
   """
   options = dict(options or {})
-  protocol = protocols.build(name, **options)
+  protocol = build_protocol(name, **options)
   task = functools.partial(_score_files, name, options, match_first)
   outcomes = []
   if workers <= 1:
@@ -91,30 +91,51 @@ def evaluate_files(
   return conclude(protocol, outcomes)
 
 
-Outcome = tuple[list[Row], list[str]]  # rows and problems, one of them empty
+class Outcome(NamedTuple):
+  """What scoring one video gives: rows or problems, one of them empty.
+
+  Attributes:
+    rows: the scores.
+    problems: what keeps the video from being scored, one line each.
+    warnings: what makes the scores doubtful: name of the video, and one line.
+  """
+
+  rows: list[Row]
+  problems: list[str]
+  warnings: Sequence[tuple[str, str]] = ()
+
+
+def build_protocol(name: str, **options: Any) -> Protocol:
+  """The protocol of a dataset, or that of two folders (`any_objects.NAME`)."""
+  if name == any_objects.NAME:
+    return any_objects.any_objects(**options)
+  return protocols.build(name, **options)
 
 
 def _score_files(
   name: str, options: dict[str, Any], match_first: bool, files: MaskFiles
 ) -> Outcome:
   """Scores one video; protocols hold closures, so workers build their own."""
-  protocol = protocols.build(name, **options)
+  protocol = build_protocol(name, **options)
   video, problems = files.load(slice(None) if match_first else protocol.scored)
   if video is None:
-    return [], problems
+    return Outcome([], problems)
   if match_first:
     problems += first_frame_matching.problems(video)
     if problems:
-      return [], problems
+      return Outcome([], problems)
     video = first_frame_matching.match_first_frame(video)
   problems += protocol.problems(video)
-  return ([], problems) if problems else (protocol.score(video), [])
+  if problems:
+    return Outcome([], problems)
+  warnings = [*files.unscored_gaps(protocol.scored), *protocol.warn(video)]
+  return Outcome(protocol.score(video), [], [(files.name, line) for line in warnings])
 
 
 def score_video(protocol: Protocol, video: ScoredVideo) -> Outcome:
   """Scores one video: its rows, or the problems that keep it from being scored."""
   problems = protocol.problems(video)
-  return ([], problems) if problems else (protocol.score(video), [])
+  return Outcome([], problems) if problems else Outcome(protocol.score(video), [])
 
 
 def conclude(protocol: Protocol, outcomes: Sequence[Outcome]) -> Result:
@@ -124,11 +145,14 @@ def conclude(protocol: Protocol, outcomes: Sequence[Outcome]) -> Result:
     UnusablePredictionsError: some videos could not be scored; lists all problems.
     ValueError: there is nothing to score.
   """
-  rows = [row for video_rows, _ in outcomes for row in video_rows]
-  problems = [line for _, lines in outcomes for line in lines]
+  rows = [row for outcome in outcomes for row in outcome.rows]
+  problems = [line for outcome in outcomes for line in outcome.problems]
+  warnings = [line for outcome in outcomes for line in outcome.warnings]
   if problems:
     raise UnusablePredictionsError(problems)
   if not rows:
     raise ValueError(f"{protocol.name}: there is nothing to score.")
   summary = protocol.summarize(rows)
-  return Result(protocol.name, protocol.description, tuple(rows), summary)
+  return Result(
+    protocol.name, protocol.description, tuple(rows), summary, tuple(warnings)
+  )

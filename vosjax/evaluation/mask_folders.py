@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vosjax.data.codecs import images
+from vosjax.data.codecs import images, label_images
 from vosjax.data.formats.davis import resolutions
 from vosjax.data.formats.folders import read_names
 from vosjax.data.formats.youtube_vos import META, read_categories
+from vosjax.evaluation.frame_names import IMAGE_SUFFIXES, few, match_frames
 from vosjax.evaluation.scored_video import ScoredVideo
 
 _DECODERS = 2  # threads: PNG decoding, most of the work, releases the GIL
@@ -25,12 +26,16 @@ class MaskFiles:
     truth: one file per annotated frame, in temporal order.
     prediction: where the predictions for the same frames should be.
     categories: see `ScoredVideo`.
+    note: see `FrameMatch`.
+    extra: see `FrameMatch`.
   """
 
   name: str
   truth: tuple[Path, ...]
   prediction: tuple[Path, ...]
   categories: Mapping[int, str] = dataclasses.field(default_factory=dict)
+  note: str = ""
+  extra: tuple[str, ...] = ()
 
   @property
   def frames(self) -> tuple[str, ...]:
@@ -48,6 +53,8 @@ class MaskFiles:
     folder = self.prediction[0].parent
     if not folder.is_dir():
       return None, [f"{folder}: no such folder, so video {self.name} is missing."]
+    if unsuitable := self._unsuitable(folder):
+      return None, [unsuitable]
     try:
       size = images.image_size(self.truth[0])
     except ValueError as error:
@@ -57,15 +64,18 @@ class MaskFiles:
     def read(path: Path, labels: np.ndarray, other: str) -> str | None:
       """Reads a file into `labels`; returns what is wrong, or None."""
       try:
-        found = images.read_labels(path)
+        found = label_images.read_labels(path)
       except FileNotFoundError:
         return f"{path}: missing."
       except (OSError, ValueError) as error:
         return str(error)
       if found.shape != size:
+        remedy = "resize with nearest neighbour"
+        if found.shape == size[::-1]:
+          remedy = "it seems to be turned by 90 degrees: write it as the frame stands"
         return (
           f"{path}: {_size(found.shape)} pixels, but {other} has {_size(size)}; "
-          "resize with nearest neighbour."
+          f"{remedy}."
         )
       labels[:] = found
       return None
@@ -87,6 +97,34 @@ class MaskFiles:
       return None, unusable + problems
     video = ScoredVideo(self.name, prediction, truth, self.frames, self.categories)
     return video, problems
+
+  def unscored_gaps(self, scored: slice) -> list[str]:
+    """Predictions that are missing where none is needed; often a sign of a mistake."""
+    needed = range(len(self.truth))[scored]
+    missing = [
+      path.name
+      for t, path in enumerate(self.prediction)
+      if t not in needed and not path.is_file()
+    ]
+    if not missing:
+      return []
+    return [
+      f"no prediction {few(missing)}; it is not scored here, but make sure that the "
+      "others are numbered as the annotations"
+    ]
+
+  def _unsuitable(self, folder: Path) -> str | None:
+    """What is wrong with a folder that holds files, but no image at all."""
+    if any(path.is_file() for path in self.prediction):
+      return None
+    kinds = sorted({p.suffix for p in folder.iterdir() if p.is_file() and p.suffix})
+    if not kinds or any(kind.lower() in IMAGE_SUFFIXES for kind in kinds):
+      return None
+    return (
+      f"{folder}: holds {', '.join(kinds)} files, but no images; expected "
+      f"{self.prediction[0].name} and so on. Save each array of ids as a PNG: "
+      "Image.fromarray(ids.astype('uint8')).convert('P').save('00000.png')."
+    )
 
 
 def find(
@@ -113,6 +151,8 @@ def find(
     ValueError: a folder or list is missing, or no names match.
   """
   truth_root = _annotation_root(root, annotations)
+  if subset is not None and not (root / "ImageSets").is_dir():
+    _check_own_list(predictions, root, truth_root, subset)
   if subset is None:
     names = sorted(
       {
@@ -136,18 +176,19 @@ def find(
       f"predictions, or {truth_root} to compare the annotations with themselves."
     )
   categories = read_categories(root / META)
-  videos = []
-  for name in names:
-    truth = tuple(sorted((truth_root / name).glob("*.png")))
-    videos.append(
-      MaskFiles(
-        name,
-        truth,
-        tuple(predicted_root / name / path.name for path in truth),
-        categories.get(name, {}),
-      )
+  truths = {name: tuple(sorted((truth_root / name).glob("*.png"))) for name in names}
+  matches = match_frames(
+    [
+      ([path.stem for path in truth], predicted_root / name, "")
+      for name, truth in truths.items()
+    ]
+  )
+  return [
+    MaskFiles(
+      name, truth, match.files, categories.get(name, {}), match.note, match.extra
     )
-  return videos
+    for (name, truth), match in zip(truths.items(), matches)
+  ]
 
 
 def read_subset(root: Path, subset: str) -> list[str]:
@@ -191,7 +232,7 @@ def seen_categories(meta: Path) -> frozenset[str]:
 def _annotation_root(root: Path, names: Sequence[str]) -> Path:
   for name in names:
     if (root / name).is_dir():
-      return _below_resolution(root / name)
+      return below_resolution(root / name)
   if not root.is_dir():
     raise ValueError(f"--root {root}: no such folder.")
   raise ValueError(
@@ -201,12 +242,26 @@ def _annotation_root(root: Path, names: Sequence[str]) -> Path:
   )
 
 
-def _below_resolution(folder: Path) -> Path:
+def below_resolution(folder: Path) -> Path:
   """The folder of videos; 480p is preferred where there are several resolutions."""
   found = resolutions(folder)
   if not found:
     return folder
   return folder / ("480p" if "480p" in found else found[0])
+
+
+def _check_own_list(
+  predictions: Path, root: Path, truth_root: Path, subset: str
+) -> None:
+  """Shows the way to those who score their own data as if they were DAVIS."""
+  if Path(subset).is_file():
+    return
+  found = sorted(path.name for path in truth_root.iterdir() if path.is_dir())
+  raise ValueError(
+    f"--set: no list {subset!r}: {root} has no ImageSets with lists of videos, only "
+    f"annotations of {few(found) or 'nothing'}. If these are your own data, give the "
+    f"two folders: vosjax evaluate {predictions} {truth_root}"
+  )
 
 
 def _prediction_root(predictions: Path, names: Iterable[str]) -> Path:
@@ -220,13 +275,26 @@ def _prediction_root(predictions: Path, names: Iterable[str]) -> Path:
       return folder
   inside = sorted(path.name for path in predictions.iterdir() if path.is_dir())
   raise ValueError(
-    f"{predictions}: holds no folder of any video ({_few(names)}) but "
-    f"{_few(inside) or 'no folder at all'}. Expected VIDEO/FRAME.png in it."
+    f"{predictions}: holds no folder of any video ({few(names)}) but "
+    f"{few(inside) or 'no folder at all'}. Expected VIDEO/FRAME.png in it."
+    f"{_way_out(predictions, names)}"
   )
 
 
-def _few(names: Sequence[str]) -> str:
-  return ", ".join([*names[:5], "..."] if len(names) > 5 else names)
+def _way_out(predictions: Path, names: Sequence[str]) -> str:
+  """The folder that was probably meant, or what to do about files in one folder."""
+  for name in names:
+    for folder in sorted(predictions.rglob(name)):
+      if folder.is_dir():
+        meant = Path(str(folder).removesuffix(name))
+        return f" There is such a folder in {meant}: give that as PREDICTIONS."
+  flat = [path.name for path in sorted(predictions.glob(f"{names[0]}_*.png"))[:1]]
+  if flat:
+    return (
+      f" Files such as {flat[0]} lie in it directly: move them to {names[0]}/FRAME.png,"
+      f" or give the two folders: vosjax evaluate {predictions} TRUTH --skip-ends"
+    )
+  return ""
 
 
 def _size(shape: Sequence[int]) -> str:

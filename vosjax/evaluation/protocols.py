@@ -41,6 +41,8 @@ class Protocol:
     scored: the annotated frames that need a prediction.
     num_objects: counts the objects of an annotation; None where objects are merged.
     max_id: largest id allowed in a prediction; the number of objects by default.
+    check: further problems of a video, one line each.
+    warn: what makes the scores of a video doubtful, one line each.
   """
 
   name: str
@@ -50,6 +52,8 @@ class Protocol:
   scored: slice = dataclasses.field(default_factory=lambda: slice(None))
   num_objects: Callable[[Integer[np.ndarray, "t h w"]], int] | None = None
   max_id: int | None = None
+  check: Callable[[ScoredVideo], list[str]] = lambda _: []
+  warn: Callable[[ScoredVideo], list[str]] = lambda _: []
 
   def problems(self, video: ScoredVideo) -> list[str]:
     """Everything that keeps a video from being scored, one line per problem."""
@@ -57,10 +61,14 @@ class Protocol:
     if not len(range(num_frames)[self.scored]):
       return [f"{video.name}: {num_frames} annotated frames; {self.name} needs more."]
     if self.num_objects is None:
-      return []
+      return self.check(video)
     num_objects = self.num_objects(video.truth)
     if not num_objects:
-      return [f"{video.name}: the annotation shows no object that {self.name} scores."]
+      return [
+        f"{video.name}: the annotation shows no object that {self.name} scores. To "
+        "score any object in any frame, give two folders: vosjax evaluate PREDICTIONS "
+        "TRUTH"
+      ]
     limit = self.max_id or num_objects
     return [
       f"{video.name}/{name}.png: holds object id {labels.max()}, but {self.name} "
@@ -110,7 +118,7 @@ def davis2017() -> Protocol:
   def score(video: ScoredVideo) -> list[Row]:
     truth, _ = split_void(video.truth)
     ids = range(1, first_frame_objects(truth) + 1)
-    return _object_rows(video, truth, ids, inner)
+    return object_rows(video, truth, ids, inner)
 
   return Protocol(
     "davis2017",
@@ -118,6 +126,7 @@ def davis2017() -> Protocol:
     score,
     scored=inner,
     num_objects=first_frame_objects,
+    warn=_warn_of_late_objects,
   )
 
 
@@ -182,7 +191,7 @@ def youtube_vos(*, seen: Collection[str], skip_first: bool = True) -> Protocol:
         )
       start = int((truth == i).any((1, 2)).argmax()) + skip_first
       if start < len(truth):
-        rows += _object_rows(video, truth, [i], slice(start, None), void)
+        rows += object_rows(video, truth, [i], slice(start, None), void)
     return rows
 
   def summarize(rows: list[Row]) -> dict[str, float]:
@@ -258,7 +267,7 @@ def segtrack_v2() -> Protocol:
   def score(video: ScoredVideo) -> list[Row]:
     truth, void = split_void(video.truth)
     ids = range(1, largest_id(truth) + 1)
-    return _object_rows(video, truth, ids, after_first, void)
+    return object_rows(video, truth, ids, after_first, void)
 
   return Protocol(
     "segtrack-v2",
@@ -318,6 +327,17 @@ def first_frame_objects(truth: Integer[np.ndarray, "t h w"]) -> int:
   return largest_id(truth[:1])
 
 
+def _warn_of_late_objects(video: ScoredVideo) -> list[str]:
+  """Objects that the toolkit does not count, because the first frame lacks them."""
+  largest = largest_id(video.truth)
+  if largest <= first_frame_objects(video.truth):
+    return []
+  return [
+    f"objects up to id {largest} appear after the first frame, whose objects alone are "
+    "scored here; vosjax evaluate PREDICTIONS TRUTH scores all"
+  ]
+
+
 def split_void(
   truth: Integer[np.ndarray, "t h w"],
 ) -> tuple[Integer[np.ndarray, "t h w"], Bool[np.ndarray, "t h w"]]:
@@ -359,7 +379,7 @@ def _merged_row(
   )
 
 
-def _object_rows(
+def object_rows(
   video: ScoredVideo,
   truth: Integer[np.ndarray, "t h w"],
   ids: Collection[int],

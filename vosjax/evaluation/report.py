@@ -1,6 +1,7 @@
 """Evaluation report: curves over time, and the worst and best frame of each video."""
 
 import base64
+import concurrent.futures
 import html
 import io
 import math
@@ -12,7 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from vosjax import metrics, viz
-from vosjax.data.codecs import images
+from vosjax.data.codecs import images, label_images
 from vosjax.evaluation import first_frame_matching
 from vosjax.evaluation.mask_folders import MaskFiles
 from vosjax.evaluation.results import Result, Row
@@ -74,8 +75,9 @@ def report_html(
   videos: Iterable[MaskFiles],
   *,
   predictions: str,
-  root: Path,
+  root: Path | None,
   match_first: bool = False,
+  workers: int = 1,
 ) -> str:
   """A self-contained HTML page.
 
@@ -83,8 +85,9 @@ def report_html(
     result: what `evaluate_files` returned for the videos.
     videos: label files of the videos, for images.
     predictions: name of the predictions in the page.
-    root: folder of the dataset; frames are read from its `JPEGImages`.
+    root: folder of the dataset; frames are read from its `JPEGImages`. None: none.
     match_first: as passed to `evaluate_files`.
+    workers: number of threads that draw images.
   """
   rows: dict[str, list[Row]] = {}
   for row in result.rows:
@@ -103,12 +106,17 @@ def report_html(
     parts.append(
       f"<p>Images below: the {MAX_ILLUSTRATED} videos with the lowest J.</p>"
     )
-  for files in videos:
-    if files.name in worst:
-      parts.append(f"<h2>{html.escape(files.name)}</h2>")
-      parts.append(curves_svg(rows[files.name]))
-      predicted = _prediction_reader(files, rows[files.name], match_first)
-      parts += _extremes(rows[files.name], files, root, predicted)
+
+  def illustrate(files: MaskFiles) -> list[str]:
+    own = rows[files.name]
+    predicted = _prediction_reader(files, own, match_first)
+    title = f"<h2>{html.escape(files.name)}</h2>"
+    return [title, curves_svg(own), *_extremes(own, files, root, predicted)]
+
+  # Threads, because decoding and drawing release Python's global lock.
+  with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+    for section in pool.map(illustrate, (v for v in videos if v.name in worst)):
+      parts += section
   return "\n".join(parts) + "</html>\n"
 
 
@@ -124,17 +132,17 @@ def _prediction_reader(
     assert video is not None, problems  # it was scored, so its files are readable
     return first_frame_matching.match_first_frame(video).prediction.__getitem__
   if rows[0].object_id is None:
-    return lambda t: images.read_labels(files.prediction[t])
+    return lambda t: label_images.read_labels(files.prediction[t])
   object_of = np.zeros(256, np.uint8)
   for row in rows:
     object_of[row.predicted_id] = row.object_id or 0
-  return lambda t: object_of[images.read_labels(files.prediction[t])]
+  return lambda t: object_of[label_images.read_labels(files.prediction[t])]
 
 
 def _extremes(
   rows: Sequence[Row],
   files: MaskFiles,
-  root: Path,
+  root: Path | None,
   prediction: Callable[[int], UInt8[np.ndarray, "h w"]],
 ) -> list[str]:
   """HTML figures of the worst and of the best frame of a video."""
@@ -148,11 +156,13 @@ def _extremes(
   for title, choose in (("Worst", min), ("Best", max)):
     name = choose(means, key=means.__getitem__)
     t = files.frames.index(name)
-    truth = images.read_labels(files.truth[t])
+    truth = label_images.read_labels(files.truth[t])
     predicted = prediction(t)
     if merged:
       truth, predicted = np.minimum(truth, 1), np.minimum(predicted, 1)
     frame = _frame(root, files, t, truth.shape)
+    # Drawing at the size of the page takes a quarter of the time.
+    frame, truth, predicted = map(_thumbnail, (frame, truth, predicted))
     comparison = viz.side_by_side(
       [viz.overlay(frame, predicted), viz.overlay(frame, truth)],
       captions=["prediction", "truth"],
@@ -165,15 +175,26 @@ def _extremes(
   return figures
 
 
+def _thumbnail(image: np.ndarray) -> np.ndarray:
+  """An image or labels at most as wide as a cell; labels keep their ids."""
+  height, width = image.shape[:2]
+  if width <= _CELL_WIDTH:
+    return image
+  size = _CELL_WIDTH, max(1, round(height * _CELL_WIDTH / width))
+  method = Image.Resampling.NEAREST if image.ndim == 2 else Image.Resampling.BILINEAR
+  return np.asarray(Image.fromarray(image).resize(size, method))
+
+
 def _frame(
-  root: Path, files: MaskFiles, t: int, shape: tuple[int, ...]
+  root: Path | None, files: MaskFiles, t: int, shape: tuple[int, ...]
 ) -> UInt8[np.ndarray, "h w 3"]:
   """The video frame of an annotation; plain gray if the dataset lacks it."""
-  parts = files.truth[t].relative_to(root).parts[1:]
-  for suffix in (".jpg", ".jpeg", ".png"):
-    path = root.joinpath(_FRAME_FOLDER, *parts).with_suffix(suffix)
-    if path.is_file() and images.image_size(path) == shape:
-      return images.read_image(path)
+  if root is not None:
+    parts = files.truth[t].relative_to(root).parts[1:]
+    for suffix in (".jpg", ".jpeg", ".png"):
+      path = root.joinpath(_FRAME_FOLDER, *parts).with_suffix(suffix)
+      if path.is_file() and images.image_size(path) == shape:
+        return images.read_image(path)
   return np.full((*shape, 3), 90, np.uint8)
 
 

@@ -70,12 +70,14 @@ class Result:
     description: the protocol in one sentence.
     rows: one row per scored object or video.
     summary: the protocol's averages by name, as fractions.
+    warnings: what makes scores doubtful: name of the video, and one line.
   """
 
   protocol: str
   description: str
   rows: tuple[Row, ...]
   summary: Mapping[str, float]
+  warnings: tuple[tuple[str, str], ...] = ()
 
   def by_instances(self) -> dict[int, dict[str, float]]:
     """Averages over the objects of videos with one object, with two, and so on.

@@ -6,18 +6,19 @@ name in front of the message (`prefix_errors`). Those of the constructor's optio
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, get_args
 
 import flax.linen as nn
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Int, Integer, UInt8
 
 from vosjax.inference import references
 from vosjax.labels import find_ids
 from vosjax.models.api import Readout, TakesReferences
 from vosjax.models.unroll import Recurrence, default_recurrence
 
+_DTYPES = ("float32", "bfloat16")
 _LARGEST_ID = 2**31 - 1  # labels are int32
 
 
@@ -117,6 +118,21 @@ def read_frame(
   return frame.copy()
 
 
+def check_label_map(labels: Any) -> Int[np.ndarray, "h w"]:
+  """Returns labels of any size as int32.
+
+  Raises:
+    UsageError: they are not integers [h w], or contain values that cannot be ids.
+  """
+  labels = np.asarray(labels)
+  if labels.dtype.kind not in "iub" or labels.ndim != 2 or not labels.size:
+    raise UsageError(
+      f"labels are {labels.dtype} {list(labels.shape)}; expected integers of the "
+      "frame's size."
+    )
+  return _as_ids(labels)
+
+
 def check_labels(labels: Any, size: tuple[int, int]) -> Int[np.ndarray, "h w"]:
   """Returns the labels of one frame as int32.
 
@@ -130,6 +146,10 @@ def check_labels(labels: Any, size: tuple[int, int]) -> Int[np.ndarray, "h w"]:
       f"labels are {labels.dtype} {list(labels.shape)}; expected integers of the "
       f"frame's size {list(size)}."
     )
+  return _as_ids(labels)
+
+
+def _as_ids(labels: Integer[np.ndarray, "h w"] | Bool[np.ndarray, "h w"]) -> Any:
   if labels.min() < 0 or labels.max() > _LARGEST_ID:
     raise UsageError(
       f"labels range from {labels.min()} to {labels.max()}; ids are 1 to {_LARGEST_ID}."
@@ -150,6 +170,48 @@ def require_ids(labels: Int[np.ndarray, "h w"]) -> tuple[int, ...]:
       "for a binary mask of 0 and 255, pass mask > 0."
     )
   return ids
+
+
+def require_corrected_ids(
+  labels: Int[np.ndarray, "h w"], absent: Collection[int], tracked: Collection[int]
+) -> tuple[int, ...]:
+  """Objects that a correction is about.
+
+  Args:
+    labels: of the corrected objects that are in the frame.
+    absent: ids of those that are not.
+    tracked: ids of all objects.
+
+  Raises:
+    UsageError: there are none, one is not tracked, or one is both shown and absent.
+  """
+  shown = find_ids(labels)
+  if not shown and not absent:
+    raise UsageError(
+      "labels contain no object (only 0 and 255). Name objects that are not in this "
+      "frame by absent=[id, ...]; for a binary mask of 0 and 255, pass mask > 0."
+    )
+  if both := sorted(set(shown) & set(absent)):
+    raise UsageError(f"objects {both} are in the labels and in absent; choose one.")
+  if unknown := sorted({*shown, *absent} - set(tracked)):
+    raise UsageError(
+      f"objects {unknown} are not tracked (tracking {sorted(tracked)}). Use add() for "
+      "new objects."
+    )
+  return tuple(sorted({*shown, *absent}))
+
+
+def refuse_corrections_if_zero_shot(readout: Readout) -> None:
+  """Refuses corrections if the model cannot use them.
+
+  Raises:
+    UsageError: the model is zero-shot.
+  """
+  if not readout.one_shot:
+    raise UsageError(
+      "this model is zero-shot: it finds objects by itself and cannot be corrected. "
+      "Use a one-shot model, such as agame-lite."
+    )
 
 
 def require_labels_if_one_shot(readout: Readout) -> None:
@@ -194,6 +256,17 @@ def choose_recurrence(recurrence: str | None, model: nn.Module) -> Recurrence:
       "compete for pixels; use 'fine' or leave it out."
     )
   return recurrence or default  # type: ignore[return-value]  # checked above
+
+
+def choose_dtype(dtype: str) -> str:
+  """The type of convolutions, see VideoSegmenter.
+
+  Raises:
+    ValueError: it is neither "float32" nor "bfloat16".
+  """
+  if dtype not in _DTYPES:
+    raise ValueError(f"dtype is {dtype!r}; known: {list(_DTYPES)}.")
+  return dtype
 
 
 def choose_references(

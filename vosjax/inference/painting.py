@@ -1,6 +1,7 @@
 """Label maps of objects that do not compete for pixels: which one wins an overlap."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -72,6 +73,19 @@ class Ranking:
   def __init__(self):
     self._key_of: dict[int, tuple[int, float]] = {}
     self._arrivals = 0
+
+  def to_json(self) -> dict[str, Any]:
+    """Everything as JSON can hold it."""
+    keys = [[i, *key] for i, key in self._key_of.items()]
+    return {"arrivals": self._arrivals, "keys": keys}
+
+  @classmethod
+  def from_json(cls, values: Mapping[str, Any]) -> "Ranking":
+    """The inverse of `to_json`."""
+    ranking = cls()
+    ranking._arrivals = values["arrivals"]
+    ranking._key_of = {i: (age, overlap) for i, age, overlap in values["keys"]}
+    return ranking
 
   def add(
     self,

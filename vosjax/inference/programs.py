@@ -6,16 +6,19 @@ size, slots, frames in a batch), and all segmenters of a process share it. Each 
 methods of the model's protocol (`vosjax/models/api.py`).
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, Shaped, UInt8
 
-from vosjax.inference import compilation, painting
+from vosjax.inference import compilation, confidence, painting
 from vosjax.models.api import (
   Features,
   KeepsSlots,
   State,
+  TakesCorrections,
   TakesReferences,
   bind,
   map_objects,
@@ -94,8 +97,9 @@ def init_slots(
   features: Features,
   slot_labels: Int[AnyArray, "b h w"] | None,
   new: Bool[AnyArray, "b o"],
+  corrected: Bool[AnyArray, "b o"] | None = None,
 ) -> State:
-  """Initialises the slots `new` from this frame and leaves the others unchanged.
+  """Initialises or corrects slots from this frame and leaves the others unchanged.
 
   The result is the state after this frame; for models that keep slots and for zero-shot
   models, it is the state before this frame.
@@ -108,6 +112,8 @@ def init_slots(
     features: of the frame.
     slot_labels: 0 is background, i is slot i - 1; None for zero-shot models.
     new: the slots to initialise.
+    corrected: the slots to correct, in a video in progress whose latest frame this is.
+      Given whenever there is a state, so that both uses are one program.
 
   Returns:
     The new state.
@@ -123,10 +129,16 @@ def init_slots(
   if state is None:
     return initial
 
-  def choose(old: Array, fresh: Array) -> Array:
-    return jnp.where(new.reshape(new.shape + (1,) * (old.ndim - 2)), fresh, old)
+  def choose(slots: Bool[AnyArray, "b o"], old: Array, fresh: Array) -> Array:
+    return jnp.where(slots.reshape(slots.shape + (1,) * (old.ndim - 2)), fresh, old)
 
-  return map_objects(choose, state, initial)
+  state = map_objects(functools.partial(choose, new), state, initial)
+  if corrected is None:
+    return state
+  if isinstance(network, TakesCorrections):
+    assert masks is not None, "only one-shot models are corrected"
+    return network.correct(state, initial, masks, jnp.asarray(corrected))
+  return map_objects(functools.partial(choose, corrected), state, initial)
 
 
 def add_slots(model: nn.Module, state: State, extra: int) -> State:
@@ -206,7 +218,13 @@ def advance(
   features: Features,
   active: Active,
   rank: Int[AnyArray, "b o"] | None = None,
-) -> tuple[State, Int[Array, "b h w"], Float[Array, "b o h w"], Bool[AnyArray, "b o"]]:
+) -> tuple[
+  State,
+  Shaped[Array, "b h w"],
+  Float[Array, "b o h w"],
+  Bool[AnyArray, "b o"],
+  Float[Array, "b o e"],
+]:
   """Segments one frame and updates the state with the result.
 
   Args:
@@ -221,25 +239,32 @@ def advance(
 
   Returns:
     The new state; and, at the original size, labels in terms of slots (0 is background,
-    i is slot i - 1) and probabilities of the slots; and which slots are present.
+    i is slot i - 1; as bytes if they fit) and probabilities of the slots; which slots
+    are present; and what speaks for them, see `confidence.evidence`.
   """
   network, readout = bind(model, variables), model.readout
   restore = model.framing(original_size).restore
   state, prediction = network.segment(state, features, active)
   if readout.threshold is None:  # objects compete for every pixel
     probs = soft_aggregate(prediction.logits, jnp.asarray(active))
-    decided: Masks = probs[:, 1:]  # what `decide` would compute again if "aggregated"
+    framed: Masks = probs[:, 1:]  # what `decide` would compute again if "aggregated"
+    decided = framed
     if recurrence != "aggregated":
       decided = decide(prediction, active, recurrence)
     state = network.update(state, features, decided)
     probs = restore(probs)
-    return state, probs.argmax(1), probs[:, 1:], active
-  probs = jax.nn.sigmoid(prediction.logits)
-  state = network.update(state, features, probs)
-  probs = restore(probs)
-  masks = probs > readout.threshold
-  present = painting.find_objects(readout, prediction, masks, active)
-  return state, painting.paint(masks, present, rank), probs, present
+    labels, probs, present = probs.argmax(1), probs[:, 1:], jnp.asarray(active)
+  else:
+    framed = jax.nn.sigmoid(prediction.logits)
+    state = network.update(state, features, framed)
+    probs = restore(framed)
+    masks = probs > readout.threshold
+    present = painting.find_objects(readout, prediction, masks, active)
+    labels = painting.paint(masks, present, rank)
+  evidence = confidence.evidence(prediction, framed, probs, labels)
+  if probs.shape[1] < 256:
+    labels = labels.astype(jnp.uint8)
+  return state, labels, probs, present, evidence
 
 
 def _framed_frames(

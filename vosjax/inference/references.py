@@ -6,7 +6,8 @@ Source: Lu et al., CVPR 2019, table 2 (global uniform, global random and local
 consecutive sampling). The release implements the random policy only.
 """
 
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -98,6 +99,21 @@ class StreamReferences:
     self._frame_in: list[int] = []  # frame number in each place
     self._num_frames = 0
     self._distance = 1
+
+  def to_json(self) -> dict[str, Any]:
+    """What changes from frame to frame, as JSON can hold it."""
+    return {
+      "rng": self._rng.bit_generator.state,
+      "frame_in": self._frame_in,
+      "num_frames": self._num_frames,
+      "distance": self._distance,
+    }
+
+  def restore(self, values: Mapping[str, Any]) -> None:
+    """The inverse of `to_json`, for the same policy, number and seed."""
+    self._rng.bit_generator.state = values["rng"]
+    self._frame_in = list(values["frame_in"])
+    self._num_frames, self._distance = values["num_frames"], values["distance"]
 
   @property
   def frames(self) -> tuple[int, ...]:

@@ -1,55 +1,22 @@
 """`Session`: one video in progress, separate from the model that segments it."""
 
 import dataclasses
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-import flax.linen as nn
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
-from vosjax.inference import checks, programs
+from vosjax.inference import checks, programs, saved
 from vosjax.inference.frame_result import FrameResult
 from vosjax.inference.painting import Ranking
-from vosjax.inference.references import (
-  ALL,
-  ReferenceCount,
-  ReferencePolicy,
-  StreamReferences,
-)
+from vosjax.inference.references import ALL, StreamReferences
+from vosjax.inference.setup import Setup
 from vosjax.inference.slots import Slots
-from vosjax.labels import find_ids
-from vosjax.models.api import Features, KeepsSlots, Readout, State, TakesReferences
-from vosjax.models.unroll import Recurrence
-from vosjax.types import AnyArray, Variables
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Setup:
-  """What all sessions of a segmenter share.
-
-  Attributes:
-    model: from `programs.prepare`.
-    variables: from `programs.prepare`.
-    recurrence: which masks update the model's state.
-    max_objects: the largest number of slots; None if there is no limit.
-    references: number of reference frames; 0 for models that take none.
-    reference_policy: which frames become references.
-    seed: of the random policy.
-  """
-
-  model: nn.Module
-  variables: Variables
-  recurrence: Recurrence
-  max_objects: int | None
-  references: ReferenceCount
-  reference_policy: ReferencePolicy | str
-  seed: int
-
-  @property
-  def readout(self) -> Readout:
-    """How the model's slots become objects."""
-    return self.model.readout
+from vosjax.labels import VOID, find_ids
+from vosjax.models.api import Features, KeepsSlots, State, TakesReferences
+from vosjax.types import AnyArray
 
 
 class EncodedFrame(NamedTuple):
@@ -76,14 +43,16 @@ class Session:
   Sessions share the segmenter's model and compiled programs and nothing else, so any
   number of videos can be in progress at the same time.
 
-  `start`, `step`, `add` and `remove` are for users. They check their arguments; `start`
-  and `step` also encode the frame. `segment_first` and `segment_next` take encoded
-  frames, from `start` and `step` or from `whole_video`.
+  `start`, `step`, `add`, `correct` and `remove` are for users. They check their
+  arguments; `start` and `step` also encode the frame. `segment_first`, `segment_next`
+  and `give` take what is encoded and checked, from these methods or `whole_video`.
 
   Attributes:
     setup: shared with the segmenter's other sessions.
     frame: the latest frame; None before the first one.
+    frame_number: its number in the video; of a stream, that of its first frame is 0.
     features: of that frame.
+    result: of that frame.
     state: of the model, for a batch of one video.
     slots: which object is in which slot.
     ranking: which object wins an overlap; None unless the model keeps slots.
@@ -93,7 +62,9 @@ class Session:
 
   setup: Setup
   frame: UInt8[np.ndarray, "h w 3"] | None = None
+  frame_number: int | None = None
   features: Features = None
+  result: FrameResult | None = None
   state: State = None
   slots: Slots = dataclasses.field(default_factory=lambda: Slots(0))
   ranking: Ranking | None = None
@@ -156,12 +127,44 @@ class Session:
       self._require_started()
       checks.refuse_labels_if_zero_shot(self.setup.readout)
       labels = checks.check_labels(labels, self._size)
-      self._add_objects(labels, checks.require_ids(labels), self.features)
+      ids = checks.require_ids(labels)
+      self._add_objects(labels, ids, self.features)
+      assert self.result is not None
+      self.result = self.result.with_given(labels, ids)
+
+  def correct(
+    self,
+    labels: Shaped[AnyArray, "..."] | None = None,
+    *,
+    absent: Collection[int] = (),
+  ) -> FrameResult:
+    """Corrects objects in the latest frame, see `VideoSegmenter.correct`."""
+    with checks.prefix_errors("correct"):
+      self._require_started()
+      checks.refuse_corrections_if_zero_shot(self.setup.readout)
+      if labels is None:
+        labels = np.zeros(self._size, np.int32)
+      labels = checks.check_labels(labels, self._size)
+      ids = checks.require_corrected_ids(labels, absent, self.slots.ids)
+      return self.give(labels, ids)
 
   def remove(self, object_id: int) -> None:
     """Forgets an object, see `VideoSegmenter.remove`."""
     with checks.prefix_errors("remove"):
       self.slots.remove(object_id)
+
+  def save(self, path: str | os.PathLike) -> None:
+    """Writes the video in progress to a file, from which it can go on.
+
+    `VideoSegmenter.load_session` reads it. It holds what is remembered of the video,
+    some tens of megabytes, but neither weights nor frames other than the latest one.
+
+    Raises:
+      ValueError: no video is in progress.
+      OSError: the file cannot be written; one that exists is unchanged.
+    """
+    with checks.prefix_errors("save"):
+      saved.save(self, path)
 
   def _require_started(self) -> None:
     """Refuses a call before `start`."""
@@ -218,6 +221,7 @@ class Session:
     # Nothing is refused from here on: the previous video is forgotten.
     self.frame, self.features = frame.image, frame.features
     self.slots, self.ranking, self.stream_references = slots, ranking, None
+    self.frame_number = 0
     self.state = programs.init_slots(
       setup.model,
       self._size,
@@ -228,7 +232,8 @@ class Session:
       slots.active,
     )
     if labels is None:
-      return self._segment(frame.references)
+      self.result = self._segment(frame.references)
+      return self.result
     if ranking is not None:
       # The first frame is decoded to initialise the slots' recurrent state and to rank
       # the objects. The second frame then sees the given masks again, and empty masks
@@ -242,7 +247,8 @@ class Session:
         slot_labels,
         np.ones_like(slots.active),
       )
-    return FrameResult.from_labels(frame.image, labels, slots.ids, slots.used)
+    self.result = FrameResult.from_labels(frame.image, labels, slots.ids, slots.used)
+    return self.result
 
   def segment_next(
     self, frame: EncodedFrame, labels: Int[np.ndarray, "h w"] | None
@@ -260,14 +266,49 @@ class Session:
     ids = () if labels is None else find_ids(labels)
     if labels is not None and ids:
       self._add_objects(labels, ids, frame.features)
+    assert self.frame_number is not None
     self.frame, self.features = frame.image, frame.features
+    self.frame_number += 1
     result = self._segment(frame.references)
     if labels is not None and ids and self.ranking is not None:
       # The model keeps slots: the annotation of a new object overrides predictions.
       self._rank(result, ids, labels)
       annotated = np.isin(labels, ids)
       result.labels[annotated] = labels[annotated]
+    self.result = result
     return result
+
+  def give(self, labels: Int[np.ndarray, "h w"], ids: Collection[int]) -> FrameResult:
+    """Sets objects of the latest frame as they really are; new ones are added.
+
+    Args:
+      labels: checked. In void pixels, objects are where they were segmented.
+      ids: the objects that are given; those without a pixel are not in this frame.
+
+    Returns:
+      The result of the frame, in which the given objects are as they were given.
+
+    Raises:
+      UsageError: too few slots are free for new objects; nothing is changed then.
+    """
+    setup, slots = self.setup, self.slots
+    assert self.result is not None
+    before = self.result.labels
+    unknown = (labels == VOID) & np.isin(before, list(ids))
+    labels = np.where(unknown, before, labels)
+    new = tuple(i for i in ids if i not in slots.slot_of)
+    if new:
+      self._add_objects(labels, new, self.features)
+    slot_labels, given = slots.to_slot_labels(labels, tuple(ids)), slots.flags(ids)
+    program_args = (setup.model, self._size, setup.variables, self.state)
+    if self.ranking is not None:
+      self.state = programs.insert(*program_args, slot_labels, given)
+    else:
+      self.state = programs.init_slots(
+        *program_args, self.features, slot_labels, np.zeros_like(given), given
+      )
+    self.result = self.result.with_given(labels, ids)
+    return self.result
 
   def _add_objects(
     self, labels: Int[np.ndarray, "h w"], ids: tuple[int, ...], features: Features
@@ -302,6 +343,7 @@ class Session:
         features,
         slot_labels,
         new,
+        np.zeros_like(new),
       )
       return
     # They rank last until they are predicted, even if their ids were used before.
@@ -319,7 +361,7 @@ class Session:
         setup.model, setup.variables, self.state, features, np.int32(place)
       )
     rank = self.ranking and self.ranking.rank_slots(slots.slot_of, slots.capacity)
-    self.state, labels, probs, present = programs.advance(
+    self.state, labels, probs, present, evidence = programs.advance(
       setup.model,
       self._size,
       setup.recurrence,
@@ -330,7 +372,7 @@ class Session:
       rank,
     )
     return FrameResult.from_slots(
-      self.frame, labels, probs, np.asarray(present)[0], slots.ids, slots.used
+      self.frame, labels, probs, present, evidence, slots.ids, slots.used
     )
 
   def _rank(

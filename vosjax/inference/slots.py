@@ -2,6 +2,7 @@
 
 import types
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -25,6 +26,18 @@ class Slots:
     self.capacity = capacity
     self.by_id = by_id
     self._slot_of: dict[int, int] = {}
+
+  def to_json(self) -> dict[str, Any]:
+    """Everything as JSON can hold it."""
+    slot_of = [list(pair) for pair in self._slot_of.items()]
+    return {"capacity": self.capacity, "by_id": self.by_id, "slot_of": slot_of}
+
+  @classmethod
+  def from_json(cls, values: Mapping[str, Any]) -> "Slots":
+    """The inverse of `to_json`."""
+    slots = cls(values["capacity"], by_id=values["by_id"])
+    slots._slot_of = dict(values["slot_of"])
+    return slots
 
   @property
   def ids(self) -> tuple[int, ...]:
@@ -73,7 +86,7 @@ class Slots:
     if tracked:
       raise UsageError(
         f"objects {tracked} are tracked already (tracking {list(self.ids)}). Give "
-        "labels of new objects only, or remove() the old ones first."
+        "labels of new objects only, correct() the old ones, or remove() them first."
       )
 
   def refuse_excess(self, ids: Sequence[int]) -> None:

@@ -23,7 +23,8 @@ from jaxtyping import Int, UInt8
 
 from vosjax.inference import checks, programs, references
 from vosjax.inference.frame_result import FrameResult
-from vosjax.inference.session import EncodedFrame, Session, Setup
+from vosjax.inference.session import EncodedFrame, Session
+from vosjax.inference.setup import Setup
 from vosjax.models.api import Features, TakesReferences
 from vosjax.types import AnyArray, Variables
 
@@ -31,7 +32,12 @@ FrameSequence = Sequence[UInt8[AnyArray, "h w 3"]] | Any  # has a length and ite
 
 
 def segment(
-  setup: Setup, frames: FrameSequence, prompts: Iterator[Any]
+  setup: Setup,
+  frames: FrameSequence,
+  prompts: Iterator[Any],
+  *,
+  give: bool = False,
+  session: Session | None = None,
 ) -> Iterator[FrameResult]:
   """Segments every frame of a video.
 
@@ -40,6 +46,10 @@ def segment(
     frames: the video.
     prompts: for each frame, the labels of new objects or None; at least as many items
       as frames. Frames before the first labels are background.
+    give: labels may also contain known objects, which they correct; the results of
+      frames with labels show objects as they are given.
+    session: a new one, or one in progress, which goes on with the frame after its
+      latest one. None: a new one.
 
   Raises:
     ValueError: a frame or its labels are unusable, or a one-shot model gets no labels
@@ -47,22 +57,40 @@ def segment(
       that do not depend on the faulty one come first.
   """
   with checks.prefix_errors("run"):
-    first, labels = 0, next(prompts)
-    while labels is None and setup.readout.one_shot:
-      yield FrameResult.background(checks.read_frame(frames, first))
-      first += 1
-      if first == len(frames):
-        raise checks.UsageError(
-          "no frame has labels, so everything is background. Give the labels of the "
-          "first frame that shows an object. An iterator can be used for one run only."
-        )
-      labels = next(prompts)
     setup, references_of = _plan_references(setup, len(frames))
-    encoded = encode_video(setup.model, setup.variables, frames, first, references_of)
-    session, frame = Session(setup), next(encoded)
-    yield session.segment_first(frame, _check_labels(labels, frame))
+    session = Session(setup) if session is None else session
+    session.setup = setup
+    first = 0 if session.frame_number is None else session.frame_number + 1
+    begun = first > 0
+    prompts = itertools.islice(prompts, first, None)
+    if not begun:
+      labels = next(prompts)
+      while labels is None and setup.readout.one_shot:
+        yield FrameResult.background(checks.read_frame(frames, first))
+        first += 1
+        if first == len(frames):
+          raise checks.UsageError(
+            "no frame has labels, so everything is background. Give the labels of the "
+            "first frame that shows an object. An iterator can be used for one run "
+            "only."
+          )
+        labels = next(prompts)
+    # Which references a session in progress holds is not known, so all are replaced.
+    places = [-1] * len(references_of(0)) if begun else None
+    encoded = encode_video(
+      setup.model, setup.variables, frames, first, references_of, places
+    )
+    if not begun:
+      frame = next(encoded)
+      result = session.segment_first(frame, _check_labels(labels, frame))
+      session.frame_number = first
+      yield result
     for frame, labels in zip(encoded, prompts):
-      yield session.segment_next(frame, _check_labels(labels, frame))
+      labels = _check_labels(labels, frame)
+      result = session.segment_next(frame, None if give else labels)
+      if give and labels is not None:
+        result = session.give(labels, checks.require_ids(labels))
+      yield result
 
 
 def _plan_references(
@@ -94,6 +122,7 @@ def encode_video(
   frames: FrameSequence,
   first: int,
   references_of: Callable[[int], tuple[int, ...]],
+  places: list[int] | None = None,
 ) -> Iterator[EncodedFrame]:
   """Yields the frames of a video in order, each encoded once and in a batch.
 
@@ -106,15 +135,18 @@ def encode_video(
     frames: the video.
     first: number of the frame to begin with.
     references_of: returns the numbers of a frame's references.
+    places: number of the frame in each of the state's places for references; None: the
+      first frame, everywhere.
 
   Raises:
     UsageError: a frame is not uint8 RGB, or differs in size. Other errors of reading
       it pass through.
   """
-  encoder = _Encoder(model, variables, frames, choose_batch_size(len(frames) - first))
-  # Number of the frame in each of the state's places for references. A new state has
-  # its first frame everywhere.
-  places = [first] * len(references_of(first))
+  # A session that goes on has the batches of one that was never interrupted.
+  length = len(frames) - first if places is None else len(frames)
+  encoder = _Encoder(model, variables, frames, choose_batch_size(length))
+  if places is None:  # as in a new state
+    places = [first] * len(references_of(first))
   for t in range(first, len(frames)):
     wanted = references_of(t)
     new_references = sorted({*wanted} - {*places})

@@ -1,10 +1,12 @@
-"""Writes palette PNGs and overlay videos, completely or not at all."""
+"""Writes palette PNGs and videos, completely or not at all."""
 
 import contextlib
+import dataclasses
 import io
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from jaxtyping import Integer, UInt8
@@ -12,6 +14,27 @@ from PIL import Image
 
 from vosjax import files, viz
 from vosjax.media.pyav import load_pyav
+
+
+@dataclasses.dataclass(frozen=True)
+class Codec:
+  """How a video is encoded.
+
+  Attributes:
+    name: of FFmpeg's encoder.
+    pixel_format: FFmpeg's name of the format in which pixels are stored.
+    options: of the encoder.
+    has_alpha: whether frames are RGBA; otherwise they are RGB.
+  """
+
+  name: str
+  pixel_format: str
+  options: Mapping[str, str]
+  has_alpha: bool = False
+
+
+# With macroblock trees, x264 does not always give the same video for the same frames.
+H264 = Codec("libx264", "yuv420p", {"crf": "20", "preset": "veryfast", "mbtree": "0"})
 
 
 def write_labels(path: pathlib.Path, labels: Integer[np.ndarray, "h w"]) -> None:
@@ -34,17 +57,23 @@ def write_labels(path: pathlib.Path, labels: Integer[np.ndarray, "h w"]) -> None
 
 @contextlib.contextmanager
 def video_writer(
-  path: pathlib.Path, size: tuple[int, int], frames_per_second: float
-) -> Iterator[Callable[[UInt8[np.ndarray, "h w 3"]], None]]:
-  """Yields a function that appends an RGB frame to an H.264 video.
+  path: pathlib.Path,
+  size: tuple[int, int],
+  frames_per_second: float,
+  codec: Codec = H264,
+) -> Iterator[Callable[[UInt8[np.ndarray, "h w c"]], None]]:
+  """Yields a function that appends an RGB or RGBA frame to a video.
 
-  All common browsers and players can play the result. The format requires even sizes:
-  odd ones are padded by repeating the last row or column.
+  All common browsers and players can play H.264 in an .mp4 file. Formats with fewer
+  pixels of colour than of brightness require even sizes: odd ones are padded by
+  repeating the last row or column.
 
   Args:
-    path: of an .mp4 file, which appears only when the block ends without an error.
+    path: of a file, which appears only when the block ends without an error; its suffix
+      says what the container is.
     size: (height, width) of the frames.
     frames_per_second: the speed at which the video plays.
+    codec: how frames are encoded.
 
   Raises:
     OSError: the file cannot be written.
@@ -57,21 +86,34 @@ def video_writer(
   try:
     with (
       files.replacing(path) as draft,
-      av.open(str(draft), "w", options={"movflags": "+faststart"}) as container,
+      open_container(draft) as container,
     ):
-      rate = Fraction(frames_per_second).limit_denominator(1001)
-      stream = container.add_stream(
-        "libx264", rate, options={"crf": "20", "preset": "veryfast"}
-      )
+      rate = to_rate(frames_per_second)
+      stream = container.add_stream(codec.name, rate, options=dict(codec.options))
       stream.height, stream.width = height + height % 2, width + width % 2
-      stream.pix_fmt = "yuv420p"
+      stream.pix_fmt = codec.pixel_format
+      pixels = "rgba" if codec.has_alpha else "rgb24"
 
-      def write(frame: UInt8[np.ndarray, "h w 3"]) -> None:
+      def write(frame: UInt8[np.ndarray, "h w c"]) -> None:
         padded = np.pad(frame, padding, mode="edge")
-        image = av.VideoFrame.from_ndarray(padded, format="rgb24")
+        image = av.VideoFrame.from_ndarray(padded, format=pixels)
+        # With several threads, some pixels depend on what was in memory before.
+        image = image.reformat(format=codec.pixel_format, threads=1)
         container.mux(stream.encode(image))
 
       yield write
       container.mux(stream.encode(None))  # flushes the encoder
   except av.FFmpegError as error:
     raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def to_rate(frames_per_second: float) -> Fraction:
+  """The rate as a fraction, such as 30000/1001 for 29.97."""
+  return Fraction(frames_per_second).limit_denominator(1001)
+
+
+def open_container(path: pathlib.Path) -> Any:
+  """PyAV's container for a new video file; players need not read it all to begin."""
+  is_mp4 = path.suffix in (".mp4", ".mov")
+  options = {"movflags": "+faststart"} if is_mp4 else {}
+  return load_pyav("videos").open(str(path), "w", options=options)

@@ -1,7 +1,6 @@
 """Assignment of proposals to objects."""
 
 import numpy as np
-import scipy.optimize
 from jaxtyping import Bool, Float, Int
 
 
@@ -19,6 +18,9 @@ def match_proposals(
 
   Source: Caelles et al., 2019 (unsupervised multi-object protocol).
   """
+  # Imported here: its second would be most of the start of an evaluation's workers.
+  import scipy.optimize
+
   proposals, objects = scipy.optimize.linear_sum_assignment(-scores)
   return proposals.astype(np.int64), objects.astype(np.int64)
 

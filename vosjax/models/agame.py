@@ -64,7 +64,8 @@ class AGame(nn.Module):
   The weights in the package set other fields, see `train/configs/agame.py`.
 
   `segment` returns `aux["coarse_logits"]` [b o h w] at `output_stride` and, with the
-  appearance model, `aux["scores"]` [b o h w k].
+  appearance model, `aux["scores"]` [b o h w k]; with the matching cue, `aux["cues"]`
+  [b o h w 5], see Matching.
 
   Attributes:
     backbone: resnet18 to resnet152, or efficientnet_lite0 to efficientnet_lite4.
@@ -281,8 +282,8 @@ class AGame(nn.Module):
       propagated = self.propagation(state.propagation, features.propagation)
     if state.matching is not None and features.keys is not None:
       _, h, w, _ = features.deep.shape
-      cues = self.matching(state.matching, features.keys, (h, w))
-      cues = cues.reshape(b * o, *cues.shape[2:])
+      aux["cues"] = self.matching(state.matching, features.keys, (h, w))
+      cues = aux["cues"].reshape(b * o, h, w, matching.NUM_CUES)
     fused = self.fusion(scores, propagated, cues)
     coarse = self.coarse_head(fused)
     logits = self.refinement(fused, features.skip8, features.skip4)
@@ -310,16 +311,60 @@ class AGame(nn.Module):
       remembered = self.matching.update(remembered, features.keys, masks)
     return AGameState(appearance, propagation, remembered)
 
+  def correct(
+    self, state: AGameState, fresh: AGameState, masks: Masks, corrected: Active
+  ) -> AGameState:
+    """Begins corrected objects anew in the latest frame, see TakesCorrections.
+
+    What is remembered of them in earlier frames, which may be wrong, is forgotten. An
+    object that is not in the frame keeps its appearance. Other objects lose the pixels
+    where the corrected ones are.
+    """
+    corrected = jnp.asarray(corrected)
+    given = jnp.where(corrected[:, :, None, None], masks, 0.0)
+    shown = corrected & (given > 0).any((2, 3))
+    left = 1 - given.max(1, keepdims=True)  # to other objects
+
+    def where(flags: Active, new: Any, old: Any) -> Any:
+      return jax.tree.map(
+        lambda a, b: jnp.where(flags.reshape(flags.shape + (1,) * (a.ndim - 2)), a, b),
+        new,
+        old,
+      )
+
+    appearance, propagation, remembered = state.appearance, state.propagation, None
+    if appearance is not None:
+      appearance = where(shown, fresh.appearance, appearance)
+    if propagation is not None and fresh.propagation is not None:
+      window = masks.shape[2] // propagation.previous.shape[2]
+      propagation = PropagationState(
+        where(shown, fresh.propagation.first, propagation.first),
+        where(
+          corrected,
+          _average(given, window),
+          jnp.minimum(propagation.previous, _average(left, window)),
+        ),
+      )
+    if state.matching is not None and fresh.matching is not None:
+      remembered = self.matching.correct(
+        state.matching, fresh.matching, corrected, shown
+      )
+    return AGameState(appearance, propagation, remembered)
+
   def _pool(
     self, masks: Masks, features: AGameFeatures
   ) -> Float[Array, "b o height width"]:
     """Masks at the size of the features."""
-    window = masks.shape[2] // features.deep.shape[1]
-    if window == 1:
-      return jnp.asarray(masks)
-    b, o, h, w = masks.shape
-    pooled = resize.average_pool(jnp.asarray(masks).reshape(b * o, h, w, 1), window)
-    return pooled.reshape(b, o, *pooled.shape[1:3])
+    return _average(masks, masks.shape[2] // features.deep.shape[1])
+
+
+def _average(masks: Masks, window: int) -> Float[Array, "b o height width"]:
+  """Masks averaged over squares."""
+  if window == 1:
+    return jnp.asarray(masks)
+  b, o, h, w = masks.shape
+  pooled = resize.average_pool(jnp.asarray(masks).reshape(b * o, h, w, 1), window)
+  return pooled.reshape(b, o, *pooled.shape[1:3])
 
 
 def _pyramid(

@@ -176,6 +176,25 @@ class KeepsSlots(Protocol):
 
 
 @runtime_checkable
+class TakesCorrections(Protocol):
+  """A one-shot model that has its own way of correcting objects (A-GAME)."""
+
+  def correct(
+    self, state: State, fresh: State, masks: Masks, corrected: Active
+  ) -> State:
+    """Corrects objects in the latest frame.
+
+    Args:
+      state: after that frame.
+      fresh: of `init_state` with that frame and these masks.
+      masks: the right ones of the corrected objects, empty where one is not in the
+        frame; those of others are undefined.
+      corrected: which objects are corrected.
+    """
+    ...
+
+
+@runtime_checkable
 class TakesReferences(Protocol):
   """A model that compares each frame with other frames of the video (COSNet)."""
 

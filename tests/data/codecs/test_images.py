@@ -1,70 +1,17 @@
 import io
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax.data.codecs import images
-
-IDS = np.array([[0, 1, 1], [2, 3, 0]], np.uint8)
+from vosjax.data.codecs import images, label_images
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
   buffer = io.BytesIO()
   image.save(buffer, kind, **options)
   return buffer.getvalue()
-
-
-def palette(ids: np.ndarray, colors: int = 4) -> Image.Image:
-  """A palette image; the number of colours determines Pillow's bits per pixel."""
-  image = Image.fromarray(ids)
-  image.putpalette(np.random.default_rng(0).integers(0, 256, 3 * colors).tolist())
-  return image
-
-
-@pytest.mark.parametrize("bits", [2, 4, 8])
-def test_palette_labels_are_indices_whatever_the_depth(bits):
-  data = encoded(palette(IDS, 2**bits))
-  assert data[24] == bits  # bit depth in the PNG header
-  np.testing.assert_array_equal(images.decode_labels(data, "m"), IDS)
-
-
-def test_one_bit_palette_labels_are_indices():
-  data = encoded(palette(np.minimum(IDS, 1), 2))
-  assert data[24] == 1
-  np.testing.assert_array_equal(images.decode_labels(data, "m"), np.minimum(IDS, 1))
-
-
-@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "1"])
-def test_black_and_white_masks_become_zero_and_one(mode):
-  mask = Image.fromarray(np.where(IDS > 1, 255, 0).astype(np.uint8)).convert(mode)
-  labels = images.decode_labels(encoded(mask), "m")
-  np.testing.assert_array_equal(labels, IDS > 1)
-  assert labels.dtype == np.uint8
-
-
-def test_gray_ids_keep_their_values_and_void():
-  ids = np.array([[0, 1, 255]], np.uint8)
-  np.testing.assert_array_equal(
-    images.decode_labels(encoded(Image.fromarray(ids)), "m"), ids
-  )
-  wide = Image.fromarray(ids.astype(np.uint16))
-  np.testing.assert_array_equal(images.decode_labels(encoded(wide), "m"), ids)
-
-
-def test_labels_other_than_ids_are_refused_with_the_remedy():
-  colors = palette(IDS).convert("RGB")
-  with pytest.raises(ValueError, match=r"m\.png: .*RGB colours.*palette mode"):
-    images.decode_labels(encoded(colors), "m.png")
-  with pytest.raises(ValueError, match=r"m\.png: object id 300 in a 16-bit"):
-    images.decode_labels(
-      encoded(Image.fromarray(np.array([[0, 300]], np.uint16))), "m.png"
-    )
-  soft = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
-  with pytest.raises(ValueError, match=r"m\.png: 256 different gray values.*nearest"):
-    images.decode_labels(encoded(soft), "m.png")
-  with pytest.raises(ValueError, match=r"m\.jpg: a label map as JPEG"):
-    images.decode_labels(encoded(soft, "JPEG"), "m.jpg")
 
 
 def test_frames_of_every_kind_become_rgb():
@@ -92,7 +39,7 @@ def test_broken_files_are_named(tmp_path):
   with pytest.raises(ValueError, match=r"broken\.jpg: not a complete image"):
     images.read_image(path)
   path.write_text("not an image")
-  for read in (images.read_image, images.read_labels, images.image_size):
+  for read in (images.read_image, label_images.read_labels, images.image_size):
     with pytest.raises(ValueError, match=r"broken\.jpg: not a complete image"):
       read(path)
   with pytest.raises(ValueError, match=r"a\.jpg: not a complete image"):
@@ -100,6 +47,81 @@ def test_broken_files_are_named(tmp_path):
   cut = encoded(Image.fromarray(noise))[:20]  # in the middle of the header
   with pytest.raises(ValueError, match=r"a\.png: not a complete image"):
     images.encoded_size(cut, "a.png")
-  for read in (images.read_labels, images.image_size):
+  for read in (label_images.read_labels, images.image_size):
     with pytest.raises(FileNotFoundError, match=r"absent\.png"):
       read(tmp_path / "absent.png")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_images_are_turned_as_exif_says(kind, orientation, tmp_path):
+  """Sizes are read from the header, and agree with what is decoded."""
+  stored = np.zeros((16, 32, 3), np.uint8)
+  stored[:8], stored[:, :16, 0] = 120, 250
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  options = {"quality": 100} if kind in ("JPEG", "WEBP") else {}
+  path = tmp_path / "frame"
+  path.write_bytes(encoded(Image.fromarray(stored), kind, exif=exif, **options))
+  # EXIF 2.3, "Orientation": where row 0 and column 0 of the stored image are shown.
+  shown = {
+    1: stored,
+    2: stored[:, ::-1],
+    3: stored[::-1, ::-1],
+    4: stored[::-1],
+    5: stored.transpose(1, 0, 2),
+    6: np.rot90(stored, -1),
+    7: stored[::-1, ::-1].transpose(1, 0, 2),
+    8: np.rot90(stored),
+  }[orientation]
+  assert images.image_size(path) == shown.shape[:2]
+  assert np.abs(images.read_image(path) - shown.astype(float)).mean() < 4  # lossy
+
+
+@pytest.mark.parametrize(
+  ("largest", "bits"), [(0, 16), (255, 8), (1760, 12), (16383, 14), (29855, 16)]
+)
+def test_the_bits_that_a_camera_used(largest, bits):
+  assert images.significant_bits(largest) == bits
+
+
+def test_16_bits_are_scaled_to_8_and_never_wrap_around():
+  values = np.array([[0, 2048, 4095, 65535]], np.uint16)
+  np.testing.assert_array_equal(images.to_8_bits(values, 12), [[0, 128, 255, 255]])
+  every = np.arange(65536, dtype=np.uint16)[None]
+  expected = (every.astype(np.uint32) + 128) // 257
+  np.testing.assert_array_equal(images.to_8_bits(every, 16), expected)
+
+
+def test_heic_needs_a_package(monkeypatch):
+  monkeypatch.setitem(sys.modules, "pillow_heif", None)
+  data = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)
+  with pytest.raises(ValueError, match=r"f\.heic: .*Run `pip install pillow-heif`"):
+    images.decode_image(data, "f.heic")
+  with pytest.raises(ValueError, match=r"f\.heic: .*Run `pip install pillow-heif`"):
+    images.encoded_size(data, "f.heic")
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's, about the same
+@pytest.mark.parametrize("kind", ["BMP", "AVIF", "TIFF", "PNG"])
+def test_corrupt_headers_are_named_whatever_pillow_raises(kind):
+  """A size of terabytes, fields of wrong types, chunks that end early."""
+  data = encoded(Image.new("RGB", (16, 16)), kind)
+  rng = np.random.default_rng(0)
+  for _ in range(60):
+    corrupt = bytearray(data)
+    for position in rng.integers(0, min(len(data), 150), 4):
+      corrupt[position] = rng.integers(256)
+    for read in (images.decode_image, images.encoded_size):
+      try:
+        read(bytes(corrupt), "f.img")
+      except ValueError as error:
+        assert str(error).startswith("f.img: ")
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_corrupt_exif_does_not_hide_an_image():
+  exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\xff\xff\xff\xff\xff\xff"
+  data = encoded(Image.new("RGB", (32, 16)), "JPEG", exif=exif)
+  assert images.decode_image(data, "f").shape == (16, 32, 3)
+  assert images.encoded_size(data, "f") == (16, 32)

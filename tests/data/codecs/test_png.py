@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax.data.codecs.png import decode_indices
+from vosjax.data.codecs.png import decode_indexed
 
 
 def png(indices, mode="P", **options):
@@ -26,7 +26,7 @@ def test_indices_are_those_of_pillow(size):
   indices = rng.integers(0, 256, size, dtype=np.uint8)
   data = png(indices)
   assert data.count(b"IDAT") == 1 or size == (480, 854)  # several are joined
-  decoded = decode_indices(data)
+  decoded = decode_indexed(data).indices
   np.testing.assert_array_equal(decoded, np.asarray(Image.open(io.BytesIO(data))))
   np.testing.assert_array_equal(decoded, indices)
   assert decoded.flags.c_contiguous
@@ -34,7 +34,7 @@ def test_indices_are_those_of_pillow(size):
 
 @pytest.mark.parametrize("mode, options", [("P", {"bits": 4}), ("L", {}), ("RGB", {})])
 def test_other_pngs_are_left_to_pillow(mode, options):
-  assert decode_indices(png(np.full((9, 7), 3, np.uint8), mode, **options)) is None
+  assert decode_indexed(png(np.full((9, 7), 3, np.uint8), mode, **options)) is None
 
 
 def test_rows_that_are_filtered_are_left_to_pillow():
@@ -54,18 +54,18 @@ def test_rows_that_are_filtered_are_left_to_pillow():
       )
     )
 
-  np.testing.assert_array_equal(decode_indices(stored(0)), [[1, 2, 3]] * 4)
+  np.testing.assert_array_equal(decode_indexed(stored(0)).indices, [[1, 2, 3]] * 4)
   assert np.asarray(Image.open(io.BytesIO(stored(1))))[0].tolist() == [1, 3, 6]
-  assert decode_indices(stored(1)) is None
+  assert decode_indexed(stored(1)) is None
 
 
 def test_any_damage_is_left_to_pillow():
   data = png(np.arange(5000, dtype=np.uint8).reshape(50, 100))
-  assert decode_indices(data) is not None
-  assert decode_indices(b"GIF89a") is None
+  assert decode_indexed(data) is not None
+  assert decode_indexed(b"GIF89a") is None
   for length in range(0, len(data), 7):
-    assert decode_indices(data[:length]) is None
+    assert decode_indexed(data[:length]) is None
   for position in range(0, len(data) - 12, 5):  # the last chunk is empty
     damaged = bytearray(data)
     damaged[position] ^= 0x10
-    assert decode_indices(bytes(damaged)) is None, position
+    assert decode_indexed(bytes(damaged)) is None, position

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from vosjax.data.codecs import images
+from vosjax.data.codecs import images, label_images
 
 _HALF = 127  # of 255; brighter pixels of a mask are object
 
@@ -13,9 +13,9 @@ _HALF = 127  # of 255; brighter pixels of a mask are object
 def read_ids(
   files: Sequence[bytes], values: Sequence[int], name: str
 ) -> UInt8[np.ndarray, "h w"]:
-  """One label map of object ids, see `images.decode_labels`."""
+  """One label map of object ids, see `label_images.decode_labels`."""
   del values
-  return images.decode_labels(files[0], name)
+  return label_images.decode_labels(files[0], name)
 
 
 def read_layers(

@@ -5,22 +5,38 @@
 
 import struct
 import zlib
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _INDEXED_8_BITS = (8, 3, 0, 0, 0)  # depth, colour type, compression, filter, interlace
+_ORIENTATION = b"eXIf"  # the chunk that may hold it
 
 
-def decode_indices(data: bytes) -> UInt8[np.ndarray, "h w"] | None:
-  """The palette indices of an 8-bit PNG whose rows are not filtered.
+class IndexedImage(NamedTuple):
+  """A palette image.
+
+  Attributes:
+    indices: of its pixels.
+    colors: red, green and blue of each index, one byte each.
+    alpha: of the first indices, one byte each; others are opaque.
+  """
+
+  indices: UInt8[np.ndarray, "h w"]
+  colors: bytes
+  alpha: bytes
+
+
+def decode_indexed(data: bytes) -> IndexedImage | None:
+  """A palette PNG of 8 bits whose rows are not filtered, and which is upright.
 
   Nearly all label maps are stored in this way. The checksum of each chunk is verified,
   but not the checksum over all pixels, which takes longer than everything else.
 
   Returns:
-    The indices; None for any other file, including corrupt ones, which are left to a
+    The image; None for any other file, including corrupt ones, which are left to a
     general decoder.
   """
   if data[:8] != _SIGNATURE:
@@ -28,6 +44,8 @@ def decode_indices(data: bytes) -> UInt8[np.ndarray, "h w"] | None:
   chunks = _chunks(data)
   header = chunks.get(b"IHDR", b"")
   if b"IEND" not in chunks or tuple(header[8:]) != _INDEXED_8_BITS:
+    return None
+  if _ORIENTATION in chunks:
     return None
   width, height = struct.unpack(">II", header[:8])
   try:
@@ -38,7 +56,10 @@ def decode_indices(data: bytes) -> UInt8[np.ndarray, "h w"] | None:
   if not width or not height or len(rows) != height * (width + 1):
     return None
   pixels = np.frombuffer(rows, np.uint8).reshape(height, width + 1)
-  return None if pixels[:, 0].any() else np.ascontiguousarray(pixels[:, 1:])
+  if pixels[:, 0].any():
+    return None
+  indices = np.ascontiguousarray(pixels[:, 1:])
+  return IndexedImage(indices, chunks.get(b"PLTE", b""), chunks.get(b"tRNS", b""))
 
 
 def _chunks(data: bytes) -> dict[bytes, bytes]:

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from jaxtyping import UInt8
 
 from vosjax.data.codecs import images
 from vosjax.data.codecs.coco_masks import decode
+from vosjax.data.formats.folders import by_number, path_inside
 from vosjax.data.video import Video
 from vosjax.labels import VOID
 
 MAX_OBJECTS = VOID - 1
+MAX_PIXELS = 2**27  # of a frame; more is a mistake, and would fill the memory
 _FRAME_FOLDERS = ("", "JPEGImages", "images")
 _MAX_LISTED = 5
 
@@ -102,11 +104,34 @@ class CocoVideo(Video):
     return labels
 
   def annotated_part(self) -> "CocoVideo":
-    """The video itself: a JSON file annotates all frames of a video, or none."""
-    return self
+    """The video of the annotated frames alone."""
+    if len(self.annotated_frames) == len(self):
+      return self
+    return dataclasses.replace(
+      self,
+      frame_files=tuple(self.frame_files[t] for t in self.annotated_frames),
+      instances=tuple(self.instances[t] for t in self.annotated_frames),
+    )
 
 
-def read_coco(path: Path, frames: Path | None = None) -> list[CocoVideo]:
+def check_size(size: Any, origin: Path | str) -> tuple[int, int]:
+  """(height, width) as a file states it; ValueError unless it can be an image's."""
+  height, width = size
+  whole = isinstance(height, int) and isinstance(width, int)
+  if not whole or min(size) < 1 or height * width > MAX_PIXELS:
+    raise ValueError(
+      f"{origin}: says that frames have {str(height)[:20]}x{str(width)[:20]} pixels "
+      f"(height x width); expected two whole numbers, {MAX_PIXELS} pixels at most."
+    )
+  return height, width
+
+
+Locate = Callable[[Sequence[str]], tuple[Path, ...]]
+
+
+def read_coco(
+  path: Path, frames: Path | None = None, locate: Locate | None = None
+) -> list[CocoVideo]:
   """The videos of a JSON file.
 
   Either `videos` with `file_names`, and annotations with one segmentation per frame
@@ -118,6 +143,7 @@ def read_coco(path: Path, frames: Path | None = None) -> list[CocoVideo]:
     path: of the JSON file.
     frames: folder that the file names are relative to; by default it is searched for
       next to the file.
+    locate: finds the frames of a video by their file names, in place of `frames`.
 
   Raises:
     ValueError: the file is not such a JSON, frames are not found, or a video has more
@@ -133,11 +159,13 @@ def read_coco(path: Path, frames: Path | None = None) -> list[CocoVideo]:
       path, content, *(("videos", "video_id") if by_video else ("images", "image_id"))
     )
     listed = (_read_videos if by_video else _read_images)(content)
-    videos = [_video(path, record, frames, categories) for record in listed]
+    locate = locate or functools.partial(_locate, path, frames)
+    videos = [_video(path, record, locate, categories) for record in listed]
   except (
     AttributeError,
     KeyError,
     TypeError,
+    RecursionError,
     json.JSONDecodeError,
     UnicodeDecodeError,
   ) as error:
@@ -186,7 +214,7 @@ def _read_videos(content: dict[str, Any]) -> list[_Record]:
     video["id"]: _Record(
       _common_folder(video["file_names"]) or str(video["id"]),
       video["file_names"],
-      (video["height"], video["width"]),
+      check_size((video["height"], video["width"]), "videos"),
       {},
       [[] for _ in video["file_names"]],
     )
@@ -212,31 +240,38 @@ def _read_videos(content: dict[str, Any]) -> list[_Record]:
 
 def _read_images(content: dict[str, Any]) -> list[_Record]:
   names = {video["id"]: str(video["name"]) for video in content.get("videos", ())}
-  order = sorted(content["images"], key=lambda x: x.get("frame_id", 0))
+  alone = {x["id"] for x in content["images"] if x.get("video_id") is None}
+  tracked = any(
+    _track(a) is not None and a["image_id"] in alone
+    for a in content.get("annotations") or ()
+  )
+  order = sorted(content["images"], key=lambda x: _order(x, tracked))
   records: dict[Any, _Record] = {}
   places: dict[Any, tuple[_Record, int]] = {}
   for image in order:
-    video = image.get("video_id")
-    key = ("image", image["id"]) if video is None else ("video", video)
-    file = image["file_name"]
-    name = (
-      str(Path(file).with_suffix("")) if video is None else names.get(video, str(video))
-    )
-    record = records.setdefault(
-      key, _Record(name, [], (image["height"], image["width"]), {}, [])
-    )
+    video, file = image.get("video_id"), image["file_name"]
+    if video is not None:
+      key, name = ("video", video), names.get(video, str(video))
+    elif tracked:  # as CVAT writes a video: its frames are the images of one folder
+      key = ("folder", str(Path(file).parent))
+      name = Path(file).parent.name or "video"
+    else:
+      key, name = ("image", image["id"]), str(Path(file).with_suffix(""))
+    size = check_size((image["height"], image["width"]), file)
+    record = records.setdefault(key, _Record(name, [], size, {}, []))
     places[image["id"]] = record, len(record.files)
     record.files.append(file)
     record.marks.append([])
   for n, annotation in enumerate(content.get("annotations") or ()):
     record, t = places[annotation["image_id"]]
-    track = annotation.get("instance_id", annotation.get("track_id"))
+    track = _track(annotation)
     if track is None and len(record.files) > 1:
       raise ValueError(
         f"annotation {annotation.get('id', n)} of video {record.name} has neither an "
         "instance_id nor a track_id, which say what object of other frames it is."
       )
-    if annotation.get("iscrowd"):
+    # CVAT writes every mask that was drawn with a brush as a crowd, with its track.
+    if annotation.get("iscrowd") and not _is_cvat_track(annotation):
       track = None
     else:
       track = ("annotation", n) if track is None else track
@@ -246,8 +281,26 @@ def _read_images(content: dict[str, Any]) -> list[_Record]:
   return list(records.values())
 
 
+def _track(annotation: Mapping[str, Any]) -> Any:
+  """Which object an annotation of a frame shows; None if it does not say."""
+  for key in ("instance_id", "track_id"):
+    if annotation.get(key) is not None:
+      return annotation[key]
+  return (annotation.get("attributes") or {}).get("track_id")
+
+
+def _is_cvat_track(annotation: Mapping[str, Any]) -> bool:
+  return (annotation.get("attributes") or {}).get("track_id") is not None
+
+
+def _order(image: Mapping[str, Any], tracked: bool) -> Any:
+  """A key that sorts images by time."""
+  by_name = tracked and image.get("video_id") is None
+  return image.get("frame_id", 0), by_number(image["file_name"]) if by_name else []
+
+
 def _video(
-  path: Path, record: _Record, frames: Path | None, categories: Mapping[Any, str]
+  path: Path, record: _Record, locate: Locate, categories: Mapping[Any, str]
 ) -> CocoVideo:
   if len(record.tracks) > MAX_OBJECTS:
     raise ValueError(
@@ -259,7 +312,7 @@ def _video(
   annotated = any(record.marks)
   return CocoVideo(
     name=record.name,
-    frame_files=_locate(path, record.files, frames),
+    frame_files=locate(record.files),
     instances=tuple(
       tuple(Instance(ids[track], mask) for track, mask in marks) if annotated else None
       for marks in record.marks
@@ -274,7 +327,7 @@ def _video(
   )
 
 
-def _locate(path: Path, files: Sequence[str], frames: Path | None) -> tuple[Path, ...]:
+def _locate(path: Path, frames: Path | None, files: Sequence[str]) -> tuple[Path, ...]:
   """Paths of the frames, below the first folder that contains one of them."""
   folders = (
     [frames]
@@ -286,12 +339,17 @@ def _locate(path: Path, files: Sequence[str], frames: Path | None) -> tuple[Path
     ]
   )
   for folder in folders:
-    if any((folder / file).is_file() for file in files):
-      return tuple(folder / file for file in files)
+    try:
+      found = tuple(path_inside(folder, file) for file in files)
+    except ValueError as error:
+      raise ValueError(f"{path}: {error}") from None
+    if any(file.is_file() for file in found):
+      return found
   tried = ", ".join(map(str, folders[:_MAX_LISTED]))
   raise ValueError(
     f"{path}: no frame {files[0] if files else '(the video has none)'} in {tried}. "
-    "Give the folder that its file names are relative to with --images DIR."
+    "Give the folder that its file names are relative to with --images DIR, or the "
+    "video file whose frames they number with --images FILE."
   )
 
 

@@ -7,7 +7,7 @@ phenotyping", Pattern Recognition Letters 2016.
 import dataclasses
 from collections.abc import Mapping
 
-from vosjax.data.codecs import images
+from vosjax.data.codecs import label_images
 from vosjax.data.formats.stills import (
   Annotation,
   Still,
@@ -77,7 +77,7 @@ def read_leaves(annotations: Mapping[str, bytes], name: str) -> Annotation | Non
   """The labels in the map `leaves`; None without one."""
   if "leaves" not in annotations:
     return None
-  labels = images.decode_labels(annotations["leaves"], name)
+  labels = label_images.decode_labels(annotations["leaves"], name)
   leaf = CLASSES.index("leaf")
   ids = find_ids(labels)
   return Annotation(labels, dict.fromkeys(ids, leaf))

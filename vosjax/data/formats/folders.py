@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from vosjax.data.codecs import images
+from vosjax.data.codecs import images, label_images
 from vosjax.data.video import Source, Video
 
 _FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -74,7 +74,7 @@ class FolderVideo(Video):
     path = self.label_files[index]
     if path is None:
       return None
-    labels = images.read_labels(path)
+    labels = label_images.read_labels(path)
     self._check_size(labels.shape, path)
     return (labels > 0).view(np.uint8) if self.binary else labels
 
@@ -235,6 +235,37 @@ def image_files(
     for name in names
     if name.lower().endswith(suffixes) and not name.startswith(".")
   }
+
+
+def numbers(names: Iterable[str]) -> dict[int, str] | None:
+  """Names by the last number in each of them; None unless these are unique."""
+  found: dict[int, str] = {}
+  for name in names:
+    digits = re.findall(r"\d+", name)
+    if not digits or int(digits[-1]) in found:
+      return None
+    found[int(digits[-1])] = name
+  return found
+
+
+def have_one_affix(names: Iterable[str]) -> bool:
+  """Whether names differ in nothing but their last number."""
+  return len({re.sub(r"\d+(?=\D*$)", "", name) for name in names}) <= 1
+
+
+def path_inside(folder: Path, name: str) -> Path:
+  """The path of a file below a folder, as another file names it.
+
+  Raises:
+    ValueError: the name is absolute, or leads out of the folder.
+  """
+  parts = Path(name.replace("\\", "/"))
+  if parts.is_absolute() or os.path.normpath(parts).split(os.sep)[0] == "..":
+    raise ValueError(
+      f"{name!r} leads out of {folder}. File names must be relative to that folder and "
+      "stay in it; correct them."
+    )
+  return folder / parts
 
 
 def by_number(stem: str) -> list[tuple[bool, int, str]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from vosjax.data.codecs import images
+from vosjax.data.codecs import label_images
 from vosjax.data.formats.folders import read_names
 from vosjax.data.formats.stills import (
   Annotation,
@@ -230,8 +230,8 @@ def read_instances(annotations: Mapping[str, bytes], name: str) -> Annotation:
   Raises:
     ValueError: the maps differ in size, or an instance has no class.
   """
-  labels = images.decode_labels(annotations["instances"], name)
-  classes = images.decode_labels(annotations["classes"], name)
+  labels = label_images.decode_labels(annotations["instances"], name)
+  classes = label_images.decode_labels(annotations["classes"], name)
   if labels.shape != classes.shape:
     raise ValueError(
       f"{name}: the instance map has {labels.shape} pixels (height, width), but the "

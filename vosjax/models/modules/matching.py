@@ -141,6 +141,68 @@ class Matching(nn.Module):
       latest=Shared(LatestFrames(put(latest.keys, keys, place), latest.count + 1)),
     )
 
+  def correct(
+    self,
+    state: MatchingState,
+    fresh: MatchingState,
+    corrected: Bool[Array, "b o"],
+    shown: Bool[Array, "b o"],
+  ) -> MatchingState:
+    """Corrects objects in the newest remembered frame.
+
+    Args:
+      state: what is remembered.
+      fresh: of `init_state` with that frame and the right masks.
+      corrected: objects whose masks are right; what is remembered of them in other
+        latest frames is forgotten.
+      shown: those of them that are in the frame, which joins their first one.
+    """
+    latest = state.latest.value
+    n = latest.keys.shape[1]
+    place = (latest.count - 1) % n
+    newest = (jnp.arange(n)[None] == place[:, None])[:, None]  # b 1 n
+    masks = jnp.where(corrected[:, :, None, None], fresh.first_masks, 0.0)
+    left = 1 - masks.max(1, keepdims=True)  # to other objects
+    now = jnp.where(
+      corrected[:, :, None, None, None],
+      masks[:, :, None],
+      jnp.minimum(state.masks, left[:, :, None]),
+    )
+    joins = self._joining(state, fresh, corrected, shown)
+    return MatchingState(
+      first_keys=jnp.where(joins[..., None], fresh.first_keys, state.first_keys),
+      first_masks=jnp.where(joins, fresh.first_masks, state.first_masks),
+      masks=jnp.where(newest[..., None, None], now, state.masks),
+      known=jnp.where(corrected[:, :, None], newest, state.known),
+      new=state.new & ~corrected,
+      latest=state.latest,
+    )
+
+  def _joining(
+    self,
+    state: MatchingState,
+    fresh: MatchingState,
+    corrected: Bool[Array, "b o"],
+    shown: Bool[Array, "b o"],
+  ) -> Bool[Array, "b o r s"]:
+    """Where an object's first frame gives way to the one that joins it.
+
+    Both share the memory of one frame, because a view that is better than the other
+    cannot be told beforehand. A cell of the coarse grid goes to the frame that shows
+    the object there; where both or neither do, to either in turn. The whole memory
+    goes to the new frame if the object was given in this frame before, and what it has
+    been told about this frame before is replaced everywhere.
+    """
+    _, _, r, s = state.first_masks.shape
+    grid = Grid(r, s, self.max_cells)
+    old, new = (grid.occupied(x.first_masks) for x in (state, fresh))
+    rows, columns = np.indices(grid.coarse_size)
+    take = jnp.where(old == new, (rows + columns)[None, None] % 2 == 0, new)
+    take = take.repeat(grid.factor, 2).repeat(grid.factor, 3)[:, :, :r, :s]
+    take |= state.new[:, :, None, None]
+    same = (state.first_keys == fresh.first_keys).all(-1)
+    return take & shown[:, :, None, None] | same & corrected[:, :, None, None]
+
   def __call__(
     self,
     state: MatchingState,
@@ -229,6 +291,12 @@ class Grid:
     """Rows and columns of the coarse grid."""
     rows, columns = (-(-n // self.factor) for n in self.size)
     return rows, columns
+
+  def occupied(self, masks: Float[Array, "b o r s"]) -> Bool[Array, "b o rows columns"]:
+    """Which coarse cells show an object."""
+    b, o, r, s = masks.shape
+    means = _mean_squares(masks.reshape(b * o, r, s, 1), self.factor)
+    return (means > 0).reshape(b, o, *self.coarse_size)
 
   def nearest(
     self,

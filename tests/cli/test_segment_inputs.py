@@ -1,0 +1,186 @@
+"""What `vosjax segment` takes: parts of a video, any masks, many videos, streams."""
+
+import json
+import os
+import sys
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vosjax import __main__ as command_line
+from vosjax.media.write import video_writer
+
+SIZE = (24, 34)
+NAMES = [f"{index:05d}" for index in range(4)]
+
+pytestmark = pytest.mark.usefixtures("copying")
+
+
+def vosjax(*arguments):
+  return command_line.main(["segment", *map(str, arguments)])
+
+
+def written(out):
+  return {path.stem: np.unique(Image.open(path)).tolist() for path in out.glob("*.png")}
+
+
+def write_video(path, count):
+  with video_writer(path, SIZE, 25.0) as write:
+    for value in range(count):
+      write(np.full((*SIZE, 3), 20 * value, np.uint8))
+  return path
+
+
+def test_a_part_of_a_video_keeps_its_names_and_times(mask, tmp_path, capsys):
+  video, out = write_video(tmp_path / "a.mp4", 10), tmp_path / "out"
+  part = ("--start", "2", "--end", "0.32s", "--every", "3")
+  assert vosjax(video, "--mask", mask, "--out", out, *part) == 2
+  assert (
+    "first.png: belongs to frame 00000, which is left out" in capsys.readouterr().err
+  )
+  mask = mask.rename(tmp_path / "00005.png")
+  assert vosjax(video, "--mask", mask, "--out", out, *part) == 0
+  assert sorted(written(out)) == ["00002", "00005"]
+  results = json.loads((out / "results.json").read_text())
+  assert [frame["time"] for frame in results["frames"]] == [0.08, 0.2]
+
+
+@pytest.mark.parametrize(
+  ("part", "error"),
+  [
+    (("--start", "4"), "--start 4 --end 4: no frame lies between"),
+    (("--start", "soon"), "--start: 'soon' is neither the number of a frame"),
+    (("--end", "9"), "--end: frame 9 is beyond the end"),
+    (("--every", "0"), "--every 0: must be at least one frame"),
+    (("--max-size", "3"), "--max-size is 3; it must be at least 32"),
+    (("--save", "overlay,gif"), "output 'gif' is unknown; known: masks, overlay"),
+    (("--masks", "x"), "--masks x: is for many videos"),
+  ],
+)
+def test_unusable_options_are_named(frames, mask, tmp_path, capsys, part, error):
+  assert vosjax(frames, "--mask", mask, "--out", tmp_path / "out", *part) == 2
+  assert error in capsys.readouterr().err
+  assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_mask_among_others_is_no_fault(frames, tmp_path, save_mask, capsys):
+  masks = tmp_path / "masks"
+  masks.mkdir()
+  save_mask(masks / "00000.png", 0)
+  save_mask(masks / "00002.png", 4)
+  save_mask(masks / "00003.png", 4, rows=slice(0, 3))
+  assert vosjax(frames, "--mask", masks, "--out", tmp_path / "out") == 0
+  assert written(tmp_path / "out")["00003"] == [0, 4]
+  printed = capsys.readouterr().out
+  assert "00000.png: no object" in printed
+  assert "masks of 00002 add object 4.\nmasks of 00003 correct object 4.\n" in printed
+
+
+def test_files_of_single_objects_are_put_together(frames, tmp_path, save_mask):
+  one = save_mask(tmp_path / "left.png", 255, rows=slice(0, 5))
+  other = save_mask(tmp_path / "right.png", 255, rows=slice(10, 15))
+  out = tmp_path / "out"
+  assert vosjax(frames, "--mask", one, other, "--out", out, "--save", "objects") == 0
+  assert written(out)["00000"] == [0, 1, 2]
+  assert sorted(path.name for path in out.iterdir()) == [
+    *(f"{name}.png" for name in NAMES),
+    "objects",
+    "segment.json",
+  ]
+
+
+def test_white_alone_is_an_object_in_a_palette_mask_too(
+  frames, tmp_path, save_mask, capsys
+):
+  mask = save_mask(tmp_path / "first.png", 255)
+  assert vosjax(frames, "--mask", mask, "--out", tmp_path / "out") == 0
+  assert written(tmp_path / "out")["00003"] == [0, 1]
+  assert (
+    "255, the only id besides the background, is object 1" in capsys.readouterr().out
+  )
+
+
+def test_without_pyav_a_folder_is_segmented_all_the_same(
+  frames, mask, tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setitem(sys.modules, "av", None)
+  common = (frames, "--mask", mask, "--out", tmp_path / "out")
+  assert vosjax(*common, "--save", "overlay") == 2
+  assert "overlay.mp4: videos need PyAV. Run `pip" in capsys.readouterr().err
+  assert vosjax(*common) == 0
+  warning = "warning: overlay.mp4 is not written, because PyAV is not installed"
+  assert warning in capsys.readouterr().err
+  assert sorted(written(tmp_path / "out")) == NAMES
+  assert not (tmp_path / "out" / "overlay.mp4").exists()
+
+
+@pytest.fixture
+def videos(tmp_path, frames, save_mask):
+  """A folder with a file, a folder of frames, and masks for both."""
+  folder, masks = tmp_path / "videos", tmp_path / "masks"
+  folder.mkdir()
+  masks.mkdir()
+  frames.rename(folder / "b")
+  write_video(folder / "a.mp4", 3)
+  save_mask(masks / "a.png", 2)
+  (masks / "b").mkdir()
+  save_mask(masks / "b" / "00001.png", 5)
+  return folder, masks
+
+
+def test_many_videos_are_segmented_and_resumed(videos, tmp_path, copying, capsys):
+  folder, masks = videos
+  out = tmp_path / "out"
+  (folder / "c.mp4").write_bytes(b"no video")
+  (masks / "c.png").write_bytes((masks / "a.png").read_bytes())
+  assert vosjax(folder, "--masks", masks, "--out", out) == 2
+  captured = capsys.readouterr()
+  assert "1 of 3 videos failed, listed above" in captured.err
+  assert f"c: {folder / 'c.mp4'}: cannot be read" in captured.err
+  assert written(out / "a") == dict.fromkeys(NAMES[:3], [0, 2])
+  assert written(out / "b")["00003"] == [0, 5]
+  assert copying.calls == 7
+  write_video(folder / "c.mp4", 2)
+  assert vosjax(folder, "--masks", masks, "--out", out) == 0
+  assert copying.calls == 9
+  assert capsys.readouterr().out.count("already finished") == 2
+
+
+def test_a_list_names_videos_and_masks(videos, tmp_path, capsys):
+  folder, masks = videos
+  listed = tmp_path / "list.txt"
+  listed.write_text("# mine\nvideos/a.mp4\tmasks/a.png\nvideos/b\tmasks/b\n")
+  assert vosjax(listed, "--out", tmp_path / "out") == 0
+  assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "b"]
+  listed.write_text("videos/z.mp4\n")
+  assert vosjax(listed, "--out", tmp_path / "other") == 2
+  assert "list.txt: lists" in capsys.readouterr().err
+  (masks / "a.png").unlink()
+  assert vosjax(folder, "--masks", masks, "--out", tmp_path / "other") == 2
+  assert "0 masks of video a; expected" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_stream_is_segmented_while_it_comes(mask, tmp_path, capsys):
+  pipe, out = tmp_path / "pipe", tmp_path / "out"
+  os.mkfifo(pipe)
+  content = write_video(tmp_path / "a.mp4", 5).read_bytes()
+  writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+  writer.start()
+  assert vosjax(pipe, "--mask", mask, "--out", out) == 0
+  writer.join()
+  assert written(out) == {f"{number:06d}": [0, 3] for number in range(5)}
+  assert (out / "overlay.mp4").exists()
+  assert "Ctrl-C ends the stream" in capsys.readouterr().out
+
+
+def test_what_a_stream_cannot_have_is_refused(mask, tmp_path, capsys):
+  common = ("-", "--mask", mask, "--out", tmp_path / "out")
+  assert vosjax(*common, "--start", "3") == 2
+  assert "--start needs a video file or a folder" in capsys.readouterr().err
+  (tmp_path / "out").mkdir()
+  (tmp_path / "out" / "thesis.txt").write_text("precious")
+  assert vosjax(*common) == 2
+  assert "is not empty, and a stream cannot be resumed" in capsys.readouterr().err

@@ -1,0 +1,165 @@
+"""Reads the inputs of `vosjax segment` and says what was understood."""
+
+import argparse
+import collections
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import UInt8
+
+from vosjax.inference import prompts
+from vosjax.labels import VOID, find_ids
+from vosjax.media.masks import VideoMasks, read_masks
+from vosjax.media.read import read_video
+from vosjax.media.video_frames import VideoFrames, describe, frame_number
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+  """One video, and what is known of its objects.
+
+  Attributes:
+    video: the frames to segment.
+    masks: the masks of some of them, by number; None for a zero-shot model.
+  """
+
+  video: VideoFrames
+  masks: "MaskPrompts | None"
+
+
+class MaskPrompts(Mapping[int, UInt8[np.ndarray, "h w"]]):
+  """The labels of frames with a mask that shows an object, read when they are needed.
+
+  Args:
+    masks: of the whole video.
+    indices: numbers of the frames to segment, in the whole video.
+  """
+
+  def __init__(self, masks: VideoMasks, indices: range):
+    self._masks, self._indices = masks, indices
+    given = set(masks.frames)
+    self._given = [
+      number
+      for number, index in enumerate(indices)
+      if index in given and _shows_object(masks, index)
+    ]
+
+  def __getitem__(self, number: int) -> UInt8[np.ndarray, "h w"]:
+    labels = self._masks.labels(self._indices[number])
+    if labels is None:
+      raise KeyError(number)
+    return labels
+
+  def __iter__(self) -> Iterator[int]:
+    return iter(self._given)
+
+  def __len__(self) -> int:
+    return len(self._given)
+
+
+def read_inputs(
+  args: argparse.Namespace,
+  path: pathlib.Path,
+  masks: Sequence[pathlib.Path],
+) -> Inputs:
+  """Reads a video and its masks, and prints what was understood.
+
+  Args:
+    args: of the command.
+    path: of the video.
+    masks: files or folders of masks; empty for a zero-shot model.
+
+  Raises:
+    ValueError: something is unusable; names it.
+  """
+  whole = read_video(path, allow_gaps=args.allow_gaps, allow_damaged=args.allow_damaged)
+  indices = _choose_frames(args, whole)
+  video = (
+    whole
+    if indices == range(len(whole))
+    else whole[indices.start : indices.stop : indices.step]
+  )
+  print(describe(video))
+  warn(video.warnings)
+  if not masks:
+    return Inputs(video, None)
+  found = read_masks(masks, whole.frame_names, whole.size, colors=args.colors)
+  given = MaskPrompts(found, indices)
+  print(found.describe())
+  unused = sorted(set(found.frames) - set(indices))
+  if len(unused) == len(found.frames):
+    raise ValueError(
+      f"{found.name}: belongs to frame {whole.frame_names[unused[0]]}, which is left "
+      "out. Change --start, --end or --every, or give a mask of a frame that remains."
+    )
+  if not given:
+    raise ValueError(
+      f"{found.name}: no mask shows an object, only background (0) and void (255). "
+      "Give each object an id from 1 to 254."
+    )
+  if unused:
+    warn([f"{len(unused)} masks belong to frames that are left out: not used."])
+  _print_plan(prompts.plan(given, args.direction), video)
+  return Inputs(video, given)
+
+
+def warn(lines: Iterable[str]) -> None:
+  """Prints lines that a user must know of on standard error."""
+  for line in lines:
+    print(f"warning: {line}", file=sys.stderr)
+
+
+def _shows_object(masks: VideoMasks, index: int) -> bool:
+  ids = masks.counts.get(index)
+  if ids is None:  # not read yet
+    labels = masks.labels(index)
+    return labels is not None and bool(find_ids(labels))
+  return not set(ids) <= {0, VOID}
+
+
+def _choose_frames(args: argparse.Namespace, video: VideoFrames) -> range:
+  """Numbers of the frames that --start, --end and --every choose."""
+  start = 0 if args.start is None else _number("--start", args.start, video)
+  end = len(video) if args.end is None else _number("--end", args.end, video)
+  if start >= end:
+    raise ValueError(
+      f"--start {args.start or 0} --end {args.end or len(video)}: no frame lies "
+      f"between; {video.name} has frames 0 to {len(video) - 1}."
+    )
+  step = 1
+  if args.every is not None:
+    step = _number("--every", args.every, video)
+    if step < 1:
+      raise ValueError(f"--every {args.every}: must be at least one frame.")
+  return range(start, end, step)
+
+
+def _number(option: str, text: str, video: VideoFrames) -> int:
+  try:
+    return frame_number(text, video)
+  except ValueError as error:
+    raise ValueError(f"{option}: {error}") from None
+
+
+def _print_plan(planned: tuple[prompts.PlannedPrompt, ...], video: VideoFrames) -> None:
+  """Says which frames add objects and which correct them, if it is not obvious."""
+  if len(planned) == 1 and planned[0].frame == 0:
+    return
+  sentences = collections.defaultdict(list)
+  for prompt in planned:
+    name = video.frame_names[prompt.frame]
+    if prompt.added:
+      sentences[f"add {_ids(prompt.added)}"].append(name)
+    if prompt.corrected:
+      sentences[f"correct {_ids(prompt.corrected)}"].append(name)
+  for what, names in sentences.items():
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    print(f"masks of {shown} {what}.")
+
+
+def _ids(ids: tuple[int, ...]) -> str:
+  word = "object" if len(ids) == 1 else "objects"
+  return f"{word} {', '.join(map(str, ids))}"

@@ -1,0 +1,150 @@
+"""`vosjax segment` on many videos: one folder of results for each."""
+
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Callable, Mapping
+
+from vosjax.data.formats.folders import by_number
+from vosjax.media.frame_folder import IMAGE_SUFFIXES
+
+VIDEO_SUFFIXES = (
+  ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
+  ".mts", ".ogv", ".ts", ".webm", ".wmv", ".y4m",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """One of the videos.
+
+  Attributes:
+    name: of its folder of results.
+    video: file, or folder of frames.
+    masks: files or folders of masks; empty if the model needs none.
+  """
+
+  name: str
+  video: pathlib.Path
+  masks: tuple[pathlib.Path, ...]
+
+
+def is_collection(path: pathlib.Path) -> bool:
+  """Whether a path is a list of videos, or a folder that holds videos, not frames."""
+  if path.is_file():
+    return path.suffix.lower() == ".txt"
+  return path.is_dir() and not _holds(path, IMAGE_SUFFIXES) and bool(_videos(path))
+
+
+def find_tasks(path: pathlib.Path, masks: pathlib.Path | None) -> list[Task]:
+  """Pairs videos with their masks.
+
+  Args:
+    path: folder of videos (files, or folders of frames); or a text file with a video
+      in each line and, after a tab, its mask. Paths in it are relative to it.
+    masks: folder with a mask file or a folder of masks for each video, of its name.
+
+  Raises:
+    ValueError: a video or a mask is missing, or two videos have one name; names them.
+  """
+  pairs = _read_list(path) if path.is_file() else [(v, None) for v in _videos(path)]
+  tasks: list[Task] = []
+  for video, mask in pairs:
+    if mask is None and masks is not None:
+      mask = _find_mask(masks, video.stem if video.is_file() else video.name)
+    name = video.name if video.is_dir() else video.stem
+    tasks.append(Task(name, video, () if mask is None else (mask,)))
+  names = [task.name for task in tasks]
+  for task in tasks:
+    if names.count(task.name) > 1:
+      raise ValueError(
+        f"{path}: several videos are named {task.name}, as their results would be. "
+        "Rename one."
+      )
+  return tasks
+
+
+def run_all(
+  tasks: list[Task], out: pathlib.Path, segment: Callable[[Task, pathlib.Path], None]
+) -> None:
+  """Segments one video after the other; a fault of one does not stop the others.
+
+  Args:
+    tasks: the videos.
+    out: folder that receives a folder for each.
+    segment: segments a video into a folder.
+
+  Raises:
+    ValueError: some videos failed; all faults are listed on standard error before.
+  """
+  failures: dict[str, str] = {}
+  for number, task in enumerate(tasks, 1):
+    print(f"[{number}/{len(tasks)}] {task.name}")
+    try:
+      segment(task, out / task.name)
+    except (OSError, ValueError) as error:
+      failures[task.name] = " ".join(str(error).split())
+      print(f"warning: {task.name} failed: {failures[task.name]}", file=sys.stderr)
+  if failures:
+    _list(failures)
+    raise ValueError(
+      f"{len(failures)} of {len(tasks)} videos failed, listed above; the results of "
+      "the others are complete. Mend them and run the command again."
+    )
+
+
+def _list(failures: Mapping[str, str]) -> None:
+  for name, reason in failures.items():
+    print(f"{name}: {reason}", file=sys.stderr)
+
+
+def _videos(folder: pathlib.Path) -> list[pathlib.Path]:
+  """Video files and folders of frames in a folder, sorted by name."""
+  found = [
+    path
+    for path in folder.iterdir()
+    if not path.name.startswith(".")
+    and (
+      path.suffix.lower() in VIDEO_SUFFIXES
+      if path.is_file()
+      else _holds(path, IMAGE_SUFFIXES)
+    )
+  ]
+  return sorted(found, key=lambda path: by_number(path.name))
+
+
+def _holds(folder: pathlib.Path, suffixes: tuple[str, ...]) -> bool:
+  return any(
+    path.suffix.lower() in suffixes and not path.name.startswith(".")
+    for path in folder.iterdir()
+  )
+
+
+def _find_mask(masks: pathlib.Path, name: str) -> pathlib.Path:
+  if (masks / name).is_dir():
+    return masks / name
+  found = [path for path in masks.glob(f"{name}.*") if path.is_file()]
+  if len(found) == 1:
+    return found[0]
+  raise ValueError(
+    f"--masks {masks}: {len(found)} masks of video {name}; expected the folder "
+    f"{masks / name} or one file {masks / name}.png."
+  )
+
+
+def _read_list(
+  path: pathlib.Path,
+) -> list[tuple[pathlib.Path, pathlib.Path | None]]:
+  pairs: list[tuple[pathlib.Path, pathlib.Path | None]] = []
+  for line in path.read_text().splitlines():
+    if not line.strip() or line.startswith("#"):
+      continue
+    video, _, mask = line.partition("\t")
+    paths = [path.parent / item.strip() for item in (video, mask) if item.strip()]
+    for item in paths:
+      if not item.exists():
+        raise ValueError(f"{path}: lists {item}, which does not exist.")
+    pairs.append((paths[0], paths[1] if len(paths) > 1 else None))
+  if not pairs:
+    raise ValueError(f"{path}: lists no video; expected one path in each line.")
+  return pairs

@@ -1,0 +1,202 @@
+"""Segments one video, from what was read of it to the files of its results."""
+
+import functools
+import importlib.util
+import pathlib
+import time
+from collections.abc import Collection
+
+import numpy as np
+from tqdm import tqdm
+
+from vosjax.benchmarks.model import peak_memory
+from vosjax.cli import segment_job
+from vosjax.cli.segment_inputs import Inputs, warn
+from vosjax.cli.segment_size import FullSize, for_network
+from vosjax.inference import prompts, refinement
+from vosjax.inference.engine import VideoSegmenter
+from vosjax.inference.frame_result import FrameResult
+from vosjax.inference.session import Session
+from vosjax.media import outputs
+from vosjax.media.pipeline import ReadAhead
+from vosjax.media.video_frames import VideoFrames
+
+DEFAULT_KINDS = ("masks", "overlay", "results", "report")
+_CHECKPOINT_EVERY = 200  # frames
+_AHEAD = 8  # frames that are decoded before their turn
+_ESTIMATED_FROM = 150  # frames; shorter jobs are over in a minute or so
+_TRIED = 6  # frames, of which the last ones are timed
+_LONG = 60.0  # seconds
+
+
+def choose_kinds(text: str | None) -> tuple[str, ...]:
+  """The kinds of results that `--save` asks for; masks are always among them.
+
+  Without PyAV, the default has no video, which is said.
+
+  Raises:
+    ValueError: a kind is unknown or needs a library that is not installed.
+  """
+  if text is None:
+    if importlib.util.find_spec("av") is None:
+      hint = "`pip install vosjax[video]`"
+      warn([f"overlay.mp4 is not written, because PyAV is not installed; {hint}."])
+      return tuple(kind for kind in DEFAULT_KINDS if kind != "overlay")
+    return DEFAULT_KINDS
+  wanted = {kind.strip() for kind in text.split(",") if kind.strip()} | {"masks"}
+  outputs.check_kinds(wanted)
+  return tuple(kind for kind in outputs.KINDS if kind in wanted)
+
+
+def segment_video(
+  inputs: Inputs,
+  segmenter: VideoSegmenter,
+  job: segment_job.Job,
+  out: pathlib.Path,
+  *,
+  direction: prompts.Direction | None,
+  max_size: int | None,
+  crf: bool,
+) -> None:
+  """Segments a video and writes all results, with a progress bar.
+
+  In the forward direction, the state of the network is kept every few hundred frames,
+  so that a job that was stopped goes on from there.
+
+  Args:
+    inputs: the video and its masks.
+    segmenter: of the model.
+    job: what the folder holds.
+    out: folder for the results.
+    direction: in which objects are followed; None chooses.
+    max_size: of the frames' longer side for the network; None keeps the size.
+    crf: refine masks by a dense CRF.
+
+  Raises:
+    ValueError: a frame or a mask is unusable.
+    OSError: a file cannot be read or written.
+  """
+  video = inputs.video
+  source = for_network(video, inputs.masks, max_size)
+  start = job.begin(out)
+  chosen = None
+  if inputs.masks is not None:
+    chosen = prompts.choose_direction(direction, inputs.masks)
+  if start == 0 and len(video) >= _ESTIMATED_FROM:
+    _print_estimate(source, segmenter, passes=2 if chosen == "both" else 1)
+  session = None
+  if chosen in (None, "forward"):
+    session = segmenter.new_session()
+    if start:
+      session = segmenter.load_session(segment_job.state_file(out, start))
+  given = None if inputs.masks is None else _given_ids(inputs)
+  first = min(given or (0,))
+  with (
+    ReadAhead(source.frames, _AHEAD) as frames,
+    outputs.open_outputs(
+      job.kinds,
+      out,
+      video_name=pathlib.Path(video.name).stem,
+      size=video.size,
+      frames_per_second=video.frames_per_second,
+      times=video.times,
+      prompts=given,
+      suffix=_suffix(video),
+      resume_from=start,
+    ) as written,
+    tqdm(total=len(video), initial=start, unit="frame", desc="segment") as bar,
+  ):
+    results = segmenter.run(
+      frames, prompts=source.masks, direction=direction, session=session
+    )
+    for number, result in enumerate(results, start):
+      _write(written, number, video.frame_names[number], source, result, crf=crf)
+      bar.update()
+      # Whole batches from the first object on, so that a job that goes on gives the
+      # same results to the last bit.
+      if session is not None and (number + 1 - first) % _CHECKPOINT_EVERY == 0:
+        _save_state(written, session, out, number + 1)
+  job.finish(out)
+
+
+def _write(
+  written: outputs.Outputs,
+  number: int,
+  name: str,
+  source: FullSize,
+  result: FrameResult,
+  *,
+  crf: bool,
+) -> None:
+  restored = source.restore(number, result)
+  labels = restored.labels
+  if crf:
+    labels = functools.partial(refinement.refine_labels, result)
+  written.write(
+    number,
+    name,
+    restored.image,
+    labels,
+    result.object_ids,
+    restored.probs,
+    functools.partial(getattr, result, "scores"),
+    functools.partial(getattr, result, "lost"),
+  )
+
+
+def _suffix(video: VideoFrames) -> str:
+  """Of the image files of a folder; files of frames of a video would be JPEGs."""
+  return video.files[0].suffix if len(video.files) == len(video) > 1 else ".jpg"
+
+
+def _save_state(
+  written: outputs.Outputs, session: Session, out: pathlib.Path, number: int
+) -> None:
+  """Saves all that is needed to go on with frame `number`."""
+  if session.frame is None:
+    return  # before the first object
+  written.checkpoint()
+  session.save(segment_job.state_file(out, number))
+  segment_job.forget_states(out, number)
+
+
+def _given_ids(inputs: Inputs) -> dict[int, Collection[int]]:
+  """Ids of the objects in each mask."""
+  assert inputs.masks is not None
+  return {
+    planned.frame: (*planned.added, *planned.corrected)
+    for planned in prompts.plan(inputs.masks, "forward")
+  }
+
+
+def _print_estimate(source: FullSize, segmenter: VideoSegmenter, passes: int) -> None:
+  """Says how long the job will take and how much memory, if it is long.
+
+  Segments the first given frame several times, which compiles what the job needs.
+
+  Args:
+    source: the video and its masks, as the network gets them.
+    segmenter: of the model.
+    passes: how often each frame is segmented.
+  """
+  first = 0 if source.masks is None else min(source.masks)
+  frame = source.frames[first]
+  given = None if source.masks is None else {0: source.masks[first]}
+  ends = []
+  for result in segmenter.run([frame] * _TRIED, prompts=given):
+    np.asarray(result.labels)
+    ends.append(time.perf_counter())
+  seconds = (ends[-1] - ends[1]) / (_TRIED - 2)
+  total = seconds * len(source.frames) * passes
+  if total < _LONG:
+    return
+  print(
+    f"about {_duration(total)}: {len(source.frames):,} frames"
+    f"{' in both directions' if passes == 2 else ''} at {1 / seconds:.1f} frames/s; "
+    f"{peak_memory() / 2**30:.1f} GiB of memory"
+  )
+
+
+def _duration(seconds: float) -> str:
+  minutes = round(seconds / 60)
+  return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"

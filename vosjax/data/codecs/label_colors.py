@@ -1,0 +1,236 @@
+"""What the colours of a mask mean: ids of a usual palette, or one object a colour."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import UInt8
+
+from vosjax.data.codecs.label_values import (
+  SOFT,
+  Color,
+  Interpretation,
+  get_border,
+  half_transparent,
+  interpret_gray,
+  lossy_error,
+)
+from vosjax.data.codecs.soft_edges import (
+  find_blended_colors,
+  find_edges,
+  is_solid,
+  may_be_soft,
+  pack_colors,
+)
+from vosjax.data.codecs.usual_palettes import (
+  UnknownColorsError,
+  as_color,
+  describe_unknown,
+  find_palette,
+  num_standard,
+  unpack_color,
+)
+
+_NEARLY_GRAY = 16  # difference between channels that lossy compression makes
+
+
+def interpret_palette(
+  indices: UInt8[np.ndarray, "h w"],
+  colors: bytes,
+  alpha: bytes = b"",
+  numbers: Mapping[Color, int] | None = None,
+) -> Interpretation:
+  """Palette indices as ids, unless the colour table was written in another order.
+
+  Args:
+    indices: of the pixels.
+    colors: the colour table, red, green and blue of each index.
+    alpha: of the first indices.
+    numbers: see `interpret_colors`.
+
+  Raises:
+    ValueError: borders are blended, or the order of the table is unclear.
+  """
+  highest = indices.max()
+  if numbers is None and highest < num_standard(colors):
+    return _sharp_ids(indices) if highest > 1 else Interpretation(indices)
+  table = np.zeros((256, 3), np.uint8)
+  rows = np.frombuffer(colors, np.uint8)[: len(colors) // 3 * 3].reshape(-1, 3)[:256]
+  table[: len(rows)] = rows
+  opacity = np.full(256, 255, np.uint8)
+  opacity[: len(alpha)] = np.frombuffer(alpha, np.uint8)[:256]
+  used = np.flatnonzero(np.bincount(indices.reshape(-1), minlength=256))
+  if opacity[0] == 255 and (opacity[used] < 255).any():
+    rgba = np.concatenate([table, opacity[:, None]], axis=1)[indices]
+    return interpret_transparent(rgba, numbers)
+  if numbers is not None:
+    return interpret_colors(table[indices], numbers)
+  reordered = table[0].any() and opacity[0] == 255
+  black = (~table[used].any(axis=1)).any()
+  if (table[used] == table[used, :1]).all() and not (reordered and black):
+    if (table[used, 0] == used).all():
+      return _sharp_ids(indices)  # 255 is void here, as in any other palette
+    if find_edges(table[:, 0][indices]).kind != "sharp":
+      return interpret_gray(table[:, 0][indices])
+  if reordered:
+    if black:
+      return _reordered(table[indices])
+    background = _background(indices)
+    if background != 0 and not (get_border(indices) == 0).any():
+      raise UnknownColorsError(
+        f"a colour table without black, in which index {background} surrounds the "
+        "objects instead of 0. Save object ids, 0 = background."
+      )
+  if may_be_soft(indices) and find_blended_colors(table[indices]) is not None:
+    return interpret_colors(table[indices])
+  order = {i: as_color(table[i]) for i in used.tolist() if i}
+  return dataclasses.replace(_sharp_ids(indices), table=order)
+
+
+def interpret_colors(
+  colors: UInt8[np.ndarray, "h w 3"],
+  numbers: Mapping[Color, int] | None = None,
+  *,
+  lossy: bool = False,
+) -> Interpretation:
+  """Colours as ids.
+
+  Gray is read as by `interpret_gray`, and the exact colours of the palettes of DAVIS,
+  PASCAL VOC, CVAT and YouTube-VOS as their ids.
+
+  Args:
+    colors: of the pixels.
+    numbers: ids by colour, 0 for the background; replaces all of these rules.
+    lossy: compression has changed the colours.
+
+  Raises:
+    UnknownColorsError: a colour has no id.
+    ValueError: colours blend, or see `interpret_gray`.
+  """
+  if numbers is None:
+    spread = int((colors.max(axis=2) - colors.min(axis=2)).max())
+    if spread == 0:
+      return interpret_gray(colors[:, :, 0], lossy=lossy)
+    if spread <= _NEARLY_GRAY and find_edges(colors[:, :, 1]).kind == "thin":
+      return interpret_gray(colors[:, :, 1], lossy=lossy)
+  if lossy:
+    raise lossy_error()
+  areas = find_blended_colors(colors)
+  note = ""
+  if areas is not None:
+    if len(areas) != 2:
+      number = len(np.unique(pack_colors(colors)))
+      raise ValueError(
+        f"{number} colours, of which some only blend others along their borders. Draw "
+        "masks without anti-aliasing, resize them with nearest neighbour, and save "
+        "PNGs."
+      )
+    colors = _nearest(colors, areas)
+    note = SOFT
+  values, pixels = np.unique(pack_colors(colors), return_inverse=True)
+  present = [unpack_color(value) for value in values.tolist()]
+  if numbers is None:
+    name, numbers = find_palette(present)
+    note = f"{note}; " * bool(note) + f"ids by the colours of {name}"
+  if unknown := [color for color in present if color not in numbers]:
+    raise UnknownColorsError(describe_unknown(unknown))
+  ids = np.array([numbers[color] for color in present], np.uint8)
+  labels = ids[pixels].reshape(colors.shape[:2])
+  return Interpretation(labels, note)
+
+
+def interpret_transparent(
+  rgba: UInt8[np.ndarray, "h w 4"], numbers: Mapping[Color, int] | None = None
+) -> Interpretation:
+  """Object ids from colour and alpha, which must not disagree.
+
+  Alpha counts where all of the opaque part is white, or one gray; otherwise, what is no
+  background by its colour must be what is opaque. With `numbers`, what is less than
+  half opaque is black.
+
+  Raises:
+    ValueError: colour and alpha show different objects, or see `interpret_colors`.
+  """
+  colors, alpha = rgba[:, :, :3], rgba[:, :, 3]
+  if alpha.min() == alpha.max() and alpha.max() > 0:
+    return interpret_colors(colors, numbers)
+  if numbers is not None:
+    return interpret_colors(np.where(alpha[:, :, None] < 128, 0, colors), numbers)
+  opaque = half_transparent(alpha) if alpha.any() else alpha > 0
+  seen = np.unique(pack_colors(colors[opaque])).tolist()
+  if not seen and len(np.unique(pack_colors(colors))) == 1:
+    return Interpretation(opaque.view(np.uint8), "nothing is opaque (alpha)")
+  if len(seen) == 1:
+    red, green, blue = unpack_color(seen[0])
+    if red == green == blue:
+      if red < 255 and get_border(opaque).mean() > 0.5:
+        raise ValueError(
+          "an alpha channel whose opaque part is not white and surrounds the rest, so "
+          "it is unclear which is the object. Save the mask without alpha, as ids."
+        )
+      note = "the object is what is opaque (alpha)"
+      return Interpretation(opaque.view(np.uint8), note, black_and_white=True)
+    colors = np.where(opaque[:, :, None], colors, 0).astype(np.uint8)
+  found = interpret_colors(colors)
+  differ = (found.labels > 0) != opaque
+  if (is_solid(differ) & differ).any():
+    raise ValueError(
+      "colour and alpha channel show different objects. Save the mask without alpha, "
+      "as a palette or gray PNG."
+    )
+  labels = np.where(opaque, found.labels, 0).astype(np.uint8)
+  note = found.note or "colour and alpha agree"
+  return dataclasses.replace(found, labels=labels, note=note)
+
+
+def count_border(colors: UInt8[np.ndarray, "h w 3"]) -> dict[Color, int]:
+  """Pixels at the border of the image by colour, also of colours that do not touch it.
+
+  Colours that only blend two others are left out.
+  """
+  areas = find_blended_colors(colors)
+  if areas is not None and len(areas) == 2:
+    colors = _nearest(colors, areas)
+  packed = pack_colors(colors)
+  border = get_border(packed)
+  return {
+    unpack_color(c): int(np.count_nonzero(border == c))
+    for c in np.unique(packed).tolist()
+  }
+
+
+def _sharp_ids(indices: UInt8[np.ndarray, "h w"]) -> Interpretation:
+  """Indices as ids, or as one object whose borders are blended."""
+  if not may_be_soft(indices) or (edges := find_edges(indices)).kind == "sharp":
+    return Interpretation(indices)
+  if edges.kind == "gradual":
+    raise ValueError(
+      "palette indices that form no areas, as after dithering or in a soft mask. Save "
+      "object ids, one index per object, without dithering."
+    )
+  return interpret_gray(indices)
+
+
+def _reordered(colors: UInt8[np.ndarray, "h w 3"]) -> Interpretation:
+  """Ids by colour where black is not the first entry of the colour table."""
+  packed = pack_colors(colors)
+  if _background(packed) != 0:
+    raise ValueError(
+      "a colour table in which black is not index 0 and does not surround the objects: "
+      "it is unclear which colour is the background. Save object ids, 0 = background."
+    )
+  note = "colour table in another order, read by colour"
+  return dataclasses.replace(interpret_colors(colors), note=note)
+
+
+def _nearest(
+  colors: UInt8[np.ndarray, "h w 3"], areas: UInt8[np.ndarray, "n 3"]
+) -> UInt8[np.ndarray, "h w 3"]:
+  distance = ((colors[:, :, None].astype(int) - areas) ** 2).sum(axis=-1)
+  return areas[distance.argmin(axis=-1)]
+
+
+def _background(values: np.ndarray) -> int:
+  """The value of most of the border."""
+  present, count = np.unique(get_border(values), return_counts=True)
+  return int(present[count.argmax()])

@@ -1,0 +1,99 @@
+"""One segmented frame, as all outputs get it."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer, UInt8
+
+_EDGE = 0.1  # probabilities below it are transparent, those above 1 - _EDGE opaque
+
+
+class SegmentedFrame:
+  """A frame with its labels and what is known of its objects.
+
+  Labels, probabilities, scores and flags may be given as functions without arguments.
+  They are called once, in the thread of the first output that needs them: copies from
+  the device then do not keep the network waiting.
+
+  Args:
+    index: number of the frame in the video.
+    name: of the frame, without suffix; files are named after it.
+    image: RGB.
+    labels: object ids [h w], 0 = background.
+    object_ids: objects that are tracked, or were found.
+    probs: probability of each object [o h w]; None if unknown.
+    scores: how sure each object is, from 0 to 1 [o]; None if unknown.
+    lost: which objects are probably lost [o]; None if unknown.
+  """
+
+  def __init__(
+    self,
+    index: int,
+    name: str,
+    image: UInt8[np.ndarray, "h w 3"],
+    labels: Any,
+    object_ids: tuple[int, ...],
+    probs: Any = None,
+    scores: Any = None,
+    lost: Any = None,
+  ):
+    self.index, self.name, self.image = index, name, image
+    self.object_ids = object_ids
+    self._given = {"labels": labels, "probs": probs, "scores": scores, "lost": lost}
+    self._known: dict[str, Any] = {}
+    self._lock = threading.RLock()  # several threads write the same frame
+
+  @property
+  def labels(self) -> Integer[np.ndarray, "h w"]:
+    """Object ids, 0 = background."""
+    return self._once("labels", lambda: np.asarray(self._read("labels")))
+
+  @property
+  def probs(self) -> Float[np.ndarray, "o h w"]:
+    """Probability of each object; 0 or 1, by the labels, where it is unknown."""
+    return self._once("probs", self._find_probs)
+
+  @property
+  def scores(self) -> Float[np.ndarray, "o"] | None:
+    """How sure each object is, from 0 to 1."""
+    return self._once("scores", lambda: self._read("scores"))
+
+  @property
+  def lost(self) -> Bool[np.ndarray, "o"] | None:
+    """Which objects are probably lost."""
+    return self._once("lost", lambda: self._read("lost"))
+
+  @property
+  def alpha(self) -> UInt8[np.ndarray, "h w"]:
+    """Opacity of all objects together, from 0 to 255, soft at their edges.
+
+    It is at least one half exactly where a pixel is labelled.
+    """
+    return self._once("alpha", self._find_alpha)
+
+  def _once(self, name: str, compute: Callable[[], Any]) -> Any:
+    with self._lock:
+      if name not in self._known:
+        self._known[name] = compute()
+      return self._known[name]
+
+  def _read(self, name: str) -> Any:
+    value = self._given.pop(name)
+    return value() if callable(value) else value
+
+  def _find_probs(self) -> Float[np.ndarray, "o h w"]:
+    probs = self._read("probs")
+    if probs is not None:
+      return np.asarray(probs)
+    ids = np.array(self.object_ids, np.int32)[:, None, None]
+    return (self.labels == ids).astype(np.float32)
+
+  def _find_alpha(self) -> UInt8[np.ndarray, "h w"]:
+    probs = self.probs.sum(0, dtype=np.float32)
+    soft = ((probs - _EDGE) * np.float32(255 / (1 - 2 * _EDGE))).clip(0, 255)
+    labelled = self.labels > 0
+    return (
+      np.where(labelled, soft.clip(128), soft.clip(0, 127)).round().astype(np.uint8)
+    )

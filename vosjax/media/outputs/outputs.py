@@ -1,0 +1,305 @@
+"""Writes all kinds of results of a segmented video, each in threads of its own.
+
+Files of single frames appear one by one. Everything else is kept in a hidden folder,
+in parts that are complete at every `checkpoint`, until the last frame.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from vosjax import files
+from vosjax.media.outputs import images, videos
+from vosjax.media.outputs.archive import YoutubeVos
+from vosjax.media.outputs.frame import SegmentedFrame
+from vosjax.media.outputs.output import Output
+from vosjax.media.outputs.records import Coco, Results, load_pycocotools
+from vosjax.media.outputs.report import Report
+from vosjax.media.outputs.video_parts import Timing, VideoParts
+from vosjax.media.outputs.videos import DrawnVideo
+from vosjax.media.pipeline import Background
+from vosjax.media.pyav import load_pyav
+from vosjax.media.write import H264, Codec
+
+# Kind -> what it writes, for `--help`
+KINDS = {
+  "masks": "NAME.png: object ids as a palette PNG for each frame",
+  "overlay": "overlay.mp4: objects tinted and outlined",
+  "alpha": "alpha/NAME.png and alpha.webm (VP9): frames with soft transparency",
+  "alpha-prores": "alpha.mov: the same as ProRes 4444",
+  "green": "green.mp4: objects before a green screen",
+  "objects": "objects/ID/NAME.png: one black and white PNG per object",
+  "coco": "coco.json: run-length masks with scores and track ids",
+  "youtube-vos": "youtube-vos.zip: Annotations/VIDEO/FRAME.png, as its server asks",
+  "probs": "probs/ID/NAME.png: probabilities in 16 bits",
+  "results": "results.json: time, objects, scores and areas of each frame",
+  "report": "report.html: scores over time, and the frames to look at",
+}
+PARTS = ".parts"
+_PROGRESS = "progress.json"
+_AHEAD = 4  # frames that wait for each thread
+
+_FILES_OF_FRAMES: dict[str, Callable[[pathlib.Path, SegmentedFrame], None]] = {
+  "masks": images.write_mask,
+  "objects": images.write_objects,
+  "alpha": images.write_alpha,
+  "probs": images.write_probs,
+}
+_VIDEOS: dict[str, tuple[str, Callable[[SegmentedFrame], Any], Codec]] = {
+  "overlay": ("overlay.mp4", videos.draw_overlay, H264),
+  "alpha": ("alpha.webm", videos.draw_alpha, videos.VP9_ALPHA),
+  "alpha-prores": ("alpha.mov", videos.draw_alpha, videos.PRORES_4444),
+  "green": ("green.mp4", videos.draw_green, H264),
+}
+_FINAL_FILES = {
+  "coco": "coco.json",
+  "youtube-vos": "youtube-vos.zip",
+  "results": "results.json",
+  "report": "report.html",
+}
+
+
+class Outputs:
+  """All results of one video; `open_outputs` makes it."""
+
+  def __init__(self, parts: pathlib.Path, stack: contextlib.ExitStack):
+    self._parts, self._stack = parts, stack
+    self._next = 0
+    self._checkpoints: list[int] = []
+    self._in_order: list[tuple[Output, Background]] = []
+    self._of_frames: list[Callable[[SegmentedFrame], None]] = []
+    workers = min(4, os.cpu_count() or 1)
+    self._pool = stack.enter_context(
+      Background("write", ahead=2 * workers + _AHEAD, workers=workers)
+    )
+
+  def write(
+    self,
+    index: int,
+    name: str,
+    image: UInt8[np.ndarray, "h w 3"],
+    labels: Any,
+    object_ids: Sequence[int] = (),
+    probs: Any = None,
+    scores: Any = None,
+    lost: Any = None,
+  ) -> None:
+    """Writes a frame, soon. Frames come in their order.
+
+    Args:
+      index: number of the frame.
+      name: of the frame, without suffix; files are named after it.
+      image: RGB.
+      labels: object ids [h w], or a function that returns them; see `SegmentedFrame`.
+      object_ids: objects that are tracked, or were found.
+      probs: probability of each object [o h w], or a function that returns them.
+      scores: how sure each object is, from 0 to 1 [o], or a function.
+      lost: which objects are probably lost [o], or a function.
+
+    Raises:
+      OSError: a file of this or an earlier frame cannot be written.
+    """
+    if index != self._next:
+      raise ValueError(f"write(): frame {index} came, frame {self._next} is next.")
+    frame = SegmentedFrame(
+      index, name, image, labels, tuple(object_ids), probs, scores, lost
+    )
+    for output, thread in self._in_order:
+      thread.submit(output.write, frame)
+    for write in self._of_frames:
+      self._pool.submit(write, frame)
+    self._next += 1
+
+  def checkpoint(self) -> None:
+    """Completes all that was written so far: a job can go on from here.
+
+    Save the state of the network after this call, not before.
+
+    Raises:
+      OSError: a file cannot be written.
+    """
+    self._wait()
+    for output, _ in self._in_order:
+      output.checkpoint()
+    if self._next not in self._checkpoints:
+      self._checkpoints.append(self._next)
+    progress = json.dumps({"checkpoints": self._checkpoints})
+    files.write_bytes(self._parts / _PROGRESS, progress.encode())
+
+  def add_files(self, write: Callable[[SegmentedFrame], None]) -> None:
+    """Adds an output whose frames are independent of each other."""
+    self._of_frames.append(write)
+
+  def add(self, output: Output) -> None:
+    """Adds an output that gets the frames in order, in a thread of its own."""
+    self._stack.enter_context(output)
+    thread = Background(type(output).__name__, ahead=_AHEAD)
+    self._stack.enter_context(thread)
+    self._in_order.append((output, thread))
+
+  def resume(self, frame: int, known: Sequence[int]) -> None:
+    """Makes `frame` the next one, after checkpoints that are `known`."""
+    self._next = frame
+    self._checkpoints = [count for count in known if count <= frame]
+
+  def finish(self) -> None:
+    """Makes the files that need all frames."""
+    self.checkpoint()
+    for output, _ in self._in_order:
+      output.finish()
+
+  def _wait(self) -> None:
+    self._pool.wait()
+    for _, thread in self._in_order:
+      thread.wait()
+
+
+@contextlib.contextmanager
+def open_outputs(
+  kinds: Collection[str],
+  folder: pathlib.Path,
+  *,
+  video_name: str,
+  size: tuple[int, int],
+  frames_per_second: float,
+  times: Float[np.ndarray, "t"] | None = None,
+  prompts: Mapping[int, Collection[int]] | None = None,
+  suffix: str = ".jpg",
+  resume_from: int = 0,
+) -> Iterator[Outputs]:
+  """Yields what writes the results of a video, all kinds at once.
+
+  Every file is complete or absent. If the block fails (a full disk, Ctrl-C), files of
+  single frames and all that is before the last `checkpoint` stay in the folder, and a
+  later call goes on from there.
+
+  Args:
+    kinds: of results, from `KINDS`.
+    folder: for the results; it exists.
+    video_name: name of the video in files that have one.
+    size: (height, width) of the frames.
+    frames_per_second: the speed at which videos play.
+    times: seconds of each frame, which the videos keep; None means a constant rate.
+    prompts: ids of the objects in the mask of each given frame, by its number, for the
+      report.
+    suffix: of the frames' image files, whose names coco.json contains.
+    resume_from: number of the frame to go on with, one of `checkpoints(folder)`; what
+      was written of this and later frames is dropped. 0 begins anew.
+
+  Raises:
+    OSError: a file cannot be written.
+    ValueError: a kind is unknown or needs a library, or there is no checkpoint to
+      resume from.
+  """
+  check_kinds(kinds)
+  known = checkpoints(folder)
+  if resume_from and resume_from not in known:
+    raise ValueError(
+      f"{folder}: cannot go on at frame {resume_from}; checkpoints are at {known}. "
+      "Start the job again in a new folder."
+    )
+  parts = folder / PARTS
+  if not resume_from:
+    shutil.rmtree(parts, ignore_errors=True)
+  parts.mkdir(exist_ok=True)
+  for draft in folder.rglob(".*.part*"):  # left by a job that was killed
+    draft.unlink()
+  with contextlib.ExitStack() as stack:
+    outputs = Outputs(parts, stack)
+    outputs.resume(resume_from, known)
+    _add_outputs(
+      outputs,
+      kinds,
+      folder,
+      video_name=video_name,
+      size=size,
+      frames_per_second=frames_per_second,
+      times=times,
+      prompts=prompts or {},
+      suffix=suffix,
+      start=resume_from,
+    )
+    yield outputs
+    outputs.finish()
+  shutil.rmtree(parts)
+
+
+def check_kinds(kinds: Collection[str]) -> None:
+  """Refuses kinds of results that cannot be written, before any work.
+
+  Raises:
+    ValueError: a kind is unknown, or needs a library that is not installed.
+  """
+  for kind in kinds:
+    if kind not in KINDS:
+      raise ValueError(f"output {kind!r} is unknown; known: {', '.join(KINDS)}.")
+    if kind in _VIDEOS:
+      load_pyav(f"{_VIDEOS[kind][0]}: videos")
+    elif kind == "coco":
+      load_pycocotools()
+
+
+def checkpoints(folder: pathlib.Path) -> tuple[int, ...]:
+  """Frames from which a job in this folder can go on, ascending; empty if it is new."""
+  try:
+    progress = json.loads((folder / PARTS / _PROGRESS).read_bytes())
+  except FileNotFoundError:
+    return ()
+  return tuple(progress["checkpoints"])
+
+
+def final_files(kinds: Collection[str]) -> tuple[str, ...]:
+  """Names of the files that appear after the last frame, in the order of `KINDS`."""
+  names = [
+    _VIDEOS[kind][0] if kind in _VIDEOS else _FINAL_FILES.get(kind)
+    for kind in KINDS
+    if kind in kinds
+  ]
+  return tuple(name for name in names if name)
+
+
+def _add_outputs(
+  outputs: Outputs,
+  kinds: Collection[str],
+  folder: pathlib.Path,
+  *,
+  video_name: str,
+  size: tuple[int, int],
+  frames_per_second: float,
+  times: Float[np.ndarray, "t"] | None,
+  prompts: Mapping[int, Collection[int]],
+  suffix: str,
+  start: int,
+) -> None:
+  """Adds an output of each kind."""
+  parts = folder / PARTS
+  timing = Timing.from_times(times, frames_per_second)
+
+  def time_of(index: int) -> float:
+    return index / frames_per_second if times is None else float(times[index])
+
+  for kind in KINDS:
+    if kind not in kinds:
+      continue
+    if kind in _FILES_OF_FRAMES:
+      outputs.add_files(functools.partial(_FILES_OF_FRAMES[kind], folder))
+    if kind in _VIDEOS:
+      name, draw, codec = _VIDEOS[kind]
+      video = VideoParts(folder / name, parts, size, frames_per_second, codec, start)
+      outputs.add(DrawnVideo(video, draw, timing))
+    elif kind == "coco":
+      outputs.add(Coco(folder, parts, start, video_name, size, suffix))
+    elif kind == "youtube-vos":
+      outputs.add(YoutubeVos(folder, parts, video_name))
+    elif kind == "results":
+      outputs.add(Results(folder, parts, start, video_name, time_of))
+    elif kind == "report":
+      outputs.add(Report(folder, parts, start, video_name, prompts, time_of))

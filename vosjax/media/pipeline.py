@@ -1,0 +1,143 @@
+"""Stages of a job in threads of their own, with bounded queues between them.
+
+Decoding, image files and video encoders release the interpreter, so that they run
+beside the network. `ReadAhead` reads items before they are asked for; `Background`
+calls functions while its caller goes on. Errors reach the caller as they are.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any
+
+
+class ReadAhead:
+  """A sequence whose next items are read in a thread before they are asked for.
+
+  All items are read in the same thread, one after another, so that the sequence need
+  not be safe for threads. Used as a context manager, whose end stops the thread.
+
+  Args:
+    items: the sequence, such as the frames of a video.
+    ahead: how many items are read, and kept, before they are asked for.
+
+  An item that cannot be read raises its error when it is asked for, not before.
+  """
+
+  def __init__(self, items: Sequence[Any] | Any, ahead: int):
+    self._items, self._ahead = items, ahead
+    self._reader = ThreadPoolExecutor(1, "read-ahead")
+    self._pending: dict[int, Future[Any]] = {}
+    self._latest = -1  # the item that was asked for last
+
+  def __len__(self) -> int:
+    return len(self._items)
+
+  def __getitem__(self, index: int) -> Any:
+    if not 0 <= index < len(self):
+      raise IndexError(index)
+    read = self._pending.pop(index, None)
+    if read is None:
+      if index == self._latest + 1:
+        self._forget(len(self))  # reading goes on elsewhere
+      read = self._read(index)
+    else:
+      self._forget(index)  # items that were skipped
+    self._latest = index
+    first = max(self._pending, default=index) + 1
+    missing = self._ahead - len(self._pending)
+    for later in range(first, min(first + missing, len(self))):
+      self._pending[later] = self._read(later)
+    return read.result()
+
+  def _read(self, index: int) -> "Future[Any]":
+    return self._reader.submit(self._items.__getitem__, index)
+
+  def _forget(self, end: int) -> None:
+    """Drops items before `end` that nobody asked for."""
+    for index in [index for index in self._pending if index < end]:
+      self._pending.pop(index).cancel()
+
+  def __enter__(self) -> "ReadAhead":
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    self._pending.clear()
+    self._reader.shutdown(cancel_futures=True)
+
+
+class Background:
+  """Calls functions in threads while its caller goes on.
+
+  Used as a context manager. A block that ends without an error waits for all calls; one
+  that fails waits only for those that have begun and cancels all others.
+
+  Args:
+    name: of the threads.
+    ahead: how many calls may be unfinished; `submit` waits while there are as many.
+    workers: number of threads. One of them makes the calls in the order of `submit`.
+  """
+
+  def __init__(self, name: str, *, ahead: int, workers: int = 1):
+    self._pool = ThreadPoolExecutor(workers, name)
+    self._free = threading.Semaphore(ahead)
+    self._ahead = ahead
+    self._error: BaseException | None = None
+
+  def submit(self, function: Callable[..., object], *args: Any) -> None:
+    """Calls `function(*args)` soon.
+
+    Raises:
+      BaseException: the first error of an earlier call. No call begins after it.
+    """
+    self._raise()
+    self._free.acquire()
+    try:
+      self._pool.submit(self._call, function, *args)
+    except BaseException:
+      self._free.release()
+      raise
+
+  def wait(self) -> None:
+    """Waits for all calls.
+
+    Raises:
+      BaseException: the first error of a call.
+    """
+    for _ in range(self._ahead):
+      self._free.acquire()
+    self._free.release(self._ahead)
+    self._raise()
+
+  def close(self, error: BaseException | None) -> None:
+    """Ends the threads, after all calls or, after an error, without what waits."""
+    try:
+      if error is None:
+        self.wait()
+    finally:
+      self._pool.shutdown(cancel_futures=True)
+
+  def _call(self, function: Callable[..., object], *args: Any) -> None:
+    try:
+      if self._error is None:
+        function(*args)
+    except BaseException as error:
+      self._error = error
+    finally:
+      self._free.release()
+
+  def _raise(self) -> None:
+    if self._error is not None:
+      raise self._error
+
+  def __enter__(self) -> "Background":
+    return self
+
+  def __exit__(
+    self,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    trace: TracebackType | None,
+  ) -> None:
+    self.close(error)
