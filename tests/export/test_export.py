@@ -97,6 +97,28 @@ def test_objects_that_appear_later(small, tmp_path, frames, first):
     compare(exported.step(frame), segmenter.step(frame))
 
 
+@pytest.mark.parametrize("name", ["agame", "matching", "rvos"])
+def test_corrections(small, tmp_path, frames, first, name):
+  fields = {
+    "rvos": {"one_shot": True},
+    "matching": {"output_stride": 8, "deep": "pyramid", "matching_lags": (1, 2)},
+  }
+  kind = "rvos" if name == "rvos" else "agame"
+  model, variables = small(kind, **fields.get(name, {}))
+  segmenter = VideoSegmenter(model, variables)
+  write.write(tmp_path, kind, model, variables, size=SIZE, objects=2, platforms=["cpu"])
+  exported = Model(tmp_path)
+  segmenter.start(frames[0], first)
+  exported.begin(frames[0], np.where(first == 3, 1, 2 * (first == 7)))
+  segmenter.step(frames[1])
+  exported.step(frames[1])
+  moved = np.roll(first, 5, axis=1) == 7
+  segmenter.correct(np.where(moved, 7, 0))
+  exported.correct(frames[1], 2 * moved)
+  for frame in frames[2:4]:
+    compare(exported.step(frame), segmenter.step(frame))
+
+
 def test_the_runner_needs_no_vosjax(small, tmp_path, frames, first):
   model, variables = small("agame")
   folder = tmp_path / "exported"

@@ -1,8 +1,9 @@
 """Writes a model as StableHLO programs, which run without vosjax.
 
 The programs are `begin`, for the first frame of a video, `step`, for every further one,
-and, for most one-shot models, `add`, for objects that appear later. All take a dict of
-the weights first. The state is a list of arrays, which the manifest names.
+and for one-shot models `correct`, for objects that are elsewhere, and `add`, for those
+that appear later (not of RVOS). All take a dict of the weights first. The state is a
+list of arrays, which the manifest names.
 """
 
 import json
@@ -93,7 +94,7 @@ def write(
     manifest["programs"][program] = {
       "file": file,
       "inputs": ["weights", *inputs],
-      "outputs": ["state"] if program == "add" else list(_OUTPUTS),
+      "outputs": list(_OUTPUTS) if program in ("begin", "step") else ["state"],
     }
   contents[MANIFEST] = (json.dumps(manifest, indent=2) + "\n").encode()
   folder.mkdir(parents=True, exist_ok=True)
@@ -161,11 +162,11 @@ def _functions(
     "begin": (flat(video.begin), {"frame": frame} | given),
     "step": (unflatten(video.step), {"state": leaves, "frame": frame}),
   }
-  if given and not isinstance(video.model, KeepsSlots):
-    functions["add"] = (
-      unflatten(video.add),
-      {"state": leaves, "frame": frame, "labels": labels},
-    )
+  if given:
+    inputs = {"state": leaves, "frame": frame, "labels": labels}
+    functions["correct"] = unflatten(video.correct), inputs
+    if not isinstance(video.model, KeepsSlots):
+      functions["add"] = unflatten(video.add), inputs
   return functions
 
 
