@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 # Extra of setup.cfg -> modules, by the names under which they are imported.
 EXTRAS: Mapping[str, tuple[str, ...]] = {
+  "video": ("av", "pycocotools"),
   "train": (
     "array_record",
     "clu",
@@ -18,12 +19,11 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "tensorflow_datasets",
     "yaml",
   ),
-  "video": ("av",),
   "export": ("flatbuffers",),
 }
 PURPOSES = {
+  "video": "video files and masks in COCO's format; folders of images work without",
   "train": "training, whole datasets, `vosjax benchmark data`",
-  "video": "video files; folders of images work without",
   "export": "`vosjax export`",
 }
 
