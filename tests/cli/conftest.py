@@ -55,7 +55,8 @@ class CopyingSegmenter(VideoSegmenter):
       if labels is None:
         labels = np.zeros(frames[index].shape[:2], np.int32)
       given = None if prompts is None else prompts.get(index)
-      labels = labels if given is None else np.where(given, given, labels)
+      if given is not None:
+        labels = np.where((given > 0) & (given < 255), given, labels)
       CopyingSegmenter.calls += 1
       session.frame, session.number = labels, index
       ids = [i for i in np.unique(labels).tolist() if i]
