@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 
+import av  # noqa: F401  the command writes overlays with it
 import numpy as np
 import pytest
 from PIL import Image

@@ -16,8 +16,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from vosjax import files
 from vosjax.inference import programs
@@ -64,6 +62,8 @@ def save(session: Any, path: str | os.PathLike) -> None:
     "num_references": getattr(session.setup.model, "num_references", 0),
     "setup": describe(session.setup),
   }
+  import safetensors.numpy  # not installed everywhere that vosjax infers
+
   content = safetensors.numpy.save(
     {name: _as_plain(x) for name, x in arrays.items()},
     {"format": _FORMAT, "values": json.dumps(values)},
@@ -83,6 +83,8 @@ def load(session: Any, path: str | os.PathLike) -> None:
       options; says which.
     OSError: it cannot be read.
   """
+  import safetensors
+
   try:
     with safetensors.safe_open(path, framework="numpy") as file:
       metadata = file.metadata() or {}
