@@ -2,6 +2,7 @@
 
 import json
 
+import av  # noqa: F401  a video is written and read with it
 import pytest
 
 from vosjax.__main__ import main

@@ -31,3 +31,9 @@ def test_every_stage_is_measured_on_procedural_clips_and_nothing_is_trained(
   assert {path.name for path in tmp_path.iterdir()} == {"config.json", "speed.json"}
   printed = capsys.readouterr().out
   assert all(part in printed for part in training.PARTS)
+
+
+def test_a_recipe_is_measured_by_its_name():
+  result = training.measure_recipe("ris:smoke", "bfloat16")
+  assert result["ms_per_step"] > 0
+  assert set(result["part_ms"]) == set(training.PARTS)

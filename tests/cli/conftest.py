@@ -50,10 +50,13 @@ class CopyingSegmenter(VideoSegmenter):
 
   def run(self, frames, prompts=None, direction=None, session=None):
     session = session or CopyingSession()
-    labels = np.zeros(SIZE, np.int32) if session.frame is None else session.frame
+    labels = session.frame
     for index in range(session.number + 1, len(frames)):
+      if labels is None:
+        labels = np.zeros(frames[index].shape[:2], np.int32)
       given = None if prompts is None else prompts.get(index)
-      labels = labels if given is None else np.where(given, given, labels)
+      if given is not None:
+        labels = np.where((given > 0) & (given < 255), given, labels)
       CopyingSegmenter.calls += 1
       session.frame, session.number = labels, index
       ids = [i for i in np.unique(labels).tolist() if i]

@@ -87,6 +87,22 @@ def test_the_extras_are_those_of_the_package(extra):
   assert extra in extras.PURPOSES
 
 
+def test_the_requirements_are_those_of_the_package():
+  setup_cfg = configparser.ConfigParser()
+  setup_cfg.read(pathlib.Path(__file__).resolve().parents[2] / "setup.cfg")
+  required = setup_cfg["options"]["install_requires"].split()
+  assert set(extras.REQUIRED.values()) == set(required)
+
+
+def test_a_missing_requirement_fails(results, monkeypatch):
+  missing = {"fifth_package": "fifth-package"}
+  monkeypatch.setattr(extras, "REQUIRED", extras.REQUIRED | missing)
+  checks = {"requirements": doctor.CHECKS["requirements"]}
+  check = results(1, checks)["requirements"]
+  assert check["ok"] is False
+  assert check["remedy"] == "pip install fifth-package"
+
+
 def test_a_command_names_the_package_that_it_lacks(capsys, monkeypatch):
   def lacking(name):
     raise ModuleNotFoundError("No module named 'clu.metrics'", name="clu.metrics")

@@ -132,6 +132,7 @@ def test_videos_whose_names_become_the_same_are_refused(tmp_path, capsys):
 
 
 def test_coco_becomes_label_maps_with_categories(tmp_path):
+  pytest.importorskip("pycocotools")
   frames = tmp_path / "frames"
   frames.mkdir()
   names = [f"{t}.jpg" for t in (3, 1)]

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 
+import av  # noqa: F401  the command writes overlays with it
 import numpy as np
 import pytest
 from PIL import Image
@@ -41,7 +42,6 @@ def refused(capsys, *texts):
 
 
 def test_every_frame_gets_a_palette_png_and_the_overlay_plays(frames, mask, tmp_path):
-  import av
 
   out = tmp_path / "out"
   assert run(frames, mask, out) == 0

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 
+import av  # noqa: F401  the command writes overlays with it
 import numpy as np
 import pytest
 from PIL import Image
@@ -53,7 +54,7 @@ def test_a_part_of_a_video_keeps_its_names_and_times(mask, tmp_path, capsys):
     (("--start", "4"), "--start 4 --end 4: no frame lies between"),
     (("--start", "soon"), "--start: 'soon' is neither the number of a frame"),
     (("--end", "9"), "--end: frame 9 is beyond the end"),
-    (("--every", "0"), "--every 0: must be at least one frame"),
+    (("--every", "0"), "--every 0: expected a number of frames"),
     (("--max-size", "3"), "--max-size is 3; it must be at least 32"),
     (("--save", "overlay,gif"), "output 'gif' is unknown; known: masks, overlay"),
     (("--masks", "x"), "--masks x: is for many videos"),
@@ -157,9 +158,64 @@ def test_a_list_names_videos_and_masks(videos, tmp_path, capsys):
   listed.write_text("videos/z.mp4\n")
   assert vosjax(listed, "--out", tmp_path / "other") == 2
   assert "list.txt: lists" in capsys.readouterr().err
+
+
+def test_a_missing_mask_is_the_fault_of_its_video_alone(videos, tmp_path, capsys):
+  folder, masks = videos
+  (folder / "thumb.jpg").write_bytes(b"no frame")
+  (folder / "clip [x1].mp4").write_bytes((folder / "a.mp4").read_bytes())
+  (masks / "clip [x1].png").write_bytes((masks / "a.png").read_bytes())
   (masks / "a.png").unlink()
-  assert vosjax(folder, "--masks", masks, "--out", tmp_path / "other") == 2
-  assert "0 masks of video a; expected" in capsys.readouterr().err
+  inside = masks.rename(folder / "masks")
+  out = tmp_path / "out"
+  assert vosjax(folder, "--masks", inside, "--out", out) == 2
+  error = capsys.readouterr().err
+  assert "0 masks of video a; expected" in error
+  assert "1 of 3 videos failed" in error
+  assert sorted(path.name for path in out.iterdir()) == ["b", "clip [x1]"]
+
+
+def test_arguments_are_checked_for_every_video(videos, tmp_path, capsys):
+  folder, masks = videos
+  assert vosjax(folder, "--masks", masks, "--out", tmp_path / "out", "--crf") == 2
+  error = capsys.readouterr().err
+  assert "2 of 2 videos failed" in error
+  assert error.count("it does not apply to agame") == 4  # at once and at the end
+
+
+def test_a_folder_without_results_is_used_again(frames, mask, tmp_path, copying):
+  out = tmp_path / "out"
+  (out / ".parts").mkdir(parents=True)
+  (out / "segment.json").write_text(json.dumps({"finished": False, "inputs": {}}))
+  assert vosjax(frames, "--mask", mask, "--out", out) == 0
+  (out / "overlay.mp4").unlink()
+  assert vosjax(frames, "--mask", mask, "--out", out) == 0
+  assert (out / "overlay.mp4").exists()
+  assert copying.calls == 8
+
+
+def test_a_reduced_video_gets_masks_of_its_full_size(tmp_path, capsys):
+  size = (48, 64)
+  folder, out = tmp_path / "video", tmp_path / "out"
+  folder.mkdir()
+  rng = np.random.default_rng(0)
+  for name in NAMES:
+    pixels = rng.integers(0, 256, (*size, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / f"{name}.png")
+  labels = np.zeros(size, np.uint8)
+  labels[10:30, 11:33], labels[30:34, 11:33] = 2, 255
+  Image.fromarray(labels).save(tmp_path / "first.png")
+  common = (folder, "--mask", tmp_path / "first.png", "--out", out)
+  assert vosjax(*common, "--max-size", "32") == 0
+  first = np.asarray(Image.open(out / "00000.png"))
+  np.testing.assert_array_equal(first[labels != 255], labels[labels != 255])
+  assert np.asarray(Image.open(out / "00003.png")).shape == size
+  labels[:] = 0
+  labels[10, 10] = 3
+  Image.fromarray(labels).save(tmp_path / "first.png")
+  common = (folder, "--mask", tmp_path / "first.png", "--out", tmp_path / "other")
+  assert vosjax(*common, "--max-size", "32") == 2
+  assert "object 3 of frame 00000 is smaller than a pixel" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

@@ -2,6 +2,7 @@
 
 import functools
 
+import av  # noqa: F401  the command writes overlays with it
 import numpy as np
 import pytest
 from PIL import Image

@@ -63,15 +63,16 @@ def lower_all(lower, model):
   state = low(programs.init_slots, fixed, variables, None, features, labels, slots)
   if labels is not None and isinstance(model, KeepsSlots):
     state = low(programs.insert, fixed, variables, state, labels, slots)
-  elif labels is not None:  # objects that appear later
-    state = low(programs.init_slots, fixed, variables, state, features, labels, slots)
+  elif labels is not None:  # objects that appear later or are corrected
+    inputs = variables, state, features, labels, slots, slots
+    state = low(programs.init_slots, fixed, *inputs)
   if isinstance(model, TakesReferences):
     place = shape(dtype=np.int32)
     state = low(programs.remember, (model,), variables, state, features, place)
   recurrence = "aggregated" if readout.threshold is None else "fine"
   fixed = (*fixed, recurrence)
   rank = shape(1, num_slots, dtype=np.int32) if readout.threshold is not None else None
-  new, slot_labels, probs, _ = low(
+  new, slot_labels, probs, *_ = low(
     programs.advance, fixed, variables, state, features, slots, rank
   )
   assert jax.tree.map(lambda x: x.shape, new) == jax.tree.map(lambda x: x.shape, state)

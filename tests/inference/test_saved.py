@@ -73,8 +73,10 @@ def test_a_run_that_is_saved_between_batches_goes_on_bit_by_bit(
   assert_equal(segmenter.run(frames, **options, session=resumed), expected[3:])
 
 
-def test_a_resumed_run_replaces_the_references(small, frames, tmp_path):
-  segmenter = vosjax.VideoSegmenter(*small("cosnet"))
+@pytest.mark.parametrize("references", [3, "all", 7])
+def test_a_resumed_run_replaces_the_references(small, frames, tmp_path, references):
+  assert len(frames) < 7  # there are fewer frames than references
+  segmenter = vosjax.VideoSegmenter(*small("cosnet"), references=references)
   expected = list(segmenter.run(frames))
   session = segmenter.new_session()
   run = segmenter.run(frames, session=session)
@@ -104,8 +106,8 @@ def test_sessions_of_others_and_damaged_files_are_refused(
     assert "\n" not in str(error.value)
 
   refuse("model AGame, not RVOS", *small("rvos"))
-  refuse("another fields", model.clone(update_rate=0.5), variables)
-  refuse("another weights", *small("agame", update_rate=0.1))
+  refuse("other fields", model.clone(update_rate=0.5), variables)
+  refuse("other weights", *small("agame", update_rate=0.1))
   refuse("max_objects None, not 4", model, variables, max_objects=4)
   content = path.read_bytes()
   path.write_bytes(content[: len(content) // 2])

@@ -82,6 +82,7 @@ def plan(cases: Sequence[Case] = CASES) -> list[list[Item]]:
   ]
   groups += [measure_targets(case, "bfloat16") for case in first]
   groups += [_measure_training(recipe, "bfloat16") for recipe in RECIPES]
+  groups += [[Item("segment, from a video file to files", "segment", {}, ("av",))]]
   groups += [measure_details(case, "bfloat16") for case in first]
   groups += [measure_targets(case, "float32") for case in first]
   groups += [measure_targets(case, dtype) for case in rest for dtype in DTYPES]
@@ -283,6 +284,14 @@ def _measure_recipe(recipe: str, dtype: str) -> dict[str, Any]:
   return training.measure_recipe(recipe, dtype)
 
 
+def _measure_segment(**options: Any) -> dict[str, Any]:
+  from vosjax.benchmarks import segment
+
+  found = segment.measure(**options)
+  speed = found["networks"]["agame-lite"]["together"]["frames_per_second"]
+  return found | {"frames_per_second": speed, "ms_per_frame": 1e3 / speed}
+
+
 def _measure_metrics(**options: Any) -> dict[str, Any]:
   from vosjax.benchmarks import metrics
 
@@ -303,6 +312,7 @@ MEASUREMENTS: dict[str, Callable[..., dict[str, Any]]] = {
   "host": _measure_host,
   "encoder": _measure_encoder,
   "training": _measure_recipe,
+  "segment": _measure_segment,
   "metrics": _measure_metrics,
   "data": _measure_data,
 }

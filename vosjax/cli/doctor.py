@@ -23,7 +23,6 @@ listed with the command that installs it, and does not fail.
 """
 
 PACKAGES = (
-  "vosjax",
   "jax",
   "jaxlib",
   "flax",
@@ -105,6 +104,14 @@ def _check_versions(name: str) -> Check:
   return Check(name, True, ", ".join(found))
 
 
+def _check_requirements(name: str) -> Check:
+  missing = extras.find_missing_requirements()
+  if missing:
+    listed = " ".join(missing)
+    return Check(name, False, f"not installed: {listed}", f"pip install {listed}")
+  return Check(name, True, "all packages that vosjax requires are installed")
+
+
 def _check_devices(name: str) -> Check:
   import jax
 
@@ -180,6 +187,7 @@ REMEDIES = {
 }
 CHECKS: dict[str, Callable[[str], Check]] = {
   "versions": _check_versions,
+  "requirements": _check_requirements,
   "devices": _check_devices,
   "convolution": _check_convolution,
   "training step": _check_training,

@@ -15,9 +15,10 @@ examples:
   python exported/{RUNNER} frames.npy --labels first.npy --out labels.npy
 
 The folder holds StableHLO programs for the first frame (begin), for every further one
-(step) and, for most one-shot models, for objects that appear later (add); the weights;
-manifest.json, which lists inputs, outputs and the arrays of the state; and {RUNNER},
-which runs all this without vosjax. All frames have this size.
+(step) and, for one-shot models, for objects to correct (correct) and those that appear
+later (add, not of RVOS); the weights; manifest.json, which lists inputs, outputs and
+the arrays of the state; and {RUNNER}, which runs all this without vosjax. All frames
+have this size.
 """
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 # Extra of setup.cfg -> modules, by the names under which they are imported.
 EXTRAS: Mapping[str, tuple[str, ...]] = {
+  "video": ("av", "pycocotools"),
   "train": (
     "array_record",
     "clu",
@@ -18,12 +19,27 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "tensorflow_datasets",
     "yaml",
   ),
-  "video": ("av",),
   "export": ("flatbuffers",),
 }
+# What `pip install vosjax` brings along: names of modules and, if another, of packages.
+REQUIRED: Mapping[str, str] = {
+  "absl": "absl-py",
+  "filelock": "filelock",
+  "flax": "flax",
+  "jax": "jax",
+  "jaxtyping": "jaxtyping",
+  "numpy": "numpy",
+  "optax": "optax",
+  "orbax": "orbax-checkpoint",
+  "PIL": "pillow",
+  "platformdirs": "platformdirs",
+  "safetensors": "safetensors",
+  "scipy": "scipy",
+  "tqdm": "tqdm",
+}
 PURPOSES = {
+  "video": "video files and masks in COCO's format; folders of images work without",
   "train": "training, whole datasets, `vosjax benchmark data`",
-  "video": "video files; folders of images work without",
   "export": "`vosjax export`",
 }
 
@@ -33,12 +49,23 @@ def find_missing(extra: str) -> list[str]:
   return [name for name in EXTRAS[extra] if importlib.util.find_spec(name) is None]
 
 
+def find_missing_requirements() -> list[str]:
+  """Packages that vosjax requires and that are not installed."""
+  return [
+    package
+    for name, package in REQUIRED.items()
+    if importlib.util.find_spec(name) is None
+  ]
+
+
 def explain_missing(module: str | None) -> str | None:
-  """What to do about a module that is not installed; None if no extra has it."""
+  """What to do about a module that is not installed; None if it is not required."""
   name = (module or "").partition(".")[0]
   for extra, modules in EXTRAS.items():
     if name in modules:
       return f"{name} is not installed. Run `pip install vosjax[{extra}]`."
+  if name in REQUIRED:
+    return f"{name} is not installed. Run `pip install {REQUIRED[name]}`."
   return None
 
 

@@ -219,11 +219,12 @@ class _Loader:
   Attributes:
     args: of the command.
     checkpoint: the file or folder of the model.
+    loaded: the segmenter and the name of its model.
   """
 
   args: argparse.Namespace
   checkpoint: pathlib.Path
-  loaded: VideoSegmenter | None = None
+  loaded: tuple[VideoSegmenter, str] | None = None
 
   @classmethod
   def from_arguments(cls, args: argparse.Namespace) -> "_Loader":
@@ -238,7 +239,7 @@ class _Loader:
     """The segmenter; ValueError if an argument does not fit the model."""
     args = self.args
     if self.loaded is None:
-      self.loaded, name = load_segmenter(
+      self.loaded = load_segmenter(
         self.checkpoint,
         args.model,
         fusion=args.fusion,
@@ -247,8 +248,9 @@ class _Loader:
         reference_policy=args.reference_policy,
         seed=args.seed,
       )
-      _check_model(args, name, self.loaded.one_shot, has_mask)
-    return self.loaded
+    segmenter, name = self.loaded
+    _check_model(args, name, segmenter.one_shot, has_mask)
+    return segmenter
 
 
 def run(args: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ import argparse
 import collections
 import dataclasses
 import pathlib
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -15,6 +16,8 @@ from vosjax.labels import VOID, find_ids
 from vosjax.media.masks import VideoMasks, read_masks
 from vosjax.media.read import read_video
 from vosjax.media.video_frames import VideoFrames, describe, frame_number
+
+_SECONDS = re.compile(r"\d+(\.\d+)?s")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,10 +134,20 @@ def _choose_frames(args: argparse.Namespace, video: VideoFrames) -> range:
     )
   step = 1
   if args.every is not None:
-    step = _number("--every", args.every, video)
-    if step < 1:
-      raise ValueError(f"--every {args.every}: must be at least one frame.")
+    step = _interval(args.every, video)
   return range(start, end, step)
+
+
+def _interval(text: str, video: VideoFrames) -> int:
+  """Number of frames from one to the next that --every chooses."""
+  frames = float(text[:-1]) * video.frames_per_second if _SECONDS.fullmatch(text) else 0
+  step = int(text) if text.isdecimal() else round(frames)
+  if step < 1:
+    raise ValueError(
+      f"--every {text}: expected a number of frames (5) or of seconds (0.5s), at least "
+      "one frame."
+    )
+  return step
 
 
 def _number(option: str, text: str, video: VideoFrames) -> int:

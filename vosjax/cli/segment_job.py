@@ -106,7 +106,9 @@ class Job:
     Raises:
       ValueError: the folder holds something else.
     """
-    if not out.exists() or (out.is_dir() and {JOB_FILE} >= set(os.listdir(out))):
+    if not out.exists():
+      return
+    if out.is_dir() and {JOB_FILE, outputs.PARTS} >= set(os.listdir(out)):
       return  # a job without results may be replaced
     try:
       found = json.loads((out / JOB_FILE).read_text())["inputs"]
@@ -159,14 +161,17 @@ class Job:
     self._write(out, finished=False)
     if not num_masks:
       return 0
+    total = self.inputs["frames"]
+    if not (out / outputs.PARTS).exists():
+      print(f"{out}: all frames are segmented again, because some results are missing.")
+      return 0
     known = [n for n in outputs.checkpoints(out) if state_file(out, n).exists()]
     number = max(known, default=0)
-    total = self.inputs["frames"]
     print(
       f"{out}: resuming at frame {number} of {total}."
       if number
-      else f"{out}: resuming; all frames are segmented again, because the job was "
-      "stopped before its state was saved."
+      else f"{out}: resuming; all frames are segmented again, because no state was "
+      "saved before the job was stopped."
     )
     return number
 

@@ -22,18 +22,28 @@ class Task:
     name: of its folder of results.
     video: file, or folder of frames.
     masks: files or folders of masks; empty if the model needs none.
+    fault: why it cannot be segmented; "" if it can.
   """
 
   name: str
   video: pathlib.Path
   masks: tuple[pathlib.Path, ...]
+  fault: str = ""
 
 
 def is_collection(path: pathlib.Path) -> bool:
-  """Whether a path is a list of videos, or a folder that holds videos, not frames."""
+  """Whether a path is a list of videos, or a folder that holds videos, not frames.
+
+  Images beside video files are thumbnails or masks; beside folders, they are frames.
+  """
   if path.is_file():
     return path.suffix.lower() == ".txt"
-  return path.is_dir() and not _holds(path, IMAGE_SUFFIXES) and bool(_videos(path))
+  if not path.is_dir():
+    return False
+  videos = _videos(path)
+  return any(video.is_file() for video in videos) or (
+    bool(videos) and not _holds(path, IMAGE_SUFFIXES)
+  )
 
 
 def find_tasks(path: pathlib.Path, masks: pathlib.Path | None) -> list[Task]:
@@ -44,16 +54,24 @@ def find_tasks(path: pathlib.Path, masks: pathlib.Path | None) -> list[Task]:
       in each line and, after a tab, its mask. Paths in it are relative to it.
     masks: folder with a mask file or a folder of masks for each video, of its name.
 
+  Returns:
+    One task for each video; one without a mask has a fault.
+
   Raises:
-    ValueError: a video or a mask is missing, or two videos have one name; names them.
+    ValueError: a listed file is missing, or two videos have one name; names them.
   """
-  pairs = _read_list(path) if path.is_file() else [(v, None) for v in _videos(path)]
+  if path.is_file():
+    pairs = _read_list(path)
+  else:
+    pairs = [(video, None) for video in _videos(path)]
+    if masks is not None and masks.exists():
+      pairs = [pair for pair in pairs if not pair[0].samefile(masks)]
   tasks: list[Task] = []
   for video, mask in pairs:
+    name, fault = video.name if video.is_dir() else video.stem, ""
     if mask is None and masks is not None:
-      mask = _find_mask(masks, video.stem if video.is_file() else video.name)
-    name = video.name if video.is_dir() else video.stem
-    tasks.append(Task(name, video, () if mask is None else (mask,)))
+      mask, fault = _find_mask(masks, name)
+    tasks.append(Task(name, video, () if mask is None else (mask,), fault))
   names = [task.name for task in tasks]
   for task in tasks:
     if names.count(task.name) > 1:
@@ -81,6 +99,8 @@ def run_all(
   for number, task in enumerate(tasks, 1):
     print(f"[{number}/{len(tasks)}] {task.name}")
     try:
+      if task.fault:
+        raise ValueError(task.fault)
       segment(task, out / task.name)
     except (OSError, ValueError) as error:
       failures[task.name] = " ".join(str(error).split())
@@ -120,13 +140,14 @@ def _holds(folder: pathlib.Path, suffixes: tuple[str, ...]) -> bool:
   )
 
 
-def _find_mask(masks: pathlib.Path, name: str) -> pathlib.Path:
+def _find_mask(masks: pathlib.Path, name: str) -> tuple[pathlib.Path | None, str]:
+  """The masks of a video of this name, or why there are none."""
   if (masks / name).is_dir():
-    return masks / name
-  found = [path for path in masks.glob(f"{name}.*") if path.is_file()]
+    return masks / name, ""
+  found = [path for path in masks.glob("*") if path.is_file() and path.stem == name]
   if len(found) == 1:
-    return found[0]
-  raise ValueError(
+    return found[0], ""
+  return None, (
     f"--masks {masks}: {len(found)} masks of video {name}; expected the folder "
     f"{masks / name} or one file {masks / name}.png."
   )

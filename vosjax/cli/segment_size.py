@@ -2,18 +2,18 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import Float, Integer, UInt8
 
 from vosjax.inference.frame_result import FrameResult
 from vosjax.labels import VOID, find_ids
 from vosjax.media import resizing
 from vosjax.media.video_frames import VideoFrames
 
-Masks = Mapping[int, UInt8[np.ndarray, "h w"]]
+Masks = Mapping[int, UInt8[np.ndarray, "_ _"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,10 +23,12 @@ class FullSize:
   Attributes:
     frames: what the network gets, as a sequence of RGB images.
     masks: likewise, by number of the frame; None for a zero-shot model.
+    size: (height, width) of these.
   """
 
   frames: Any
   masks: Masks | None
+  size: tuple[int, int]
 
   def restore(self, number: int, result: FrameResult) -> "Written":
     """What is written of the result of a frame."""
@@ -59,7 +61,7 @@ class Reduced(FullSize):
         result.labels, result.object_ids, result.probs, image
       )
       if given is not None:
-        _give(labels, given)
+        _give(labels, probs, result.object_ids, given)
       return labels, probs
 
     return Written(image, lambda: enlarged()[0], lambda: enlarged()[1])
@@ -95,10 +97,10 @@ def for_network(
   """
   size = video.size if max_size is None else resizing.reduced_size(video.size, max_size)
   if size == video.size:
-    return FullSize(video, masks)
+    return FullSize(video, masks, size)
   frames = resizing.ReducedFrames(video, size)
   if masks is None:
-    return Reduced(frames, None, None)
+    return Reduced(frames, None, size, None)
   reduced = _ReducedMasks(masks, size)
   for number in masks:
     if lost := set(find_ids(masks[number])) - set(find_ids(reduced[number])):
@@ -107,16 +109,16 @@ def for_network(
         f"{video.frame_names[number]} is smaller than a pixel of the reduced frame. "
         "Give a larger size, or leave it out."
       )
-  return Reduced(frames, reduced, masks)
+  return Reduced(frames, reduced, size, masks)
 
 
-class _ReducedMasks(Mapping[int, UInt8[np.ndarray, "h w"]]):
+class _ReducedMasks(Mapping[int, UInt8[np.ndarray, "_ _"]]):
   """Masks at a smaller (height, width), computed when they are read."""
 
   def __init__(self, masks: Masks, size: tuple[int, int]):
     self._masks, self._size = masks, size
 
-  def __getitem__(self, number: int) -> UInt8[np.ndarray, "h w"]:
+  def __getitem__(self, number: int) -> UInt8[np.ndarray, "_ _"]:
     return resizing.reduce_labels(self._masks[number], self._size)
 
   def __iter__(self) -> Iterator[int]:
@@ -127,10 +129,22 @@ class _ReducedMasks(Mapping[int, UInt8[np.ndarray, "h w"]]):
 
 
 def _give(
-  labels: Integer[np.ndarray, "h w"], given: Integer[np.ndarray, "h w"]
+  labels: Integer[np.ndarray, "h w"],
+  probs: Float[np.ndarray, "o h w"],
+  object_ids: Sequence[int],
+  given: Integer[np.ndarray, "h w"],
 ) -> None:
-  """Replaces the objects that a mask shows by what it shows, in place."""
+  """Replaces the objects that a mask shows by what it shows, in place.
+
+  In void pixels, objects stay where they were segmented.
+  """
+  known = given != VOID
   ids = find_ids(given)
-  labels[np.isin(labels, ids)] = 0
-  shown = (given > 0) & (given != VOID)
+  shown = known & (given > 0)
+  labels[known & np.isin(labels, ids)] = 0
   labels[shown] = given[shown]
+  for object_id, prob in zip(object_ids, probs, strict=True):
+    if object_id in ids:
+      prob[known] = given[known] == object_id
+    else:
+      prob[shown] = 0

@@ -81,10 +81,10 @@ def _segment(
     tqdm(unit="frame", desc="segment") as bar,
   ):
     try:
-      for number, result in enumerate(_results(stream, labels, segmenter), 1):
+      for result in _results(stream, labels, segmenter):
         written.write(
-          number - 1,
-          _name(number - 1),
+          number,
+          _name(number),
           result.frame,
           functools.partial(getattr, result, "labels"),
           result.object_ids,
@@ -92,6 +92,7 @@ def _segment(
           functools.partial(getattr, result, "scores"),
           functools.partial(getattr, result, "lost"),
         )
+        number += 1
         bar.update()
         if number % _CHECKPOINT_EVERY == 0:
           written.checkpoint()

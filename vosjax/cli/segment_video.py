@@ -24,7 +24,7 @@ from vosjax.media.video_frames import VideoFrames
 DEFAULT_KINDS = ("masks", "overlay", "results", "report")
 _CHECKPOINT_EVERY = 200  # frames
 _AHEAD = 8  # frames that are decoded before their turn
-_ESTIMATED_FROM = 150  # frames; shorter jobs are over in a minute or so
+_ESTIMATED_FROM = 30 * 480 * 854  # pixels of all frames; fewer take less than a minute
 _TRIED = 6  # frames, of which the last ones are timed
 _LONG = 60.0  # seconds
 
@@ -82,7 +82,8 @@ def segment_video(
   chosen = None
   if inputs.masks is not None:
     chosen = prompts.choose_direction(direction, inputs.masks)
-  if start == 0 and len(video) >= _ESTIMATED_FROM:
+  height, width = source.size
+  if start == 0 and len(video) * height * width >= _ESTIMATED_FROM:
     _print_estimate(source, segmenter, passes=2 if chosen == "both" else 1)
   session = None
   if chosen in (None, "forward"):

@@ -1,7 +1,8 @@
 """The programs of one video, as functions of arrays.
 
-They are what `VideoSegmenter.start`, `step` and `add` compute, for a fixed frame size
-and number of slots. Everything that a session keeps on the host is part of the state.
+They are what `VideoSegmenter.start`, `step`, `add` and `correct` compute, for a fixed
+frame size and number of slots. Everything that a session keeps on the host is part of
+the state.
 """
 
 import dataclasses
@@ -118,11 +119,44 @@ class VideoPrograms:
     """Adds the objects that labels [h w] of the latest frame show in slots."""
     slots = _clean(labels, self.num_slots)
     shown = self._shown(slots)
-    features = self._encode(variables, frame)
-    new = _raw(programs.init_slots)(
-      self.model, self.size, variables, state.model, features, slots, shown
-    )
+    new = self._set(variables, state, frame, slots, shown, jnp.zeros_like(shown))
     return (dataclasses.replace(state, model=new, active=state.active | shown),)
+
+  def correct(
+    self, variables: Variables, state: VideoState, frame: AnyArray, labels: AnyArray
+  ) -> tuple[VideoState]:
+    """Corrects the tracked objects that labels [h w] of the latest frame show."""
+    slots = _clean(labels, self.num_slots)
+    shown = self._shown(slots) & state.active
+    if isinstance(self.model, KeepsSlots):
+      new = _raw(programs.insert)(
+        self.model, self.size, variables, state.model, slots, shown
+      )
+    else:
+      new = self._set(variables, state, frame, slots, jnp.zeros_like(shown), shown)
+    return (dataclasses.replace(state, model=new),)
+
+  def _set(
+    self,
+    variables: Variables,
+    state: VideoState,
+    frame: AnyArray,
+    slots: AnyArray,
+    new: Active,
+    corrected: Active,
+  ) -> State:
+    """The model's state with slots that are new or corrected in the latest frame."""
+    features = self._encode(variables, frame)
+    return _raw(programs.init_slots)(
+      self.model,
+      self.size,
+      variables,
+      state.model,
+      features,
+      slots,
+      new,
+      corrected,
+    )
 
   def _encode(self, variables: Variables, frame: AnyArray) -> Features:
     return _raw(programs.encode)(self.model, variables, frame[None])
@@ -130,7 +164,7 @@ class VideoPrograms:
   def _advance(
     self, variables: Variables, state: VideoState, features: Features
   ) -> Any:
-    new, labels, probs, present = _raw(programs.advance)(
+    new, labels, probs, present, _ = _raw(programs.advance)(
       self.model,
       self.size,
       self.recurrence,

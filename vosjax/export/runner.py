@@ -41,6 +41,11 @@ class Model:
     """Adds the objects of the latest frame's labels, before the next step."""
     (self._state,) = self._call("add", self._state, frame, np.asarray(labels, np.int32))
 
+  def correct(self, frame: Any, labels: Any) -> None:
+    """Corrects tracked objects by the latest frame's labels, before the next step."""
+    inputs = frame, np.asarray(labels, np.int32)
+    (self._state,) = self._call("correct", self._state, *inputs)
+
   def _call(self, name, *inputs):
     if name not in self._programs:
       data = (self._folder / self.manifest["programs"][name]["file"]).read_bytes()

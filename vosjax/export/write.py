@@ -1,13 +1,13 @@
 """Writes a model as StableHLO programs, which run without vosjax.
 
 The programs are `begin`, for the first frame of a video, `step`, for every further one,
-and, for most one-shot models, `add`, for objects that appear later. All take a dict of
-the weights first. The state is a list of arrays, which the manifest names.
+and for one-shot models `correct`, for objects that are elsewhere, and `add`, for those
+that appear later (not of RVOS). All take a dict of the weights first. The state is a
+list of arrays, which the manifest names.
 """
 
 import json
 import pathlib
-import shutil
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,6 +28,7 @@ from vosjax.types import Variables
 FORMAT = 1
 MANIFEST, WEIGHTS, RUNNER = "manifest.json", "weights.safetensors", "run.py"
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+_OUTPUTS = ("state", "labels", "probs", "present")
 _MAX_SLOTS = 254  # labels are bytes, and 255 is void
 
 
@@ -83,25 +84,26 @@ def write(
     "state": _describe(state),
     "programs": {},
   }
-  folder.mkdir(parents=True, exist_ok=True)
+  contents = {RUNNER: pathlib.Path(runner.__file__).read_bytes()}
+  if not weights_inside:
+    contents[WEIGHTS] = safetensors.numpy.save(weights)
   for program, (function, inputs) in _functions(video, state).items():
     exported = _export(function, inputs, weights, platforms, inside=weights_inside)
     file = f"{program}.stablehlo"
-    files.write_bytes(folder / file, bytes(exported.serialize()))
+    contents[file] = bytes(exported.serialize())
     manifest["programs"][program] = {
       "file": file,
       "inputs": ["weights", *inputs],
-      "outputs": ["state"] if program == "add" else list(OUTPUTS),
+      "outputs": list(_OUTPUTS) if program in ("begin", "step") else ["state"],
     }
-  if not weights_inside:
-    files.write_bytes(folder / WEIGHTS, safetensors.numpy.save(weights))
-  shutil.copyfile(runner.__file__, folder / RUNNER)
-  text = json.dumps(manifest, indent=2) + "\n"
-  files.write_bytes(folder / MANIFEST, text.encode())
+  contents[MANIFEST] = (json.dumps(manifest, indent=2) + "\n").encode()
+  folder.mkdir(parents=True, exist_ok=True)
+  for stale in (*folder.glob("*.stablehlo"), folder / WEIGHTS):  # of an earlier export
+    if stale.name not in contents:
+      stale.unlink(missing_ok=True)
+  for file, content in contents.items():
+    files.write_bytes(folder / file, content)
   return manifest
-
-
-OUTPUTS = ("state", "labels", "probs", "present")
 
 
 def check(
@@ -160,11 +162,11 @@ def _functions(
     "begin": (flat(video.begin), {"frame": frame} | given),
     "step": (unflatten(video.step), {"state": leaves, "frame": frame}),
   }
-  if given and not isinstance(video.model, KeepsSlots):
-    functions["add"] = (
-      unflatten(video.add),
-      {"state": leaves, "frame": frame, "labels": labels},
-    )
+  if given:
+    inputs = {"state": leaves, "frame": frame, "labels": labels}
+    functions["correct"] = unflatten(video.correct), inputs
+    if not isinstance(video.model, KeepsSlots):
+      functions["add"] = unflatten(video.add), inputs
   return functions
 
 

@@ -4,6 +4,7 @@ A file is in the safetensors format: arrays, and in its header JSON. Nothing in 
 ever executed. It holds no weights, but a checksum of those that it belongs to.
 """
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -11,11 +12,10 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from vosjax import files
 from vosjax.inference import programs
@@ -25,6 +25,7 @@ from vosjax.inference.painting import Ranking
 from vosjax.inference.references import StreamReferences
 from vosjax.inference.setup import Setup
 from vosjax.inference.slots import Slots
+from vosjax.models.api import TakesReferences
 
 _FORMAT = "1"
 
@@ -58,8 +59,11 @@ def save(session: Any, path: str | os.PathLike) -> None:
     "ranking": ranking and ranking.to_json(),
     "references": references and references.to_json(),
     "object_ids": result.object_ids,
+    "num_references": getattr(session.setup.model, "num_references", 0),
     "setup": describe(session.setup),
   }
+  import safetensors.numpy  # not installed everywhere that vosjax infers
+
   content = safetensors.numpy.save(
     {name: _as_plain(x) for name, x in arrays.items()},
     {"format": _FORMAT, "values": json.dumps(values)},
@@ -79,6 +83,8 @@ def load(session: Any, path: str | os.PathLike) -> None:
       options; says which.
     OSError: it cannot be read.
   """
+  import safetensors
+
   try:
     with safetensors.safe_open(path, framework="numpy") as file:
       metadata = file.metadata() or {}
@@ -103,9 +109,12 @@ def describe(setup: Setup) -> dict[str, str]:
   crc = 0
   for leaf in jax.tree.leaves(setup.variables):
     crc = zlib.crc32(np.ascontiguousarray(leaf).tobytes(), crc)
+  model: nn.Module = setup.model
+  if isinstance(model, TakesReferences):  # a run may have fewer, or one for each frame
+    model = model.clone(num_references=0)
   return {
     "model": type(setup.model).__name__,
-    "fields": repr(setup.model),
+    "fields": repr(model),
     "weights": f"{crc:08x}",
     "recurrence": str(setup.recurrence),
     "max_objects": str(setup.max_objects),
@@ -122,7 +131,7 @@ def _require_equal(
   for name, value in expected.items():
     if found.get(name) == value:
       continue
-    told = f"another {name}" if name in ("fields", "weights") else ""
+    told = f"other {name}" if name in ("fields", "weights") else ""
     raise UsageError(
       f"{path} was saved with "
       + (told or f"{name} {found.get(name)}, not {value}")
@@ -134,7 +143,11 @@ def _restore(
   session: Any, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> None:
   """Fills a new session."""
-  setup, frame = session.setup, arrays["frame"]
+  model: nn.Module = session.setup.model
+  frame = arrays["frame"]
+  if isinstance(model, TakesReferences):
+    model = model.clone(num_references=values["num_references"])
+  session.setup = setup = dataclasses.replace(session.setup, model=model)
   slots = Slots.from_json(values["slots"])
   features, state = _templates(setup, frame, slots)
   session.features = _unflatten("features", features, arrays)

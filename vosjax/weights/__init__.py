@@ -15,8 +15,6 @@ import flax.linen as nn
 import flax.traverse_util
 import jax
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from vosjax import checkpoints, files
 from vosjax.types import Variables
@@ -79,6 +77,8 @@ def read(path: checkpoints.Path) -> tuple[nn.Module, dict]:
   Raises:
     ValueError: it is damaged, or its arrays do not fit its model; names the file.
   """
+  import safetensors  # models and inference do without
+
   try:
     with safetensors.safe_open(path, framework="numpy") as file:
       metadata = file.metadata() or {}
@@ -131,4 +131,6 @@ def write(
   if wrong:
     raise ValueError(f"{wrong[:5]} hold values that float16 cannot represent.")
   metadata = {"format": _FORMAT, "name": name, "fields": json.dumps(fields)}
+  import safetensors.numpy
+
   files.write_bytes(pathlib.Path(path), safetensors.numpy.save(arrays, metadata))
