@@ -15,9 +15,6 @@ from PIL import Image
 
 from vosjax import VideoSegmenter
 
-pytest.importorskip("starlette", reason="needs `pip install vosjax[app]`")
-pytest.importorskip("uvicorn", reason="needs `pip install vosjax[app]`")
-
 HEIGHT, WIDTH, LENGTH = 32, 48, 8
 TOKEN = "a-token-for-tests"
 PATIENCE = 60.0  # seconds; other tests may run beside these

@@ -12,6 +12,8 @@ from vosjax.app.projects import Project
 from vosjax.app.results import Result
 from vosjax.media.outputs import KINDS
 
+pytest.importorskip("av", reason="needs vosjax[video]")
+
 SIZE = (32, 48)
 
 

@@ -5,6 +5,8 @@ import pytest
 
 from vosjax.app.filling import fill_box
 
+pytest.importorskip("cv2", reason="needs vosjax[app]")
+
 
 def disc(size=(90, 140), center=(45, 60), radius=20):
   rows, columns = np.ogrid[: size[0], : size[1]]

@@ -18,6 +18,7 @@ from PIL import Image
 from vosjax import __main__, checkpoints
 from vosjax.media.write import video_writer
 
+pytest.importorskip("vosjax.app.serving", reason="needs vosjax[app]")
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -270,6 +271,37 @@ def go_without_server(page):
   page.mouse.down()
   page.mouse.move(*position(page, 42, 28), steps=4)
   page.mouse.up()
+
+
+def test_objects_are_locked_marked_absent_discarded_and_deleted(
+  client, context, video_folder
+):
+  other = video_folder.parent / "objects"
+  shutil.copytree(video_folder, other)
+  page = open_page(context, client.port, other)
+  folder = project_folder(client, page)
+  page.wait_for_selector('#canvas[data-frame="0"]')
+  stroke(page, (6, 10), (14, 18))
+  page.click('[aria-label="Lock Object 1"]')
+  page.keyboard.press("n")
+  stroke(page, (10, 14), (30, 14))  # goes around the locked object
+  labels = read(folder / "given")["00000.png"]
+  assert labels[14, 10] == 1 and labels[14, 30] == 2
+  page.keyboard.press("1")
+  page.mouse.click(*position(page, 40, 28))
+  shows(page, "Object 1 is locked", "#toast")
+  page.click('[aria-label="Lock Object 1"]')
+  go(page, 4)
+  with page.expect_response(lambda answer: "/given/4" in answer.url):
+    page.keyboard.press("x")
+  shows(page, "Not here: Object 1", "#frame-state")
+  with page.expect_response(lambda answer: "/given/4" in answer.url):
+    page.click("#clear-frame")
+  shows(page, "Not followed yet", "#frame-state")
+  page.on("dialog", lambda dialog: dialog.accept())
+  with page.expect_response(lambda answer: "/objects" in answer.url):
+    page.click('[aria-label="Delete Object 1"]')
+  assert set(np.unique(read(folder / "given")["00000.png"])) == {0, 2}
 
 
 def test_videos_are_uploaded_and_masks_dropped(client, context, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from vosjax import __main__
 
-pytest.importorskip("starlette", reason="needs `pip install vosjax[app]`")
+pytest.importorskip("vosjax.app.serving", reason="needs vosjax[app]")
 
 
 def refused(capsys, *arguments):

@@ -8,8 +8,9 @@ from vosjax.app.plan import Pass
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.session import Session
 
-_SECONDS = 4.0  # between checkpoints: what a correction computes again at most
-_BUDGET = 1_000_000_000  # bytes of all checkpoints of a project
+_SECONDS = 4.0  # between checkpoints, which a correction computes again at most
+_SHARE = 0.03  # of the time that saving may take, if that means longer intervals
+_BUDGET = 2_000_000_000  # bytes of all checkpoints of a project
 _SUFFIX = ".safetensors"
 
 
@@ -27,10 +28,11 @@ class Checkpoints:
   def __init__(self, folder: pathlib.Path, segmenter: VideoSegmenter):
     self._folder, self._segmenter = folder, segmenter
     self._saved = time.monotonic()
+    self._cost = 0.0  # seconds that saving takes
 
   def is_due(self) -> bool:
     """Whether the latest one is so old that another is worth its time."""
-    return time.monotonic() - self._saved > _SECONDS
+    return time.monotonic() - self._saved > max(_SECONDS, self._cost / _SHARE)
 
   def save(self, one: Pass, position: int, session: Session) -> None:
     """Saves a session after the frame at a position of a pass.
@@ -40,7 +42,9 @@ class Checkpoints:
     """
     path = self._folder / _name(one, position)
     if not path.exists():
+      start = time.monotonic()
       session.save(path)
+      self._cost = time.monotonic() - start
       self._thin_out(one)
     self._saved = time.monotonic()
 

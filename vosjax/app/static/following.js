@@ -64,7 +64,8 @@ function words(status, fresh, total, given) {
     const hint = doubts.length ? ` ${doubts.length} of them are doubtful: look at them with G.` : "";
     return `All ${total} frames are up to date.${hint}`;
   }
-  if (total) return `${fresh} of ${total} frames are up to date.`;
+  const begun = Object.keys(state.project.results).length > 0;
+  if (total && begun) return `${fresh} of ${total} frames are up to date.`;
   return "Ready to follow what is painted.";
 }
 

@@ -10,8 +10,9 @@ import { changed, element, on, say, state, trying } from "./state.js";
 import * as view from "./view.js";
 
 const AWAY = {
-  away: "The server has stopped. What you painted is saved; start `vosjax app` again, and this page goes on by itself.",
-  stranger: "The server has a new address: open the one that it printed. What you painted is saved.",
+  away: "The server has stopped. What reached it is saved, and later strokes wait in this page. " +
+    "Start vosjax app again: with the same --port and --token, this page goes on by itself.",
+  stranger: "The server has another token now: open the address that it printed. What reached it is saved.",
 };
 
 let live = null;
