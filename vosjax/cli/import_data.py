@@ -125,7 +125,9 @@ def _check(
   _refuse_first_frames_alone(data)
   damaged = _extract(job, data)
   num_frames = sum(map(len, data.videos))
-  with tqdm(total=num_frames, unit="frame", desc="checking", leave=False) as bar:
+  with tqdm(
+    total=num_frames, unit="frame", desc="checking", leave=False, disable=None
+  ) as bar:
     surveys = [] if damaged else job.check(data, workers, bar.update)
   problems = [*data.problems, *damaged, *(line for s in surveys for line in s.problems)]
   if problems:
@@ -142,7 +144,9 @@ def _check(
 def _extract(job: import_job.Job, data: UserData) -> list[str]:
   """Decodes the frames of video files; returns what is wrong with them."""
   num_frames = sum(len(part.indices) for part in data.parts.values())
-  with tqdm(total=num_frames, unit="frame", desc="decoding", leave=False) as bar:
+  with tqdm(
+    total=num_frames, unit="frame", desc="decoding", leave=False, disable=None
+  ) as bar:
     return job.extract(data, bar.update)
 
 
@@ -159,7 +163,9 @@ def _refuse_first_frames_alone(data: UserData) -> None:
 
 
 def _write(job: import_job.Job, data: UserData) -> None:
-  with tqdm(data.videos, unit="video", desc="writing", leave=False) as bar:
+  with tqdm(
+    data.videos, unit="video", desc="writing", leave=False, disable=None
+  ) as bar:
     for video in bar:
       job.write(video)
 

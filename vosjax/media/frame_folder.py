@@ -49,6 +49,7 @@ class FrameFolder(VideoFrames):
   frames_per_second: float = FRAMES_PER_SECOND
   warnings: tuple[str, ...] = ()
   bits: int = 16
+  lost_first: str = ""
 
   @property
   def name(self) -> str:
@@ -78,6 +79,7 @@ def read_folder(
   """Finds the frames in a folder; see `vosjax.media.read.read_video`."""
   files = image_files(path, "frames")
   warnings = _check_no_gap(path, files, allow_gaps)
+  first = files[0]
   if files[0].suffix.lower() in _NEED_A_PACKAGE:
     images.image_size(files[0])  # or says which
   if check:
@@ -92,7 +94,10 @@ def read_folder(
     warnings.append(deep_warning(str(path), bits))
   images.read_image(files[0], bits)  # refuses kinds of images that are no frames
   names = tuple(file.stem for file in files)
-  return FrameFolder(files, names, size, warnings=tuple(warnings), bits=bits)
+  lost_first = "" if files[0] == first else first.stem
+  return FrameFolder(
+    files, names, size, warnings=tuple(warnings), bits=bits, lost_first=lost_first
+  )
 
 
 def _bits(path: pathlib.Path, files: Sequence[pathlib.Path]) -> int:

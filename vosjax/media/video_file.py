@@ -72,6 +72,7 @@ class VideoFile(VideoFrames):
   bits: int
   is_damaged: bool
   kept: tuple[Any, ...] | None
+  lost_first: str = ""
   _lock: Any = dataclasses.field(
     default_factory=threading.Lock, repr=False, compare=False
   )
@@ -269,6 +270,7 @@ def _video_file(
     bits,
     bool(usable.damage),
     None if kept is None else tuple(kept[n] for n in usable.decoded),
+    lost_first="" if usable.numbers[0] == 0 else f"{0:05d}",
   )
 
 
