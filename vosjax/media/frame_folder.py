@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vosjax.data.codecs import images
+from vosjax.data.codecs.bit_depth import deep_warning, find_bits
 from vosjax.data.formats.folders import first_few
 from vosjax.media import numbering
 from vosjax.media.video_frames import VideoFrames, check_size
@@ -29,7 +30,6 @@ IMAGE_SUFFIXES = (
   ".heif",
 )
 FRAMES_PER_SECOND = 24.0  # as in DAVIS; a folder does not say
-_MAX_DEEP_SAMPLES = 100  # frames from which the range of 16-bit values is read
 _KINDS = {".jpg": "JPEG", ".tif": "TIFF", ".jp2": "JPEG 2000", ".webp": "WebP"}
 _NEED_A_PACKAGE = (".heic", ".heif")
 _VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm")
@@ -89,7 +89,7 @@ def read_folder(
   if check:
     for file in files[1:]:
       check_size(images.image_size(file), size, f"{file}: the frame")
-  bits = _bits(path, files)
+  bits = find_bits(str(path), files)
   if bits < 16:
     warnings.append(deep_warning(str(path), bits))
   images.read_image(files[0], bits)  # refuses kinds of images that are no frames
@@ -97,37 +97,6 @@ def read_folder(
   lost_first = "" if files[0] == first else first.stem
   return FrameFolder(
     files, names, size, warnings=tuple(warnings), bits=bits, lost_first=lost_first
-  )
-
-
-def _bits(path: pathlib.Path, files: Sequence[pathlib.Path]) -> int:
-  """The bits that 16-bit values use, from frames that are spread over the folder.
-
-  Raises:
-    ValueError: they are colours, of which only the upper 8 bits can be read, and these
-      are nearly black.
-  """
-  is_gray, is_color = images.is_16_bit_gray(files[0]), images.is_16_bit_color(files[0])
-  if not is_gray and not is_color:
-    return 16
-  step = -(-len(files) // _MAX_DEEP_SAMPLES)
-  largest = max(map(images.largest_value, files[::step]))
-  if is_gray:
-    return images.significant_bits(largest)
-  bits = images.significant_bits((largest + 1) * 256 - 1)
-  if bits < 16:
-    raise ValueError(
-      f"{path}: 16-bit colours that fit in {bits} bits, which would turn black. Save "
-      "the frames in 8 bits, scaled to the full range."
-    )
-  return 16
-
-
-def deep_warning(name: str, bits: int) -> str:
-  """What is said about values that use fewer than the 16 bits they are stored in."""
-  return (
-    f"{name}: 16-bit values that fit in {bits} bits; {(1 << bits) - 1} is taken as "
-    "white in every frame."
   )
 
 

@@ -16,8 +16,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vosjax.data.codecs import images
+from vosjax.data.codecs.bit_depth import deep_warning
 from vosjax.media import decoding, pixels
-from vosjax.media.frame_folder import FRAMES_PER_SECOND, deep_warning
+from vosjax.media.frame_folder import FRAMES_PER_SECOND
 from vosjax.media.pyav import load_pyav
 
 STANDARD_INPUT = "-"

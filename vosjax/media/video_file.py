@@ -18,8 +18,9 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from vosjax.data.codecs import images
+from vosjax.data.codecs.bit_depth import deep_warning
 from vosjax.media import containers, decoding, pixels
-from vosjax.media.frame_folder import FRAMES_PER_SECOND, deep_warning
+from vosjax.media.frame_folder import FRAMES_PER_SECOND
 from vosjax.media.pyav import load_pyav
 from vosjax.media.random_access import FrameReader
 from vosjax.media.survey import Survey, UsableFrames, survey_frames, usable_frames
