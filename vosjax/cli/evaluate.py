@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from vosjax import files
+from vosjax.data.formats.folders import first_few
 from vosjax.evaluation import (
   any_objects,
   evaluate,
@@ -233,7 +234,7 @@ def _print_notes(task: _Task) -> None:
   if extra:
     print(
       f"note: {len(extra)} files that belong to no annotated frame are ignored: "
-      f"{frame_names.few(extra, 3)}.",
+      f"{first_few(extra, 3)}.",
       file=sys.stderr,
     )
 

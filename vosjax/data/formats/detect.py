@@ -200,10 +200,8 @@ def _find_folders(source: Path, extracted: Path) -> UserData | None:
     frames_root, labels_root = frames_root / size, labels_root / size
   folders = user_folders.video_names(frames_root)
   names = list(dict.fromkeys(x for listed in lists.values() for x in listed)) or folders
-  found = user_folders.Found()
-  for name in names:
-    title = _plain(_name_of(source) if name == "." else name)
-    user_folders.add_video(found, frames_root, labels_root, name, title, extracted)
+  titles = {x: _plain(_name_of(source) if x == "." else x) for x in names}
+  found = user_folders.find_videos(frames_root, labels_root, titles, extracted)
   categories = read_categories(source / META)
   return UserData(
     layout,

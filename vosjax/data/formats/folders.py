@@ -258,11 +258,6 @@ def numbers(names: Iterable[str]) -> dict[int, str] | None:
   return found
 
 
-def have_one_affix(names: Iterable[str]) -> bool:
-  """Whether names differ in nothing but their last number."""
-  return len({re.sub(r"\d+(?=\D*$)", "", name) for name in names}) <= 1
-
-
 def path_inside(folder: Path, name: str) -> Path:
   """The path of a file below a folder, as another file names it.
 
