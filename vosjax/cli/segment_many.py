@@ -5,8 +5,8 @@ import pathlib
 import sys
 from collections.abc import Callable, Mapping
 
+from vosjax.data.codecs import images
 from vosjax.data.formats.folders import by_number
-from vosjax.media.frame_folder import IMAGE_SUFFIXES
 
 VIDEO_SUFFIXES = (
   ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
@@ -33,7 +33,7 @@ def is_collection(path: pathlib.Path) -> bool:
   """Whether a path is a list of videos, or a folder that holds videos, not frames."""
   if path.is_file():
     return path.suffix.lower() == ".txt"
-  return path.is_dir() and not _holds(path, IMAGE_SUFFIXES) and bool(_videos(path))
+  return path.is_dir() and not _holds(path, images.SUFFIXES) and bool(_videos(path))
 
 
 def find_tasks(path: pathlib.Path, masks: pathlib.Path | None) -> list[Task]:
@@ -107,7 +107,7 @@ def _videos(folder: pathlib.Path) -> list[pathlib.Path]:
     and (
       path.suffix.lower() in VIDEO_SUFFIXES
       if path.is_file()
-      else _holds(path, IMAGE_SUFFIXES)
+      else _holds(path, images.SUFFIXES)
     )
   ]
   return sorted(found, key=lambda path: by_number(path.name))

@@ -5,19 +5,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from vosjax.data.codecs import label_images
 from vosjax.data.formats.folders import first_few
 from vosjax.data.formats.frame_names import NameMatch, match_videos
 
-IMAGE_SUFFIXES = (
-  ".png",
-  ".bmp",
-  ".tif",
-  ".tiff",
-  ".webp",
-  ".gif",
-  ".jpg",
-  ".jpeg",
-)
 _LISTED = 5  # names of videos in a line
 
 
@@ -88,7 +79,7 @@ def _list_images(folder: Path, prefix: str) -> dict[str, Path]:
   except (FileNotFoundError, NotADirectoryError):
     return {}
   images: dict[str, Path] = {}
-  for suffix in IMAGE_SUFFIXES:
+  for suffix in label_images.IMAGE_SUFFIXES:
     for name in names:
       if name.lower().endswith(suffix) and name.startswith(prefix):
         stem = Path(name).stem.removeprefix(prefix)

@@ -13,7 +13,6 @@ from vosjax.data.codecs import images, label_images
 from vosjax.data.codecs.label_values import Interpretation
 from vosjax.data.formats.folders import first_few
 from vosjax.data.label_agreement import Readings
-from vosjax.evaluation.frame_names import IMAGE_SUFFIXES
 from vosjax.evaluation.scored_video import ScoredVideo
 from vosjax.labels import VOID
 
@@ -121,7 +120,7 @@ class MaskFiles:
     if any(path.is_file() for path in self.prediction):
       return None
     kinds = sorted({p.suffix for p in folder.iterdir() if p.is_file() and p.suffix})
-    if not kinds or any(kind.lower() in IMAGE_SUFFIXES for kind in kinds):
+    if not kinds or any(kind.lower() in label_images.IMAGE_SUFFIXES for kind in kinds):
       return None
     return (
       f"{folder}: holds {', '.join(kinds)} files, but no images; expected "

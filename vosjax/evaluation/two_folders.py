@@ -6,8 +6,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from vosjax.data.codecs import label_images
 from vosjax.data.formats.folders import by_number, first_few
-from vosjax.evaluation.frame_names import IMAGE_SUFFIXES, match_frames
+from vosjax.evaluation.frame_names import match_frames
 from vosjax.evaluation.mask_files import MaskFiles
 from vosjax.evaluation.mask_folders import below_resolution
 
@@ -117,7 +118,9 @@ def _truth_root(truth: Path) -> tuple[Path, Path | None]:
 
 def _mask_folders(root: Path, *, lossless: bool) -> dict[Parts, list[Path]]:
   """Image files of every folder that holds some, in the order of their numbers."""
-  suffixes = tuple(s for s in IMAGE_SUFFIXES if not lossless or s not in _LOSSY)
+  suffixes = tuple(
+    s for s in label_images.IMAGE_SUFFIXES if not lossless or s not in _LOSSY
+  )
   found: dict[Parts, list[Path]] = {}
   for folder, inner, names in os.walk(root, followlinks=True):
     inner[:] = sorted(name for name in inner if not name.startswith("."))

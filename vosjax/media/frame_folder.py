@@ -14,21 +14,6 @@ from vosjax.data.formats.folders import first_few
 from vosjax.media import numbering
 from vosjax.media.video_frames import VideoFrames, check_size
 
-IMAGE_SUFFIXES = (
-  ".jpg",
-  ".jpeg",
-  ".png",
-  ".bmp",
-  ".webp",
-  ".tif",
-  ".tiff",
-  ".ppm",
-  ".pgm",
-  ".jp2",
-  ".avif",
-  ".heic",
-  ".heif",
-)
 FRAMES_PER_SECOND = 24.0  # as in DAVIS; a folder does not say
 _KINDS = {".jpg": "JPEG", ".tif": "TIFF", ".jp2": "JPEG 2000", ".webp": "WebP"}
 _NEED_A_PACKAGE = (".heic", ".heif")
@@ -113,7 +98,7 @@ def image_files(path: pathlib.Path, kind: str) -> tuple[pathlib.Path, ...]:
   """
   files: dict[str, pathlib.Path] = {}
   for file in sorted(path.iterdir()):
-    if file.suffix.lower() not in IMAGE_SUFFIXES or file.name.startswith("."):
+    if file.suffix.lower() not in images.SUFFIXES or file.name.startswith("."):
       continue
     if file.stem in files:
       raise ValueError(
@@ -123,7 +108,7 @@ def image_files(path: pathlib.Path, kind: str) -> tuple[pathlib.Path, ...]:
     files[file.stem] = file
   if not files:
     raise ValueError(
-      f"{path}: contains no {kind} ({', '.join(IMAGE_SUFFIXES)}){_what_else(path)}."
+      f"{path}: contains no {kind} ({', '.join(images.SUFFIXES)}){_what_else(path)}."
     )
   try:
     return tuple(files[name] for name in numbering.in_order(list(files)))
@@ -136,7 +121,7 @@ def _what_else(path: pathlib.Path) -> str:
   inside = sorted(item for item in path.iterdir() if not item.name.startswith("."))
   for folder in (item for item in inside if item.is_dir()):
     for below in (folder, *sorted(item for item in folder.iterdir() if item.is_dir())):
-      if any(item.suffix.lower() in IMAGE_SUFFIXES for item in below.iterdir()):
+      if any(item.suffix.lower() in images.SUFFIXES for item in below.iterdir()):
         return f", but folders; one of them is to be given, such as {below}"
   videos = [item for item in inside if item.suffix.lower() in _VIDEO_SUFFIXES]
   if videos:

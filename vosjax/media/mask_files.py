@@ -5,15 +5,12 @@ import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
-from vosjax.data.codecs.label_images import NUMPY_SUFFIX
+from vosjax.data.codecs.label_images import IMAGE_SUFFIXES, NUMPY_SUFFIX
 from vosjax.data.formats.folders import by_number
 from vosjax.data.formats.frame_names import find_number, match_names
 from vosjax.labels import VOID
 
-MASK_SUFFIXES = (
-  *(".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jpg", ".jpeg"),
-  NUMPY_SUFFIX,
-)
+MASK_SUFFIXES = (*IMAGE_SUFFIXES, NUMPY_SUFFIX)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vosjax.data.codecs.bit_depth import deep_warning, find_bits
+from vosjax.data.codecs.images import SUFFIXES
 from vosjax.data.formats import cvat_masks, cvat_xml, labelme, mots, sav, user_folders
 from vosjax.data.formats.coco import CocoVideo, read_coco
 from vosjax.data.formats.davis import resolutions
@@ -16,7 +17,7 @@ from vosjax.data.formats.folders import (
   read_names,
   subfolders,
 )
-from vosjax.data.formats.user_folders import FRAME_SUFFIXES, VideoPart
+from vosjax.data.formats.user_folders import VideoPart
 from vosjax.data.formats.youtube_vos import META, read_categories
 
 LISTS = ("train", "val")
@@ -255,7 +256,7 @@ def _from_xml(path: Path, images: Path | None, extracted: Path) -> UserData:
   name = _plain(tracks.name)
   place = images or _frames_beside(path)
   if place.is_dir():
-    files = image_files(place, FRAME_SUFFIXES)
+    files = image_files(place, SUFFIXES)
     named = numbers(files)
     if not named:
       raise ValueError(

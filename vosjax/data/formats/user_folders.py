@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from vosjax.data.codecs import images, label_images
 from vosjax.data.formats.folders import (
   FolderVideo,
   by_number,
@@ -14,7 +15,6 @@ from vosjax.data.formats.folders import (
 )
 from vosjax.data.formats.frame_names import NameMatch, match_videos
 
-FRAME_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".wmv")
 # Names of the two folders, in lower case; the first ones are those of DAVIS.
 FRAME_FOLDERS = ("jpegimages", "frames", "images", "imgs", "rgb", "videos")
@@ -70,7 +70,7 @@ def find_roots(source: Path) -> tuple[Path, Path] | None:
 def video_names(frames_root: Path) -> list[str]:
   """Names of the videos: folders and video files; "." for one video without folder."""
   names = {*subfolders(frames_root), *_video_files(frames_root)}
-  if names or not image_files(frames_root, FRAME_SUFFIXES):
+  if names or not image_files(frames_root, images.SUFFIXES):
     return sorted(names)
   return ["."]
 
@@ -91,11 +91,11 @@ def find_videos(
   files = _video_files(frames_root)
   folders: dict[str, tuple[dict[str, Path], dict[str, Path]]] = {}
   for name, title in titles.items():
-    labels = image_files(labels_root / name, FRAME_SUFFIXES)
+    labels = image_files(labels_root / name, label_images.IMAGE_SUFFIXES)
     if name in files and not (frames_root / name).is_dir():
       _add_part(found, files[name], labels, title, to)
       continue
-    frames = image_files(frames_root / name, FRAME_SUFFIXES)
+    frames = image_files(frames_root / name, images.SUFFIXES)
     if frames:
       folders[name] = frames, labels
     else:
@@ -165,4 +165,4 @@ def _video_files(folder: Path) -> dict[str, Path]:
 
 
 def _is_image(path: Path) -> bool:
-  return path.suffix.lower() in FRAME_SUFFIXES
+  return path.suffix.lower() in label_images.IMAGE_SUFFIXES
