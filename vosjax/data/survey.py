@@ -83,16 +83,15 @@ def survey(
     if mask is None:
       missing.append(name)
       continue
-    try:
-      readings.add(name, mask)
-    except ValueError as error:
-      problems.append(f"{video.name}: {error}")
+    readings.add(name, mask)
     pixels = np.bincount(mask.labels.reshape(-1), minlength=256)
     if not mask.black_and_white:
       others.append((name, np.flatnonzero(pixels).tolist()))
     counts += pixels
     if not pixels[1:VOID].any():
       empty.append(name)
+  if readings.color_doubt:
+    problems.append(f"{video.name}: {readings.color_doubt}")
   if reason := readings.doubt_white(others):
     problems.append(f"{video.name}: {reason}. Save ids in all masks.")
   if len(missing) == len(video):

@@ -192,13 +192,10 @@ def _check(masks: VideoMasks) -> VideoMasks:
     inverted += _surrounds(frame.labels)
     if frame.black_and_white:
       white.add(t)
-    try:
-      readings.add(
-        masks.file_name(t),
-        Interpretation(frame.labels, "", frame.black_and_white, frame.table),
-      )
-    except usual_palettes.UnknownColorsError as error:
-      raise usual_palettes.UnknownColorsError(f"{masks.name}: {error}") from None
+    mask = Interpretation(frame.labels, "", frame.black_and_white, frame.table)
+    readings.add(masks.file_name(t), mask)
+  if readings.color_doubt:
+    raise usual_palettes.UnknownColorsError(f"{masks.name}: {readings.color_doubt}")
   masks = _agree(dataclasses.replace(masks, counts=counts), white, readings)
   if not others and {i for count in counts.values() for i in count} == {0, VOID}:
     counts = {
