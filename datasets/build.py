@@ -123,7 +123,9 @@ def map_processes(
   Yields:
     The results, in order of completion.
   """
-  with tqdm(total=sum(len(shard.items) for shard in shards), unit="record") as bar:
+  with tqdm(
+    total=sum(len(shard.items) for shard in shards), unit="record", disable=None
+  ) as bar:
     if workers == 1 or len(shards) < 2:
       results = map(function, shards)
       for count in results:

@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 def export(source: PreparedFolder, out: pathlib.Path) -> None:
   """Writes all videos, their annotations and what is known about their objects."""
   meta = {}
-  for index in tqdm(range(len(source)), unit="video"):
+  for index in tqdm(range(len(source)), unit="video", disable=None):
     video = source[index]
     for t, name in enumerate(video.frame_names):
       _write(*_image(video, t), out / "JPEGImages" / video.name / name)

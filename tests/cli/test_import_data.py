@@ -223,6 +223,47 @@ def test_frames_and_masks_of_other_kinds_become_png(source, tmp_path):
     np.testing.assert_array_equal(np.asarray(opened), ids)
 
 
+def test_masks_that_hold_no_ids_are_said_and_written_as_ids(source, tmp_path, capsys):
+  folder = source / "Annotations/480p/two"
+  soft = np.zeros(SIZE, np.uint8)
+  soft[4:12, 4:20] = 255
+  soft[4:12, [3, 20]] = 128
+  for name in ("00000", "00001"):
+    Image.fromarray(soft).save(folder / f"{name}.png")
+  assert run(source, "--out", tmp_path / "out") == 0
+  note = "soft edges thresholded at 50 %"
+  error = capsys.readouterr().err
+  assert f"warning: 2 label maps: {note}: two/00000, two/00001.\n" in error
+  assert f"  {note}: 00000 00001" in (tmp_path / "out/report.txt").read_text()
+  with Image.open(tmp_path / "out/Annotations/480p/two/00000.png") as written:
+    assert set(np.unique(written).tolist()) == {0, 1}
+
+
+def test_masks_of_a_video_that_contradict_each_other_are_refused(
+  source, tmp_path, capsys
+):
+  white = np.zeros(SIZE, np.uint8)
+  white[4:12, 4:20] = 255
+  Image.fromarray(white).save(source / "Annotations/480p/two/00001.png")
+  assert run(source, "--out", tmp_path / "out") == 2
+  assert "two: 00001 is black and white, but 00000 holds" in capsys.readouterr().err
+
+
+def test_deep_gray_frames_become_8_bits(source, tmp_path, capsys):
+  folder = source / "JPEGImages/480p/two"
+  for t, path in enumerate(sorted(folder.iterdir())):
+    path.unlink()
+    values = np.full(SIZE, 2048 + t, np.uint16)
+    values[0] = 4095
+    Image.fromarray(values).save(path.with_suffix(".png"))
+  assert run(source, "--out", tmp_path / "out") == 0
+  assert "two: 16-bit values that fit in 12 bits" in capsys.readouterr().err
+  with Image.open(tmp_path / "out/JPEGImages/480p/two/00000.png") as written:
+    assert written.mode == "RGB"
+    assert written.getpixel((0, 5)) == (128,) * 3
+    assert written.getpixel((0, 0)) == (255,) * 3
+
+
 def write_clip(path, count):
   """A video of frames that become brighter."""
   with video_writer(path, SIZE, 24.0) as append:
@@ -266,10 +307,10 @@ def test_an_interrupted_import_resumes(source, tmp_path, monkeypatch):
     calls.append(video.name)
     return original(video, progress)
 
-  def stop(video, names, folder):
+  def stop(video, names, folder, interpreted):
     if video.name == "two":
       raise KeyboardInterrupt
-    write_labels(video, names, folder)
+    write_labels(video, names, folder, interpreted)
 
   write_labels = import_job._write_labels
   monkeypatch.setattr(import_job, "survey", counting)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from vosjax.evaluation.any_objects import any_objects, find_volume_ids
+from vosjax.evaluation.any_objects import any_objects
 from vosjax.evaluation.evaluate import evaluate
+from vosjax.evaluation.object_ids import find_volume_ids
 from vosjax.evaluation.protocols import davis2017
 from vosjax.evaluation.scored_video import ScoredVideo
 

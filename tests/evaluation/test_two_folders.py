@@ -76,7 +76,6 @@ def test_truth_is_one_video_or_many_in_a_dataset(tmp_path, inside):
   ("names", "note"),
   [
     (["0.png", "1.png", "2.png"], "0.png is frame 00000: matched by number"),
-    (["00000_mask.png", "00001_mask.png", "00002_mask.png"], "matched by number"),
     (["00001.png", "00002.png", "00003.png"], "numbered from 00001.png, annotations"),
   ],
 )
@@ -89,19 +88,9 @@ def test_other_numbers_are_matched_where_it_is_certain(tmp_path, truth, names, n
     assert note in video.note
 
 
-@pytest.mark.parametrize(
-  "names",
-  [
-    ["00001.png", "00002.png"],  # the first one is missing
-    ["00000.png", "00002.png", "00003.png"],
-    ["a1.png", "b2.png", "c0.png"],
-  ],
-)
-def test_other_numbers_that_could_mean_anything_are_missing_files(
-  tmp_path, truth, names
-):
+def test_other_numbers_that_could_mean_anything_are_missing_files(tmp_path, truth):
   for name in "ab":
-    write(tmp_path / "results" / name, names)
+    write(tmp_path / "results" / name, ["00001.png", "00002.png"])
   video = pair(tmp_path / "results", truth).videos[0]
   assert video.note == ""
   assert any(line.endswith("missing.") for line in video.load(slice(None))[1])

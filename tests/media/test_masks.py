@@ -33,7 +33,7 @@ def test_masks_of_a_folder_are_read_by_the_name_of_their_frame(tmp_path):
   masks = read_masks(tmp_path, NAMES, SIZE)
   assert len(masks) == 4 and masks.name == str(tmp_path) and masks.frames == (1,)
   assert masks.labels(0) is None and ids_of(masks, 1) == {7}
-  assert masks.describe() == "00001.png: objects 7 (4.4 %); void 0.0 %"
+  assert masks.describe() == "00001.png: object 7 (4.4 %); void 0.0 %"
 
 
 def test_one_file_belongs_to_the_frame_that_it_is_named_after(tmp_path):
@@ -42,7 +42,9 @@ def test_one_file_belongs_to_the_frame_that_it_is_named_after(tmp_path):
   assert read_masks(write(tmp_path / "first.png", one=1), NAMES, SIZE).frames == (0,)
   masks = read_masks(write(tmp_path / "shot7.png", one=1), NAMES, SIZE)
   assert masks.frames == (0,)
-  assert masks.notes == ("shot7.png: taken as the mask of the first frame, 00000",)
+  assert masks.warnings == ("shot7.png: taken as the mask of the first frame, 00000",)
+  with pytest.raises(ValueError, match="00000, is damaged .* name it .* 00001.png"):
+    read_masks(tmp_path / "shot7.png", NAMES[1:], SIZE, lost_first="00000")
 
 
 def test_names_are_matched_or_refused(tmp_path):
@@ -92,10 +94,10 @@ def test_folders_of_frames_with_a_file_per_object(tmp_path):
     read_masks(tmp_path, NAMES, SIZE)
 
 
-def test_an_inverted_mask_is_noted(tmp_path):
+def test_an_inverted_mask_is_warned_of(tmp_path):
   values = np.full(SIZE, 255, np.uint8)
   masks = read_masks(write(tmp_path / "first.png", values, other=0), NAMES, SIZE)
-  assert "invert the mask" in masks.describe()
+  assert "invert the mask" in masks.warnings[0]
 
 
 def test_other_sizes_are_refused_with_the_way_out(tmp_path):
@@ -109,10 +111,12 @@ def test_white_is_the_same_object_in_all_masks(tmp_path):
   write(tmp_path / "00001.png", one=250)
   masks = read_masks(tmp_path, NAMES, SIZE)
   assert ids_of(masks, 0) == ids_of(masks, 1) == {1}
-  assert masks.describe().count("objects 1 (4.4 %)") == 2
+  assert masks.describe().count("object 1 (4.4 %)") == 2
   write(tmp_path / "00002.png", one=1, other=2)
-  with pytest.raises(ValueError, match="00000.png is black and white, but 00002.png"):
-    read_masks(tmp_path, NAMES, SIZE)
+  for value in (2, 255):  # beside 1, white is another object, or void
+    write(tmp_path / "00002.png", one=1, other=value)
+    with pytest.raises(ValueError, match="00000.png is black and white, but 00002.png"):
+      read_masks(tmp_path, NAMES, SIZE)
 
 
 def test_colours_are_objects_if_asked_for(tmp_path):
@@ -134,7 +138,7 @@ def test_colour_tables_that_differ_are_refused(tmp_path):
     image.putdata([1] * 100 + [2] * 100 + [0] * (SIZE[0] * SIZE[1] - 200))
     image.putpalette(palette()[list(order)].tobytes())
     image.save(tmp_path / f"{name}.png")
-  with pytest.raises(ValueError, match="palette index 1 is .*Or use --colors"):
+  with pytest.raises(ValueError, match="id 1 is .*Or use --colors"):
     read_masks(tmp_path, NAMES, SIZE)
   masks = read_masks(tmp_path, NAMES, SIZE, colors=True)
   assert masks.labels(0)[0, 0] == 2 and masks.labels(1)[0, 0] == 3

@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 
 from vosjax import metrics
 from vosjax.evaluation import evaluate
-from vosjax.evaluation.mask_folders import MaskFiles
+from vosjax.evaluation.mask_files import MaskFiles
 from vosjax.media.write import write_labels
 
 # Milliseconds on one modern core, as stated by the official toolkits: per object and

@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from vosjax import files
+from vosjax.data.formats.folders import first_few
 from vosjax.evaluation import (
   any_objects,
   evaluate,
@@ -20,7 +21,7 @@ from vosjax.evaluation import (
   report,
   two_folders,
 )
-from vosjax.evaluation.mask_folders import MaskFiles
+from vosjax.evaluation.mask_files import MaskFiles
 from vosjax.evaluation.results import Result
 
 EXAMPLE = """
@@ -186,7 +187,7 @@ def run(args: argparse.Namespace) -> None:
   videos = task.videos
   count = "1 video" if len(videos) == 1 else f"{len(videos)} videos"
   print(f"\n{result.protocol}: {result.description}; {count}, in percent.")
-  for line in frame_names.by_note(result.warnings):
+  for line in (*result.readings, *frame_names.by_note(result.warnings)):
     print(f"warning: {line}", file=sys.stderr)
   if args.out is not None:
     _write(args, result, task)
@@ -233,7 +234,7 @@ def _print_notes(task: _Task) -> None:
   if extra:
     print(
       f"note: {len(extra)} files that belong to no annotated frame are ignored: "
-      f"{frame_names.few(extra, 3)}.",
+      f"{first_few(extra, 3)}.",
       file=sys.stderr,
     )
 
@@ -279,7 +280,7 @@ def _score(args: argparse.Namespace, task: _Task) -> Result:
   """Scores all videos and shows a progress bar."""
   videos = task.videos
   try:
-    with tqdm(total=len(videos), unit="video", leave=False) as bar:
+    with tqdm(total=len(videos), unit="video", leave=False, disable=None) as bar:
 
       def progress(name: str) -> None:
         bar.set_description(name)

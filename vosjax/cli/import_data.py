@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from vosjax.cli import import_job
-from vosjax.data import survey
+from vosjax.data import label_agreement, survey
 from vosjax.data.formats.detect import UserData, find_user_data
 
 EXAMPLE = """
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> None:
     return
   lists = import_job.split(data, args.val) if data.videos else {}
   surveys = _check(job, data, args.workers)
-  _write(job, data)
+  _write(job, data, surveys)
   job.finish(data, surveys, lists)
   print(f"{data.layout} layout, {args.source}\n\n{survey.table(surveys)}\n")
   for key, names in lists.items():
@@ -108,8 +108,8 @@ def run(args: argparse.Namespace) -> None:
       "do not tell how well a model segments videos it has not seen.",
       file=sys.stderr,
     )
-  for note in data.notes:
-    print(f"warning: {note}.", file=sys.stderr)
+  for line in (*_readings(surveys), *(f"{note}." for note in data.notes)):
+    print(f"warning: {line}", file=sys.stderr)
   if data.unlisted:
     print(f"left out because they are in no list: {_abbreviate(data.unlisted)}")
   print(
@@ -125,10 +125,13 @@ def _check(
   _refuse_first_frames_alone(data)
   damaged = _extract(job, data)
   num_frames = sum(map(len, data.videos))
-  with tqdm(total=num_frames, unit="frame", desc="checking", leave=False) as bar:
+  with tqdm(
+    total=num_frames, unit="frame", desc="checking", leave=False, disable=None
+  ) as bar:
     surveys = [] if damaged else job.check(data, workers, bar.update)
   problems = [*data.problems, *damaged, *(line for s in surveys for line in s.problems)]
   if problems:
+    problems = list(dict.fromkeys(problems))
     print(*problems, sep="\n", file=sys.stderr)
     raise ValueError(
       f"nothing was imported: {len(problems)} problem(s), listed above. Correct them "
@@ -142,7 +145,9 @@ def _check(
 def _extract(job: import_job.Job, data: UserData) -> list[str]:
   """Decodes the frames of video files; returns what is wrong with them."""
   num_frames = sum(len(part.indices) for part in data.parts.values())
-  with tqdm(total=num_frames, unit="frame", desc="decoding", leave=False) as bar:
+  with tqdm(
+    total=num_frames, unit="frame", desc="decoding", leave=False, disable=None
+  ) as bar:
     return job.extract(data, bar.update)
 
 
@@ -158,10 +163,23 @@ def _refuse_first_frames_alone(data: UserData) -> None:
     )
 
 
-def _write(job: import_job.Job, data: UserData) -> None:
-  with tqdm(data.videos, unit="video", desc="writing", leave=False) as bar:
-    for video in bar:
-      job.write(video)
+def _readings(surveys: Sequence[survey.VideoSurvey]) -> list[str]:
+  """How label maps were read that do not hold ids, one line per kind."""
+  notes: dict[str, list[str]] = {}
+  for video in surveys:
+    for note, names in video.readings.items():
+      notes.setdefault(note, []).extend(f"{video.name}/{name}" for name in names)
+  return label_agreement.describe("label map", notes)
+
+
+def _write(
+  job: import_job.Job, data: UserData, surveys: Sequence[survey.VideoSurvey]
+) -> None:
+  with tqdm(
+    data.videos, unit="video", desc="writing", leave=False, disable=None
+  ) as bar:
+    for video, surveyed in zip(bar, surveys):
+      job.write(video, {x for names in surveyed.readings.values() for x in names})
 
 
 def _abbreviate(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import os
 import pathlib
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,6 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from vosjax import files, viz
-from vosjax.data.codecs import images
 from vosjax.data.formats import detect
 from vosjax.data.formats.coco import CocoVideo
 from vosjax.data.formats.detect import UserData
@@ -163,11 +162,17 @@ class Job:
     finally:
       pool.shutdown(wait=False, cancel_futures=True)
 
-  def write(self, video: Video) -> None:
-    """Writes the annotated frames of a video, unless an earlier run has done so."""
+  def write(self, video: Video, interpreted: Collection[str] = ()) -> None:
+    """Writes the annotated frames of a video, unless an earlier run has done so.
+
+    Args:
+      video: to write.
+      interpreted: names of the frames whose label maps do not hold ids.
+    """
     video = video.annotated_part()
     names = detect.frame_names(video)
-    for folder, write_files in ((_FRAMES, _write_frames), (_LABELS, _write_labels)):
+    write_labels = functools.partial(_write_labels, interpreted=interpreted)
+    for folder, write_files in ((_FRAMES, _write_frames), (_LABELS, write_labels)):
       target = self._part / folder / video.name
       if target.is_dir():
         continue
@@ -291,28 +296,33 @@ def split(data: UserData, val: str | None) -> dict[str, list[str]]:
 
 
 def _write_frames(video: Video, names: Sequence[str], folder: pathlib.Path) -> None:
-  for path, name in zip(video.frame_files, names):
-    if path.suffix.lower() in _LINKED:
+  for t, (path, name) in enumerate(zip(video.frame_files, names)):
+    if path.suffix.lower() in _LINKED and video.bits == 16:
       _link(path, folder / f"{name}{path.suffix.lower()}")
     else:
-      Image.fromarray(images.read_image(path)).save(folder / f"{name}.png")
+      Image.fromarray(video.frame(t)).save(folder / f"{name}.png")
 
 
-def _write_labels(video: Video, names: Sequence[str], folder: pathlib.Path) -> None:
+def _write_labels(
+  video: Video,
+  names: Sequence[str],
+  folder: pathlib.Path,
+  interpreted: Collection[str],
+) -> None:
   if isinstance(video, CocoVideo):
     for t, name in enumerate(names):
       write_labels(folder / f"{name}.png", _labels(video, t))
     return
   for t, (path, name) in enumerate(zip(video.label_files, names)):
     assert path is not None, "the annotated part of a video has all label files"
-    if _holds_ids(path):
+    if _holds_ids(path) and video.frame_names[t] not in interpreted:
       _link(path, folder / f"{name}.png")
     else:
       write_labels(folder / f"{name}.png", _labels(video, t))
 
 
 def _holds_ids(path: pathlib.Path) -> bool:
-  """Whether a file is a PNG of ids, which every reader understands in the same way."""
+  """Whether a file is a PNG of the usual kinds of label maps."""
   with Image.open(path) as image:
     return image.format == "PNG" and image.mode in ("P", "L", "1")
 

@@ -89,9 +89,16 @@ def read_inputs(
   warn(video.warnings)
   if not masks:
     return Inputs(video, None)
-  found = read_masks(masks, whole.frame_names, whole.size, colors=args.colors)
+  found = read_masks(
+    masks,
+    whole.frame_names,
+    whole.size,
+    colors=args.colors,
+    lost_first=whole.lost_first,
+  )
   given = MaskPrompts(found, indices)
   print(found.describe())
+  warn(f"{line}." for line in found.warnings)
   unused = sorted(set(found.frames) - set(indices))
   if len(unused) == len(found.frames):
     raise ValueError(

@@ -5,8 +5,8 @@ import pathlib
 import sys
 from collections.abc import Callable, Mapping
 
+from vosjax.data.codecs import images
 from vosjax.data.formats.folders import by_number
-from vosjax.media.frame_folder import IMAGE_SUFFIXES
 
 VIDEO_SUFFIXES = (
   ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
@@ -42,7 +42,7 @@ def is_collection(path: pathlib.Path) -> bool:
     return False
   videos = _videos(path)
   return any(video.is_file() for video in videos) or (
-    bool(videos) and not _holds(path, IMAGE_SUFFIXES)
+    bool(videos) and not _holds(path, images.SUFFIXES)
   )
 
 
@@ -127,7 +127,7 @@ def _videos(folder: pathlib.Path) -> list[pathlib.Path]:
     and (
       path.suffix.lower() in VIDEO_SUFFIXES
       if path.is_file()
-      else _holds(path, IMAGE_SUFFIXES)
+      else _holds(path, images.SUFFIXES)
     )
   ]
   return sorted(found, key=lambda path: by_number(path.name))

@@ -47,6 +47,7 @@ def run(
     if args.mask:
       masks = read_masks(args.mask, [_name(0)], stream.size, colors=args.colors)
       print(masks.describe())
+      warn(f"{line}." for line in masks.warnings)
       labels = masks.labels(0)
     args.out.mkdir(parents=True, exist_ok=True)
     number = _segment(stream, labels, segmenter, args.out, kinds)
@@ -78,7 +79,7 @@ def _segment(
       size=stream.size,
       frames_per_second=stream.frames_per_second,
     ) as written,
-    tqdm(unit="frame", desc="segment") as bar,
+    tqdm(unit="frame", desc="segment", disable=None) as bar,
   ):
     try:
       for result in _results(stream, labels, segmenter):

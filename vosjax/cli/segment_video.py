@@ -105,7 +105,9 @@ def segment_video(
       suffix=_suffix(video),
       resume_from=start,
     ) as written,
-    tqdm(total=len(video), initial=start, unit="frame", desc="segment") as bar,
+    tqdm(
+      total=len(video), initial=start, unit="frame", desc="segment", disable=None
+    ) as bar,
   ):
     results = segmenter.run(
       frames, prompts=source.masks, direction=direction, session=session

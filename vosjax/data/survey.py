@@ -2,11 +2,14 @@
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from vosjax.data.codecs.label_values import Interpretation
+from vosjax.data.formats.folders import FolderVideo
+from vosjax.data.label_agreement import Readings
 from vosjax.data.video import Video
 from vosjax.labels import VOID
 
@@ -26,6 +29,8 @@ class VideoSurvey:
     ids: object ids that occur, ascending.
     void: fraction of void among the annotated pixels.
     problems: what prevents its use, one line each, with file names.
+    readings: names of the frames whose label maps do not hold ids, by what was done to
+      get them.
   """
 
   name: str
@@ -36,6 +41,7 @@ class VideoSurvey:
   ids: tuple[int, ...]
   void: float
   problems: tuple[str, ...]
+  readings: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
   @classmethod
   def from_record(cls, record: dict[str, Any]) -> "VideoSurvey":
@@ -60,6 +66,8 @@ def survey(
   missing, empty = [], []
   counts = np.zeros(256, np.int64)
   size = (0, 0)
+  readings = Readings()
+  others: list[tuple[str, list[int]]] = []  # the values of masks that are not white
   for t, name in enumerate(video.frame_names):
     progress(1)
     try:
@@ -68,17 +76,24 @@ def survey(
     except (OSError, ValueError) as error:
       problems.append(str(error))
     try:
-      labels = video.labels(t)
+      mask = _read(video, t)
     except (OSError, ValueError) as error:
       problems.append(str(error))
       continue
-    if labels is None:
+    if mask is None:
       missing.append(name)
       continue
-    pixels = np.bincount(labels.reshape(-1), minlength=256)
+    readings.add(name, mask)
+    pixels = np.bincount(mask.labels.reshape(-1), minlength=256)
+    if not mask.black_and_white:
+      others.append((name, np.flatnonzero(pixels).tolist()))
     counts += pixels
     if not pixels[1:VOID].any():
       empty.append(name)
+  if readings.color_doubt:
+    problems.append(f"{video.name}: {readings.color_doubt}")
+  if reason := readings.doubt_white(others):
+    problems.append(f"{video.name}: {reason}. Save ids in all masks.")
   if len(missing) == len(video):
     problems.append(f"{video.name}: no frame has a label map.")
   elif not problems and not counts[1:VOID].any():
@@ -92,7 +107,15 @@ def survey(
     ids=tuple((np.flatnonzero(counts[1:VOID]) + 1).tolist()),
     void=float(counts[VOID] / max(1, counts.sum())),
     problems=tuple(dict.fromkeys(problems)),
+    readings=readings.notes,
   )
+
+
+def _read(video: Video, index: int) -> Interpretation | None:
+  if isinstance(video, FolderVideo):
+    return video.read_mask(index)
+  labels = video.labels(index)
+  return None if labels is None else Interpretation(labels)
 
 
 def table(surveys: Sequence[VideoSurvey]) -> str:
@@ -120,7 +143,7 @@ def table(surveys: Sequence[VideoSurvey]) -> str:
 
 
 def details(surveys: Iterable[VideoSurvey]) -> Iterator[str]:
-  """One line per video, followed by its frames without a label map or an object."""
+  """One line per video, followed by frames whose label maps are worth a look."""
   for s in surveys:
     yield (
       f"{s.name}: {s.num_frames} frames of {s.size[0]}x{s.size[1]}, ids "
@@ -130,3 +153,5 @@ def details(surveys: Iterable[VideoSurvey]) -> Iterator[str]:
       yield f"  without label map: {' '.join(s.missing)}"
     if s.empty:
       yield f"  without object: {' '.join(s.empty)}"
+    for note, names in s.readings.items():
+      yield f"  {note}: {' '.join(names)}"

@@ -12,7 +12,12 @@ from jaxtyping import Integer
 
 from vosjax import metrics
 from vosjax.evaluation import protocols
-from vosjax.evaluation.frame_names import few
+from vosjax.evaluation.object_ids import (
+  find_first,
+  find_volume_ids,
+  join,
+  warn_of_missed_ids,
+)
 from vosjax.evaluation.protocols import Protocol
 from vosjax.evaluation.results import Row
 from vosjax.evaluation.scored_video import ScoredVideo
@@ -20,7 +25,6 @@ from vosjax.labels import VOID
 
 NAME = "two folders"
 MEANINGS = ("void", "background", "object")  # of 255 in the truth
-_FEW_IDS = 32  # up to this id, one comparison per id is faster than counting
 _COMPARED_FRAMES, _STRIDE = 5, 4  # a sample that shows exchanged ids
 _EXCHANGED = 0.3  # J that other ids must gain to be worth a warning
 
@@ -69,9 +73,7 @@ def any_objects(
     first = scored.start or 0
     rows: list[Row] = []
     for i in ids:
-      start = first + min(
-        _first_frame(part, i), _first_frame(video.prediction[scored], i)
-      )
+      start = first + min(find_first(part, i), find_first(video.prediction[scored], i))
       frames = slice(start, scored.stop)
       rows += protocols.object_rows(video, video.truth, [i], frames, void)
     return rows
@@ -86,22 +88,6 @@ def any_objects(
     check=problems,
     warn=lambda video: _warnings(_interpret(video, label_255)[0], scored),
   )
-
-
-def find_volume_ids(labels: Integer[np.ndarray, "t h w"]) -> list[int]:
-  """The ids above 0 of a video, ascending, with 255 if it occurs."""
-  largest = int(labels.max(initial=0))
-  if largest <= _FEW_IDS:
-    return [i for i in range(1, largest + 1) if _first_frame(labels, i) < len(labels)]
-  counts = np.zeros(256, np.int64)
-  for frame in labels:
-    counts += np.bincount(frame.reshape(-1), minlength=256)
-  return np.flatnonzero(counts)[int(counts[0] > 0) :].tolist()
-
-
-def _first_frame(labels: Integer[np.ndarray, "t h w"], i: int) -> int:
-  """Index of the first frame that shows an id; the number of frames if none does."""
-  return next((t for t, frame in enumerate(labels) if (frame == i).any()), len(labels))
 
 
 def _needs_meaning(video: ScoredVideo) -> bool:
@@ -135,9 +121,8 @@ def _warnings(video: ScoredVideo, scored: slice) -> list[str]:
   truth = find_volume_ids(video.truth[scored])
   lines = []
   if unknown := [i for i in predicted if i not in truth]:
-    lines.append(f"predicted ids {_join(unknown)} are not in the truth and are ignored")
-  if missed := [i for i in truth if i not in predicted]:
-    lines.append(f"no frame of the prediction has the truth's ids {_join(missed)}")
+    lines.append(f"predicted ids {join(unknown)} are not in the truth and are ignored")
+  lines += warn_of_missed_ids(video, dict.fromkeys(truth, scored))
   if exchanged := _exchanged(video, scored, truth, predicted):
     lines.append(
       f"the ids seem to be exchanged: {exchanged}. Ids must be those of the truth"
@@ -166,8 +151,4 @@ def _exchanged(
   gain = sum(region[truth.index(i), predicted.index(k)] for i, k in best)
   if gain - own < _EXCHANGED * len(truth):
     return ""
-  return few([f"{k} shows object {i}" for i, k in best if i != k])
-
-
-def _join(ids: Sequence[int]) -> str:
-  return few([str(i) for i in ids])
+  return ", ".join(f"{k} shows object {i}" for i, k in best if i != k)

@@ -7,11 +7,14 @@ import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from vosjax.data import label_agreement
 from vosjax.evaluation import any_objects, first_frame_matching, protocols
-from vosjax.evaluation.mask_folders import MaskFiles
+from vosjax.evaluation.mask_files import WHITE_IS_1, LoadedVideo, MaskFiles
+from vosjax.evaluation.object_ids import find_volume_ids
 from vosjax.evaluation.protocols import Protocol
 from vosjax.evaluation.results import Result, Row
 from vosjax.evaluation.scored_video import ScoredVideo
+from vosjax.labels import VOID
 
 
 class UnusablePredictionsError(ValueError):
@@ -98,11 +101,14 @@ class Outcome(NamedTuple):
     rows: the scores.
     problems: what keeps the video from being scored, one line each.
     warnings: what makes the scores doubtful: name of the video, and one line.
+    readings: paths of the masks that do not hold ids, by what they are ("prediction" or
+      "annotation") and what was done to get ids.
   """
 
   rows: list[Row]
   problems: list[str]
   warnings: Sequence[tuple[str, str]] = ()
+  readings: Mapping[tuple[str, str], Sequence[str]] = {}
 
 
 def build_protocol(name: str, **options: Any) -> Protocol:
@@ -117,7 +123,8 @@ def _score_files(
 ) -> Outcome:
   """Scores one video; protocols hold closures, so workers build their own."""
   protocol = build_protocol(name, **options)
-  video, problems = files.load(slice(None) if match_first else protocol.scored)
+  loaded = files.load(slice(None) if match_first else protocol.scored)
+  video, problems, *_ = loaded
   if video is None:
     return Outcome([], problems)
   if match_first:
@@ -129,7 +136,27 @@ def _score_files(
   if problems:
     return Outcome([], problems)
   warnings = [*files.unscored_gaps(protocol.scored), *protocol.warn(video)]
-  return Outcome(protocol.score(video), [], [(files.name, line) for line in warnings])
+  return Outcome(
+    protocol.score(video),
+    [],
+    [(files.name, line) for line in warnings],
+    _readings(protocol, loaded),
+  )
+
+
+def _readings(
+  protocol: Protocol, loaded: LoadedVideo
+) -> dict[tuple[str, str], Sequence[str]]:
+  """How masks were read; white as object 1 only if the truth has other objects."""
+  found = {("annotation", note): paths for note, paths in loaded.of_truth.items()}
+  found |= {("prediction", note): paths for note, paths in loaded.of_prediction.items()}
+  found.pop(("annotation", WHITE_IS_1), None)  # as in DAVIS 2016
+  if ("prediction", WHITE_IS_1) in found:
+    assert loaded.video is not None
+    objects = find_volume_ids(loaded.video.truth)
+    if protocol.merges_objects or set(objects) <= {1, VOID}:
+      del found["prediction", WHITE_IS_1]
+  return found
 
 
 def score_video(protocol: Protocol, video: ScoredVideo) -> Outcome:
@@ -152,7 +179,19 @@ def conclude(protocol: Protocol, outcomes: Sequence[Outcome]) -> Result:
     raise UnusablePredictionsError(problems)
   if not rows:
     raise ValueError(f"{protocol.name}: there is nothing to score.")
-  summary = protocol.summarize(rows)
+  readings: dict[str, dict[str, list[str]]] = {}
+  for outcome in outcomes:
+    for (kind, note), paths in outcome.readings.items():
+      readings.setdefault(kind, {}).setdefault(note, []).extend(paths)
   return Result(
-    protocol.name, protocol.description, tuple(rows), summary, tuple(warnings)
+    protocol.name,
+    protocol.description,
+    tuple(rows),
+    protocol.summarize(rows),
+    tuple(warnings),
+    tuple(
+      line
+      for kind, notes in readings.items()
+      for line in label_agreement.describe(kind, notes)
+    ),
   )

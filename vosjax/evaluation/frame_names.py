@@ -1,22 +1,15 @@
-"""Finds the predictions of annotated frames, also where tools number them otherwise."""
+"""Finds the predictions of annotated frames, also where tools name them otherwise."""
 
 import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from vosjax.data.formats.folders import have_one_affix, numbers
+from vosjax.data.codecs import label_images
+from vosjax.data.formats.folders import first_few
+from vosjax.data.formats.frame_names import NameMatch, match_videos
 
-IMAGE_SUFFIXES = (
-  ".png",
-  ".bmp",
-  ".tif",
-  ".tiff",
-  ".webp",
-  ".gif",
-  ".jpg",
-  ".jpeg",
-)
+_LISTED = 5  # names of videos in a line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,61 +32,44 @@ def match_frames(
 ) -> list[FrameMatch]:
   """Finds the prediction of each annotated frame of each video.
 
-  A file of the same name counts first, whatever the case of its suffix. If any is
-  missing, the numbers in the names decide, where they are unique: `0.png` or
-  `frame_0.png` is frame 00000. If every video has as many predictions as annotations,
-  numbered from one later on, the numbers are shifted by one.
+  A file of the same name counts first, whatever the case of its suffix; otherwise, the
+  rules of `vosjax.data.formats.frame_names` apply.
 
   Args:
     videos: of each one the names of the annotated frames, the folder of its
       predictions, and what all their names begin with.
   """
   listed = [_list_images(folder, prefix) for _, folder, prefix in videos]
-  matches = [
-    _match(frames, folder, prefix, images)
-    for (frames, folder, prefix), images in zip(videos, listed)
-  ]
-  shifted = [_shifted(frames, images) for (frames, _, _), images in zip(videos, listed)]
-  if shifted and all(shifted):
-    matches = [FrameMatch(*match) for match in shifted if match]
-  return [
-    dataclasses.replace(match, extra=_extra(match.files, folder, prefix))
-    for match, (_, folder, prefix) in zip(matches, videos)
-  ]
-
-
-def _match(
-  frames: Sequence[str], folder: Path, prefix: str, images: Mapping[str, Path]
-) -> FrameMatch:
-  expected = tuple(images.get(name, folder / f"{prefix}{name}.png") for name in frames)
-  if all(name in images for name in frames):
-    return FrameMatch(expected)
-  wanted, found = numbers(frames), numbers(images)
-  if not wanted or not found or not wanted.keys() <= found.keys():
-    return FrameMatch(expected)
-  if not have_one_affix(found[number] for number in wanted):
-    return FrameMatch(expected)
-  files = tuple(images[found[number]] for number in wanted)
-  return FrameMatch(files, f"{files[0].name} is frame {frames[0]}: matched by number")
-
-
-def _shifted(
-  frames: Sequence[str], images: Mapping[str, Path]
-) -> tuple[tuple[Path, ...], str] | None:
-  """The predictions if they are the annotated frames, each numbered one higher."""
-  wanted, found = numbers(frames), numbers(images)
-  if not wanted or not found or len(wanted) < 2:
-    return None
-  first = min(wanted)
-  if sorted(wanted) != list(range(first, first + len(wanted))):
-    return None  # with gaps between annotations, other numbers would fit as well
-  if sorted(found) != [number + 1 for number in sorted(wanted)]:
-    return None
-  files = tuple(images[found[number + 1]] for number in wanted)
-  return files, (
-    f"predictions are numbered from {files[0].name}, annotations from {frames[0]}, and "
-    "there are as many: each was matched with the annotation numbered one lower"
+  matches = match_videos(
+    [(list(images), frames) for (frames, _, _), images in zip(videos, listed)],
+    extra=True,
   )
+  return [
+    _files_of(match, frames, folder, prefix, images)
+    for match, (frames, folder, prefix), images in zip(matches, videos, listed)
+  ]
+
+
+def _files_of(
+  match: NameMatch | None,
+  frames: Sequence[str],
+  folder: Path,
+  prefix: str,
+  images: Mapping[str, Path],
+) -> FrameMatch:
+  """The files of a match; where there is none, those that exist under their names."""
+  note = ""
+  if match is None or not match.how:
+    files = tuple(images.get(name, folder / f"{prefix}{name}.png") for name in frames)
+  else:
+    files = tuple(images[name] for name in match.frames)
+    note = f"{files[0].name} is frame {frames[0]}: matched {match.how}"
+    if match.how == "in order":
+      note = (
+        f"predictions are numbered from {files[0].name}, annotations from {frames[0]}, "
+        "and there are as many: they were matched in order"
+      )
+  return FrameMatch(files, note, _extra(files, folder, prefix))
 
 
 def _list_images(folder: Path, prefix: str) -> dict[str, Path]:
@@ -103,7 +79,7 @@ def _list_images(folder: Path, prefix: str) -> dict[str, Path]:
   except (FileNotFoundError, NotADirectoryError):
     return {}
   images: dict[str, Path] = {}
-  for suffix in IMAGE_SUFFIXES:
+  for suffix in label_images.IMAGE_SUFFIXES:
     for name in names:
       if name.lower().endswith(suffix) and name.startswith(prefix):
         stem = Path(name).stem.removeprefix(prefix)
@@ -134,10 +110,4 @@ def by_note(notes: Iterable[tuple[str, str]]) -> list[str]:
   for name, note in notes:
     if note:
       groups.setdefault(note, []).append(name)
-  return [f"{few(names)}: {note}." for note, names in groups.items()]
-
-
-def few(names: Sequence[str], most: int = 5) -> str:
-  """The first names, and how many more there are."""
-  more = f" and {len(names) - most} more" if len(names) > most else ""
-  return ", ".join(names[:most]) + more
+  return [f"{first_few(names, _LISTED)}: {note}." for note, names in groups.items()]

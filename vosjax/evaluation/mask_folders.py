@@ -1,130 +1,15 @@
 """Pairs folders of annotations with folders of predictions, video by video."""
 
-import concurrent.futures
-import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from vosjax.data.codecs import images, label_images
 from vosjax.data.formats.davis import resolutions
-from vosjax.data.formats.folders import read_names
+from vosjax.data.formats.folders import first_few, read_names
 from vosjax.data.formats.youtube_vos import META, read_categories
-from vosjax.evaluation.frame_names import IMAGE_SUFFIXES, few, match_frames
-from vosjax.evaluation.scored_video import ScoredVideo
+from vosjax.evaluation.frame_names import match_frames
+from vosjax.evaluation.mask_files import MaskFiles
 
-_DECODERS = 2  # threads: PNG decoding, most of the work, releases the GIL
-
-
-@dataclasses.dataclass(frozen=True)
-class MaskFiles:
-  """Label files of one video.
-
-  Attributes:
-    name: name of the video.
-    truth: one file per annotated frame, in temporal order.
-    prediction: where the predictions for the same frames should be.
-    categories: see `ScoredVideo`.
-    note: see `FrameMatch`.
-    extra: see `FrameMatch`.
-  """
-
-  name: str
-  truth: tuple[Path, ...]
-  prediction: tuple[Path, ...]
-  categories: Mapping[int, str] = dataclasses.field(default_factory=dict)
-  note: str = ""
-  extra: tuple[str, ...] = ()
-
-  @property
-  def frames(self) -> tuple[str, ...]:
-    """Names of the annotated frames."""
-    return tuple(path.stem for path in self.truth)
-
-  def load(self, needed: slice) -> tuple[ScoredVideo | None, list[str]]:
-    """Reads all annotations, and the predictions of the `needed` frames.
-
-    Returns:
-      The video, and everything that is wrong with its files, one line per problem. An
-      unusable prediction is all background in the video; there is no video if the
-      folder of predictions is missing or an annotation is unusable.
-    """
-    folder = self.prediction[0].parent
-    if not folder.is_dir():
-      return None, [f"{folder}: no such folder, so video {self.name} is missing."]
-    if unsuitable := self._unsuitable(folder):
-      return None, [unsuitable]
-    try:
-      size = images.image_size(self.truth[0])
-    except ValueError as error:
-      return None, [str(error)]
-    truth, prediction = np.zeros((2, len(self.truth), *size), np.uint8)
-
-    def read(path: Path, labels: np.ndarray, other: str) -> str | None:
-      """Reads a file into `labels`; returns what is wrong, or None."""
-      try:
-        found = label_images.read_labels(path)
-      except FileNotFoundError:
-        return f"{path}: missing."
-      except (OSError, ValueError) as error:
-        return str(error)
-      if found.shape != size:
-        remedy = "resize with nearest neighbour"
-        if found.shape == size[::-1]:
-          remedy = "it seems to be turned by 90 degrees: write it as the frame stands"
-        return (
-          f"{path}: {_size(found.shape)} pixels, but {other} has {_size(size)}; "
-          f"{remedy}."
-        )
-      labels[:] = found
-      return None
-
-    scored = range(len(self.truth))[needed]
-    with concurrent.futures.ThreadPoolExecutor(_DECODERS) as pool:
-      first = self.truth[0].name
-      of_truth = [
-        pool.submit(read, path, labels, first)
-        for path, labels in zip(self.truth, truth)
-      ]
-      of_prediction = [
-        pool.submit(read, self.prediction[t], prediction[t], "the annotation")
-        for t in scored
-      ]
-    unusable = [line for future in of_truth if (line := future.result())]
-    problems = [line for future in of_prediction if (line := future.result())]
-    if unusable:
-      return None, unusable + problems
-    video = ScoredVideo(self.name, prediction, truth, self.frames, self.categories)
-    return video, problems
-
-  def unscored_gaps(self, scored: slice) -> list[str]:
-    """Predictions that are missing where none is needed; often a sign of a mistake."""
-    needed = range(len(self.truth))[scored]
-    missing = [
-      path.name
-      for t, path in enumerate(self.prediction)
-      if t not in needed and not path.is_file()
-    ]
-    if not missing:
-      return []
-    return [
-      f"no prediction {few(missing)}; it is not scored here, but make sure that the "
-      "others are numbered as the annotations"
-    ]
-
-  def _unsuitable(self, folder: Path) -> str | None:
-    """What is wrong with a folder that holds files, but no image at all."""
-    if any(path.is_file() for path in self.prediction):
-      return None
-    kinds = sorted({p.suffix for p in folder.iterdir() if p.is_file() and p.suffix})
-    if not kinds or any(kind.lower() in IMAGE_SUFFIXES for kind in kinds):
-      return None
-    return (
-      f"{folder}: holds {', '.join(kinds)} files, but no images; expected "
-      f"{self.prediction[0].name} and so on. Save each array of ids as a PNG: "
-      "Image.fromarray(ids.astype('uint8')).convert('P').save('00000.png')."
-    )
+_LISTED = 5  # names in a message
 
 
 def find(
@@ -257,10 +142,11 @@ def _check_own_list(
   if Path(subset).is_file():
     return
   found = sorted(path.name for path in truth_root.iterdir() if path.is_dir())
+  listed = first_few(found, _LISTED) or "nothing"
   raise ValueError(
     f"--set: no list {subset!r}: {root} has no ImageSets with lists of videos, only "
-    f"annotations of {few(found) or 'nothing'}. If these are your own data, give the "
-    f"two folders: vosjax evaluate {predictions} {truth_root}"
+    f"annotations of {listed}. If these are your own data, give the two folders: "
+    f"vosjax evaluate {predictions} {truth_root}"
   )
 
 
@@ -274,9 +160,10 @@ def _prediction_root(predictions: Path, names: Iterable[str]) -> Path:
     if any((folder / name).is_dir() for name in names):
       return folder
   inside = sorted(path.name for path in predictions.iterdir() if path.is_dir())
+  found = first_few(inside, _LISTED) or "no folder at all"
   raise ValueError(
-    f"{predictions}: holds no folder of any video ({few(names)}) but "
-    f"{few(inside) or 'no folder at all'}. Expected VIDEO/FRAME.png in it."
+    f"{predictions}: holds no folder of any video ({first_few(names, _LISTED)}) but "
+    f"{found}. Expected VIDEO/FRAME.png in it."
     f"{_way_out(predictions, names)}"
   )
 
@@ -295,7 +182,3 @@ def _way_out(predictions: Path, names: Sequence[str]) -> str:
       f" or give the two folders: vosjax evaluate {predictions} TRUTH --skip-ends"
     )
   return ""
-
-
-def _size(shape: Sequence[int]) -> str:
-  return f"{shape[1]}x{shape[0]}"

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Integer
 
 from vosjax import metrics
+from vosjax.evaluation.object_ids import find_first, find_volume_ids, warn_of_missed_ids
 from vosjax.evaluation.results import Row, average
 from vosjax.evaluation.scored_video import ScoredVideo
 from vosjax.labels import VOID
@@ -43,6 +44,7 @@ class Protocol:
     max_id: largest id allowed in a prediction; the number of objects by default.
     check: further problems of a video, one line each.
     warn: what makes the scores of a video doubtful, one line each.
+    merges_objects: all ids above 0 are one object.
   """
 
   name: str
@@ -54,6 +56,7 @@ class Protocol:
   max_id: int | None = None
   check: Callable[[ScoredVideo], list[str]] = lambda _: []
   warn: Callable[[ScoredVideo], list[str]] = lambda _: []
+  merges_objects: bool = False
 
   def problems(self, video: ScoredVideo) -> list[str]:
     """Everything that keeps a video from being scored, one line per problem."""
@@ -105,6 +108,8 @@ def davis2016(*, stability: bool = True) -> Protocol:
     score,
     summarize,
     scored=inner,
+    warn=lambda video: _warn_of_nothing(video, inner),
+    merges_objects=True,
   )
 
 
@@ -120,13 +125,18 @@ def davis2017() -> Protocol:
     ids = range(1, first_frame_objects(truth) + 1)
     return object_rows(video, truth, ids, inner)
 
+  def warn(video: ScoredVideo) -> list[str]:
+    ids = range(1, first_frame_objects(video.truth) + 1)
+    missed = warn_of_missed_ids(video, dict.fromkeys(ids, inner))
+    return [*missed, *_warn_of_late_objects(video)]
+
   return Protocol(
     "davis2017",
     "same ids; first and last frame left out; mean over objects",
     score,
     scored=inner,
     num_objects=first_frame_objects,
-    warn=_warn_of_late_objects,
+    warn=warn,
   )
 
 
@@ -164,6 +174,7 @@ def davis2017_unsupervised() -> Protocol:
     score,
     num_objects=first_frame_objects,
     max_id=MAX_PROPOSALS,
+    warn=_warn_of_few_proposals,
   )
 
 
@@ -180,18 +191,22 @@ def youtube_vos(*, seen: Collection[str], skip_first: bool = True) -> Protocol:
   """
   seen = frozenset(seen)
 
+  def scored(truth: Integer[np.ndarray, "t h w"]) -> dict[int, slice]:
+    """The frames in which each object is scored."""
+    starts = {i: find_first(truth, i) + skip_first for i in find_volume_ids(truth)}
+    return {i: slice(start, None) for i, start in starts.items() if start < len(truth)}
+
   def score(video: ScoredVideo) -> list[Row]:
     truth, void = split_void(video.truth)
-    rows: list[Row] = []
-    for i in np.unique(truth[truth > 0]).tolist():
+    for i in find_volume_ids(truth):
       if i not in video.categories:
         raise ValueError(
           f"{video.name}: object {i} has no category. Categories are read from "
           "meta.json in the folder of the dataset."
         )
-      start = int((truth == i).any((1, 2)).argmax()) + skip_first
-      if start < len(truth):
-        rows += object_rows(video, truth, [i], slice(start, None), void)
+    rows: list[Row] = []
+    for i, frames in scored(truth).items():
+      rows += object_rows(video, truth, [i], frames, void)
     return rows
 
   def summarize(rows: list[Row]) -> dict[str, float]:
@@ -214,6 +229,7 @@ def youtube_vos(*, seen: Collection[str], skip_first: bool = True) -> Protocol:
     summarize,
     slice(int(skip_first), None),
     num_objects=largest_id,
+    warn=lambda video: warn_of_missed_ids(video, scored(split_void(video.truth)[0])),
   )
 
 
@@ -223,6 +239,8 @@ def fbms() -> Protocol:
     "fbms",
     "objects merged; all annotated frames; mean over videos",
     _score_foreground,
+    warn=_warn_of_nothing,
+    merges_objects=True,
   )
 
 
@@ -254,6 +272,8 @@ def youtube_objects() -> Protocol:
     "objects merged; all annotated frames; mean over categories and over videos",
     score,
     summarize,
+    warn=_warn_of_nothing,
+    merges_objects=True,
   )
 
 
@@ -269,12 +289,17 @@ def segtrack_v2() -> Protocol:
     ids = range(1, largest_id(truth) + 1)
     return object_rows(video, truth, ids, after_first, void)
 
+  def warn(video: ScoredVideo) -> list[str]:
+    ids = range(1, largest_id(video.truth) + 1)
+    return warn_of_missed_ids(video, dict.fromkeys(ids, after_first))
+
   return Protocol(
     "segtrack-v2",
     "same ids; first frame left out; mean over objects",
     score,
     scored=after_first,
     num_objects=largest_id,
+    warn=warn,
   )
 
 
@@ -336,6 +361,22 @@ def _warn_of_late_objects(video: ScoredVideo) -> list[str]:
     f"objects up to id {largest} appear after the first frame, whose objects alone are "
     "scored here; vosjax evaluate PREDICTIONS TRUTH scores all"
   ]
+
+
+def _warn_of_few_proposals(video: ScoredVideo) -> list[str]:
+  """Objects that no proposal can be matched to."""
+  num_proposals = len(find_volume_ids(video.prediction))
+  num_objects = first_frame_objects(video.truth)
+  if num_proposals >= num_objects:
+    return []
+  return [f"the prediction shows {num_proposals} of {num_objects} objects"]
+
+
+def _warn_of_nothing(video: ScoredVideo, scored: slice = slice(None)) -> list[str]:
+  """A prediction without any object, where the truth has one."""
+  if video.prediction[scored].any() or not video.truth[scored].any():
+    return []
+  return ["no frame of the prediction shows an object"]
 
 
 def split_void(

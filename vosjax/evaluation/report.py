@@ -15,7 +15,7 @@ from PIL import Image
 from vosjax import metrics, viz
 from vosjax.data.codecs import images, label_images
 from vosjax.evaluation import first_frame_matching
-from vosjax.evaluation.mask_folders import MaskFiles
+from vosjax.evaluation.mask_files import MaskFiles
 from vosjax.evaluation.results import Result, Row
 
 MAX_ILLUSTRATED = 30  # only so many videos, the worst ones, get images in the page
@@ -128,7 +128,7 @@ def _prediction_reader(
   Predicted ids that were not matched to an object become background.
   """
   if match_first:
-    video, problems = files.load(slice(None))
+    video, problems, *_ = files.load(slice(None))
     assert video is not None, problems  # it was scored, so its files are readable
     return first_frame_matching.match_first_frame(video).prediction.__getitem__
   if rows[0].object_id is None:

@@ -71,6 +71,7 @@ class Result:
     rows: one row per scored object or video.
     summary: the protocol's averages by name, as fractions.
     warnings: what makes scores doubtful: name of the video, and one line.
+    readings: how masks were read that do not hold ids, one line per kind.
   """
 
   protocol: str
@@ -78,6 +79,7 @@ class Result:
   rows: tuple[Row, ...]
   summary: Mapping[str, float]
   warnings: tuple[tuple[str, str], ...] = ()
+  readings: tuple[str, ...] = ()
 
   def by_instances(self) -> dict[int, dict[str, float]]:
     """Averages over the objects of videos with one object, with two, and so on.

@@ -6,10 +6,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from vosjax.data.formats.folders import by_number
-from vosjax.evaluation.frame_names import IMAGE_SUFFIXES, few, match_frames
-from vosjax.evaluation.mask_folders import MaskFiles, below_resolution
+from vosjax.data.codecs import label_images
+from vosjax.data.formats.folders import by_number, first_few
+from vosjax.evaluation.frame_names import match_frames
+from vosjax.evaluation.mask_files import MaskFiles
+from vosjax.evaluation.mask_folders import below_resolution
 
+_LISTED = 5  # names in a message
 _LOSSY = (".jpg", ".jpeg")
 Parts = tuple[str, ...]  # of a path relative to its root; () is the root itself
 
@@ -65,7 +68,9 @@ def pair(predictions: Path, truth: Path) -> Pairing:
   )
   if ignored:
     listed = sorted("/".join(parts) or "." for parts in ignored)
-    notes.append(f"{predictions}: the truth has no {few(listed)}, which is ignored.")
+    notes.append(
+      f"{predictions}: the truth has no {first_few(listed, _LISTED)}, which is ignored."
+    )
   return Pairing(pairs, frames_root, tuple(notes))
 
 
@@ -113,7 +118,9 @@ def _truth_root(truth: Path) -> tuple[Path, Path | None]:
 
 def _mask_folders(root: Path, *, lossless: bool) -> dict[Parts, list[Path]]:
   """Image files of every folder that holds some, in the order of their numbers."""
-  suffixes = tuple(s for s in IMAGE_SUFFIXES if not lossless or s not in _LOSSY)
+  suffixes = tuple(
+    s for s in label_images.IMAGE_SUFFIXES if not lossless or s not in _LOSSY
+  )
   found: dict[Parts, list[Path]] = {}
   for folder, inner, names in os.walk(root, followlinks=True):
     inner[:] = sorted(name for name in inner if not name.startswith("."))
@@ -157,8 +164,10 @@ def _place(
   if not places and any(predictions.joinpath(*x).is_dir() for x in videos if x):
     return (), ()  # folders without images, which will be reported as such
   if not places:
-    expected = few(["/".join(parts) or "FRAME.png" for parts in videos])
-    inside = few(["/".join(parts) or "images directly" for parts in predicted])
+    expected = first_few(["/".join(parts) or "FRAME.png" for parts in videos], _LISTED)
+    inside = first_few(
+      ["/".join(parts) or "images directly" for parts in predicted], _LISTED
+    )
     raise ValueError(
       f"{predictions}: looked for the masks of {expected}, named as in the truth, and "
       f"found {inside or _content(predictions)}. Expected VIDEO/FRAME.png in it."
@@ -166,7 +175,9 @@ def _place(
   best = max(places.values())
   likely = [place for place, count in places.items() if count == best]
   if len(likely) > 1:
-    folders = few([str(predictions.joinpath(*place[0])) for place in likely])
+    folders = first_few(
+      [str(predictions.joinpath(*place[0])) for place in likely], _LISTED
+    )
     raise ValueError(
       f"{predictions}: several folders could be the predictions: {folders}. Give one."
     )
@@ -185,4 +196,4 @@ def _is_flat(
 
 def _content(folder: Path) -> str:
   names = sorted({path.suffix or path.name for path in folder.rglob("*")})
-  return few(names) or "nothing"
+  return first_few(names, _LISTED) or "nothing"

@@ -9,27 +9,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vosjax.data.codecs import images
+from vosjax.data.codecs.bit_depth import deep_warning, find_bits
 from vosjax.data.formats.folders import first_few
 from vosjax.media import numbering
 from vosjax.media.video_frames import VideoFrames, check_size
 
-IMAGE_SUFFIXES = (
-  ".jpg",
-  ".jpeg",
-  ".png",
-  ".bmp",
-  ".webp",
-  ".tif",
-  ".tiff",
-  ".ppm",
-  ".pgm",
-  ".jp2",
-  ".avif",
-  ".heic",
-  ".heif",
-)
 FRAMES_PER_SECOND = 24.0  # as in DAVIS; a folder does not say
-_MAX_DEEP_SAMPLES = 100  # frames from which the range of 16-bit values is read
 _KINDS = {".jpg": "JPEG", ".tif": "TIFF", ".jp2": "JPEG 2000", ".webp": "WebP"}
 _NEED_A_PACKAGE = (".heic", ".heif")
 _VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm")
@@ -49,6 +34,7 @@ class FrameFolder(VideoFrames):
   frames_per_second: float = FRAMES_PER_SECOND
   warnings: tuple[str, ...] = ()
   bits: int = 16
+  lost_first: str = ""
 
   @property
   def name(self) -> str:
@@ -78,6 +64,7 @@ def read_folder(
   """Finds the frames in a folder; see `vosjax.media.read.read_video`."""
   files = image_files(path, "frames")
   warnings = _check_no_gap(path, files, allow_gaps)
+  first = files[0]
   if files[0].suffix.lower() in _NEED_A_PACKAGE:
     images.image_size(files[0])  # or says which
   if check:
@@ -87,42 +74,14 @@ def read_folder(
   if check:
     for file in files[1:]:
       check_size(images.image_size(file), size, f"{file}: the frame")
-  bits = _bits(path, files)
+  bits = find_bits(str(path), files)
   if bits < 16:
     warnings.append(deep_warning(str(path), bits))
   images.read_image(files[0], bits)  # refuses kinds of images that are no frames
   names = tuple(file.stem for file in files)
-  return FrameFolder(files, names, size, warnings=tuple(warnings), bits=bits)
-
-
-def _bits(path: pathlib.Path, files: Sequence[pathlib.Path]) -> int:
-  """The bits that 16-bit values use, from frames that are spread over the folder.
-
-  Raises:
-    ValueError: they are colours, of which only the upper 8 bits can be read, and these
-      are nearly black.
-  """
-  is_gray, is_color = images.is_16_bit_gray(files[0]), images.is_16_bit_color(files[0])
-  if not is_gray and not is_color:
-    return 16
-  step = -(-len(files) // _MAX_DEEP_SAMPLES)
-  largest = max(map(images.largest_value, files[::step]))
-  if is_gray:
-    return images.significant_bits(largest)
-  bits = images.significant_bits((largest + 1) * 256 - 1)
-  if bits < 16:
-    raise ValueError(
-      f"{path}: 16-bit colours that fit in {bits} bits, which would turn black. Save "
-      "the frames in 8 bits, scaled to the full range."
-    )
-  return 16
-
-
-def deep_warning(name: str, bits: int) -> str:
-  """What is said about values that use fewer than the 16 bits they are stored in."""
-  return (
-    f"{name}: 16-bit values that fit in {bits} bits; {(1 << bits) - 1} is taken as "
-    "white in every frame."
+  lost_first = "" if files[0] == first else first.stem
+  return FrameFolder(
+    files, names, size, warnings=tuple(warnings), bits=bits, lost_first=lost_first
   )
 
 
@@ -139,7 +98,7 @@ def image_files(path: pathlib.Path, kind: str) -> tuple[pathlib.Path, ...]:
   """
   files: dict[str, pathlib.Path] = {}
   for file in sorted(path.iterdir()):
-    if file.suffix.lower() not in IMAGE_SUFFIXES or file.name.startswith("."):
+    if file.suffix.lower() not in images.SUFFIXES or file.name.startswith("."):
       continue
     if file.stem in files:
       raise ValueError(
@@ -149,7 +108,7 @@ def image_files(path: pathlib.Path, kind: str) -> tuple[pathlib.Path, ...]:
     files[file.stem] = file
   if not files:
     raise ValueError(
-      f"{path}: contains no {kind} ({', '.join(IMAGE_SUFFIXES)}){_what_else(path)}."
+      f"{path}: contains no {kind} ({', '.join(images.SUFFIXES)}){_what_else(path)}."
     )
   try:
     return tuple(files[name] for name in numbering.in_order(list(files)))
@@ -162,7 +121,7 @@ def _what_else(path: pathlib.Path) -> str:
   inside = sorted(item for item in path.iterdir() if not item.name.startswith("."))
   for folder in (item for item in inside if item.is_dir()):
     for below in (folder, *sorted(item for item in folder.iterdir() if item.is_dir())):
-      if any(item.suffix.lower() in IMAGE_SUFFIXES for item in below.iterdir()):
+      if any(item.suffix.lower() in images.SUFFIXES for item in below.iterdir()):
         return f", but folders; one of them is to be given, such as {below}"
   videos = [item for item in inside if item.suffix.lower() in _VIDEO_SUFFIXES]
   if videos:

@@ -5,15 +5,12 @@ import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
-from vosjax.data.codecs.label_images import NUMPY_SUFFIX
+from vosjax.data.codecs.label_images import IMAGE_SUFFIXES, NUMPY_SUFFIX
 from vosjax.data.formats.folders import by_number
 from vosjax.data.formats.frame_names import find_number, match_names
 from vosjax.labels import VOID
 
-MASK_SUFFIXES = (
-  *(".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jpg", ".jpeg"),
-  NUMPY_SUFFIX,
-)
+MASK_SUFFIXES = (*IMAGE_SUFFIXES, NUMPY_SUFFIX)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +33,17 @@ class FoundMasks:
   Attributes:
     files: of each frame that has a mask, by its index; several hold an object each.
     notes: on how files and frames were matched, for the user.
+    warnings: on what was matched without being certain.
   """
 
   files: Mapping[int, tuple[MaskFile, ...]]
   notes: tuple[str, ...] = ()
+  warnings: tuple[str, ...] = ()
 
 
-def find_masks(paths: Sequence[pathlib.Path], frame_names: Sequence[str]) -> FoundMasks:
+def find_masks(
+  paths: Sequence[pathlib.Path], frame_names: Sequence[str], lost_first: str = ""
+) -> FoundMasks:
   """Finds the masks in the given files or folders, see `masks.read_masks`.
 
   Raises:
@@ -59,11 +60,11 @@ def find_masks(paths: Sequence[pathlib.Path], frame_names: Sequence[str]) -> Fou
     )
   if not folders:
     if len(paths) == 1:
-      return _find_single(paths[0], frame_names)
-    return _find_several(paths, frame_names)
+      return _find_single(paths[0], frame_names, lost_first)
+    return _find_several(paths, frame_names, lost_first)
   if len(folders) == 1:
     if list_masks(folders[0]):
-      return _find_folder(folders[0], frame_names)
+      return _find_folder(folders[0], frame_names, lost_first=lost_first)
     folders = sorted(
       (path for path in folders[0].iterdir() if path.is_dir() and list_masks(path)),
       key=lambda path: by_number(path.name),
@@ -107,23 +108,41 @@ def short_name(path: pathlib.Path, paths: Sequence[pathlib.Path]) -> str:
   return path.name if alone else "/".join(path.parts[-2:])
 
 
-def _find_single(path: pathlib.Path, frame_names: Sequence[str]) -> FoundMasks:
+def _find_single(
+  path: pathlib.Path, frame_names: Sequence[str], lost_first: str
+) -> FoundMasks:
   """A file of the frame that it is named after, or of the first one."""
   files = (MaskFile(path),)
   try:
     match = match_names([path.stem], frame_names)
   except ValueError:
+    _require_first(path, frame_names, lost_first)
     if not any(character.isdecimal() for character in path.stem):
       return FoundMasks({0: files})
-    note = f"{path.name}: taken as the mask of the first frame, {frame_names[0]}"
-    return FoundMasks({0: files}, (note,))
+    warning = f"{path.name}: taken as the mask of the first frame, {frame_names[0]}"
+    return FoundMasks({0: files}, warnings=(warning,))
   frame = match.frames[path.stem]
   note = match.note or f"{path.name}: the mask of frame {frame_names[frame]}"
   return FoundMasks({frame: files}, (note,) if frame or match.note else ())
 
 
+def _require_first(
+  path: pathlib.Path, frame_names: Sequence[str], lost_first: str
+) -> None:
+  """Refuses a mask of the first frame if that frame is left out."""
+  if lost_first:
+    raise ValueError(
+      f"{path}: belongs to the first frame, as it is not named after another one, but "
+      f"that frame, {lost_first}, is damaged and left out. Give the mask of a frame "
+      f"that remains, and name it after the frame, such as {frame_names[0]}.png."
+    )
+
+
 def _find_folder(
-  folder: pathlib.Path, frame_names: Sequence[str], object_id: int | None = None
+  folder: pathlib.Path,
+  frame_names: Sequence[str],
+  object_id: int | None = None,
+  lost_first: str = "",
 ) -> FoundMasks:
   """One file per frame, named after it."""
   by_name = {file.stem: file for file in list_masks(folder)}
@@ -131,7 +150,7 @@ def _find_folder(
     match = match_names(list(by_name), frame_names)
   except ValueError as error:
     if object_id is None and _named_after_objects(list(by_name)):
-      return _find_several(list(by_name.values()), frame_names)
+      return _find_several(list(by_name.values()), frame_names, lost_first)
     stray = next(name for name in by_name if name not in frame_names)
     raise ValueError(
       f"{by_name[stray]}: {error}. If each file is the mask of one object, give every "
@@ -144,7 +163,7 @@ def _find_folder(
 
 
 def _find_several(
-  paths: Sequence[pathlib.Path], frame_names: Sequence[str]
+  paths: Sequence[pathlib.Path], frame_names: Sequence[str], lost_first: str
 ) -> FoundMasks:
   """Files of frames if they are named exactly so, and else of an object each."""
   stems = {path.stem for path in paths}
@@ -152,7 +171,10 @@ def _find_several(
   if exact and len(stems) == len(paths):
     files = {frame_names.index(path.stem): (MaskFile(path),) for path in paths}
     return FoundMasks(files)
-  frame = frame_names.index(paths[0].stem) if exact and len(stems) == 1 else 0
+  is_named = exact and len(stems) == 1
+  if not is_named:
+    _require_first(paths[0], frame_names, lost_first)
+  frame = frame_names.index(paths[0].stem) if is_named else 0
   objects = tuple(MaskFile(path, number) for number, path in enumerate(paths, 1))
   listed = [f"{short_name(o.path, paths)} is object {o.object_id}" for o in objects]
   note = f"frame {frame_names[frame]}: {', '.join(listed)}"

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vosjax.data.codecs import images, label_images, label_values, usual_palettes
-from vosjax.data.codecs.label_values import Color
+from vosjax.data.codecs.label_values import Color, Interpretation
+from vosjax.data.label_agreement import Readings
 from vosjax.labels import VOID, find_ids
 from vosjax.media.mask_files import MaskFile, find_masks, short_name
 
@@ -18,6 +19,7 @@ _LISTED = 10  # masks that are described one by one
 _NEARLY_WHITE = 230  # what lossy compression leaves of 255
 _SURROUNDS = 0.9  # of the border, which background covers in nearly every mask
 _INVERTED = "the object surrounds the rest: if the rest is the object, invert the mask"
+_VOID_IS_IGNORED = "255 is void, which is ignored; give an object an id from 1 to 254"
 _MUCH_VOID = 0.01  # of all pixels
 
 
@@ -32,6 +34,7 @@ class VideoMasks:
     files: of each frame that has a mask; several hold an object each, and where they
       overlap, later ones are on top.
     notes: what was done to find and read the masks, one line each, for the user.
+    warnings: what may be wrong with the masks, one line each.
     counts: pixels by id, of each mask that was checked.
     numbers: ids by colour, where colours of no usual palette tell objects.
     white: an id from 230 on is white with noise, and means object 1.
@@ -43,6 +46,7 @@ class VideoMasks:
   size: tuple[int, int]
   files: Mapping[int, tuple[MaskFile, ...]]
   notes: tuple[str, ...] = ()
+  warnings: tuple[str, ...] = ()
   counts: Mapping[int, Mapping[int, int]] = dataclasses.field(default_factory=dict)
   numbers: Mapping[Color, int] | None = None
   white: bool = False
@@ -112,6 +116,7 @@ def read_masks(
   size: tuple[int, int],
   *,
   colors: bool = False,
+  lost_first: str = "",
 ) -> VideoMasks:
   """Finds the masks of a video, and checks that they fit it.
 
@@ -123,6 +128,8 @@ def read_masks(
     frame_names: of all frames, in order.
     size: (height, width) of the frames.
     colors: make one object of each colour, where colours are of no usual palette.
+    lost_first: name of the first frame if it is left out, see `VideoFrames`; a mask
+      that would belong to the first frame by default is refused then.
 
   Raises:
     OSError: a file cannot be opened.
@@ -130,9 +137,14 @@ def read_masks(
       frames in size, or shows no objects that can be told for sure.
   """
   paths = [paths] if isinstance(paths, pathlib.Path) else list(paths)
-  found = find_masks(paths, frame_names)
+  found = find_masks(paths, frame_names, lost_first)
   masks = VideoMasks(
-    ", ".join(map(str, paths)), tuple(frame_names), size, found.files, found.notes
+    ", ".join(map(str, paths)),
+    tuple(frame_names),
+    size,
+    found.files,
+    found.notes,
+    found.warnings,
   )
   if colors:
     masks = dataclasses.replace(masks, numbers=_number_colors(masks))
@@ -168,50 +180,64 @@ def _check(masks: VideoMasks) -> VideoMasks:
       _check_header(file.path, masks.size)
   counts: dict[int, dict[int, int]] = {}
   notes: Counter[str] = Counter()
-  white, overlap = set(), 0
-  tables = _Tables(masks)
+  inverted, overlap = 0, 0
+  readings = Readings()
+  white = set()
   for t in checked:
     frame = _read_frame(masks, t)
     count = np.bincount(frame.labels.reshape(-1), minlength=256)
     counts[t] = {i: int(count[i]) for i in np.flatnonzero(count).tolist()}
     notes.update(set(frame.notes))
-    tables.add(t, {i: c for i, c in frame.table.items() if i in counts[t]})
     overlap += frame.overlap
-    if _surrounds(frame.labels):
-      notes.update([_INVERTED])
+    inverted += _surrounds(frame.labels)
     if frame.black_and_white:
       white.add(t)
-  masks = _agree(dataclasses.replace(masks, counts=counts), white)
+    mask = Interpretation(frame.labels, "", frame.black_and_white, frame.table)
+    readings.add(masks.file_name(t), mask)
+  if readings.color_doubt:
+    raise usual_palettes.UnknownColorsError(f"{masks.name}: {readings.color_doubt}")
+  masks = _agree(dataclasses.replace(masks, counts=counts), white, readings)
   if not others and {i for count in counts.values() for i in count} == {0, VOID}:
     counts = {
       t: {min(i, 1): n for i, n in count.items()} for t, count in counts.items()
     }
     masks = dataclasses.replace(masks, counts=counts, only_white=True)
     notes["255, the only id besides the background, is object 1"] = len(checked)
-  lines = [*masks.notes]
-  for note, number in notes.items():
-    of_all = f" ({number} of {len(checked)} masks)" if len(checked) > 1 else ""
-    lines.append(f"{note}{of_all}")
+
+  def counted(note: str, number: int) -> str:
+    return note + (f" ({number} of {len(checked)} masks)" if len(checked) > 1 else "")
+
+  lines = [*masks.notes, *(counted(note, number) for note, number in notes.items())]
   lines += _summary_notes(masks, overlap, len(others))
-  return dataclasses.replace(masks, notes=tuple(lines))
+  warnings = [*masks.warnings]
+  if inverted:
+    warnings.append(f"{masks.name}: {counted(_INVERTED, inverted)}")
+  if _has_much_void(masks):
+    warnings.append(f"{masks.name}: {_VOID_IS_IGNORED}")
+  return dataclasses.replace(masks, notes=tuple(lines), warnings=tuple(warnings))
 
 
 def _summary_notes(masks: VideoMasks, overlap: int, unchecked: int) -> Iterable[str]:
   """Notes on all masks together."""
-  total: Counter[int] = Counter()
-  for count in masks.counts.values():
-    total.update(count)
-  objects = sum(number for i, number in total.items() if i not in (0, VOID))
   if masks.numbers is not None:
     listed = sorted((i, color) for color, i in masks.numbers.items() if i)
     yield "objects by colour: " + ", ".join(f"{i} is {color}" for i, color in listed)
   if overlap:
+    objects = sum(
+      number
+      for count in masks.counts.values()
+      for i, number in count.items()
+      if i not in (0, VOID)
+    )
     share = 100 * overlap / objects
     yield f"objects overlap in {share:.1f} % of their pixels: later ones are on top"
-  if total[VOID] > _MUCH_VOID * total.total():
-    yield "255 is void, which is ignored; give an object an id from 1 to 254"
   if unchecked:
     yield f"the pixels of {unchecked} masks are checked when their turn comes"
+
+
+def _has_much_void(masks: VideoMasks) -> bool:
+  void = sum(count.get(VOID, 0) for count in masks.counts.values())
+  return void > _MUCH_VOID * sum(sum(count.values()) for count in masks.counts.values())
 
 
 def _surrounds(labels: UInt8[np.ndarray, "h w"]) -> bool:
@@ -222,32 +248,13 @@ def _surrounds(labels: UInt8[np.ndarray, "h w"]) -> bool:
   return bool(alone and (border == first).mean() > _SURROUNDS and (labels == 0).any())
 
 
-class _Tables:
-  """Colour tables of the masks of a video, which must give each id one colour."""
-
-  def __init__(self, masks: VideoMasks):
-    self._masks = masks
-    self._seen: dict[int, tuple[Color, int]] = {}
-
-  def add(self, frame: int, table: Mapping[int, Color]) -> None:
-    """Compares a table with those before; ValueError if they differ."""
-    for i, color in table.items():
-      known, first = self._seen.setdefault(i, (color, frame))
-      if known != color:
-        names = self._masks.file_name(first), self._masks.file_name(frame)
-        raise usual_palettes.UnknownColorsError(
-          f"{self._masks.name}: palette index {i} is {known} in {names[0]} but {color} "
-          f"in {names[1]}, so it is unclear which objects are the same. Save object "
-          "ids with the same palette."
-        )
-
-
-def _agree(masks: VideoMasks, white: set[int]) -> VideoMasks:
+def _agree(masks: VideoMasks, white: set[int], readings: Readings) -> VideoMasks:
   """Requires that white means the same in all masks that hold all objects of a frame.
 
   Args:
     masks: with the pixels of each id.
     white: frames whose masks are black and white.
+    readings: of all masks.
   """
   if not white or any(masks.files[t][0].object_id is not None for t in white):
     return masks
@@ -256,13 +263,9 @@ def _agree(masks: VideoMasks, white: set[int]) -> VideoMasks:
     ids = sorted(set(counts[t]) - {0, VOID})
     if len(ids) == 1 and ids[0] >= _NEARLY_WHITE:
       counts[t] = {1 if i == ids[0] else i: n for i, n in counts[t].items()}
-    elif not set(ids) <= {1} or (VOID in counts[t] and not ids):
-      names = masks.file_name(min(white)), masks.file_name(t)
-      raise ValueError(
-        f"{masks.name}: {names[0]} is black and white, but {names[1]} holds the ids "
-        f"{_join(ids or [VOID])}, so it is unclear which object is white. Save ids in "
-        "all masks."
-      )
+  others = [(masks.file_name(t), counts[t]) for t in sorted(set(counts) - white)]
+  if reason := readings.doubt_white(others):
+    raise ValueError(f"{masks.name}: {reason}. Save ids in all masks.")
   return dataclasses.replace(masks, counts=counts, white=counts != masks.counts)
 
 
@@ -309,7 +312,8 @@ def _shares(counts: Mapping[int, int]) -> str:
   """The objects of a mask with their share of pixels."""
   percent = {i: 100 * number / sum(counts.values()) for i, number in counts.items()}
   objects = [f"{i} ({percent[i]:.1f} %)" for i in sorted(percent) if i not in (0, VOID)]
-  listed = f"objects {', '.join(objects)}" if objects else "no object"
+  word = "object" if len(objects) == 1 else "objects"
+  listed = f"{word} {', '.join(objects)}" if objects else "no object"
   return f"{listed}; void {percent.get(VOID, 0):.1f} %"
 
 

@@ -8,7 +8,6 @@ calls functions while its caller goes on. Errors reach the caller as they are.
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 from typing import Any
 
 
@@ -134,10 +133,5 @@ class Background:
   def __enter__(self) -> "Background":
     return self
 
-  def __exit__(
-    self,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    trace: TracebackType | None,
-  ) -> None:
+  def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
     self.close(error)

@@ -9,15 +9,15 @@ import pathlib
 import stat
 import sys
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from vosjax.data.codecs import images
+from vosjax.data.codecs.bit_depth import deep_warning
 from vosjax.media import decoding, pixels
-from vosjax.media.frame_folder import FRAMES_PER_SECOND, deep_warning
+from vosjax.media.frame_folder import FRAMES_PER_SECOND
 from vosjax.media.pyav import load_pyav
 
 STANDARD_INPUT = "-"
@@ -122,12 +122,7 @@ class FrameStream:
   def __enter__(self) -> "FrameStream":
     return self
 
-  def __exit__(
-    self,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    traceback: TracebackType | None,
-  ) -> None:
+  def __exit__(self, *_: object) -> None:
     self.close()
 
 

@@ -18,8 +18,9 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from vosjax.data.codecs import images
+from vosjax.data.codecs.bit_depth import deep_warning
 from vosjax.media import containers, decoding, pixels
-from vosjax.media.frame_folder import FRAMES_PER_SECOND, deep_warning
+from vosjax.media.frame_folder import FRAMES_PER_SECOND
 from vosjax.media.pyav import load_pyav
 from vosjax.media.random_access import FrameReader
 from vosjax.media.survey import Survey, UsableFrames, survey_frames, usable_frames
@@ -72,6 +73,7 @@ class VideoFile(VideoFrames):
   bits: int
   is_damaged: bool
   kept: tuple[Any, ...] | None
+  lost_first: str = ""
   _lock: Any = dataclasses.field(
     default_factory=threading.Lock, repr=False, compare=False
   )
@@ -269,6 +271,7 @@ def _video_file(
     bits,
     bool(usable.damage),
     None if kept is None else tuple(kept[n] for n in usable.decoded),
+    lost_first="" if usable.numbers[0] == 0 else f"{0:05d}",
   )
 
 

@@ -30,6 +30,7 @@ class VideoFrames(abc.ABC):
     frames_per_second: the mean speed at which the video plays.
     warnings: what a user must know before the results are used; each is one line.
     details: what else is known, as `describe` says it: codec, rotation and so on.
+    lost_first: name of the video's first frame, if it is damaged and left out; or "".
   """
 
   files: tuple[pathlib.Path, ...]
@@ -38,6 +39,7 @@ class VideoFrames(abc.ABC):
   frames_per_second: float
   warnings: tuple[str, ...]
   details: tuple[str, ...]
+  lost_first: str = ""
 
   @property
   @abc.abstractmethod

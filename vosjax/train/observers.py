@@ -1,6 +1,5 @@
 """Observers of every step's metrics: the log and the progress bar."""
 
-import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -44,6 +43,8 @@ class Logger:
 class Progress:
   """A progress bar with loss, IoU, frames per second and the remaining time.
 
+  It is shown in a terminal only.
+
   Args:
     config: of the run; says how many frames a batch of each stage has.
     stages: of the run.
@@ -56,14 +57,14 @@ class Progress:
       * config.stages[stage.name].clip_length
       for stage in stages
     }
-    interactive = sys.stderr.isatty()
     self._bar = tqdm.tqdm(
       total=stages[-1].stop,
       initial=done,
       unit="step",
       dynamic_ncols=True,
-      mininterval=0.2 if interactive else 15.0,
+      mininterval=0.2,
       bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}",
+      disable=None,
     )
 
   def __enter__(self) -> "Progress":

@@ -8,6 +8,22 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+# Of the files that `read_image` reads, in lower case
+SUFFIXES = (
+  ".jpg",
+  ".jpeg",
+  ".png",
+  ".bmp",
+  ".webp",
+  ".tif",
+  ".tiff",
+  ".ppm",
+  ".pgm",
+  ".jp2",
+  ".avif",
+  ".heic",
+  ".heif",
+)
 # What Pillow raises on corrupt files, apart from errors of the system
 _CORRUPT = (
   ArithmeticError,

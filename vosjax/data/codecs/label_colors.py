@@ -136,7 +136,8 @@ def interpret_colors(
     raise UnknownColorsError(describe_unknown(unknown))
   ids = np.array([numbers[color] for color in present], np.uint8)
   labels = ids[pixels].reshape(colors.shape[:2])
-  return Interpretation(labels, note)
+  table = {numbers[color]: color for color in present if numbers[color]}
+  return Interpretation(labels, note, table=table)
 
 
 def interpret_transparent(

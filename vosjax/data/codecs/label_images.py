@@ -17,6 +17,8 @@ from vosjax.data.codecs.label_values import (
   interpret_numbers,
 )
 
+# In the order in which they are preferred to others of the same name
+IMAGE_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jpg", ".jpeg")
 NUMPY_SUFFIX = ".npy"
 _NUMPY_MAGIC = b"\x93NUMPY"
 

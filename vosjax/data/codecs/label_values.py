@@ -40,7 +40,8 @@ class Interpretation:
     note: what was done to get there, for the user; empty if the file holds ids, or
       nothing but black and white.
     black_and_white: white is object 1, whatever its value.
-    table: colours of the ids, from a colour table in none of the usual orders.
+    table: colours of the ids, where colours tell them or the colour table is in none
+      of the usual orders.
   """
 
   labels: UInt8[np.ndarray, "h w"]

@@ -50,6 +50,7 @@ class CocoVideo(Video):
     size: (height, width) according to the JSON.
     categories: of the objects by id.
     origin: name of the JSON file, for error messages.
+    bits: of 16-bit gray frames, the bits that hold their values.
   """
 
   name: str
@@ -59,6 +60,7 @@ class CocoVideo(Video):
   size: tuple[int, int] = dataclasses.field()
   categories: Mapping[int, str] = dataclasses.field()
   origin: str
+  bits: int = 16
 
   @functools.cached_property
   def frame_names(self) -> tuple[str, ...]:
@@ -75,7 +77,7 @@ class CocoVideo(Video):
   def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
     """RGB; ValueError if unreadable or not of the size that the JSON states."""
     path = self.frame_files[index]
-    frame = images.read_image(path)
+    frame = images.read_image(path, self.bits)
     if frame.shape[:2] != self.size:
       raise ValueError(
         f"{path}: {frame.shape[0]}x{frame.shape[1]} pixels (height x width), but "

@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from vosjax.data.codecs.bit_depth import deep_warning, find_bits
+from vosjax.data.codecs.images import SUFFIXES
 from vosjax.data.formats import cvat_masks, cvat_xml, labelme, mots, sav, user_folders
 from vosjax.data.formats.coco import CocoVideo, read_coco
 from vosjax.data.formats.davis import resolutions
@@ -15,7 +17,7 @@ from vosjax.data.formats.folders import (
   read_names,
   subfolders,
 )
-from vosjax.data.formats.user_folders import FRAME_SUFFIXES, VideoPart
+from vosjax.data.formats.user_folders import VideoPart
 from vosjax.data.formats.youtube_vos import META, read_categories
 
 LISTS = ("train", "val")
@@ -29,7 +31,7 @@ _EXPECTED = (
 
 @dataclasses.dataclass(frozen=True)
 class UserData:
-  """The videos found in a user's data; no image has been decoded.
+  """The videos found in a user's data; no image but 16-bit ones has been decoded.
 
   Attributes:
     layout: name of the layout, such as DAVIS or COCO.
@@ -71,14 +73,34 @@ def find_user_data(source: Path, images: Path | None, extracted: Path) -> UserDa
     ValueError: the layout is none of these; says what was found instead.
   """
   if source.is_file():
-    return _from_file(source, images, extracted)
+    return _with_bits(_from_file(source, images, extracted))
   if images is not None:
     raise ValueError(f"--images is for a .json or .xml file, but {source} is not one.")
   if source.is_dir():
     for find in _DETECTORS:
       if data := find(source, extracted):
-        return data
+        return _with_bits(data)
   raise ValueError(f"{source}: {_content(source)} Expected {_EXPECTED}.")
+
+
+def _with_bits(data: UserData) -> UserData:
+  """The videos, with the bits that 16-bit frames use."""
+  videos, problems, notes = [], [*data.problems], [*data.notes]
+  for video in data.videos:
+    folder = str(video.frame_files[0].parent)
+    try:
+      bits = find_bits(folder, video.frame_files)
+    except OSError:
+      bits = 16  # not extracted yet, or no image, which is found when it is read
+    except ValueError as error:
+      bits = 16
+      problems.append(str(error))
+    if bits < 16:
+      notes.append(deep_warning(folder, bits).removesuffix("."))
+    videos.append(dataclasses.replace(video, bits=bits))
+  return dataclasses.replace(
+    data, videos=tuple(videos), problems=tuple(problems), notes=tuple(notes)
+  )
 
 
 def frame_names(video: FolderVideo | CocoVideo) -> tuple[str, ...]:
@@ -179,10 +201,8 @@ def _find_folders(source: Path, extracted: Path) -> UserData | None:
     frames_root, labels_root = frames_root / size, labels_root / size
   folders = user_folders.video_names(frames_root)
   names = list(dict.fromkeys(x for listed in lists.values() for x in listed)) or folders
-  found = user_folders.Found()
-  for name in names:
-    title = _plain(_name_of(source) if name == "." else name)
-    user_folders.add_video(found, frames_root, labels_root, name, title, extracted)
+  titles = {x: _plain(_name_of(source) if x == "." else x) for x in names}
+  found = user_folders.find_videos(frames_root, labels_root, titles, extracted)
   categories = read_categories(source / META)
   return UserData(
     layout,
@@ -236,7 +256,7 @@ def _from_xml(path: Path, images: Path | None, extracted: Path) -> UserData:
   name = _plain(tracks.name)
   place = images or _frames_beside(path)
   if place.is_dir():
-    files = image_files(place, FRAME_SUFFIXES)
+    files = image_files(place, SUFFIXES)
     named = numbers(files)
     if not named:
       raise ValueError(

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vosjax.data.codecs import images, label_images
+from vosjax.data.codecs.label_values import Interpretation
 from vosjax.data.video import Source, Video
 
 _FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -31,6 +32,7 @@ class FolderVideo(Video):
     label_files: one per frame, None where a frame has no annotation.
     binary: every id above 0 counts as object 1 (DAVIS 2016).
     objects: metadata of each object by id, see `PreparedVideo`.
+    bits: of 16-bit gray frames, the bits that hold their values.
   """
 
   name: str
@@ -40,6 +42,7 @@ class FolderVideo(Video):
   objects: Mapping[int, Mapping[str, Any]] = dataclasses.field(
     default_factory=dict, hash=False
   )
+  bits: int = 16
 
   @functools.cached_property
   def frame_names(self) -> tuple[str, ...]:
@@ -65,18 +68,25 @@ class FolderVideo(Video):
   def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
     """RGB; ValueError if unreadable or of another size than the first frame."""
     path = self.frame_files[index]
-    frame = images.read_image(path)
+    frame = images.read_image(path, self.bits)
     self._check_size(frame.shape[:2], path)
     return frame
 
   def labels(self, index: int) -> UInt8[np.ndarray, "h w"] | None:
     """Object ids; ValueError if unreadable or of another size than the frames."""
+    mask = self.read_mask(index)
+    if mask is None:
+      return None
+    return (mask.labels > 0).view(np.uint8) if self.binary else mask.labels
+
+  def read_mask(self, index: int) -> Interpretation | None:
+    """`labels`, before `binary` counts, with what was done to get them."""
     path = self.label_files[index]
     if path is None:
       return None
-    labels = label_images.read_labels(path)
-    self._check_size(labels.shape, path)
-    return (labels > 0).view(np.uint8) if self.binary else labels
+    mask = label_images.read_mask(path)
+    self._check_size(mask.labels.shape, path)
+    return mask
 
   def annotated_part(self) -> "FolderVideo":
     """The video of the annotated frames alone."""
@@ -246,11 +256,6 @@ def numbers(names: Iterable[str]) -> dict[int, str] | None:
       return None
     found[int(digits[-1])] = name
   return found
-
-
-def have_one_affix(names: Iterable[str]) -> bool:
-  """Whether names differ in nothing but their last number."""
-  return len({re.sub(r"\d+(?=\D*$)", "", name) for name in names}) <= 1
 
 
 def path_inside(folder: Path, name: str) -> Path:

@@ -1,20 +1,20 @@
 """Folders of frames (or video files) beside folders of masks, as users have them."""
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from vosjax.data.codecs import images, label_images
 from vosjax.data.formats.folders import (
   FolderVideo,
   by_number,
   first_few,
-  have_one_affix,
   image_files,
   numbers,
   subfolders,
 )
+from vosjax.data.formats.frame_names import NameMatch, match_videos
 
-FRAME_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".wmv")
 # Names of the two folders, in lower case; the first ones are those of DAVIS.
 FRAME_FOLDERS = ("jpegimages", "frames", "images", "imgs", "rgb", "videos")
@@ -51,7 +51,7 @@ class Found:
     """How masks were matched, one line for all videos with the same names."""
     return tuple(
       f"{first_few(names, 5)}: masks are named otherwise than frames, and were matched "
-      f"by number: {example}"
+      f"{example}"
       for example, names in self.matched.items()
     )
 
@@ -70,47 +70,73 @@ def find_roots(source: Path) -> tuple[Path, Path] | None:
 def video_names(frames_root: Path) -> list[str]:
   """Names of the videos: folders and video files; "." for one video without folder."""
   names = {*subfolders(frames_root), *_video_files(frames_root)}
-  if names or not image_files(frames_root, FRAME_SUFFIXES):
+  if names or not image_files(frames_root, images.SUFFIXES):
     return sorted(names)
   return ["."]
 
 
-def add_video(
-  found: Found, frames_root: Path, labels_root: Path, name: str, title: str, to: Path
-) -> None:
-  """Adds the video of a name to what was found.
+def find_videos(
+  frames_root: Path, labels_root: Path, titles: Mapping[str, str], to: Path
+) -> Found:
+  """Finds the frames and the masks of videos.
 
   Args:
-    found: is added to.
-    frames_root: contains the folder of frames, or the video file.
-    labels_root: contains the folder of masks.
-    name: of the video; "." if the files lie in the two folders themselves.
-    title: name of the result.
+    frames_root: contains the folders of frames, or the video files.
+    labels_root: contains the folders of masks.
+    titles: names of the videos in the result, by those of folders and files; "." if the
+      files lie in the two folders themselves.
     to: folder for the frames of video files.
   """
-  labels = image_files(labels_root / name, FRAME_SUFFIXES)
-  path = _video_files(frames_root).get(name)
-  if path is not None and not (frames_root / name).is_dir():
-    _add_part(found, path, labels, title, to)
-    return
-  frames_dir = frames_root / name
-  frames = image_files(frames_dir, FRAME_SUFFIXES)
-  if not frames:
-    found.problems.append(f"{frames_dir}: no frames (.jpg, .jpeg or .png).")
-  labels = _match_names(found, title, frames, labels)
-  found.problems += [
-    f"{path}: a label map without frame {frames_dir.name}/{stem}.jpg."
-    for stem, path in labels.items()
-    if frames and stem not in frames
-  ]
-  stems = sorted(frames, key=by_number)
-  video = FolderVideo(
-    title,
-    tuple(frames[stem] for stem in stems),
-    tuple(labels.get(stem) for stem in stems),
-  )
-  if frames:
-    found.videos.append(video)
+  found = Found()
+  files = _video_files(frames_root)
+  folders: dict[str, tuple[dict[str, Path], dict[str, Path]]] = {}
+  for name, title in titles.items():
+    labels = image_files(labels_root / name, label_images.IMAGE_SUFFIXES)
+    if name in files and not (frames_root / name).is_dir():
+      _add_part(found, files[name], labels, title, to)
+      continue
+    frames = image_files(frames_root / name, images.SUFFIXES)
+    if frames:
+      folders[name] = frames, labels
+    else:
+      found.problems.append(f"{frames_root / name}: no frames (.jpg, .jpeg or .png).")
+  names = [(list(labels), _ordered(frames)) for frames, labels in folders.values()]
+  matches = match_videos(names)
+  for (name, (frames, labels)), match in zip(folders.items(), matches):
+    _add_folder(found, frames_root / name, titles[name], frames, labels, match)
+  return found
+
+
+def _add_folder(
+  found: Found,
+  folder: Path,
+  title: str,
+  frames: Mapping[str, Path],
+  labels: Mapping[str, Path],
+  match: NameMatch | None,
+) -> None:
+  """Adds a video of frames and masks to what was found."""
+  stems = _ordered(frames)
+  if match is None:
+    found.problems += [
+      f"{path}: a label map without frame {folder.name}/{stem}.jpg."
+      for stem, path in labels.items()
+      if stem not in frames
+    ]
+    of_frame = {t: labels[stem] for t, stem in enumerate(stems) if stem in labels}
+  else:
+    of_frame = {t: labels[name] for name, t in match.frames.items()}
+    if match.how:
+      t, path = next(iter(of_frame.items()))
+      example = f"{match.how}: {path.name} belongs to frame {stems[t]}"
+      found.matched.setdefault(example, []).append(title)
+  files = tuple(frames[stem] for stem in stems)
+  labels_of = tuple(of_frame.get(t) for t in range(len(stems)))
+  found.videos.append(FolderVideo(title, files, labels_of))
+
+
+def _ordered(names: Iterable[str]) -> list[str]:
+  return sorted(names, key=by_number)
 
 
 def _add_part(
@@ -134,26 +160,9 @@ def _add_part(
   )
 
 
-def _match_names(
-  found: Found, title: str, frames: Collection[str], labels: dict[str, Path]
-) -> dict[str, Path]:
-  """Masks by the name of their frame, by the numbers in both if names differ."""
-  if not labels or any(stem in frames for stem in labels):
-    return labels
-  frame_of, label_of = numbers(frames), numbers(labels)
-  if not frame_of or not label_of or not label_of.keys() <= frame_of.keys():
-    return labels
-  if not have_one_affix(labels) or not have_one_affix(frames):
-    return labels
-  number, stem = next(iter(label_of.items()))
-  example = f"{labels[stem].name} belongs to frame {frame_of[number]}"
-  found.matched.setdefault(example, []).append(title)
-  return {frame_of[number]: labels[stem] for number, stem in label_of.items()}
-
-
 def _video_files(folder: Path) -> dict[str, Path]:
   return image_files(folder, VIDEO_SUFFIXES)
 
 
 def _is_image(path: Path) -> bool:
-  return path.suffix.lower() in FRAME_SUFFIXES
+  return path.suffix.lower() in label_images.IMAGE_SUFFIXES

@@ -1,7 +1,6 @@
 """What all outputs that need the frames in order have in common."""
 
 import abc
-from types import TracebackType
 
 from vosjax.media.outputs.frame import SegmentedFrame
 
@@ -32,10 +31,5 @@ class Output(abc.ABC):
   def __enter__(self) -> "Output":
     return self
 
-  def __exit__(
-    self,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    trace: TracebackType | None,
-  ) -> None:
+  def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
     self.close(error)
