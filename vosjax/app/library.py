@@ -14,8 +14,8 @@ from vosjax.app import projects, videos
 from vosjax.app.follow import Follower
 from vosjax.app.frames import FrameImages
 from vosjax.app.projects import Project
+from vosjax.data.codecs import images
 from vosjax.inference.engine import VideoSegmenter
-from vosjax.media.frame_folder import IMAGE_SUFFIXES
 
 _UPLOAD_MARK = ".upload-"  # hidden folders of uploads that are not complete
 _UPLOADED = "upload"  # folder of a project with the uploaded video
@@ -217,7 +217,7 @@ class Library:
     folder = self._uploads[upload_id].folder / _UPLOADED
     suffix = pathlib.PurePath(name).suffix.lower()
     plain = re.fullmatch(r"[^/\\\0]{1,200}", name) and not name.startswith(".")
-    if not plain or suffix not in (*videos.VIDEO_SUFFIXES, *IMAGE_SUFFIXES):
+    if not plain or suffix not in (*videos.VIDEO_SUFFIXES, *images.SUFFIXES):
       raise ValueError(f"{name!r} is not the name of a video file or of an image.")
     if (folder / name).exists() or len(list(folder.iterdir())) >= _MOST_UPLOADED_FILES:
       raise ValueError(f"{name!r} was sent before, or there are too many files.")

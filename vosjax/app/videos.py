@@ -4,8 +4,8 @@ import dataclasses
 import hashlib
 import pathlib
 
+from vosjax.data.codecs import images
 from vosjax.media.animation import is_animation
-from vosjax.media.frame_folder import IMAGE_SUFFIXES
 from vosjax.media.pyav import load_pyav
 from vosjax.media.read import read_video
 from vosjax.media.video_frames import VideoFrames
@@ -75,6 +75,6 @@ def version(video: VideoFrames) -> str:
 def holds_frames(folder: pathlib.Path) -> bool:
   """Whether a folder directly holds images."""
   try:
-    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())
+    return any(path.suffix.lower() in images.SUFFIXES for path in folder.iterdir())
   except OSError:  # it may not be read
     return False
