@@ -66,6 +66,19 @@ def test_unusable_options_are_named(frames, mask, tmp_path, capsys, part, error)
   assert not (tmp_path / "out").exists()
 
 
+def test_objects_of_masks_that_are_left_out_are_named(
+  frames, tmp_path, save_mask, capsys
+):
+  masks = tmp_path / "masks"
+  masks.mkdir()
+  save_mask(masks / "00000.png", 1)
+  save_mask(masks / "00002.png", 4)
+  out = tmp_path / "out"
+  assert vosjax(frames, "--mask", masks, "--out", out, "--start", "1") == 0
+  warned = "warning: 00000.png: not used, because these frames are left out; object 1 "
+  assert warned in capsys.readouterr().err
+
+
 def test_an_empty_mask_among_others_is_no_fault(frames, tmp_path, save_mask, capsys):
   masks = tmp_path / "masks"
   masks.mkdir()
@@ -157,7 +170,10 @@ def test_a_list_names_videos_and_masks(videos, tmp_path, capsys):
   assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "b"]
   listed.write_text("videos/z.mp4\n")
   assert vosjax(listed, "--out", tmp_path / "other") == 2
-  assert "list.txt: lists" in capsys.readouterr().err
+  assert "z failed: " in capsys.readouterr().err
+  listed.write_text("# nothing\n")
+  assert vosjax(listed, "--out", tmp_path / "other") == 2
+  assert "list.txt: lists no video" in capsys.readouterr().err
 
 
 def test_a_missing_mask_is_the_fault_of_its_video_alone(videos, tmp_path, capsys):
@@ -227,7 +243,7 @@ def test_a_stream_is_segmented_while_it_comes(mask, tmp_path, capsys):
   writer.start()
   assert vosjax(pipe, "--mask", mask, "--out", out) == 0
   writer.join()
-  assert written(out) == {f"{number:06d}": [0, 3] for number in range(5)}
+  assert written(out) == {f"{number:05d}": [0, 3] for number in range(5)}
   assert (out / "overlay.mp4").exists()
   assert "Ctrl-C ends the stream" in capsys.readouterr().out
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from vosjax.cli.segment_inputs import warn
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import FrameResult
+from vosjax.labels import find_ids
 from vosjax.media import outputs
 from vosjax.media.masks import read_masks
 from vosjax.media.stream import FrameStream, open_stream
@@ -78,6 +79,7 @@ def _segment(
       video_name=pathlib.Path(stream.name).stem,
       size=stream.size,
       frames_per_second=stream.frames_per_second,
+      prompts=None if labels is None else {0: find_ids(labels)},
     ) as written,
     tqdm(unit="frame", desc="segment", disable=None) as bar,
   ):
@@ -132,7 +134,7 @@ def _check_arguments(args: argparse.Namespace) -> None:
 
 
 def _name(number: int) -> str:
-  return f"{number:06d}"  # an hour has about 100,000 frames
+  return f"{number:05d}"  # as frames of files
 
 
 def _listed(kinds: tuple[str, ...]) -> str:
