@@ -90,7 +90,7 @@ def segment_video(
     if start:
       session = segmenter.load_session(segment_job.state_file(out, start))
   given = None if inputs.masks is None else _given_ids(inputs)
-  first = min(given or (0,))
+  first, times = min(given or (0,)), video.times
   with (
     ReadAhead(source.frames, _AHEAD) as frames,
     outputs.open_outputs(
@@ -99,7 +99,6 @@ def segment_video(
       video_name=pathlib.Path(video.name).stem,
       size=video.size,
       frames_per_second=video.frames_per_second,
-      times=video.times,
       prompts=given,
       suffix=_suffix(video),
       resume_from=start,
@@ -110,7 +109,8 @@ def segment_video(
       frames, prompts=source.masks, direction=direction, session=session
     )
     for number, result in enumerate(results, start):
-      _write(written, number, video.frame_names[number], source, result, crf=crf)
+      name, time = video.frame_names[number], times[number]
+      _write(written, number, name, time, source, result, crf=crf)
       bar.update()
       # Whole batches from the first object on, so that a job that goes on gives the
       # same results to the last bit.
@@ -123,6 +123,7 @@ def _write(
   written: outputs.Outputs,
   number: int,
   name: str,
+  time: float,
   source: FullSize,
   result: FrameResult,
   *,
@@ -141,6 +142,7 @@ def _write(
     restored.probs,
     functools.partial(getattr, result, "scores"),
     functools.partial(getattr, result, "lost"),
+    time,
   )
 
 

@@ -1,7 +1,7 @@
 """Builds videos from what annotation tools write: objects tracked over frames."""
 
 import dataclasses
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ class Shape:
     category: of the object; "" if unknown.
   """
 
-  track: Hashable
+  track: Any
   segmentation: Any
   category: str = ""
 
@@ -46,7 +46,7 @@ def track_video(
   Raises:
     ValueError: there are more objects than a label map can hold.
   """
-  ids: dict[Hashable, int] = {None: VOID}
+  ids: dict[Any, int] = {None: VOID}
   categories: dict[int, str] = {}
   for frame in shapes:
     for shape in frame or ():
