@@ -138,10 +138,10 @@ def test_ctrl_c_while_waiting_loses_no_call(waiting, interrupt_soon):
     done.append(number)
 
   with Background("test", ahead=3) as background:
+    for number in range(waiting):
+      background.submit(call, number)
     with pytest.raises(KeyboardInterrupt):
       interrupt_soon(0.05)
-      for number in range(waiting):
-        background.submit(call, number)
       background.submit(call, waiting) if waiting == 3 else background.wait()
     gate.set()
     background.wait()

@@ -247,8 +247,8 @@ def test_ctrl_c_loses_no_part_and_no_output(toy, tmp_path, monkeypatch, interrup
     for index in range(toy.length):
       out.write(index, f"{index:05d}", toy.frame_of(index), toy.labels_of(index))
       if index == 5:
-        interrupt_soon(0.1)
         with pytest.raises(KeyboardInterrupt):
+          interrupt_soon(0.1)
           out.checkpoint()
   assert out.num_frames == toy.length
   assert len(decode(tmp_path / "overlay.mp4")) == toy.length

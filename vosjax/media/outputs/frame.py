@@ -120,11 +120,14 @@ def naming_frame(name: str) -> Iterator[None]:
 
 
 def _add_name(error: Exception, name: str) -> None:
-  if isinstance(error, OSError) and error.strerror:  # its arguments are not shown
-    if error.filename is None:
-      error.strerror = f"frame {name}: {error.strerror}"
+  reason = getattr(error, "strerror", None)  # of an OSError, or one of FFmpeg
+  if reason:  # is shown in place of the arguments
+    if getattr(error, "filename", None) is None:
+      error.strerror = f"frame {name}: {reason}"  # type: ignore[attr-defined]
   elif error.args and isinstance(error.args[0], str):
     if not re.search(rf"\bframe {re.escape(name)}\b", error.args[0]):
       error.args = (f"frame {name}: {error.args[0]}", *error.args[1:])
+  elif not error.args:
+    error.args = (f"frame {name}",)
   else:
     error.add_note(f"frame {name}")
