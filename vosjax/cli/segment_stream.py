@@ -71,7 +71,6 @@ def _segment(
   Returns:
     The number of frames.
   """
-  number = 0
   with (
     outputs.open_outputs(
       kinds,
@@ -84,7 +83,8 @@ def _segment(
     tqdm(unit="frame", desc="segment", disable=None) as bar,
   ):
     try:
-      for result in _results(stream, labels, segmenter):
+      results = _results(stream, labels, segmenter)
+      for number, (seconds, result) in enumerate(results):
         written.write(
           number,
           _name(number),
@@ -94,24 +94,25 @@ def _segment(
           functools.partial(getattr, result, "probs"),
           functools.partial(getattr, result, "scores"),
           functools.partial(getattr, result, "lost"),
+          seconds,
         )
-        number += 1
         bar.update()
-        if number % _CHECKPOINT_EVERY == 0:
+        if (number + 1) % _CHECKPOINT_EVERY == 0:
           written.checkpoint()
     except KeyboardInterrupt:
       bar.write("stopped: completing the results of what was segmented.")
-  return number
+  return written.num_frames
 
 
 def _results(
   stream: FrameStream,
   labels: UInt8[np.ndarray, "h w"] | None,
   segmenter: VideoSegmenter,
-) -> Iterator[FrameResult]:
+) -> Iterator[tuple[float, FrameResult]]:
+  """Yields the seconds of each frame with its result."""
   session = segmenter.new_session()
-  for number, (_, frame) in enumerate(stream):
-    yield session.step(frame) if number else session.start(frame, labels)
+  for number, (seconds, frame) in enumerate(stream):
+    yield seconds, session.step(frame) if number else session.start(frame, labels)
 
 
 def _check_arguments(args: argparse.Namespace) -> None:

@@ -94,7 +94,7 @@ def segment_video(
     if start:
       session = segmenter.load_session(segment_job.state_file(out, start))
   given = None if inputs.masks is None else _given_ids(inputs)
-  first = min(given or (0,))
+  first, times = min(given or (0,)), video.times
   batch = choose_batch_size(len(video))
   with (
     interrupt.Interrupt() as stop,
@@ -105,7 +105,6 @@ def segment_video(
       video_name=pathlib.Path(video.name).stem,
       size=video.size,
       frames_per_second=video.frames_per_second,
-      times=video.times,
       prompts=given,
       suffix=_suffix(video),
       resume_from=start,
@@ -118,7 +117,8 @@ def segment_video(
       frames, prompts=source.masks, direction=direction, session=session
     )
     for number, result in enumerate(results, start):
-      _write(written, number, video.frame_names[number], source, result, crf=crf)
+      name, time = video.frame_names[number], times[number]
+      _write(written, number, name, time, source, result, crf=crf)
       bar.update()
       if stop.signum is None and (number + 1 - first) % _CHECKPOINT_EVERY:
         continue
@@ -139,6 +139,7 @@ def _write(
   written: outputs.Outputs,
   number: int,
   name: str,
+  time: float,
   source: FullSize,
   result: FrameResult,
   *,
@@ -157,6 +158,7 @@ def _write(
     restored.probs,
     functools.partial(getattr, result, "scores"),
     functools.partial(getattr, result, "lost"),
+    time,
   )
 
 
