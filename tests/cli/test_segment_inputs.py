@@ -6,7 +6,6 @@ import sys
 import threading
 from fractions import Fraction
 
-import av  # noqa: F401  the command writes overlays with it
 import numpy as np
 import pytest
 from PIL import Image
