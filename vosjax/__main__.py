@@ -16,6 +16,7 @@ import vosjax
 COMMANDS = {
   "train": ("vosjax.cli.train", "train a model, or score one on a dataset"),
   "segment": ("vosjax.cli.segment", "segment objects in your own video"),
+  "app": ("vosjax.cli.app", "paint, follow and correct objects on a page"),
   "first-frame": ("vosjax.cli.first_frame", "save the frame to paint a mask on"),
   "import-data": ("vosjax.cli.import_data", "make a dataset from your own videos"),
   "evaluate": ("vosjax.cli.evaluate", "score predictions under a dataset's protocol"),

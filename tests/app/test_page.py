@@ -1,0 +1,420 @@
+"""The page in a real browser: paint, follow, correct, reload, kill, export."""
+
+import contextlib
+import io
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vosjax import __main__, checkpoints
+from vosjax.media.write import video_writer
+
+pytest.importorskip("vosjax.app.serving", reason="needs vosjax[app]")
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TOKEN = "a-token-for-tests"
+PATIENCE = 60_000.0  # milliseconds
+WIDTH, HEIGHT, LENGTH = 48, 32, 8
+
+pytestmark = pytest.mark.skipif(
+  CHROMIUM is None, reason="needs Chromium (apt-get install chromium)"
+)
+
+
+@pytest.fixture(scope="module")
+def browser():
+  with sync_api.sync_playwright() as playwright:
+    made = playwright.chromium.launch(
+      executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+    )
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def context(browser):
+  """One user: all windows share the cookie. Errors on a page fail the test."""
+  made = browser.new_context(viewport={"width": 1280, "height": 720})
+  made.set_default_timeout(PATIENCE)
+  errors = []
+  made.on("weberror", lambda error: errors.append(str(error.error)))
+  yield made
+  made.close()
+  assert not errors, errors
+
+
+def open_page(context, port, video):
+  page = context.new_page()
+  page.goto(f"http://localhost:{port}/?token={TOKEN}&open={video}")
+  ready(page)
+  return page
+
+
+def ready(page):
+  page.wait_for_selector("#workspace:not([hidden])")
+  page.wait_for_selector("#objects li")
+  shows(page, r"\d+ / \d+", "#position")
+
+
+def shows(page, pattern, selector):
+  sync_api.expect(page.locator(selector)).to_have_text(
+    re.compile(pattern), timeout=PATIENCE
+  )
+
+
+def position(page, x, y):
+  """Where on the screen a point of the frame is; the frame fits the canvas."""
+  box = page.locator("#canvas").bounding_box()
+  scale = min((box["width"] - 24) / WIDTH, (box["height"] - 24) / HEIGHT)
+  left = box["x"] + (box["width"] - WIDTH * scale) / 2
+  top = box["y"] + (box["height"] - HEIGHT * scale) / 2
+  return left + x * scale, top + y * scale
+
+
+def stroke(page, *points):
+  """Paints through points of the frame, and waits until it is saved."""
+  page.mouse.move(*position(page, *points[0]))
+  page.mouse.down()
+  for point in points[1:]:
+    page.mouse.move(*position(page, *point), steps=4)
+  with page.expect_response(lambda answer: "/given/" in answer.url):
+    page.mouse.up()
+
+
+def go(page, frame):
+  page.locator("#slider").fill(str(frame))
+  shows(page, rf"^{frame} / ", "#position")
+  page.wait_for_selector(f'#canvas[data-frame="{frame}"]')
+
+
+def follow(page, frames=LENGTH):
+  page.click("#follow")
+  shows(page, f"All {frames} frames are up to date", "#progress-text")
+
+
+def read(folder: pathlib.Path) -> dict[str, np.ndarray]:
+  return {path.name: np.asarray(Image.open(path)) for path in folder.glob("*.png")}
+
+
+def same(ours, theirs):
+  assert ours.keys() == theirs.keys() and len(ours) == LENGTH
+  for name in ours:
+    np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+
+
+def segment(video, mask, checkpoint, out):
+  """`vosjax segment`, forwards."""
+  options = [f"--mask={mask}", f"--checkpoint={checkpoint}", f"--out={out}"]
+  options += ["--direction=forward", "--save=masks"]
+  assert not __main__.main(["segment", str(video), *options])
+
+
+def project_folder(client, page) -> pathlib.Path:
+  return client.library.folder / page.url.rpartition("project=")[2]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny, small_fields, tmp_path_factory):
+  folder = tmp_path_factory.mktemp("model") / "agame"
+  checkpoints.save(folder, "agame", small_fields["agame"], tiny[1])
+  return folder
+
+
+def test_from_an_empty_page_to_the_masks_of_the_command_line(
+  client, context, video_folder, checkpoint, tmp_path
+):
+  page = open_page(context, client.port, video_folder)
+  page.locator("#size").fill("6")
+  stroke(page, (6, 10), (14, 10), (14, 18), (6, 18))
+  page.keyboard.press("n")
+  shows(page, "Object 1Object 2|Object 2", "#objects")
+  stroke(page, (30, 24), (40, 26))
+  page.click("text=Forward")
+  follow(page)
+
+  page.keyboard.press("s")
+  for kind in ("masks", "alpha", "coco"):
+    page.locator(f"#kinds input[value={kind}]").check()
+  page.locator("#kinds input[value=overlay]").uncheck()
+  page.click("#export-start")
+  shows(page, "Written to", "#export-text")
+  with page.expect_download() as downloading:
+    page.click("text=Download coco.json")
+  assert downloading.value.path().stat().st_size > 100
+  folder = project_folder(client, page)
+  out = tmp_path / "out"
+  segment(video_folder, folder / "given" / "00000.png", checkpoint, out)
+  same(read(folder / "export"), read(out))
+  assert set(np.unique(read(folder / "given")["00000.png"])) == {0, 1, 2}
+  assert (folder / "export" / "alpha.webm").exists()
+
+
+def test_a_correction_moves_only_what_follows_and_can_be_undone(
+  client, context, video_folder, checkpoint, tmp_path
+):
+  page = open_page(context, client.port, video_folder)
+  folder = project_folder(client, page)
+  before = read(folder / "masks")
+  go(page, 5)
+  page.locator("#size").fill("9")
+  stroke(page, (24, 16), (30, 16))
+  shows(page, "Painted: Object 1", "#frame-state")
+  shows(page, "5 of 8 frames are up to date", "#progress-text")
+  follow(page)
+  after = read(folder / "masks")
+  for k in range(5):
+    np.testing.assert_array_equal(before[f"{k:05d}.png"], after[f"{k:05d}.png"])
+  out = tmp_path / "out"
+  segment(video_folder, folder / "given", checkpoint, out)
+  same(after, read(out))
+  go(page, 5)
+  with page.expect_response(lambda answer: "/given/5" in answer.url):
+    page.keyboard.press("Control+z")
+  shows(page, "Older than", "#frame-state")
+  assert not (folder / "given" / "00005.png").exists()
+  with page.expect_response(lambda answer: "/given/5" in answer.url):
+    page.keyboard.press("Control+Shift+z")
+  assert (folder / "given" / "00005.png").exists()
+
+
+def test_a_reload_in_the_middle_loses_nothing(client, context, video_folder):
+  page = open_page(context, client.port, video_folder)
+  folder = project_folder(client, page)
+  go(page, 3)
+  stroke(page, (4, 4), (8, 4))
+  painted = (folder / "given" / "00003.png").read_bytes()
+  page.reload()
+  ready(page)
+  shows(page, "^3 / 7", "#position")
+  shows(page, "Painted: Object 1", "#frame-state")
+  assert (folder / "given" / "00003.png").read_bytes() == painted
+
+
+def test_two_windows_on_two_projects_do_not_mix(client, context, video_folder):
+  other = video_folder.parent / "other"
+  if not other.exists():
+    shutil.copytree(video_folder, other)
+  first = open_page(context, client.port, video_folder)
+  second = open_page(context, client.port, other)
+  assert first.url != second.url
+  stroke(second, (20, 10), (26, 14))
+  second.click("text=Forward")
+  first.click("#follow")
+  second.click("#follow")
+  for page in (first, second):
+    shows(page, "All 8 frames are up to date", "#progress-text")
+  masks = read(project_folder(client, second) / "masks")
+  assert set(np.unique(np.stack(list(masks.values())))) <= {0, 1}
+  assert len(read(project_folder(client, second) / "given")) == 1
+
+
+@contextlib.contextmanager
+def command(video, checkpoint, projects, port):
+  """`vosjax app` as its own process, which can be killed."""
+  arguments = [str(video), f"--checkpoint={checkpoint}", f"--projects={projects}"]
+  arguments += [f"--port={port}", f"--token={TOKEN}", "--no-browser"]
+  process = subprocess.Popen(
+    [sys.executable, "-m", "vosjax", "app", *arguments],
+    env=os.environ | {"PYTHONPATH": str(ROOT)},
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  try:
+    line = process.stdout.readline()
+    assert f"http://localhost:{port}/?token={TOKEN}" in line
+    yield process
+  finally:
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_killing_the_server_in_the_middle_loses_nothing(
+  context, video_folder, checkpoint, tmp_path, free_port
+):
+  with command(video_folder, checkpoint, tmp_path, free_port) as process:
+    page = open_page(context, free_port, video_folder)
+    page.locator("#size").fill("8")
+    stroke(page, (6, 10), (14, 18))
+    page.click("#follow")
+    shows(page, "of 8 frames", "#progress-text")
+    process.send_signal(signal.SIGKILL)
+    page.wait_for_selector("#away:not([hidden])")
+    go_without_server(page)
+  with command(video_folder, checkpoint, tmp_path, free_port):
+    page.wait_for_selector("#away", state="hidden")
+    shows(page, "Painted", "#frame-state")
+    (folder,) = tmp_path.iterdir()
+    # What was painted while there was no server arrives as well.
+    given = folder / "given" / "00000.png"
+    end = time.monotonic() + PATIENCE / 1000
+    while np.asarray(Image.open(given))[28, 40] != 1:
+      assert time.monotonic() < end
+      time.sleep(0.1)
+    follow(page)
+
+
+def go_without_server(page):
+  """Paints while the server is away."""
+  page.mouse.move(*position(page, 36, 28))
+  page.mouse.down()
+  page.mouse.move(*position(page, 42, 28), steps=4)
+  page.mouse.up()
+
+
+def test_objects_are_locked_marked_absent_discarded_and_deleted(
+  client, context, video_folder
+):
+  other = video_folder.parent / "objects"
+  shutil.copytree(video_folder, other)
+  page = open_page(context, client.port, other)
+  folder = project_folder(client, page)
+  page.wait_for_selector('#canvas[data-frame="0"]')
+  stroke(page, (6, 10), (14, 18))
+  page.click('[aria-label="Lock Object 1"]')
+  page.keyboard.press("n")
+  stroke(page, (10, 14), (30, 14))  # goes around the locked object
+  labels = read(folder / "given")["00000.png"]
+  assert labels[14, 10] == 1 and labels[14, 30] == 2
+  page.keyboard.press("1")
+  page.mouse.click(*position(page, 40, 28))
+  shows(page, "Object 1 is locked", "#toast")
+  page.click('[aria-label="Lock Object 1"]')
+  go(page, 4)
+  with page.expect_response(lambda answer: "/given/4" in answer.url):
+    page.keyboard.press("x")
+  shows(page, "Not here: Object 1", "#frame-state")
+  with page.expect_response(lambda answer: "/given/4" in answer.url):
+    page.click("#clear-frame")
+  shows(page, "Not followed yet", "#frame-state")
+  page.on("dialog", lambda dialog: dialog.accept())
+  with page.expect_response(lambda answer: "/objects" in answer.url):
+    page.click('[aria-label="Delete Object 1"]')
+  assert set(np.unique(read(folder / "given")["00000.png"])) == {0, 2}
+
+
+def test_videos_are_uploaded_and_masks_dropped(client, context, tmp_path):
+  path = tmp_path / "clip.mp4"
+  with video_writer(path, (HEIGHT, WIDTH), 10.0) as write:
+    for k in range(4):
+      write(np.full((HEIGHT, WIDTH, 3), 40 * k, np.uint8))
+  page = context.new_page()
+  page.goto(f"http://localhost:{client.port}/?token={TOKEN}")
+  with page.expect_file_chooser() as choosing:
+    page.click("text=Upload a video")
+  choosing.value.set_files(path)
+  ready(page)
+  shows(page, "clip.mp4", "#video-name")
+  mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+  mask[4:9, 6:20] = 255
+  buffer = io.BytesIO()
+  Image.fromarray(mask).save(buffer, "PNG")
+  page.wait_for_selector('#canvas[data-frame="0"]')
+  with page.expect_response(lambda answer: "/given/0" in answer.url):
+    page.evaluate(DROP, list(buffer.getvalue()))
+  shows(page, "Painted: Object 1", "#frame-state")
+  given = read(project_folder(client, page) / "given")
+  np.testing.assert_array_equal(given["00000.png"], mask // 255)
+  # A click in the row of an object goes to the frame.
+  row = page.locator("#rows canvas").bounding_box()
+  page.mouse.click(row["x"] + 0.9 * row["width"], row["y"] + row["height"] / 2)
+  shows(page, "^3 / 3", "#position")
+
+
+DROP = """(bytes) => {
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([new Uint8Array(bytes)], "first.png"));
+  window.dispatchEvent(new DragEvent("drop", {dataTransfer: transfer}));
+}"""
+
+
+def test_everything_works_by_keyboard_alone(client, context, video_folder):
+  page = open_page(context, client.port, video_folder)
+  page.keyboard.press("End")
+  shows(page, "^7 / 7", "#position")
+  page.wait_for_selector('#canvas[data-frame="7"]')
+  page.keyboard.press("b")
+  page.keyboard.press("c")
+  page.keyboard.press("Space")
+  for _ in range(3):
+    page.keyboard.press("Shift+ArrowLeft")
+  with page.expect_response(lambda answer: "/given/7" in answer.url):
+    page.keyboard.press("Space")
+  page.keyboard.press("Escape")
+  shows(page, "Painted: Object 1", "#frame-state")
+  page.keyboard.press("ArrowLeft")
+  shows(page, "^6 / 7", "#position")
+  page.keyboard.press("?")
+  assert page.locator("#help-dialog").is_visible()
+  page.keyboard.press("Escape")
+  focused = []
+  page.locator("#open-button").focus()
+  for _ in range(40):
+    focused.append(page.evaluate("document.activeElement.id"))
+    page.keyboard.press("Tab")
+  places = ["open-button", "size", "undo", "canvas", "new-object", "follow", "slider"]
+  order = [focused.index(place) for place in places]
+  assert order == sorted(order), focused
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_page_passes_an_accessibility_checker(client, context, video_folder, theme):
+  axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+  page = context.new_page()
+  page.emulate_media(color_scheme=theme)
+  page.goto(f"http://localhost:{client.port}/?token={TOKEN}")
+  page.wait_for_selector("#welcome .entries button")
+  check_accessibility(axe, page, "welcome")
+  page.goto(f"http://localhost:{client.port}/?open={video_folder}")
+  ready(page)
+  page.keyboard.press("n")
+  check_accessibility(axe, page, "workspace")
+  for key, dialog in (("?", "help"), ("s", "export")):
+    page.keyboard.press(key)
+    page.wait_for_selector(f"#{dialog}-dialog[open]")
+    check_accessibility(axe, page, dialog)
+    page.keyboard.press("Escape")
+
+
+def check_accessibility(axe, page, state):
+  found = axe.run(page).response["violations"]
+  lines = [
+    f"{one['id']}: {one['help']}: {node['html'][:120]}"
+    for one in found
+    for node in one["nodes"]
+  ]
+  assert not lines, "\n".join([state, *lines])
+
+
+def test_a_stroke_is_seen_within_50_ms(client, context, video_folder):
+  page = open_page(context, client.port, video_folder)
+  go(page, 1)
+  page.mouse.move(*position(page, 20, 20))
+  page.mouse.down()
+  times = page.evaluate("""async () => {
+    const canvas = document.getElementById("canvas");
+    const box = canvas.getBoundingClientRect();
+    const times = [];
+    for (let k = 0; k < 15; k++) {
+      const start = performance.now();
+      const x = box.x + box.width / 2 + 6 * k;
+      canvas.dispatchEvent(new PointerEvent("pointermove",
+        {clientX: x, clientY: box.y + box.height / 2, pointerId: 1, bubbles: true}));
+      await new Promise((resolve) => requestAnimationFrame(resolve));
+      times.push(performance.now() - start);
+    }
+    return times;
+  }""")
+  page.mouse.up()
+  assert np.median(times) < 50, times

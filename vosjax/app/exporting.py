@@ -1,0 +1,212 @@
+"""Writes what a project holds, in all kinds that `vosjax segment --save` offers."""
+
+import dataclasses
+import functools
+import pathlib
+import shutil
+import threading
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from vosjax import files
+from vosjax.app import videos
+from vosjax.app.projects import Project
+from vosjax.media.outputs import KINDS, final_files, open_outputs
+
+# Kinds whose files are packed for downloading, with the files below the folder
+_MANY_FILES = {
+  "masks": "*.png",
+  "alpha": "alpha/*.png",
+  "objects": "objects/*/*.png",
+  "probs": "probs/*/*.png",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportStatus:
+  """How far an export is.
+
+  Attributes:
+    state: "running", "done" or "failed".
+    done: frames written.
+    total: frames to write.
+    message: what failed.
+    files: names to download, see `download`.
+    folder: where the files are.
+  """
+
+  state: str
+  done: int
+  total: int
+  message: str = ""
+  files: tuple[str, ...] = ()
+  folder: str = ""
+
+
+class Exports:
+  """Exports, at most one at a time for each project.
+
+  Args:
+    announce: called with a project's id when the status of its export has changed.
+  """
+
+  def __init__(self, announce: Callable[[str], None]):
+    self._announce = announce
+    self._lock = threading.Lock()
+    self._status: dict[str, ExportStatus] = {}
+    self._threads: dict[str, threading.Thread] = {}
+
+  def status(self, project_id: str) -> dict[str, Any] | None:
+    """How far the latest export is, as JSON; None if there was none."""
+    found = self._status.get(project_id)
+    return None if found is None else dataclasses.asdict(found)
+
+  def start(self, project: Project, kinds: Any) -> None:
+    """Begins to export a project, in a thread.
+
+    Args:
+      project: what to export.
+      kinds: some of `KINDS`.
+
+    Raises:
+      ValueError: the kinds are none or unknown, or an export is running.
+    """
+    names = isinstance(kinds, list) and all(isinstance(kind, str) for kind in kinds)
+    if not names or not kinds or not set(kinds) <= set(KINDS):
+      raise ValueError(
+        f"kinds are {kinds!r}; choose at least one of {', '.join(KINDS)}."
+      )
+    with self._lock:
+      now = self._status.get(project.id)
+      if now is not None and now.state == "running":
+        raise ValueError("an export is running already; wait until it has ended.")
+      self._set(project, ExportStatus("running", 0, len(project.video)))
+      thread = threading.Thread(target=self._run, args=(project, kinds), daemon=True)
+      self._threads[project.id] = thread
+    thread.start()
+
+  def wait(self, project_id: str) -> None:
+    """Returns when a project's export has ended."""
+    self._threads[project_id].join()
+
+  def _set(self, project: Project, status: ExportStatus) -> None:
+    self._status[project.id] = status
+    self._announce(project.id)
+
+  def _run(self, project: Project, kinds: list[str]) -> None:
+    total = len(project.video)
+    try:
+      folder = project.folder / "export"
+      shutil.rmtree(folder, ignore_errors=True)
+      folder.mkdir()
+
+      def progress(done: int) -> None:
+        self._set(project, ExportStatus("running", done, total))
+
+      export(project, kinds, folder, progress)
+      names = tuple(f"{kind}.zip" for kind in _MANY_FILES if kind in kinds)
+      names += final_files(kinds)
+      done = ExportStatus("done", total, total, files=names, folder=str(folder))
+      self._set(project, done)
+    except (ValueError, OSError) as error:
+      self._set(project, ExportStatus("failed", 0, total, str(error)))
+
+
+def export(
+  project: Project,
+  kinds: list[str],
+  folder: pathlib.Path,
+  progress: Callable[[int], None],
+) -> None:
+  """Writes what a project shows, of all frames.
+
+  Args:
+    project: what to write.
+    kinds: some of `KINDS`.
+    folder: for the files; it is empty.
+    progress: called with the number of frames that are done.
+
+  Raises:
+    OSError: a file cannot be written.
+    ValueError: a frame is damaged.
+  """
+  video = videos.another_reader(project.video)
+  with open_outputs(
+    kinds,
+    folder,
+    video_name=pathlib.PurePath(video.name).stem,
+    size=video.size,
+    frames_per_second=video.frames_per_second,
+    times=video.times,
+    prompts={k: one.objects for k, one in project.given.items()},
+  ) as outputs:
+    for index, name in enumerate(video.frame_names):
+      ids, scores, lost = _objects(project, index)
+      outputs.write(
+        index,
+        name,
+        video[index],
+        functools.partial(project.labels, index),
+        ids,
+        functools.partial(_probabilities, project, index, ids),
+        scores,
+        lost,
+      )
+      progress(index + 1)
+
+
+def _objects(
+  project: Project, index: int
+) -> tuple[tuple[int, ...], Float[np.ndarray, " o"], Bool[np.ndarray, " o"]]:
+  """Ids, scores and doubts of the objects in a frame; what was painted is certain."""
+  result, given = project.results.final.get(index), project.given.get(index)
+  found = {}
+  if result is not None:
+    found = dict(zip(result.objects, zip(result.scores, result.lost)))
+  if given is not None:
+    found |= dict.fromkeys(given.objects, (1.0, False))
+    found = {i: value for i, value in found.items() if i not in given.absent}
+  found = {i: found[i] for i in sorted(found) if i in project.objects}
+  scores = np.array([score for score, _ in found.values()], np.float32)
+  lost = np.array([lost for _, lost in found.values()], bool)
+  return tuple(found), scores, lost
+
+
+def _probabilities(
+  project: Project, index: int, ids: tuple[int, ...]
+) -> Float[np.ndarray, "o h w"]:
+  """Probabilities of a frame; what was painted is 0 or 1."""
+  found, given = project.results.probabilities(index), project.given.get(index)
+  painted = project.given_labels(index)
+  shown = () if given is None else given.objects
+  planes = []
+  for i in ids:
+    if i in shown or i not in found:
+      planes.append((painted == i).astype(np.float32))
+    else:
+      planes.append(np.where(painted > 0, np.float32(0), found[i]))
+  return np.stack(planes) if planes else np.zeros((0, *project.video.size), np.float32)
+
+
+def download(project: Project, name: str) -> pathlib.Path:
+  """The file to send for a name in `ExportStatus.files`; packs it if it is many.
+
+  Raises:
+    KeyError: nothing of this name was exported.
+  """
+  folder = project.folder / "export"
+  if name in final_files(KINDS) and (folder / name).is_file():
+    return folder / name
+  kind = name.removesuffix(".zip")
+  inside = sorted(folder.glob(_MANY_FILES[kind])) if kind in _MANY_FILES else []
+  if not inside or kind == name:
+    raise KeyError(name)
+  archive = folder / name
+  with files.replacing(archive) as draft, zipfile.ZipFile(draft, "w") as target:
+    for item in inside:
+      target.write(item, item.relative_to(folder))
+  return archive

@@ -1,0 +1,279 @@
+"""The projects of a server, and the files that they may be made from."""
+
+import dataclasses
+import hashlib
+import pathlib
+import re
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from vosjax.app import projects, videos
+from vosjax.app.follow import Follower
+from vosjax.app.frames import FrameImages
+from vosjax.app.projects import Project
+from vosjax.data.codecs import images
+from vosjax.inference.engine import VideoSegmenter
+
+_UPLOAD_MARK = ".upload-"  # hidden folders of uploads that are not complete
+_UPLOADED = "upload"  # folder of a project with the uploaded video
+_MOST_ENTRIES = 2000  # of a folder that the page lists
+_MOST_UPLOADED_FILES = 100_000
+
+
+@dataclasses.dataclass(eq=False)
+class OpenProject:
+  """A project that windows look at.
+
+  Attributes:
+    project: its files.
+    images: its frames, for the page.
+    follower: segments its video.
+  """
+
+  project: Project
+  images: FrameImages
+  follower: Follower
+
+
+@dataclasses.dataclass
+class Upload:
+  """A video that a browser is sending.
+
+  Attributes:
+    folder: that receives its files.
+    used: bytes received so far.
+  """
+
+  folder: pathlib.Path
+  used: int = 0
+
+
+class Library:
+  """Opens videos as projects. Threads may share it.
+
+  Args:
+    folder: that holds the projects, a folder each.
+    roots: videos, and folders below which videos may be opened.
+    segmenter: shared by all projects.
+    model: digest of the model and its options.
+    announce: called with a project's id and the number of a frame that has a new
+      result, or None if only the status has changed.
+    upload_limit: bytes of all files of an upload.
+    allow_damaged: leave damaged frames out, see `read_video`.
+  """
+
+  def __init__(
+    self,
+    folder: pathlib.Path,
+    roots: Sequence[pathlib.Path],
+    segmenter: VideoSegmenter,
+    model: str,
+    announce: Callable[[str, int | None], None],
+    upload_limit: int,
+    allow_damaged: bool = False,
+  ):
+    self.folder, self.roots = folder, [root.resolve() for root in roots]
+    self._segmenter, self._model, self._announce = segmenter, model, announce
+    self.upload_limit = upload_limit
+    self._allow_damaged = allow_damaged
+    self._lock = threading.RLock()
+    self._open: dict[str, OpenProject] = {}
+    self._uploads: dict[str, Upload] = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob(f"{_UPLOAD_MARK}*"):
+      shutil.rmtree(stale)
+
+  def names(self) -> list[dict[str, str]]:
+    """All projects, the latest first: id and name of the video."""
+    found = sorted(
+      self.folder.glob(f"*/{projects.PROJECT_FILE}"),
+      key=lambda path: -path.stat().st_mtime_ns,
+    )
+    listed = []
+    for path in found:
+      try:
+        video = projects.read_json(path.parent)["video"]
+      except ValueError:
+        continue  # opening it says what is wrong
+      listed.append({"id": path.parent.name, "name": title(video)})
+    return listed
+
+  def get(self, project_id: str) -> OpenProject:
+    """A project by its id; opens it if that has not been done.
+
+    Raises:
+      KeyError: there is none.
+      ValueError: its file or its video is damaged or missing.
+    """
+    with self._lock:
+      if project_id in self._open:
+        return self._open[project_id]
+      if project_id not in {entry["id"] for entry in self.names()}:
+        raise KeyError(project_id)
+      folder = self.folder / project_id
+      source = pathlib.Path(projects.read_json(folder)["video"])
+      if not source.is_absolute():
+        source = folder / source
+      return self._add(folder, source)
+
+  def _add(self, folder: pathlib.Path, source: pathlib.Path) -> OpenProject:
+    video = videos.read(source, self._allow_damaged)
+    project = Project(folder, video)
+
+    def announce(frame: int | None) -> None:
+      self._announce(project.id, frame)
+
+    # Results of other weights, or of a video that has changed since, are stale.
+    key = f"{self._model} {project.version}"
+    reader = videos.another_reader(video)
+    follower = Follower(self._segmenter, key, project, reader, announce)
+    opened = OpenProject(project, FrameImages(video), follower)
+    self._open[project.id] = opened
+    return opened
+
+  def open(self, path: pathlib.Path) -> OpenProject:
+    """The project of a video; makes it if there is none.
+
+    Raises:
+      ValueError: the path is not below a root, or is not a video.
+    """
+    path = self._allowed(path)
+    if not path.exists():
+      raise ValueError(f"{path}: no such video file or folder of frames.")
+    digest = hashlib.sha1(str(path).encode()).hexdigest()[:8]
+    folder = self.folder / f"{_slug(title(str(path)))}-{digest}"
+    with self._lock:
+      if folder.name in self._open:
+        return self._open[folder.name]
+      if not (folder / projects.PROJECT_FILE).exists():
+        videos.read(
+          path, self._allow_damaged
+        )  # a folder is made only for what can be read
+        folder.mkdir(exist_ok=True)
+        projects.write_json(folder, {"format": projects.FORMAT, "video": str(path)})
+      return self._add(folder, path)
+
+  def _allowed(self, path: pathlib.Path) -> pathlib.Path:
+    """The path without links and `..`, if it is a root or below one.
+
+    Raises:
+      ValueError: it is elsewhere.
+    """
+    try:
+      resolved = path.resolve()
+    except (OSError, ValueError, RuntimeError):  # too long, a zero byte, a circle
+      raise ValueError("the path is not one that a file can have.") from None
+    if not any(resolved.is_relative_to(root) for root in self.roots):
+      raise ValueError(
+        f"{path}: is outside of the folders that were opened. Name its folder when "
+        "you start `vosjax app`, or drop the video on the page."
+      )
+    return resolved
+
+  def browse(self, path: str | None) -> list[dict[str, Any]]:
+    """What can be opened in a folder, or all roots if there is no path.
+
+    Raises:
+      ValueError: the path is not below a root, or is not a folder.
+    """
+    if path is None:
+      return [_entry(root) | {"name": str(root)} for root in self.roots]
+    folder = self._allowed(pathlib.Path(path))
+    if not folder.is_dir():
+      raise ValueError(f"{path}: is not a folder.")
+    inside = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    entries = []
+    for item in inside[:_MOST_ENTRIES]:
+      if item.is_dir() or item.suffix.lower() in videos.VIDEO_SUFFIXES:
+        entries.append(_entry(item))
+    return entries
+
+  def begin_upload(self) -> str:
+    """Makes room for a video that a browser sends; returns the id of the upload."""
+    upload_id = secrets.token_hex(8)
+    folder = self.folder / f"{_UPLOAD_MARK}{upload_id}"
+    (folder / _UPLOADED).mkdir(parents=True)
+    self._uploads[upload_id] = Upload(folder)
+    return upload_id
+
+  def upload(self, upload_id: str) -> Upload:
+    """An upload in progress.
+
+    Raises:
+      KeyError: there is none.
+    """
+    return self._uploads[upload_id]
+
+  def uploaded_file(self, upload_id: str, name: str) -> pathlib.Path:
+    """Where a file of an upload goes.
+
+    Raises:
+      KeyError: there is no such upload.
+      ValueError: the name is not that of a video or an image, or was sent before.
+    """
+    folder = self._uploads[upload_id].folder / _UPLOADED
+    suffix = pathlib.PurePath(name).suffix.lower()
+    plain = re.fullmatch(r"[^/\\\0]{1,200}", name) and not name.startswith(".")
+    if not plain or suffix not in (*videos.VIDEO_SUFFIXES, *images.SUFFIXES):
+      raise ValueError(f"{name!r} is not the name of a video file or of an image.")
+    if (folder / name).exists() or len(list(folder.iterdir())) >= _MOST_UPLOADED_FILES:
+      raise ValueError(f"{name!r} was sent before, or there are too many files.")
+    return folder / name
+
+  def finish_upload(self, upload_id: str) -> OpenProject:
+    """Makes a project of what was sent.
+
+    Raises:
+      KeyError: there is no such upload.
+      ValueError: it is not a video; what was sent is deleted.
+    """
+    upload = self._uploads.pop(upload_id)
+    inside_folder = (upload.folder / _UPLOADED).iterdir()
+    sent = sorted(path for path in inside_folder if not path.name.startswith("."))
+    inside = pathlib.Path(_UPLOADED)
+    if len(sent) == 1 and sent[0].suffix.lower() in videos.VIDEO_SUFFIXES:
+      inside /= sent[0].name
+    try:
+      if not sent:
+        raise ValueError("nothing was sent.")
+      videos.read(upload.folder / inside, self._allow_damaged)
+    except (ValueError, OSError) as error:
+      shutil.rmtree(upload.folder)
+      message = str(error).replace(f"{upload.folder / _UPLOADED}", "").lstrip("/: ")
+      raise ValueError(message) from None
+    stem = inside.stem if inside != pathlib.Path(_UPLOADED) else "frames"
+    folder = self.folder / f"{_slug(stem)}-{upload_id[:8]}"
+    value = {"format": projects.FORMAT, "video": inside.as_posix()}
+    projects.write_json(upload.folder, value)
+    with self._lock:
+      upload.folder.rename(folder)
+      return self._add(folder, folder / inside)
+
+  def close(self) -> None:
+    """Stops all following, after the frames in progress, and closes all projects."""
+    with self._lock:
+      for opened in self._open.values():
+        opened.follower.pause()
+        opened.project.close()
+      self._open.clear()
+
+
+def _entry(path: pathlib.Path) -> dict[str, Any]:
+  kind = "video"
+  if path.is_dir():
+    kind = "frames" if videos.holds_frames(path) else "folder"
+  return {"name": path.name or str(path), "path": str(path), "kind": kind}
+
+
+def title(path: str) -> str:
+  """What to call a video: its name, and that of its folder if it is a folder."""
+  pure = pathlib.PurePath(path)
+  return pure.name if pure.suffix else "/".join(pure.parts[-2:])
+
+
+def _slug(text: str) -> str:
+  """Letters and digits of a name, for folders and addresses."""
+  return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40] or "video"

@@ -1,0 +1,335 @@
+"""The server of `vosjax app`: answers the requests of its page."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import pathlib
+import urllib.parse
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import numpy as np
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from vosjax import files
+from vosjax.app import exporting, messages
+from vosjax.app.filling import fill_box
+from vosjax.app.follow import check_direction, ranges
+from vosjax.app.guard import BodyTooLarge
+from vosjax.app.library import Library, OpenProject, title
+from vosjax.app.live import Hub
+from vosjax.media.outputs import KINDS
+
+STATIC = pathlib.Path(__file__).parent / "static"
+UPLOAD_PATH = "/api/uploads/"
+BODY_LIMIT = 64_000_000  # bytes; labels of a frame of 8K are 33 million
+_JSON_LIMIT = 1_000_000
+_STATUS_SECONDS = 0.1  # between two messages to a window
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class App:
+  """Handlers of all requests.
+
+  Args:
+    library: the projects.
+    hub: through which threads tell windows what has changed.
+    about: model, device and version, as JSON for the page.
+  """
+
+  def __init__(self, library: Library, hub: Hub, about: dict[str, Any]):
+    self._library, self._hub, self._about = library, hub, about
+    self._exports = exporting.Exports(lambda name: hub.announce(name, None))
+
+  def starlette(self) -> Starlette:
+    """The application, without the guard."""
+    one = "/api/projects/{project}"
+    routes = [
+      Route("/", self.page),
+      Mount("/static", StaticFiles(directory=STATIC)),
+      Route("/api/state", _careful(self.state)),
+      Route("/api/files", _careful(self.browse)),
+      Route("/api/projects", _careful(self.open), methods=["POST"]),
+      Route("/api/uploads", _careful(self.begin_upload), methods=["POST"]),
+      Route("/api/uploads/{upload}", _careful(self.finish_upload), methods=["POST"]),
+      Route(
+        "/api/uploads/{upload}/{name}", _careful(self.receive_file), methods=["PUT"]
+      ),
+      Route(one, _careful(self.describe)),
+      Route(f"{one}/objects", _careful(self.set_objects), methods=["PUT"]),
+      Route(f"{one}/frame/{{frame:int}}.jpg", _careful(self.frame)),
+      Route(f"{one}/thumbnail/{{frame:int}}.jpg", _careful(self.thumbnail)),
+      Route(f"{one}/labels/{{frame:int}}", _careful(self.labels)),
+      Route(f"{one}/given/{{frame:int}}", _careful(self.paint), methods=["PUT"]),
+      Route(f"{one}/mask/{{frame:int}}", _careful(self.read_mask), methods=["POST"]),
+      Route(f"{one}/fill/{{frame:int}}", _careful(self.fill), methods=["POST"]),
+      Route(f"{one}/follow", _careful(self.follow), methods=["POST"]),
+      Route(f"{one}/pause", _careful(self.pause), methods=["POST"]),
+      Route(f"{one}/export", _careful(self.export), methods=["POST"]),
+      Route(f"{one}/export/{{name}}", _careful(self.exported)),
+      WebSocketRoute(f"{one}/live", self.live),
+    ]
+    return Starlette(routes=routes, lifespan=self._lifespan)
+
+  @contextlib.asynccontextmanager
+  async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+    self._hub.attach(asyncio.get_running_loop())
+    yield
+    await run_in_threadpool(self._library.close)
+
+  async def page(self, _: Request) -> Response:
+    """The page itself."""
+    return FileResponse(STATIC / "index.html")
+
+  async def state(self, _: Request) -> Response:
+    """What the page shows before a project is open."""
+    value = self._about | {
+      "projects": await run_in_threadpool(self._library.names),
+      "kinds": [{"kind": kind, "text": text} for kind, text in KINDS.items()],
+    }
+    return JSONResponse(value)
+
+  async def browse(self, request: Request) -> Response:
+    """Videos and folders that can be opened."""
+    path = request.query_params.get("path")
+    return JSONResponse(await run_in_threadpool(self._library.browse, path))
+
+  async def open(self, request: Request) -> Response:
+    """Opens a video below the roots."""
+    path = (await messages.read_object(request)).get("path")
+    if not isinstance(path, str):
+      raise ValueError("path is missing, or is not text.")
+    path = pathlib.Path(path)
+    opened = await run_in_threadpool(self._library.open, path)
+    return JSONResponse({"id": opened.project.id})
+
+  async def begin_upload(self, _: Request) -> Response:
+    """Begins to receive a video."""
+    return JSONResponse({"id": await run_in_threadpool(self._library.begin_upload)})
+
+  async def receive_file(self, request: Request) -> Response:
+    """Receives one file of an upload; a part of a file is not kept."""
+    name, upload_id = request.path_params["name"], request.path_params["upload"]
+    path = self._library.uploaded_file(upload_id, name)
+    upload = self._library.upload(upload_id)
+    with files.replacing(path) as draft, open(draft, "wb") as file:
+      async for chunk in request.stream():
+        upload.used += len(chunk)
+        if upload.used > self._library.upload_limit:
+          raise ValueError(
+            f"the upload is larger than {self._library.upload_limit / 1e9:.1f} GB. "
+            "Name the video when you start `vosjax app`, or raise --upload-limit."
+          )
+        await run_in_threadpool(file.write, chunk)
+    return JSONResponse({})
+
+  async def finish_upload(self, request: Request) -> Response:
+    """Makes a project of the files that were received."""
+    upload = request.path_params["upload"]
+    opened = await run_in_threadpool(self._library.finish_upload, upload)
+    return JSONResponse({"id": opened.project.id})
+
+  async def describe(self, request: Request) -> Response:
+    """The project, with everything painted and found in it."""
+    opened = await self._opened(request)
+    value = await run_in_threadpool(opened.project.describe)
+    value["title"] = title(value["video"])
+    return JSONResponse(value | {"status": await run_in_threadpool(_status, opened)})
+
+  async def set_objects(self, request: Request) -> Response:
+    """Replaces names, colours and flags of the objects."""
+    opened = await self._opened(request)
+    values = await messages.read_json(request)
+    if not isinstance(values, list):
+      raise ValueError("objects must be a list.")
+    await run_in_threadpool(opened.project.set_objects, values)
+    self._hub.announce(opened.project.id, None)
+    return JSONResponse({})
+
+  async def frame(self, request: Request) -> Response:
+    """A frame as JPEG."""
+    opened, frame = await self._opened(request), _frame(request)
+    _check_frame(opened, frame)
+    data = await run_in_threadpool(opened.images.jpeg, frame)
+    return messages.jpeg_answer(data)
+
+  async def thumbnail(self, request: Request) -> Response:
+    """A small frame as JPEG."""
+    opened, frame = await self._opened(request), _frame(request)
+    _check_frame(opened, frame)
+    data = await run_in_threadpool(opened.images.thumbnail, frame)
+    return messages.jpeg_answer(data)
+
+  async def labels(self, request: Request) -> Response:
+    """Labels of a frame, one byte a pixel, row by row."""
+    opened = await self._opened(request)
+    labels = await run_in_threadpool(opened.project.labels, _frame(request))
+    return await run_in_threadpool(messages.bytes_answer, labels)
+
+  async def paint(self, request: Request) -> Response:
+    """Keeps what was painted in a frame."""
+    opened, frame = await self._opened(request), _frame(request)
+    height, width = opened.project.video.size
+    body = await request.body()
+    if len(body) != height * width:
+      raise ValueError(
+        f"labels have {len(body)} bytes, expected {height} x {width}, one a pixel."
+      )
+    labels = np.frombuffer(body, np.uint8).reshape(height, width)
+    objects = messages.parse_numbers(request.query_params.get("objects", ""))
+    await run_in_threadpool(opened.project.paint, frame, labels, objects)
+    self._hub.announce(opened.project.id, frame)
+    return JSONResponse({})
+
+  async def read_mask(self, request: Request) -> Response:
+    """Labels of an image file that the user chose as a frame's mask."""
+    opened, frame = await self._opened(request), _frame(request)
+    _check_frame(opened, frame)
+    data, size = await request.body(), opened.project.video.size
+    labels, note = await run_in_threadpool(messages.read_mask, data, size)
+    answer = await run_in_threadpool(messages.bytes_answer, labels)
+    answer.headers["X-Note"] = urllib.parse.quote(note)
+    return answer
+
+  async def fill(self, request: Request) -> Response:
+    """The mask of the object in a rectangle."""
+    opened, frame = await self._opened(request), _frame(request)
+    _check_frame(opened, frame)
+    box = (await messages.read_object(request)).get("box")
+    if not isinstance(box, list) or len(box) != 4 or not all(map(messages.is_int, box)):
+      raise ValueError(f"box is {box!r}; expected [left, top, right, bottom].")
+
+    def work() -> Response:
+      return messages.bytes_answer(fill_box(opened.images.image(frame), tuple(box)))
+
+    return await run_in_threadpool(work)
+
+  async def follow(self, request: Request) -> Response:
+    """Follows the painted objects, or goes on with it."""
+    opened = await self._opened(request)
+    direction = check_direction((await messages.read_object(request)).get("direction"))
+    await run_in_threadpool(opened.follower.start, direction)
+    return JSONResponse({})
+
+  async def pause(self, request: Request) -> Response:
+    """Stops following; returns when it has stopped."""
+    opened = await self._opened(request)
+    await run_in_threadpool(opened.follower.pause)
+    return JSONResponse({})
+
+  async def export(self, request: Request) -> Response:
+    """Begins to write results."""
+    opened = await self._opened(request)
+    kinds = (await messages.read_object(request)).get("kinds")
+    await run_in_threadpool(self._exports.start, opened.project, kinds)
+    return JSONResponse({})
+
+  async def exported(self, request: Request) -> Response:
+    """Downloads what was exported; a folder comes as a zip archive."""
+    opened = await self._opened(request)
+    name = request.path_params["name"]
+    path = await run_in_threadpool(exporting.download, opened.project, name)
+    return FileResponse(path, filename=f"{opened.project.id}-{path.name}")
+
+  async def live(self, socket: WebSocket) -> None:
+    """Tells a window what changes in its project, until it is closed."""
+    try:
+      opened = await run_in_threadpool(self._library.get, socket.path_params["project"])
+    except (KeyError, ValueError):
+      await socket.close(4404)
+      return
+    await socket.accept()
+    with self._hub.subscribe(opened.project.id) as changes:
+      receiving = asyncio.create_task(_wait_until_closed(socket))
+      try:
+        while not receiving.done():
+          waiting = asyncio.create_task(changes.wait())
+          await asyncio.wait({receiving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+          waiting.cancel()
+          frames = changes.take()
+          message = await run_in_threadpool(_news, opened, frames)
+          message["export"] = self._exports.status(opened.project.id)
+          await socket.send_text(json.dumps(message))
+          await asyncio.sleep(_STATUS_SECONDS)
+      except (WebSocketDisconnect, RuntimeError):
+        pass  # the window was closed
+      finally:
+        receiving.cancel()
+
+  async def _opened(self, request: Request) -> OpenProject:
+    return await run_in_threadpool(self._library.get, request.path_params["project"])
+
+
+def _careful(handler: Handler) -> Handler:
+  """Answers with a line that says what is wrong, instead of failing."""
+
+  async def answer(request: Request) -> Response:
+    try:
+      return await handler(request)
+    except KeyError:
+      return JSONResponse({"error": "there is no such project, upload or file."}, 404)
+    except ValueError as error:
+      return JSONResponse({"error": " ".join(str(error).split())}, 400)
+    except ClientDisconnect:
+      return Response(status_code=400)  # nobody reads it
+    except OSError as error:
+      return JSONResponse(
+        {"error": f"the server cannot do this: {error.strerror}"}, 500
+      )
+    except BodyTooLarge:
+      raise  # the guard answers
+    except Exception:  # a fault of ours: its details belong in the log alone
+      logging.exception("%s %s", request.method, request.url.path)
+      return JSONResponse({"error": "the server failed; its log says how."}, 500)
+
+  return answer
+
+
+def _frame(request: Request) -> int:
+  return int(request.path_params["frame"])
+
+
+def _check_frame(opened: OpenProject, frame: int) -> None:
+  if frame >= len(opened.project.video):
+    raise KeyError(frame)
+
+
+async def _wait_until_closed(socket: WebSocket) -> None:
+  with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+    while True:
+      await socket.receive_text()
+
+
+def _status(opened: OpenProject) -> dict[str, Any]:
+  status = opened.follower.status
+  fresh, total = opened.follower.fresh()
+  return {
+    "state": status.state,
+    "direction": status.direction,
+    "pass": status.making,
+    "frame": status.frame,
+    "total": total,
+    "rate": round(status.rate, 2),
+    "left": status.seconds_left,
+    "message": status.message,
+    "fresh": list(ranges(fresh)),
+  }
+
+
+def _news(opened: OpenProject, frames: set[int]) -> dict[str, Any]:
+  project = opened.project
+  given, results = project.given, project.results.final
+  return {
+    "status": _status(opened),
+    "given": {k: [given[k].objects, given[k].absent] for k in frames if k in given},
+    "not_given": [k for k in frames if k not in given],
+    "results": {k: project.describe_result(k) for k in frames if k in results},
+  }

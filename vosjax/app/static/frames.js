@@ -1,0 +1,78 @@
+// Frames and labels from the server: one request at a time, and only the latest wish.
+
+import { getBlob, getBytes } from "./api.js";
+import { current, hasUnsaved, isEditing, show } from "./paint.js";
+import { changed, element, on, state, trying } from "./state.js";
+import * as view from "./view.js";
+
+const KEPT_PIXELS = 40e6; // of frames that are kept decoded
+
+const canvas = element("canvas");
+const kept = new Map(); // frame -> ImageBitmap, the latest used last
+let busy = false;
+let again = false;
+
+export function reset() {
+  for (const bitmap of kept.values()) bitmap.close();
+  kept.clear();
+}
+
+/** Goes to a frame; it appears when it has come. */
+export function go(frame) {
+  if (!state.project) return;
+  const next = Math.min(state.project.frames - 1, Math.max(0, Math.round(frame)));
+  if (next === state.frame && current.frame === next) return;
+  if (isEditing()) return; // the stroke belongs to this frame
+  state.frame = next;
+  changed("frame");
+}
+
+/** Shows the wished frame, whatever was asked for before. */
+export async function load() {
+  if (busy) {
+    again = true;
+    return;
+  }
+  busy = true;
+  do {
+    again = false;
+    await trying(loadOnce);
+  } while (again);
+  busy = false;
+}
+
+async function loadOnce() {
+  const { project, frame } = state;
+  const path = `/api/projects/${project.id}`;
+  const [bitmap, labels] = await Promise.all([
+    bitmapOf(path, frame),
+    getBytes(`${path}/labels/${frame}`),
+  ]);
+  if (state.project !== project || state.frame !== frame) {
+    again = true;
+    return;
+  }
+  if (isEditing() || (current.frame === frame && hasUnsaved(frame))) return;
+  show(frame, labels);
+  view.setImage(bitmap);
+  view.paintLabels();
+  canvas.dataset.frame = frame;
+  changed("shown");
+}
+
+async function bitmapOf(path, frame) {
+  let bitmap = kept.get(frame);
+  kept.delete(frame);
+  bitmap ??= await createImageBitmap(await getBlob(`${path}/frame/${frame}.jpg?v=${state.project.version}`));
+  kept.set(frame, bitmap);
+  const room = Math.max(3, KEPT_PIXELS / (bitmap.width * bitmap.height));
+  for (const [old, other] of kept) {
+    if (kept.size <= room) break;
+    if (old === state.frame || old === frame) continue;
+    kept.delete(old);
+    other.close();
+  }
+  return bitmap;
+}
+
+on("frame", () => load());

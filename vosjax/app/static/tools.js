@@ -1,0 +1,316 @@
+// Tools on the canvas, with the pointer or with the keyboard.
+
+import { postForBytes } from "./api.js";
+import { go } from "./frames.js";
+import { paintDisc, paintMask } from "./labels.js";
+import { begin, cancel, current, end } from "./paint.js";
+import { activeObject, changed, element, on, say, state, trying } from "./state.js";
+import * as view from "./view.js";
+
+const canvas = element("canvas");
+const WHEEL_STEP = 40; // of scrolling, for a frame
+
+let pointer = null; // position in the frame, if the pointer is over it
+let stroke = null; // {x, y, value} of the stroke in progress
+let corner = null; // where a rectangle begins
+let vertices = []; // of a polygon in progress
+let dragging = null; // screen position while the view is moved
+let crosshair = false; // the keyboard moves the pointer
+let scrolled = 0;
+
+const HINTS = {
+  brush: "Paint the object. Right button or E erases.",
+  eraser: "Erase the active object.",
+  polygon: "Click the corners; Enter or a double click closes, Esc cancels.",
+  box: "Draw a rectangle around the object: it is found inside.",
+};
+
+/** Which labels a stroke may change, as a table; null if the object is locked. */
+function paintable(erasing) {
+  const locked = new Set(state.project.objects.filter((o) => o.locked).map((o) => o.id));
+  if (locked.has(state.object)) {
+    say(`${activeObject().name} is locked.`, true);
+    return null;
+  }
+  const table = new Uint8Array(256).fill(1);
+  if (erasing) table.fill(0)[state.object] = 1;
+  for (const id of locked) table[id] = 0;
+  return table;
+}
+
+function beginStroke(x, y, erasing) {
+  const mayPaint = paintable(erasing);
+  if (!mayPaint || !begin()) return;
+  stroke = { x, y, value: erasing ? 0 : state.object, mayPaint, erasing };
+  dab(x, y, x, y);
+}
+
+/** Paints discs from one point to another. */
+function dab(x0, y0, x1, y1) {
+  const { width, height } = state.project;
+  const radius = state.size / 2;
+  const steps = Math.max(1, Math.ceil(Math.hypot(x1 - x0, y1 - y0) / Math.max(0.5, radius / 3)));
+  for (let k = 0; k <= steps; k++) {
+    const x = x0 + ((x1 - x0) * k) / steps - 0.5;
+    const y = y0 + ((y1 - y0) * k) / steps - 0.5;
+    paintDisc(current.labels, width, height, x, y, Math.max(0.5, radius), stroke.value, stroke.mayPaint);
+  }
+  const left = Math.floor(Math.min(x0, x1) - radius) - 1;
+  const top = Math.floor(Math.min(y0, y1) - radius) - 1;
+  const right = Math.ceil(Math.max(x0, x1) + radius) + 1;
+  const bottom = Math.ceil(Math.max(y0, y1) + radius) + 1;
+  view.paintLabels({ x: left, y: top, width: right - left, height: bottom - top });
+}
+
+function endStroke() {
+  stroke = null;
+  end();
+}
+
+async function fillBox(x0, y0, x1, y1) {
+  const box = [Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1), Math.max(y0, y1)].map(Math.round);
+  const mayPaint = paintable(false);
+  if (!mayPaint) return;
+  const { frame, object, project } = state;
+  say("Looking for the object in the rectangle…");
+  const mask = await trying(() =>
+    postForBytes(`/api/projects/${project.id}/fill/${frame}`, { box }));
+  if (!mask || state.frame !== frame || state.project !== project || !begin()) return;
+  paintMask(current.labels, mask, object, mayPaint);
+  end();
+  say("Painted what stands out in the rectangle. Brush and eraser correct it.");
+}
+
+function closePolygon() {
+  const points = vertices;
+  vertices = [];
+  view.redraw();
+  if (points.length < 3) return;
+  const mayPaint = paintable(false);
+  if (!mayPaint || !begin()) return;
+  const { width, height } = state.project;
+  const shape = new OffscreenCanvas(width, height).getContext("2d");
+  shape.beginPath();
+  for (const [x, y] of points) shape.lineTo(x, y);
+  shape.fill();
+  const { data } = shape.getImageData(0, 0, width, height);
+  const mask = new Uint8Array(width * height);
+  for (let k = 0; k < mask.length; k++) mask[k] = data[4 * k + 3] >= 128;
+  paintMask(current.labels, mask, state.object, mayPaint);
+  end();
+}
+
+function press(x, y, erasing) {
+  if (state.tool === "polygon") {
+    vertices.push([x, y]);
+    view.redraw();
+  } else if (state.tool === "box") {
+    corner = [x, y];
+  } else {
+    beginStroke(x, y, erasing || state.tool === "eraser");
+  }
+}
+
+function moveTo(x, y) {
+  if (stroke) {
+    dab(stroke.x, stroke.y, x, y);
+    [stroke.x, stroke.y] = [x, y];
+  }
+  pointer = [x, y];
+  view.redraw();
+}
+
+function release() {
+  if (stroke) endStroke();
+  if (corner && pointer) {
+    const [x0, y0] = corner;
+    corner = null;
+    if (Math.hypot(pointer[0] - x0, pointer[1] - y0) >= 3) fillBox(x0, y0, ...pointer);
+    view.redraw();
+  }
+}
+
+canvas.addEventListener("pointerdown", (event) => {
+  if (!state.project) return;
+  canvas.focus({ preventScroll: true });
+  canvas.setPointerCapture(event.pointerId);
+  if (event.button === 1 || (event.button === 0 && event.altKey)) {
+    dragging = [event.clientX, event.clientY];
+    event.preventDefault();
+    return;
+  }
+  crosshair = false;
+  press(...view.toFrame(event), event.button === 2);
+});
+
+canvas.addEventListener("pointermove", (event) => {
+  if (dragging) {
+    view.pan(event.clientX - dragging[0], event.clientY - dragging[1]);
+    dragging = [event.clientX, event.clientY];
+    return;
+  }
+  // A fast hand makes several moves between two frames of the screen.
+  const moves = event.getCoalescedEvents?.() ?? [];
+  for (const move of moves.length && stroke ? moves : [event]) moveTo(...view.toFrame(move));
+});
+
+canvas.addEventListener("pointerup", () => {
+  dragging = null;
+  release();
+});
+canvas.addEventListener("pointercancel", () => {
+  dragging = corner = stroke = null;
+  cancel();
+});
+canvas.addEventListener("pointerleave", () => {
+  if (stroke || crosshair) return;
+  pointer = null;
+  view.redraw();
+});
+canvas.addEventListener("dblclick", () => state.tool === "polygon" && closePolygon());
+canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+
+canvas.addEventListener("wheel", (event) => {
+  event.preventDefault();
+  if (event.ctrlKey || event.metaKey) {
+    view.zoom(Math.exp(-event.deltaY / 300), event.clientX, event.clientY);
+    return;
+  }
+  scrolled += (event.deltaY || event.deltaX) * (event.deltaMode ? WHEEL_STEP : 1);
+  const frames = Math.trunc(scrolled / WHEEL_STEP);
+  scrolled -= frames * WHEEL_STEP;
+  if (frames) {
+    state.watch = false;
+    changed("watch");
+    go(state.frame + frames);
+  }
+}, { passive: false });
+
+/** Keys of the canvas; true if the key was one. */
+export function handleKey(event) {
+  if (event.key === "Escape" && (vertices.length || corner || stroke || crosshair)) {
+    vertices = [];
+    corner = stroke = null;
+    crosshair = false;
+    cancel();
+    view.redraw();
+    return true;
+  }
+  if (event.key === "Enter" && state.tool === "polygon" && vertices.length) {
+    closePolygon();
+    return true;
+  }
+  if (!crosshair) return false;
+  const step = event.shiftKey ? 10 : 1;
+  const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
+  const { width, height } = state.project;
+  if (event.key in moves) {
+    const [dx, dy] = moves[event.key];
+    const [x, y] = pointer;
+    moveTo(Math.min(width, Math.max(0, x + dx)), Math.min(height, Math.max(0, y + dy)));
+    return true;
+  }
+  if (event.key === " ") {
+    if (stroke || corner) release();
+    else press(...pointer, false);
+    view.redraw();
+    return true;
+  }
+  return false;
+}
+
+/** Lets arrow keys and the space bar paint, or not any more. */
+export function toggleCrosshair() {
+  crosshair = !crosshair;
+  const { width, height } = state.project;
+  if (crosshair) {
+    pointer ??= [width / 2, height / 2];
+    canvas.focus();
+    say("Arrow keys move the cross hair (Shift: ten pixels), Space begins and ends a stroke, Esc leaves.");
+  }
+  view.redraw();
+}
+
+/** Says that the active object is not in this frame. */
+export function markAbsent() {
+  const object = activeObject();
+  const mayPaint = object && paintable(true);
+  if (!mayPaint || !begin()) return;
+  current.labels.forEach((value, k) => {
+    if (value === object.id) current.labels[k] = 0;
+  });
+  end({ touched: [object.id] });
+  say(`${object.name} is not in this frame.`);
+}
+
+export function choose(tool) {
+  state.tool = tool;
+  vertices = [];
+  corner = null;
+  changed("tool");
+}
+
+export function setSize(size) {
+  state.size = Math.min(200, Math.max(1, Math.round(size)));
+  changed("tool");
+}
+
+function draw(context, toScreen) {
+  const color = activeObject()?.color ?? "#ffffff";
+  const outline = (path) => {
+    for (const [style, width] of [["#000000aa", 3], [color, 1.5]]) {
+      context.strokeStyle = style;
+      context.lineWidth = width;
+      context.beginPath();
+      path();
+      context.stroke();
+    }
+  };
+  if (vertices.length) {
+    const points = pointer ? [...vertices, pointer] : vertices;
+    outline(() => points.forEach(([x, y]) => context.lineTo(...toScreen(x, y))));
+    for (const [x, y] of vertices) {
+      const [left, top] = toScreen(x, y);
+      context.fillStyle = color;
+      context.fillRect(left - 3, top - 3, 6, 6);
+    }
+  }
+  if (!pointer) return;
+  const [x, y] = toScreen(...pointer);
+  if (corner) {
+    const [left, top] = toScreen(...corner);
+    outline(() => context.rect(left, top, x - left, y - top));
+  } else if (state.tool === "brush" || state.tool === "eraser") {
+    outline(() => context.arc(x, y, Math.max(2, (state.size / 2) * view.scale()), 0, 7));
+  }
+  if (crosshair) {
+    outline(() => {
+      context.moveTo(x - 9, y);
+      context.lineTo(x + 9, y);
+      context.moveTo(x, y - 9);
+      context.lineTo(x, y + 9);
+    });
+  }
+}
+
+function showTool() {
+  for (const button of document.querySelectorAll("[data-tool]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.tool === state.tool));
+  }
+  element("size").value = state.size;
+  element("size-value").textContent = state.size;
+  const nothing = state.project && !Object.keys(state.project.given).length;
+  element("hint").textContent = nothing ? HINTS[state.tool] : "";
+  const round = state.tool === "brush" || state.tool === "eraser";
+  canvas.classList.toggle("round", round);
+  view.redraw();
+}
+
+for (const button of document.querySelectorAll("[data-tool]")) {
+  button.addEventListener("click", () => choose(button.dataset.tool));
+}
+element("size").addEventListener("input", (event) => setSize(Number(event.target.value)));
+view.setDecoration(draw);
+on("tool", showTool);
+on("given", showTool);
+on("project", showTool);

@@ -1,0 +1,211 @@
+"""`vosjax app`: serves a page on this machine and opens it in the browser."""
+
+import argparse
+import hashlib
+import importlib.util
+import ipaddress
+import pathlib
+import socket
+import sys
+import webbrowser
+
+import jax
+
+from vosjax import weights
+from vosjax.cli import program_cache
+from vosjax.cli.segment import DEFAULT_MODEL, load_segmenter
+
+EXAMPLE = """
+examples:
+  vosjax app holiday.mp4
+  vosjax app ~/videos --projects ~/projects
+  vosjax app --checkpoint runs/mine/model
+
+Paint an object in any frame, let it be followed, correct it where it is wrong, and
+export the masks. The page is served on this machine alone, and only the videos and
+folders that are named here can be opened (the current folder if none is named); other
+videos can be dropped on the page. The address that is printed holds a secret token.
+
+Everything is saved at once in a folder for each video below --projects, as plain files.
+"""
+
+DEFAULT_PORT = 8765
+_PORTS_TRIED = 20
+DEFAULT_PROJECTS = "vosjax-projects"
+_GIGABYTE = 10**9
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+  """Adds the arguments of `vosjax app`."""
+  parser.epilog = EXAMPLE
+  path = pathlib.Path
+  parser.add_argument(
+    "video",
+    type=path,
+    nargs="*",
+    metavar="VIDEO_OR_FOLDER",
+    help="a video to open at once, or folders whose videos can be opened",
+  )
+  parser.add_argument(
+    "--projects",
+    type=path,
+    default=path(DEFAULT_PROJECTS),
+    metavar="DIR",
+    help=f"folder of the projects (default: {DEFAULT_PROJECTS})",
+  )
+  parser.add_argument(
+    "--checkpoint",
+    type=path,
+    metavar="DIR",
+    help="a model that follows objects (default: the weights that come with vosjax)",
+  )
+  parser.add_argument(
+    "--host",
+    default="127.0.0.1",
+    metavar="ADDRESS",
+    help="where to listen; others than this machine's own need --token (default: "
+    "127.0.0.1)",
+  )
+  parser.add_argument(
+    "--port",
+    type=int,
+    metavar="N",
+    help=f"port (default: the first free one from {DEFAULT_PORT} on)",
+  )
+  parser.add_argument(
+    "--token", metavar="TEXT", help="secret in the address (default: a new one)"
+  )
+  parser.add_argument(
+    "--upload-limit",
+    type=float,
+    default=4.0,
+    metavar="GB",
+    help="largest video that can be dropped on the page (default: 4)",
+  )
+  parser.add_argument(
+    "--allow-damaged",
+    action="store_true",
+    help="check every video when it is opened, and leave damaged frames out",
+  )
+  parser.add_argument(
+    "--no-browser", action="store_true", help="only print the address"
+  )
+
+
+def run(args: argparse.Namespace) -> None:
+  """Serves the page until it is interrupted.
+
+  Raises:
+    ValueError: an argument is unusable, or a library is missing.
+    OSError: the port is taken, or a folder cannot be written.
+  """
+  _check_arguments(args)
+  for path in args.video:
+    if not path.exists():
+      raise ValueError(f"{path}: no such video file or folder.")
+  with _listen(args.host, args.port) as listener:
+    _serve(args, listener)
+
+
+def _serve(args: argparse.Namespace, listener: socket.socket) -> None:
+  """Loads the model and serves the page on a socket."""
+  checkpoint = args.checkpoint or weights.locate(weights.DEFAULTS[DEFAULT_MODEL])
+  program_cache.enable()
+  segmenter, name = load_segmenter(checkpoint, None)
+  if not segmenter.one_shot:
+    raise ValueError(
+      f"--checkpoint {checkpoint}: holds {name}, which finds objects by itself. The "
+      "page follows painted objects: give a checkpoint of agame, or leave it out."
+    )
+  from vosjax.app import serving  # needs the extra
+
+  about = {
+    "model": checkpoint.stem if args.checkpoint is None else str(checkpoint),
+    "device": jax.devices()[0].device_kind,
+  }
+  settings = serving.Settings(
+    roots=args.video or [pathlib.Path.cwd()],
+    projects=args.projects,
+    segmenter=segmenter,
+    model=_digest(checkpoint),
+    about=about,
+    token=args.token,
+    public=not _is_loopback(args.host),
+    upload_limit=round(args.upload_limit * _GIGABYTE),
+    allow_damaged=args.allow_damaged,
+  )
+  serving.serve(listener, settings, lambda address: _announce(address, args.no_browser))
+
+
+def _check_arguments(args: argparse.Namespace) -> None:
+  missing = [
+    name
+    for name in ("starlette", "uvicorn", "websockets", "cv2", "av")
+    if importlib.util.find_spec(name) is None
+  ]
+  if missing:
+    raise ValueError(
+      f"the page needs {', '.join(missing)}. Run `pip install vosjax[app]`."
+    )
+  if not _is_loopback(args.host):
+    if args.token is None:
+      raise ValueError(
+        f"--host {args.host} lets other machines reach the page: choose a secret and "
+        "give --token, or leave --host out and forward the port with ssh."
+      )
+    print(
+      f"warning: everybody who can reach {args.host} and knows the token can open and "
+      "change the projects; the connection is not encrypted.",
+      file=sys.stderr,
+    )
+  if args.token is not None and len(args.token) < 8:
+    raise ValueError("--token is shorter than 8 characters; choose a longer one.")
+  if args.upload_limit <= 0:
+    raise ValueError(f"--upload-limit is {args.upload_limit}; expected more than 0.")
+
+
+def _is_loopback(host: str) -> bool:
+  try:
+    return ipaddress.ip_address(host).is_loopback
+  except ValueError:
+    return host == "localhost"
+
+
+def _listen(host: str, port: int | None) -> socket.socket:
+  """A socket on the port, or on the first free one.
+
+  Raises:
+    ValueError: the address is not this machine's, or the port is taken.
+  """
+  family = socket.AF_INET6 if ":" in host else socket.AF_INET
+  first = DEFAULT_PORT if port is None else port
+  wanted = range(first, first + (_PORTS_TRIED if port is None else 1))
+  for number in wanted:
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+      listener.bind((host, number))
+      return listener
+    except (OSError, OverflowError) as error:
+      listener.close()
+      reason = error
+  raise ValueError(
+    f"--host {host}, port {wanted[0]}: cannot be used ({reason}). Give another --port."
+  )
+
+
+def _digest(checkpoint: pathlib.Path) -> str:
+  """Identifies weights: results of others are not mixed with theirs."""
+  digest = hashlib.sha1()
+  inside = sorted(checkpoint.rglob("*")) if checkpoint.is_dir() else [checkpoint]
+  for file in inside:
+    if file.is_file():
+      digest.update(file.relative_to(checkpoint.parent).as_posix().encode())
+      digest.update(file.read_bytes())
+  return digest.hexdigest()
+
+
+def _announce(address: str, no_browser: bool) -> None:
+  print(f"Open {address}\nStop with Ctrl-C.", flush=True)
+  if not no_browser:
+    webbrowser.open(address)
