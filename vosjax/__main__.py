@@ -10,6 +10,8 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 
+import vosjax
+
 # Command -> (module with `configure(parser)` and `run(args)`, one-line description).
 COMMANDS = {
   "train": ("vosjax.cli.train", "train a model, or score one on a dataset"),
@@ -76,6 +78,9 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     description=f"Video object segmentation in JAX.\n\ncommands:\n{commands}",
     epilog=EPILOG,
     formatter_class=raw,
+  )
+  parser.add_argument(
+    "--version", action="version", version=f"%(prog)s {vosjax.__version__}"
   )
   parser.set_defaults(accepts_extra=False)  # a command may parse the rest itself
   subparsers = parser.add_subparsers(

@@ -15,7 +15,7 @@ def frames(tmp_path):
 
 
 @pytest.mark.parametrize(
-  ("arguments", "number"), [((), 0), (("--frame", "2"), 2), (("--frame", "0.05s"), 2)]
+  ("arguments", "number"), [((), 0), (("--frame", "2"), 2), (("--frame", "0.05s"), 1)]
 )
 def test_a_frame_is_saved_as_it_is(arguments, number, frames, tmp_path, capsys):
   out = tmp_path / "first.png"

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import pathlib
+import signal
 
 import av  # noqa: F401  the command writes overlays with it
 import numpy as np
@@ -29,7 +30,9 @@ def vosjax(*arguments):
 
 
 def run(frames, mask, out, *more):
-  return vosjax(frames, "--mask", mask, "--out", out, "--checkpoint", "ours", *more)
+  return vosjax(
+    frames, "--mask", mask, "--out", out, "--checkpoint", "agame-lite", *more
+  )
 
 
 def refused(capsys, *texts):
@@ -159,6 +162,25 @@ def test_a_job_goes_on_from_its_last_state(
   assert not list(out.glob(".*"))
 
 
+def test_ctrl_c_saves_the_state(frames, mask, tmp_path, copying, monkeypatch, capsys):
+  complete, out = copying.run, tmp_path / "out"
+
+  def interrupted(self, *args, **options):
+    for number, result in enumerate(complete(self, *args, **options)):
+      if number == 1:
+        signal.raise_signal(signal.SIGINT)
+      yield result
+
+  monkeypatch.setattr(copying, "run", interrupted)
+  assert run(frames, mask, out) == 130
+  assert copying.calls == 2
+  monkeypatch.setattr(copying, "run", complete)
+  capsys.readouterr()
+  assert run(frames, mask, out) == 0
+  assert f"{out}: resuming at frame 2 of 4.\n" in capsys.readouterr().out
+  assert copying.calls == 4
+
+
 def test_a_finished_job_is_left_alone(frames, mask, tmp_path, capsys, copying):
   run(frames, mask, tmp_path / "out")
   calls = copying.calls
@@ -258,7 +280,7 @@ def test_a_model_without_weights_in_the_package_says_how_to_get_some(
 
 
 def test_a_one_shot_model_asks_for_its_mask(frames, tmp_path, capsys):
-  code = vosjax(frames, "--out", tmp_path / "out", "--checkpoint", "ours")
+  code = vosjax(frames, "--out", tmp_path / "out", "--checkpoint", "agame-lite")
   assert code == 2
   refused(capsys, "--mask is missing: agame")
   assert not (tmp_path / "out").exists()
@@ -267,7 +289,7 @@ def test_a_one_shot_model_asks_for_its_mask(frames, tmp_path, capsys):
 def test_a_zero_shot_model_needs_no_mask(frames, tmp_path, monkeypatch, copying):
   monkeypatch.setattr(segment, "load_segmenter", lambda *_, **__: (copying(), "cosnet"))
   monkeypatch.setattr(copying, "one_shot", False)
-  code = vosjax(frames, "--out", tmp_path / "out", "--checkpoint", "ours")
+  code = vosjax(frames, "--out", tmp_path / "out", "--checkpoint", "agame-lite")
   assert code == 0
   assert copying.calls == len(NAMES)
 
@@ -279,7 +301,7 @@ def test_the_crf_refines_the_masks_of_cosnet(frames, tmp_path, monkeypatch, copy
     refinement, "refine_labels", lambda result: result.frame[..., 0] // 200
   )
   out = tmp_path / "out"
-  assert vosjax(frames, "--out", out, "--checkpoint", "ours", "--crf") == 0
+  assert vosjax(frames, "--out", out, "--checkpoint", "agame-lite", "--crf") == 0
   for name in NAMES:
     image = np.asarray(Image.open(frames / f"{name}.jpg"))
     written = np.asarray(Image.open(out / f"{name}.png"))
@@ -442,7 +464,8 @@ def real(monkeypatch):
 
 
 def test_a_checkpoint_that_is_not_there_is_named(real, frames, mask, tmp_path, capsys):
-  assert run(frames, mask, tmp_path / "out") == 2
+  arguments = (frames, "--mask", mask, "--out", tmp_path / "out")
+  assert vosjax(*arguments, "--checkpoint", "ours") == 2
   refused(
     capsys,
     "ours does not exist, and is not the name of weights in the package: agame-lite",
@@ -455,7 +478,7 @@ def test_a_checkpoint_of_a_backbone_is_refused(
 ):
   monkeypatch.setattr(weights, "load", lambda _: (object(), {}))
   assert run(frames, mask, tmp_path / "out") == 2
-  refused(capsys, "ours: holds a checkpoint of object, not of agame")
+  refused(capsys, "agame-lite.safetensors: holds a checkpoint of object, not of agame")
 
 
 def test_an_unknown_model_lists_the_known(real, frames, mask, tmp_path, capsys):

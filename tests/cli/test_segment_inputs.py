@@ -4,14 +4,16 @@ import json
 import os
 import sys
 import threading
+from fractions import Fraction
 
-import av  # noqa: F401  the command writes overlays with it
 import numpy as np
 import pytest
 from PIL import Image
 
 from vosjax import __main__ as command_line
 from vosjax.media.write import video_writer
+
+av = pytest.importorskip("av")
 
 SIZE = (24, 34)
 NAMES = [f"{index:05d}" for index in range(4)]
@@ -64,6 +66,19 @@ def test_unusable_options_are_named(frames, mask, tmp_path, capsys, part, error)
   assert vosjax(frames, "--mask", mask, "--out", tmp_path / "out", *part) == 2
   assert error in capsys.readouterr().err
   assert not (tmp_path / "out").exists()
+
+
+def test_objects_of_masks_that_are_left_out_are_named(
+  frames, tmp_path, save_mask, capsys
+):
+  masks = tmp_path / "masks"
+  masks.mkdir()
+  save_mask(masks / "00000.png", 1)
+  save_mask(masks / "00002.png", 4)
+  out = tmp_path / "out"
+  assert vosjax(frames, "--mask", masks, "--out", out, "--start", "1") == 0
+  warned = "warning: 00000.png: not used, because these frames are left out; object 1 "
+  assert warned in capsys.readouterr().err
 
 
 def test_an_empty_mask_among_others_is_no_fault(frames, tmp_path, save_mask, capsys):
@@ -157,7 +172,10 @@ def test_a_list_names_videos_and_masks(videos, tmp_path, capsys):
   assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "b"]
   listed.write_text("videos/z.mp4\n")
   assert vosjax(listed, "--out", tmp_path / "other") == 2
-  assert "list.txt: lists" in capsys.readouterr().err
+  assert "z failed: " in capsys.readouterr().err
+  listed.write_text("# nothing\n")
+  assert vosjax(listed, "--out", tmp_path / "other") == 2
+  assert "list.txt: lists no video" in capsys.readouterr().err
 
 
 def test_a_missing_mask_is_the_fault_of_its_video_alone(videos, tmp_path, capsys):
@@ -227,9 +245,36 @@ def test_a_stream_is_segmented_while_it_comes(mask, tmp_path, capsys):
   writer.start()
   assert vosjax(pipe, "--mask", mask, "--out", out) == 0
   writer.join()
-  assert written(out) == {f"{number:06d}": [0, 3] for number in range(5)}
+  assert written(out) == {f"{number:05d}": [0, 3] for number in range(5)}
   assert (out / "overlay.mp4").exists()
   assert "Ctrl-C ends the stream" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_stream_of_a_variable_rate_keeps_its_times(mask, tmp_path):
+  times = [0.0, 0.04, 0.3, 0.34, 1.0]
+  with av.open(str(tmp_path / "a.mkv"), "w") as file:
+    stream = file.add_stream("mjpeg", rate=25)
+    stream.height, stream.width = SIZE
+    stream.pix_fmt, stream.codec_context.time_base = "yuvj420p", Fraction(1, 1000)
+    for seconds in times:
+      frame = av.VideoFrame.from_ndarray(np.full((*SIZE, 3), 90, np.uint8))
+      frame = frame.reformat(format="yuvj420p")
+      frame.pts, frame.time_base = round(seconds * 1000), Fraction(1, 1000)
+      file.mux(stream.encode(frame))
+    file.mux(stream.encode(None))
+  pipe, out = tmp_path / "pipe", tmp_path / "out"
+  os.mkfifo(pipe)
+  content = (tmp_path / "a.mkv").read_bytes()
+  writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+  writer.start()
+  assert vosjax(pipe, "--mask", mask, "--out", out) == 0
+  writer.join()
+  results = json.loads((out / "results.json").read_text())
+  assert [frame["time"] for frame in results["frames"]] == pytest.approx(times)
+  with av.open(str(out / "overlay.mp4")) as file:
+    shown = [frame.time for frame in file.decode(video=0)]
+  assert shown == pytest.approx(times, abs=0.001)
 
 
 def test_what_a_stream_cannot_have_is_refused(mask, tmp_path, capsys):

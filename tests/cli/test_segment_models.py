@@ -107,12 +107,14 @@ def test_options_of_cosnet_reach_the_segmenter(
   assert vosjax(*command, "--references", 7) == 2
   chosen, default = seen
   assert chosen == {
+    "dtype": "float32",
     "references": "all",
     "reference_policy": "random",
     "fusion": "joint",
     "seed": 3,
   }
   assert default == {
+    "dtype": "float32",
     "references": 7,
     "reference_policy": "uniform",
     "fusion": "summary",  # the checkpoint's own

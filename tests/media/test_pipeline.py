@@ -126,3 +126,39 @@ def test_an_interruption_cancels_what_has_not_begun():
     threading.Timer(0.05, gate.set).start()
     raise KeyboardInterrupt
   assert done == [0]
+
+
+@pytest.mark.parametrize("waiting", [1, 3])
+def test_ctrl_c_while_waiting_loses_no_call(waiting, interrupt_soon):
+  """`submit` waits for the fourth call, `wait` for less."""
+  gate, done = threading.Event(), []
+
+  def call(number):
+    gate.wait(TIMEOUT)
+    done.append(number)
+
+  with Background("test", ahead=3) as background:
+    for number in range(waiting):
+      background.submit(call, number)
+    with pytest.raises(KeyboardInterrupt):
+      interrupt_soon(0.05)
+      background.submit(call, waiting) if waiting == 3 else background.wait()
+    gate.set()
+    background.wait()
+    assert done == list(range(waiting))
+    background.submit(call, 9)
+  assert done[-1] == 9
+
+
+def test_ctrl_c_in_submit_makes_the_call_or_forgets_it(monkeypatch):
+  done = []
+  with Background("test", ahead=1) as background:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+      patch.setattr(background._pool, "submit", interrupted)
+      background.submit(done.append, 0)
+    background.submit(done.append, 1)
+  assert done == [0, 1]
+
+
+def interrupted(*_):
+  raise KeyboardInterrupt

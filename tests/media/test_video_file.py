@@ -1,6 +1,7 @@
 """Video files: which frames there are, reading them in any order, and damage."""
 
 import dataclasses
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -175,6 +176,77 @@ def test_damage_is_refused_first_and_left_out_if_allowed(tmp_path, monkeypatch):
   with pytest.raises(ValueError, match=r"v\.mp4: frame 00025 \(1\.00 s\) is damaged"):
     unchecked[25]
   assert number_of(unchecked[44]) == 44
+
+
+@pytest.mark.parametrize("kept_bytes", [video_file._KEPT_BYTES, 0])
+def test_frames_after_a_lost_keyframe_keep_their_names(
+  kept_bytes, tmp_path, monkeypatch
+):
+  """The decoder then returns a later frame too early, and no frame for the keyframe."""
+  monkeypatch.setattr(video_file, "_KEPT_BYTES", kept_bytes)
+  path = write(tmp_path / "v.mp4")
+  keyframe = packet_at(path, 20)
+  assert keyframe.is_keyframe
+  corrupt(path, keyframe.pos, keyframe.size)
+  with av.open(str(path)) as file:
+    stamps = [
+      f.pts for f in video_file.decoding.decode(file, file.streams.video[0], [])
+    ]
+  assert stamps != sorted(stamps)
+  read = read_video(path, allow_damaged=True)
+  assert read.is_timed and "frames 00020 to " in read.warnings[0]
+  assert "00020" not in read.frame_names and read.frame_names[-1] == "00049"
+  names = [*range(20), *range(30, 50)]  # those between may show traces
+  order = [read.frame_names.index(f"{name:05d}") for name in names]
+  assert [number_of(read[index]) for index in order] == names
+  assert [number_of(read[index]) for index in order[::-1]] == names[::-1]
+
+
+def test_late_frames_alone_are_damage(tmp_path, monkeypatch):
+  path, decode = write(tmp_path / "v.mp4"), video_file.decoding.decode
+
+  def late(*args, **options):
+    frames = list(decode(*args, **options))
+    return iter([*frames[:19], frames[20], frames[19], *frames[21:]])
+
+  monkeypatch.setattr(video_file.decoding, "decode", late)
+  with pytest.raises(ValueError, match=r"frame 00019 \(0\.76 s\) is out of order"):
+    read_video(path)
+  read = read_video(path, allow_damaged=True)
+  assert [number_of(frame) for frame in read] == list(range(NUM_FRAMES))
+
+
+def test_wrong_time_stamps_do_not_tell_the_order(tmp_path, monkeypatch):
+  path, decode = write(tmp_path / "v.mp4"), video_file.decoding.decode
+
+  def wrong(*args, **options):
+    frames = list(decode(*args, **options))
+    stamps = [frame.pts for frame in frames]
+    for frame, number in zip(frames, np.arange(NUM_FRAMES) ^ 1, strict=True):
+      frame.pts = stamps[number]
+    return iter(frames)
+
+  monkeypatch.setattr(video_file.decoding, "decode", wrong)
+  read = read_video(path)
+  assert not read.is_timed and not read.warnings
+  assert [number_of(frame) for frame in read] == list(range(NUM_FRAMES))
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_jump_in_time_is_warned_of_at_a_constant_rate_only(check, tmp_path):
+  """FFmpeg skips a destroyed block of Matroska, and says nothing."""
+  path = write(tmp_path / "v.mkv", bf="0")
+  keyframe = packet_at(path, 20)
+  content = bytearray(path.read_bytes())
+  content[keyframe.pos : keyframe.pos + keyframe.size] = b"\xff" * keyframe.size
+  path.write_bytes(content)
+  read = read_video(path, check=check)
+  assert len(read) < NUM_FRAMES
+  said = r"v\.mkv: after frame 00019 \(0\.76 s\), time jumps by 0\.\d+ s, as if \d+ fr"
+  assert len(read.warnings) == 1 and re.search(said, read.warnings[0])
+  steps = np.random.default_rng(0).choice([0.04, 0.08, 0.2], NUM_FRAMES)
+  screen = write(tmp_path / "screen.mkv", times=np.cumsum(steps))
+  assert not read_video(screen, check=check).warnings
 
 
 @pytest.mark.parametrize(

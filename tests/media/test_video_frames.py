@@ -76,14 +76,20 @@ def test_a_video_is_described_in_one_line():
     ("12", 12),
     ("90", 90),
     ("1.5s", 15),
-    ("1.51s", 16),
+    ("1.59s", 15),
     ("0:06.5", 75),
     ("00:00:06", 60),
-    ("7s", 90),
+    ("7s", 89),
   ],
 )
 def test_a_frame_is_meant_by_number_or_time(text, number):
   assert frame_number(text, Video()) == number
+
+
+def test_a_time_to_stop_at_leaves_out_what_is_shown_later():
+  assert frame_number("1.5s", Video(), end=True) == 15
+  assert frame_number("1.51s", Video(), end=True) == 16
+  assert frame_number("7s", Video(), end=True) == 90
 
 
 @pytest.mark.parametrize(

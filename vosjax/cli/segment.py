@@ -99,7 +99,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--colors",
     action="store_true",
-    help="make one object of each colour of a mask, in the order of size",
+    help="make one object of each colour of a mask, numbered by ascending RGB value",
   )
   parser.add_argument(
     "--model",
@@ -230,7 +230,7 @@ class _Loader:
   def from_arguments(cls, args: argparse.Namespace) -> "_Loader":
     """The loader of what the command asks for, which is said if it is the default."""
     if args.checkpoint is not None:
-      return cls(args, args.checkpoint)
+      return cls(args, weights.locate(args.checkpoint))
     zero_shot = not (args.mask or args.masks) and COSNET in weights.DEFAULTS
     model = args.model or (COSNET if zero_shot else DEFAULT_MODEL)
     return cls(args, _default_weights(model))

@@ -111,7 +111,7 @@ def read_inputs(
       "Give each object an id from 1 to 254."
     )
   if unused:
-    warn([f"{len(unused)} masks belong to frames that are left out: not used."])
+    warn([_describe_unused(found, unused, given)])
   _print_plan(prompts.plan(given, args.direction), video)
   return Inputs(video, given)
 
@@ -120,6 +120,24 @@ def warn(lines: Iterable[str]) -> None:
   """Prints lines that a user must know of on standard error."""
   for line in lines:
     print(f"warning: {line}", file=sys.stderr)
+
+
+def _describe_unused(
+  masks: VideoMasks, unused: Sequence[int], given: MaskPrompts
+) -> str:
+  """Says which masks are not used, and which objects are thereby not segmented."""
+  lost: set[int] = set()
+  for index in unused:
+    labels = masks.labels(index)
+    lost |= set() if labels is None else set(find_ids(labels))
+  for labels in given.values():
+    lost -= set(find_ids(labels))
+  names = ", ".join(masks.file_name(index) for index in unused[:3])
+  more = f" and {len(unused) - 3} more" if len(unused) > 3 else ""
+  text = f"{names}{more}: not used, because these frames are left out"
+  if lost:
+    text += f"; {_ids(tuple(sorted(lost)))} will not be segmented"
+  return f"{text}."
 
 
 def _shows_object(masks: VideoMasks, index: int) -> bool:
@@ -133,7 +151,9 @@ def _shows_object(masks: VideoMasks, index: int) -> bool:
 def _choose_frames(args: argparse.Namespace, video: VideoFrames) -> range:
   """Numbers of the frames that --start, --end and --every choose."""
   start = 0 if args.start is None else _number("--start", args.start, video)
-  end = len(video) if args.end is None else _number("--end", args.end, video)
+  end = len(video)
+  if args.end is not None:
+    end = _number("--end", args.end, video, end=True)
   if start >= end:
     raise ValueError(
       f"--start {args.start or 0} --end {args.end or len(video)}: no frame lies "
@@ -157,9 +177,9 @@ def _interval(text: str, video: VideoFrames) -> int:
   return step
 
 
-def _number(option: str, text: str, video: VideoFrames) -> int:
+def _number(option: str, text: str, video: VideoFrames, *, end: bool = False) -> int:
   try:
-    return frame_number(text, video)
+    return frame_number(text, video, end=end)
   except ValueError as error:
     raise ValueError(f"{option}: {error}") from None
 

@@ -58,7 +58,7 @@ def find_tasks(path: pathlib.Path, masks: pathlib.Path | None) -> list[Task]:
     One task for each video; one without a mask has a fault.
 
   Raises:
-    ValueError: a listed file is missing, or two videos have one name; names them.
+    ValueError: nothing is listed, or two videos have one name; names them.
   """
   if path.is_file():
     pairs = _read_list(path)
@@ -162,9 +162,6 @@ def _read_list(
       continue
     video, _, mask = line.partition("\t")
     paths = [path.parent / item.strip() for item in (video, mask) if item.strip()]
-    for item in paths:
-      if not item.exists():
-        raise ValueError(f"{path}: lists {item}, which does not exist.")
     pairs.append((paths[0], paths[1] if len(paths) > 1 else None))
   if not pairs:
     raise ValueError(f"{path}: lists no video; expected one path in each line.")

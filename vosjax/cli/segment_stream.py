@@ -12,6 +12,7 @@ from tqdm import tqdm
 from vosjax.cli.segment_inputs import warn
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import FrameResult
+from vosjax.labels import find_ids
 from vosjax.media import outputs
 from vosjax.media.masks import read_masks
 from vosjax.media.stream import FrameStream, open_stream
@@ -70,7 +71,6 @@ def _segment(
   Returns:
     The number of frames.
   """
-  number = 0
   with (
     outputs.open_outputs(
       kinds,
@@ -78,11 +78,13 @@ def _segment(
       video_name=pathlib.Path(stream.name).stem,
       size=stream.size,
       frames_per_second=stream.frames_per_second,
+      prompts=None if labels is None else {0: find_ids(labels)},
     ) as written,
     tqdm(unit="frame", desc="segment", disable=None) as bar,
   ):
     try:
-      for result in _results(stream, labels, segmenter):
+      results = _results(stream, labels, segmenter)
+      for number, (seconds, result) in enumerate(results):
         written.write(
           number,
           _name(number),
@@ -92,24 +94,25 @@ def _segment(
           functools.partial(getattr, result, "probs"),
           functools.partial(getattr, result, "scores"),
           functools.partial(getattr, result, "lost"),
+          seconds,
         )
-        number += 1
         bar.update()
-        if number % _CHECKPOINT_EVERY == 0:
+        if (number + 1) % _CHECKPOINT_EVERY == 0:
           written.checkpoint()
     except KeyboardInterrupt:
       bar.write("stopped: completing the results of what was segmented.")
-  return number
+  return written.num_frames
 
 
 def _results(
   stream: FrameStream,
   labels: UInt8[np.ndarray, "h w"] | None,
   segmenter: VideoSegmenter,
-) -> Iterator[FrameResult]:
+) -> Iterator[tuple[float, FrameResult]]:
+  """Yields the seconds of each frame with its result."""
   session = segmenter.new_session()
-  for number, (_, frame) in enumerate(stream):
-    yield session.step(frame) if number else session.start(frame, labels)
+  for number, (seconds, frame) in enumerate(stream):
+    yield seconds, session.step(frame) if number else session.start(frame, labels)
 
 
 def _check_arguments(args: argparse.Namespace) -> None:
@@ -132,7 +135,7 @@ def _check_arguments(args: argparse.Namespace) -> None:
 
 
 def _name(number: int) -> str:
-  return f"{number:06d}"  # an hour has about 100,000 frames
+  return f"{number:05d}"  # as frames of files
 
 
 def _listed(kinds: tuple[str, ...]) -> str:

@@ -17,9 +17,11 @@ from vosjax.inference import prompts, refinement
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import FrameResult
 from vosjax.inference.session import Session
+from vosjax.inference.whole_video import choose_batch_size
 from vosjax.media import outputs
 from vosjax.media.pipeline import ReadAhead
 from vosjax.media.video_frames import VideoFrames
+from vosjax.train import interrupt
 
 DEFAULT_KINDS = ("masks", "overlay", "results", "report")
 _CHECKPOINT_EVERY = 200  # frames
@@ -60,8 +62,8 @@ def segment_video(
 ) -> None:
   """Segments a video and writes all results, with a progress bar.
 
-  In the forward direction, the state of the network is kept every few hundred frames,
-  so that a job that was stopped goes on from there.
+  In the forward direction, the state of the network is kept every few hundred frames
+  and on Ctrl-C, so that a job that was stopped goes on from there.
 
   Args:
     inputs: the video and its masks.
@@ -75,6 +77,7 @@ def segment_video(
   Raises:
     ValueError: a frame or a mask is unusable.
     OSError: a file cannot be read or written.
+    KeyboardInterrupt: on Ctrl-C or SIGTERM, when the state was saved.
   """
   video = inputs.video
   source = for_network(video, inputs.masks, max_size)
@@ -91,8 +94,10 @@ def segment_video(
     if start:
       session = segmenter.load_session(segment_job.state_file(out, start))
   given = None if inputs.masks is None else _given_ids(inputs)
-  first = min(given or (0,))
+  first, times = min(given or (0,)), video.times
+  batch = choose_batch_size(len(video))
   with (
+    interrupt.Interrupt() as stop,
     ReadAhead(source.frames, _AHEAD) as frames,
     outputs.open_outputs(
       job.kinds,
@@ -100,7 +105,6 @@ def segment_video(
       video_name=pathlib.Path(video.name).stem,
       size=video.size,
       frames_per_second=video.frames_per_second,
-      times=video.times,
       prompts=given,
       suffix=_suffix(video),
       resume_from=start,
@@ -113,12 +117,21 @@ def segment_video(
       frames, prompts=source.masks, direction=direction, session=session
     )
     for number, result in enumerate(results, start):
-      _write(written, number, video.frame_names[number], source, result, crf=crf)
+      name, time = video.frame_names[number], times[number]
+      _write(written, number, name, time, source, result, crf=crf)
       bar.update()
+      if stop.signum is None and (number + 1 - first) % _CHECKPOINT_EVERY:
+        continue
+      if session is None:
+        if stop.signum is not None:
+          raise KeyboardInterrupt
       # Whole batches from the first object on, so that a job that goes on gives the
       # same results to the last bit.
-      if session is not None and (number + 1 - first) % _CHECKPOINT_EVERY == 0:
+      elif (number + 1 - first) % batch == 0 and number + 1 < len(video):
         _save_state(written, session, out, number + 1)
+        if stop.signum is not None:
+          bar.write(f"stopped before frame {number + 1}: the same command goes on.")
+          raise KeyboardInterrupt
   job.finish(out)
 
 
@@ -126,6 +139,7 @@ def _write(
   written: outputs.Outputs,
   number: int,
   name: str,
+  time: float,
   source: FullSize,
   result: FrameResult,
   *,
@@ -144,6 +158,7 @@ def _write(
     restored.probs,
     functools.partial(getattr, result, "scores"),
     functools.partial(getattr, result, "lost"),
+    time,
   )
 
 

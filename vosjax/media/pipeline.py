@@ -5,6 +5,8 @@ beside the network. `ReadAhead` reads items before they are asked for; `Backgrou
 calls functions while its caller goes on. Errors reach the caller as they are.
 """
 
+import collections
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -70,7 +72,8 @@ class Background:
   """Calls functions in threads while its caller goes on.
 
   Used as a context manager. A block that ends without an error waits for all calls; one
-  that fails waits only for those that have begun and cancels all others.
+  that fails waits only for those that have begun and cancels all others. Ctrl-C ends
+  `submit` or `wait`, but loses no call, so that both can be used again after it.
 
   Args:
     name: of the threads.
@@ -80,8 +83,11 @@ class Background:
 
   def __init__(self, name: str, *, ahead: int, workers: int = 1):
     self._pool = ThreadPoolExecutor(workers, name)
-    self._free = threading.Semaphore(ahead)
     self._ahead = ahead
+    self._waiting: collections.deque[Callable[[], object]] = collections.deque()
+    self._running = 0  # changed by the workers alone, which nothing interrupts
+    self._lock = threading.RLock()
+    self._finished = threading.Condition(self._lock)
     self._error: BaseException | None = None
 
   def submit(self, function: Callable[..., object], *args: Any) -> None:
@@ -91,12 +97,10 @@ class Background:
       BaseException: the first error of an earlier call. No call begins after it.
     """
     self._raise()
-    self._free.acquire()
-    try:
-      self._pool.submit(self._call, function, *args)
-    except BaseException:
-      self._free.release()
-      raise
+    self._wait_until(self._ahead - 1)
+    # A call is counted because it is here: Ctrl-C cannot come in between.
+    self._waiting.append(functools.partial(function, *args))
+    self._pool.submit(self._work)
 
   def wait(self) -> None:
     """Waits for all calls.
@@ -104,9 +108,7 @@ class Background:
     Raises:
       BaseException: the first error of a call.
     """
-    for _ in range(self._ahead):
-      self._free.acquire()
-    self._free.release(self._ahead)
+    self._wait_until(0)
     self._raise()
 
   def close(self, error: BaseException | None) -> None:
@@ -115,16 +117,34 @@ class Background:
       if error is None:
         self.wait()
     finally:
+      with self._lock:
+        self._waiting.clear()
       self._pool.shutdown(cancel_futures=True)
 
-  def _call(self, function: Callable[..., object], *args: Any) -> None:
-    try:
-      if self._error is None:
-        function(*args)
-    except BaseException as error:
-      self._error = error
-    finally:
-      self._free.release()
+  def _wait_until(self, most: int) -> None:
+    """Waits until at most so many calls are unfinished."""
+    if self._waiting:  # Ctrl-C may have kept `submit` from asking for a worker
+      self._pool.submit(self._work)
+    with self._lock:
+      self._finished.wait_for(lambda: len(self._waiting) + self._running <= most)
+
+  def _work(self) -> None:
+    """Makes calls until none waits."""
+    while True:
+      with self._lock:
+        if not self._waiting:
+          return
+        call = self._waiting.popleft()
+        self._running += 1
+      try:
+        if self._error is None:
+          call()
+      except BaseException as error:
+        self._error = error if self._error is None else self._error
+      finally:
+        with self._lock:
+          self._running -= 1
+          self._finished.notify_all()
 
   def _raise(self) -> None:
     if self._error is not None:

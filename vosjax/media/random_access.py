@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import heapq
 import itertools
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
   import av
 
 _RECENT_BYTES = 256 << 20  # 82 frames of 1080p
+_MOST_LATE = 16  # frames that a decoder holds back at most (H.264, H.265)
 _WORTH_A_SEEK = 12  # frames that are decoded in vain rather than seeking
 
 
@@ -41,13 +43,15 @@ class FrameReader:
       path: of the video file.
       stamps: what identifies each frame, ascending: its presentation time stamp, or its
         number in the file.
-      seek_points: where decoding can begin, ascending.
+      seek_points: where decoding can begin, ascending; frames that are lost may be
+        among them.
       is_timed: whether stamps are time stamps.
       is_damaged: whether decoding of some frames is known to fail.
     """
     self._path = path
     self._stamps = stamps
-    self._points = seek_points
+    known = set(stamps)
+    self._points = [point for point in seek_points if point.stamp in known]
     self._is_timed = is_timed
     self._is_damaged = is_damaged
     self._frames: Iterator[tuple[int, av.VideoFrame]] = iter(())
@@ -126,10 +130,7 @@ class FrameReader:
       if point is not None:
         container.seek(point.target, stream=stream)
       frames = decoding.decode(container, stream, [], ahead=not self._is_damaged)
-      for number, frame in enumerate(frames):
-        stamp = frame.pts if self._is_timed else number
-        if stamp is None:
-          continue
+      for stamp, frame in self._stamped(frames):
         if not is_found:
           # What precedes the first keyframe after a jump refers to missing frames.
           if not frame.key_frame or stamp not in self._index_of:
@@ -140,3 +141,21 @@ class FrameReader:
         if position < len(self._stamps) and self._stamps[position] == stamp:
           yield position, frame
           position += 1
+
+  def _stamped(
+    self, frames: "Iterator[av.VideoFrame]"
+  ) -> "Iterator[tuple[int, av.VideoFrame]]":
+    """Yields (stamp, frame); in order of time, where damage makes the decoder late."""
+    if not self._is_timed:
+      yield from enumerate(frames)
+      return
+    held: list[tuple[int, int, av.VideoFrame]] = []
+    for number, frame in enumerate(frames):
+      if frame.pts is None:
+        continue
+      heapq.heappush(held, (frame.pts, number, frame))
+      if not self._is_damaged or len(held) > _MOST_LATE:
+        stamp, _, first = heapq.heappop(held)
+        yield stamp, first
+    for stamp, _, frame in sorted(held):
+      yield stamp, frame

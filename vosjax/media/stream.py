@@ -21,6 +21,7 @@ from vosjax.media.frame_folder import FRAMES_PER_SECOND
 from vosjax.media.pyav import load_pyav
 
 STANDARD_INPUT = "-"
+_HIGHEST_RATE = 1000.0  # frames per second
 _SECONDS_TO_OPEN = 15.0
 _SECONDS_WITHOUT_DATA = 30.0  # of an address, after which it counts as broken
 # The format and name of camera N
@@ -83,8 +84,9 @@ class FrameStream:
     self._orientation = pixels.orientation_of(first)
     self._start: float | None = first.time
     self.size = pixels.upright_size(first, self._orientation)
-    rate = stream.average_rate or stream.guessed_rate or FRAMES_PER_SECOND
-    self.frames_per_second = float(rate)
+    rate = float(stream.average_rate or stream.guessed_rate or 0)
+    # Where nothing is known of the rate, FFmpeg guesses the resolution of the times.
+    self.frames_per_second = rate if 0 < rate < _HIGHEST_RATE else FRAMES_PER_SECOND
     deep = pixels.deep_values(first)
     self._bits = 16 if deep is None else images.significant_bits(int(deep.max()))
     self.warnings = () if self._bits == 16 else (deep_warning(name, self._bits),)

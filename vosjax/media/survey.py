@@ -15,6 +15,8 @@ if TYPE_CHECKING:
   import av
 
 _MAX_LISTED = 20  # ranges of damaged frames that are listed one by one
+_MOST_LATE = 0.1  # of the frames; with more, time stamps are wrong rather than frames
+_MOST_JUMPS = 0.05  # of the steps in time; with more, the rate is variable
 
 
 @dataclasses.dataclass
@@ -30,6 +32,7 @@ class Survey:
     is_interlaced: whether a frame consists of two fields.
     orientation: of the first frame.
     errors: what could not be decoded.
+    late: indices of frames that the decoder returned after later ones.
   """
 
   stamps: list[int | None] = dataclasses.field(default_factory=list)
@@ -40,12 +43,43 @@ class Survey:
   is_interlaced: bool = False
   orientation: pixels.Orientation = pixels.Orientation()
   errors: list[str] = dataclasses.field(default_factory=list)
+  late: list[int] = dataclasses.field(default_factory=list)
 
   @property
   def is_ordered(self) -> bool:
     """Whether time stamps tell the order of the frames."""
     stamps = self.stamps
     return None not in stamps and all(a <= b for a, b in zip(stamps, stamps[1:]))  # type: ignore[operator]
+
+  def is_damaged(self, index: PacketIndex) -> bool:
+    """Whether something could not be decoded, or packets are marked as damaged."""
+    faults = self.errors, self.incomplete, self.late, index.damaged, index.error
+    return any(map(bool, faults))
+
+  def in_order(self, index: PacketIndex) -> "Survey":
+    """The survey with its frames in the order of time, if packets vouch for it.
+
+    After a lost keyframe, a decoder returns some frames too late. Where nothing is
+    damaged and many frames seem to be late, it is the time stamps that are wrong.
+    """
+    known = set(index.stamps)
+    stamps = [stamp for stamp in self.stamps if stamp in known]
+    if self.is_ordered or not index.is_timed or len(stamps) < len(self.stamps):
+      return self
+    latest = np.maximum.accumulate(stamps)
+    is_late = np.asarray(stamps) < latest
+    if not self.is_damaged(index) and is_late.mean() > _MOST_LATE:
+      return self
+    order = np.argsort(stamps, kind="stable").tolist()
+    patched = set(self.incomplete)
+    return dataclasses.replace(
+      self,
+      stamps=[stamps[n] for n in order],
+      sizes=[self.sizes[n] for n in order],
+      incomplete=[place for place, n in enumerate(order) if n in patched],
+      kept=None if self.kept is None else [self.kept[n] for n in order],
+      late=[place for place, n in enumerate(order) if is_late[n]],
+    )
 
 
 def survey_frames(
@@ -122,9 +156,7 @@ def usable_frames(
   if is_timed:
     stamps = [stamp for stamp in survey.stamps if stamp is not None]
   every = list(stamps)
-  is_damaged = bool(
-    survey.errors or survey.incomplete or index.damaged or index.error or cut_off
-  )
+  is_damaged = survey.is_damaged(index) or cut_off is not None
   if is_damaged and is_timed and index.is_timed:
     every = sorted((Counter(index.stamps) | Counter(stamps)).elements())
   number_of = _match(every, stamps)
@@ -149,6 +181,8 @@ def usable_frames(
   elif is_damaged and len(index.stamps) > len(stamps):
     damage.append(f"{len(index.stamps) - len(stamps)} frames are lost")
   if is_damaged and not damage:
+    damage += [f"{ranges} out of order" for ranges in names.ranges(survey.late)]
+  if is_damaged and not damage:
     errors = (*survey.errors, index.error or "data is marked as damaged")
     damage.append(f"decoding failed in part ({errors[0]})")
   chosen = sorted(set(whole) - set(resized))
@@ -159,6 +193,41 @@ def usable_frames(
     tuple(chosen),
     tuple(damage),
   )
+
+
+def time_jumps(stamps: Sequence[int], time_base: Fraction) -> list[str]:
+  """Where time jumps in a video of an otherwise constant rate, one clause for each.
+
+  Some containers go on after a part that was destroyed as if it had never been there.
+  Nothing else tells it from a pause in a recording.
+
+  Args:
+    stamps: time stamps of the frames, ascending.
+    time_base: seconds of one unit of the time stamps.
+  """
+  steps = np.diff(np.asarray(stamps, np.float64))
+  if not len(steps):
+    return []
+  usual = float(np.median(steps))
+  is_jump = steps > 1.5 * usual
+  others = steps[~is_jump]
+  rounding = max(0.1 * usual, 0.0015 / float(time_base))
+  many = is_jump.sum() > max(1, _MOST_JUMPS * len(steps))
+  if many or np.abs(others - usual).max() > rounding:
+    return []
+  names = _Names(stamps, time_base)
+  jumps = np.flatnonzero(is_jump).tolist()
+  clauses = []
+  for position in jumps[:_MAX_LISTED]:
+    count = max(1, round(float(steps[position] / others.mean())) - 1)
+    some = "a frame was" if count == 1 else f"{count} frames were"
+    clauses.append(
+      f"after {names.one(position)}, time jumps by "
+      f"{steps[position] * float(time_base):.2f} s, as if {some} lost"
+    )
+  if len(jumps) > _MAX_LISTED:
+    clauses.append(f"time jumps {len(jumps) - _MAX_LISTED} more times")
+  return clauses
 
 
 def _match(every: Sequence[int], stamps: Sequence[int]) -> list[int]:

@@ -23,7 +23,13 @@ from vosjax.media import containers, decoding, pixels
 from vosjax.media.frame_folder import FRAMES_PER_SECOND
 from vosjax.media.pyav import load_pyav
 from vosjax.media.random_access import FrameReader
-from vosjax.media.survey import Survey, UsableFrames, survey_frames, usable_frames
+from vosjax.media.survey import (
+  Survey,
+  UsableFrames,
+  survey_frames,
+  time_jumps,
+  usable_frames,
+)
 from vosjax.media.video_frames import VideoFrames, check_size
 from vosjax.media.video_index import PacketIndex, SeekPoint, index_packets
 
@@ -128,7 +134,7 @@ def read_file(
     survey = None if check else _survey(path, index, most=_NUM_FIRST_FRAMES)
     is_listed = survey is not None and _is_as_listed(survey, index)
     if survey is None or not is_listed:
-      survey = _survey_all(path, index, progress)
+      survey = _survey_all(path, index, progress).in_order(index)
   except av.FFmpegError as error:
     raise _unreadable(path, error) from error
   if not survey.stamps:
@@ -285,6 +291,12 @@ def _warnings(
 ) -> list[str]:
   """What the user must know of a video that is not refused."""
   warnings = [f"{path}: {clause}." for clause in usable.damage]
+  if usable.is_timed and not usable.damage:
+    warnings += [
+      f"{path}: {jump}; the frames that are in the file are numbered without a gap. "
+      "If the recording had no pause there, copy or export the file again."
+      for jump in time_jumps(usable.stamps, header.time_base)
+    ]
   if header.num_streams > 1:
     height, width = survey.sizes[0]
     warnings.append(

@@ -145,13 +145,15 @@ def describe(video: VideoFrames) -> str:
   return ", ".join(parts)
 
 
-def frame_number(text: str, video: VideoFrames) -> int:
+def frame_number(text: str, video: VideoFrames, *, end: bool = False) -> int:
   """The frame that a user means by a number or a time.
 
   Args:
-    text: "12" is frame 12, counted from 0; "12s", "1:02.5" and "00:01:02" are times,
-      which stand for the first frame that is not shown earlier.
+    text: "12" is frame 12, counted from 0 whatever the frames are named; "12s",
+      "1:02.5" and "00:01:02" are times, which stand for the frame that is shown then.
     video: whose frames are meant.
+    end: a frame to stop before is meant; a time then stands for the first frame that
+      is not shown earlier.
 
   Returns:
     An index from 0 to len(video), which is the end.
@@ -163,7 +165,8 @@ def frame_number(text: str, video: VideoFrames) -> int:
     number = int(text)
     if number > len(video):
       raise ValueError(
-        f"frame {number} is beyond the end: {video.name} has {len(video)} frames."
+        f"frame {number} is beyond the end: {video.name} has {len(video)} frames, "
+        "counted from 0."
       )
     return number
   match = _TIME.fullmatch(text)
@@ -175,14 +178,15 @@ def frame_number(text: str, video: VideoFrames) -> int:
   parts = {key: float(value or 0) for key, value in match.groupdict().items()}
   seconds = parts["h"] * 3600 + parts["m"] * 60 + parts["s"] + parts["only"]
   times = video.times
-  number = int(np.searchsorted(times, seconds - _SECONDS_TOLERANCE))
-  end = times[-1] + 1 / video.frames_per_second if len(times) else 0.0
-  if number == len(times) and seconds > end + _SECONDS_TOLERANCE:
+  last = times[-1] + 1 / video.frames_per_second if len(times) else 0.0
+  if seconds > last + _SECONDS_TOLERANCE:
     raise ValueError(
-      f"{text} is beyond the end: {video.name} is {end:.2f} s long "
+      f"{text} is beyond the end: {video.name} is {last:.2f} s long "
       f"({len(video)} frames)."
     )
-  return number
+  if end or seconds > last - _SECONDS_TOLERANCE:
+    return int(np.searchsorted(times, seconds - _SECONDS_TOLERANCE))
+  return max(0, int(np.searchsorted(times, seconds + _SECONDS_TOLERANCE, "right")) - 1)
 
 
 def check_size(size: tuple[int, ...], expected: tuple[int, int], what: str) -> None:

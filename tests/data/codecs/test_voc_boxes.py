@@ -21,7 +21,12 @@ def test_boxes_are_half_open_and_count_from_zero():
 
 
 @pytest.mark.parametrize(
-  "xml", [b"<annotation>", b"<a><object><name>cat</name></object></a>"]
+  "xml",
+  [
+    b"<annotation>",
+    b"<a><object><name>cat</name></object></a>",
+    b"<a><object><bndbox><xmin>inf</xmin></bndbox></object></a>",
+  ],
 )
 def test_files_of_another_kind_are_named(xml):
   with pytest.raises(ValueError, match=r"cat_1\.xml: not a PASCAL VOC annotation"):

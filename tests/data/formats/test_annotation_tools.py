@@ -321,6 +321,11 @@ def cut(path):
       "line 1: expected",
     ),
     (
+      write_mots,
+      lambda p: replace(p / "gt" / "gt.txt", " 24 ", f" {'9' * 5000} "),
+      "line 1: expected",
+    ),
+    (
       lambda p: write_mots(p, first=0),
       lambda p: None,
       "line 1: frame 0, but .* has 3 frames, numbered from 1",
@@ -336,6 +341,11 @@ def cut(path):
       lambda p: write_json(p / "a.json", {}),
       lambda p: (p / "a.json").write_text('{"annotations":' + "[" * 10**5),
       "a.json: not a COCO-style JSON .RecursionError",
+    ),
+    (
+      lambda p: write_json(p / "a.json", {}),
+      lambda p: (p / "a.json").write_text('{"annotations":' + "9" * 5000 + "}"),
+      "a.json: not a COCO-style JSON .ValueError",
     ),
     (
       write_cvat_masks,
@@ -363,6 +373,12 @@ def test_unusable_exports_are_refused_with_the_reason(tmp_path, write, damage, t
     ({"masklet": [[None]]}, "a frame has 1 masks for 2 masklets"),
     ({"video_width": "32"}, "24x32 pixels .* expected two whole numbers"),
     ({"masklet": None}, "not a JSON file of SA-V"),
+    (
+      {"masklet_id": [[0], 1]},
+      r"masklet_id is \[\[0\], 1\]; expected a list of numbers",
+    ),
+    ({"masklet_id": {"0": 0, "1": 1}}, "expected a list of numbers or names"),
+    ({"masklet_id": [5, 5]}, r"masklet_id is \[5, 5\]; expected different ids"),
   ],
 )
 def test_unusable_sav_files_are_refused(tmp_path, changes, text):

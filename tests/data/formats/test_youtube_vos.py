@@ -98,9 +98,10 @@ def test_meta_json_describes_the_objects(youtube_vos):
   assert source[1].objects[3]["frames"] == ["00000"]
   assert source[0].categories == {}
   assert read_categories(path) == {"video1": {3: "cat"}}
-  path.write_text("[]")
-  with pytest.raises(ValueError, match="meta.json: not a meta.json of YouTube-VOS"):
-    YoutubeVosFolder(str(youtube_vos))
+  for text in ("[]", "[" * 10**5):
+    path.write_text(text)
+    with pytest.raises(ValueError, match="meta.json: not a meta.json of YouTube-VOS"):
+      YoutubeVosFolder(str(youtube_vos))
 
 
 def test_a_missing_list_does_not_mean_every_video(youtube_vos):

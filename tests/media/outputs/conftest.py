@@ -47,7 +47,15 @@ def write_job(tmp_path):
   """A function that writes a job to a folder with this name."""
 
   def write(
-    kinds, name="out", *, start=0, stop=LENGTH, every=4, interrupt=None, **options
+    kinds,
+    name="out",
+    *,
+    start=0,
+    stop=LENGTH,
+    every=4,
+    interrupt=None,
+    times=(None,) * LENGTH,
+    **options,
   ):
     folder = tmp_path / name
     folder.mkdir(exist_ok=True)
@@ -69,6 +77,7 @@ def write_job(tmp_path):
           lambda index=index: probs_of(index),
           scores_of(index),
           scores_of(index) < 0.5,
+          times[index],
         )
     return folder
 

@@ -1,14 +1,16 @@
 """All kinds of results at once: complete, atomic and resumable."""
 
 import errno
+import json
 import os
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from vosjax.media import outputs
-from vosjax.media.outputs import video_parts
+from vosjax.media.outputs import video_parts, videos
 
 VIDEOS = ("overlay.mp4", "green.mp4", "alpha.webm", "alpha.mov")
 
@@ -23,8 +25,8 @@ def decode(path, decoder=None):
     codec = av.CodecContext.create(decoder, "r") if decoder else stream
     for packet in file.demux(stream):
       for frame in codec.decode(packet):
-        time, image = frame.pts * stream.time_base, frame.to_ndarray(format="rgb24")
-        found.append((float(time), image, alpha_of(frame)))
+        shown, image = frame.pts * stream.time_base, frame.to_ndarray(format="rgb24")
+        found.append((float(shown), image, alpha_of(frame)))
   return found
 
 
@@ -67,10 +69,10 @@ def test_a_job_that_goes_on_after_an_interruption_gives_the_same_results(write_j
     if path.name not in VIDEOS:
       assert (cut / path).read_bytes() == (whole / path).read_bytes(), path
   for name in VIDEOS:
-    for (time, image, _), (other_time, other, _) in zip(
+    for (shown, image, _), (other_shown, other, _) in zip(
       decode(whole / name), decode(cut / name), strict=True
     ):
-      assert time == other_time
+      assert shown == other_shown
       np.testing.assert_array_equal(image, other)
 
 
@@ -79,7 +81,7 @@ def test_videos_keep_the_times_of_their_frames(write_job, name):
   kind = {"alpha.webm": "alpha", "alpha.mov": "alpha-prores"}.get(name, name[:-4])
   times = 3 + np.cumsum([0.0, 0.04, 0.5, 0.02, *[0.1] * 5, 0.01, 1.0, 0.3])
   folder = write_job([kind], times=times, every=3)
-  found = [time for time, *_ in decode(folder / name)]
+  found = [shown for shown, *_ in decode(folder / name)]
   np.testing.assert_allclose(found, times - times[0], atol=0.0006)
 
 
@@ -204,3 +206,51 @@ def test_unknown_kinds_and_checkpoints_are_refused(write_job):
     write_job(["gif"])
   with pytest.raises(ValueError, match=r"cannot go on at frame 5; checkpoints are at"):
     write_job(["masks"], start=5)
+
+
+@pytest.mark.parametrize("where", ["draw", "encode"])
+def test_errors_name_the_frame_that_they_belong_to(where, write_job, monkeypatch):
+  """They reach the caller while it is at a later frame."""
+  error, calls = RuntimeError("it failed", 7), []
+
+  def fail(*args):
+    calls.append(args)
+    if len(calls) == 4:
+      raise error
+    return args[0]
+
+  if where == "draw":
+    monkeypatch.setattr(videos.viz, "overlay", fail)
+  else:
+    monkeypatch.setattr(video_parts.VideoParts, "write", fail)
+  with pytest.raises(RuntimeError) as caught:
+    write_job(["overlay"], every=99)
+  assert caught.value is error and error.args == ("frame 00003: it failed", 7)
+
+
+def test_ctrl_c_loses_no_part_and_no_output(toy, tmp_path, monkeypatch, interrupt_soon):
+  """As in a stream, which Ctrl-C ends: what was written is completed."""
+  close = video_parts.VideoParts.close_part
+
+  def slowly(part):
+    time.sleep(0.3)
+    close(part)
+
+  monkeypatch.setattr(video_parts.VideoParts, "close_part", slowly)
+  with outputs.open_outputs(
+    ["overlay", "results"],
+    tmp_path,
+    video_name="toy",
+    size=toy.size,
+    frames_per_second=25.0,
+  ) as out:
+    for index in range(toy.length):
+      out.write(index, f"{index:05d}", toy.frame_of(index), toy.labels_of(index))
+      if index == 5:
+        with pytest.raises(KeyboardInterrupt):
+          interrupt_soon(0.1)
+          out.checkpoint()
+  assert out.num_frames == toy.length
+  assert len(decode(tmp_path / "overlay.mp4")) == toy.length
+  results = json.loads((tmp_path / "results.json").read_text())
+  assert len(results["frames"]) == toy.length

@@ -16,7 +16,9 @@ from vosjax.media.outputs.records import Records
 
 
 def test_results_say_what_is_known_of_each_frame(toy, write_job):
-  results = json.loads((write_job(["results"]) / "results.json").read_text())
+  times = [0.03 * index + 0.05 * (index > 4) for index in range(toy.length)]
+  folder = write_job(["results"], times=times)
+  results = json.loads((folder / "results.json").read_text())
   assert results["video"] == "toy" and len(results["frames"]) == toy.length
   share = (toy.labels_of(5) == 1).mean()
   assert results["frames"][5] == {

@@ -28,7 +28,7 @@ def read_boxes(xml: bytes, name: str) -> list[Box]:
   """
   try:
     return [_box(element) for element in ElementTree.fromstring(xml).iter("object")]
-  except (ElementTree.ParseError, TypeError, ValueError) as error:
+  except (ElementTree.ParseError, OverflowError, TypeError, ValueError) as error:
     raise ValueError(
       f"{name}: not a PASCAL VOC annotation ({error}). Unpack the dataset again."
     ) from None

@@ -152,7 +152,7 @@ def read_coco(
       objects than a label map can hold.
   """
   try:
-    content = json.loads(path.read_bytes())
+    content = _load(path)
     categories = {c["id"]: str(c["name"]) for c in content.get("categories", ())}
     by_video = "videos" in content and any(
       "file_names" in video for video in content["videos"]
@@ -167,17 +167,25 @@ def read_coco(
     AttributeError,
     KeyError,
     TypeError,
-    RecursionError,
-    json.JSONDecodeError,
-    UnicodeDecodeError,
   ) as error:
-    raise ValueError(
-      f"{path}: not a COCO-style JSON ({type(error).__name__}: {error}); expected "
-      "videos or images, annotations and categories."
-    ) from None
+    raise _unusable(path, error) from None
   if not videos:
     raise ValueError(f"{path}: contains no videos and no images.")
   return videos
+
+
+def _load(path: Path) -> Any:
+  try:
+    return json.loads(path.read_bytes())
+  except (RecursionError, ValueError) as error:  # nested too deeply, or too many digits
+    raise _unusable(path, error) from None
+
+
+def _unusable(path: Path, error: Exception) -> ValueError:
+  return ValueError(
+    f"{path}: not a COCO-style JSON ({type(error).__name__}: {error}); expected "
+    "videos or images, annotations and categories."
+  )
 
 
 @dataclasses.dataclass

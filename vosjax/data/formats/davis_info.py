@@ -44,7 +44,14 @@ def read_videos(root: Path) -> dict[str, VideoInfo]:
       )
       for video in yaml.safe_load(path.read_text())["sequences"]
     }
-  except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+  except (
+    KeyError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    yaml.YAMLError,
+  ) as error:
     raise _unexpected_content(path, error) from None
 
 
@@ -78,7 +85,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return {}
   try:
     return json.loads(path.read_text())
-  except ValueError as error:
+  except (RecursionError, ValueError) as error:
     raise _unexpected_content(path, error) from None
 
 

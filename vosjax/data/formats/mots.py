@@ -15,6 +15,7 @@ from vosjax.data.formats.folders import by_number, image_files
 from vosjax.data.formats.tracks import Shape, track_video
 
 _IGNORED = 10_000  # id of regions that count as void
+_MOST_DIGITS = 9  # of a number; more are no frame, id or size
 _CLASSES = {"1": "car", "2": "pedestrian"}
 
 
@@ -62,7 +63,7 @@ def read_mots(files: MotsFiles) -> CocoVideo:
   for number, line in enumerate(filter(str.strip, lines), 1):
     where = f"{files.text}: line {number}"
     fields = line.split()
-    if len(fields) != 6 or not all(field.isdecimal() for field in fields[:5]):
+    if len(fields) != 6 or not all(map(_is_number, fields[:5])):
       raise ValueError(
         f"{where}: expected frame, id, class, height, width and RLE, separated by "
         f"spaces, but found {line[:60]!r}."
@@ -86,3 +87,7 @@ def read_mots(files: MotsFiles) -> CocoVideo:
   if size is None:
     raise ValueError(f"{files.text}: is empty; expected one line per object and frame.")
   return track_video(files.name, frames, shapes, size, str(files.text))
+
+
+def _is_number(field: str) -> bool:
+  return field.isdecimal() and len(field) <= _MOST_DIGITS

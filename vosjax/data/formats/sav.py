@@ -42,7 +42,7 @@ def read_sav(path: Path, extracted: Path) -> tuple[CocoVideo, Path, tuple[int, .
     content = json.loads(path.read_bytes())
     name = str(content["video_id"])
     size = check_size((content["video_height"], content["video_width"]), path)
-    ids, masklets = content["masklet_id"], content["masklet"]
+    ids, masklets = _check_ids(content["masklet_id"]), content["masklet"]
     shapes = [list(_shapes(ids, frame)) for frame in masklets]
   except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
     raise ValueError(
@@ -58,7 +58,18 @@ def read_sav(path: Path, extracted: Path) -> tuple[CocoVideo, Path, tuple[int, .
   return track_video(name, files, shapes, size, path.name), video, indices
 
 
-def _shapes(ids: list[Any], frame: list[Any]) -> Iterator[Shape]:
+def _check_ids(ids: Any) -> list[int | str]:
+  """The ids of the masklets; ValueError unless each can be told from the others."""
+  if not isinstance(ids, list) or not all(isinstance(i, (int, str)) for i in ids):
+    raise ValueError(
+      f"masklet_id is {json.dumps(ids)[:60]}; expected a list of numbers or names"
+    )
+  if len(set(ids)) < len(ids):
+    raise ValueError(f"masklet_id is {json.dumps(ids)[:60]}; expected different ids")
+  return ids
+
+
+def _shapes(ids: list[int | str], frame: list[Any]) -> Iterator[Shape]:
   if len(frame) != len(ids):
     raise ValueError(f"a frame has {len(frame)} masks for {len(ids)} masklets")
   for track, mask in zip(ids, frame):

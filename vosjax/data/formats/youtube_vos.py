@@ -121,7 +121,7 @@ def read_meta(path: Path) -> dict[str, dict[int, dict[str, Any]]]:
       name: {int(i): dict(about) for i, about in video["objects"].items()}
       for name, video in videos.items()
     }
-  except (AttributeError, KeyError, TypeError, ValueError) as error:
+  except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
     raise ValueError(
       f"{path}: not a meta.json of YouTube-VOS ({type(error).__name__}: {error}); "
       'expected {"videos": {NAME: {"objects": {ID: {"category": ...}}}}}. Correct the '

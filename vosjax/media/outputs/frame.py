@@ -1,7 +1,9 @@
 """One segmented frame, as all outputs get it."""
 
+import contextlib
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ class SegmentedFrame:
   Args:
     index: number of the frame in the video.
     name: of the frame, without suffix; files are named after it.
+    time: when it is shown, in seconds.
     image: RGB.
     labels: object ids [h w], 0 = background.
     object_ids: objects that are tracked, or were found.
@@ -32,6 +35,7 @@ class SegmentedFrame:
     self,
     index: int,
     name: str,
+    time: float,
     image: UInt8[np.ndarray, "h w 3"],
     labels: Any,
     object_ids: tuple[int, ...],
@@ -39,7 +43,7 @@ class SegmentedFrame:
     scores: Any = None,
     lost: Any = None,
   ):
-    self.index, self.name, self.image = index, name, image
+    self.index, self.name, self.time, self.image = index, name, time, image
     self.object_ids = object_ids
     self._given = {"labels": labels, "probs": probs, "scores": scores, "lost": lost}
     self._known: dict[str, Any] = {}
@@ -97,3 +101,33 @@ class SegmentedFrame:
     return (
       np.where(labelled, soft.clip(128), soft.clip(0, 127)).round().astype(np.uint8)
     )
+
+
+@contextlib.contextmanager
+def naming_frame(name: str) -> Iterator[None]:
+  """Adds the name of a frame to the message of an error.
+
+  Errors of threads reach the caller while it is at a later frame. What names a file, or
+  the frame already, stays as it is; the first name that is added counts.
+  """
+  try:
+    yield
+  except Exception as error:
+    if not hasattr(error, "frame_name"):
+      error.frame_name = name  # type: ignore[attr-defined]
+      _add_name(error, name)
+    raise
+
+
+def _add_name(error: Exception, name: str) -> None:
+  reason = getattr(error, "strerror", None)  # of an OSError, or one of FFmpeg
+  if reason:  # is shown in place of the arguments
+    if getattr(error, "filename", None) is None:
+      error.strerror = f"frame {name}: {reason}"  # type: ignore[attr-defined]
+  elif error.args and isinstance(error.args[0], str):
+    if not re.search(rf"\bframe {re.escape(name)}\b", error.args[0]):
+      error.args = (f"frame {name}: {error.args[0]}", *error.args[1:])
+  elif not error.args:
+    error.args = (f"frame {name}",)
+  else:
+    error.add_note(f"frame {name}")

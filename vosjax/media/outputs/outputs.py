@@ -7,6 +7,7 @@ in parts that are complete at every `checkpoint`, until the last frame.
 import contextlib
 import functools
 import json
+import operator
 import os
 import pathlib
 import shutil
@@ -14,14 +15,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from vosjax import files
 from vosjax.media.outputs import images, videos
 from vosjax.media.outputs.archive import YoutubeVos
-from vosjax.media.outputs.frame import SegmentedFrame
+from vosjax.media.outputs.frame import SegmentedFrame, naming_frame
 from vosjax.media.outputs.output import Output
-from vosjax.media.outputs.records import Coco, Results, load_pycocotools
+from vosjax.media.outputs.records import Coco, Results, Times, load_pycocotools
 from vosjax.media.outputs.report import Report
 from vosjax.media.outputs.video_parts import Timing, VideoParts
 from vosjax.media.outputs.videos import DrawnVideo
@@ -70,9 +71,15 @@ _FINAL_FILES = {
 class Outputs:
   """All results of one video; `open_outputs` makes it."""
 
-  def __init__(self, parts: pathlib.Path, stack: contextlib.ExitStack):
-    self._parts, self._stack = parts, stack
-    self._next = 0
+  def __init__(
+    self,
+    parts: pathlib.Path,
+    stack: contextlib.ExitStack,
+    frames_per_second: float,
+  ):
+    self._parts, self._stack, self._rate = parts, stack, frames_per_second
+    self._next = 0  # frame that `write` expects
+    self._dealt = 0  # frames that were given to all outputs
     self._checkpoints: list[int] = []
     self._in_order: list[tuple[Output, Background]] = []
     self._of_frames: list[Callable[[SegmentedFrame], None]] = []
@@ -80,6 +87,13 @@ class Outputs:
     self._pool = stack.enter_context(
       Background("write", ahead=2 * workers + _AHEAD, workers=workers)
     )
+    # In a thread, which Ctrl-C does not reach: all outputs get a frame, or none does.
+    self._dealer = Background("deal", ahead=1)
+
+  @property
+  def num_frames(self) -> int:
+    """Number of frames that were written, those of an earlier job included."""
+    return self._next
 
   def write(
     self,
@@ -91,6 +105,7 @@ class Outputs:
     probs: Any = None,
     scores: Any = None,
     lost: Any = None,
+    time: float | None = None,
   ) -> None:
     """Writes a frame, soon. Frames come in their order.
 
@@ -103,19 +118,20 @@ class Outputs:
       probs: probability of each object [o h w], or a function that returns them.
       scores: how sure each object is, from 0 to 1 [o], or a function.
       lost: which objects are probably lost [o], or a function.
+      time: when it is shown, in seconds, which videos and tables keep; None means a
+        constant rate.
 
     Raises:
       OSError: a file of this or an earlier frame cannot be written.
+      Exception: any other error of this or an earlier frame, whose name its message
+        contains.
     """
     if index != self._next:
       raise ValueError(f"write(): frame {index} came, frame {self._next} is next.")
-    frame = SegmentedFrame(
-      index, name, image, labels, tuple(object_ids), probs, scores, lost
-    )
-    for output, thread in self._in_order:
-      thread.submit(output.write, frame)
-    for write in self._of_frames:
-      self._pool.submit(write, frame)
+    time = index / self._rate if time is None else float(time)
+    ids = tuple(object_ids)
+    frame = SegmentedFrame(index, name, time, image, labels, ids, probs, scores, lost)
+    self._dealer.submit(self._deal, frame)
     self._next += 1
 
   def checkpoint(self) -> None:
@@ -127,8 +143,7 @@ class Outputs:
       OSError: a file cannot be written.
     """
     self._wait()
-    for output, _ in self._in_order:
-      output.checkpoint()
+    self._call_all(operator.methodcaller("checkpoint"))
     if self._next not in self._checkpoints:
       self._checkpoints.append(self._next)
     progress = json.dumps({"checkpoints": self._checkpoints})
@@ -147,19 +162,44 @@ class Outputs:
 
   def resume(self, frame: int, known: Sequence[int]) -> None:
     """Makes `frame` the next one, after checkpoints that are `known`."""
-    self._next = frame
+    self._next = self._dealt = frame
     self._checkpoints = [count for count in known if count <= frame]
 
   def finish(self) -> None:
     """Makes the files that need all frames."""
     self.checkpoint()
-    for output, _ in self._in_order:
-      output.finish()
+    self._call_all(operator.methodcaller("finish"))
+
+  def start(self) -> None:
+    """Gets ready for frames, after all outputs were added."""
+    self._stack.enter_context(self._dealer)
+
+  def _deal(self, frame: SegmentedFrame) -> None:
+    """Gives a frame to all outputs."""
+    for output, thread in self._in_order:
+      thread.submit(_write, output.write, frame)
+    for write in self._of_frames:
+      self._pool.submit(_write, write, frame)
+    self._dealt = frame.index + 1
 
   def _wait(self) -> None:
+    self._dealer.wait()
+    self._next = self._dealt  # Ctrl-C may have kept `write` from counting
     self._pool.wait()
     for _, thread in self._in_order:
       thread.wait()
+
+  def _call_all(self, call: Callable[[Output], None]) -> None:
+    """Calls a method of each output in its thread, where Ctrl-C does not end it."""
+    for output, thread in self._in_order:
+      thread.submit(call, output)
+    for _, thread in self._in_order:
+      thread.wait()
+
+
+def _write(write: Callable[[SegmentedFrame], None], frame: SegmentedFrame) -> None:
+  with naming_frame(frame.name):
+    write(frame)
 
 
 @contextlib.contextmanager
@@ -170,7 +210,6 @@ def open_outputs(
   video_name: str,
   size: tuple[int, int],
   frames_per_second: float,
-  times: Float[np.ndarray, "t"] | None = None,
   prompts: Mapping[int, Collection[int]] | None = None,
   suffix: str = ".jpg",
   resume_from: int = 0,
@@ -186,8 +225,7 @@ def open_outputs(
     folder: for the results; it exists.
     video_name: name of the video in files that have one.
     size: (height, width) of the frames.
-    frames_per_second: the speed at which videos play.
-    times: seconds of each frame, which the videos keep; None means a constant rate.
+    frames_per_second: the speed at which videos play where frames have no times.
     prompts: ids of the objects in the mask of each given frame, by its number, for the
       report.
     suffix: of the frames' image files, whose names coco.json contains.
@@ -213,7 +251,7 @@ def open_outputs(
   for draft in folder.rglob(".*.part*"):  # left by a job that was killed
     draft.unlink()
   with contextlib.ExitStack() as stack:
-    outputs = Outputs(parts, stack)
+    outputs = Outputs(parts, stack, frames_per_second)
     outputs.resume(resume_from, known)
     _add_outputs(
       outputs,
@@ -222,11 +260,11 @@ def open_outputs(
       video_name=video_name,
       size=size,
       frames_per_second=frames_per_second,
-      times=times,
       prompts=prompts or {},
       suffix=suffix,
       start=resume_from,
     )
+    outputs.start()
     yield outputs
     outputs.finish()
   shutil.rmtree(parts)
@@ -274,17 +312,18 @@ def _add_outputs(
   video_name: str,
   size: tuple[int, int],
   frames_per_second: float,
-  times: Float[np.ndarray, "t"] | None,
   prompts: Mapping[int, Collection[int]],
   suffix: str,
   start: int,
 ) -> None:
   """Adds an output of each kind."""
   parts = folder / PARTS
-  timing = Timing.from_times(times, frames_per_second)
+  if not _VIDEOS.keys().isdisjoint(kinds):
+    times = Times(parts, start)
+    outputs.add(times)
 
-  def time_of(index: int) -> float:
-    return index / frames_per_second if times is None else float(times[index])
+  def timing() -> Timing:
+    return Timing.from_times(times.read(), frames_per_second)
 
   for kind in KINDS:
     if kind not in kinds:
@@ -300,6 +339,6 @@ def _add_outputs(
     elif kind == "youtube-vos":
       outputs.add(YoutubeVos(folder, parts, video_name))
     elif kind == "results":
-      outputs.add(Results(folder, parts, start, video_name, time_of))
+      outputs.add(Results(folder, parts, start, video_name))
     elif kind == "report":
-      outputs.add(Report(folder, parts, start, video_name, prompts, time_of))
+      outputs.add(Report(folder, parts, start, video_name, prompts))

@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 import numpy as np
@@ -112,17 +112,12 @@ class Recorder(Output):
     self.records.close()
 
 
-def describe(frame: SegmentedFrame, time: float) -> Record:
-  """What results.json says of a frame.
-
-  Args:
-    frame: the frame.
-    time: when it is shown, in seconds.
-  """
+def describe(frame: SegmentedFrame) -> Record:
+  """What results.json says of a frame."""
   area = np.bincount(frame.labels.ravel(), minlength=256) / frame.labels.size
   return {
     "name": frame.name,
-    "time": round(time, 6),
+    "time": round(frame.time, 6),
     "objects": list(frame.object_ids),
     "scores": _rounded(frame.scores),
     "lost": None if frame.lost is None else np.asarray(frame.lost).tolist(),
@@ -134,24 +129,36 @@ def _rounded(scores: Float[np.ndarray, "o"] | None) -> list[float] | None:
   return None if scores is None else np.asarray(scores, float).round(4).tolist()
 
 
+class Times(Recorder):
+  """The times of all frames, which the videos need at their end."""
+
+  def __init__(self, parts: pathlib.Path, start: int):
+    super().__init__(parts / "times.jsonl", start)
+
+  def write(self, frame: SegmentedFrame) -> None:
+    """Adds a frame."""
+    self.records.append({"time": frame.time})
+
+  def finish(self) -> None:
+    """Nothing: the times stand in other files."""
+
+  def read(self) -> Float[np.ndarray, "t"]:
+    """Seconds of all frames so far."""
+    return np.array([record["time"] for record in self.records], np.float64)
+
+
 class Results(Recorder):
   """results.json: name, time, objects, scores, flags and areas of every frame."""
 
   def __init__(
-    self,
-    folder: pathlib.Path,
-    parts: pathlib.Path,
-    start: int,
-    video_name: str,
-    time_of: Callable[[int], float],
+    self, folder: pathlib.Path, parts: pathlib.Path, start: int, video_name: str
   ):
     self._path, self._video_name = folder / "results.json", video_name
-    self._time_of = time_of
     super().__init__(parts / "results.jsonl", start)
 
   def write(self, frame: SegmentedFrame) -> None:
     """Adds a frame."""
-    self.records.append(describe(frame, self._time_of(frame.index)))
+    self.records.append(describe(frame))
 
   def finish(self) -> None:
     """Writes results.json."""

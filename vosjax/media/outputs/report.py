@@ -4,7 +4,7 @@ import base64
 import html
 import io
 import pathlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -57,7 +57,6 @@ class Report(Recorder):
     start: number of the next frame; what is known of later ones is dropped.
     video_name: title of the page.
     prompts: ids of the objects in the mask of each given frame, by its number.
-    time_of: returns the time of a frame in seconds.
   """
 
   def __init__(
@@ -67,10 +66,9 @@ class Report(Recorder):
     start: int,
     video_name: str,
     prompts: Mapping[int, Collection[int]],
-    time_of: Callable[[int], float],
   ):
     self._path, self._video_name = folder / "report.html", video_name
-    self._prompts, self._time_of = prompts, time_of
+    self._prompts = prompts
     self._thumbnails = parts / "report"
     self._thumbnails.mkdir(exist_ok=True)
     super().__init__(parts / "report.jsonl", start)
@@ -80,7 +78,7 @@ class Report(Recorder):
 
   def write(self, frame: SegmentedFrame) -> None:
     """Adds a frame."""
-    record = describe(frame, self._time_of(frame.index))
+    record = describe(frame)
     self.records.append(record)
     for object_id, start in self._find_worst(frame.index, record):
       self._thumbnail(start, object_id).write_bytes(_crop(frame, object_id))

@@ -42,17 +42,17 @@ class Timing:
 
   @classmethod
   def from_times(
-    cls, times: Float[np.ndarray, "t"] | None, frames_per_second: float
+    cls, times: Float[np.ndarray, "t"], frames_per_second: float
   ) -> "Timing":
     """From seconds of the frames, of which the first is shown at 0.
 
     Args:
-      times: seconds of the frames; None means a constant rate.
+      times: seconds of the frames, of which there may be none.
       frames_per_second: the nominal rate.
     """
     rate = to_rate(frames_per_second)
-    if times is not None:
-      times = np.asarray(times) - times[0]
+    if len(times):
+      times = times - times[0]
       uniform = np.arange(len(times)) / float(rate)
       if np.abs(times - uniform).max() > _UNIFORM:
         ticks: list[int] = []

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vosjax import viz
-from vosjax.media.outputs.frame import SegmentedFrame
+from vosjax.media.outputs.frame import SegmentedFrame, naming_frame
 from vosjax.media.outputs.output import Output
 from vosjax.media.outputs.video_parts import Timing, VideoParts
 from vosjax.media.pipeline import Background
@@ -36,27 +36,31 @@ class DrawnVideo(Output):
   Args:
     parts: of the video.
     draw: makes the image of a frame.
-    timing: of the frames.
+    timing: returns when frames are shown, after the last one.
   """
 
   def __init__(
     self,
     parts: VideoParts,
     draw: Callable[[SegmentedFrame], UInt8[np.ndarray, "h w c"]],
-    timing: Timing,
+    timing: Callable[[], Timing],
   ):
     self._parts, self._draw, self._timing = parts, draw, timing
     self._encoder = Background(f"encode {parts.path.name}", ahead=_AHEAD)
 
   def write(self, frame: SegmentedFrame) -> None:
-    self._encoder.submit(self._parts.write, self._draw(frame))
+    self._encoder.submit(self._encode, frame.name, self._draw(frame))
+
+  def _encode(self, name: str, image: UInt8[np.ndarray, "h w c"]) -> None:
+    with naming_frame(name):
+      self._parts.write(image)
 
   def checkpoint(self) -> None:
     self._encoder.wait()
     self._parts.close_part()
 
   def finish(self) -> None:
-    self._parts.join(self._timing)
+    self._parts.join(self._timing())
 
   def close(self, error: BaseException | None) -> None:
     self._encoder.close(error)
