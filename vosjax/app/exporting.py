@@ -114,6 +114,9 @@ class Exports:
       self._set(project, done)
     except (ValueError, OSError) as error:
       self._set(project, ExportStatus("failed", 0, total, str(error)))
+    except BaseException:  # a fault of ours: it must not look as if it still ran
+      self._set(project, ExportStatus("failed", 0, total, "an unexpected error"))
+      raise
 
 
 def export(
@@ -141,10 +144,9 @@ def export(
     video_name=pathlib.PurePath(video.name).stem,
     size=video.size,
     frames_per_second=video.frames_per_second,
-    times=video.times,
     prompts={k: one.objects for k, one in project.given.items()},
   ) as outputs:
-    for index, name in enumerate(video.frame_names):
+    for index, (name, time) in enumerate(zip(video.frame_names, video.times)):
       ids, scores, lost = _objects(project, index)
       outputs.write(
         index,
@@ -155,6 +157,7 @@ def export(
         functools.partial(_probabilities, project, index, ids),
         scores,
         lost,
+        float(time),
       )
       progress(index + 1)
 
