@@ -150,7 +150,7 @@ def test_from_an_empty_page_to_the_masks_of_the_command_line(
   page.click("#export-start")
   shows(page, "Written to", "#export-text")
   with page.expect_download() as downloading:
-    page.click("text=Download coco.json")
+    page.click("#export-files >> text=coco.json")
   assert downloading.value.path().stat().st_size > 100
   folder = project_folder(client, page)
   out = tmp_path / "out"

@@ -30,7 +30,7 @@ def make_pass(
 ) -> Generator[tuple[int, FrameResult], None, None]:
   """Segments the frames of a pass, after its last checkpoint before a position.
 
-  Saves a checkpoint every few seconds, and when it is closed.
+  Saves a checkpoint every few seconds, and when it is closed before its end.
 
   Args:
     segmenter: that segments.
@@ -65,7 +65,7 @@ def make_pass(
         if checkpoints.is_due():
           checkpoints.save(one, position, session)
     finally:
-      if session.frame is not None:
+      if session.frame is not None and position < len(one.frames) - 1:
         with contextlib.suppress(OSError):  # a full disk is told by what is written
           checkpoints.save(one, position, session)
 

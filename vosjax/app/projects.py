@@ -91,7 +91,7 @@ class Project:
       self.direction = found["direction"]
     absent = found.get("absent", {})
     painted = {path.stem for path in (self.folder / "given").glob("*.png")}
-    for name in painted & set(self._index) | set(absent):
+    for name in (painted | set(absent)) & set(self._index):
       index = self._index[name]
       labels = self.given_labels(index)
       self._remember_given(index, labels, absent.get(name, ()))

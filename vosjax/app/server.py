@@ -30,7 +30,6 @@ from vosjax.media.outputs import KINDS
 STATIC = pathlib.Path(__file__).parent / "static"
 UPLOAD_PATH = "/api/uploads/"
 BODY_LIMIT = 64_000_000  # bytes; labels of a frame of 8K are 33 million
-_JSON_LIMIT = 1_000_000
 _STATUS_SECONDS = 0.1  # between two messages to a window
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -42,7 +41,7 @@ class App:
   Args:
     library: the projects.
     hub: through which threads tell windows what has changed.
-    about: model, device and version, as JSON for the page.
+    about: model and device, as JSON for the page.
   """
 
   def __init__(self, library: Library, hub: Hub, about: dict[str, Any]):
@@ -107,8 +106,7 @@ class App:
     path = (await messages.read_object(request)).get("path")
     if not isinstance(path, str):
       raise ValueError("path is missing, or is not text.")
-    path = pathlib.Path(path)
-    opened = await run_in_threadpool(self._library.open, path)
+    opened = await run_in_threadpool(self._library.open, pathlib.Path(path))
     return JSONResponse({"id": opened.project.id})
 
   async def begin_upload(self, _: Request) -> Response:

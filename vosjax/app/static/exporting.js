@@ -65,7 +65,8 @@ function show() {
     const link = document.createElement("a");
     link.href = `/api/projects/${state.project.id}/export/${encodeURIComponent(name)}`;
     link.download = "";
-    link.textContent = `Download ${name}`;
+    link.textContent = name;
+    link.setAttribute("aria-label", `Download ${name}`);
     item.append(link);
     list.append(item);
   }

@@ -80,7 +80,8 @@ function showFrame() {
   if (absent.length) parts.push(`Not here: ${names(absent)}.`);
   const result = project.results[frame];
   if (result) {
-    const lost = result.objects.filter((_, k) => result.lost[k]);
+    const told = [...shown, ...absent];
+    const lost = result.objects.filter((id, k) => result.lost[k] && !told.includes(id));
     if (lost.length) parts.push(`Probably lost: ${names(lost)}.`);
     const fresh = state.status?.fresh.some(([a, b]) => a <= frame && frame <= b);
     if (!fresh && !project.given[frame]) parts.push("Older than the latest painting: follow again.");

@@ -7,6 +7,7 @@ import { activate, ensureActive } from "./objects.js";
 import { fillList, onOpen, openPath } from "./opening.js";
 import * as paint from "./paint.js";
 import { changed, element, on, say, state, trying } from "./state.js";
+import { markAbsent } from "./tools.js";
 import * as view from "./view.js";
 
 const AWAY = {
@@ -92,7 +93,7 @@ function showHistory() {
 element("undo").addEventListener("click", paint.undo);
 element("redo").addEventListener("click", paint.redo);
 element("fit").addEventListener("click", view.fit);
-element("absent").addEventListener("click", async () => (await import("./tools.js")).markAbsent());
+element("absent").addEventListener("click", markAbsent);
 on("history", showHistory);
 on("reload", reload);
 on("given", async () => {

@@ -8,7 +8,7 @@ const MOST = 254;
 const list = element("objects");
 let renaming = null; // id
 
-export function newObject(id) {
+function newObject(id) {
   return {
     id, name: `Object ${id}`, color: state.project.colors[id], hidden: false, locked: false,
   };

@@ -120,7 +120,7 @@ async function dropped(event) {
 }
 
 /** Paints an image file as the mask of this frame. */
-export async function useMask(file) {
+async function useMask(file) {
   const { project, frame } = state;
   const { bytes: labels, note } = await postFile(`/api/projects/${project.id}/mask/${frame}`, file);
   if (state.project !== project || state.frame !== frame || !begin()) return;

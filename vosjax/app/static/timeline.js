@@ -2,7 +2,7 @@
 
 import { go } from "./frames.js";
 import { stopWatching } from "./following.js";
-import { changed, element, on, state } from "./state.js";
+import { element, on, state } from "./state.js";
 
 const THUMBNAIL_WIDTH = 84; // about, on the screen
 const MANY = 3; // objects, beyond which rows are lower
@@ -249,4 +249,3 @@ on("frame", showPosition);
 on("shown", () => (shownFrame = state.frame));
 on("objects", makeRows);
 for (const kind of ["results", "given", "status", "theme"]) on(kind, schedule);
-export const refresh = () => changed("theme");
