@@ -83,6 +83,31 @@ def test_files_and_folders_of_one_object_each(tmp_path):
     read_masks([files[0], both], NAMES, SIZE)
 
 
+def test_files_given_one_by_one_may_be_of_several_frames(tmp_path):
+  files = [write(tmp_path / f"{name}.png", one=1) for name in ("first", "00003")]
+  masks = read_masks(files, NAMES, SIZE)
+  assert masks.frames == (0, 3) and ids_of(masks, 3) == {1}
+  assert "first.png is of frame 00000, 00003.png is of frame 00003" in masks.describe()
+  with pytest.raises(ValueError, match="first.png: belongs to the first frame"):
+    read_masks(files, NAMES[1:], SIZE, lost_first="00000")
+  files = [write(tmp_path / folder / "00002.png", one=1) for folder in ("dog", "cat")]
+  masks = read_masks(files, NAMES, SIZE)
+  assert masks.frames == (2,) and "cat/00002.png is object 2" in masks.describe()
+  with pytest.raises(ValueError, match="one folder per object"):
+    read_masks([*files, tmp_path / "00003.png"], NAMES, SIZE)
+
+
+def test_masks_numbered_from_1_are_warned_of_where_frames_count_from_0(tmp_path):
+  write(tmp_path / "0001.png", one=1)
+  masks = read_masks(tmp_path, NAMES, SIZE, numbered=True)
+  assert masks.frames == (1,)
+  assert "frame 00001, the second one" in masks.warnings[0]
+  assert "is 00000.png" in masks.warnings[0]
+  assert not read_masks(tmp_path, NAMES, SIZE).warnings  # frames have their own names
+  write(tmp_path / "0000.png", one=1)
+  assert not read_masks(tmp_path, NAMES, SIZE, numbered=True).warnings
+
+
 def test_folders_of_frames_with_a_file_per_object(tmp_path):
   write(tmp_path / "00001" / "1.png", one=255)
   write(tmp_path / "00001" / "2.png", other=255)

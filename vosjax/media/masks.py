@@ -116,6 +116,7 @@ def read_masks(
   *,
   colors: bool = False,
   lost_first: str = "",
+  numbered: bool = False,
 ) -> VideoMasks:
   """Finds the masks of a video, and checks that they fit it.
 
@@ -123,12 +124,14 @@ def read_masks(
     paths: a file, which belongs to the frame that it is named after or else to the
       first one; a folder of files that are named after frames, or of one such folder
       per object; or several files or folders, each with one object, which becomes
-      object 1, 2 and so on. Several files named exactly after frames belong to those.
+      object 1, 2 and so on. Several files named after frames belong to those.
     frame_names: of all frames, in order.
     size: (height, width) of the frames.
     colors: make one object of each colour, where colours are of no usual palette.
     lost_first: name of the first frame if it is left out, see `VideoFrames`; a mask
       that would belong to the first frame by default is refused then.
+    numbered: frames are those of a file, whose names count from 0; masks that seem to
+      count from 1 are warned of.
 
   Raises:
     OSError: a file cannot be opened.
@@ -136,7 +139,7 @@ def read_masks(
       frames in size, or shows no objects that can be told for sure.
   """
   paths = [paths] if isinstance(paths, pathlib.Path) else list(paths)
-  found = find_masks(paths, frame_names, lost_first)
+  found = find_masks(paths, frame_names, lost_first, numbered)
   masks = VideoMasks(
     ", ".join(map(str, paths)),
     tuple(frame_names),
