@@ -169,6 +169,17 @@ def test_colour_tables_that_differ_are_refused(tmp_path):
   assert masks.labels(0)[0, 0] == 2 and masks.labels(1)[0, 0] == 3
 
 
+def test_a_colour_with_two_ids_is_refused(tmp_path):
+  red, gray = (255, 0, 0), (9, 9, 9)
+  for name, index, colors in (("00000", 1, (red, gray)), ("00001", 2, (gray, red))):
+    image = Image.fromarray(np.zeros(SIZE, np.uint8))
+    image.paste(index, (4, 4, 9, 9))
+    image.putpalette([0, 0, 0, *colors[0], *colors[1]])
+    image.save(tmp_path / f"{name}.png")
+  with pytest.raises(ValueError, match=r"\(255, 0, 0\) is id 1 in .* but 2 in"):
+    read_masks(tmp_path, NAMES, SIZE)
+
+
 def test_of_many_masks_some_are_checked_at_once(tmp_path, monkeypatch):
   monkeypatch.setattr(media_masks, "_CHECKED", 2)
   for name in NAMES:

@@ -5,8 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from vosjax.data.codecs.label_values import Color, Interpretation
 from vosjax.data.codecs.usual_palettes import UnknownColorsError
 from vosjax.data.formats.folders import first_few
+from vosjax.labels import VOID
 
 _LISTED = 3  # names of files in a line
+_REMEDY = "Save object ids with the same palette."
+WHITE_IS_VOID = "white is 255, as in other masks of the video, and not object 1"
 
 
 class Readings:
@@ -21,12 +24,14 @@ class Readings:
     self.notes: dict[str, list[str]] = {}
     self.white: list[str] = []
     self._colors: dict[int, tuple[Color, str]] = {}
+    self._ids: dict[Color, tuple[int, str]] = {}
 
   def add(self, name: str, mask: Interpretation) -> None:
     """Adds a mask.
 
     Raises:
-      UnknownColorsError: an id has another colour than in a mask before.
+      UnknownColorsError: an id has another colour than in a mask before, or a colour
+        another id.
     """
     if mask.note:
       self.notes.setdefault(mask.note, []).append(name)
@@ -37,8 +42,22 @@ class Readings:
       if known != color:
         raise UnknownColorsError(
           f"id {i} is {known} in {first} but {color} in {name}, so it is unclear which "
-          "objects are the same. Save object ids with the same palette."
+          f"objects are the same. {_REMEDY}"
         )
+      number, first = self._ids.setdefault(color, (i, name))
+      if number != i:
+        raise UnknownColorsError(
+          f"{color} is id {number} in {first} but {i} in {name}, so it is unclear "
+          f"which objects are the same. {_REMEDY}"
+        )
+
+  def white_is_void(self, others: Iterable[tuple[str, Iterable[int]]]) -> bool:
+    """Whether 255 is no object, as masks hold it beside ids.
+
+    Args:
+      others: see `doubt_white`.
+    """
+    return any(VOID in found and {*found} - {0, VOID} for _, found in others)
 
   def doubt_white(self, others: Iterable[tuple[str, Iterable[int]]]) -> str:
     """Says why white may be another object than 1; "" if all masks agree.

@@ -45,8 +45,9 @@ def match_files(names: Sequence[str], frame_names: Sequence[str]) -> NameMatch |
     return match
   if len(others) > 1 or 0 in match.frames.values():
     taken = "of the first frame, too" if len(others) == 1 else "not"
+    matched = _join(list(match.frames))
     raise ValueError(
-      f"{_join(names)}: {_join(list(match.frames))} named after frames, {_join(others)} "
+      f"{_join(names)}: {matched} named after frames, {_join(others)} "
       f"{taken}, so it is unclear what they show.{_remedy(frame_names)}"
     )
   return NameMatch({others[0]: 0, **match.frames}, "by name", match.note)

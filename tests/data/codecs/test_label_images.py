@@ -252,6 +252,55 @@ def test_colour_tables_in_another_order_are_read_by_colour():
     decode(image)
 
 
+def paint(values, colors):
+  """A palette image with these colours as the first entries of its table."""
+  image = Image.fromarray(values.astype(np.uint8))
+  image.putpalette(np.array(colors, np.uint8).reshape(-1).tolist())
+  return image
+
+
+BLACK, RED, BLUE, WHITE = (0, 0, 0), (255, 0, 0), (0, 0, 255), (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+  "image",
+  [
+    paint(np.choose(discs(), (3, 0, 2)), (BLACK, RED, BLUE, WHITE)),
+    paint(np.choose(discs(), (3, 1, 2)), (BLACK, RED, BLUE, WHITE)),
+    paint(np.choose(discs(), (1, 0, 2)), (RED, BLUE, WHITE)),
+    paint(discs(), (WHITE, RED, BLUE)).convert("RGB").convert("P"),  # of 256 colours
+    Image.fromarray(np.array([WHITE, (236, 95, 103)], np.uint8)[discs((1,))]),
+  ],
+  ids=["black-object", "no-index-0", "red-paper", "web", "youtube"],
+)
+def test_a_background_other_than_index_0_is_refused(image):
+  with pytest.raises(ValueError, match="surrounds the rest, but is not that of the"):
+    decode(image)
+
+
+def test_a_background_at_another_black_index_is_read_by_colour():
+  red, green = davis_colors()[1:3].tolist()
+  image = paint(np.choose(discs(), (3, 1, 2)), (BLACK, red, green, BLACK))
+  np.testing.assert_array_equal(decode(image).labels, discs())
+
+
+def test_large_objects_with_a_colour_table_of_their_own_stay_as_they_are():
+  labels = np.ones((96, 144), np.uint8)
+  labels[:, :20], labels[30:60, 60:90] = 0, 2
+  for colors in ((BLACK, RED, BLUE), (BLUE, RED, WHITE)):
+    np.testing.assert_array_equal(decode(paint(labels, colors)).labels, labels)
+  labels[:] = labels > 0
+  np.testing.assert_array_equal(decode(paint(labels, (BLACK, WHITE))).labels, labels)
+
+
+def test_gray_of_a_usual_palette_is_the_same_id_without_other_colours():
+  both = decode(Image.fromarray(davis_colors()[discs((7, 8))]))
+  alone = decode(Image.fromarray(davis_colors()[discs((7,))]))
+  assert set(np.unique(both.labels)) == {0, 7, 8}
+  assert set(np.unique(alone.labels)) == {0, 7} and alone.table == {7: (128, 128, 128)}
+  assert alone.note == "ids by the colours of DAVIS"
+
+
 def test_dithered_masks_are_refused():
   colors = Image.fromarray(davis_colors()[discs()])
   with pytest.raises(ValueError, match="dithering"):
