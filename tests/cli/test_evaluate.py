@@ -133,6 +133,24 @@ def test_what_was_matched_or_ignored_is_said(tmp_path, capsys):
     assert line in errors, line
 
 
+def test_masks_that_hold_no_ids_are_warned_of(davis, capsys):
+  for name in VIDEOS[:2]:
+    for path in (davis / "pert" / name).iterdir():
+      values = (np.asarray(Image.open(path)) > 0) * np.uint8(255)
+      if name == VIDEOS[1]:  # a ramp of one pixel
+        values[:, 1:] = values[:, 1:] // 2 + values[:, :-1] // 2
+      Image.fromarray(values).save(path)
+  assert evaluate(davis / "pert", "davis2016", davis, "--set", "2017/val") == 0
+  lines = capsys.readouterr().err.splitlines()
+  (line,) = lines  # and no progress bar, which is for terminals
+  assert re.match(r"warning: \d+ predictions: soft edges thresholded at 50 %: ", line)
+  assert f"{VIDEOS[1]}/00001.png" in line and " more." in line
+  assert evaluate(davis / "pert", "davis2017", davis) == 0
+  error = capsys.readouterr().err
+  assert "predictions: white (255) is object 1: " in error
+  assert f"warning: {VIDEOS[1]}: no frame of the prediction has" in error
+
+
 def test_a_missing_first_frame_is_noticed_where_it_is_not_scored(davis, capsys):
   for name in VIDEOS[:2]:
     (davis / "pert" / name / "00000.png").unlink()

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from vosjax.evaluation import evaluate
-from vosjax.evaluation.mask_folders import MaskFiles
+from vosjax.evaluation.mask_files import MaskFiles
 
 
 def test_other_processes_find_the_same_scores(tmp_path):

@@ -5,16 +5,7 @@ import pytest
 from PIL import Image
 
 from vosjax.data.label_agreement import WHITE_IS_VOID
-from vosjax.evaluation import mask_folders
 from vosjax.evaluation.mask_files import WHITE_IS_1, MaskFiles
-
-
-def write(folder, *, frames=2, size=(4, 6), value=1):
-  folder.mkdir(parents=True)
-  for t in range(frames):
-    labels = np.zeros(size, np.uint8)
-    labels[1:3, 1:4] = value
-    Image.fromarray(labels).convert("P").save(folder / f"{t:05d}.png")
 
 
 def video_of(folder, truth, prediction):
@@ -31,9 +22,7 @@ def video_of(folder, truth, prediction):
 
 
 def test_all_unusable_files_of_a_video_are_named(tmp_path):
-  write(tmp_path / "Annotations" / "dog")
-  write(tmp_path / "results" / "dog")
-  (files,) = mask_folders.find(tmp_path / "results", tmp_path)
+  files = video_of(tmp_path, [[0, 1], [0, 1]], [[0, 1], [0, 1]])
   Image.new("P", (9, 4)).save(files.truth[1])
   Image.new("P", (5, 4)).save(files.prediction[0])
   files.prediction[1].unlink()
@@ -44,19 +33,29 @@ def test_all_unusable_files_of_a_video_are_named(tmp_path):
     str(files.prediction[0]),
     str(files.prediction[1]),
   ]
-  assert "9x4 pixels, but 00000.png has 6x4" in problems[0]
+  assert "9x4 pixels, but 00000.png has 2x2" in problems[0]
 
 
 def test_only_needed_frames_must_have_a_prediction(tmp_path):
-  write(tmp_path / "Annotations" / "dog", frames=3)
-  write(tmp_path / "results" / "dog", frames=2, value=2)
-  (files,) = mask_folders.find(tmp_path / "results", tmp_path)
+  files = video_of(tmp_path, [[0, 1]] * 3, [[0, 2]] * 3)
+  files.prediction[2].unlink()
   video, problems, *_ = files.load(slice(0, 2))
   assert not problems
   assert video.prediction.max(axis=(1, 2)).tolist() == [2, 2, 0]
   assert video.truth.max(axis=(1, 2)).tolist() == [1, 1, 1]
   _, problems, *_ = files.load(slice(None))
   assert problems == [f"{files.prediction[2]}: missing."]
+
+
+def test_masks_with_other_colours_for_an_id_are_refused_once(tmp_path):
+  files = video_of(tmp_path, [[0, 1]] * 3, [[0, 1]] * 3)
+  for path, color in zip(files.prediction, ((9, 8, 7), (7, 8, 9), (7, 8, 9))):
+    image = Image.open(path).convert("P")
+    image.putpalette([0, 0, 0, *color])
+    image.save(path)
+  _, problems, *_ = files.load(slice(None))
+  (line,) = problems
+  assert line.startswith("dog: id 1 is (9, 8, 7) in ") and "(7, 8, 9)" in line
 
 
 @pytest.mark.parametrize(

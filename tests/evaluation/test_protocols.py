@@ -259,6 +259,26 @@ def test_segtrack_scores_each_object_without_the_first_frame():
 
 
 @pytest.mark.parametrize(
+  "protocol, text",
+  [
+    (protocols.davis2017(), "has the truth's ids 2"),
+    (protocols.segtrack_v2(), "has the truth's ids 2"),
+    (protocols.youtube_vos(seen=()), "has the truth's ids 2"),
+    (protocols.davis2017_unsupervised(), "shows 1 of 2 objects"),
+    (protocols.fbms(), None),
+  ],
+)
+def test_objects_that_are_never_predicted_are_warned_of(protocol, text):
+  truth = moving([1, 2])
+  predicted = np.where(truth == 2, 0, truth).astype(np.uint8)
+  lines = protocol.warn(ScoredVideo("v", predicted, truth))
+  assert [text in line for line in lines] == [True] * (text is not None)
+  assert not protocol.warn(ScoredVideo("v", truth, truth))
+  (line,) = protocol.warn(ScoredVideo("v", np.zeros_like(truth), truth))
+  assert "prediction" in line
+
+
+@pytest.mark.parametrize(
   "protocol, labels, text",
   [
     (protocols.davis2017, [1, 2], "v/00001.png: holds object id 3.*ids up to 2"),

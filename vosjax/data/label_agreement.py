@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from vosjax.data.codecs.label_values import Color, Interpretation
-from vosjax.data.codecs.usual_palettes import UnknownColorsError
 from vosjax.data.formats.folders import first_few
 from vosjax.labels import VOID
 
@@ -18,35 +17,33 @@ class Readings:
   Attributes:
     notes: what was done to get ids, by the names of the masks it was done to.
     white: names of the masks whose white is object 1, whatever its value.
+    color_doubt: why the masks show different objects under one id; "" if their colours
+      agree.
   """
 
   def __init__(self) -> None:
     self.notes: dict[str, list[str]] = {}
     self.white: list[str] = []
+    self.color_doubt = ""
     self._colors: dict[int, tuple[Color, str]] = {}
     self._ids: dict[Color, tuple[int, str]] = {}
 
   def add(self, name: str, mask: Interpretation) -> None:
-    """Adds a mask.
-
-    Raises:
-      UnknownColorsError: an id has another colour than in a mask before, or a colour
-        another id.
-    """
+    """Adds a mask."""
     if mask.note:
       self.notes.setdefault(mask.note, []).append(name)
     if mask.black_and_white:
       self.white.append(name)
     for i, color in mask.table.items():
       known, first = self._colors.setdefault(i, (color, name))
-      if known != color:
-        raise UnknownColorsError(
+      if known != color and not self.color_doubt:
+        self.color_doubt = (
           f"id {i} is {known} in {first} but {color} in {name}, so it is unclear which "
           f"objects are the same. {_REMEDY}"
         )
       number, first = self._ids.setdefault(color, (i, name))
-      if number != i:
-        raise UnknownColorsError(
+      if number != i and not self.color_doubt:
+        self.color_doubt = (
           f"{color} is id {number} in {first} but {i} in {name}, so it is unclear "
           f"which objects are the same. {_REMEDY}"
         )

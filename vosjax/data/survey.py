@@ -84,10 +84,7 @@ def survey(
     if mask is None:
       missing.append(name)
       continue
-    try:
-      readings.add(name, mask)
-    except ValueError as error:
-      problems.append(f"{video.name}: {error}")
+    readings.add(name, mask)
     pixels = np.bincount(mask.labels.reshape(-1), minlength=256)
     if mask.black_and_white:
       white[name] = pixels
@@ -96,6 +93,8 @@ def survey(
     counts += pixels
     if not pixels[1:VOID].any():
       empty.append(name)
+  if readings.color_doubt:
+    problems.append(f"{video.name}: {readings.color_doubt}")
   notes: dict[str, Sequence[str]] = dict(readings.notes)
   if white and readings.white_is_void(others):
     notes[WHITE_IS_VOID] = tuple(white)

@@ -189,11 +189,10 @@ def _agree(
     if isinstance(mask, str):
       problems.append(mask)
       continue
-    try:
-      readings.add(str(path), mask)
-    except ValueError as error:
-      problems.append(f"{name}: {error}")
+    readings.add(str(path), mask)
     (white if mask.black_and_white else others).append((str(path), mask.labels))
+  if readings.color_doubt:
+    problems.append(f"{name}: {readings.color_doubt}")
   notes: dict[str, Sequence[str]] = dict(readings.notes)
   values = [(path, _values(labels)) for path, labels in others] if white else []
   if readings.doubt_white(values) or (

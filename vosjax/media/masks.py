@@ -19,6 +19,7 @@ _LISTED = 10  # masks that are described one by one
 _NEARLY_WHITE = 230  # what lossy compression leaves of 255
 _SURROUNDS = 0.9  # of the border, which background covers in nearly every mask
 _INVERTED = "the object surrounds the rest: if the rest is the object, invert the mask"
+_VOID_IS_IGNORED = "255 is void, which is ignored; give an object an id from 1 to 254"
 _MUCH_VOID = 0.01  # of all pixels
 
 
@@ -194,13 +195,10 @@ def _check(masks: VideoMasks) -> VideoMasks:
     inverted += _surrounds(frame.labels)
     if frame.black_and_white:
       white.add(t)
-    try:
-      readings.add(
-        masks.file_name(t),
-        Interpretation(frame.labels, "", frame.black_and_white, frame.table),
-      )
-    except usual_palettes.UnknownColorsError as error:
-      raise usual_palettes.UnknownColorsError(f"{masks.name}: {error}") from None
+    mask = Interpretation(frame.labels, "", frame.black_and_white, frame.table)
+    readings.add(masks.file_name(t), mask)
+  if readings.color_doubt:
+    raise usual_palettes.UnknownColorsError(f"{masks.name}: {readings.color_doubt}")
   masks = _agree(dataclasses.replace(masks, counts=counts), white, readings)
   if not others and {i for count in counts.values() for i in count} == {0, VOID}:
     counts = {
@@ -214,9 +212,11 @@ def _check(masks: VideoMasks) -> VideoMasks:
 
   lines = [*masks.notes, *(counted(note, number) for note, number in notes.items())]
   lines += _summary_notes(masks, overlap, len(others))
-  warnings = [*masks.warnings, *([counted(_INVERTED, inverted)] if inverted else ())]
+  warnings = [*masks.warnings]
+  if inverted:
+    warnings.append(f"{masks.name}: {counted(_INVERTED, inverted)}")
   if _has_much_void(masks):
-    warnings.append("255 is void, which is ignored; give an object an id from 1 to 254")
+    warnings.append(f"{masks.name}: {_VOID_IS_IGNORED}")
   return dataclasses.replace(masks, notes=tuple(lines), warnings=tuple(warnings))
 
 
