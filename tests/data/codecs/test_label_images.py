@@ -122,6 +122,31 @@ def test_a_blended_id_stays_that_id():
   assert set(np.unique(found.labels)) == {0, 5} and found.note
 
 
+@pytest.mark.parametrize(
+  ("interior", "rims"), [(2, (1,)), (3, (2, 1)), (200, (100,)), (40, (20, 10))]
+)
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_objects_that_line_another_one_are_not_taken_for_soft_edges(
+  interior, rims, mode
+):
+  labels = discs((interior,))
+  for i in rims:
+    labels[(labels == 0) & ndimage.binary_dilation(labels > 0)] = i
+  image = Image.fromarray(labels)
+  if mode == "P":
+    image.putpalette(davis_colors().tobytes())
+  named = " and ".join(map(str, sorted(rims)))
+  with pytest.raises(ValueError, match=f"m: {named} only at the border of object"):
+    decode(image)
+
+
+def test_colours_that_line_another_one_are_not_taken_for_soft_edges():
+  labels = discs((1,))
+  labels[(labels == 0) & ndimage.binary_dilation(labels > 0)] = 8
+  with pytest.raises(ValueError, match=r"\(64, 0, 0\) only at the border of others"):
+    decode(Image.fromarray(davis_colors()[labels]))
+
+
 @pytest.mark.parametrize("ids", [(1, 2), (2, 3), (100, 200), (60, 120, 255)])
 @pytest.mark.parametrize("mode", ["L", "P"])
 def test_blended_borders_of_several_objects_are_refused(ids, mode):

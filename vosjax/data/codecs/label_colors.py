@@ -10,6 +10,7 @@ from vosjax.data.codecs.label_values import (
   SOFT,
   Color,
   Interpretation,
+  check_rims,
   get_border,
   half_transparent,
   interpret_gray,
@@ -123,13 +124,15 @@ def interpret_colors(
   areas = find_blended_colors(colors)
   note = ""
   if areas is not None:
+    blended = set(np.unique(pack_colors(colors)).tolist())
     if len(areas) != 2:
-      number = len(np.unique(pack_colors(colors)))
       raise ValueError(
-        f"{number} colours, of which some only blend others along their borders. Draw "
-        "masks without anti-aliasing, resize them with nearest neighbour, and save "
-        "PNGs."
+        f"{len(blended)} colours, of which some only blend others along their borders. "
+        "Draw masks without anti-aliasing, resize them with nearest neighbour, and "
+        "save PNGs."
       )
+    blended -= set(pack_colors(areas).tolist())
+    check_rims([unpack_color(color) for color in sorted(blended)], "others")
     colors = _nearest(colors, areas)
     note = SOFT
   values, pixels = np.unique(pack_colors(colors), return_inverse=True)

@@ -5,7 +5,7 @@ behind the name of the file.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Shaped, UInt8
@@ -21,6 +21,7 @@ Color = tuple[int, int, int]  # red, green, blue
 
 _MAX_GRAY_VALUES = 64  # a mask with more distinct gray values was interpolated
 _DARK, _BRIGHT = 25, 230  # of 255: levels that lossy compression leaves of 0 and 255
+_MAX_RIMS = 2  # values of a rim; soft edges have more
 _DEEP = 65535  # white in 16 bits
 
 
@@ -71,7 +72,11 @@ def interpret_gray(
   else:
     edges = find_edges(values)
   if edges.kind == "thin":
-    return _threshold(values, *edges.levels, lossy=lossy)
+    low, high = edges.levels
+    rims = present[(present > low + high // 32) & (present < high - high // 32)]
+    if high < _BRIGHT and not lossy:
+      check_rims(rims.tolist(), f"object {high}")
+    return _threshold(values, low, high, lossy=lossy)
   if lossy and not set(present.tolist()) <= {0, 255}:
     raise lossy_error()
   if edges.kind == "blended":
@@ -88,6 +93,25 @@ def interpret_gray(
   if present[-1] == 255 and set(present.tolist()) <= {0, 255}:
     return _one_object(values != 0)
   return Interpretation(values)
+
+
+def check_rims(rims: Sequence[object], inner: str) -> None:
+  """Refuses one or two values that line an area, as soft edges or as objects.
+
+  Args:
+    rims: ids or colours that form no areas, but lie between two that do.
+    inner: the area that they line, for the message.
+
+  Raises:
+    ValueError: they are so few that they may be objects.
+  """
+  if 0 < len(rims) <= _MAX_RIMS:
+    listed = " and ".join(map(str, rims))
+    raise ValueError(
+      f"{listed} only at the border of {inner}: soft edges, or another object. If "
+      "there is one object, save it with sharp edges, as ids 0 and 1; otherwise give "
+      "each object in a file of its own, or exchange the numbers of rim and interior."
+    )
 
 
 def interpret_numbers(values: Shaped[np.ndarray, "h w"]) -> Interpretation:
