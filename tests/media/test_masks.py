@@ -180,6 +180,16 @@ def test_a_colour_with_two_ids_is_refused(tmp_path):
     read_masks(tmp_path, NAMES, SIZE)
 
 
+def test_white_of_a_usual_palette_is_not_object_1_in_another_mask(tmp_path):
+  image = np.zeros((*SIZE, 3), np.uint8)
+  image[BOX] = 255
+  write(tmp_path / "00000.png", image)
+  image[OTHER] = 236, 95, 103  # object 1 of YouTube-VOS, where white is 9
+  write(tmp_path / "00001.png", image)
+  with pytest.raises(ValueError, match=r"\(255, 255, 255\) is id 1 in .* but 9 in"):
+    read_masks(tmp_path, NAMES, SIZE)
+
+
 def test_of_many_masks_some_are_checked_at_once(tmp_path, monkeypatch):
   monkeypatch.setattr(media_masks, "_CHECKED", 2)
   for name in NAMES:

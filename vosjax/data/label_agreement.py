@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from vosjax.data.codecs.label_values import Color, Interpretation
+from vosjax.data.codecs.label_values import WHITE, Color, Interpretation
 from vosjax.data.formats.folders import first_few
 from vosjax.labels import VOID
 
@@ -17,8 +17,8 @@ class Readings:
   Attributes:
     notes: what was done to get ids, by the names of the masks it was done to.
     white: names of the masks whose white is object 1, whatever its value.
-    color_doubt: why the masks show different objects under one id; "" if their colours
-      agree.
+    color_doubt: why the masks show different objects under one id, or one object under
+      different ids; "" if their colours agree.
   """
 
   def __init__(self) -> None:
@@ -34,6 +34,7 @@ class Readings:
       self.notes.setdefault(mask.note, []).append(name)
     if mask.black_and_white:
       self.white.append(name)
+      self._add_color(1, WHITE, name)
     for i, color in mask.table.items():
       known, first = self._colors.setdefault(i, (color, name))
       if known != color and not self.color_doubt:
@@ -41,12 +42,17 @@ class Readings:
           f"id {i} is {known} in {first} but {color} in {name}, so it is unclear which "
           f"objects are the same. {_REMEDY}"
         )
-      number, first = self._ids.setdefault(color, (i, name))
-      if number != i and not self.color_doubt:
-        self.color_doubt = (
-          f"{color} is id {number} in {first} but {i} in {name}, so it is unclear "
-          f"which objects are the same. {_REMEDY}"
-        )
+      if i != VOID:
+        self._add_color(i, color, name)
+
+  def _add_color(self, i: int, color: Color, name: str) -> None:
+    """Notes that an object has a colour, which no other one may have."""
+    known, first = self._ids.setdefault(color, (i, name))
+    if known != i and not self.color_doubt:
+      self.color_doubt = (
+        f"{color} is id {known} in {first} but {i} in {name}, so it is unclear which "
+        f"objects are the same. {_REMEDY}"
+      )
 
   def white_is_void(self, others: Iterable[tuple[str, Iterable[int]]]) -> bool:
     """Whether 255 is no object, as masks hold it beside ids.

@@ -8,6 +8,7 @@ from jaxtyping import Integer, UInt8
 
 from vosjax.data.codecs.label_values import (
   SOFT,
+  WHITE,
   Color,
   Interpretation,
   check_rims,
@@ -34,7 +35,6 @@ from vosjax.data.codecs.usual_palettes import (
 )
 from vosjax.labels import VOID
 
-WHITE = (255, 255, 255)
 _NEARLY_GRAY = 16  # difference between channels that lossy compression makes
 
 

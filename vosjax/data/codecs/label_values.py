@@ -18,6 +18,7 @@ from vosjax.data.codecs.soft_edges import (
 )
 
 Color = tuple[int, int, int]  # red, green, blue
+WHITE = (255, 255, 255)
 
 _MAX_GRAY_VALUES = 64  # a mask with more distinct gray values was interpolated
 _DARK, _BRIGHT = 25, 230  # of 255: levels that lossy compression leaves of 0 and 255
