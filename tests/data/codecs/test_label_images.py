@@ -123,7 +123,7 @@ def test_a_blended_id_stays_that_id():
 
 
 @pytest.mark.parametrize(
-  ("interior", "rims"), [(2, (1,)), (3, (2, 1)), (200, (100,)), (40, (20, 10))]
+  ("interior", "rims"), [(2, (1,)), (3, (2, 1)), (200, (100,)), (240, (160, 80))]
 )
 @pytest.mark.parametrize("mode", ["L", "P"])
 def test_objects_that_line_another_one_are_not_taken_for_soft_edges(
@@ -326,10 +326,26 @@ def test_gray_of_a_usual_palette_is_the_same_id_without_other_colours():
   assert alone.note == "ids by the colours of DAVIS"
 
 
-def test_dithered_masks_are_refused():
-  colors = Image.fromarray(davis_colors()[discs()])
+@pytest.mark.parametrize("green", [(0, 128, 0), (44, 160, 44), (148, 103, 189)])
+@pytest.mark.parametrize("red", [(128, 0, 0), (31, 119, 180)])
+def test_dithered_masks_are_refused(red, green):
+  colors = Image.fromarray(np.uint8([BLACK, red, green])[discs(radius=30)])
   with pytest.raises(ValueError, match="dithering"):
     decode(colors.convert("P"))
+
+
+def test_a_small_object_with_soft_edges_is_not_lost_beside_a_large_one():
+  labels = discs((160,)) + 80 * np.roll(discs((1,), radius=5), 50, axis=1)
+  soft = ndimage.gaussian_filter(labels.astype(np.uint8), 1.5)
+  with pytest.raises(ValueError, match=r"several gray values \(\d+, 160\)"):
+    decode(Image.fromarray(soft))
+
+
+def test_objects_resized_with_overshoot_and_few_colours_are_refused():
+  image = Image.fromarray(discs((60, 120), (96, 288), radius=30))
+  few = image.resize((432, 144), Image.Resampling.LANCZOS).quantize(8)
+  with pytest.raises(ValueError, match="several gray values"):
+    decode(few)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from vosjax.data.codecs.label_values import (
 from vosjax.data.codecs.soft_edges import (
   find_blended_colors,
   find_edges,
+  is_dithered,
   is_solid,
   may_be_soft,
   pack_colors,
@@ -212,9 +213,13 @@ def count_border(colors: UInt8[np.ndarray, "h w 3"]) -> dict[Color, int]:
 
 def _sharp_ids(indices: UInt8[np.ndarray, "h w"]) -> Interpretation:
   """Indices as ids, or as one object whose borders are blended."""
-  if not may_be_soft(indices) or (edges := find_edges(indices)).kind == "sharp":
+  if not may_be_soft(indices):
     return Interpretation(indices)
-  if edges.kind == "gradual":
+  edges = find_edges(indices)
+  dithered = indices.max() > 1 and is_dithered(indices)
+  if edges.kind == "sharp" and not dithered:
+    return Interpretation(indices)
+  if edges.kind == "gradual" or dithered:
     raise ValueError(
       "palette indices that form no areas, as after dithering or in a soft mask. Save "
       "object ids, one index per object, without dithering."

@@ -22,6 +22,7 @@ WHITE = (255, 255, 255)
 
 _MAX_GRAY_VALUES = 64  # a mask with more distinct gray values was interpolated
 _DARK, _BRIGHT = 25, 230  # of 255: levels that lossy compression leaves of 0 and 255
+_WHITE = 250  # from here on, a value is white, whose edges may have few values
 _MAX_RIMS = 2  # values of a rim; soft edges have more
 _DEEP = 65535  # white in 16 bits
 
@@ -73,11 +74,7 @@ def interpret_gray(
   else:
     edges = find_edges(values)
   if edges.kind == "thin":
-    low, high = edges.levels
-    rims = present[(present > low + high // 32) & (present < high - high // 32)]
-    if high < _BRIGHT and not lossy:
-      check_rims(rims.tolist(), f"object {high}")
-    return _threshold(values, low, high, lossy=lossy)
+    return _threshold(values, *edges.levels, lossy=lossy)
   if lossy and not set(present.tolist()) <= {0, 255}:
     raise lossy_error()
   if edges.kind == "blended":
@@ -198,6 +195,10 @@ def _threshold(
       f"the gray values {low} and {high} with soft edges, but no black background. "
       "Save the mask in black and white, or as ids."
     )
+  if high < _WHITE and not lossy:
+    margin = high // 32
+    rims = np.unique(values[(values > low + margin) & (values < high - margin)])
+    check_rims(rims.tolist(), f"object {high}")
   inside = values > (low + high) / 2
   if high >= _BRIGHT:
     return _one_object(inside, SOFT)

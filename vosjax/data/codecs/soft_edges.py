@@ -18,7 +18,13 @@ _BLENDED_IDS = 0.5  # of the borders of ids 1 to n; at most 0.33 in DAVIS at 120
 _BLENDED_VALUES = 0.2  # of the borders of any other set of values
 _MAX_RAMP = 4.0  # pixels between two areas of full value, for an edge to be thin
 _RAMP = (0.1, 0.9)  # of the step between two areas
+_SINGLE = 0.55  # of the borders in rows and columns; at most 0.5 around lines
+_ALTERNATING = 0.2  # of these borders, for dithering; at most 0.1 in soft masks
+_DIM = 0.25  # of the step between two areas, from which on a value is an area's own
+_EDGE = 4  # pixels that an edge may be wide
 _SOLID = 0.02  # of the pixels of a value that forms areas
+_MANY_BETWEEN = 4  # values without an area; fewer may be objects or void
+_TOUCHING = 0.1  # of the borders of areas
 _NOISE = 1.2  # neighbours of another value per pixel, of at most 2
 _SLOPES = 0.12  # of the borders in a row; at most 0.07 in DAVIS, 0.15 in soft masks
 _SPECKS = 0.6  # of the borders in a row, for noise; at most 0.24 in DAVIS
@@ -77,6 +83,8 @@ def find_edges(values: UInt8[np.ndarray, "h w"]) -> Edges:
   consecutive = are_consecutive(present)
   highest = present[present < VOID][-1] if consecutive else present[-1]
   tolerance = int(highest) // 32
+  if is_dithered(values, tolerance):
+    return Edges("gradual")
   if consecutive:
     soft = _ids_blend(values, between)
   else:
@@ -87,6 +95,8 @@ def find_edges(values: UInt8[np.ndarray, "h w"]) -> Edges:
   if len(levels) > 2:
     return Edges("blended", levels)
   if len(levels) == 2 and _is_thin(values, *levels):
+    if dim := _find_dim_area(values, *levels):
+      return Edges("blended", (levels[0], dim, levels[1]))
     return Edges("thin", levels)
   return Edges("gradual", levels)
 
@@ -134,6 +144,27 @@ def is_solid(values: Shaped[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
   """Where a pixel and its eight neighbours have one value."""
   low, high = _extremes(values)
   return low == high
+
+
+def is_dithered(values: UInt8[np.ndarray, "h w"], tolerance: int = 0) -> bool:
+  """Whether most borders are around single pixels, with one value on both sides.
+
+  Args:
+    values: of the pixels.
+    tolerance: differences that are no borders.
+  """
+  signed = values.astype(np.int16)
+  for rows in (signed, signed.T):
+    differ = np.abs(rows[:, 1:] - rows[:, :-1]) > tolerance
+    single = differ[:, 1:] & differ[:, :-1]
+    alternating = single & (np.abs(rows[:, 2:] - rows[:, :-2]) <= tolerance)
+    borders = np.count_nonzero(differ)
+    if (
+      np.count_nonzero(single) <= _SINGLE * borders
+      or np.count_nonzero(alternating) <= _ALTERNATING * borders
+    ):
+      return False
+  return True
 
 
 def _is_between(colors: UInt8[np.ndarray, "h w c"]) -> Bool[np.ndarray, "h w"]:
@@ -205,15 +236,35 @@ def _values_blend(
   """Whether values without an area lie between others, or are noise around them."""
   count = np.bincount(values.reshape(-1), minlength=256)
   solid = np.bincount(values[low == high], minlength=256)
-  thin = (solid <= count * _SOLID)[values]
+  has_area = solid > count * _SOLID
+  thin = ~has_area[values]
   if not thin.any():
     return False
+  if _areas_are_apart(values, has_area):
+    return True
   soft = thin & (low < values) & (values < high)
   soft |= _speckles(values, thin & ~soft, low, high, tolerance)
   if np.count_nonzero(soft) * 2 < np.count_nonzero(thin):
     return False
   _, flags = _pairs(values, soft)
   return bool(flags.any(1).mean() >= _BLENDED_VALUES)
+
+
+def _areas_are_apart(
+  values: UInt8[np.ndarray, "h w"], has_area: Bool[np.ndarray, "256"]
+) -> bool:
+  """Whether several values without an area lie between nearly all areas.
+
+  Resizing that sharpens makes values beyond those of the areas as well.
+  """
+  present = np.bincount(values.reshape(-1), minlength=256) > 0
+  areas, others = present & has_area, present & ~has_area
+  areas[0] = False
+  if areas.sum() < 2 or others.sum() < _MANY_BETWEEN:
+    return False
+  pairs, _ = _pairs(values, np.zeros(values.shape, bool))
+  pairs = pairs[areas[pairs].any(1)]
+  return bool(has_area[pairs].all(1).mean() < _TOUCHING)
 
 
 def _speckles(
@@ -263,3 +314,18 @@ def _is_thin(values: UInt8[np.ndarray, "h w"], low: int, high: int) -> bool:
   across, down = inside[:, 1:] != inside[:, :-1], inside[1:] != inside[:-1]
   outline = np.count_nonzero(across) + np.count_nonzero(down)
   return bool(ramp <= _MAX_RAMP * outline)
+
+
+def _find_dim_area(values: UInt8[np.ndarray, "h w"], low: int, high: int) -> int:
+  """The value of an area between two levels that is not along an edge; 0 without one.
+
+  So looks a small object of another value with soft edges of its own.
+  """
+  near = values > (low + high) / 2
+  solid = _extremes(values)[0] > low + _DIM * (high - low)
+  for _ in range(_EDGE):
+    if not (solid & ~near).any():
+      return 0
+    near = _extremes(near)[1]
+  far = solid & ~near
+  return int(values[far].max()) if far.any() else 0
