@@ -235,6 +235,14 @@ def test_blended_colours_are_one_object_or_refused():
     decode(shrunk(discs()))
 
 
+def test_a_small_object_of_another_colour_is_not_lost_in_a_soft_edge():
+  labels = discs((1,), radius=30)
+  labels[10:20, 10:20] = 2
+  colors = Image.fromarray(np.uint8([BLACK, (128, 0, 0), (0, 128, 0)])[labels])
+  with pytest.raises(ValueError, match="colours, of which some only blend others"):
+    decode(colors.resize((53, 36), Image.Resampling.BILINEAR))
+
+
 def test_alpha_counts_where_colour_says_nothing():
   mask = discs((1,))
   rgba = np.full((*mask.shape, 4), 255, np.uint8)
@@ -326,8 +334,8 @@ def test_gray_of_a_usual_palette_is_the_same_id_without_other_colours():
   assert alone.note == "ids by the colours of DAVIS"
 
 
-@pytest.mark.parametrize("green", [(0, 128, 0), (44, 160, 44), (148, 103, 189)])
-@pytest.mark.parametrize("red", [(128, 0, 0), (31, 119, 180)])
+@pytest.mark.parametrize("green", [(0, 128, 0), (44, 160, 44), (153, 199, 148)])
+@pytest.mark.parametrize("red", [(128, 0, 0), (31, 119, 180), (250, 200, 99)])
 def test_dithered_masks_are_refused(red, green):
   colors = Image.fromarray(np.uint8([BLACK, red, green])[discs(radius=30)])
   with pytest.raises(ValueError, match="dithering"):

@@ -18,6 +18,7 @@ from vosjax.data.codecs.label_values import (
   lossy_error,
 )
 from vosjax.data.codecs.soft_edges import (
+  Edges,
   find_blended_colors,
   find_edges,
   is_dithered,
@@ -36,6 +37,8 @@ from vosjax.data.codecs.usual_palettes import (
 )
 from vosjax.labels import VOID
 
+_FAR_OFF = 48  # of 255: what resizing adds to the blend of two colours is less
+_FEW = 4  # pixels
 _NEARLY_GRAY = 16  # difference between channels that lossy compression makes
 
 
@@ -126,7 +129,7 @@ def interpret_colors(
   note = ""
   if areas is not None:
     blended = set(np.unique(pack_colors(colors)).tolist())
-    if len(areas) != 2:
+    if len(areas) != 2 or _has_others(colors, *areas):
       raise ValueError(
         f"{len(blended)} colours, of which some only blend others along their borders. "
         "Draw masks without anti-aliasing, resize them with nearest neighbour, and "
@@ -215,11 +218,10 @@ def _sharp_ids(indices: UInt8[np.ndarray, "h w"]) -> Interpretation:
   """Indices as ids, or as one object whose borders are blended."""
   if not may_be_soft(indices):
     return Interpretation(indices)
-  edges = find_edges(indices)
-  dithered = indices.max() > 1 and is_dithered(indices)
-  if edges.kind == "sharp" and not dithered:
+  edges = Edges("gradual") if is_dithered(indices) else find_edges(indices)
+  if edges.kind == "sharp":
     return Interpretation(indices)
-  if edges.kind == "gradual" or dithered:
+  if edges.kind == "gradual":
     raise ValueError(
       "palette indices that form no areas, as after dithering or in a soft mask. Save "
       "object ids, one index per object, without dithering."
@@ -254,8 +256,10 @@ def _reordered(colors: UInt8[np.ndarray, "h w 3"]) -> Interpretation:
       "a colour table in which black is not index 0 and does not surround the objects: "
       "it is unclear which colour is the background. Save object ids, 0 = background."
     )
-  note = "colour table in another order, read by colour"
-  return dataclasses.replace(interpret_colors(colors), note=note)
+  found = interpret_colors(colors)
+  soft = f"{SOFT}; " if found.note.startswith(SOFT) else ""
+  note = f"{soft}colour table in another order, read by colour"
+  return dataclasses.replace(found, note=note)
 
 
 def _is_background_first(
@@ -292,6 +296,19 @@ def _unknown_background(color: Color) -> UnknownColorsError:
     f"the colour {color} surrounds the rest, but is not that of the background. Save "
     "object ids, 0 = background."
   )
+
+
+def _has_others(
+  colors: UInt8[np.ndarray, "h w 3"],
+  one: UInt8[np.ndarray, "3"],
+  other: UInt8[np.ndarray, "3"],
+) -> bool:
+  """Whether some colours are no blends of two, as those of a small third object."""
+  step = other.astype(float) - one
+  offset = colors.astype(float) - one
+  along = (offset @ step / (step @ step)).clip(0, 1)
+  distance = np.abs(offset - along[:, :, None] * step).max(axis=2)
+  return bool(np.count_nonzero(distance > _FAR_OFF) > _FEW)
 
 
 def _nearest(

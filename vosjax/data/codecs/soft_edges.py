@@ -18,7 +18,7 @@ _BLENDED_IDS = 0.5  # of the borders of ids 1 to n; at most 0.33 in DAVIS at 120
 _BLENDED_VALUES = 0.2  # of the borders of any other set of values
 _MAX_RAMP = 4.0  # pixels between two areas of full value, for an edge to be thin
 _RAMP = (0.1, 0.9)  # of the step between two areas
-_SINGLE = 0.55  # of the borders in rows and columns; at most 0.5 around lines
+_SINGLE = 0.52  # of the borders in rows and columns; at most 0.5 around lines
 _ALTERNATING = 0.2  # of these borders, for dithering; at most 0.1 in soft masks
 _DIM = 0.25  # of the step between two areas, from which on a value is an area's own
 _EDGE = 4  # pixels that an edge may be wide
@@ -83,8 +83,6 @@ def find_edges(values: UInt8[np.ndarray, "h w"]) -> Edges:
   consecutive = are_consecutive(present)
   highest = present[present < VOID][-1] if consecutive else present[-1]
   tolerance = int(highest) // 32
-  if is_dithered(values, tolerance):
-    return Edges("gradual")
   if consecutive:
     soft = _ids_blend(values, between)
   else:
@@ -146,18 +144,12 @@ def is_solid(values: Shaped[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
   return low == high
 
 
-def is_dithered(values: UInt8[np.ndarray, "h w"], tolerance: int = 0) -> bool:
-  """Whether most borders are around single pixels, with one value on both sides.
-
-  Args:
-    values: of the pixels.
-    tolerance: differences that are no borders.
-  """
-  signed = values.astype(np.int16)
-  for rows in (signed, signed.T):
-    differ = np.abs(rows[:, 1:] - rows[:, :-1]) > tolerance
+def is_dithered(values: UInt8[np.ndarray, "h w"]) -> bool:
+  """Whether most borders are around single pixels, with one value on both sides."""
+  for rows in (values, values.T):
+    differ = rows[:, 1:] != rows[:, :-1]
     single = differ[:, 1:] & differ[:, :-1]
-    alternating = single & (np.abs(rows[:, 2:] - rows[:, :-2]) <= tolerance)
+    alternating = single & (rows[:, 2:] == rows[:, :-2])
     borders = np.count_nonzero(differ)
     if (
       np.count_nonzero(single) <= _SINGLE * borders
