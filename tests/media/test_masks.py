@@ -197,6 +197,13 @@ def test_of_many_masks_some_are_checked_at_once(tmp_path, monkeypatch):
   masks = read_masks(tmp_path, NAMES, SIZE)
   assert set(masks.counts) == {0, 2}
   assert "2 masks are checked when their turn comes" in masks.describe()
+  for name in NAMES:
+    write(tmp_path / f"{name}.png", one=2)
+  write(tmp_path / "00001.png", one=255)
+  masks = read_masks(tmp_path, NAMES, SIZE)
+  assert ids_of(masks, 3) == {2}
+  with pytest.raises(ValueError, match="00001.png is black and white, but other masks"):
+    masks.labels(1)
   write(tmp_path / "00001.png", np.zeros((12, 17), np.uint8))
   with pytest.raises(ValueError, match=r"00001\.png: the mask is 17x12"):
     read_masks(tmp_path, NAMES, SIZE)

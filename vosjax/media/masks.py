@@ -65,16 +65,30 @@ class VideoMasks:
     """Object ids of one frame; None if it has no mask.
 
     Raises:
-      ValueError: a file is no mask of the video's size.
+      ValueError: a file is no mask of the video's size, or one that was not checked is
+        black and white although others hold ids.
     """
     if index not in self.files:
       return None
-    labels = _read_frame(self, index).labels
+    frame = _read_frame(self, index)
+    if index not in self.counts and frame.black_and_white:
+      self._require_white_is_1(index)
+    labels = frame.labels
     if self.white:
       labels[(labels >= _NEARLY_WHITE) & (labels < VOID)] = 1
     if self.only_white:
       labels[labels == VOID] = 1
     return labels
+
+  def _require_white_is_1(self, index: int) -> None:
+    """Refuses a mask in black and white among masks of several ids."""
+    known = {i for count in self.counts.values() for i in count} - {0, 1}
+    if known and self.files[index][0].object_id is None:
+      raise ValueError(
+        f"{self.name}: {self.file_name(index)} is black and white, but other masks "
+        f"hold the ids {_join(sorted(known))}, so it is unclear which object is white. "
+        "Save ids in all masks."
+      )
 
   def describe(self) -> str:
     """The objects of each mask with their share of pixels, and the notes, as lines."""

@@ -17,12 +17,11 @@ from vosjax.data.codecs.label_values import (
   interpret_gray,
   lossy_error,
 )
+from vosjax.data.codecs.neighbours import is_dithered, is_solid
 from vosjax.data.codecs.soft_edges import (
   Edges,
   find_blended_colors,
   find_edges,
-  is_dithered,
-  is_solid,
   may_be_soft,
   pack_colors,
 )
