@@ -115,6 +115,20 @@ def test_two_folders_with_the_conventions_of_davis_give_its_scores(
   assert page.count("<img") == 2 * len(VIDEOS)
 
 
+def test_255_means_what_was_said_also_in_masks_without_another_id(tmp_path, capsys):
+  for folder, value in (("truth", 255), ("results", 0)):
+    labels = np.zeros((2, 8, 12), np.uint8)
+    labels[0, 2:5, 2:8] = 1
+    labels[1, 4:7, 2:8] = value  # alone in its frame
+    (tmp_path / folder).mkdir()
+    for t, frame in enumerate(labels):
+      Image.fromarray(frame).save(tmp_path / folder / f"{t:05d}.png")
+  arguments = "evaluate", tmp_path / "results", tmp_path / "truth", "--workers", "1"
+  assert command.main([*map(str, arguments), "--label-255", "void"]) == 0
+  said, errors = capsys.readouterr()
+  assert "J-Mean     100.0" in said and "white is 255" in errors
+
+
 def test_what_was_matched_or_ignored_is_said(tmp_path, capsys):
   labels = np.zeros((3, 20, 30), np.uint8)
   labels[:, 3:9, 4:15] = 5

@@ -242,11 +242,26 @@ def test_masks_that_hold_no_ids_are_said_and_written_as_ids(source, tmp_path, ca
 def test_masks_of_a_video_that_contradict_each_other_are_refused(
   source, tmp_path, capsys
 ):
-  white = np.zeros(SIZE, np.uint8)
-  white[4:12, 4:20] = 255
-  Image.fromarray(white).save(source / "Annotations/480p/two/00001.png")
+  folder = source / "Annotations/480p/two"
+  values = np.zeros(SIZE, np.uint8)
+  values[4:12, 4:20] = 2
+  Image.fromarray(values).save(folder / "00000.png")
+  Image.fromarray((values > 0) * np.uint8(255)).save(folder / "00001.png")
   assert run(source, "--out", tmp_path / "out") == 2
   assert "two: 00001 is black and white, but 00000 holds" in capsys.readouterr().err
+
+
+def test_255_beside_ids_is_void_in_all_masks_of_the_video(source, tmp_path, capsys):
+  folder = source / "Annotations/480p/two"
+  values = np.zeros(SIZE, np.uint8)
+  values[4:12, 4:20] = 255
+  Image.fromarray(values).save(folder / "00001.png")  # without the object
+  values[0] = 1
+  Image.fromarray(values).save(folder / "00000.png")
+  assert run(source, "--out", tmp_path / "out") == 0
+  assert "1 label map: white is 255, as in other masks" in capsys.readouterr().err
+  with Image.open(tmp_path / "out/Annotations/480p/two/00001.png") as written:
+    assert written.mode == "P" and set(np.unique(written).tolist()) == {0, 255}
 
 
 def test_deep_gray_frames_become_8_bits(source, tmp_path, capsys):
@@ -307,10 +322,10 @@ def test_an_interrupted_import_resumes(source, tmp_path, monkeypatch):
     calls.append(video.name)
     return original(video, progress)
 
-  def stop(video, names, folder, interpreted):
+  def stop(video, names, folder, readings):
     if video.name == "two":
       raise KeyboardInterrupt
-    write_labels(video, names, folder, interpreted)
+    write_labels(video, names, folder, readings)
 
   write_labels = import_job._write_labels
   monkeypatch.setattr(import_job, "survey", counting)

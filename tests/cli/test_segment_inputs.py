@@ -107,6 +107,20 @@ def test_files_of_single_objects_are_put_together(frames, tmp_path, save_mask):
   ]
 
 
+def test_masks_of_a_video_file_are_numbered_from_0(mask, tmp_path, capsys):
+  video, out = write_video(tmp_path / "a.mp4", 4), tmp_path / "out"
+  correction = tmp_path / "00002.png"
+  correction.write_bytes(mask.read_bytes())
+  assert vosjax(video, "--mask", mask, correction, "--out", out) == 0
+  captured = capsys.readouterr()
+  assert "first.png is of frame 00000, 00002.png is of frame 00002" in captured.out
+  assert "warning" not in captured.err
+  mask = mask.rename(tmp_path / "0001.png")  # as ffmpeg numbers the first frame
+  assert vosjax(video, "--mask", mask, "--out", tmp_path / "late") == 0
+  error = capsys.readouterr().err
+  assert "warning: the first mask" in error and "frame is 00000.png" in error
+
+
 def test_white_alone_is_an_object_in_a_palette_mask_too(
   frames, tmp_path, save_mask, capsys
 ):

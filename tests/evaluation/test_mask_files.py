@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vosjax.data.label_agreement import WHITE_IS_VOID
 from vosjax.evaluation.mask_files import WHITE_IS_1, MaskFiles
 
 
@@ -78,3 +79,12 @@ def test_white_is_the_same_in_all_masks_of_a_video(tmp_path, values, labels, not
     listed = [(line.startswith(note), names) for line, names in of_files.items()]
     white = [str(paths[0]), str(paths[1])] if values[1] == [0, 255] else [str(paths[0])]
     assert listed == ([(True, white)] if note else [])
+
+
+def test_255_can_be_kept_where_nothing_shows_that_it_is_no_object(tmp_path):
+  files = video_of(tmp_path, [[0, 255], [0, 1]], [[0, 1], [0, 1]])
+  loaded = files.load(slice(None), keeps_255=True)
+  assert loaded.video.truth[:, 0].tolist() == [[0, 255], [0, 1]]
+  assert list(loaded.of_truth) == [WHITE_IS_VOID] and not loaded.of_prediction
+  binary = video_of(tmp_path / "binary", [[0, 255]], [[0, 255]])
+  assert binary.load(slice(None), keeps_255=True).video.truth.max() == 1

@@ -83,6 +83,31 @@ def test_files_and_folders_of_one_object_each(tmp_path):
     read_masks([files[0], both], NAMES, SIZE)
 
 
+def test_files_given_one_by_one_may_be_of_several_frames(tmp_path):
+  files = [write(tmp_path / f"{name}.png", one=1) for name in ("first", "00003")]
+  masks = read_masks(files, NAMES, SIZE)
+  assert masks.frames == (0, 3) and ids_of(masks, 3) == {1}
+  assert "first.png is of frame 00000, 00003.png is of frame 00003" in masks.describe()
+  with pytest.raises(ValueError, match="first.png: belongs to the first frame"):
+    read_masks(files, NAMES[1:], SIZE, lost_first="00000")
+  files = [write(tmp_path / folder / "00002.png", one=1) for folder in ("dog", "cat")]
+  masks = read_masks(files, NAMES, SIZE)
+  assert masks.frames == (2,) and "cat/00002.png is object 2" in masks.describe()
+  with pytest.raises(ValueError, match="one folder per object"):
+    read_masks([*files, tmp_path / "00003.png"], NAMES, SIZE)
+
+
+def test_masks_numbered_from_1_are_warned_of_where_frames_count_from_0(tmp_path):
+  write(tmp_path / "0001.png", one=1)
+  masks = read_masks(tmp_path, NAMES, SIZE, numbered=True)
+  assert masks.frames == (1,)
+  assert "frame 00001, the second one" in masks.warnings[0]
+  assert "is 00000.png" in masks.warnings[0]
+  assert not read_masks(tmp_path, NAMES, SIZE).warnings  # frames have their own names
+  write(tmp_path / "0000.png", one=1)
+  assert not read_masks(tmp_path, NAMES, SIZE, numbered=True).warnings
+
+
 def test_folders_of_frames_with_a_file_per_object(tmp_path):
   write(tmp_path / "00001" / "1.png", one=255)
   write(tmp_path / "00001" / "2.png", other=255)
@@ -144,6 +169,27 @@ def test_colour_tables_that_differ_are_refused(tmp_path):
   assert masks.labels(0)[0, 0] == 2 and masks.labels(1)[0, 0] == 3
 
 
+def test_a_colour_with_two_ids_is_refused(tmp_path):
+  red, gray = (255, 0, 0), (9, 9, 9)
+  for name, index, colors in (("00000", 1, (red, gray)), ("00001", 2, (gray, red))):
+    image = Image.fromarray(np.zeros(SIZE, np.uint8))
+    image.paste(index, (4, 4, 9, 9))
+    image.putpalette([0, 0, 0, *colors[0], *colors[1]])
+    image.save(tmp_path / f"{name}.png")
+  with pytest.raises(ValueError, match=r"\(255, 0, 0\) is id 1 in .* but 2 in"):
+    read_masks(tmp_path, NAMES, SIZE)
+
+
+def test_white_of_a_usual_palette_is_not_object_1_in_another_mask(tmp_path):
+  image = np.zeros((*SIZE, 3), np.uint8)
+  image[BOX] = 255
+  write(tmp_path / "00000.png", image)
+  image[OTHER] = 236, 95, 103  # object 1 of YouTube-VOS, where white is 9
+  write(tmp_path / "00001.png", image)
+  with pytest.raises(ValueError, match=r"\(255, 255, 255\) is id 1 in .* but 9 in"):
+    read_masks(tmp_path, NAMES, SIZE)
+
+
 def test_of_many_masks_some_are_checked_at_once(tmp_path, monkeypatch):
   monkeypatch.setattr(media_masks, "_CHECKED", 2)
   for name in NAMES:
@@ -151,6 +197,13 @@ def test_of_many_masks_some_are_checked_at_once(tmp_path, monkeypatch):
   masks = read_masks(tmp_path, NAMES, SIZE)
   assert set(masks.counts) == {0, 2}
   assert "2 masks are checked when their turn comes" in masks.describe()
+  for name in NAMES:
+    write(tmp_path / f"{name}.png", one=2)
+  write(tmp_path / "00001.png", one=255)
+  masks = read_masks(tmp_path, NAMES, SIZE)
+  assert ids_of(masks, 3) == {2}
+  with pytest.raises(ValueError, match="00001.png is black and white, but other masks"):
+    masks.labels(1)
   write(tmp_path / "00001.png", np.zeros((12, 17), np.uint8))
   with pytest.raises(ValueError, match=r"00001\.png: the mask is 17x12"):
     read_masks(tmp_path, NAMES, SIZE)

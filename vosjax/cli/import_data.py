@@ -179,7 +179,7 @@ def _write(
     data.videos, unit="video", desc="writing", leave=False, disable=None
   ) as bar:
     for video, surveyed in zip(bar, surveys):
-      job.write(video, {x for names in surveyed.readings.values() for x in names})
+      job.write(video, surveyed.readings)
 
 
 def _abbreviate(names: Sequence[str]) -> str:

@@ -23,7 +23,9 @@ from vosjax.data.formats.coco import CocoVideo
 from vosjax.data.formats.detect import UserData
 from vosjax.data.formats.folders import FolderVideo, read_names, subfolders
 from vosjax.data.formats.user_folders import VideoPart
+from vosjax.data.label_agreement import WHITE_IS_VOID
 from vosjax.data.survey import VideoSurvey, details, survey, table
+from vosjax.labels import VOID
 from vosjax.media.read import read_video
 from vosjax.media.write import write_labels
 
@@ -162,16 +164,16 @@ class Job:
     finally:
       pool.shutdown(wait=False, cancel_futures=True)
 
-  def write(self, video: Video, interpreted: Collection[str] = ()) -> None:
+  def write(self, video: Video, readings: Mapping[str, Collection[str]]) -> None:
     """Writes the annotated frames of a video, unless an earlier run has done so.
 
     Args:
       video: to write.
-      interpreted: names of the frames whose label maps do not hold ids.
+      readings: see `VideoSurvey`.
     """
     video = video.annotated_part()
     names = detect.frame_names(video)
-    write_labels = functools.partial(_write_labels, interpreted=interpreted)
+    write_labels = functools.partial(_write_labels, readings=readings)
     for folder, write_files in ((_FRAMES, _write_frames), (_LABELS, write_labels)):
       target = self._part / folder / video.name
       if target.is_dir():
@@ -307,18 +309,22 @@ def _write_labels(
   video: Video,
   names: Sequence[str],
   folder: pathlib.Path,
-  interpreted: Collection[str],
+  readings: Mapping[str, Collection[str]],
 ) -> None:
   if isinstance(video, CocoVideo):
     for t, name in enumerate(names):
       write_labels(folder / f"{name}.png", _labels(video, t))
     return
+  interpreted = {name for listed in readings.values() for name in listed}
   for t, (path, name) in enumerate(zip(video.label_files, names)):
     assert path is not None, "the annotated part of a video has all label files"
     if _holds_ids(path) and video.frame_names[t] not in interpreted:
       _link(path, folder / f"{name}.png")
-    else:
-      write_labels(folder / f"{name}.png", _labels(video, t))
+      continue
+    labels = _labels(video, t)
+    if video.frame_names[t] in readings.get(WHITE_IS_VOID, ()):
+      labels = np.where(labels == 1, VOID, labels).astype(np.uint8)
+    write_labels(folder / f"{name}.png", labels)
 
 
 def _holds_ids(path: pathlib.Path) -> bool:

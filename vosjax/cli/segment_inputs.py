@@ -95,6 +95,7 @@ def read_inputs(
     whole.size,
     colors=args.colors,
     lost_first=whole.lost_first,
+    numbered=len(whole.files) < len(whole),
   )
   given = MaskPrompts(found, indices)
   print(found.describe())

@@ -9,7 +9,7 @@ import numpy as np
 
 from vosjax.data.codecs.label_values import Interpretation
 from vosjax.data.formats.folders import FolderVideo
-from vosjax.data.label_agreement import Readings
+from vosjax.data.label_agreement import WHITE_IS_VOID, Readings
 from vosjax.data.video import Video
 from vosjax.labels import VOID
 
@@ -68,6 +68,7 @@ def survey(
   size = (0, 0)
   readings = Readings()
   others: list[tuple[str, list[int]]] = []  # the values of masks that are not white
+  white: dict[str, np.ndarray] = {}  # pixels by id of those that are
   for t, name in enumerate(video.frame_names):
     progress(1)
     try:
@@ -85,14 +86,23 @@ def survey(
       continue
     readings.add(name, mask)
     pixels = np.bincount(mask.labels.reshape(-1), minlength=256)
-    if not mask.black_and_white:
+    if mask.black_and_white:
+      white[name] = pixels
+    else:
       others.append((name, np.flatnonzero(pixels).tolist()))
     counts += pixels
     if not pixels[1:VOID].any():
       empty.append(name)
   if readings.color_doubt:
     problems.append(f"{video.name}: {readings.color_doubt}")
-  if reason := readings.doubt_white(others):
+  notes: dict[str, Sequence[str]] = dict(readings.notes)
+  if white and readings.white_is_void(others):
+    notes[WHITE_IS_VOID] = tuple(white)
+    number = sum(pixels[1] for pixels in white.values())
+    counts[1] -= number
+    counts[VOID] += number
+    empty += [name for name in white if name not in empty]
+  elif reason := readings.doubt_white(others):
     problems.append(f"{video.name}: {reason}. Save ids in all masks.")
   if len(missing) == len(video):
     problems.append(f"{video.name}: no frame has a label map.")
@@ -103,11 +113,11 @@ def survey(
     size=size,
     num_frames=len(video),
     missing=tuple(missing),
-    empty=tuple(empty),
+    empty=tuple(sorted(empty, key=video.frame_names.index)),
     ids=tuple((np.flatnonzero(counts[1:VOID]) + 1).tolist()),
     void=float(counts[VOID] / max(1, counts.sum())),
     problems=tuple(dict.fromkeys(problems)),
-    readings=readings.notes,
+    readings=notes,
   )
 
 

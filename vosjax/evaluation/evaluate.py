@@ -123,7 +123,10 @@ def _score_files(
 ) -> Outcome:
   """Scores one video; protocols hold closures, so workers build their own."""
   protocol = build_protocol(name, **options)
-  loaded = files.load(slice(None) if match_first else protocol.scored)
+  loaded = files.load(
+    slice(None) if match_first else protocol.scored,
+    keeps_255=options.get("label_255") is not None,
+  )
   video, problems, *_ = loaded
   if video is None:
     return Outcome([], problems)

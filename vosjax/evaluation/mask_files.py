@@ -12,14 +12,13 @@ from jaxtyping import UInt8
 from vosjax.data.codecs import images, label_images
 from vosjax.data.codecs.label_values import Interpretation
 from vosjax.data.formats.folders import first_few
-from vosjax.data.label_agreement import Readings
+from vosjax.data.label_agreement import WHITE_IS_VOID, Readings
 from vosjax.evaluation.scored_video import ScoredVideo
 from vosjax.labels import VOID
 
 _DECODERS = 2  # threads: PNG decoding, most of the work, releases the GIL
 _LISTED = 5  # names in a message
 WHITE_IS_1 = "white (255) is object 1"
-_AS_OTHERS = "white is 255, as in other masks of the video, and not object 1"
 Notes = Mapping[str, Sequence[str]]  # paths of masks, by what was done to get ids
 
 
@@ -65,11 +64,15 @@ class MaskFiles:
     """Names of the annotated frames."""
     return tuple(path.stem for path in self.truth)
 
-  def load(self, needed: slice) -> LoadedVideo:
+  def load(self, needed: slice, *, keeps_255: bool = False) -> LoadedVideo:
     """Reads all annotations, and the predictions of the `needed` frames.
 
     An unusable prediction is all background in the video. White means the same in all
     annotations, and in all predictions: where others hold ids, it is 255.
+
+    Args:
+      needed: frames whose predictions are read.
+      keeps_255: white is 255 also where others hold no id but 1.
     """
     folder = self.prediction[0].parent
     if not folder.is_dir():
@@ -93,8 +96,12 @@ class MaskFiles:
         pool.submit(_read_into, prediction[t], self.prediction[t], "the annotation")
         for t in scored
       ]
-    unusable, truth_notes = _agree(self.name, [future.result() for future in of_truth])
-    problems, notes = _agree(self.name, [future.result() for future in of_prediction])
+    unusable, truth_notes = _agree(
+      self.name, [future.result() for future in of_truth], keeps_255
+    )
+    problems, notes = _agree(
+      self.name, [future.result() for future in of_prediction], keeps_255
+    )
     if unusable:
       return LoadedVideo(None, unusable + problems)
     video = ScoredVideo(self.name, prediction, truth, self.frames, self.categories)
@@ -162,13 +169,14 @@ def _read_into(
 
 
 def _agree(
-  name: str, masks: Sequence[tuple[Path, Interpretation | str]]
+  name: str, masks: Sequence[tuple[Path, Interpretation | str]], keeps_255: bool
 ) -> tuple[list[str], Notes]:
   """Makes white the same object in all masks of a video.
 
   Args:
     name: of the video.
     masks: results of `_read_into`; white becomes 255 where it has to.
+    keeps_255: see `MaskFiles.load`.
 
   Returns:
     What is wrong with the masks, and how they were read.
@@ -186,10 +194,13 @@ def _agree(
   if readings.color_doubt:
     problems.append(f"{name}: {readings.color_doubt}")
   notes: dict[str, Sequence[str]] = dict(readings.notes)
-  if readings.doubt_white((path, _values(labels)) for path, labels in others):
+  values = [(path, _values(labels)) for path, labels in others] if white else []
+  if readings.doubt_white(values) or (
+    keeps_255 and any(found != [0] for _, found in values)
+  ):
     for _, labels in white:
       labels[labels == 1] = VOID
-    notes[_AS_OTHERS] = readings.white
+    notes[WHITE_IS_VOID] = readings.white
   elif white:
     notes[WHITE_IS_1] = readings.white
   return problems, notes

@@ -6,11 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 
 from vosjax.data.codecs.label_images import IMAGE_SUFFIXES, NUMPY_SUFFIX
-from vosjax.data.formats.folders import by_number
+from vosjax.data.formats.folders import by_number, first_few
 from vosjax.data.formats.frame_names import find_number, match_names
 from vosjax.labels import VOID
+from vosjax.media.mask_names import match_files, say_objects
 
 MASK_SUFFIXES = (*IMAGE_SUFFIXES, NUMPY_SUFFIX)
+_LISTED = 10  # files in a note
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +44,32 @@ class FoundMasks:
 
 
 def find_masks(
-  paths: Sequence[pathlib.Path], frame_names: Sequence[str], lost_first: str = ""
+  paths: Sequence[pathlib.Path],
+  frame_names: Sequence[str],
+  lost_first: str = "",
+  numbered: bool = False,
 ) -> FoundMasks:
   """Finds the masks in the given files or folders, see `masks.read_masks`.
 
   Raises:
     ValueError: there is no mask, or one belongs to no frame for sure.
   """
+  found = _find(paths, frame_names, lost_first)
+  if not numbered or min(found.files) != 1 or int(frame_names[0]):
+    return found
+  warning = (
+    f"the first mask ({found.files[1][0].path}) is taken as that of frame "
+    f"{frame_names[1]}, the second one: frames of a video file are numbered from 0. If "
+    "masks are numbered from 1, as by ffmpeg, number them from 0, so that the mask of "
+    f"the first frame is {frame_names[0]}.png"
+  )
+  return dataclasses.replace(found, warnings=(*found.warnings, warning))
+
+
+def _find(
+  paths: Sequence[pathlib.Path], frame_names: Sequence[str], lost_first: str
+) -> FoundMasks:
+  """`find_masks` without doubts about numbers."""
   for path in paths:
     if not path.exists():
       raise ValueError(f"{path}: no such mask file or folder of masks.")
@@ -165,28 +186,46 @@ def _find_folder(
 def _find_several(
   paths: Sequence[pathlib.Path], frame_names: Sequence[str], lost_first: str
 ) -> FoundMasks:
-  """Files of frames if they are named exactly so, and else of an object each."""
-  stems = {path.stem for path in paths}
-  exact = stems <= set(frame_names)
-  if exact and len(stems) == len(paths):
-    files = {frame_names.index(path.stem): (MaskFile(path),) for path in paths}
-    return FoundMasks(files)
-  is_named = exact and len(stems) == 1
-  if not is_named:
-    _require_first(paths[0], frame_names, lost_first)
-  frame = frame_names.index(paths[0].stem) if is_named else 0
+  """Files of frames if they are named after frames, and else of an object each."""
+  names = list(dict.fromkeys(path.stem for path in paths))
+  try:
+    match = match_files(names, frame_names)
+  except ValueError as error:
+    raise ValueError(f"--mask {error}") from None
+  if match is None or len(names) == 1:
+    frame = match.frames[names[0]] if match else 0
+    if match is None:
+      _require_first(paths[0], frame_names, lost_first)
+    return _find_objects(paths, frame, frame_names[frame])
+  if len(names) < len(paths):
+    raise ValueError(
+      f"--mask {names[0]}, {names[1]}: files of several frames, of which some have the "
+      "same name. Give one folder per object."
+    )
+  for path in paths:
+    if match.frames[path.stem] == 0 and not re.search(r"\d", path.stem):
+      _require_first(path, frame_names, lost_first)
+  by_name = {path.stem: path for path in paths}
+  files = {t: (MaskFile(by_name[name]),) for name, t in match.frames.items()}
+  listed = [
+    f"{by_name[name].name} is of frame {frame_names[t]}"
+    for name, t in match.frames.items()
+  ]
+  return FoundMasks(files, (f"masks of frames: {first_few(listed, _LISTED)}",))
+
+
+def _find_objects(
+  paths: Sequence[pathlib.Path], frame: int, frame_name: str
+) -> FoundMasks:
+  """Files of one frame with an object each, in the order in which they are given."""
   objects = tuple(MaskFile(path, number) for number, path in enumerate(paths, 1))
   listed = [f"{short_name(o.path, paths)} is object {o.object_id}" for o in objects]
-  note = f"frame {frame_names[frame]}: {', '.join(listed)}"
-  return FoundMasks({frame: objects}, (note,))
+  return FoundMasks({frame: objects}, (f"frame {frame_name}: {', '.join(listed)}",))
 
 
 def _named_after_objects(names: Sequence[str]) -> bool:
   """Whether names are those of objects: obj1 and obj2, or dog and cat."""
-  return all(
-    re.search("obj|inst", name, re.IGNORECASE) or not re.search(r"\d", name)
-    for name in names
-  )
+  return all(say_objects(name) or not re.search(r"\d", name) for name in names)
 
 
 def _find_object_folders(

@@ -65,16 +65,30 @@ class VideoMasks:
     """Object ids of one frame; None if it has no mask.
 
     Raises:
-      ValueError: a file is no mask of the video's size.
+      ValueError: a file is no mask of the video's size, or one that was not checked is
+        black and white although others hold ids.
     """
     if index not in self.files:
       return None
-    labels = _read_frame(self, index).labels
+    frame = _read_frame(self, index)
+    if index not in self.counts and frame.black_and_white:
+      self._require_white_is_1(index)
+    labels = frame.labels
     if self.white:
       labels[(labels >= _NEARLY_WHITE) & (labels < VOID)] = 1
     if self.only_white:
       labels[labels == VOID] = 1
     return labels
+
+  def _require_white_is_1(self, index: int) -> None:
+    """Refuses a mask in black and white among masks of several ids."""
+    known = {i for count in self.counts.values() for i in count} - {0, 1}
+    if known and self.files[index][0].object_id is None:
+      raise ValueError(
+        f"{self.name}: {self.file_name(index)} is black and white, but other masks "
+        f"hold the ids {_join(sorted(known))}, so it is unclear which object is white. "
+        "Save ids in all masks."
+      )
 
   def describe(self) -> str:
     """The objects of each mask with their share of pixels, and the notes, as lines."""
@@ -117,6 +131,7 @@ def read_masks(
   *,
   colors: bool = False,
   lost_first: str = "",
+  numbered: bool = False,
 ) -> VideoMasks:
   """Finds the masks of a video, and checks that they fit it.
 
@@ -124,12 +139,14 @@ def read_masks(
     paths: a file, which belongs to the frame that it is named after or else to the
       first one; a folder of files that are named after frames, or of one such folder
       per object; or several files or folders, each with one object, which becomes
-      object 1, 2 and so on. Several files named exactly after frames belong to those.
+      object 1, 2 and so on. Several files named after frames belong to those.
     frame_names: of all frames, in order.
     size: (height, width) of the frames.
     colors: make one object of each colour, where colours are of no usual palette.
     lost_first: name of the first frame if it is left out, see `VideoFrames`; a mask
       that would belong to the first frame by default is refused then.
+    numbered: frames are those of a file, whose names count from 0; masks that seem to
+      count from 1 are warned of.
 
   Raises:
     OSError: a file cannot be opened.
@@ -137,7 +154,7 @@ def read_masks(
       frames in size, or shows no objects that can be told for sure.
   """
   paths = [paths] if isinstance(paths, pathlib.Path) else list(paths)
-  found = find_masks(paths, frame_names, lost_first)
+  found = find_masks(paths, frame_names, lost_first, numbered)
   masks = VideoMasks(
     ", ".join(map(str, paths)),
     tuple(frame_names),

@@ -122,6 +122,31 @@ def test_a_blended_id_stays_that_id():
   assert set(np.unique(found.labels)) == {0, 5} and found.note
 
 
+@pytest.mark.parametrize(
+  ("interior", "rims"), [(2, (1,)), (3, (2, 1)), (200, (100,)), (240, (160, 80))]
+)
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_objects_that_line_another_one_are_not_taken_for_soft_edges(
+  interior, rims, mode
+):
+  labels = discs((interior,))
+  for i in rims:
+    labels[(labels == 0) & ndimage.binary_dilation(labels > 0)] = i
+  image = Image.fromarray(labels)
+  if mode == "P":
+    image.putpalette(davis_colors().tobytes())
+  named = " and ".join(map(str, sorted(rims)))
+  with pytest.raises(ValueError, match=f"m: {named} only at the border of object"):
+    decode(image)
+
+
+def test_colours_that_line_another_one_are_not_taken_for_soft_edges():
+  labels = discs((1,))
+  labels[(labels == 0) & ndimage.binary_dilation(labels > 0)] = 8
+  with pytest.raises(ValueError, match=r"\(64, 0, 0\) only at the border of others"):
+    decode(Image.fromarray(davis_colors()[labels]))
+
+
 @pytest.mark.parametrize("ids", [(1, 2), (2, 3), (100, 200), (60, 120, 255)])
 @pytest.mark.parametrize("mode", ["L", "P"])
 def test_blended_borders_of_several_objects_are_refused(ids, mode):
@@ -210,6 +235,14 @@ def test_blended_colours_are_one_object_or_refused():
     decode(shrunk(discs()))
 
 
+def test_a_small_object_of_another_colour_is_not_lost_in_a_soft_edge():
+  labels = discs((1,), radius=30)
+  labels[10:20, 10:20] = 2
+  colors = Image.fromarray(np.uint8([BLACK, (128, 0, 0), (0, 128, 0)])[labels])
+  with pytest.raises(ValueError, match="colours, of which some only blend others"):
+    decode(colors.resize((53, 36), Image.Resampling.BILINEAR))
+
+
 def test_alpha_counts_where_colour_says_nothing():
   mask = discs((1,))
   rgba = np.full((*mask.shape, 4), 255, np.uint8)
@@ -252,10 +285,75 @@ def test_colour_tables_in_another_order_are_read_by_colour():
     decode(image)
 
 
-def test_dithered_masks_are_refused():
-  colors = Image.fromarray(davis_colors()[discs()])
+def paint(values, colors):
+  """A palette image with these colours as the first entries of its table."""
+  image = Image.fromarray(values.astype(np.uint8))
+  image.putpalette(np.array(colors, np.uint8).reshape(-1).tolist())
+  return image
+
+
+BLACK, RED, BLUE, WHITE = (0, 0, 0), (255, 0, 0), (0, 0, 255), (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+  "image",
+  [
+    paint(np.choose(discs(), (3, 0, 2)), (BLACK, RED, BLUE, WHITE)),
+    paint(np.choose(discs(), (3, 1, 2)), (BLACK, RED, BLUE, WHITE)),
+    paint(np.choose(discs(), (1, 0, 2)), (RED, BLUE, WHITE)),
+    paint(discs(), (WHITE, RED, BLUE)).convert("RGB").convert("P"),  # of 256 colours
+    Image.fromarray(np.array([WHITE, (236, 95, 103)], np.uint8)[discs((1,))]),
+  ],
+  ids=["black-object", "no-index-0", "red-paper", "web", "youtube"],
+)
+def test_a_background_other_than_index_0_is_refused(image):
+  with pytest.raises(ValueError, match="surrounds the rest, but is not that of the"):
+    decode(image)
+
+
+def test_a_background_at_another_black_index_is_read_by_colour():
+  red, green = davis_colors()[1:3].tolist()
+  image = paint(np.choose(discs(), (3, 1, 2)), (BLACK, red, green, BLACK))
+  np.testing.assert_array_equal(decode(image).labels, discs())
+
+
+def test_large_objects_with_a_colour_table_of_their_own_stay_as_they_are():
+  labels = np.ones((96, 144), np.uint8)
+  labels[:, :20], labels[30:60, 60:90] = 0, 2
+  for colors in ((BLACK, RED, BLUE), (BLUE, RED, WHITE)):
+    np.testing.assert_array_equal(decode(paint(labels, colors)).labels, labels)
+  labels[:] = labels > 0
+  np.testing.assert_array_equal(decode(paint(labels, (BLACK, WHITE))).labels, labels)
+
+
+def test_gray_of_a_usual_palette_is_the_same_id_without_other_colours():
+  both = decode(Image.fromarray(davis_colors()[discs((7, 8))]))
+  alone = decode(Image.fromarray(davis_colors()[discs((7,))]))
+  assert set(np.unique(both.labels)) == {0, 7, 8}
+  assert set(np.unique(alone.labels)) == {0, 7} and alone.table == {7: (128, 128, 128)}
+  assert alone.note == "ids by the colours of DAVIS"
+
+
+@pytest.mark.parametrize("green", [(0, 128, 0), (44, 160, 44), (153, 199, 148)])
+@pytest.mark.parametrize("red", [(128, 0, 0), (31, 119, 180), (250, 200, 99)])
+def test_dithered_masks_are_refused(red, green):
+  colors = Image.fromarray(np.uint8([BLACK, red, green])[discs(radius=30)])
   with pytest.raises(ValueError, match="dithering"):
     decode(colors.convert("P"))
+
+
+def test_a_small_object_with_soft_edges_is_not_lost_beside_a_large_one():
+  labels = discs((160,)) + 80 * np.roll(discs((1,), radius=5), 50, axis=1)
+  soft = ndimage.gaussian_filter(labels.astype(np.uint8), 1.5)
+  with pytest.raises(ValueError, match=r"several gray values \(\d+, 160\)"):
+    decode(Image.fromarray(soft))
+
+
+def test_objects_resized_with_overshoot_and_few_colours_are_refused():
+  image = Image.fromarray(discs((60, 120), (96, 288), radius=30))
+  few = image.resize((432, 144), Image.Resampling.LANCZOS).quantize(8)
+  with pytest.raises(ValueError, match="several gray values"):
+    decode(few)
 
 
 @pytest.mark.parametrize(

@@ -4,21 +4,24 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Integer, UInt8
 
 from vosjax.data.codecs.label_values import (
   SOFT,
+  WHITE,
   Color,
   Interpretation,
+  check_rims,
   get_border,
   half_transparent,
   interpret_gray,
   lossy_error,
 )
+from vosjax.data.codecs.neighbours import is_dithered, is_solid
 from vosjax.data.codecs.soft_edges import (
+  Edges,
   find_blended_colors,
   find_edges,
-  is_solid,
   may_be_soft,
   pack_colors,
 )
@@ -27,10 +30,14 @@ from vosjax.data.codecs.usual_palettes import (
   as_color,
   describe_unknown,
   find_palette,
+  known_palettes,
   num_standard,
   unpack_color,
 )
+from vosjax.labels import VOID
 
+_FAR_OFF = 48  # of 255: what resizing adds to the blend of two colours is less
+_FEW = 4  # pixels
 _NEARLY_GRAY = 16  # difference between channels that lossy compression makes
 
 
@@ -72,18 +79,20 @@ def interpret_palette(
       return _sharp_ids(indices)  # 255 is void here, as in any other palette
     if find_edges(table[:, 0][indices]).kind != "sharp":
       return interpret_gray(table[:, 0][indices])
-  if reordered:
-    if black:
+  if reordered and black:
+    return _reordered(table[indices])
+  if not _is_background_first(indices, used, table):
+    if not table[_background(indices)].any():  # another entry is black as well
       return _reordered(table[indices])
-    background = _background(indices)
-    if background != 0 and not (get_border(indices) == 0).any():
-      raise UnknownColorsError(
-        f"a colour table without black, in which index {background} surrounds the "
-        "objects instead of 0. Save object ids, 0 = background."
-      )
+    raise _unknown_background(as_color(table[_background(indices)]))
   if may_be_soft(indices) and find_blended_colors(table[indices]) is not None:
     return interpret_colors(table[indices])
-  order = {i: as_color(table[i]) for i in used.tolist() if i}
+  packed = pack_colors(rows).tolist()
+  order = {
+    i: as_color(table[i])
+    for i in used.tolist()
+    if 0 < i < len(packed) and packed.count(packed[i]) == 1
+  }
   return dataclasses.replace(_sharp_ids(indices), table=order)
 
 
@@ -110,7 +119,7 @@ def interpret_colors(
   if numbers is None:
     spread = int((colors.max(axis=2) - colors.min(axis=2)).max())
     if spread == 0:
-      return interpret_gray(colors[:, :, 0], lossy=lossy)
+      return _number_gray(interpret_gray(colors[:, :, 0], lossy=lossy))
     if spread <= _NEARLY_GRAY and find_edges(colors[:, :, 1]).kind == "thin":
       return interpret_gray(colors[:, :, 1], lossy=lossy)
   if lossy:
@@ -118,13 +127,15 @@ def interpret_colors(
   areas = find_blended_colors(colors)
   note = ""
   if areas is not None:
-    if len(areas) != 2:
-      number = len(np.unique(pack_colors(colors)))
+    blended = set(np.unique(pack_colors(colors)).tolist())
+    if len(areas) != 2 or _has_others(colors, *areas):
       raise ValueError(
-        f"{number} colours, of which some only blend others along their borders. Draw "
-        "masks without anti-aliasing, resize them with nearest neighbour, and save "
-        "PNGs."
+        f"{len(blended)} colours, of which some only blend others along their borders. "
+        "Draw masks without anti-aliasing, resize them with nearest neighbour, and "
+        "save PNGs."
       )
+    blended -= set(pack_colors(areas).tolist())
+    check_rims([unpack_color(color) for color in sorted(blended)], "others")
     colors = _nearest(colors, areas)
     note = SOFT
   values, pixels = np.unique(pack_colors(colors), return_inverse=True)
@@ -132,6 +143,8 @@ def interpret_colors(
   if numbers is None:
     name, numbers = find_palette(present)
     note = f"{note}; " * bool(note) + f"ids by the colours of {name}"
+    if len(present) > 1 and unpack_color(_background(pack_colors(colors))) == WHITE:
+      raise _unknown_background(WHITE)
   if unknown := [color for color in present if color not in numbers]:
     raise UnknownColorsError(describe_unknown(unknown))
   ids = np.array([numbers[color] for color in present], np.uint8)
@@ -202,7 +215,10 @@ def count_border(colors: UInt8[np.ndarray, "h w 3"]) -> dict[Color, int]:
 
 def _sharp_ids(indices: UInt8[np.ndarray, "h w"]) -> Interpretation:
   """Indices as ids, or as one object whose borders are blended."""
-  if not may_be_soft(indices) or (edges := find_edges(indices)).kind == "sharp":
+  if not may_be_soft(indices):
+    return Interpretation(indices)
+  edges = Edges("gradual") if is_dithered(indices) else find_edges(indices)
+  if edges.kind == "sharp":
     return Interpretation(indices)
   if edges.kind == "gradual":
     raise ValueError(
@@ -212,16 +228,86 @@ def _sharp_ids(indices: UInt8[np.ndarray, "h w"]) -> Interpretation:
   return interpret_gray(indices)
 
 
+def _number_gray(found: Interpretation) -> Interpretation:
+  """Gray values of an RGB image as ids, if they are not black and white.
+
+  One gray alone is the id of a usual palette that has it, such as 7 in that of DAVIS,
+  as it is next to other colours.
+  """
+  present = np.flatnonzero(np.bincount(found.labels.reshape(-1), minlength=256))
+  values = [i for i in present.tolist() if i]
+  if found.black_and_white or not values:
+    return found
+  gray = {value: (value, value, value) for value in values}
+  number = known_palettes()["DAVIS"].get(gray[values[0]])
+  if len(values) > 1 or number is None:
+    return dataclasses.replace(found, table=gray)
+  labels = np.where(found.labels > 0, number, 0).astype(np.uint8)
+  note = f"{found.note}; " * bool(found.note) + "ids by the colours of DAVIS"
+  return Interpretation(labels, note, table={number: gray[values[0]]})
+
+
 def _reordered(colors: UInt8[np.ndarray, "h w 3"]) -> Interpretation:
   """Ids by colour where black is not the first entry of the colour table."""
   packed = pack_colors(colors)
   if _background(packed) != 0:
-    raise ValueError(
+    raise UnknownColorsError(
       "a colour table in which black is not index 0 and does not surround the objects: "
       "it is unclear which colour is the background. Save object ids, 0 = background."
     )
-  note = "colour table in another order, read by colour"
-  return dataclasses.replace(interpret_colors(colors), note=note)
+  found = interpret_colors(colors)
+  soft = f"{SOFT}; " if found.note.startswith(SOFT) else ""
+  note = f"{soft}colour table in another order, read by colour"
+  return dataclasses.replace(found, note=note)
+
+
+def _is_background_first(
+  indices: UInt8[np.ndarray, "h w"],
+  used: Integer[np.ndarray, " n"],
+  table: UInt8[np.ndarray, "256 3"],
+) -> bool:
+  """Whether index 0 of an unusual colour table may be the background.
+
+  A large object may cover most of the border, but hardly all of it, and white may be
+  the paper that others are painted on. A mask in black and white is believed.
+
+  Args:
+    indices: of the pixels.
+    used: indices that occur, in ascending order.
+    table: colours of the indices.
+  """
+  border = get_border(indices)
+  if len(used) == 1 or _background(indices) == 0:
+    return True
+  surrounding = as_color(table[_background(indices)])
+  if used.tolist() == [0, 1] and surrounding == WHITE and not table[0].any():
+    return True
+  if VOID in used and table[VOID].tolist() != list(WHITE):
+    border = border[border != VOID]
+  if not len(border):
+    return bool(used[0] == 0)
+  return bool((border == 0).any() and surrounding != WHITE)
+
+
+def _unknown_background(color: Color) -> UnknownColorsError:
+  """Says that a colour surrounds the objects which does not mean background."""
+  return UnknownColorsError(
+    f"the colour {color} surrounds the rest, but is not that of the background. Save "
+    "object ids, 0 = background."
+  )
+
+
+def _has_others(
+  colors: UInt8[np.ndarray, "h w 3"],
+  one: UInt8[np.ndarray, "3"],
+  other: UInt8[np.ndarray, "3"],
+) -> bool:
+  """Whether some colours are no blends of two, as those of a small third object."""
+  step = other.astype(float) - one
+  offset = colors.astype(float) - one
+  along = (offset @ step / (step @ step)).clip(0, 1)
+  distance = np.abs(offset - along[:, :, None] * step).max(axis=2)
+  return bool(np.count_nonzero(distance > _FAR_OFF) > _FEW)
 
 
 def _nearest(

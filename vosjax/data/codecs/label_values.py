@@ -5,7 +5,7 @@ behind the name of the file.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Shaped, UInt8
@@ -18,9 +18,12 @@ from vosjax.data.codecs.soft_edges import (
 )
 
 Color = tuple[int, int, int]  # red, green, blue
+WHITE = (255, 255, 255)
 
 _MAX_GRAY_VALUES = 64  # a mask with more distinct gray values was interpolated
 _DARK, _BRIGHT = 25, 230  # of 255: levels that lossy compression leaves of 0 and 255
+_WHITE = 250  # from here on, a value is white, whose edges may have few values
+_MAX_RIMS = 2  # values of a rim; soft edges have more
 _DEEP = 65535  # white in 16 bits
 
 
@@ -88,6 +91,25 @@ def interpret_gray(
   if present[-1] == 255 and set(present.tolist()) <= {0, 255}:
     return _one_object(values != 0)
   return Interpretation(values)
+
+
+def check_rims(rims: Sequence[object], inner: str) -> None:
+  """Refuses one or two values that line an area, as soft edges or as objects.
+
+  Args:
+    rims: ids or colours that form no areas, but lie between two that do.
+    inner: the area that they line, for the message.
+
+  Raises:
+    ValueError: they are so few that they may be objects.
+  """
+  if 0 < len(rims) <= _MAX_RIMS:
+    listed = " and ".join(map(str, rims))
+    raise ValueError(
+      f"{listed} only at the border of {inner}: soft edges, or another object. If "
+      "there is one object, save it with sharp edges, as ids 0 and 1; otherwise give "
+      "each object in a file of its own, or exchange the numbers of rim and interior."
+    )
 
 
 def interpret_numbers(values: Shaped[np.ndarray, "h w"]) -> Interpretation:
@@ -173,6 +195,10 @@ def _threshold(
       f"the gray values {low} and {high} with soft edges, but no black background. "
       "Save the mask in black and white, or as ids."
     )
+  if high < _WHITE and not lossy:
+    margin = high // 32
+    rims = np.unique(values[(values > low + margin) & (values < high - margin)])
+    check_rims(rims.tolist(), f"object {high}")
   inside = values > (low + high) / 2
   if high >= _BRIGHT:
     return _one_object(inside, SOFT)

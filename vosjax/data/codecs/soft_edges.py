@@ -9,8 +9,9 @@ import dataclasses
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Integer, Shaped, UInt8
+from jaxtyping import Bool, Integer, UInt8
 
+from vosjax.data.codecs.neighbours import extremes, find_pairs, is_solid
 from vosjax.labels import VOID
 
 _FEW_PAIRS = 16  # neighbours of different value; fewer say nothing
@@ -18,7 +19,11 @@ _BLENDED_IDS = 0.5  # of the borders of ids 1 to n; at most 0.33 in DAVIS at 120
 _BLENDED_VALUES = 0.2  # of the borders of any other set of values
 _MAX_RAMP = 4.0  # pixels between two areas of full value, for an edge to be thin
 _RAMP = (0.1, 0.9)  # of the step between two areas
+_DIM = 0.25  # of the step between two areas, from which on a value is an area's own
+_EDGE = 4  # pixels that an edge may be wide
 _SOLID = 0.02  # of the pixels of a value that forms areas
+_MANY_BETWEEN = 4  # values without an area; fewer may be objects or void
+_TOUCHING = 0.1  # of the borders of areas
 _NOISE = 1.2  # neighbours of another value per pixel, of at most 2
 _SLOPES = 0.12  # of the borders in a row; at most 0.07 in DAVIS, 0.15 in soft masks
 _SPECKS = 0.6  # of the borders in a row, for noise; at most 0.24 in DAVIS
@@ -72,7 +77,7 @@ def find_edges(values: UInt8[np.ndarray, "h w"]) -> Edges:
   present = np.flatnonzero(np.bincount(values.reshape(-1), minlength=256))
   if len(present) <= 2:
     return SHARP
-  low, high = _extremes(values)
+  low, high = extremes(values)
   between = (low < values) & (values < high)
   consecutive = are_consecutive(present)
   highest = present[present < VOID][-1] if consecutive else present[-1]
@@ -87,6 +92,8 @@ def find_edges(values: UInt8[np.ndarray, "h w"]) -> Edges:
   if len(levels) > 2:
     return Edges("blended", levels)
   if len(levels) == 2 and _is_thin(values, *levels):
+    if dim := _find_dim_area(values, *levels):
+      return Edges("blended", (levels[0], dim, levels[1]))
     return Edges("thin", levels)
   return Edges("gradual", levels)
 
@@ -117,7 +124,7 @@ def find_blended_colors(
   soft = thin & _is_between(colors)
   if not soft.any() or np.count_nonzero(soft) * 2 < np.count_nonzero(thin):
     return None
-  _, flags = _pairs(indices, soft)
+  _, flags = find_pairs(indices, soft)
   if flags.any(1).mean() < _BLENDED_VALUES:
     return None
   areas = present[has_area]
@@ -130,49 +137,16 @@ def pack_colors(colors: UInt8[np.ndarray, "*s 3"]) -> Integer[np.ndarray, "*s"]:
   return red * 65536 + green * 256 + blue
 
 
-def is_solid(values: Shaped[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-  """Where a pixel and its eight neighbours have one value."""
-  low, high = _extremes(values)
-  return low == high
-
-
 def _is_between(colors: UInt8[np.ndarray, "h w c"]) -> Bool[np.ndarray, "h w"]:
   """Where a colour lies strictly between those of its eight neighbours."""
   between = np.zeros(colors.shape[:2], bool)
   outside = np.zeros(colors.shape[:2], bool)
   for channel in np.moveaxis(colors, -1, 0):
-    low, high = _extremes(channel)
+    low, high = extremes(channel)
     inside = (low < channel) & (channel < high)
     between |= inside
     outside |= ~inside & (low < high)
   return between & ~outside
-
-
-def _extremes(
-  values: Shaped[np.ndarray, "h w"],
-) -> tuple[Shaped[np.ndarray, "h w"], Shaped[np.ndarray, "h w"]]:
-  """Minimum and maximum over each pixel and its neighbours."""
-  low = high = np.pad(values, 1, mode="edge")
-  low = np.minimum(np.minimum(low[:-2], low[1:-1]), low[2:])
-  high = np.maximum(np.maximum(high[:-2], high[1:-1]), high[2:])
-  low = np.minimum(np.minimum(low[:, :-2], low[:, 1:-1]), low[:, 2:])
-  high = np.maximum(np.maximum(high[:, :-2], high[:, 1:-1]), high[:, 2:])
-  return low, high
-
-
-def _pairs(
-  values: Integer[np.ndarray, "h w"], flags: Bool[np.ndarray, "h w"]
-) -> tuple[Integer[np.ndarray, "n 2"], Bool[np.ndarray, "n 2"]]:
-  """Values and flags of all pairs of neighbours of different value."""
-  found, flagged = [], []
-  for one, other in (
-    (np.s_[:, 1:], np.s_[:, :-1]),
-    (np.s_[1:], np.s_[:-1]),
-  ):
-    differ = values[one] != values[other]
-    found.append(np.stack([values[one][differ], values[other][differ]], -1))
-    flagged.append(np.stack([flags[one][differ], flags[other][differ]], -1))
-  return np.concatenate(found).astype(int), np.concatenate(flagged)
 
 
 def _is_noise(values: UInt8[np.ndarray, "h w"], solid: Bool[np.ndarray, "h w"]) -> bool:
@@ -180,7 +154,7 @@ def _is_noise(values: UInt8[np.ndarray, "h w"], solid: Bool[np.ndarray, "h w"]) 
   has_area = np.bincount(values[solid], minlength=256) > 0
   has_area[0] = True
   thin = ~has_area[values]
-  _, flags = _pairs(values, thin)
+  _, flags = find_pairs(values, thin)
   size = max(int(np.count_nonzero(thin)), _FEW_PAIRS)
   return bool(flags.all(1).sum() >= _NOISE * size)
 
@@ -189,7 +163,7 @@ def _ids_blend(
   values: UInt8[np.ndarray, "h w"], between: Bool[np.ndarray, "h w"]
 ) -> bool:
   """Whether most borders of the ids above 1 pass through values in between."""
-  pairs, flags = _pairs(values, between)
+  pairs, flags = find_pairs(values, between)
   blendable = (pairs.max(1) > 1) & (pairs.max(1) < VOID)
   if np.count_nonzero(blendable) < _FEW_PAIRS:
     return False
@@ -205,15 +179,35 @@ def _values_blend(
   """Whether values without an area lie between others, or are noise around them."""
   count = np.bincount(values.reshape(-1), minlength=256)
   solid = np.bincount(values[low == high], minlength=256)
-  thin = (solid <= count * _SOLID)[values]
+  has_area = solid > count * _SOLID
+  thin = ~has_area[values]
   if not thin.any():
     return False
+  if _areas_are_apart(values, has_area):
+    return True
   soft = thin & (low < values) & (values < high)
   soft |= _speckles(values, thin & ~soft, low, high, tolerance)
   if np.count_nonzero(soft) * 2 < np.count_nonzero(thin):
     return False
-  _, flags = _pairs(values, soft)
+  _, flags = find_pairs(values, soft)
   return bool(flags.any(1).mean() >= _BLENDED_VALUES)
+
+
+def _areas_are_apart(
+  values: UInt8[np.ndarray, "h w"], has_area: Bool[np.ndarray, "256"]
+) -> bool:
+  """Whether several values without an area lie between nearly all areas.
+
+  Resizing that sharpens makes values beyond those of the areas as well.
+  """
+  present = np.bincount(values.reshape(-1), minlength=256) > 0
+  areas, others = present & has_area, present & ~has_area
+  areas[0] = False
+  if areas.sum() < 2 or others.sum() < _MANY_BETWEEN:
+    return False
+  pairs, _ = find_pairs(values, np.zeros(values.shape, bool))
+  pairs = pairs[areas[pairs].any(1)]
+  return bool(has_area[pairs].all(1).mean() < _TOUCHING)
 
 
 def _speckles(
@@ -263,3 +257,18 @@ def _is_thin(values: UInt8[np.ndarray, "h w"], low: int, high: int) -> bool:
   across, down = inside[:, 1:] != inside[:, :-1], inside[1:] != inside[:-1]
   outline = np.count_nonzero(across) + np.count_nonzero(down)
   return bool(ramp <= _MAX_RAMP * outline)
+
+
+def _find_dim_area(values: UInt8[np.ndarray, "h w"], low: int, high: int) -> int:
+  """The value of an area between two levels that is not along an edge; 0 without one.
+
+  So looks a small object of another value with soft edges of its own.
+  """
+  near = values > (low + high) / 2
+  solid = extremes(values)[0] > low + _DIM * (high - low)
+  for _ in range(_EDGE):
+    if not (solid & ~near).any():
+      return 0
+    near = extremes(near)[1]
+  far = solid & ~near
+  return int(values[far].max()) if far.any() else 0
