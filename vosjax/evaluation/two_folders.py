@@ -38,9 +38,9 @@ def pair(predictions: Path, truth: Path) -> Pairing:
 
   The truth is one video, a folder of masks, or any tree of such folders; below a folder
   `Annotations` or `480p` if it has one. Folders inside of a folder of masks, such as
-  those that `vosjax segment --save` writes, are ignored. The predictions have folders of the same names,
-  also within other folders (`run1/VIDEO`, `VIDEO/masks`), or files `VIDEO_FRAME.png`
-  in one folder.
+  those that `vosjax segment --save` writes, are ignored. The predictions have folders
+  of the same names, also within other folders (`run1/VIDEO`, `VIDEO/masks`), or files
+  `VIDEO_FRAME.png` in one folder.
 
   Raises:
     ValueError: a folder does not exist or holds no masks, or no or several folders
