@@ -286,6 +286,10 @@ def test_results_of_segment_are_truth_for_others(tmp_path, capsys):
   assert command.main([*map(str, arguments)]) == 0
   said, errors = capsys.readouterr()
   assert "mean over objects; 1 video, in percent" in said and errors == ""
+  arguments = ["evaluate", tmp_path / "all", tmp_path / "theirs"]
+  shutil.copytree(tmp_path / "mine", tmp_path / "all" / "video")
+  assert command.main([*map(str, arguments)]) == 0
+  assert "the predictions were found in video." in capsys.readouterr().err
   page = (out / "report.html").read_text()
   assert "<h1>mine compared with theirs</h1>" in page
 

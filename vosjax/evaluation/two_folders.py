@@ -167,6 +167,9 @@ def _place(
   """What stands above and below the names of videos in the predictions."""
   if any(parts in predicted for parts in videos) or _is_flat(videos, predicted):
     return (), ()
+  predicted = {
+    x: files for x, files in predicted.items() if not _is_output(x, predicted)
+  }
   places: collections.Counter[tuple[Parts, Parts]] = collections.Counter()
   if list(videos) == [()]:
     by_name = [p for p in predicted if p[-1:] == (truth_root.name,)]
