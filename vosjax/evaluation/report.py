@@ -2,11 +2,11 @@
 
 import base64
 import concurrent.futures
-import dataclasses
+import functools
 import html
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,13 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from vosjax import metrics, viz
-from vosjax.data.codecs import images
+from vosjax.data.codecs import images, label_images
 from vosjax.evaluation import first_frame_matching
 from vosjax.evaluation.mask_files import MaskFiles
 from vosjax.evaluation.protocols import Protocol
 from vosjax.evaluation.results import Result, Row
 from vosjax.evaluation.scored_video import ScoredVideo
+from vosjax.labels import VOID
 
 MAX_ILLUSTRATED = 30  # only so many videos, the worst ones, get images in the page
 _CELL_WIDTH = 420
@@ -115,8 +116,8 @@ def report_html(
   def illustrate(files: MaskFiles) -> list[str]:
     own = rows[files.name]
     heading = f"<h2>{html.escape(files.name)}</h2>"
-    scored = _scored_masks(files, own, protocol, match_first)
-    return [heading, curves_svg(own), *_extremes(own, files, root, scored)]
+    masks = _mask_reader(files, own, protocol, match_first)
+    return [heading, curves_svg(own), *_extremes(own, files, root, masks)]
 
   # Threads, because decoding and drawing release Python's global lock.
   with concurrent.futures.ThreadPoolExecutor(workers) as pool:
@@ -125,32 +126,50 @@ def report_html(
   return "\n".join(parts) + "</html>\n"
 
 
-def _scored_masks(
+Masks = tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]  # truth, prediction
+
+
+def _mask_reader(
   files: MaskFiles, rows: Sequence[Row], protocol: Protocol, match_first: bool
-) -> ScoredVideo:
-  """The masks as they were scored, predictions with the ids of the annotation.
+) -> Callable[[int], Masks]:
+  """A function from frame index to its masks as they were scored.
 
   Predicted ids that were not matched to an object become background.
   """
-  video, problems, *_ = files.load(slice(None) if match_first else protocol.scored)
-  assert video is not None, problems  # it was scored, so its files are readable
-  if match_first:
-    return first_frame_matching.match_first_frame(video)
-  if rows[0].object_id is None:
-    truth, prediction = np.minimum(video.truth, 1), np.minimum(video.prediction, 1)
-    return dataclasses.replace(video, truth=truth, prediction=prediction)
-  video = protocol.interpret(video)
   object_of = np.zeros(256, np.uint8)
   for row in rows:
     object_of[row.predicted_id] = row.object_id or 0
-  return dataclasses.replace(video, prediction=object_of[video.prediction])
+
+  @functools.cache
+  def whole() -> ScoredVideo:
+    video, problems, *_ = files.load(slice(None) if match_first else protocol.scored)
+    assert video is not None, problems  # it was scored, so its files are readable
+    if match_first:
+      return first_frame_matching.match_first_frame(video)
+    return protocol.interpret(video)
+
+  def read(t: int) -> Masks:
+    if match_first:
+      return whole().truth[t], whole().prediction[t]
+    masks = [
+      label_images.read_mask(path[t]) for path in (files.truth, files.prediction)
+    ]
+    truth, prediction = (mask.labels for mask in masks)
+    if rows[0].object_id is None:
+      return np.minimum(truth, 1), np.minimum(prediction, 1)
+    if any(mask.black_and_white or (mask.labels == VOID).any() for mask in masks):
+      # What white means depends on the other frames.
+      truth, prediction = whole().truth[t], whole().prediction[t]
+    return truth, object_of[prediction]
+
+  return read
 
 
 def _extremes(
   rows: Sequence[Row],
   files: MaskFiles,
   root: Path | None,
-  scored: ScoredVideo,
+  masks: Callable[[int], Masks],
 ) -> list[str]:
   """HTML figures of the worst and of the best frame of a video."""
   scores: dict[str, list[float]] = {}
@@ -162,7 +181,7 @@ def _extremes(
   for title, choose in (("Worst", min), ("Best", max)):
     name = choose(means, key=means.__getitem__)
     t = files.frames.index(name)
-    truth, predicted = scored.truth[t], scored.prediction[t]
+    truth, predicted = masks(t)
     frame = _frame(root, files, t, truth.shape)
     # Drawing at the size of the page takes a quarter of the time.
     frame, truth, predicted = map(_thumbnail, (frame, truth, predicted))
