@@ -135,13 +135,13 @@ def test_what_was_matched_or_ignored_is_said(tmp_path, capsys):
   write_masks(tmp_path / "truth" / "a", labels)
   labels[:, :2, :2] = 3
   write_masks(tmp_path / "res" / "run" / "a", labels, first=1)
-  (tmp_path / "res" / "run" / "a" / "log.txt").touch()
+  extra = shutil.copy(tmp_path / "res/run/a/00001.png", tmp_path / "res/run/a/x.png")
   assert command.main(["evaluate", f"{tmp_path}/res", f"{tmp_path}/truth"]) == 0
   errors = capsys.readouterr().err
   for line in (
     "res: the predictions were found in run/VIDEO.",
     "warning: a: predictions are numbered from 00001.png, annotations from 00000",
-    "note: 1 files that belong to no annotated frame are ignored: a/log.txt.",
+    f"note: 1 prediction belongs to no annotated frame and is ignored: {extra}.",
     "warning: a: predicted ids 3 are not in the truth and are ignored.",
   ):
     assert line in errors, line
@@ -266,11 +266,46 @@ def test_the_way_out_is_shown(davis, monkeypatch, capsys, arguments, text):
 def test_a_folder_that_is_not_writable_is_refused_first(
   original, tmp_path, monkeypatch, capsys
 ):
-  monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)  # root may
+  def refuse(dir):
+    raise PermissionError(13, "Permission denied", str(dir))
+
+  monkeypatch.setattr("tempfile.TemporaryFile", refuse)  # root may write anywhere
   options = "--out", tmp_path / "out"
   assert evaluate(original / "pert", "davis2017", original, *options) == 2
   assert f"{tmp_path} is not a writable folder" in capsys.readouterr().err
   assert not (tmp_path / "out").exists()
+
+
+def test_equal_problems_of_many_files_are_one_line(davis, capsys):
+  for path in (davis / "pert" / "blob-one").iterdir():
+    Image.new("P", (5, 7)).save(path)
+  assert evaluate(davis / "pert", "davis2017", davis) == 2
+  first, last = capsys.readouterr().err.splitlines()
+  assert "blob-one/00001.png: 5x7 pixels, but the annotation has 160x120" in first
+  assert re.search(r"The same applies to (\d+) more, up to \S+blob-one/0\d+.png", first)
+  assert f"{int(first.split(' more')[0].split()[-1]) + 1} problem(s)" in last
+
+
+def test_results_of_segment_are_truth_for_others(tmp_path, capsys):
+  labels = np.zeros((3, 20, 30), np.uint8)
+  labels[:, 3:9, 4:15] = 1
+  for name in ("mine", "theirs"):
+    write_masks(tmp_path / name, labels)
+    for inner in ("alpha", "objects/1", "probs/1"):
+      write_masks(tmp_path / name / inner, labels)
+    for file in ("overlay.mp4", "alpha.webm", "results.json", "report.html"):
+      (tmp_path / name / file).touch()
+  out = tmp_path / "out"
+  arguments = ["evaluate", tmp_path / "mine", tmp_path / "theirs", "--out", out]
+  assert command.main([*map(str, arguments)]) == 0
+  said, errors = capsys.readouterr()
+  assert "mean over objects; 1 video, in percent" in said and errors == ""
+  arguments = ["evaluate", tmp_path / "all", tmp_path / "theirs"]
+  shutil.copytree(tmp_path / "mine", tmp_path / "all" / "video")
+  assert command.main([*map(str, arguments)]) == 0
+  assert "the predictions were found in video." in capsys.readouterr().err
+  page = (out / "report.html").read_text()
+  assert "<h1>mine compared with theirs</h1>" in page
 
 
 def youtube_vos(tmp_path):

@@ -314,6 +314,22 @@ def test_masks_beyond_the_end_of_a_video_file_are_a_problem(tmp_path, capsys):
   assert run(source, "--out", tmp_path / "out") == 0  # goes on from there
 
 
+def test_a_video_of_another_size_than_its_masks_is_named_once(tmp_path, capsys):
+  pytest.importorskip("av")
+  source = tmp_path / "mine"
+  (source / "videos").mkdir(parents=True)
+  clip = source / "videos" / "a.mp4"
+  with video_writer(clip, (48, 64), 24.0) as append:
+    for _ in range(8):
+      append(np.zeros((48, 64, 3), np.uint8))
+  names = [f"{t:05d}" for t in range(8)]
+  write_video(tmp_path / "unused", source / "masks" / "a", names)
+  assert run(source, "--out", tmp_path / "out") == 2
+  line, last = capsys.readouterr().err.splitlines()
+  assert f"24x32 pixels (height x width), but {clip} frame 00000 has 48x64" in line
+  assert "The same applies to 7 more" in line and "8 problem(s)" in last
+
+
 def test_an_interrupted_import_resumes(source, tmp_path, monkeypatch):
   out = tmp_path / "out"
   original, calls = import_job.survey, []
@@ -352,6 +368,7 @@ def test_an_interrupted_import_resumes(source, tmp_path, monkeypatch):
   [
     (None, ["absent", "--out", "out"], "absent: no such file or folder. Expected"),
     (None, [".", "--out", "out"], r"contains data in mine: give mine"),
+    (None, ["cvat.zip", "--out", "out"], "cvat.zip: an archive. Unpack it first"),
     (
       None,
       ["mine", "--out", "mine"],
@@ -376,6 +393,7 @@ def test_wrong_arguments_are_one_line(
 ):
   monkeypatch.chdir(tmp_path)
   (tmp_path / "nine.txt").write_text("nine\n")
+  (tmp_path / "cvat.zip").write_bytes(b"PK")
   if prepare:
     assert run(*prepare) == 0
     shutil.copytree(source, tmp_path / "other")
@@ -425,3 +443,5 @@ def test_a_single_video_is_used_for_both_lists_with_a_warning(tmp_path, capsys):
   assert "only: to train on and to validate on" in warning
   for name in detect.LISTS:
     assert [v.name for v in DavisFolder(str(tmp_path / "out"), name)] == ["only"]
+  assert run(source, "--out", tmp_path / "other", "--val", "1") == 2
+  assert "--val 1: there is only one video. Leave --val out" in capsys.readouterr().err

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosjax.evaluation import mask_folders, report
-from vosjax.evaluation.evaluate import evaluate_files
+from vosjax.evaluation import mask_folders, report, two_folders
+from vosjax.evaluation.evaluate import build_protocol, evaluate_files
 from vosjax.evaluation.results import Row
 
 
@@ -44,7 +44,9 @@ def results(tmp_path):
 def make_page(root, protocol):
   files = mask_folders.find(root / "results", root)
   result = evaluate_files(protocol, files)
-  return report.report_html(result, files, predictions="results", root=root)
+  return report.report_html(
+    result, files, title="<results>", protocol=build_protocol(protocol), root=root
+  )
 
 
 def test_the_worst_and_the_best_frame_are_shown(results):
@@ -56,6 +58,25 @@ def test_the_worst_and_the_best_frame_are_shown(results):
     ("Best", "00001"),
   ]
   assert float(captions[2][2]) < float(captions[3][2]) < 100
+
+
+def test_masks_are_drawn_as_they_were_scored(tmp_path):
+  labels = np.zeros((3, 24, 32), np.uint8)
+  labels[:, 4:20, 4:16] = 255
+  labels[1:, 4:20, 18:30] = 9
+  for folder in ("truth", "results"):
+    write(tmp_path / folder, labels)
+    Image.fromarray(labels[0]).save(tmp_path / folder / "00000.png")  # gray, 0 and 255
+  videos = two_folders.pair(tmp_path / "results", tmp_path / "truth").videos
+  options = {"label_255": "background"}
+  protocol = build_protocol("two folders", **options)
+  result = evaluate_files("two folders", videos, options=options)
+  page = report.report_html(result, videos, title="x", protocol=protocol, root=None)
+  assert "Worst: frame 00000, J&amp;F 100.0" in page
+  image = images_of(page)[0]
+  for left in (0, image.shape[1] // 2):  # prediction and truth
+    inside = image[100:200, left + 80 : left + 180]  # 255: background, not object 1
+    np.testing.assert_allclose(inside, 90 / 255, atol=0.05)
 
 
 def test_only_the_worst_videos_are_illustrated(results, monkeypatch):

@@ -108,9 +108,18 @@ def test_files_without_annotation_are_ignored_and_listed(tmp_path, truth):
     write(tmp_path / "results" / name, [f"0000{t}.png" for t in range(4)])
   (tmp_path / "results" / "a" / "overlay.mp4").touch()
   pairing = pair(tmp_path / "results", truth)
-  assert pairing.videos[0].extra == ("00003.png", "overlay.mp4")
+  assert pairing.videos[0].extra == ("00003.png",)
   (note,) = pairing.notes
   assert "the truth has no c, which is ignored" in note
+
+
+def test_folders_beside_masks_of_the_truth_are_ignored_with_a_note(tmp_path, truth):
+  write(truth / "a" / "drafts")
+  write(truth / "b" / "objects" / "1")  # as vosjax segment writes them: no note
+  pairing = pair(truth, truth)
+  assert [video.name for video in pairing.videos] == ["a", "b"]
+  notes = [note for note in pairing.notes if "one video" in note]
+  assert len(notes) == 1 and notes[0].endswith("are ignored: a/drafts.")
 
 
 def test_arrays_in_place_of_images_are_named(tmp_path, truth):

@@ -1,8 +1,18 @@
-"""Types of arguments that several commands take."""
+"""Arguments that several commands take, and types of arguments."""
 
 import argparse
 import pathlib
 import re
+
+
+def add_dtype(parser: argparse.ArgumentParser) -> None:
+  """Adds `--dtype`."""
+  parser.add_argument(
+    "--dtype",
+    choices=("float32", "bfloat16"),
+    default="float32",
+    help="dtype of the convolutions (default float32)",
+  )
 
 
 def size(text: str) -> tuple[int, int]:

@@ -90,12 +90,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     metavar="N",
     help="videos per batch (default 1)",
   )
-  parser.add_argument(
-    "--dtype",
-    choices=("float32", "bfloat16"),
-    default="float32",
-    help="dtype of the convolutions (default float32)",
-  )
+  arguments.add_dtype(parser)
   parser.add_argument(
     "--frames",
     type=arguments.count,

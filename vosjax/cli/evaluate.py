@@ -5,12 +5,14 @@ import dataclasses
 import os
 import pathlib
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
 from tqdm import tqdm
 
 from vosjax import files
+from vosjax.cli.problems import print_problems
 from vosjax.data.formats.folders import first_few
 from vosjax.evaluation import (
   any_objects,
@@ -159,6 +161,7 @@ class _Task:
     videos: what to score.
     root: folder of the dataset, whose frames the report shows; None without frames.
     subset: name of the list of videos, for file names.
+    title: what is compared with what, for the report.
     notes: what was found elsewhere than expected.
   """
 
@@ -167,6 +170,7 @@ class _Task:
   videos: Sequence[MaskFiles]
   root: pathlib.Path | None
   subset: str
+  title: str
   notes: Sequence[str] = ()
 
 
@@ -207,6 +211,7 @@ def _two_folders(args: argparse.Namespace) -> _Task:
     pairing.videos,
     pairing.frames_root,
     "all",
+    f"{args.predictions.resolve().name} compared with {args.truth.resolve().name}",
     pairing.notes,
   )
 
@@ -221,7 +226,8 @@ def _dataset(args: argparse.Namespace) -> _Task:
     annotations=UNSUPERVISED_ANNOTATIONS if unsupervised else ("Annotations",),
   )
   name = pathlib.Path(subset).stem if subset else "all"
-  return _Task(args.dataset, _protocol_options(args), videos, args.root, name)
+  title = f"{args.predictions.resolve().name} on {args.dataset}"
+  return _Task(args.dataset, _protocol_options(args), videos, args.root, name, title)
 
 
 def _print_notes(task: _Task) -> None:
@@ -230,13 +236,12 @@ def _print_notes(task: _Task) -> None:
     print(f"note: {line}", file=sys.stderr)
   for line in frame_names.by_note((v.name, v.note) for v in task.videos):
     print(f"warning: {line}", file=sys.stderr)
-  extra = [f"{v.name}/{name}" for v in task.videos for name in v.extra]
+  extra = [v.prediction[0].parent / name for v in task.videos for name in v.extra]
   if extra:
-    print(
-      f"note: {len(extra)} files that belong to no annotated frame are ignored: "
-      f"{first_few(extra, 3)}.",
-      file=sys.stderr,
-    )
+    what = "1 prediction belongs to no annotated frame and is"
+    if len(extra) > 1:
+      what = f"{len(extra)} predictions belong to no annotated frame and are"
+    print(f"note: {what} ignored: {first_few(extra, 3)}.", file=sys.stderr)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -254,10 +259,12 @@ def _check(args: argparse.Namespace) -> None:
   if args.out is not None:
     parents = (args.out, *args.out.absolute().parents)
     existing = next(path for path in parents if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
+    try:  # os.access says yes to root, also where there is nothing to write to
+      tempfile.TemporaryFile(dir=existing).close()
+    except OSError:
       raise ValueError(
         f"--out {args.out}: {existing} is not a writable folder. Choose another."
-      )
+      ) from None
 
 
 def _check_form(args: argparse.Namespace) -> None:
@@ -295,7 +302,7 @@ def _score(args: argparse.Namespace, task: _Task) -> Result:
         progress=progress,
       )
   except evaluate.UnusablePredictionsError as error:
-    print(*error.problems, sep="\n", file=sys.stderr)
+    print_problems(error.problems)
     raise ValueError(
       f"nothing was scored: {len(error.problems)} problem(s), listed above. Fix them "
       "and run the command again."
@@ -311,7 +318,8 @@ def _write(args: argparse.Namespace, result: Result, task: _Task) -> None:
     "report.html": report.report_html(
       result,
       task.videos,
-      predictions=args.predictions.name,
+      title=task.title,
+      protocol=evaluate.build_protocol(task.protocol, **task.options),
       root=task.root,
       match_first=args.match is not None,
       workers=args.workers,

@@ -52,12 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     help=f"where the programs can run: some of {','.join(PLATFORMS)} (default "
     "cpu,cuda,tpu); `cpu` alone gives the fastest programs for CPUs",
   )
-  parser.add_argument(
-    "--dtype",
-    choices=("float32", "bfloat16"),
-    default="float32",
-    help="dtype of the convolutions (default float32)",
-  )
+  arguments.add_dtype(parser)
   parser.add_argument(
     "--weights-inside",
     action="store_true",

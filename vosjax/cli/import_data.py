@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from vosjax.cli import import_job
+from vosjax.cli.problems import print_problems
 from vosjax.data import label_agreement, survey
 from vosjax.data.formats.detect import UserData, find_user_data
 
@@ -131,8 +132,8 @@ def _check(
     surveys = [] if damaged else job.check(data, workers, bar.update)
   problems = [*data.problems, *damaged, *(line for s in surveys for line in s.problems)]
   if problems:
-    problems = list(dict.fromkeys(problems))
-    print(*problems, sep="\n", file=sys.stderr)
+    problems = list(dict.fromkeys(job.name_videos(data, line) for line in problems))
+    print_problems(problems)
     raise ValueError(
       f"nothing was imported: {len(problems)} problem(s), listed above. Correct them "
       "and run the command again; videos without problems are not checked twice."

@@ -130,6 +130,14 @@ class Job:
         note.write_text(stamp)
     return problems
 
+  def name_videos(self, data: UserData, text: str) -> str:
+    """The text with video files in place of the frames that were extracted of them."""
+    for name, part in data.parts.items():
+      head, *tails = text.split(f"{self.extracted / name}{os.sep}")
+      frames = (tail.replace(".jpg", "", 1) for tail in tails)
+      text = head + "".join(f"{part.path} frame {frame}" for frame in frames)
+    return text
+
   def is_done(self) -> bool:
     """Whether `out`, which `check_folders` accepts, contains the imported dataset."""
     return (self._out / _NOTE).exists()
@@ -283,6 +291,11 @@ def split(data: UserData, val: str | None) -> dict[str, list[str]]:
       raise ValueError(f"--val {val}: no video {', '.join(unknown)} in the data.")
   else:
     count = max(1, round(len(names) / _VALIDATION_EVERY)) if val is None else int(val)
+    if val is not None and len(names) == 1:
+      raise ValueError(
+        f"--val {val}: there is only one video. Leave --val out to train and validate "
+        "on it, or give more videos."
+      )
     if val is not None and not 1 <= count < len(names):
       raise ValueError(
         f"--val {val}: with {len(names)} videos, it must be 1 to {len(names) - 1}."

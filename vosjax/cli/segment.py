@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 from vosjax import convert, models, weights
 from vosjax.cli import (
+  arguments,
   program_cache,
   segment_many,
   segment_stream,
@@ -132,12 +133,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     help="reduce frames to N pixels on the longer side for the network; masks come "
     "back at full size, with edges guided by the full image",
   )
-  parser.add_argument(
-    "--dtype",
-    choices=["float32", "bfloat16"],
-    default="float32",
-    help="precision of the network (default: float32)",
-  )
+  arguments.add_dtype(parser)
   part = parser.add_argument_group("part of a video")
   for option, meaning in (
     ("--start", "first frame"),

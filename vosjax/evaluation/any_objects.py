@@ -87,6 +87,7 @@ def any_objects(
     scored=scored,
     check=problems,
     warn=lambda video: _warnings(_interpret(video, label_255)[0], scored),
+    interpret=lambda video: _interpret(video, label_255)[0],
   )
 
 

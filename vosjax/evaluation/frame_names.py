@@ -19,7 +19,7 @@ class FrameMatch:
   Attributes:
     files: one path per annotated frame; it does not exist if the prediction is missing.
     note: how files with other names were matched; "" if the names are the same.
-    extra: names of the files in the folder that belong to no annotated frame.
+    extra: names of the images in the folder that belong to no annotated frame.
   """
 
   files: tuple[Path, ...]
@@ -99,7 +99,11 @@ def _extra(files: Iterable[Path], folder: Path, prefix: str) -> tuple[str, ...]:
     sorted(
       name
       for name in names
-      if name not in used and name.startswith(prefix) and not name.startswith(".")
+      if name not in used
+      and name.startswith(prefix)
+      and not name.startswith(".")
+      # Videos and tables, such as those of vosjax segment, are no predictions.
+      and name.lower().endswith(label_images.IMAGE_SUFFIXES)
     )
   )
 

@@ -45,6 +45,7 @@ class Protocol:
     check: further problems of a video, one line each.
     warn: what makes the scores of a video doubtful, one line each.
     merges_objects: all ids above 0 are one object.
+    interpret: gives 255 the meaning it is scored with.
   """
 
   name: str
@@ -57,6 +58,7 @@ class Protocol:
   check: Callable[[ScoredVideo], list[str]] = lambda _: []
   warn: Callable[[ScoredVideo], list[str]] = lambda _: []
   merges_objects: bool = False
+  interpret: Callable[[ScoredVideo], ScoredVideo] = lambda video: video
 
   def problems(self, video: ScoredVideo) -> list[str]:
     """Everything that keeps a video from being scored, one line per problem."""

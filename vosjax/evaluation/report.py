@@ -2,6 +2,7 @@
 
 import base64
 import concurrent.futures
+import functools
 import html
 import io
 import math
@@ -16,7 +17,10 @@ from vosjax import metrics, viz
 from vosjax.data.codecs import images, label_images
 from vosjax.evaluation import first_frame_matching
 from vosjax.evaluation.mask_files import MaskFiles
+from vosjax.evaluation.protocols import Protocol
 from vosjax.evaluation.results import Result, Row
+from vosjax.evaluation.scored_video import ScoredVideo
+from vosjax.labels import VOID
 
 MAX_ILLUSTRATED = 30  # only so many videos, the worst ones, get images in the page
 _CELL_WIDTH = 420
@@ -74,7 +78,8 @@ def report_html(
   result: Result,
   videos: Iterable[MaskFiles],
   *,
-  predictions: str,
+  title: str,
+  protocol: Protocol,
   root: Path | None,
   match_first: bool = False,
   workers: int = 1,
@@ -84,7 +89,8 @@ def report_html(
   Args:
     result: what `evaluate_files` returned for the videos.
     videos: label files of the videos, for images.
-    predictions: name of the predictions in the page.
+    title: heading of the page.
+    protocol: what the videos were scored with.
     root: folder of the dataset; frames are read from its `JPEGImages`. None: none.
     match_first: as passed to `evaluate_files`.
     workers: number of threads that draw images.
@@ -95,8 +101,8 @@ def report_html(
   worst = sorted(rows, key=lambda name: _mean_j(rows[name]))[:MAX_ILLUSTRATED]
   parts = [
     "<!doctype html><html lang='en'><meta charset='utf-8'>",
-    f"<title>{result.protocol}</title><style>{_STYLE}</style>",
-    f"<h1>{html.escape(predictions)} on {result.protocol}</h1>",
+    f"<title>{html.escape(title)}</title><style>{_STYLE}</style>",
+    f"<h1>{html.escape(title)}</h1>",
     f"<p>Scored: {html.escape(result.description)}. All numbers in percent.</p>",
     _table(list(result.summary), [[_percent(v) for v in result.summary.values()]]),
     "<h2>All rows</h2>",
@@ -109,9 +115,9 @@ def report_html(
 
   def illustrate(files: MaskFiles) -> list[str]:
     own = rows[files.name]
-    predicted = _prediction_reader(files, own, match_first)
-    title = f"<h2>{html.escape(files.name)}</h2>"
-    return [title, curves_svg(own), *_extremes(own, files, root, predicted)]
+    heading = f"<h2>{html.escape(files.name)}</h2>"
+    masks = _mask_reader(files, own, protocol, match_first)
+    return [heading, curves_svg(own), *_extremes(own, files, root, masks)]
 
   # Threads, because decoding and drawing release Python's global lock.
   with concurrent.futures.ThreadPoolExecutor(workers) as pool:
@@ -120,30 +126,50 @@ def report_html(
   return "\n".join(parts) + "</html>\n"
 
 
-def _prediction_reader(
-  files: MaskFiles, rows: Sequence[Row], match_first: bool
-) -> Callable[[int], UInt8[np.ndarray, "h w"]]:
-  """A function from frame index to predicted labels, in ids of the annotation.
+Masks = tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]  # truth, prediction
+
+
+def _mask_reader(
+  files: MaskFiles, rows: Sequence[Row], protocol: Protocol, match_first: bool
+) -> Callable[[int], Masks]:
+  """A function from frame index to its masks as they were scored.
 
   Predicted ids that were not matched to an object become background.
   """
-  if match_first:
-    video, problems, *_ = files.load(slice(None))
-    assert video is not None, problems  # it was scored, so its files are readable
-    return first_frame_matching.match_first_frame(video).prediction.__getitem__
-  if rows[0].object_id is None:
-    return lambda t: label_images.read_labels(files.prediction[t])
   object_of = np.zeros(256, np.uint8)
   for row in rows:
     object_of[row.predicted_id] = row.object_id or 0
-  return lambda t: object_of[label_images.read_labels(files.prediction[t])]
+
+  @functools.cache
+  def whole() -> ScoredVideo:
+    video, problems, *_ = files.load(slice(None) if match_first else protocol.scored)
+    assert video is not None, problems  # it was scored, so its files are readable
+    if match_first:
+      return first_frame_matching.match_first_frame(video)
+    return protocol.interpret(video)
+
+  def read(t: int) -> Masks:
+    if match_first:
+      return whole().truth[t], whole().prediction[t]
+    masks = [
+      label_images.read_mask(path[t]) for path in (files.truth, files.prediction)
+    ]
+    truth, prediction = (mask.labels for mask in masks)
+    if rows[0].object_id is None:
+      return np.minimum(truth, 1), np.minimum(prediction, 1)
+    if any(mask.black_and_white or (mask.labels == VOID).any() for mask in masks):
+      # What white means depends on the other frames.
+      truth, prediction = whole().truth[t], whole().prediction[t]
+    return truth, object_of[prediction]
+
+  return read
 
 
 def _extremes(
   rows: Sequence[Row],
   files: MaskFiles,
   root: Path | None,
-  prediction: Callable[[int], UInt8[np.ndarray, "h w"]],
+  masks: Callable[[int], Masks],
 ) -> list[str]:
   """HTML figures of the worst and of the best frame of a video."""
   scores: dict[str, list[float]] = {}
@@ -151,15 +177,11 @@ def _extremes(
     for name, j, f in zip(row.frames, row.region, row.contour):
       scores.setdefault(name, []).append((j + f) / 2)
   means = {name: float(np.mean(values)) for name, values in scores.items()}
-  merged = rows[0].object_id is None
   figures = []
   for title, choose in (("Worst", min), ("Best", max)):
     name = choose(means, key=means.__getitem__)
     t = files.frames.index(name)
-    truth = label_images.read_labels(files.truth[t])
-    predicted = prediction(t)
-    if merged:
-      truth, predicted = np.minimum(truth, 1), np.minimum(predicted, 1)
+    truth, predicted = masks(t)
     frame = _frame(root, files, t, truth.shape)
     # Drawing at the size of the page takes a quarter of the time.
     frame, truth, predicted = map(_thumbnail, (frame, truth, predicted))

@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from vosjax.data.codecs import label_images
@@ -14,6 +14,7 @@ from vosjax.evaluation.mask_folders import below_resolution
 
 _LISTED = 5  # names in a message
 _LOSSY = (".jpg", ".jpeg")
+_OUTPUTS = ("alpha", "objects", "probs")  # folders that `vosjax segment --save` writes
 Parts = tuple[str, ...]  # of a path relative to its root; () is the root itself
 
 
@@ -36,9 +37,10 @@ def pair(predictions: Path, truth: Path) -> Pairing:
   """Finds the prediction of every mask in the truth.
 
   The truth is one video, a folder of masks, or any tree of such folders; below a folder
-  `Annotations` or `480p` if it has one. The predictions have folders of the same names,
-  also within other folders (`run1/VIDEO`, `VIDEO/masks`), or files `VIDEO_FRAME.png`
-  in one folder.
+  `Annotations` or `480p` if it has one. Folders inside of a folder of masks, such as
+  those that `vosjax segment --save` writes, are ignored. The predictions have folders
+  of the same names, also within other folders (`run1/VIDEO`, `VIDEO/masks`), or files
+  `VIDEO_FRAME.png` in one folder.
 
   Raises:
     ValueError: a folder does not exist or holds no masks, or no or several folders
@@ -48,14 +50,24 @@ def pair(predictions: Path, truth: Path) -> Pairing:
     if not folder.is_dir():
       raise ValueError(f"{folder}: no such folder.")
   truth_root, frames_root = _truth_root(truth)
-  videos = _mask_folders(truth_root, lossless=True)
+  found = _mask_folders(truth_root, lossless=True)
+  videos = {parts: found[parts] for parts in found if not _is_inside(parts, found)}
   if not videos:
     raise ValueError(
       f"{truth}: holds no masks. Expected VIDEO/FRAME.png, or FRAME.png of one video."
     )
   predicted = _mask_folders(predictions, lossless=False)
-  prefix, suffix = _place(predictions, videos, predicted, truth_root)
   notes = []
+  inner = sorted(set(found) - set(videos))
+  if others := ["/".join(x) for x in inner if not _is_output(x, videos)]:
+    notes.append(
+      f"{truth}: masks directly in a folder are one video, so that folders beside them "
+      f"are ignored: {first_few(others, _LISTED)}."
+    )
+  try:
+    prefix, suffix = _place(predictions, videos, predicted, truth_root)
+  except ValueError as error:
+    raise ValueError(" ".join((str(error), *notes))) from None
   flat = not suffix and _is_flat(videos, predicted)
   if flat:
     notes.append(f"{predictions}: files VIDEO_FRAME in one folder, split by video.")
@@ -63,14 +75,12 @@ def pair(predictions: Path, truth: Path) -> Pairing:
     place = Path(*prefix, *(() if () in videos else ("VIDEO",)), *suffix)
     notes.append(f"{predictions}: the predictions were found in {place}.")
   pairs = _pair_videos(truth_root, videos, predictions, prefix, suffix, flat)
-  ignored = (
-    set() if flat else set(predicted) - {(*prefix, *parts, *suffix) for parts in videos}
-  )
-  if ignored:
-    listed = sorted("/".join(parts) or "." for parts in ignored)
-    notes.append(
-      f"{predictions}: the truth has no {first_few(listed, _LISTED)}, which is ignored."
-    )
+  used = {(*prefix, *parts, *suffix) for parts in videos}
+  ignored = set() if flat else set(predicted) - used
+  others = ["/".join(x) for x in sorted(ignored) if not _is_output(x, used)]
+  if others:
+    listed = first_few([x or "masks outside of folders" for x in others], _LISTED)
+    notes.append(f"{predictions}: the truth has no {listed}, which is ignored.")
   return Pairing(pairs, frames_root, tuple(notes))
 
 
@@ -135,6 +145,19 @@ def _mask_folders(root: Path, *, lossless: bool) -> dict[Parts, list[Path]]:
   return found
 
 
+def _is_inside(parts: Parts, folders: Collection[Parts]) -> bool:
+  """Whether a folder is in another one of them."""
+  return any(parts[:length] in folders for length in range(len(parts)))
+
+
+def _is_output(parts: Parts, videos: Collection[Parts]) -> bool:
+  """Whether `vosjax segment` writes such a folder beside the masks of a video."""
+  return any(
+    parts[:length] in videos and parts[length] in _OUTPUTS
+    for length in range(len(parts))
+  )
+
+
 def _place(
   predictions: Path,
   videos: Mapping[Parts, list[Path]],
@@ -144,6 +167,9 @@ def _place(
   """What stands above and below the names of videos in the predictions."""
   if any(parts in predicted for parts in videos) or _is_flat(videos, predicted):
     return (), ()
+  predicted = {
+    x: files for x, files in predicted.items() if not _is_output(x, predicted)
+  }
   places: collections.Counter[tuple[Parts, Parts]] = collections.Counter()
   if list(videos) == [()]:
     by_name = [p for p in predicted if p[-1:] == (truth_root.name,)]

@@ -243,6 +243,21 @@ def test_a_small_object_of_another_colour_is_not_lost_in_a_soft_edge():
     decode(colors.resize((53, 36), Image.Resampling.BILINEAR))
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_photo_also_one_painted_over_is_called_one(tmp_path, suffix):
+  rng = np.random.default_rng(0)
+  coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+  photo = np.array(coarse.resize((160, 120), Image.Resampling.BICUBIC))
+  photo[40:80, 50:100] = 255, 0, 0
+  path = tmp_path / f"frame{suffix}"
+  Image.fromarray(photo).save(path)
+  expected = r"frame\.\w+: a picture of \d+ colours, such as a photo, a frame of the"
+  with pytest.raises(ValueError, match=expected):
+    label_images.read_mask(path)
+  with pytest.raises(ValueError, match=expected):
+    label_images.count_border_colors(path.read_bytes(), str(path))
+
+
 def test_alpha_counts_where_colour_says_nothing():
   mask = discs((1,))
   rgba = np.full((*mask.shape, 4), 255, np.uint8)

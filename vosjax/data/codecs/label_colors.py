@@ -39,6 +39,9 @@ from vosjax.labels import VOID
 _FAR_OFF = 48  # of 255: what resizing adds to the blend of two colours is less
 _FEW = 4  # pixels
 _NEARLY_GRAY = 16  # difference between channels that lossy compression makes
+_MANY_COLORS = 1000  # more than blended edges of a mask have
+_BLOCK = 8  # pixels; in masks, only blocks at edges have no area of one colour
+_BLOCKS_OF_PHOTOS = 0.25
 
 
 def interpret_palette(
@@ -123,10 +126,12 @@ def interpret_colors(
     if spread <= _NEARLY_GRAY and find_edges(colors[:, :, 1]).kind == "thin":
       return interpret_gray(colors[:, :, 1], lossy=lossy)
   if lossy:
+    _refuse_photo(colors)
     raise lossy_error()
   areas = find_blended_colors(colors)
   note = ""
   if areas is not None:
+    _refuse_photo(colors)
     blended = set(np.unique(pack_colors(colors)).tolist())
     if len(areas) != 2 or _has_others(colors, *areas):
       raise ValueError(
@@ -139,6 +144,8 @@ def interpret_colors(
     colors = _nearest(colors, areas)
     note = SOFT
   values, pixels = np.unique(pack_colors(colors), return_inverse=True)
+  if len(values) > _MANY_COLORS:
+    _refuse_photo(colors)
   present = [unpack_color(value) for value in values.tolist()]
   if numbers is None:
     name, numbers = find_palette(present)
@@ -201,7 +208,11 @@ def count_border(colors: UInt8[np.ndarray, "h w 3"]) -> dict[Color, int]:
   """Pixels at the border of the image by colour, also of colours that do not touch it.
 
   Colours that only blend two others are left out.
+
+  Raises:
+    ValueError: it is a photo.
   """
+  _refuse_photo(colors)
   areas = find_blended_colors(colors)
   if areas is not None and len(areas) == 2:
     colors = _nearest(colors, areas)
@@ -211,6 +222,24 @@ def count_border(colors: UInt8[np.ndarray, "h w 3"]) -> dict[Color, int]:
     unpack_color(c): int(np.count_nonzero(border == c))
     for c in np.unique(packed).tolist()
   }
+
+
+def _refuse_photo(colors: UInt8[np.ndarray, "h w 3"]) -> None:
+  """Raises a ValueError for a photo, or a frame that was painted over."""
+  packed = pack_colors(colors)
+  number = len(np.unique(packed))
+  height, width = (length // _BLOCK for length in packed.shape)
+  if number <= _MANY_COLORS or not height * width:
+    return
+  solid = is_solid(packed)[: height * _BLOCK, : width * _BLOCK]
+  blocks = solid.reshape(height, _BLOCK, width, _BLOCK).any(axis=(1, 3))
+  if 1 - blocks.mean() > _BLOCKS_OF_PHOTOS:
+    raise ValueError(
+      f"a picture of {number} colours, such as a photo, a frame of the video or one "
+      "that was painted over, and no mask. Paint the objects on a black background "
+      "instead of the picture, in plain colours without soft edges, and save a PNG; or "
+      "give a mask of object ids."
+    )
 
 
 def _sharp_ids(indices: UInt8[np.ndarray, "h w"]) -> Interpretation:

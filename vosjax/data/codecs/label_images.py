@@ -137,7 +137,7 @@ def count_border_colors(data: bytes, name: str) -> tuple[dict[Color, int], bool]
     image, nor in one with a usual palette.
 
   Raises:
-    ValueError: the file is no image of 8 bits; the message names it.
+    ValueError: the file is no image of 8 bits, or a photo; the message names it.
   """
   if data[: len(_NUMPY_MAGIC)] == _NUMPY_MAGIC:
     return {}, False
@@ -151,7 +151,10 @@ def count_border_colors(data: bytes, name: str) -> tuple[dict[Color, int], bool]
   if image.mode == "P":
     used = np.asarray(image).max()
     coloured &= bool(used >= usual_palettes.num_standard(_color_table(image)))
-  return label_colors.count_border(colors), coloured
+  try:
+    return label_colors.count_border(colors), coloured
+  except ValueError as error:
+    raise _named(error, name) from None
 
 
 def _color_table(image: Image.Image) -> bytes:

@@ -81,7 +81,8 @@ class CocoVideo(Video):
     if frame.shape[:2] != self.size:
       raise ValueError(
         f"{path}: {frame.shape[0]}x{frame.shape[1]} pixels (height x width), but "
-        f"{self.origin} says {self.size[0]}x{self.size[1]}."
+        f"{self.origin} says {self.size[0]}x{self.size[1]}. Give the images, or the "
+        "video, that it was made for."
       )
     return frame
 
@@ -355,7 +356,7 @@ def _locate(path: Path, frames: Path | None, files: Sequence[str]) -> tuple[Path
       raise ValueError(f"{path}: {error}") from None
     if any(file.is_file() for file in found):
       return found
-  tried = ", ".join(map(str, folders[:_MAX_LISTED]))
+  tried = ", ".join(map(str, list(dict.fromkeys(folders))[:_MAX_LISTED]))
   raise ValueError(
     f"{path}: no frame {files[0] if files else '(the video has none)'} in {tried}. "
     "Give the folder that its file names are relative to with --images DIR, or the "

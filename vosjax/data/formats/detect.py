@@ -21,6 +21,7 @@ from vosjax.data.formats.user_folders import VideoPart
 from vosjax.data.formats.youtube_vos import META, read_categories
 
 LISTS = ("train", "val")
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _EXPECTED = (
   "a folder in the layout of DAVIS (JPEGImages/480p/VIDEO/*.jpg, Annotations/480p/"
   "VIDEO/*.png) or of YouTube-VOS (the same without 480p), also as frames and masks; "
@@ -112,6 +113,10 @@ def frame_names(video: FolderVideo | CocoVideo) -> tuple[str, ...]:
 
 
 def _from_file(path: Path, images: Path | None, extracted: Path) -> UserData:
+  if path.suffix.lower() in _ARCHIVES:
+    raise ValueError(
+      f"{path}: an archive. Unpack it first, and give the folder that it contains."
+    )
   if path.suffix.lower() == ".xml":
     return _from_xml(path, images, extracted)
   if path.name.endswith(sav.KINDS):

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from vosjax import files, viz
 from vosjax.media.outputs import timeline
 from vosjax.media.outputs.frame import SegmentedFrame
+from vosjax.media.outputs.least_sure import LeastSure, key_of
 from vosjax.media.outputs.records import Record, Recorder, describe
 from vosjax.media.outputs.timeline import Doubt, Timeline
 
@@ -48,6 +49,12 @@ _LEGEND = (
 )
 
 
+_ADVICE = (
+  "If you see the object there and its mask is wrong, give the right mask of that "
+  "frame as a correction: it repairs what follows."
+)
+
+
 class Report(Recorder):
   """Collects what report.html shows.
 
@@ -73,15 +80,33 @@ class Report(Recorder):
     self._thumbnails.mkdir(exist_ok=True)
     super().__init__(parts / "report.jsonl", start)
     self._doubts: dict[int, Doubt] = {}  # of objects that are lost now
+    self._is_flagged = False  # some object was lost in some frame
+    self._least_sure = LeastSure()  # shown if no object ever is lost
+    # By object, the least sure frame of the window: drawn when the next one begins.
+    self._waiting: dict[int, tuple[Doubt, np.ndarray, np.ndarray]] = {}
     for index, record in enumerate(self.records):
       self._find_worst(index, record)
+      self._least_sure.add(index, record, prompts.get(index, ()))
 
   def write(self, frame: SegmentedFrame) -> None:
     """Adds a frame."""
     record = describe(frame)
     self.records.append(record)
     for object_id, start in self._find_worst(frame.index, record):
-      self._thumbnail(start, object_id).write_bytes(_crop(frame, object_id))
+      image = _crop(frame.image, frame.labels, object_id)
+      self._thumbnail(start, object_id).write_bytes(image)
+    given = self._prompts.get(frame.index, ())
+    for doubt in self._least_sure.add(frame.index, record, given):
+      before = self._waiting.get(doubt.object_id)
+      if before and key_of(before[0]) != key_of(doubt):
+        self._draw_least_sure(*before)
+      self._waiting[doubt.object_id] = doubt, frame.image, frame.labels
+
+  def checkpoint(self) -> None:
+    for waiting in self._waiting.values():
+      self._draw_least_sure(*waiting)
+    self._waiting.clear()
+    super().checkpoint()
 
   def finish(self) -> None:
     """Writes report.html."""
@@ -96,6 +121,7 @@ class Report(Recorder):
     """
     scores = timeline.scores_of(record)
     lost = dict(zip(record["objects"], record["lost"] or ()))
+    self._is_flagged |= any(lost.values())
     worst = []
     for object_id in [
       object_id for object_id in self._doubts if not lost.get(object_id)
@@ -112,6 +138,17 @@ class Report(Recorder):
   def _thumbnail(self, start: int, object_id: int) -> pathlib.Path:
     return self._thumbnails / f"{start:08d}-{object_id}.jpg"
 
+  def _draw_least_sure(
+    self, doubt: Doubt, image: np.ndarray, labels: np.ndarray
+  ) -> None:
+    if doubt in self._least_sure and not self._is_flagged:
+      drawn = _crop(image, labels, doubt.object_id)
+      self._least_sure_file(doubt).write_bytes(drawn)
+
+  def _least_sure_file(self, doubt: Doubt) -> pathlib.Path:
+    object_id, window = key_of(doubt)
+    return self._thumbnails / f"least-sure-{window}-{object_id}.jpg"
+
   def _page(self, timelines: Sequence[Timeline]) -> Iterable[str]:
     title = html.escape(self._video_name)
     yield "<!doctype html><html lang='en'><meta charset='utf-8'>"
@@ -125,28 +162,40 @@ class Report(Recorder):
     for line in timelines:
       yield f"<h3>{_name(line.object_id)}</h3><p class='faint'>{line.describe()}</p>"
       yield timeline.draw(line)
+    if self._is_flagged:
+      yield from self._flagged_frames(timelines)
+    else:
+      yield from self._least_sure_frames(timelines)
+    yield "</html>"
+
+  def _flagged_frames(self, timelines: Sequence[Timeline]) -> Iterable[str]:
     doubts = [doubt for line in timelines for doubt in line.doubts]
     shown = sorted(doubts, key=lambda doubt: np.nan_to_num(doubt.score))
     shown = shown[:MAX_THUMBNAILS]
-    yield "<h2>Frames to look at</h2>"
-    if not doubts:
-      yield "<p>In no frame is an object flagged as probably lost.</p></html>"
-      return
+    some = ""
+    if len(doubts) > len(shown):
+      some = f", for the worst {len(shown)} of {len(doubts)}"
     yield (
-      "<p class='faint'>The least sure frame of each flagged range"
-      + (
-        f", for the worst {len(shown)} of {len(doubts)}"
-        if len(doubts) > len(shown)
-        else ""
-      )
-      + ". A mask of the object at such a frame, given as a correction, repairs what "
-      "follows.</p><div class='grid'>"
+      "<h2>Frames to look at</h2><p class='faint'>The least sure frame of each flagged "
+      f"range{some}. {_ADVICE} If the object is not in the frame yet, or no longer, "
+      "there is nothing to correct.</p>"
     )
-    lines = {line.object_id: line for line in timelines}
-    for doubt in sorted(shown, key=lambda doubt: (doubt.start, doubt.object_id)):
-      path = self._thumbnail(doubt.start, doubt.object_id)
-      yield _figure(doubt, lines[doubt.object_id], path.read_bytes())
-    yield "</div></html>"
+    yield from _figures(
+      timelines, shown, lambda doubt: self._thumbnail(doubt.start, doubt.object_id)
+    )
+
+  def _least_sure_frames(self, timelines: Sequence[Timeline]) -> Iterable[str]:
+    """The frames with the lowest scores where none is flagged."""
+    shown = self._least_sure.choose(timelines)
+    if shown:
+      yield (
+        "<h2>The least sure frames</h2><p class='faint'>No object is flagged as "
+        "probably lost in any frame. That does not prove that every mask is right: "
+        f"here the scores are lowest. {_ADVICE}</p>"
+      )
+      yield from _figures(timelines, shown, self._least_sure_file)
+    elif timelines:
+      yield "<p>In no frame is an object flagged as probably lost.</p>"
 
 
 def _summary(timelines: Sequence[Timeline]) -> str:
@@ -154,10 +203,27 @@ def _summary(timelines: Sequence[Timeline]) -> str:
     return "No objects."
   frames = max(len(line.names) for line in timelines)
   flagged = sum(bool(line.doubts) for line in timelines)
-  objects = "1 object" if len(timelines) == 1 else f"{len(timelines)} objects"
-  return (
-    f"{frames:,} frames, {objects}, {flagged} with frames flagged as probably lost."
-  )
+  length = "1 frame" if frames == 1 else f"{frames:,} frames"
+  if len(timelines) == 1:
+    objects, share = "1 object", ""
+  else:
+    objects, share = f"{len(timelines)} objects", f"{flagged} of them "
+  if not flagged:
+    return f"{length}, {objects}, never flagged as probably lost."
+  return f"{length}, {objects}, {share}flagged as probably lost in some frames."
+
+
+def _figures(
+  timelines: Sequence[Timeline],
+  doubts: Sequence[Doubt],
+  file_of: Callable[[Doubt], pathlib.Path],
+) -> Iterable[str]:
+  """Images of frames, in the order of the video."""
+  lines = {line.object_id: line for line in timelines}
+  yield "<div class='grid'>"
+  for doubt in sorted(doubts, key=lambda doubt: (doubt.start, doubt.object_id)):
+    yield _figure(doubt, lines[doubt.object_id], file_of(doubt).read_bytes())
+  yield "</div>"
 
 
 def _name(object_id: int) -> str:
@@ -174,6 +240,11 @@ def _figure(doubt: Doubt, line: Timeline, image: bytes) -> str:
     details.append(f"score {doubt.score:.2f}")
   if doubt.end > doubt.start:
     details.append(f"flagged {start} to {end}")
+  present = np.flatnonzero(line.area > 0)  # NaN is not
+  if not len(present) or doubt.end < present[0]:
+    details.append("not found up to here")
+  elif doubt.start > present[-1]:
+    details.append("not found from here on")
   return (
     f"<figure><img alt='' src='data:image/jpeg;base64,{data}'><figcaption>"
     f"{_name(doubt.object_id)}, frame {where}<br><span class='faint'>"
@@ -181,10 +252,10 @@ def _figure(doubt: Doubt, line: Timeline, image: bytes) -> str:
   )
 
 
-def _crop(frame: SegmentedFrame, object_id: int) -> bytes:
+def _crop(frame: np.ndarray, labels: np.ndarray, object_id: int) -> bytes:
   """A JPEG of the overlay around an object; of all of it if the object is gone."""
-  image = Image.fromarray(viz.overlay(frame.image, frame.labels))
-  mask = frame.labels == object_id
+  image = Image.fromarray(viz.overlay(frame, labels))
+  mask = labels == object_id
   if mask.any():
     image = image.crop(_window(mask))
   buffer = io.BytesIO()
