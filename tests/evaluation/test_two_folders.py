@@ -113,13 +113,14 @@ def test_files_without_annotation_are_ignored_and_listed(tmp_path, truth):
   assert "the truth has no c, which is ignored" in note
 
 
-def test_folders_beside_masks_of_the_truth_are_ignored_with_a_note(tmp_path, truth):
-  write(truth / "a" / "drafts")
-  write(truth / "b" / "objects" / "1")  # as vosjax segment writes them: no note
+def test_folders_beside_masks_of_the_truth_are_those_of_segment_or_refused(truth):
+  write(truth / "b" / "objects" / "1")
   pairing = pair(truth, truth)
   assert [video.name for video in pairing.videos] == ["a", "b"]
-  notes = [note for note in pairing.notes if "one video" in note]
-  assert len(notes) == 1 and notes[0].endswith("are ignored: a/drafts.")
+  assert not pairing.notes
+  write(truth / "a" / "drafts")
+  with pytest.raises(ValueError, match=r"masks directly and in folders \(a/drafts\)"):
+    pair(truth, truth)
 
 
 def test_arrays_in_place_of_images_are_named(tmp_path, truth):

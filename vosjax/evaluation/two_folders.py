@@ -37,14 +37,15 @@ def pair(predictions: Path, truth: Path) -> Pairing:
   """Finds the prediction of every mask in the truth.
 
   The truth is one video, a folder of masks, or any tree of such folders; below a folder
-  `Annotations` or `480p` if it has one. Folders inside of a folder of masks, such as
-  those that `vosjax segment --save` writes, are ignored. The predictions have folders
+  `Annotations` or `480p` if it has one. Folders that `vosjax segment --save` writes
+  beside masks are ignored. The predictions have folders
   of the same names, also within other folders (`run1/VIDEO`, `VIDEO/masks`), or files
   `VIDEO_FRAME.png` in one folder.
 
   Raises:
-    ValueError: a folder does not exist or holds no masks, or no or several folders
-      could be the predictions; names them.
+    ValueError: a folder does not exist or holds no masks, a folder of the truth holds
+      masks and folders of masks, or no or several folders could be the predictions;
+      names them.
   """
   for folder in (predictions, truth):
     if not folder.is_dir():
@@ -60,9 +61,9 @@ def pair(predictions: Path, truth: Path) -> Pairing:
   notes = []
   inner = sorted(set(found) - set(videos))
   if others := ["/".join(x) for x in inner if not _is_output(x, videos)]:
-    notes.append(
-      f"{truth}: masks directly in a folder are one video, so that folders beside them "
-      f"are ignored: {first_few(others, _LISTED)}."
+    raise ValueError(
+      f"{truth}: holds masks directly and in folders ({first_few(others, _LISTED)}), so "
+      "it is unclear whether they are one video or many. Move one kind elsewhere."
     )
   try:
     prefix, suffix = _place(predictions, videos, predicted, truth_root)
