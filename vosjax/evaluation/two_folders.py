@@ -62,8 +62,8 @@ def pair(predictions: Path, truth: Path) -> Pairing:
   inner = sorted(set(found) - set(videos))
   if others := ["/".join(x) for x in inner if not _is_output(x, videos)]:
     raise ValueError(
-      f"{truth}: holds masks directly and in folders ({first_few(others, _LISTED)}), so "
-      "it is unclear whether they are one video or many. Move one kind elsewhere."
+      f"{truth}: holds masks directly and in folders ({first_few(others, _LISTED)}), "
+      "so it is unclear whether they are one video or many. Move one kind elsewhere."
     )
   try:
     prefix, suffix = _place(predictions, videos, predicted, truth_root)
