@@ -1,6 +1,7 @@
 """An import of user data that can be interrupted and resumed at any time."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -95,6 +96,10 @@ class Job:
           f"--out {self._out}: the files of {self._source} have changed since they "
           "were imported. Remove it, or choose another folder."
         )
+
+  def claimed(self) -> contextlib.AbstractContextManager[None]:
+    """Keeps other processes from importing to `out`; see `files.claimed`."""
+    return files.claimed(self._part, f"--out {self._out}")
 
   @property
   def extracted(self) -> pathlib.Path:

@@ -16,7 +16,7 @@ from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from vosjax import checkpoints as model_files
-from vosjax import models, weights
+from vosjax import files, models, weights
 from vosjax.data.video import Source
 from vosjax.train import backbone, feeds, processes, writers
 from vosjax.train.checkpointing import Checkpoints
@@ -74,10 +74,12 @@ def run(
       f"mode is {config.mode!r}, which runs in a single process, but there are "
       f"{jax.process_count()}. Start one process, without --coordinator."
     )
-  if workdir is not None and processes.is_first():
-    require_usable_workdir(config, workdir)  # before anything slow
-  modes[config.mode](config, workdir)
-  processes.barrier("end")
+  with contextlib.ExitStack() as stack:
+    if workdir is not None and processes.is_first():  # before anything slow
+      require_usable_workdir(config, workdir)
+      stack.enter_context(files.claimed(pathlib.Path(workdir), f"--workdir={workdir}"))
+    modes[config.mode](config, workdir)
+    processes.barrier("end")
 
 
 def train(config: ConfigDict, workdir: str | None) -> None:

@@ -20,6 +20,8 @@ from tensorflow_datasets.core import splits as tfds_splits
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
+from vosjax import files
+
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
@@ -104,17 +106,17 @@ class ShardedBuilder(FileReaderBuilder, skip_registration=True):  # type: ignore
       name: self._shards(name, items, folder)
       for name, items in self.open_splits(root).items()
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    for _ in self.map_shards(
-      write_shard, [shard for shards in splits.values() for shard in shards]
-    ):
-      pass
-    self.info.set_splits(
-      tfds_splits.SplitDict(
-        [self._finish(name, shards) for name, shards in splits.items()]
+    with files.claimed(folder, str(folder)):
+      for _ in self.map_shards(
+        write_shard, [shard for shards in splits.values() for shard in shards]
+      ):
+        pass
+      self.info.set_splits(
+        tfds_splits.SplitDict(
+          [self._finish(name, shards) for name, shards in splits.items()]
+        )
       )
-    )
-    shutil.rmtree(folder)
+      shutil.rmtree(folder)
 
   def _shards(self, split: str, items: Sequence[Any], folder: Path) -> list[Shard]:
     """Consecutive items in shards of about `SHARD_BYTES`, named after their content."""
