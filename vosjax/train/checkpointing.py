@@ -1,8 +1,11 @@
 """Checkpoints of a run, written in the background, completely or not at all."""
 
+import json
+import logging
 import math
 import pathlib
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -10,10 +13,19 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
 from vosjax import files
+from vosjax.train import processes
 from vosjax.train.state import TrainState
+
+LOG = logging.getLogger("vosjax")
 
 SCORE = "score"
 _METADATA_BYTES = 2**20  # more than orbax writes beside the arrays
+_SCORES = "metrics/metrics"  # orbax's file in the folder of a checkpoint
+_DAMAGED = "damaged-"  # before the step, in the name of a folder that was set aside
+
+
+class DamagedError(ValueError):
+  """A checkpoint cannot be read, or none of them."""
 
 
 class Checkpoints:
@@ -29,6 +41,7 @@ class Checkpoints:
 
   def __init__(self, directory: pathlib.Path, *, keep: int):
     self._directory = directory.resolve()
+    self._set_aside(self._without_scores())
     self._manager = ocp.CheckpointManager(
       self._directory,
       options=ocp.CheckpointManagerOptions(
@@ -55,11 +68,59 @@ class Checkpoints:
       return None
     return step
 
+  def steps(self) -> list[int]:
+    """Steps of all complete checkpoints, the latest first."""
+    return sorted(self._manager.all_steps(), reverse=True)
+
   def restore(self, like: TrainState, step: int) -> TrainState:
-    """The state of a step, which must have the tree, shapes and devices of `like`."""
+    """The state of a step, which must have the tree, shapes and devices of `like`.
+
+    Raises:
+      DamagedError: it cannot be read.
+    """
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-    return self._manager.restore(step, args=args)["state"]
+    try:
+      return self._manager.restore(step, args=args)["state"]
+    except PermissionError:
+      raise
+    except Exception as error:  # orbax and TensorStore raise anything
+      reason = str(error).strip().partition("\n")[0][:200]
+      raise DamagedError(
+        f"the checkpoint {self._directory / str(step)} cannot be read ({reason})"
+      ) from error
+
+  def set_aside(self, steps: Iterable[int]) -> None:
+    """Renames checkpoints that cannot be read, so that their steps can be saved."""
+    self._set_aside(steps)
+    self._manager.reload()
+
+  def require_none_set_aside(self) -> None:
+    """Raises a DamagedError if checkpoints were set aside."""
+    if found := sorted(path.name for path in self._directory.glob(f"{_DAMAGED}*")):
+      raise DamagedError(
+        f"{self._directory} holds no checkpoint that can be read: {', '.join(found)}. "
+        "Delete the run's folder to train from the beginning."
+      )
+
+  def _without_scores(self) -> list[int]:
+    """Steps whose file of scores is damaged, with which orbax cannot begin."""
+    found = []
+    for path in self._directory.glob(f"[0-9]*/{_SCORES}"):
+      try:
+        json.loads(path.read_bytes())
+      except ValueError:
+        found.append(int(path.parents[1].name))
+        LOG.warning("warning: %s is damaged; its checkpoint is left out.", path)
+    return found
+
+  def _set_aside(self, steps: Iterable[int]) -> None:
+    if processes.is_first():
+      for step in steps:
+        aside = self._directory / f"{_DAMAGED}{step}"
+        shutil.rmtree(aside, ignore_errors=True)  # of an earlier time
+        (self._directory / str(step)).rename(aside)
+    processes.barrier("damaged checkpoints")
 
   def save(self, step: int, state: Any, *, score: float | None = None) -> None:
     """Starts to write the state, unless this step is saved already.

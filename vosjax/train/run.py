@@ -23,7 +23,7 @@ from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.config import ordered_stages, require_values
 from vosjax.train.image_datasets import MissingFolder
 from vosjax.train.interrupt import Interrupt, TimeLimit
-from vosjax.train.loop import Schedule, Stage, fit, restore
+from vosjax.train.loop import Schedule, Stage, fit, restore, resume
 from vosjax.train.observers import Logger, Progress
 from vosjax.train.recipe import Scoring
 from vosjax.train.recipes import recipe_of
@@ -319,10 +319,10 @@ def _fit(
     state = replicate(
       TrainState.create(initial, stages[0].tx, config.seed), stages[0].mesh
     )
-    done, last = checkpoints.latest() or 0, stages[-1].stop
+    state = resume(checkpoints, stages, state)
+    done, last = int(state.step), stages[-1].stop
     if done:
       LOG.info("resuming  at step %d of %d", done, last)
-      state = restore(checkpoints, stages, state, done)
     reporting: dict[str, Any] = {}  # arguments of `fit` for the first process alone
     if processes.is_first():
       writer = writers.MetricsWriter(path, resumed_from=done)

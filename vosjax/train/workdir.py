@@ -133,7 +133,14 @@ def record_or_compare(path: pathlib.Path, ours: Any, what: str) -> None:
   if not path.exists():
     _write_json(path, ours)
     return
-  differing = differences(json.loads(path.read_text()), ours)
+  try:
+    theirs = json.loads(path.read_text())
+  except ValueError as error:
+    raise ValueError(
+      f"{path} is damaged ({error}); give another --workdir, or delete this file if "
+      "you are sure that nothing it depends on has changed."
+    ) from error
+  differing = differences(theirs, ours)
   if differing:
     unlisted = len(differing) - _MAX_LISTED
     more = f"; and {unlisted} more" if unlisted > 0 else ""
