@@ -49,3 +49,16 @@ def test_a_file_system_without_locks_can_be_written_to(tmp_path, monkeypatch):
   monkeypatch.setattr(files.fcntl, "flock", unsupported)
   with files.claimed(tmp_path / "out", "--out out"):
     assert (tmp_path / "out").is_dir()
+
+
+def test_drafts_of_a_killed_process_are_nothing(tmp_path):
+  with (
+    pytest.raises(KeyboardInterrupt),
+    files.replacing(tmp_path / "job.json") as draft,
+  ):
+    name = draft.name
+    raise KeyboardInterrupt
+  (tmp_path / name).touch()
+  assert files.holds_nothing(tmp_path)
+  (tmp_path / "job.json").touch()
+  assert not files.holds_nothing(tmp_path)

@@ -5,6 +5,7 @@ import errno
 import os
 import pathlib
 import shutil
+import zlib
 from collections.abc import Iterator
 
 try:
@@ -12,6 +13,7 @@ try:
 except ImportError:  # Windows, where two processes are not kept apart
   fcntl = None  # type: ignore[assignment]
 
+_DRAFT = ".part"  # in the names of drafts, which begin with a dot
 _CLAIMED = (errno.EAGAIN, errno.EACCES)  # another process holds the lock
 
 
@@ -22,7 +24,7 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
   If the block fails (an error, a full disk, Ctrl-C), `path` stays as it was. An OSError
   that names no file, as that of a full disk, names `path`.
   """
-  draft = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+  draft = path.with_name(f".{path.stem}.{os.getpid()}{_DRAFT}{path.suffix}")
   try:
     yield draft
     os.replace(draft, path)
@@ -32,6 +34,22 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     raise OSError(error.errno, error.strerror, str(path)) from error
   finally:
     draft.unlink(missing_ok=True)
+
+
+def checksums(folder: pathlib.Path) -> dict[str, int]:
+  """CRC-32 of each file below a folder, by its path in it."""
+  return {
+    path.relative_to(folder).as_posix(): zlib.crc32(path.read_bytes())
+    for path in sorted(folder.rglob("*"))
+    if path.is_file()
+  }
+
+
+def holds_nothing(folder: pathlib.Path) -> bool:
+  """Whether a folder is empty, but for drafts of processes that were killed."""
+  return all(
+    path.name.startswith(".") and _DRAFT in path.name for path in folder.iterdir()
+  )
 
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:

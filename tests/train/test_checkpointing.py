@@ -45,7 +45,7 @@ def truncate(folder, pattern):
     file.truncate(path.stat().st_size // 2)
 
 
-@pytest.mark.parametrize("pattern", ["d/*", "_METADATA", "metrics/metrics"])
+@pytest.mark.parametrize("pattern", ["d/*", "checksums.json", "metrics/metrics"])
 def test_the_checkpoint_before_a_damaged_one_is_taken_which_is_said(
   toy, stopped, said, pattern, whole
 ):

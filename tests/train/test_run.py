@@ -234,6 +234,13 @@ def test_a_folder_that_cannot_be_used_is_refused_before_anything_is_compiled(
     run.run(config, str(tmp_path / "file"))
 
 
+def test_fields_that_make_no_network_are_one_line(config, tmp_path):
+  config.model.fields.features = -1
+  with pytest.raises(ValueError, match=r"fields make no network .*features=-1"):
+    run.run(config, str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
+
+
 def test_a_second_run_in_a_workdir_is_refused(config, tmp_path):
   with (
     files.claimed(tmp_path / "run", "the first run"),

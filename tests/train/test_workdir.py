@@ -98,3 +98,8 @@ def test_a_damaged_record_is_named(tmp_path):
   (tmp_path / "videos.json").write_text('{"main": {"syn')
   with pytest.raises(ValueError, match=r"videos\.json is damaged .*another --workdir"):
     record_or_compare_videos(tmp_path, {"main": {"synthvos": Videos(3)}})
+
+
+def test_a_run_that_was_killed_in_its_first_moment_begins_again(tmp_path):
+  (tmp_path / ".config.1.part.json").touch()
+  assert open_workdir(config(), str(tmp_path))[1] is False

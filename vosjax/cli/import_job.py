@@ -77,7 +77,7 @@ class Job:
       ValueError: `out` or `OUT.part` contains something else.
     """
     for folder, note in ((self._out, _NOTE), (self._part, _JOB)):
-      if not folder.exists() or folder.is_dir() and not any(folder.iterdir()):
+      if not folder.exists() or folder.is_dir() and files.holds_nothing(folder):
         continue
       try:
         found = json.loads((folder / note).read_bytes())
@@ -210,6 +210,8 @@ class Job:
   def _begin(self) -> None:
     """Marks `OUT.part` as the draft of this import."""
     self._part.mkdir(parents=True, exist_ok=True)
+    for draft in self._part.glob(".*.part*"):  # left by a process that was killed
+      draft.unlink()
     files.write_bytes(self._part / _JOB, json.dumps(self._description).encode())
 
   def _discard(self, name: str) -> None:

@@ -21,6 +21,8 @@ LOG = logging.getLogger("vosjax")
 SCORE = "score"
 _METADATA_BYTES = 2**20  # more than orbax writes beside the arrays
 _SCORES = "metrics/metrics"  # orbax's file in the folder of a checkpoint
+_STATE = "state"
+_CHECKSUMS = "checksums.json"
 _DAMAGED = "damaged-"  # before the step, in the name of a folder that was set aside
 
 
@@ -41,6 +43,7 @@ class Checkpoints:
 
   def __init__(self, directory: pathlib.Path, *, keep: int):
     self._directory = directory.resolve()
+    self._saving: int | None = None
     self._set_aside(self._without_scores())
     self._manager = ocp.CheckpointManager(
       self._directory,
@@ -53,6 +56,7 @@ class Checkpoints:
           ]
         ),
         best_fn=_score,  # without it, scores are not written to disk
+        async_options=ocp.AsyncOptions(post_finalization_callback=self._add_checksums),
       ),
     )
 
@@ -78,17 +82,38 @@ class Checkpoints:
     Raises:
       DamagedError: it cannot be read.
     """
+    self._check(self._directory / str(step))
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
     try:
-      return self._manager.restore(step, args=args)["state"]
+      return self._manager.restore(step, args=args)[_STATE]
     except PermissionError:
       raise
     except Exception as error:  # orbax and TensorStore raise anything
       reason = str(error).strip().partition("\n")[0][:200]
-      raise DamagedError(
-        f"the checkpoint {self._directory / str(step)} cannot be read ({reason})"
-      ) from error
+      raise _damaged(self._directory / str(step), reason) from error
+
+  def _check(self, folder: pathlib.Path) -> None:
+    """Raises a DamagedError if a file has changed.
+
+    orbax would notice most of it, but from threads that print tracebacks.
+    """
+    try:
+      expected = json.loads((folder / _CHECKSUMS).read_bytes())
+    except FileNotFoundError:  # of a run that an earlier version began
+      return
+    except ValueError as error:
+      raise _damaged(folder, f"{_CHECKSUMS}: {error}") from error
+    if files.checksums(folder / _STATE) != expected:
+      raise _damaged(folder, "files are missing or have changed")
+
+  def _add_checksums(self) -> None:
+    """Adds checksums to a checkpoint before orbax gives it its final name."""
+    if not processes.is_first():
+      return
+    for folder in self._directory.glob(f"{self._saving}.*"):
+      content = json.dumps(files.checksums(folder / _STATE))
+      files.write_bytes(folder / _CHECKSUMS, content.encode())
 
   def set_aside(self, steps: Iterable[int]) -> None:
     """Renames checkpoints that cannot be read, so that their steps can be saved."""
@@ -138,6 +163,7 @@ class Checkpoints:
     self._manager.wait_until_finished()
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     files.require_space(self._directory, size + _METADATA_BYTES)
+    self._saving = step
     self._manager.save(
       step,
       args=ocp.args.Composite(state=ocp.args.StandardSave(state)),
@@ -148,6 +174,10 @@ class Checkpoints:
     """Waits until everything is on disk."""
     self._manager.wait_until_finished()
     self._manager.close()
+
+
+def _damaged(folder: pathlib.Path, reason: str) -> DamagedError:
+  return DamagedError(f"the checkpoint {folder} cannot be read ({reason})")
 
 
 def _score(metrics: Mapping[str, float] | None) -> float:

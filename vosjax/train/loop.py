@@ -169,15 +169,15 @@ def resume(
     except DamagedError as error:
       damaged[step] = error
       continue
-    for error in damaged.values():
-      LOG.warning("warning: %s; going on from step %d, which can.", error, step)
+    for reason in damaged.values():
+      LOG.warning("warning: %s; going on from step %d, which can.", reason, step)
     if damaged:
       checkpoints.set_aside(damaged)
     return state
-  for error in damaged.values():
+  if damaged:
     raise DamagedError(
-      f"{error}, and no other one can. Delete the run's folder to train from the "
-      "beginning."
+      f"{damaged[max(damaged)]}, and no other one can. Delete the run's folder to "
+      "train from the beginning."
     )
   checkpoints.require_none_set_aside()
   return initial

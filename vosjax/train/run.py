@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from clu import parameter_overview
+from flax.errors import FlaxError
 from ml_collections import ConfigDict
 
 from vosjax import checkpoints as model_files
@@ -234,8 +235,19 @@ def initial_variables(model: nn.Module, config: ConfigDict) -> Variables:
   """Variables before training, the same for the same seed.
 
   Raises:
-    ValueError: `model_checkpoint` or `backbone_checkpoint` does not fit the model.
+    ValueError: `model_checkpoint` or `backbone_checkpoint` does not fit the model, or
+      its fields make no network.
   """
+  try:
+    return _initial_variables(model, config)
+  except (ArithmeticError, FlaxError, TypeError) as error:  # as of negative features
+    described = model_files.describe(config.model.name, config.model.fields.to_dict())
+    raise ValueError(
+      f"config.model.fields make no network ({error}): {described}."
+    ) from error
+
+
+def _initial_variables(model: nn.Module, config: ConfigDict) -> Variables:
   # Checkpoints are checked against shapes, before anything slow starts.
   if config.model_checkpoint:
     _, loaded = weights.load(config.model_checkpoint)

@@ -204,3 +204,23 @@ def test_unknown_kinds_and_checkpoints_are_refused(write_job):
     write_job(["gif"])
   with pytest.raises(ValueError, match=r"cannot go on at frame 5; checkpoints are at"):
     write_job(["masks"], start=5)
+
+
+def test_parts_that_are_being_deleted_are_not_gone_on_from(
+  toy, write_job, monkeypatch, tmp_path
+):
+  def killed(path, *_, **__):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch:
+    patch.setattr(outputs.outputs.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+      write_job(["coco"])
+  assert outputs.checkpoints(tmp_path / "out") == ()
+
+
+@pytest.mark.parametrize("content", ["", "null", "{}", '{"checkpoints": [{}, 2]}'])
+def test_a_damaged_record_of_progress_is_none(tmp_path, content):
+  (tmp_path / ".parts").mkdir()
+  (tmp_path / ".parts/progress.json").write_text(content)
+  assert outputs.checkpoints(tmp_path) == ()
