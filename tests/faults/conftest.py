@@ -78,8 +78,7 @@ class Command:
       stdout=subprocess.PIPE,
       stderr=subprocess.STDOUT,
       start_new_session=True,
-      text=True,
-      **options,
+      **{"text": True} | options,
     )
 
   def finish(self, out: pathlib.Path) -> str:
@@ -147,6 +146,11 @@ def _records(path: pathlib.Path) -> list[bytes]:
 
 def _without_checksums(path: pathlib.Path) -> dict[str, Any]:
   return json.loads(path.read_bytes()) | {"files": None}
+
+
+@pytest.fixture(scope="session")
+def command_type():
+  return Command
 
 
 @pytest.fixture(scope="session", name="same")
