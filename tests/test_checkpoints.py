@@ -155,6 +155,7 @@ def test_variables_that_do_not_fit_the_fields_are_named(copy):
     ({"fields": {"colour": 1}}, "colour"),
     ({"fields": SMALL | {"features": 0}}, "holds an unknown model"),
     ({"files": None}, "damaged"),
+    ({"files": {}}, "is damaged"),
     ({"files": {"arrays/x": []}}, "a checksum is no number"),
   ],
 )

@@ -271,7 +271,7 @@ def _check_files(directory: pathlib.Path, expected: Mapping[str, int]) -> None:
   """Raises if a file has changed: orbax would read missing blocks as zeros."""
   found = _checksums(directory)
   wrong = [path for path in expected if found.get(path) != expected[path]]
-  if wrong:
+  if wrong or not expected:
     raise ValueError(
       f"{directory} is damaged: {wrong[:_SHOWN]} are missing or changed; {_REPAIR}."
     )
