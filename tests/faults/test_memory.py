@@ -1,8 +1,10 @@
 """Memory and open files do not grow with the length of a video or of a run."""
 
+import contextlib
 import os
 import pathlib
 import subprocess
+import threading
 import time
 
 import numpy as np
@@ -17,10 +19,12 @@ HEIGHT, WIDTH = 32, 48
 
 
 def measure(process):
-  """(resident bytes, number of open files) of a process."""
-  status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-  [line] = [line for line in status.splitlines() if line.startswith("VmRSS")]
-  return int(line.split()[1]) * 1024, len(os.listdir(f"/proc/{process.pid}/fd"))
+  """(resident bytes, number of open files, number of threads) of a process."""
+  folder = pathlib.Path(f"/proc/{process.pid}")
+  lines = (folder / "status").read_text().splitlines()
+  [resident] = [line for line in lines if line.startswith("VmRSS")]
+  counts = (len(os.listdir(folder / name)) for name in ("fd", "task"))
+  return int(resident.split()[1]) * 1024, *counts
 
 
 def stages(last):
@@ -30,27 +34,30 @@ def stages(last):
 
 def watch(process, progress, numbers):
   """Measures a process whenever its progress reaches a number, until it ends."""
-  found = {}
+  found, said = {}, []
+  reader = threading.Thread(target=lambda: said.extend(process.stdout))
+  reader.start()
   for number in numbers:
     while process.poll() is None and progress() < number:
-      time.sleep(0.02)
+      time.sleep(0.1)
     if process.poll() is None:
       found[number] = measure(process)
-  said, _ = process.communicate()
-  assert process.returncode == 0, said
+  reader.join()
+  process.stdout.close()
+  assert process.wait() == 0, said[-20:]
   return found
 
 
 def require_constant(found, name, unit, tell):
   """Compares the last measurement with the second one, when all is compiled."""
   text = ", ".join(
-    f"{memory / MIB:.0f} MiB and {opened} files at {number:,}"
-    for number, (memory, opened) in found.items()
+    f"{memory / MIB:.0f} MiB, {opened} files and {threads} threads at {number:,}"
+    for number, (memory, opened, threads) in found.items()
   )
   tell(f"{name}: {text} {unit}")
-  _, (before, files_before), *_, (after, files_after) = [*found.values()]
-  assert after - before < GROWTH
-  assert files_after <= files_before + 4
+  _, before, *_, after = found.values()
+  assert after[0] - before[0] < GROWTH
+  assert after[1] <= before[1] + 4 and after[2] <= before[2] + 4
 
 
 @pytest.fixture
@@ -65,27 +72,35 @@ def segment(commands):
   return arguments
 
 
+def count_masks(out):
+  return sum(name.endswith(".png") for name in os.listdir(out)) if out.exists() else 0
+
+
+def seen(last):
+  """Numbers a little before the stages: the very end may be over before it is seen."""
+  return [number - number // 50 for number in stages(last)]
+
+
 @pytest.mark.slow
 def test_a_stream_takes_constant_memory(segment, command_type, count, tell, tmp_path):
-  last = count("frames")
-  process = command_type(segment("-"), {}).start(
-    tmp_path / "out", stdin=subprocess.PIPE, text=False
-  )
+  last, out = count("frames"), tmp_path / "out"
+  process = command_type(segment("-"), {}).start(out, stdin=subprocess.PIPE, text=False)
+  pipe, process.stdin = process.stdin, None
   rng = np.random.default_rng(0)
-  header = f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F25:1 Ip A1:1 C420jpeg\n"
-  process.stdin.write(header.encode())
-  found = {}
-  for number in range(last):
-    pixels = rng.integers(0, 256, HEIGHT * WIDTH * 3 // 2, np.uint8)
-    process.stdin.write(b"FRAME\n" + pixels.tobytes())
-    if number + 1 in stages(last):
-      process.stdin.flush()
-      time.sleep(0.5)
-      found[number + 1] = measure(process)
-  process.stdin.close()
-  said = process.stdout.read()
-  assert process.wait() == 0, said
-  assert len(list((tmp_path / "out").glob("*.png"))) == last
+
+  def feed():
+    header = f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F25:1 Ip A1:1 C420jpeg\n"
+    with contextlib.suppress(BrokenPipeError), pipe:
+      pipe.write(header.encode())
+      for _ in range(last):
+        pixels = rng.integers(0, 256, HEIGHT * WIDTH * 3 // 2, np.uint8)
+        pipe.write(b"FRAME\n" + pixels.tobytes())
+
+  thread = threading.Thread(target=feed)
+  thread.start()
+  found = watch(process, lambda: count_masks(out), seen(last))
+  thread.join()
+  assert count_masks(out) == last
   require_constant(found, "segment -", "frames", tell)
 
 
@@ -93,19 +108,13 @@ def test_a_stream_takes_constant_memory(segment, command_type, count, tell, tmp_
 def test_a_long_file_takes_constant_memory(
   segment, command_type, count, tell, tmp_path
 ):
-  last = count("frames")
+  last, out = count("frames"), tmp_path / "out"
   rng = np.random.default_rng(0)
   with video_writer(tmp_path / "long.mp4", (HEIGHT, WIDTH), 25.0) as write:
     for _ in range(last):
       write(rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8))
-  out = tmp_path / "out"
   process = command_type(segment(tmp_path / "long.mp4"), {}).start(out)
-
-  def progress():
-    return sum(name.endswith(".png") for name in os.listdir(out)) if out.exists() else 0
-
-  # Not at the very end, when it may be over before it is seen.
-  found = watch(process, progress, [n - n // 50 for n in stages(last)])
+  found = watch(process, lambda: count_masks(out), seen(last))
   require_constant(found, "segment long.mp4", "frames", tell)
 
 
@@ -141,8 +150,7 @@ def test_a_long_run_takes_constant_memory(
 
   def progress():
     path = out / "metrics.jsonl"
-    time.sleep(0.1)
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
-  found = watch(process, progress, [n - n // 50 for n in stages(last)])
+  found = watch(process, progress, seen(last))
   require_constant(found, name, "steps", tell)
