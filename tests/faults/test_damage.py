@@ -16,6 +16,12 @@ def cut(folder, rng):
   return path
 
 
+def steps_in(workdir):
+  """Steps of the checkpoints of a run, ascending."""
+  names = [path.name for path in workdir.glob("checkpoints/*")]
+  return sorted(int(name) for name in names if name.isdigit())
+
+
 @pytest.mark.slow
 def test_a_run_goes_on_from_the_checkpoint_before(
   commands, undisturbed, same, kill, count, tell, tmp_path
@@ -23,19 +29,17 @@ def test_a_run_goes_on_from_the_checkpoint_before(
   command, whole = commands["train"], undisturbed("train")
   rng, seconds = random.Random(0), whole.ended - 4
   stopped = tmp_path / "stopped"
-  while not (stopped / "checkpoints/6").is_dir():  # and one before it
+  while len(steps_in(stopped)) < 2:
     kill(command.start(stopped), seconds)
     seconds += 2
   earlier = 0
   for number in range(count("truncations")):
     out = shutil.copytree(stopped, tmp_path / f"out{number}")
-    steps = sorted(
-      int(p.name) for p in (out / "checkpoints").iterdir() if p.name.isdigit()
-    )
-    cut(out / "checkpoints" / str(steps[-1]), rng)
+    latest = steps_in(out)[-1]
+    cut(out / "checkpoints" / str(latest), rng)
     said = command.finish(out)
     assert "Traceback" not in said, said
-    if f"resuming  at step {steps[-1]}" not in said:
+    if f"resuming  at step {latest}" not in said:
       assert "warning:" in said, said
       earlier += 1
     for path in (out / "checkpoints").glob("damaged-*"):
