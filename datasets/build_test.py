@@ -132,3 +132,20 @@ def test_a_missing_apache_beam_is_reported(build, command, monkeypatch, capsys):
 
 def _interrupted(*_):
   raise KeyboardInterrupt
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_written_shard(
+  build, command, out, monkeypatch, capsys
+):
+  class Full(builders.ArrayRecordWriter):
+    def close(self):
+      super().close()
+      raise RuntimeError("write() failed: No space left on device")
+
+  with monkeypatch.context() as patch:
+    patch.setattr(builders, "ArrayRecordWriter", Full)
+    assert build.main([*command, "--workers=1"]) == 2
+  said = capsys.readouterr().err.splitlines()[-1]
+  assert said.startswith("build.py: ") and "No space left" in said
+  assert not list(out.glob("1.0.0.unfinished/*"))
+  assert build.main([*command, "--workers=1"]) == 0

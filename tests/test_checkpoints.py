@@ -153,7 +153,10 @@ def test_variables_that_do_not_fit_the_fields_are_named(copy):
     ({"name": "nonet"}, "'nonet' is unknown"),
     ({"format": 99}, "format 99"),
     ({"fields": {"colour": 1}}, "colour"),
+    ({"fields": SMALL | {"features": 0}}, "holds an unknown model"),
     ({"files": None}, "damaged"),
+    ({"files": {}}, "is damaged"),
+    ({"files": {"arrays/x": []}}, "a checksum is no number"),
   ],
 )
 def test_metadata_of_another_format_is_an_error(copy, change, text):

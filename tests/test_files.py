@@ -1,4 +1,4 @@
-"""Files that are written completely or not at all."""
+"""Files that are written completely or not at all, by one process at a time."""
 
 import errno
 import os
@@ -20,3 +20,45 @@ def test_a_full_disk_names_the_file_and_leaves_the_old_one(named, tmp_path):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), named)
   assert caught.value.filename == (named or str(path))
   assert path.read_bytes() == b"old" and [*tmp_path.iterdir()] == [path]
+
+
+def test_a_folder_is_claimed_once_and_left_as_it_was(tmp_path):
+  folder = tmp_path / "runs/one"
+  with files.claimed(folder, "--workdir=one"):
+    with (
+      pytest.raises(ValueError, match="--workdir=one: another process is working"),
+      files.claimed(folder, "--workdir=one"),
+    ):
+      pass
+    assert [*folder.iterdir()] == []
+  assert [*tmp_path.iterdir()] == []
+  with files.claimed(folder, "--workdir=one"):
+    (folder / "result").touch()
+  assert [*folder.iterdir()] == [folder / "result"]
+  with (
+    pytest.raises(ValueError, match="--out x: is a file"),
+    files.claimed(folder / "result", "--out x"),
+  ):
+    pass
+
+
+def test_a_file_system_without_locks_can_be_written_to(tmp_path, monkeypatch):
+  def unsupported(*_):
+    raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+  monkeypatch.setattr(files.fcntl, "flock", unsupported)
+  with files.claimed(tmp_path / "out", "--out out"):
+    assert (tmp_path / "out").is_dir()
+
+
+def test_drafts_of_a_killed_process_are_nothing(tmp_path):
+  with (
+    pytest.raises(KeyboardInterrupt),
+    files.replacing(tmp_path / "job.json") as draft,
+  ):
+    name = draft.name
+    raise KeyboardInterrupt
+  (tmp_path / name).touch()
+  assert files.holds_nothing(tmp_path)
+  (tmp_path / "job.json").touch()
+  assert not files.holds_nothing(tmp_path)

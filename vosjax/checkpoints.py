@@ -11,7 +11,6 @@ import os
 import pathlib
 import re
 import tempfile
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -158,7 +157,7 @@ def load(directory: Path) -> tuple[nn.Module, dict]:
   try:
     model = build(metadata["name"], hashable(metadata["fields"]))
     shapes = variable_shapes(model)
-  except (TypeError, ValueError) as error:
+  except Exception as error:  # networks of impossible fields raise anything
     raise ValueError(f"{directory} holds an unknown model: {error}") from error
   _check_files(directory, metadata["files"])
   with _open_checkpointer() as checkpointer:
@@ -238,6 +237,8 @@ def _read_metadata(directory: pathlib.Path) -> dict[str, Any]:
   wrong = [key for key in ("fields", "files") if not isinstance(metadata[key], dict)]
   if wrong:
     raise ValueError(f"{path} is damaged ({wrong} are no objects); {_REPAIR}.")
+  if not all(isinstance(checksum, int) for checksum in metadata["files"].values()):
+    raise ValueError(f"{path} is damaged (a checksum is no number); {_REPAIR}.")
   return metadata
 
 
@@ -262,18 +263,15 @@ def _params_first(path: str) -> tuple[bool, str]:
 
 def _checksums(folder: pathlib.Path) -> dict[str, int]:
   """CRC-32 of each file of arrays, by its path within the checkpoint."""
-  checksums = {}
-  for path in sorted((folder / _ARRAYS).rglob("*")):
-    if path.is_file():
-      checksums[path.relative_to(folder).as_posix()] = zlib.crc32(path.read_bytes())
-  return checksums
+  found = files.checksums(folder / _ARRAYS)
+  return {f"{_ARRAYS}/{path}": checksum for path, checksum in found.items()}
 
 
 def _check_files(directory: pathlib.Path, expected: Mapping[str, int]) -> None:
   """Raises if a file has changed: orbax would read missing blocks as zeros."""
   found = _checksums(directory)
   wrong = [path for path in expected if found.get(path) != expected[path]]
-  if wrong:
+  if wrong or not expected:
     raise ValueError(
       f"{directory} is damaged: {wrong[:_SHOWN]} are missing or changed; {_REPAIR}."
     )

@@ -1,11 +1,20 @@
-"""Files that are written completely or not at all."""
+"""Files that are written completely or not at all, by one process at a time."""
 
 import contextlib
 import errno
 import os
 import pathlib
 import shutil
+import zlib
 from collections.abc import Iterator
+
+try:
+  import fcntl
+except ImportError:  # Windows, where two processes are not kept apart
+  fcntl = None  # type: ignore[assignment]
+
+_DRAFT = ".part"  # in the names of drafts, which begin with a dot
+_CLAIMED = (errno.EAGAIN, errno.EACCES)  # another process holds the lock
 
 
 @contextlib.contextmanager
@@ -15,7 +24,7 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
   If the block fails (an error, a full disk, Ctrl-C), `path` stays as it was. An OSError
   that names no file, as that of a full disk, names `path`.
   """
-  draft = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+  draft = path.with_name(f".{path.stem}.{os.getpid()}{_DRAFT}{path.suffix}")
   try:
     yield draft
     os.replace(draft, path)
@@ -27,10 +36,73 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     draft.unlink(missing_ok=True)
 
 
+def checksums(folder: pathlib.Path) -> dict[str, int]:
+  """CRC-32 of each file below a folder, by its path in it."""
+  return {
+    path.relative_to(folder).as_posix(): zlib.crc32(path.read_bytes())
+    for path in sorted(folder.rglob("*"))
+    if path.is_file()
+  }
+
+
+def holds_nothing(folder: pathlib.Path) -> bool:
+  """Whether a folder is empty, but for drafts of processes that were killed."""
+  return all(
+    path.name.startswith(".") and _DRAFT in path.name for path in folder.iterdir()
+  )
+
+
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
   """Writes a file atomically."""
   with replacing(path) as draft:
     draft.write_bytes(content)
+
+
+@contextlib.contextmanager
+def claimed(folder: pathlib.Path, argument: str) -> Iterator[None]:
+  """Makes a folder and keeps it from other processes until the block ends.
+
+  The claim is a lock on the folder itself. It leaves nothing behind and ends with the
+  process, even one that is killed. Where a file system has no locks, there is no claim.
+  What was made is removed if it is still empty in the end.
+
+  Args:
+    folder: that results are written to.
+    argument: that names the folder, such as "--out result", for the message.
+
+  Raises:
+    ValueError: another process works in the folder, or it is a file.
+  """
+  made = [path for path in (folder, *folder.parents) if not path.exists()]
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except (FileExistsError, NotADirectoryError):
+    raise ValueError(f"{argument}: is a file, or is in one; give a folder.") from None
+  with contextlib.ExitStack() as stack:
+    for path in reversed(made):
+      stack.callback(_remove_if_empty, path)
+    if fcntl is not None:
+      _lock(stack, folder, argument)
+    yield
+
+
+def _lock(stack: contextlib.ExitStack, folder: pathlib.Path, argument: str) -> None:
+  """Locks a folder until the stack is left."""
+  descriptor = os.open(folder, os.O_RDONLY)
+  stack.callback(os.close, descriptor)
+  try:
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except OSError as error:
+    if error.errno in _CLAIMED:
+      raise ValueError(
+        f"{argument}: another process is working in it. Wait until it has ended, or "
+        "give another folder."
+      ) from None
+
+
+def _remove_if_empty(folder: pathlib.Path) -> None:
+  with contextlib.suppress(OSError):
+    folder.rmdir()
 
 
 def require_space(folder: pathlib.Path, needed: int) -> None:

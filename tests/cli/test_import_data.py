@@ -363,6 +363,13 @@ def test_an_interrupted_import_resumes(source, tmp_path, monkeypatch):
   assert run(source, "--out", out) == 0  # there already
 
 
+def test_an_import_that_was_killed_in_its_first_moment_begins_again(source, tmp_path):
+  (tmp_path / "out.part").mkdir()
+  (tmp_path / "out.part/.job.1.part.json").touch()
+  assert run(source, "--out", tmp_path / "out") == 0
+  assert not list((tmp_path / "out").glob(".*"))
+
+
 @pytest.mark.parametrize(
   "prepare, arguments, text",
   [

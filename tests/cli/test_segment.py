@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from vosjax import __main__ as command_line
-from vosjax import weights
+from vosjax import files, weights
 from vosjax.cli import segment, segment_video
 from vosjax.inference import refinement
 from vosjax.media.write import video_writer
@@ -199,6 +199,31 @@ def test_a_folder_of_something_else_is_refused(frames, mask, tmp_path, capsys):
   assert [path.name for path in out.iterdir()] == ["chapter1.tex"]
   assert run(frames, mask, out / "chapter1.tex") == 2
   refused(capsys, "exists and was not written by")
+
+
+@pytest.mark.parametrize("content", ["null", '{"inputs": {}}', '{"inputs": {"vid'])
+def test_a_damaged_record_of_the_job_is_refused(
+  frames, mask, tmp_path, capsys, content
+):
+  assert run(frames, mask, tmp_path / "out") == 0
+  (tmp_path / "out" / "segment.json").write_text(content)
+  capsys.readouterr()
+  assert run(frames, mask, tmp_path / "out") == 2
+  refused(capsys, "was not written by")
+
+
+def test_a_job_that_was_killed_in_its_first_moment_begins_again(frames, mask, tmp_path):
+  (tmp_path / "out").mkdir()
+  (tmp_path / "out/.segment.1.part.json").touch()
+  assert run(frames, mask, tmp_path / "out") == 0
+  assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_a_second_process_in_the_folder_is_refused(frames, mask, tmp_path, capsys):
+  with files.claimed(tmp_path / "out", "the first"):
+    assert run(frames, mask, tmp_path / "out") == 2
+  refused(capsys, f"--out {tmp_path / 'out'}: another process is working in it")
+  assert run(frames, mask, tmp_path / "out") == 0
 
 
 def test_a_folder_of_another_job_is_refused(frames, mask, tmp_path, capsys, save_mask):

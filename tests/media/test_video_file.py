@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import pathlib
 from fractions import Fraction
 
 import numpy as np
@@ -95,6 +96,17 @@ def test_a_short_video_is_decoded_once(video, monkeypatch):
   read = read_video(video)
   monkeypatch.setattr(video_file.decoding, "open_video", None)  # never opened again
   assert [number_of(frame) for frame in read] == list(range(NUM_FRAMES))
+
+
+def test_frames_that_are_remembered_keep_no_threads(video):
+  tasks = pathlib.Path("/proc/self/task")
+  if not tasks.is_dir():
+    pytest.skip("only Linux lists threads as files")
+  opened = read_video(video)
+  assert opened[0].shape
+  before = len(list(tasks.iterdir()))
+  assert all(opened[index].shape for index in range(len(opened)))
+  assert len(list(tasks.iterdir())) <= before + 1
 
 
 def test_going_back_does_not_start_again(video, long_videos, monkeypatch):

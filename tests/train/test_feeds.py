@@ -203,6 +203,9 @@ def test_names_and_weights_of_sources_are_checked(config):
   config.stages.main.sources.davis = 0.0
   with pytest.raises(ValueError, match="every weight is 0"):
     feeds.training_sources(config, config.stages.main)
+  config.stages.main.sources.davis = float("inf")
+  with pytest.raises(ValueError, match="the weight of davis is inf"):
+    feeds.training_sources(config, config.stages.main)
   config.evaluation.dataset = "imagenet"
   with pytest.raises(ValueError, match="'imagenet'; known"):
     datasets.load_scored(config, "objects")

@@ -12,7 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from vosjax import checkpoints, convert
+from vosjax import checkpoints, convert, files
 from vosjax.benchmarks import training
 from vosjax.train import config as base
 from vosjax.train import run, writers
@@ -232,6 +232,22 @@ def test_a_folder_that_cannot_be_used_is_refused_before_anything_is_compiled(
   (tmp_path / "file").touch()
   with pytest.raises(ValueError, match="workdir=.*/file exists but holds no run"):
     run.run(config, str(tmp_path / "file"))
+
+
+def test_fields_that_make_no_network_are_one_line(config, tmp_path):
+  config.model.fields.features = -1
+  with pytest.raises(ValueError, match=r"fields make no network .*features=-1"):
+    run.run(config, str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
+
+
+def test_a_second_run_in_a_workdir_is_refused(config, tmp_path):
+  with (
+    files.claimed(tmp_path / "run", "the first run"),
+    pytest.raises(ValueError, match="--workdir=.*/run: another process is working"),
+  ):
+    run.run(config, str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("mode", ["evaluate", "predict", "benchmark"])

@@ -92,3 +92,14 @@ def test_a_run_resumes_only_with_the_videos_that_it_started_with(tmp_path):
   many = {f"new{i}": 9 for i in range(7)}
   with pytest.raises(ValueError, match="new4 .*; and 2 more"):
     record_or_compare_videos(tmp_path, sources(bear=82, tree=50, **many))
+
+
+def test_a_damaged_record_is_named(tmp_path):
+  (tmp_path / "videos.json").write_text('{"main": {"syn')
+  with pytest.raises(ValueError, match=r"videos\.json is damaged .*another --workdir"):
+    record_or_compare_videos(tmp_path, {"main": {"synthvos": Videos(3)}})
+
+
+def test_a_run_that_was_killed_in_its_first_moment_begins_again(tmp_path):
+  (tmp_path / ".config.1.part.json").touch()
+  assert open_workdir(config(), str(tmp_path))[1] is False

@@ -14,7 +14,7 @@ import numpy as np
 
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupt, Interrupted, TimeLimit
-from vosjax.train.loop import Schedule, Stage, fit, restore
+from vosjax.train.loop import Schedule, Stage, fit, resume
 from vosjax.train.optimizers import adam
 from vosjax.train.recipe import Outputs
 from vosjax.train.state import TrainState
@@ -84,11 +84,8 @@ def run(
   state = TrainState.create(variables(), stages[0].tx, seed=1)
   state = replicate(state, stages[0].mesh)
   checkpoints = Checkpoints(workdir / "checkpoints", keep=2)
-  resumed = checkpoints.latest() or 0
-  if resumed:
-    state = restore(checkpoints, stages, state, resumed)
-  writer = MetricsWriter(workdir, resumed_from=resumed)
-
+  state = resume(checkpoints, stages, state)
+  writer = MetricsWriter(workdir, resumed_from=int(state.step))
   try:
     with Interrupt() as interrupt:
       return fit(

@@ -94,6 +94,12 @@ def run(args: argparse.Namespace) -> None:
   if job.is_done():
     print(f"{args.out}: already imported from {args.source}; nothing to do.")
     return
+  with job.claimed():
+    _import(args, job, data)
+
+
+def _import(args: argparse.Namespace, job: import_job.Job, data: UserData) -> None:
+  """Checks the data, writes the dataset and prints a summary."""
   lists = import_job.split(data, args.val) if data.videos else {}
   surveys = _check(job, data, args.workers)
   _write(job, data, surveys)

@@ -1,6 +1,7 @@
 """An import of user data that can be interrupted and resumed at any time."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -77,7 +78,7 @@ class Job:
       ValueError: `out` or `OUT.part` contains something else.
     """
     for folder, note in ((self._out, _NOTE), (self._part, _JOB)):
-      if not folder.exists() or folder.is_dir() and not any(folder.iterdir()):
+      if not folder.exists() or folder.is_dir() and files.holds_nothing(folder):
         continue
       try:
         found = json.loads((folder / note).read_bytes())
@@ -96,6 +97,10 @@ class Job:
           f"--out {self._out}: the files of {self._source} have changed since they "
           "were imported. Remove it, or choose another folder."
         )
+
+  def claimed(self) -> contextlib.AbstractContextManager[None]:
+    """Keeps other processes from importing to `out`; see `files.claimed`."""
+    return files.claimed(self._part, f"--out {self._out}")
 
   @property
   def extracted(self) -> pathlib.Path:
@@ -220,6 +225,8 @@ class Job:
   def _begin(self) -> None:
     """Marks `OUT.part` as the draft of this import."""
     self._part.mkdir(parents=True, exist_ok=True)
+    for draft in self._part.glob(".*.part*"):  # left by a process that was killed
+      draft.unlink()
     files.write_bytes(self._part / _JOB, json.dumps(self._description).encode())
 
   def _discard(self, name: str) -> None:

@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from vosjax import convert, models, weights
+from vosjax import convert, files, models, weights
 from vosjax.cli import (
   arguments,
   program_cache,
@@ -295,19 +295,21 @@ def _segment_one(
   inputs = read_inputs(args, path, masks)
   job = Job.from_arguments(args, inputs.video, masks, loader.checkpoint, kinds)
   job.check_folder(out)
-  if job.is_finished(out):
-    print(f"{out}: already finished, nothing to do.")
-    return
-  segmenter = loader.load(has_mask=bool(masks))
-  segment_video.segment_video(
-    inputs,
-    segmenter,
-    job,
-    out,
-    direction=args.direction,
-    max_size=args.max_size,
-    crf=args.crf,
-  )
+  with files.claimed(out, f"--out {out}"):
+    job.check_folder(out)  # again: another process may have written to it meanwhile
+    if job.is_finished(out):
+      print(f"{out}: already finished, nothing to do.")
+      return
+    segmenter = loader.load(has_mask=bool(masks))
+    segment_video.segment_video(
+      inputs,
+      segmenter,
+      job,
+      out,
+      direction=args.direction,
+      max_size=args.max_size,
+      crf=args.crf,
+    )
   number = len(inputs.video)
   written = ["1 mask" if number == 1 else f"{number} masks"]
   written += outputs.final_files(kinds)

@@ -106,17 +106,17 @@ class Job:
     Raises:
       ValueError: the folder holds something else.
     """
-    if not out.exists():
+    if not out.exists() or (out.is_dir() and files.holds_nothing(out)):
       return
     if out.is_dir() and {JOB_FILE, outputs.PARTS} >= set(os.listdir(out)):
       return  # a job without results may be replaced
-    try:
-      found = json.loads((out / JOB_FILE).read_text())["inputs"]
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, KeyError):
+    record = _read_record(out)
+    if record is None:
       raise ValueError(
         f"--out {out}: exists and was not written by `vosjax segment`. Choose a new "
         "folder."
-      ) from None
+      )
+    found = record["inputs"]
     if found != self.inputs:
       raise ValueError(
         f"--out {out}: holds results of another job: {self._differences(found)}. "
@@ -138,12 +138,10 @@ class Job:
 
   def is_finished(self, out: pathlib.Path) -> bool:
     """Whether a folder that `check_folder` accepts holds all results."""
-    try:
-      finished = json.loads((out / JOB_FILE).read_text())["finished"]
-    except FileNotFoundError:
-      return False
+    record = _read_record(out)
     return (
-      finished
+      record is not None
+      and record["finished"] is True
       and all((out / name).exists() for name in outputs.final_files(self.kinds))
       and len(list(out.glob("*.png"))) >= self.inputs["frames"]
     )
@@ -182,6 +180,16 @@ class Job:
   def _write(self, out: pathlib.Path, *, finished: bool) -> None:
     content = {"finished": finished, "inputs": self.inputs}
     files.write_bytes(out / JOB_FILE, json.dumps(content, indent=2).encode())
+
+
+def _read_record(out: pathlib.Path) -> dict[str, Any] | None:
+  """What JOB_FILE holds; None if there is none, or it is damaged."""
+  try:
+    record = json.loads((out / JOB_FILE).read_bytes())
+    known = isinstance(record["inputs"], dict) and "finished" in record
+  except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+    return None
+  return record if known else None
 
 
 def state_file(out: pathlib.Path, frame: int) -> pathlib.Path:

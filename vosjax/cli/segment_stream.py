@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
+from vosjax import files
 from vosjax.cli.segment_inputs import warn
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import FrameResult
@@ -38,6 +39,15 @@ def run(
     OSError: a file cannot be written.
   """
   _check_arguments(args)
+  with files.claimed(args.out, f"--out {args.out}"):
+    _run(args, kinds, load)
+
+
+def _run(
+  args: argparse.Namespace,
+  kinds: tuple[str, ...],
+  load: Callable[..., VideoSegmenter],
+) -> None:
   segmenter = load(has_mask=bool(args.mask))
   with open_stream(args.video) as stream:
     height, width = stream.size
@@ -50,7 +60,6 @@ def run(
       print(masks.describe())
       warn(f"{line}." for line in masks.warnings)
       labels = masks.labels(0)
-    args.out.mkdir(parents=True, exist_ok=True)
     number = _segment(stream, labels, segmenter, args.out, kinds)
   if stream.problem:
     warn([stream.problem])

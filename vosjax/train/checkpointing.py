@@ -1,8 +1,11 @@
 """Checkpoints of a run, written in the background, completely or not at all."""
 
+import json
+import logging
 import math
 import pathlib
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -10,10 +13,21 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
 from vosjax import files
+from vosjax.train import processes
 from vosjax.train.state import TrainState
+
+LOG = logging.getLogger("vosjax")
 
 SCORE = "score"
 _METADATA_BYTES = 2**20  # more than orbax writes beside the arrays
+_SCORES = "metrics/metrics"  # orbax's file in the folder of a checkpoint
+_STATE = "state"
+_CHECKSUMS = "checksums.json"
+_DAMAGED = "damaged-"  # before the step, in the name of a folder that was set aside
+
+
+class DamagedError(ValueError):
+  """A checkpoint cannot be read, or none of them."""
 
 
 class Checkpoints:
@@ -29,6 +43,8 @@ class Checkpoints:
 
   def __init__(self, directory: pathlib.Path, *, keep: int):
     self._directory = directory.resolve()
+    self._saving: int | None = None
+    self._set_aside(self._without_scores())
     self._manager = ocp.CheckpointManager(
       self._directory,
       options=ocp.CheckpointManagerOptions(
@@ -40,6 +56,7 @@ class Checkpoints:
           ]
         ),
         best_fn=_score,  # without it, scores are not written to disk
+        async_options=ocp.AsyncOptions(post_finalization_callback=self._add_checksums),
       ),
     )
 
@@ -55,11 +72,80 @@ class Checkpoints:
       return None
     return step
 
+  def steps(self) -> list[int]:
+    """Steps of all complete checkpoints, the latest first."""
+    return sorted(self._manager.all_steps(), reverse=True)
+
   def restore(self, like: TrainState, step: int) -> TrainState:
-    """The state of a step, which must have the tree, shapes and devices of `like`."""
+    """The state of a step, which must have the tree, shapes and devices of `like`.
+
+    Raises:
+      DamagedError: it cannot be read.
+    """
+    self._check(self._directory / str(step))
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-    return self._manager.restore(step, args=args)["state"]
+    try:
+      return self._manager.restore(step, args=args)[_STATE]
+    except PermissionError:
+      raise
+    except Exception as error:  # orbax and TensorStore raise anything
+      reason = str(error).strip().partition("\n")[0][:200]
+      raise _damaged(self._directory / str(step), reason) from error
+
+  def _check(self, folder: pathlib.Path) -> None:
+    """Raises a DamagedError if a file has changed.
+
+    orbax would notice most of it, but from threads that print tracebacks.
+    """
+    try:
+      expected = json.loads((folder / _CHECKSUMS).read_bytes())
+    except FileNotFoundError:  # of a run that an earlier version began
+      return
+    except ValueError as error:
+      raise _damaged(folder, f"{_CHECKSUMS}: {error}") from error
+    if files.checksums(folder / _STATE) != expected:
+      raise _damaged(folder, "files are missing or have changed")
+
+  def _add_checksums(self) -> None:
+    """Adds checksums to a checkpoint before orbax gives it its final name."""
+    if not processes.is_first():
+      return
+    for folder in self._directory.glob(f"{self._saving}.*"):
+      content = json.dumps(files.checksums(folder / _STATE))
+      files.write_bytes(folder / _CHECKSUMS, content.encode())
+
+  def set_aside(self, steps: Iterable[int]) -> None:
+    """Renames checkpoints that cannot be read, so that their steps can be saved."""
+    self._set_aside(steps)
+    self._manager.reload()
+
+  def require_none_set_aside(self) -> None:
+    """Raises a DamagedError if checkpoints were set aside."""
+    if found := sorted(path.name for path in self._directory.glob(f"{_DAMAGED}*")):
+      raise DamagedError(
+        f"{self._directory} holds no checkpoint that can be read: {', '.join(found)}. "
+        "Delete the run's folder to train from the beginning."
+      )
+
+  def _without_scores(self) -> list[int]:
+    """Steps whose file of scores is damaged, with which orbax cannot begin."""
+    found = []
+    for path in self._directory.glob(f"[0-9]*/{_SCORES}"):
+      try:
+        json.loads(path.read_bytes())
+      except ValueError:
+        found.append(int(path.parents[1].name))
+        LOG.warning("warning: %s is damaged; its checkpoint is left out.", path)
+    return found
+
+  def _set_aside(self, steps: Iterable[int]) -> None:
+    if processes.is_first():
+      for step in steps:
+        aside = self._directory / f"{_DAMAGED}{step}"
+        shutil.rmtree(aside, ignore_errors=True)  # of an earlier time
+        (self._directory / str(step)).rename(aside)
+    processes.barrier("damaged checkpoints")
 
   def save(self, step: int, state: Any, *, score: float | None = None) -> None:
     """Starts to write the state, unless this step is saved already.
@@ -77,6 +163,7 @@ class Checkpoints:
     self._manager.wait_until_finished()
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     files.require_space(self._directory, size + _METADATA_BYTES)
+    self._saving = step
     self._manager.save(
       step,
       args=ocp.args.Composite(state=ocp.args.StandardSave(state)),
@@ -87,6 +174,10 @@ class Checkpoints:
     """Waits until everything is on disk."""
     self._manager.wait_until_finished()
     self._manager.close()
+
+
+def _damaged(folder: pathlib.Path, reason: str) -> DamagedError:
+  return DamagedError(f"the checkpoint {folder} cannot be read ({reason})")
 
 
 def _score(metrics: Mapping[str, float] | None) -> float:

@@ -1,6 +1,7 @@
 """Training data: from the configuration to videos, and from videos to batches."""
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -52,6 +53,12 @@ def training_sources(config: ConfigDict, stage: ConfigDict) -> dict[str, Source]
   unknown = sorted(set(stage.sources) - set(makers))
   if unknown:
     raise ValueError(f"stage sources: {unknown} unknown; known: {sorted(makers)}.")
+  for name, weight in stage.sources.items():
+    if not 0 <= weight < math.inf:
+      raise ValueError(
+        f"stage sources: the weight of {name} is {weight}; expected a number, or 0 to "
+        "leave it out."
+      )
   opened: dict[str, Source] = {}
   missing: list[str] = []
   for name in (name for name, weight in stage.sources.items() if weight):

@@ -10,7 +10,7 @@ import optax
 from jax.sharding import Mesh
 
 from vosjax.train import processes
-from vosjax.train.checkpointing import Checkpoints
+from vosjax.train.checkpointing import Checkpoints, DamagedError
 from vosjax.train.interrupt import Interrupt, Interrupted, TimeLimit
 from vosjax.train.recipe import BatchesFrom
 from vosjax.train.state import TrainState
@@ -147,6 +147,42 @@ def fit(
   return state
 
 
+def resume(
+  checkpoints: Checkpoints, stages: Sequence[Stage], initial: TrainState
+) -> TrainState:
+  """The state of the latest checkpoint that can be read, or the initial one.
+
+  Damaged checkpoints are said and set aside.
+
+  Args:
+    checkpoints: of the run.
+    stages: of the run.
+    initial: the state before the first step.
+
+  Raises:
+    DamagedError: there are checkpoints, and none of them can be read.
+  """
+  damaged: dict[int, DamagedError] = {}
+  for step in checkpoints.steps():
+    try:
+      state = restore(checkpoints, stages, initial, step)
+    except DamagedError as error:
+      damaged[step] = error
+      continue
+    for reason in damaged.values():
+      LOG.warning("warning: %s; going on from step %d, which can.", reason, step)
+    if damaged:
+      checkpoints.set_aside(damaged)
+    return state
+  if damaged:
+    raise DamagedError(
+      f"{damaged[max(damaged)]}, and no other one can. Delete the run's folder to "
+      "train from the beginning."
+    )
+  checkpoints.require_none_set_aside()
+  return initial
+
+
 def restore(
   checkpoints: Checkpoints, stages: Sequence[Stage], like: TrainState, step: int
 ) -> TrainState:
@@ -160,6 +196,9 @@ def restore(
     stages: of the run.
     like: any state of the run.
     step: of the checkpoint.
+
+  Raises:
+    DamagedError: it cannot be read.
   """
   stage = next(stage for stage in stages if step <= stage.stop)
   like = like.replace(opt_state=jax.jit(stage.tx.init)(like.params))

@@ -13,17 +13,18 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from clu import parameter_overview
+from flax.errors import FlaxError
 from ml_collections import ConfigDict
 
 from vosjax import checkpoints as model_files
-from vosjax import models, weights
+from vosjax import files, models, weights
 from vosjax.data.video import Source
 from vosjax.train import backbone, feeds, processes, writers
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.config import ordered_stages, require_values
 from vosjax.train.image_datasets import MissingFolder
 from vosjax.train.interrupt import Interrupt, TimeLimit
-from vosjax.train.loop import Schedule, Stage, fit, restore
+from vosjax.train.loop import Schedule, Stage, fit, restore, resume
 from vosjax.train.observers import Logger, Progress
 from vosjax.train.recipe import Scoring
 from vosjax.train.recipes import recipe_of
@@ -74,10 +75,12 @@ def run(
       f"mode is {config.mode!r}, which runs in a single process, but there are "
       f"{jax.process_count()}. Start one process, without --coordinator."
     )
-  if workdir is not None and processes.is_first():
-    require_usable_workdir(config, workdir)  # before anything slow
-  modes[config.mode](config, workdir)
-  processes.barrier("end")
+  with contextlib.ExitStack() as stack:
+    if workdir is not None and processes.is_first():  # before anything slow
+      require_usable_workdir(config, workdir)
+      stack.enter_context(files.claimed(pathlib.Path(workdir), f"--workdir={workdir}"))
+    modes[config.mode](config, workdir)
+    processes.barrier("end")
 
 
 def train(config: ConfigDict, workdir: str | None) -> None:
@@ -234,8 +237,19 @@ def initial_variables(model: nn.Module, config: ConfigDict) -> Variables:
   """Variables before training, the same for the same seed.
 
   Raises:
-    ValueError: `model_checkpoint` or `backbone_checkpoint` does not fit the model.
+    ValueError: `model_checkpoint` or `backbone_checkpoint` does not fit the model, or
+      its fields make no network.
   """
+  try:
+    return _initial_variables(model, config)
+  except (ArithmeticError, FlaxError, TypeError) as error:  # as of negative features
+    described = model_files.describe(config.model.name, config.model.fields.to_dict())
+    raise ValueError(
+      f"config.model.fields make no network ({error}): {described}."
+    ) from error
+
+
+def _initial_variables(model: nn.Module, config: ConfigDict) -> Variables:
   # Checkpoints are checked against shapes, before anything slow starts.
   if config.model_checkpoint:
     _, loaded = weights.load(config.model_checkpoint)
@@ -319,10 +333,10 @@ def _fit(
     state = replicate(
       TrainState.create(initial, stages[0].tx, config.seed), stages[0].mesh
     )
-    done, last = checkpoints.latest() or 0, stages[-1].stop
+    state = resume(checkpoints, stages, state)
+    done, last = int(state.step), stages[-1].stop
     if done:
       LOG.info("resuming  at step %d of %d", done, last)
-      state = restore(checkpoints, stages, state, done)
     reporting: dict[str, Any] = {}  # arguments of `fit` for the first process alone
     if processes.is_first():
       writer = writers.MetricsWriter(path, resumed_from=done)

@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from vosjax import files
 from vosjax.data.video import Source
 from vosjax.train import processes
 
@@ -77,7 +77,7 @@ def require_usable_workdir(config: ConfigDict, workdir: str) -> None:
   path = pathlib.Path(workdir)
   config_file = path / CONFIG
   if not config_file.exists():
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not (path.is_dir() and files.holds_nothing(path)):
       raise ValueError(
         f"--workdir={path} exists but holds no run; give a new or an empty folder."
       )
@@ -133,7 +133,14 @@ def record_or_compare(path: pathlib.Path, ours: Any, what: str) -> None:
   if not path.exists():
     _write_json(path, ours)
     return
-  differing = differences(json.loads(path.read_text()), ours)
+  try:
+    theirs = json.loads(path.read_text())
+  except ValueError as error:
+    raise ValueError(
+      f"{path} is damaged ({error}); give another --workdir, or delete this file if "
+      "you are sure that nothing it depends on has changed."
+    ) from error
+  differing = differences(theirs, ours)
   if differing:
     unlisted = len(differing) - _MAX_LISTED
     more = f"; and {unlisted} more" if unlisted > 0 else ""
@@ -150,9 +157,7 @@ def _inventory(source: Source) -> dict[str, int] | int:
 
 
 def _write_json(path: pathlib.Path, content: Any) -> None:
-  draft = path.with_name(f".{path.name}")
-  draft.write_text(json.dumps(content, indent=2) + "\n")
-  os.replace(draft, path)
+  files.write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def plain(config: ConfigDict) -> dict[str, Any]:

@@ -394,6 +394,10 @@ def test_numpy_arrays_are_label_maps(tmp_path):
   np.save(tmp_path / "m.npy", np.zeros((3, 2, 2), np.uint8))
   with pytest.raises(ValueError, match=r"m\.npy: an array of shape \(3, 2, 2\)"):
     label_images.read_labels(tmp_path / "m.npy")
+  content = (tmp_path / "m.npy").read_bytes().replace(b"}", b" ")
+  (tmp_path / "m.npy").write_bytes(content)
+  with pytest.raises(ValueError, match=r"m\.npy: not a complete NumPy array"):
+    label_images.read_labels(tmp_path / "m.npy")
   np.save(tmp_path / "m.npy", np.array([{}], dtype=object), allow_pickle=True)
   with pytest.raises(ValueError, match=r"m\.npy: not a complete NumPy array"):
     label_images.read_labels(tmp_path / "m.npy")

@@ -254,3 +254,23 @@ def test_ctrl_c_loses_no_part_and_no_output(toy, tmp_path, monkeypatch, interrup
   assert len(decode(tmp_path / "overlay.mp4")) == toy.length
   results = json.loads((tmp_path / "results.json").read_text())
   assert len(results["frames"]) == toy.length
+
+
+def test_parts_that_are_being_deleted_are_not_gone_on_from(
+  toy, write_job, monkeypatch, tmp_path
+):
+  def killed(path, *_, **__):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch:
+    patch.setattr(outputs.outputs.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+      write_job(["coco"])
+  assert outputs.checkpoints(tmp_path / "out") == ()
+
+
+@pytest.mark.parametrize("content", ["", "null", "{}", '{"checkpoints": [{}, 2]}'])
+def test_a_damaged_record_of_progress_is_none(tmp_path, content):
+  (tmp_path / ".parts").mkdir()
+  (tmp_path / ".parts/progress.json").write_text(content)
+  assert outputs.checkpoints(tmp_path) == ()

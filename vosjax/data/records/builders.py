@@ -20,6 +20,8 @@ from tensorflow_datasets.core import splits as tfds_splits
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
+from vosjax import files
+
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
@@ -39,19 +41,34 @@ class Shard:
 
 
 def write_shard(shard: Shard) -> int:
-  """Writes a shard unless it exists; returns its number of records."""
+  """Writes a shard unless it exists; returns its number of records.
+
+  Raises:
+    OSError: a file cannot be read or written.
+  """
   if not shard.path.is_file():
     unfinished = shard.path.with_name(f"{shard.path.name}.{uuid.uuid4().hex}")
-    serializer = ExampleSerializer(shard.features.get_serialized_info())
-    writer = ArrayRecordWriter(str(unfinished), "group_size:1")
     try:
-      for item in shard.items:
-        example = shard.features.encode_example(shard.encode(item))
-        writer.write(serializer.serialize_example(example))
+      _write_records(shard, unfinished)
+      unfinished.replace(shard.path)
+    except RuntimeError as error:  # of array_record, as on a full disk
+      raise OSError(f"{shard.path.parent}: {error}") from error
     finally:
-      writer.close()
-    unfinished.replace(shard.path)
+      unfinished.unlink(missing_ok=True)
   return len(shard.items)
+
+
+def _write_records(shard: Shard, path: Path) -> None:
+  serializer = ExampleSerializer(shard.features.get_serialized_info())
+  writer = ArrayRecordWriter(str(path), "group_size:1")
+  try:
+    for item in shard.items:
+      example = shard.features.encode_example(shard.encode(item))
+      # The same bytes in every build; serialize_example orders fields at random.
+      record = serializer.get_tf_example(example)
+      writer.write(record.SerializeToString(deterministic=True))
+  finally:
+    writer.close()
 
 
 class ShardedBuilder(FileReaderBuilder, skip_registration=True):  # type: ignore[call-arg]  # TFDS is untyped
@@ -104,17 +121,17 @@ class ShardedBuilder(FileReaderBuilder, skip_registration=True):  # type: ignore
       name: self._shards(name, items, folder)
       for name, items in self.open_splits(root).items()
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    for _ in self.map_shards(
-      write_shard, [shard for shards in splits.values() for shard in shards]
-    ):
-      pass
-    self.info.set_splits(
-      tfds_splits.SplitDict(
-        [self._finish(name, shards) for name, shards in splits.items()]
+    with files.claimed(folder, str(folder)):
+      for _ in self.map_shards(
+        write_shard, [shard for shards in splits.values() for shard in shards]
+      ):
+        pass
+      self.info.set_splits(
+        tfds_splits.SplitDict(
+          [self._finish(name, shards) for name, shards in splits.items()]
+        )
       )
-    )
-    shutil.rmtree(folder)
+      shutil.rmtree(folder)
 
   def _shards(self, split: str, items: Sequence[Any], folder: Path) -> list[Shard]:
     """Consecutive items in shards of about `SHARD_BYTES`, named after their content."""

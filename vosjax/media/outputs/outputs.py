@@ -267,6 +267,8 @@ def open_outputs(
     outputs.start()
     yield outputs
     outputs.finish()
+  # First what says that a job can go on from here, for which all parts are needed.
+  (parts / _PROGRESS).unlink()
   shutil.rmtree(parts)
 
 
@@ -286,12 +288,17 @@ def check_kinds(kinds: Collection[str]) -> None:
 
 
 def checkpoints(folder: pathlib.Path) -> tuple[int, ...]:
-  """Frames from which a job in this folder can go on, ascending; empty if it is new."""
+  """Frames from which a job in this folder can go on, ascending.
+
+  Empty if it is new, or if the record of its progress is damaged.
+  """
   try:
-    progress = json.loads((folder / PARTS / _PROGRESS).read_bytes())
-  except FileNotFoundError:
+    frames = json.loads((folder / PARTS / _PROGRESS).read_bytes())["checkpoints"]
+  except (OSError, ValueError, KeyError, TypeError):
     return ()
-  return tuple(progress["checkpoints"])
+  if not isinstance(frames, list) or not all(type(frame) is int for frame in frames):
+    return ()
+  return tuple(frames)
 
 
 def final_files(kinds: Collection[str]) -> tuple[str, ...]:

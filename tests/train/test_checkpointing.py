@@ -1,0 +1,68 @@
+"""Checkpoints of a run that are damaged, on the toy run."""
+
+import logging
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from vosjax.train.checkpointing import DamagedError
+from vosjax.train.interrupt import Interrupted
+
+
+@pytest.fixture
+def stopped(toy, tmp_path):
+  """Folder of a run with checkpoints of steps 8 and 10, by the order of these."""
+
+  def batch(step):
+    if step == 9:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return toy.batch(step)
+
+  with pytest.raises(Interrupted, match="after step 10"):
+    toy.run(tmp_path, make_batch=batch)
+  return tmp_path
+
+
+@pytest.fixture
+def said(caplog, monkeypatch):
+  """Text of all warnings."""
+  monkeypatch.setattr(logging.getLogger("vosjax"), "propagate", True)
+  return lambda: " ".join(record.getMessage() for record in caplog.records)
+
+
+@pytest.fixture(scope="module")
+def whole(toy, tmp_path_factory):
+  """What an undisturbed run ends with."""
+  return toy.flat(toy.run(tmp_path_factory.mktemp("whole")))
+
+
+def truncate(folder, pattern):
+  """Cuts off the second half of the largest file that a pattern matches."""
+  path = max(folder.rglob(pattern), key=lambda path: path.stat().st_size)
+  with path.open("r+b") as file:
+    file.truncate(path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize("pattern", ["d/*", "checksums.json", "metrics/metrics"])
+def test_the_checkpoint_before_a_damaged_one_is_taken_which_is_said(
+  toy, stopped, said, pattern, whole
+):
+  truncate(stopped / "checkpoints/10", pattern)
+  ours = toy.flat(toy.run(stopped))
+  for name, value in whole.items():
+    np.testing.assert_array_equal(ours[name], value, err_msg=name)
+  assert "checkpoints/10" in said()
+  assert ("going on from step 8" in said()) == (pattern != "metrics/metrics")
+  assert (stopped / "checkpoints/damaged-10").is_dir()
+
+
+@pytest.mark.parametrize("pattern", ["d/*", "metrics/metrics"])
+def test_a_run_without_a_readable_checkpoint_does_not_begin_anew(toy, stopped, pattern):
+  for folder in (stopped / "checkpoints").iterdir():
+    truncate(folder, pattern)
+  for _ in range(2):
+    with pytest.raises(DamagedError, match="Delete the run's folder") as error:
+      toy.run(stopped)
+    assert "\n" not in str(error.value)
