@@ -1,8 +1,8 @@
 """Video files: which frames there are, reading them in any order, and damage."""
 
 import dataclasses
-import re
 import pathlib
+import re
 from fractions import Fraction
 
 import numpy as np

@@ -58,7 +58,7 @@ def pair(predictions: Path, truth: Path) -> Pairing:
       f"{truth}: holds no masks. Expected VIDEO/FRAME.png, or FRAME.png of one video."
     )
   predicted = _mask_folders(predictions, lossless=False)
-  notes = []
+  notes: list[str] = []
   inner = sorted(set(found) - set(videos))
   if others := ["/".join(x) for x in inner if not _is_output(x, videos)]:
     raise ValueError(
