@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vosjax.labels import palette
+
 DATASETS = pathlib.Path(__file__).resolve().parent
 
 
@@ -112,8 +114,9 @@ def davis_tree(tmp_path):
       for t in range(3):
         pixels = rng.integers(0, 256, (16, 24, 3), np.uint8)
         Image.fromarray(pixels).save(root / f"JPEGImages/480p/{name}/{t:05}.jpg")
-        labels = Image.fromarray(rng.integers(0, 4, (16, 24), np.uint8))
-        labels.putpalette(rng.integers(0, 256, 768).tolist())
+        patches = rng.integers(0, 4, (4, 6), np.uint8).repeat(4, 0).repeat(4, 1)
+        labels = Image.fromarray(patches)
+        labels.putpalette(palette().tobytes())
         labels.save(root / f"{annotations}/480p/{name}/{t:05}.png")
   for year in ("2016", "2017"):
     (root / "ImageSets" / year).mkdir(parents=True)

@@ -36,7 +36,9 @@ def videos(tmp_path):
     return EncodedFrame(name, encoded(tmp_path / f"f{suffix}", pixels), mask)
 
   def mask(suffix):
-    pixels = np.where(rng.random((8, 9)) < 0.5, 255, 0).astype(np.uint8)
+    pixels = np.zeros((8, 9), np.uint8)
+    top, left = rng.integers(0, 4, 2)
+    pixels[top : top + 4, left : left + 5] = 255
     return encoded(tmp_path / f"m{suffix}", pixels)
 
   return [

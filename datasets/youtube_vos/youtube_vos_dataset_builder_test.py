@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vosjax.labels import palette
+
 pytestmark = pytest.mark.filterwarnings("default")  # tfds and its dependencies
 
 META = {
@@ -41,8 +43,9 @@ def tree(tmp_path):
           )
       (root / split / "Annotations" / name).mkdir(parents=True)
       for number in MASKS[name]:
-        labels = Image.fromarray(rng.integers(0, 3, (6, 8), np.uint8))
-        labels.putpalette(rng.integers(0, 256, 768).tolist())
+        patches = rng.integers(0, 3, (2, 2), np.uint8).repeat(3, 0).repeat(4, 1)
+        labels = Image.fromarray(patches)
+        labels.putpalette(palette().tobytes())
         labels.save(root / split / f"Annotations/{name}/{number:05}.png")
       meta[name] = {
         "objects": {

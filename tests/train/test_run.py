@@ -250,7 +250,7 @@ def test_a_second_run_in_a_workdir_is_refused(config, tmp_path):
   assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("mode", ["evaluate", "predict", "benchmark"])
+@pytest.mark.parametrize("mode", ["evaluate", "benchmark"])
 def test_a_mode_for_a_single_process_is_refused_to_several(
   config, tmp_path, monkeypatch, mode
 ):

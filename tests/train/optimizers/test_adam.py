@@ -78,7 +78,9 @@ class Partly(nn.Module):
 @pytest.mark.parametrize(("limit", "expected"), [(0.0, 5.0), (1.0, 1.0), (9.0, 5.0)])
 def test_gradient_clipping_works_with_any_optimizer(limit, expected):
   recipe = dataclasses.replace(RECIPE, optimizer=lambda *_: optax.identity())
-  tx = recipe.clipped_optimizer(Partly(), ConfigDict({"max_grad_norm": limit}))
+  tx = recipe.clipped_optimizer(
+    Partly(), ConfigDict({"max_grad_norm": limit, "reference_batch_size": 0})
+  )
   grads = {"a": jnp.array([3.0]), "b": jnp.array([4.0]), "still": jnp.array([99.0])}
   updates, _ = tx.update(grads, tx.init(grads), grads)
   del updates["still"]  # which moves nothing, and must not count

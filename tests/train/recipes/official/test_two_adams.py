@@ -31,6 +31,7 @@ def make_stage(**changes):
     "weight_decay": 1e-6,
     "official": True,
     "max_grad_norm": 0.0,
+    "reference_batch_size": 0,
   }
   return ConfigDict(stage | changes)
 
