@@ -327,7 +327,7 @@ def test_images_for_segment_and_first_frame(folder, monkeypatch, image, place):
       frames.mkdir()
     (frames / f"00001.{suffix}").write_bytes(content)
   vosjax(folder, "first-frame", frames, "first.png", reads=["in"])
-  arguments = ["--mask", mask, "--save", "masks,results", "--checkpoint", "x"]
+  arguments = ["--mask", mask, "--save", "masks,results", "--checkpoint", "agame-lite"]
   return vosjax(folder, "segment", frames, *arguments, "--out", "out", reads=["in"])
 
 
@@ -423,7 +423,7 @@ def test_a_damaged_folder_of_results(folder, monkeypatch, data):
   """What a command reads of its own earlier work."""
   frames, mask = save_frames(folder / "in/v"), save_mask(folder / "in/first.png")
   arguments = ["segment", frames, "--mask", mask, "--out", "out", "--save", "masks"]
-  vosjax(folder, *arguments, "--checkpoint", "x")
+  vosjax(folder, *arguments, "--checkpoint", "agame-lite")
   job = folder / "out/segment.json"
   (folder / "out/.parts").mkdir()
   progress = folder / "out/.parts/progress.json"
@@ -435,7 +435,7 @@ def test_a_damaged_folder_of_results(folder, monkeypatch, data):
   else:
     path.write_bytes(data.draw(damaged(path.read_bytes())))
   (folder / "out/00002.png").unlink()
-  return vosjax(folder, *arguments, "--checkpoint", "x", reads=["in"])
+  return vosjax(folder, *arguments, "--checkpoint", "agame-lite", reads=["in"])
 
 
 class _Payload:
