@@ -122,6 +122,12 @@ def serving(segmenter, roots, projects, **options):
     listener.close()
 
 
+@pytest.fixture(scope="session")
+def serve():
+  """`serving`, for tests whose servers have folders of their own."""
+  return serving
+
+
 @pytest.fixture(scope="module")
 def client(segmenter, video_folder, tmp_path_factory):
   """A client of a server that may open what is beside `video_folder`."""

@@ -16,6 +16,7 @@ from vosjax.app.frames import FrameImages
 from vosjax.app.projects import Project
 from vosjax.data.codecs import images
 from vosjax.inference.engine import VideoSegmenter
+from vosjax.media.video_frames import VideoFrames
 
 _UPLOAD_MARK = ".upload-"  # hidden folders of uploads that are not complete
 _UPLOADED = "upload"  # folder of a project with the uploaded video
@@ -87,7 +88,7 @@ class Library:
       shutil.rmtree(stale)
 
   def names(self) -> list[dict[str, str]]:
-    """All projects, the latest first: id and name of the video."""
+    """The projects of videos that may be opened, the latest first: id and name."""
     found = sorted(
       self.folder.glob(f"*/{projects.PROJECT_FILE}"),
       key=lambda path: -path.stat().st_mtime_ns,
@@ -96,6 +97,7 @@ class Library:
     for path in found:
       try:
         video = projects.read_json(path.parent)["video"]
+        self._source(path.parent, video)
       except ValueError:
         continue  # opening it says what is wrong
       listed.append({"id": path.parent.name, "name": title(video)})
@@ -106,21 +108,41 @@ class Library:
 
     Raises:
       KeyError: there is none.
-      ValueError: its file or its video is damaged or missing.
+      ValueError: its file or its video is damaged, missing, or not below a root.
     """
     with self._lock:
       if project_id in self._open:
         return self._open[project_id]
-      if project_id not in {entry["id"] for entry in self.names()}:
+      if project_id not in {path.name for path in self.folder.iterdir()}:
         raise KeyError(project_id)
       folder = self.folder / project_id
-      source = pathlib.Path(projects.read_json(folder)["video"])
-      if not source.is_absolute():
-        source = folder / source
+      if not (folder / projects.PROJECT_FILE).exists():
+        raise KeyError(project_id)
+      source = self._source(folder, projects.read_json(folder)["video"])
       return self._add(folder, source)
 
+  def _source(self, folder: pathlib.Path, video: str) -> pathlib.Path:
+    """Where the video of a project is.
+
+    Raises:
+      ValueError: it is an uploaded one outside of the folder of the project, or
+        another one outside of the roots.
+    """
+    if pathlib.PurePath(video).is_absolute():
+      return videos.resolve(pathlib.Path(video), self.roots)
+    return videos.resolve(folder / video, [folder.resolve()])
+
+  def _read(self, folder: pathlib.Path, source: pathlib.Path) -> VideoFrames:
+    """The video of a project.
+
+    Raises:
+      ValueError: it is not one, or leads outside of the roots and the folder.
+    """
+    videos.require_inside(source, [*self.roots, folder.resolve() / _UPLOADED])
+    return videos.read(source, self._allow_damaged)
+
   def _add(self, folder: pathlib.Path, source: pathlib.Path) -> OpenProject:
-    video = videos.read(source, self._allow_damaged)
+    video = self._read(folder, source)
     project = Project(folder, video)
 
     def announce(frame: int | None) -> None:
@@ -140,7 +162,7 @@ class Library:
     Raises:
       ValueError: the path is not below a root, or is not a video.
     """
-    path = self._allowed(path)
+    path = videos.resolve(path, self.roots)
     if not path.exists():
       raise ValueError(f"{path}: no such video file or folder of frames.")
     digest = hashlib.sha1(str(path).encode()).hexdigest()[:8]
@@ -149,29 +171,10 @@ class Library:
       if folder.name in self._open:
         return self._open[folder.name]
       if not (folder / projects.PROJECT_FILE).exists():
-        videos.read(
-          path, self._allow_damaged
-        )  # a folder is made only for what can be read
+        self._read(folder, path)  # a folder is made only for what can be read
         folder.mkdir(exist_ok=True)
         projects.write_json(folder, {"format": projects.FORMAT, "video": str(path)})
       return self._add(folder, path)
-
-  def _allowed(self, path: pathlib.Path) -> pathlib.Path:
-    """The path without links and `..`, if it is a root or below one.
-
-    Raises:
-      ValueError: it is elsewhere.
-    """
-    try:
-      resolved = path.resolve()
-    except (OSError, ValueError, RuntimeError):  # too long, a zero byte, a circle
-      raise ValueError("the path is not one that a file can have.") from None
-    if not any(resolved.is_relative_to(root) for root in self.roots):
-      raise ValueError(
-        f"{path}: is outside of the folders that were opened. Name its folder when "
-        "you start `vosjax app`, or drop the video on the page."
-      )
-    return resolved
 
   def browse(self, path: str | None) -> list[dict[str, Any]]:
     """What can be opened in a folder, or all roots if there is no path.
@@ -181,15 +184,27 @@ class Library:
     """
     if path is None:
       return [_entry(root) | {"name": str(root)} for root in self.roots]
-    folder = self._allowed(pathlib.Path(path))
+    folder = videos.resolve(pathlib.Path(path), self.roots)
     if not folder.is_dir():
       raise ValueError(f"{path}: is not a folder.")
     inside = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
     entries = []
     for item in inside[:_MOST_ENTRIES]:
+      if self._leads_outside(item):
+        continue
       if item.is_dir() or item.suffix.lower() in videos.VIDEO_SUFFIXES:
         entries.append(_entry(item))
     return entries
+
+  def _leads_outside(self, item: pathlib.Path) -> bool:
+    """Whether an entry of a folder is a link to something that cannot be opened."""
+    if not item.is_symlink():
+      return False
+    try:
+      videos.resolve(item, self.roots)
+    except ValueError:
+      return True
+    return False
 
   def begin_upload(self) -> str:
     """Makes room for a video that a browser sends; returns the id of the upload."""
@@ -239,7 +254,7 @@ class Library:
     try:
       if not sent:
         raise ValueError("nothing was sent.")
-      videos.read(upload.folder / inside, self._allow_damaged)
+      self._read(upload.folder, upload.folder / inside)
     except (ValueError, OSError) as error:
       shutil.rmtree(upload.folder)
       message = str(error).replace(f"{upload.folder / _UPLOADED}", "").lstrip("/: ")
