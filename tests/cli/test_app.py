@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from vosjax import __main__
+from vosjax import __main__, files
 
 pytest.importorskip("vosjax.app.serving", reason="needs vosjax[app]")
 
@@ -38,6 +38,12 @@ def test_a_port_that_is_taken_is_named(capsys):
   with socket.create_server(("127.0.0.1", 0)) as listener:
     port = listener.getsockname()[1]
     assert f"port {port}" in refused(capsys, "--port", str(port))
+
+
+def test_projects_of_another_server_are_refused(capsys, tmp_path):
+  with files.claimed(tmp_path, "--projects"):
+    message = refused(capsys, "--projects", str(tmp_path))
+  assert f"--projects {tmp_path}: another process is working in it" in message
 
 
 def test_listening_for_others_warns(capsys):

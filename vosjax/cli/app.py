@@ -11,7 +11,7 @@ import webbrowser
 
 import jax
 
-from vosjax import weights
+from vosjax import files, weights
 from vosjax.cli import program_cache
 from vosjax.cli.segment import DEFAULT_MODEL, load_segmenter
 
@@ -96,14 +96,20 @@ def run(args: argparse.Namespace) -> None:
   """Serves the page until it is interrupted.
 
   Raises:
-    ValueError: an argument is unusable, or a library is missing.
+    ValueError: an argument is unusable, a library is missing, or another server has
+      the projects.
     OSError: the port is taken, or a folder cannot be written.
   """
   _check_arguments(args)
   for path in args.video:
     if not path.exists():
       raise ValueError(f"{path}: no such video file or folder.")
-  with _listen(args.host, args.port) as listener:
+  # Another server would delete the uploads of this one and overwrite its results.
+  argument = f"--projects {args.projects}"
+  with (
+    files.claimed(args.projects, argument),
+    _listen(args.host, args.port) as listener,
+  ):
     _serve(args, listener)
 
 
