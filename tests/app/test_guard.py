@@ -65,6 +65,12 @@ def test_the_address_with_the_token_gives_a_cookie_and_leaves_no_token_behind(cl
   assert headers["referrer-policy"] == "no-referrer"
 
 
+@pytest.mark.parametrize("foreign", ['a={"x": 1}', "foo[bar]=1", "x=a b c", "=;;"])
+def test_unusual_cookies_of_other_servers_lock_nobody_out(client, foreign):
+  headers = {"Cookie": f"{foreign}; vosjax-app-{client.port}=a-token-for-tests"}
+  assert client.request("GET", STATE, None, headers)[0] == 200
+
+
 @pytest.mark.parametrize(
   "headers",
   [

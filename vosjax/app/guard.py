@@ -7,7 +7,6 @@ it says where it comes from, the app's own `Origin`.
 """
 
 import hmac
-import http.cookies
 import ipaddress
 import secrets
 import socket
@@ -15,6 +14,7 @@ import urllib.parse
 from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -174,12 +174,8 @@ def is_own_host(host: str, public: bool) -> bool:
 
 
 def _cookie(headers: Mapping[str, str], name: str) -> str | None:
-  cookies: http.cookies.SimpleCookie = http.cookies.SimpleCookie()
-  try:
-    cookies.load(headers.get("cookie", ""))
-  except http.cookies.CookieError:
-    return None
-  return cookies[name].value if name in cookies else None
+  """A cookie's value; cookies of other servers may hold what no standard allows."""
+  return cookie_parser(headers.get("cookie", "")).get(name)
 
 
 def _limited(receive: Receive, limit: int) -> Receive:
