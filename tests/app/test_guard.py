@@ -31,6 +31,8 @@ STATE = "/api/state"
     ("", False, False),
     ("[::1", False, False),
     ("localhost@evil.example", False, False),
+    ("127.0.0.2:8765", False, True),
+    ("127.0.0.2.evil.example", False, False),
   ],
 )
 def test_only_names_of_this_machine_are_hosts(host, public, own):
@@ -78,6 +80,7 @@ def test_unusual_cookies_of_other_servers_lock_nobody_out(client, foreign):
     {"Origin": "https://evil.example"},
     {"Origin": "null"},
     {"Origin": "http://localhost:1"},
+    {"Origin": "http://[::1"},
     {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
   ],
 )
@@ -147,6 +150,7 @@ def test_nothing_outside_of_the_roots_can_be_opened_or_listed(client, path):
     "/api/projects/{project}/frame/-1.jpg",
     "/api/projects/{project}/frame/8.jpg",
     "/api/projects/{project}/frame/99999999999999999999.jpg",
+    "/api/projects/{project}/frame/" + "9" * 900 + ".jpg",
     "/api/projects/{project}/thumbnail/8.jpg",
     "/api/projects/{project}/nothing",
   ],
@@ -156,6 +160,47 @@ def test_no_address_leads_to_another_file(client, video_folder, path):
   status, _, body = client.request("GET", path.format(project=project))
   assert status in (400, 404)
   assert b"import" not in body and b"root:" not in body and b"format" not in body
+
+
+def test_a_number_without_end_is_refused(client, video_folder):
+  path = f"/api/projects/{client.open(video_folder)}/frame/{'9' * 5000}.jpg"
+  status, _, body = client.request("GET", path)
+  assert status == 414 and b"too long" in body
+
+
+def test_the_name_of_this_machine_is_asked_for_once(monkeypatch):
+  asked = []
+  monkeypatch.setattr(guard.socket, "getfqdn", lambda: asked.append(1) or "here.lan")
+  guard._own_names.cache_clear()
+  names = ("here.lan", "a.example", "b.example")
+  assert [guard.is_own_host(name, True) for name in names] == [True, False, False]
+  assert len(asked) == 1
+  guard._own_names.cache_clear()
+
+
+def test_a_body_that_says_it_is_too_large_is_refused_before_it_comes(client):
+  for path, limit in (("/api/projects", 64_000_000), ("/api/uploads/x/a.png", 200_000)):
+    with socket.create_connection(("127.0.0.1", client.port), timeout=20) as connection:
+      head = (
+        f"PUT {path} HTTP/1.1\r\nHost: localhost\r\n"
+        f"Cookie: vosjax-app-{client.port}=a-token-for-tests\r\n"
+        f"Content-Length: {limit + 1}\r\n\r\n"
+      )
+      connection.sendall(head.encode())
+      assert b" 413 " in connection.recv(100)
+
+
+def test_json_is_not_read_beyond_its_limit(client):
+  """Without Content-Length, too: the body comes in parts that never end."""
+  with socket.create_connection(("127.0.0.1", client.port), timeout=20) as connection:
+    head = (
+      "POST /api/projects HTTP/1.1\r\nHost: localhost\r\n"
+      f"Cookie: vosjax-app-{client.port}=a-token-for-tests\r\n"
+      "Transfer-Encoding: chunked\r\n\r\n"
+    )
+    part = b"1e8480\r\n" + b"[" * 2_000_000 + b"\r\n"
+    connection.sendall(head.encode() + part)
+    assert b" 400 " in connection.recv(100)
 
 
 def files_in(folder: pathlib.Path) -> set[str]:

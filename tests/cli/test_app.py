@@ -25,6 +25,7 @@ def refused(capsys, *arguments):
     (["--host", "0.0.0.0"], "give --token"),
     (["--host", "192.0.2.1"], "give --token"),
     (["--token", "short"], "--token is shorter than 8 characters"),
+    (["--token", "pässwörter"], "use only ASCII letters"),
     (["--upload-limit", "0"], "--upload-limit is 0.0"),
     (["--port", "99999"], "port 99999: cannot be used"),
     (["--checkpoint", "nothing"], "nothing does not exist"),

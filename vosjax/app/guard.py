@@ -6,6 +6,7 @@ can be made to resolve to it. So every request needs the token that the server p
 it says where it comes from, the app's own `Origin`.
 """
 
+import functools
 import hmac
 import ipaddress
 import secrets
@@ -35,6 +36,9 @@ NO_TOKEN = (
   "This page needs the token of the server. Open the address that `vosjax app` printed "
   "when it started.\n"
 )
+
+
+_LONGEST_PATH = 1000  # characters; those of uploads hold a name of up to 200
 
 
 class BodyTooLarge(Exception):
@@ -80,6 +84,8 @@ class Guard:
     self._cookie, self._public = cookie_name(port), public
     self._body_limit, self._upload_limit = body_limit, upload_limit
     self._upload_path = upload_path
+    if public:
+      _own_names()  # now, so that no request has to wait
 
   async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] not in ("http", "websocket"):
@@ -99,6 +105,11 @@ class Guard:
     limit = self._body_limit
     if scope["path"].startswith(self._upload_path):
       limit = self._upload_limit
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limit:
+      answer = PlainTextResponse(f"{_too_large(limit)}\n", 413)
+      await answer(scope, receive, _with_headers(send))
+      return
     await self._answer(scope, _limited(receive, limit), _with_headers(send))
 
   async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,8 +132,10 @@ class Guard:
     host = headers.get("host", "")
     if not is_own_host(host, self._public):
       return PlainTextResponse("The Host of this request is not this machine.\n", 403)
+    if len(scope["path"]) > _LONGEST_PATH:
+      return PlainTextResponse("The address is too long.\n", 414)
     origin = headers.get("origin")
-    if origin is not None and urllib.parse.urlsplit(origin).netloc != host:
+    if origin is not None and _netloc(origin) != host:
       return PlainTextResponse("Requests of other pages are refused.\n", 403)
     # Following a link to the page is fine, embedding or fetching it is not.
     foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")
@@ -164,18 +177,33 @@ def is_own_host(host: str, public: bool) -> bool:
     return False
   if name in LOOPBACK:
     return True
-  if not public:
-    return False
   try:
-    ipaddress.ip_address(name)
+    return ipaddress.ip_address(name).is_loopback or public
   except ValueError:
-    return name in (socket.gethostname().lower(), socket.getfqdn().lower())
-  return True
+    return public and name in _own_names()
+
+
+@functools.cache
+def _own_names() -> tuple[str, ...]:
+  """Names of this machine; asking for them may take seconds."""
+  return socket.gethostname().lower(), socket.getfqdn().lower()
+
+
+def _netloc(origin: str) -> str | None:
+  """Host and port of an origin; None if it is malformed."""
+  try:
+    return urllib.parse.urlsplit(origin).netloc
+  except ValueError:
+    return None
 
 
 def _cookie(headers: Mapping[str, str], name: str) -> str | None:
   """A cookie's value; cookies of other servers may hold what no standard allows."""
   return cookie_parser(headers.get("cookie", "")).get(name)
+
+
+def _too_large(limit: int) -> str:
+  return f"The body exceeds the limit of {limit:,} bytes."
 
 
 def _limited(receive: Receive, limit: int) -> Receive:
@@ -187,7 +215,7 @@ def _limited(receive: Receive, limit: int) -> Receive:
     message = await receive()
     received += len(message.get("body", b""))
     if received > limit:
-      raise BodyTooLarge(f"The body exceeds the limit of {limit:,} bytes.")
+      raise BodyTooLarge(_too_large(limit))
     return message
 
   return read

@@ -166,6 +166,11 @@ def _check_arguments(args: argparse.Namespace) -> None:
     )
   if args.token is not None and len(args.token) < 8:
     raise ValueError("--token is shorter than 8 characters; choose a longer one.")
+  if args.token is not None and not (args.token.isascii() and args.token.isprintable()):
+    raise ValueError(
+      f"--token is {args.token!r}; use only ASCII letters, digits and signs, which "
+      "every browser sends alike."
+    )
   if args.upload_limit <= 0:
     raise ValueError(f"--upload-limit is {args.upload_limit}; expected more than 0.")
 
