@@ -1,6 +1,7 @@
 """The library opens only what is below its roots, and keeps projects apart."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -104,3 +105,32 @@ def test_every_opening_of_a_file_refuses_playlists(tmp_path, monkeypatch):
   assert videos.another_reader(videos.read(path, False))[3].shape == (32, 48, 3)
   assert len(opened) > 1
   assert all("mov" in one and "concat" not in one for one in opened), opened
+
+
+LATIN1 = b"caf\xe9"
+
+
+def test_names_that_are_not_utf_8_are_left_out_of_lists(
+  tmp_path, root, serve, segmenter
+):
+  """One of them made every list that it was in fail."""
+  (root / os.fsdecode(LATIN1 + b".mp4")).touch()
+  (root / os.fsdecode(LATIN1)).mkdir()
+  projects = tmp_path / "projects"
+  with serve(segmenter, [root], projects) as client:
+    project = client.open(root / "square")
+    shutil.copytree(projects / project, projects / os.fsdecode(LATIN1))
+    entries = client.json("GET", f"/api/files?path={root}")
+    assert [entry["name"] for entry in entries] == ["square"]
+    (listed,) = client.json("GET", "/api/state")["projects"]
+    assert listed["id"] == project
+    path = json.dumps({"path": f"{root}/{os.fsdecode(LATIN1)}.mp4"})
+    status, _, body = client.request("POST", "/api/projects", path)
+    assert status == 400 and b"not one that a file can have" in body
+    frame = root / "square" / os.fsdecode(LATIN1 + b"00009.png")
+    shutil.copy(root / "square" / "00000.png", frame)
+    shutil.rmtree(projects / project)
+  with serve(segmenter, [root], projects) as client:
+    path = json.dumps({"path": str(root / "square")})
+    status, _, body = client.request("POST", "/api/projects", path)
+    assert status == 400 and b"not UTF-8" in body

@@ -1,6 +1,7 @@
 """`vosjax app` refuses what it cannot serve, in one line, before anything starts."""
 
 import importlib.util
+import os
 import socket
 
 import pytest
@@ -39,6 +40,12 @@ def test_a_port_that_is_taken_is_named(capsys):
   with socket.create_server(("127.0.0.1", 0)) as listener:
     port = listener.getsockname()[1]
     assert f"port {port}" in refused(capsys, "--port", str(port))
+
+
+def test_a_name_that_the_page_cannot_show_is_refused(capsys, tmp_path):
+  folder = tmp_path / os.fsdecode(b"caf\xe9")
+  folder.mkdir()
+  assert "caf\\udce9': the name is not UTF-8" in refused(capsys, str(folder))
 
 
 def test_projects_of_another_server_are_refused(capsys, tmp_path):

@@ -88,7 +88,10 @@ class Library:
       shutil.rmtree(stale)
 
   def names(self) -> list[dict[str, str]]:
-    """The projects of videos that may be opened, the latest first: id and name."""
+    """The projects of videos that may be opened, the latest first: id and name.
+
+    Entries whose names are not UTF-8 are left out here and in `browse`.
+    """
     found = sorted(
       self.folder.glob(f"*/{projects.PROJECT_FILE}"),
       key=lambda path: -path.stat().st_mtime_ns,
@@ -98,6 +101,7 @@ class Library:
       try:
         video = projects.read_json(path.parent)["video"]
         self._source(path.parent, video)
+        videos.require_unicode(path.parent)
       except ValueError:
         continue  # opening it says what is wrong
       listed.append({"id": path.parent.name, "name": title(video)})
@@ -190,7 +194,7 @@ class Library:
     inside = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
     entries = []
     for item in inside[:_MOST_ENTRIES]:
-      if self._leads_outside(item):
+      if not videos.is_unicode(item.name) or self._leads_outside(item):
         continue
       if item.is_dir() or item.suffix.lower() in videos.VIDEO_SUFFIXES:
         entries.append(_entry(item))

@@ -275,7 +275,8 @@ def _careful(handler: Handler) -> Handler:
     except KeyError:
       return JSONResponse({"error": "there is no such project, upload or file."}, 404)
     except ValueError as error:
-      return JSONResponse({"error": " ".join(str(error).split())}, 400)
+      line = " ".join(str(error).split()).encode(errors="replace").decode()
+      return JSONResponse({"error": line}, 400)
     except ClientDisconnect:
       return Response(status_code=400)  # nobody reads it
     except OSError as error:

@@ -54,6 +54,7 @@ def resolve(path: pathlib.Path, roots: Sequence[pathlib.Path]) -> pathlib.Path:
   """
   try:
     resolved = path.resolve()
+    f"{path}{resolved}".encode()
   except (OSError, ValueError, RuntimeError):  # too long, a zero byte, a circle
     raise ValueError("the path is not one that a file can have.") from None
   if not any(resolved.is_relative_to(root) for root in roots):
@@ -84,10 +85,30 @@ def require_inside(path: pathlib.Path, roots: Sequence[pathlib.Path]) -> None:
   if not frames:
     raise ValueError(f"{path}: contains no frames ({', '.join(images.SUFFIXES)}).")
   for item in frames:
+    require_unicode(pathlib.Path(item.name))
     if item.is_symlink():
       resolve(pathlib.Path(item), roots)
     if not item.is_file():
       raise ValueError(f"{item.path}: is not a file.")
+
+
+def require_unicode(path: pathlib.Path) -> None:
+  """Requires a path that can be sent to the page.
+
+  Raises:
+    ValueError: its name is not UTF-8, such as one that an old system wrote.
+  """
+  if not is_unicode(str(path)):
+    raise ValueError(f"{ascii(str(path))}: the name is not UTF-8. Rename it.")
+
+
+def is_unicode(text: str) -> bool:
+  """Whether a text, such as the name of a file, can be sent to the page."""
+  try:
+    text.encode()
+  except UnicodeEncodeError:
+    return False
+  return True
 
 
 def another_reader(video: VideoFrames) -> VideoFrames:

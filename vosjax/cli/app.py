@@ -8,6 +8,7 @@ import pathlib
 import socket
 import sys
 import webbrowser
+from collections.abc import Sequence
 
 import jax
 
@@ -104,6 +105,7 @@ def run(args: argparse.Namespace) -> None:
   for path in args.video:
     if not path.exists():
       raise ValueError(f"{path}: no such video file or folder.")
+  _check_names([args.projects, *(args.video or [pathlib.Path.cwd()])])
   # Another server would delete the uploads of this one and overwrite its results.
   argument = f"--projects {args.projects}"
   with (
@@ -173,6 +175,14 @@ def _check_arguments(args: argparse.Namespace) -> None:
     )
   if args.upload_limit <= 0:
     raise ValueError(f"--upload-limit is {args.upload_limit}; expected more than 0.")
+
+
+def _check_names(paths: Sequence[pathlib.Path]) -> None:
+  """Requires names that the page can show."""
+  from vosjax.app import videos  # needs the extra
+
+  for path in paths:
+    videos.require_unicode(path.resolve())
 
 
 def _is_loopback(host: str) -> bool:
