@@ -55,6 +55,16 @@ def cookie_name(port: int) -> str:
   return f"vosjax-app-{port}"
 
 
+def cookie_value(token: str, port: int) -> str:
+  """What the cookie holds.
+
+  It opens this server's page but does not tell the token: a browser sends the cookies
+  of a machine to all servers on it, whatever their ports. It is the same when the
+  server is started again with the same token and port, so that open pages go on.
+  """
+  return hmac.digest(token.encode(), f"vosjax-app {port}".encode(), "sha256").hex()
+
+
 class Guard:
   """ASGI middleware that refuses foreign requests and limits the size of bodies.
 
@@ -81,7 +91,8 @@ class Guard:
     upload_path: str,
   ):
     self._app, self._token = app, token
-    self._cookie, self._public = cookie_name(port), public
+    self._cookie, self._session = cookie_name(port), cookie_value(token, port)
+    self._public = public
     self._body_limit, self._upload_limit = body_limit, upload_limit
     self._upload_path = upload_path
     if public:
@@ -144,21 +155,23 @@ class Guard:
       return PlainTextResponse("Requests of other pages are refused.\n", 403)
     text = scope.get("query_string", b"").decode("latin1")
     query = dict(urllib.parse.parse_qsl(text))
-    if self._knows(query.get("token")):
+    if _same(query.get("token"), self._token):
       if scope["type"] == "websocket" or scope["path"] != "/":
         return None
       del query["token"]  # it shall not stay in the history of the browser
-      answer = RedirectResponse(f"/?{urllib.parse.urlencode(query)}".rstrip("?"), 303)
-      answer.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
+      target = f"/?{urllib.parse.urlencode(query)}".rstrip("?")
+      answer: Response = RedirectResponse(target, 303)
+      if foreign:  # a strict cookie is not sent along when a foreign link is redirected
+        answer = Response(headers={"Refresh": f"0; url={target}"})
+      answer.set_cookie(self._cookie, self._session, httponly=True, samesite="strict")
       return answer
-    if self._knows(_cookie(headers, self._cookie)):
+    if _same(_cookie(headers, self._cookie), self._session):
       return None
     return PlainTextResponse(NO_TOKEN, 403)
 
-  def _knows(self, token: str | None) -> bool:
-    return token is not None and hmac.compare_digest(
-      token.encode(), self._token.encode()
-    )
+
+def _same(found: str | None, secret: str) -> bool:
+  return found is not None and hmac.compare_digest(found.encode(), secret.encode())
 
 
 def is_own_host(host: str, public: bool) -> bool:

@@ -1,14 +1,17 @@
 """`vosjax app`: serves a page on this machine and opens it in the browser."""
 
 import argparse
+import contextlib
 import hashlib
+import html
 import importlib.util
 import ipaddress
+import os
 import pathlib
 import socket
 import sys
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 
@@ -33,6 +36,7 @@ Everything is saved at once in a folder for each video below --projects, as plai
 DEFAULT_PORT = 8765
 _PORTS_TRIED = 20
 DEFAULT_PROJECTS = "vosjax-projects"
+_REDIRECT = "open.html"  # in the folder of the projects
 _GIGABYTE = 10**9
 
 
@@ -142,7 +146,14 @@ def _serve(args: argparse.Namespace, listener: socket.socket) -> None:
     upload_limit=round(args.upload_limit * _GIGABYTE),
     allow_damaged=args.allow_damaged,
   )
-  serving.serve(listener, settings, lambda address: _announce(address, args.no_browser))
+  with contextlib.ExitStack() as stack:
+
+    def announce(address: str) -> None:
+      print(f"Open {address}\nStop with Ctrl-C.", flush=True)
+      if not args.no_browser:
+        webbrowser.open(stack.enter_context(_redirect(args.projects, address)))
+
+    serving.serve(listener, settings, announce)
 
 
 def _check_arguments(args: argparse.Namespace) -> None:
@@ -193,7 +204,9 @@ def _is_loopback(host: str) -> bool:
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
-  """A socket on the port, or on the first free one.
+  """A socket that listens on the port, or on the first free one.
+
+  It listens at once: ports that are only bound can be had twice.
 
   Raises:
     ValueError: the address is not this machine's, or the port is taken.
@@ -203,9 +216,11 @@ def _listen(host: str, port: int | None) -> socket.socket:
   wanted = range(first, first + (_PORTS_TRIED if port is None else 1))
   for number in wanted:
     listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if os.name == "posix":  # elsewhere, it lets another process take the port over
+      listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
       listener.bind((host, number))
+      listener.listen(128)
       return listener
     except (OSError, OverflowError) as error:
       listener.close()
@@ -226,7 +241,20 @@ def _digest(checkpoint: pathlib.Path) -> str:
   return digest.hexdigest()
 
 
-def _announce(address: str, no_browser: bool) -> None:
-  print(f"Open {address}\nStop with Ctrl-C.", flush=True)
-  if not no_browser:
-    webbrowser.open(address)
+@contextlib.contextmanager
+def _redirect(folder: pathlib.Path, address: str) -> Iterator[str]:
+  """Yields the address of a file that leads a browser to the page.
+
+  Everybody on this machine can read the arguments of the browser's process, but not
+  this file, and the address holds the token.
+  """
+  path = folder.resolve() / _REDIRECT
+  path.unlink(missing_ok=True)  # of a server that was killed
+  descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+  try:
+    with open(descriptor, "w", encoding="utf-8") as file:
+      target = html.escape(address)
+      file.write(f'<meta http-equiv="refresh" content="0; url={target}">\n')
+    yield path.as_uri()
+  finally:
+    path.unlink(missing_ok=True)
