@@ -1,8 +1,10 @@
 """The library opens only what is below its roots, and keeps projects apart."""
 
+import concurrent.futures
 import json
 import os
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -134,3 +136,54 @@ def test_names_that_are_not_utf_8_are_left_out_of_lists(
     path = json.dumps({"path": str(root / "square")})
     status, _, body = client.request("POST", "/api/projects", path)
     assert status == 400 and b"not UTF-8" in body
+
+
+def test_a_pipe_is_no_video_and_keeps_nobody_waiting(tmp_path, root, make_library):
+  library = make_library(tmp_path / "projects", [root])
+  os.mkfifo(root / "pipe.mp4")
+  with pytest.raises(ValueError, match="neither a file nor a folder"):
+    library.open(root / "pipe.mp4")
+  os.mkfifo(root / "square" / "00009.png")
+  with pytest.raises(ValueError, match="00009.png: is not a file"):
+    library.open(root / "square")
+  assert [entry["name"] for entry in library.browse(str(root))] == ["square"]
+
+
+def test_a_video_that_takes_long_to_read_keeps_no_other_project_waiting(
+  tmp_path, root, make_library, monkeypatch
+):
+  shutil.copytree(root / "square", root / "slow")
+  library = make_library(tmp_path / "projects", [root])
+  reading, go_on, plain = threading.Event(), threading.Event(), videos.read
+  read = []
+
+  def slow(path, allow_damaged):
+    read.append(path.name)
+    if path.name == "slow":
+      reading.set()
+      assert go_on.wait(60)
+    return plain(path, allow_damaged)
+
+  monkeypatch.setattr(videos, "read", slow)
+  with concurrent.futures.ThreadPoolExecutor(3) as pool:
+    waiting = [pool.submit(library.open, root / "slow") for _ in range(2)]
+    try:
+      assert reading.wait(60)
+      other = pool.submit(library.open, root / "square")
+      assert other.result(timeout=60).project.id in {p["id"] for p in library.names()}
+    finally:
+      go_on.set()
+    first, second = [one.result(timeout=60) for one in waiting]
+  assert first is second and read.count("slow") == 1
+  library.close()
+
+
+def test_a_project_whose_folder_was_deleted_is_made_anew(tmp_path, root, make_library):
+  library = make_library(tmp_path / "projects", [root])
+  first = library.open(root / "square")
+  shutil.rmtree(first.project.folder)
+  with pytest.raises(KeyError):
+    library.get(first.project.id)
+  second = library.open(root / "square")
+  assert second is not first and second.project.describe()["frames"] == 8
+  library.close()

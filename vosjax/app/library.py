@@ -1,5 +1,6 @@
 """The projects of a server, and the files that they may be made from."""
 
+import contextlib
 import dataclasses
 import hashlib
 import pathlib
@@ -7,7 +8,7 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from vosjax.app import projects, videos
@@ -37,6 +38,11 @@ class OpenProject:
   project: Project
   images: FrameImages
   follower: Follower
+
+  def close(self) -> None:
+    """Stops following, after the frame in progress, and closes the files."""
+    self.follower.pause()
+    self.project.close()
 
 
 @dataclasses.dataclass
@@ -80,7 +86,8 @@ class Library:
     self._segmenter, self._model, self._announce = segmenter, model, announce
     self.upload_limit = upload_limit
     self._allow_damaged = allow_damaged
-    self._lock = threading.RLock()
+    self._lock = threading.Lock()  # of the dictionaries; nothing is read under it
+    self._turns: dict[str, threading.Lock] = {}
     self._open: dict[str, OpenProject] = {}
     self._uploads: dict[str, Upload] = {}
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,10 +99,7 @@ class Library:
 
     Entries whose names are not UTF-8 are left out here and in `browse`.
     """
-    found = sorted(
-      self.folder.glob(f"*/{projects.PROJECT_FILE}"),
-      key=lambda path: -path.stat().st_mtime_ns,
-    )
+    found = sorted(self._project_files(), key=lambda path: -path.stat().st_mtime_ns)
     listed = []
     for path in found:
       try:
@@ -114,16 +118,39 @@ class Library:
       KeyError: there is none.
       ValueError: its file or its video is damaged, missing, or not below a root.
     """
-    with self._lock:
-      if project_id in self._open:
-        return self._open[project_id]
-      if project_id not in {path.name for path in self.folder.iterdir()}:
-        raise KeyError(project_id)
-      folder = self.folder / project_id
-      if not (folder / projects.PROJECT_FILE).exists():
-        raise KeyError(project_id)
+    if (opened := self._opened(project_id)) is not None:
+      return opened
+    folder = self.folder / project_id
+    if folder not in {path.parent for path in self._project_files()}:
+      raise KeyError(project_id)
+    with self._turn(project_id):
+      if (opened := self._opened(project_id)) is not None:
+        return opened
       source = self._source(folder, projects.read_json(folder)["video"])
-      return self._add(folder, source)
+      return self._add(folder, self._read(folder, source))
+
+  def _project_files(self) -> list[pathlib.Path]:
+    """The files of all projects that are complete."""
+    found = self.folder.glob(f"*/{projects.PROJECT_FILE}")
+    return [path for path in found if not path.parent.name.startswith(".")]
+
+  def _opened(self, project_id: str) -> OpenProject | None:
+    """A project that is open; closes it if somebody has deleted its folder."""
+    with self._lock:
+      opened = self._open.get(project_id)
+      if opened is None or (opened.project.folder / projects.PROJECT_FILE).exists():
+        return opened
+      del self._open[project_id]
+    opened.close()
+    return None
+
+  @contextlib.contextmanager
+  def _turn(self, project_id: str) -> Iterator[None]:
+    """Waits for other threads that open this project; those of others go on."""
+    with self._lock:
+      turn = self._turns.setdefault(project_id, threading.Lock())
+    with turn:
+      yield
 
   def _source(self, folder: pathlib.Path, video: str) -> pathlib.Path:
     """Where the video of a project is.
@@ -145,8 +172,7 @@ class Library:
     videos.require_inside(source, [*self.roots, folder.resolve() / _UPLOADED])
     return videos.read(source, self._allow_damaged)
 
-  def _add(self, folder: pathlib.Path, source: pathlib.Path) -> OpenProject:
-    video = self._read(folder, source)
+  def _add(self, folder: pathlib.Path, video: VideoFrames) -> OpenProject:
     project = Project(folder, video)
 
     def announce(frame: int | None) -> None:
@@ -157,7 +183,8 @@ class Library:
     reader = videos.another_reader(video)
     follower = Follower(self._segmenter, key, project, reader, announce)
     opened = OpenProject(project, FrameImages(video), follower)
-    self._open[project.id] = opened
+    with self._lock:
+      self._open[project.id] = opened
     return opened
 
   def open(self, path: pathlib.Path) -> OpenProject:
@@ -171,14 +198,14 @@ class Library:
       raise ValueError(f"{path}: no such video file or folder of frames.")
     digest = hashlib.sha1(str(path).encode()).hexdigest()[:8]
     folder = self.folder / f"{_slug(title(str(path)))}-{digest}"
-    with self._lock:
-      if folder.name in self._open:
-        return self._open[folder.name]
+    with self._turn(folder.name):
+      if (opened := self._opened(folder.name)) is not None:
+        return opened
+      video = self._read(folder, path)  # a folder is made only for what can be read
       if not (folder / projects.PROJECT_FILE).exists():
-        self._read(folder, path)  # a folder is made only for what can be read
         folder.mkdir(exist_ok=True)
         projects.write_json(folder, {"format": projects.FORMAT, "video": str(path)})
-      return self._add(folder, path)
+      return self._add(folder, video)
 
   def browse(self, path: str | None) -> list[dict[str, Any]]:
     """What can be opened in a folder, or all roots if there is no path.
@@ -196,7 +223,8 @@ class Library:
     for item in inside[:_MOST_ENTRIES]:
       if not videos.is_unicode(item.name) or self._leads_outside(item):
         continue
-      if item.is_dir() or item.suffix.lower() in videos.VIDEO_SUFFIXES:
+      is_video = item.suffix.lower() in videos.VIDEO_SUFFIXES and item.is_file()
+      if is_video or item.is_dir():
         entries.append(_entry(item))
     return entries
 
@@ -267,17 +295,16 @@ class Library:
     folder = self.folder / f"{_slug(stem)}-{upload_id[:8]}"
     value = {"format": projects.FORMAT, "video": inside.as_posix()}
     projects.write_json(upload.folder, value)
-    with self._lock:
-      upload.folder.rename(folder)
-      return self._add(folder, folder / inside)
+    upload.folder.rename(folder)
+    return self.get(folder.name)
 
   def close(self) -> None:
     """Stops all following, after the frames in progress, and closes all projects."""
     with self._lock:
-      for opened in self._open.values():
-        opened.follower.pause()
-        opened.project.close()
+      closing = list(self._open.values())
       self._open.clear()
+    for opened in closing:
+      opened.close()
 
 
 def _entry(path: pathlib.Path) -> dict[str, Any]:
