@@ -187,3 +187,46 @@ def test_a_project_whose_folder_was_deleted_is_made_anew(tmp_path, root, make_li
   second = library.open(root / "square")
   assert second is not first and second.project.describe()["frames"] == 8
   library.close()
+
+
+def test_a_cut_file_does_not_count_and_can_be_sent_again(tmp_path, root, make_library):
+  library = make_library(tmp_path / "projects", [root])
+  upload = library.begin_upload()
+  with pytest.raises(ConnectionError), library.receiving(upload, "a.png") as append:
+    append(bytes(900))
+    raise ConnectionError
+  with library.receiving(upload, "a.png") as append:
+    append(bytes(900))
+    with (
+      pytest.raises(ValueError, match="sent before"),
+      library.receiving(upload, "a.png"),
+    ):
+      pass
+  with (
+    pytest.raises(ValueError, match="--upload-limit"),
+    library.receiving(upload, "b.png") as append,
+  ):
+    append(bytes(101))
+  (path,) = (path for path in library.folder.rglob("*") if path.is_file())
+  assert path.read_bytes() == bytes(900)
+
+
+def test_abandoned_uploads_are_deleted_and_few_are_in_progress(
+  tmp_path, root, make_library, monkeypatch
+):
+  now = 0.0
+  monkeypatch.setattr("vosjax.app.library.time.monotonic", lambda: now)
+  library = make_library(tmp_path / "projects", [root])
+  first = library.begin_upload()
+  with library.receiving(first, "a.png") as append:
+    for _ in range(7):
+      library.begin_upload()
+    with pytest.raises(ValueError, match="8 uploads are in progress"):
+      library.begin_upload()
+    now = 3600.0
+    latest = library.begin_upload()
+    append(b"x")
+  assert {path.name for path in library.folder.iterdir()} == {
+    f".upload-{first}",
+    f".upload-{latest}",
+  }
