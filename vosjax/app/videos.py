@@ -38,7 +38,7 @@ def read(path: pathlib.Path, allow_damaged: bool) -> VideoFrames:
     allow_gaps=True,
     allow_damaged=allow_damaged,
     check=allow_damaged,
-    containers=_CONTAINERS,
+    formats=_CONTAINERS,
   )
 
 
