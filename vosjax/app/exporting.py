@@ -101,8 +101,8 @@ class Exports:
 
   def _run(self, project: Project, kinds: list[str]) -> None:
     total = len(project.video)
+    folder, draft = project.folder / "export", project.folder / ".export"
     try:
-      folder, draft = project.folder / "export", project.folder / ".export"
       with _packing:
         for old in (folder, draft):
           shutil.rmtree(old, ignore_errors=True)
@@ -111,8 +111,11 @@ class Exports:
       def progress(done: int) -> None:
         self._set(project, ExportStatus("running", done, total))
 
-      export(project, kinds, draft, progress)
-      draft.rename(folder)  # nothing is downloaded of an export that is not complete
+      try:
+        export(project, kinds, draft, progress)
+        draft.rename(folder)  # nothing is downloaded of one that is not complete
+      finally:
+        shutil.rmtree(draft, ignore_errors=True)  # of one that failed
       names = tuple(f"{kind}.zip" for kind in _MANY_FILES if kind in kinds)
       names += final_files(kinds)
       done = ExportStatus("done", total, total, files=names, folder=str(folder))

@@ -5,29 +5,20 @@ import dataclasses
 import hashlib
 import pathlib
 import re
-import secrets
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from vosjax import files
 from vosjax.app import projects, videos
 from vosjax.app.follow import Follower
 from vosjax.app.frames import FrameImages
 from vosjax.app.projects import Project
-from vosjax.data.codecs import images
+from vosjax.app.uploads import UPLOADED, Uploads
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.media.video_frames import VideoFrames
 
-_UPLOAD_MARK = ".upload-"  # hidden folders of uploads that are not complete
-_UPLOADED = "upload"  # folder of a project with the uploaded video
 _MOST_ENTRIES = 2000  # of a folder that the page lists
-_MOST_UPLOADED_FILES = 100_000
-_LONGEST_NAME = 200  # bytes, so that the name of its draft fits in 255
-_MOST_UPLOADS = 8  # in progress
-_UPLOAD_SECONDS = 600.0  # after which an upload is forgotten that receives nothing
 
 
 @dataclasses.dataclass(eq=False)
@@ -50,25 +41,6 @@ class OpenProject:
     self.project.close()
 
 
-@dataclasses.dataclass
-class Upload:
-  """A video that a browser is sending.
-
-  Attributes:
-    folder: that receives its files.
-    changed: when something was received last, in seconds of a clock.
-    used: bytes received so far.
-    names: of the files that were received or are coming.
-    receiving: number of files that are coming.
-  """
-
-  folder: pathlib.Path
-  changed: float
-  used: int = 0
-  names: set[str] = dataclasses.field(default_factory=set)
-  receiving: int = 0
-
-
 class Library:
   """Opens videos as projects. Threads may share it.
 
@@ -81,6 +53,11 @@ class Library:
       result, or None if only the status has changed.
     upload_limit: bytes of all files of an upload.
     allow_damaged: leave damaged frames out, see `read_video`.
+
+  Attributes:
+    folder: that holds the projects.
+    roots: without links.
+    uploads: videos that are being sent.
   """
 
   def __init__(
@@ -95,15 +72,12 @@ class Library:
   ):
     self.folder, self.roots = folder, [root.resolve() for root in roots]
     self._segmenter, self._model, self._announce = segmenter, model, announce
-    self.upload_limit = upload_limit
     self._allow_damaged = allow_damaged
     self._lock = threading.Lock()  # of the dictionaries; nothing is read under it
     self._turns: dict[str, threading.Lock] = {}
     self._open: dict[str, OpenProject] = {}
-    self._uploads: dict[str, Upload] = {}
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.glob(f"{_UPLOAD_MARK}*"):
-      shutil.rmtree(stale)
+    self.uploads = Uploads(folder, upload_limit)
 
   def names(self) -> list[dict[str, str]]:
     """The projects of videos that may be opened, the latest first: id and name.
@@ -180,7 +154,7 @@ class Library:
     Raises:
       ValueError: it is not one, or leads outside of the roots and the folder.
     """
-    videos.require_inside(source, [*self.roots, folder.resolve() / _UPLOADED])
+    videos.require_inside(source, [*self.roots, folder.resolve() / UPLOADED])
     return videos.read(source, self._allow_damaged)
 
   def _add(self, folder: pathlib.Path, video: VideoFrames) -> OpenProject:
@@ -249,94 +223,6 @@ class Library:
       return True
     return False
 
-  def begin_upload(self) -> str:
-    """Makes room for a video that a browser sends; returns the id of the upload.
-
-    Uploads that nothing has been sent to for a while are deleted.
-
-    Raises:
-      ValueError: too many are in progress.
-    """
-    upload_id = secrets.token_hex(8)
-    folder = self.folder / f"{_UPLOAD_MARK}{upload_id}"
-    now = time.monotonic()
-    with self._lock:
-      expired = [
-        (name, one)
-        for name, one in self._uploads.items()
-        if not one.receiving and now - one.changed > _UPLOAD_SECONDS
-      ]
-      for name, _ in expired:
-        del self._uploads[name]
-      if len(self._uploads) >= _MOST_UPLOADS:
-        raise ValueError(
-          f"{_MOST_UPLOADS} uploads are in progress; wait until one has ended."
-        )
-      self._uploads[upload_id] = Upload(folder, changed=now)
-    for _, one in expired:
-      shutil.rmtree(one.folder, ignore_errors=True)
-    (folder / _UPLOADED).mkdir(parents=True)
-    return upload_id
-
-  @contextlib.contextmanager
-  def receiving(self, upload_id: str, name: str) -> Iterator[Callable[[bytes], None]]:
-    """Yields a function that appends to a file of an upload.
-
-    A file whose block fails is not kept, does not count and can be sent again.
-
-    Raises:
-      KeyError: there is no such upload.
-      ValueError: the name is not that of a video or an image, or was sent before; or
-        the upload is too large.
-    """
-    upload = self._uploads[upload_id]
-    self._reserve(upload, name)
-    received = 0
-
-    def append(chunk: bytes) -> None:
-      nonlocal received
-      with self._lock:
-        upload.used += len(chunk)
-        received += len(chunk)
-        used = upload.used
-      if used > self.upload_limit:
-        raise ValueError(
-          f"the upload is larger than {self.upload_limit / 1e9:.1f} GB. Name the video "
-          "when you start `vosjax app`, or raise --upload-limit."
-        )
-      file.write(chunk)
-
-    try:
-      path = upload.folder / _UPLOADED / name
-      with files.replacing(path) as draft, open(draft, "wb") as file:
-        yield append
-    except BaseException:
-      with self._lock:
-        upload.used -= received
-        upload.names.discard(name)
-      raise
-    finally:
-      with self._lock:
-        upload.receiving -= 1
-        upload.changed = time.monotonic()
-
-  def _reserve(self, upload: Upload, name: str) -> None:
-    """Keeps a name for a file that is coming.
-
-    Raises:
-      ValueError: it is not that of a video or an image, or is taken.
-    """
-    suffix = pathlib.PurePath(name).suffix.lower()
-    plain = re.fullmatch(r"[^/\\\0]+", name) and not name.startswith(".")
-    fits = len(name.encode()) <= _LONGEST_NAME
-    if not (plain and fits) or suffix not in (*videos.VIDEO_SUFFIXES, *images.SUFFIXES):
-      raise ValueError(f"{name!r} is not the name of a video file or of an image.")
-    with self._lock:
-      if name in upload.names or len(upload.names) >= _MOST_UPLOADED_FILES:
-        raise ValueError(f"{name!r} was sent before, or there are too many files.")
-      upload.names.add(name)
-      upload.receiving += 1
-
   def finish_upload(self, upload_id: str) -> OpenProject:
     """Makes a project of what was sent.
 
@@ -344,28 +230,20 @@ class Library:
       KeyError: there is no such upload.
       ValueError: it is not a video; what was sent is deleted.
     """
-    with self._lock:
-      upload = self._uploads.pop(upload_id)
-    inside_folder = (upload.folder / _UPLOADED).iterdir()
-    sent = sorted(path for path in inside_folder if not path.name.startswith("."))
-    inside = pathlib.Path(_UPLOADED)
-    if len(sent) == 1 and sent[0].suffix.lower() in videos.VIDEO_SUFFIXES:
-      inside /= sent[0].name
+    sent, video = self.uploads.finish(upload_id)
     try:
-      if not sent:
+      if not any((sent / UPLOADED).iterdir()):
         raise ValueError("nothing was sent.")
-      self._read(upload.folder, upload.folder / inside)
+      self._read(sent, sent / video)
     except (ValueError, OSError) as error:
-      shutil.rmtree(upload.folder)
-      message = str(error).replace(f"{upload.folder / _UPLOADED}", "").lstrip("/: ")
+      shutil.rmtree(sent, ignore_errors=True)
+      message = str(error).replace(f"{sent / UPLOADED}", "").lstrip("/: ")
       raise ValueError(message) from None
-    stem = inside.stem if inside != pathlib.Path(_UPLOADED) else "frames"
+    stem = video.stem if video != pathlib.Path(UPLOADED) else "frames"
     folder = self.folder / f"{_slug(stem)}-{upload_id[:8]}"
-    value = {"format": projects.FORMAT, "video": inside.as_posix()}
-    projects.write_json(upload.folder, value)
-    for draft in (upload.folder / _UPLOADED).glob(".*"):  # of files that still come
-      draft.unlink()
-    upload.folder.rename(folder)
+    value = {"format": projects.FORMAT, "video": video.as_posix()}
+    projects.write_json(sent, value)
+    sent.rename(folder)
     return self.get(folder.name)
 
   def close(self) -> None:

@@ -110,12 +110,12 @@ class App:
 
   async def begin_upload(self, _: Request) -> Response:
     """Begins to receive a video."""
-    return JSONResponse({"id": await run_in_threadpool(self._library.begin_upload)})
+    return JSONResponse({"id": await run_in_threadpool(self._library.uploads.begin)})
 
   async def receive_file(self, request: Request) -> Response:
     """Receives one file of an upload; a part of a file is not kept."""
     name, upload_id = request.path_params["name"], request.path_params["upload"]
-    with self._library.receiving(upload_id, name) as append:
+    with self._library.uploads.receiving(upload_id, name) as append:
       async for chunk in request.stream():
         await run_in_threadpool(append, chunk)
     return JSONResponse({})
