@@ -62,3 +62,12 @@ def test_drafts_of_a_killed_process_are_nothing(tmp_path):
   assert files.holds_nothing(tmp_path)
   (tmp_path / "job.json").touch()
   assert not files.holds_nothing(tmp_path)
+
+
+def test_two_drafts_of_one_file_do_not_mix(tmp_path):
+  path = tmp_path / "a.txt"
+  with files.replacing(path) as first, files.replacing(path) as second:
+    first.write_text("first")
+    second.write_text("second")
+  assert path.read_text() == "first"  # it ended last
+  assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import secrets
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
   If the block fails (an error, a full disk, Ctrl-C), `path` stays as it was. An OSError
   that names no file, as that of a full disk, names `path`.
   """
-  draft = path.with_name(f".{path.stem}.{os.getpid()}{_DRAFT}{path.suffix}")
+  # Threads may write one file at the same time: each has a draft of its own.
+  draft = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{_DRAFT}{path.suffix}")
   try:
     yield draft
     os.replace(draft, path)

@@ -68,11 +68,18 @@ class Client:
   library: object
   root: pathlib.Path
 
-  def request(self, method, path, body=None, headers=None, *, token=TOKEN):
+  @property
+  def cookie(self) -> str:
+    """That of a browser that has opened the address with the token."""
+    from vosjax.app import guard
+
+    return f"{guard.cookie_name(self.port)}={guard.cookie_value(TOKEN, self.port)}"
+
+  def request(self, method, path, body=None, headers=None, *, known=True):
     """Status, headers and body of the answer."""
     connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-    if token is not None:
-      headers = {"Cookie": f"vosjax-app-{self.port}={token}"} | (headers or {})
+    if known:
+      headers = {"Cookie": self.cookie} | (headers or {})
     with contextlib.closing(connection):
       connection.request(method, path, body, headers or {})
       answer = connection.getresponse()
@@ -120,6 +127,12 @@ def serving(segmenter, roots, projects, **options):
     server.should_exit = True
     thread.join()
     listener.close()
+
+
+@pytest.fixture(scope="session")
+def serve():
+  """`serving`, for tests whose servers have folders of their own."""
+  return serving
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Exports show what the page shows."""
 
+import concurrent.futures
 import json
 import zipfile
 
@@ -71,6 +72,36 @@ def test_every_kind_can_be_exported_and_downloaded(project):
     assert archive.namelist() == [f"{k:05d}.png" for k in range(8)]
   with pytest.raises(KeyError):
     exporting.download(project, "project.json")
+
+
+def test_an_archive_is_packed_once_and_not_before_the_export_is_complete(
+  project, monkeypatch
+):
+  packed, plain, early = [], exporting.zipfile.ZipFile, []
+
+  def pack(*arguments):
+    packed.append(arguments)
+    return plain(*arguments)
+
+  def progress(name):
+    if not 1 <= exports.status(name)["done"] < 8:
+      return
+    with pytest.raises(KeyError):
+      exporting.download(project, "masks.zip")
+    early.append(1)
+
+  exports = exporting.Exports(progress)
+  monkeypatch.setattr(exporting.zipfile, "ZipFile", pack)
+  for turn in (1, 2):
+    exports.start(project, ["masks"])
+    exports.wait(project.id)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+      paths = list(
+        pool.map(lambda _: exporting.download(project, "masks.zip"), range(8))
+      )
+    assert len(packed) == turn and len(early) == 7 * turn
+    with plain(paths[0]) as archive:
+      assert archive.testzip() is None and len(archive.namelist()) == 8
 
 
 def test_a_failure_is_told(project, monkeypatch):

@@ -31,13 +31,17 @@ STATE = "/api/state"
     ("", False, False),
     ("[::1", False, False),
     ("localhost@evil.example", False, False),
+    ("127.0.0.2:8765", False, True),
+    ("127.0.0.2.evil.example", False, False),
   ],
 )
 def test_only_names_of_this_machine_are_hosts(host, public, own):
   assert guard.is_own_host(host, public) is own
 
 
-@pytest.mark.parametrize("token", [None, "", "wrong", "a-token-for-test", "ü"])
+@pytest.mark.parametrize(
+  "token", [None, "", "wrong", "a-token-for-test", "a-token-for-tests", "ü"]
+)
 @pytest.mark.parametrize(
   "path", ["/", STATE, "/static/main.js", "/api/projects/x/live"]
 )
@@ -45,24 +49,40 @@ def test_nothing_is_answered_without_the_token(client, path, token):
   headers = {}
   if token is not None:
     headers["Cookie"] = f"vosjax-app-{client.port}={token}".encode()
-  status, _, body = client.request("GET", path, None, headers, token=None)
+  status, _, body = client.request("GET", path, None, headers, known=False)
   assert status == 403 and b"token" in body
-  if token:
+  if token and token != "a-token-for-tests":  # that is right there, not in a cookie
     query = f"{path}?token={token.encode().hex() if token == 'ü' else token}"
-    assert client.request("GET", query, token=None)[0] == 403
+    assert client.request("GET", query, known=False)[0] == 403
 
 
 def test_the_address_with_the_token_gives_a_cookie_and_leaves_no_token_behind(client):
   status, headers, _ = client.request(
-    "GET", "/?token=a-token-for-tests&open=x", token=None
+    "GET", "/?token=a-token-for-tests&open=x", known=False
   )
   assert (status, headers["location"]) == (303, "/?open=x")
   cookie = headers["set-cookie"].lower()
+  assert client.cookie in cookie and "a-token-for-tests" not in cookie
   assert "httponly" in cookie and "samesite=strict" in cookie
   status, headers, body = client.request("GET", "/")
   assert status == 200 and b"<title>vosjax" in body
   assert "default-src 'none'" in headers["content-security-policy"]
   assert headers["referrer-policy"] == "no-referrer"
+
+
+def test_a_foreign_link_to_the_page_gets_the_cookie_before_it_goes_on(client):
+  """Browsers send no strict cookie to where a foreign link is redirected."""
+  headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+  path = "/?token=a-token-for-tests&open=%2Fx"
+  status, found, body = client.request("GET", path, None, headers, known=False)
+  assert (status, found["refresh"], body) == (200, "0; url=/?open=%2Fx", b"")
+  assert client.cookie in found["set-cookie"]
+
+
+@pytest.mark.parametrize("foreign", ['a={"x": 1}', "foo[bar]=1", "x=a b c", "=;;"])
+def test_unusual_cookies_of_other_servers_lock_nobody_out(client, foreign):
+  headers = {"Cookie": f"{foreign}; {client.cookie}"}
+  assert client.request("GET", STATE, None, headers)[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -72,6 +92,7 @@ def test_the_address_with_the_token_gives_a_cookie_and_leaves_no_token_behind(cl
     {"Origin": "https://evil.example"},
     {"Origin": "null"},
     {"Origin": "http://localhost:1"},
+    {"Origin": "http://[::1"},
     {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
   ],
 )
@@ -96,7 +117,7 @@ def test_a_socket_of_another_page_is_refused(client, video_folder):
   assert client.request("GET", path, None, upgrade)[0] == 101
   foreign = upgrade | {"Origin": "https://evil.example"}
   assert client.request("GET", path, None, foreign)[0] == 403
-  assert client.request("GET", path, None, upgrade, token=None)[0] == 403
+  assert client.request("GET", path, None, upgrade, known=False)[0] == 403
   assert client.request("GET", "/api/projects/nothing/live", None, upgrade)[0] == 403
 
 
@@ -141,6 +162,7 @@ def test_nothing_outside_of_the_roots_can_be_opened_or_listed(client, path):
     "/api/projects/{project}/frame/-1.jpg",
     "/api/projects/{project}/frame/8.jpg",
     "/api/projects/{project}/frame/99999999999999999999.jpg",
+    "/api/projects/{project}/frame/" + "9" * 900 + ".jpg",
     "/api/projects/{project}/thumbnail/8.jpg",
     "/api/projects/{project}/nothing",
   ],
@@ -150,6 +172,47 @@ def test_no_address_leads_to_another_file(client, video_folder, path):
   status, _, body = client.request("GET", path.format(project=project))
   assert status in (400, 404)
   assert b"import" not in body and b"root:" not in body and b"format" not in body
+
+
+def test_a_number_without_end_is_refused(client, video_folder):
+  path = f"/api/projects/{client.open(video_folder)}/frame/{'9' * 5000}.jpg"
+  status, _, body = client.request("GET", path)
+  assert status == 414 and b"too long" in body
+
+
+def test_the_name_of_this_machine_is_asked_for_once(monkeypatch):
+  asked = []
+  monkeypatch.setattr(guard.socket, "getfqdn", lambda: asked.append(1) or "here.lan")
+  guard._own_names.cache_clear()
+  names = ("here.lan", "a.example", "b.example")
+  assert [guard.is_own_host(name, True) for name in names] == [True, False, False]
+  assert len(asked) == 1
+  guard._own_names.cache_clear()
+
+
+def test_a_body_that_says_it_is_too_large_is_refused_before_it_comes(client):
+  for path, limit in (("/api/projects", 64_000_000), ("/api/uploads/x/a.png", 200_000)):
+    with socket.create_connection(("127.0.0.1", client.port), timeout=20) as connection:
+      head = (
+        f"PUT {path} HTTP/1.1\r\nHost: localhost\r\n"
+        f"Cookie: {client.cookie}\r\n"
+        f"Content-Length: {limit + 1}\r\n\r\n"
+      )
+      connection.sendall(head.encode())
+      assert b" 413 " in connection.recv(100)
+
+
+def test_json_is_not_read_beyond_its_limit(client):
+  """Without Content-Length, too: the body comes in parts that never end."""
+  with socket.create_connection(("127.0.0.1", client.port), timeout=20) as connection:
+    head = (
+      "POST /api/projects HTTP/1.1\r\nHost: localhost\r\n"
+      f"Cookie: {client.cookie}\r\n"
+      "Transfer-Encoding: chunked\r\n\r\n"
+    )
+    part = b"1e8480\r\n" + b"[" * 2_000_000 + b"\r\n"
+    connection.sendall(head.encode() + part)
+    assert b" 400 " in connection.recv(100)
 
 
 def files_in(folder: pathlib.Path) -> set[str]:
@@ -219,7 +282,7 @@ def test_a_cut_upload_leaves_no_part_of_a_file(client):
   with socket.create_connection(("127.0.0.1", client.port)) as connection:
     head = (
       f"PUT /api/uploads/{upload}/cut.png HTTP/1.1\r\nHost: localhost\r\n"
-      f"Cookie: vosjax-app-{client.port}=a-token-for-tests\r\n"
+      f"Cookie: {client.cookie}\r\n"
       "Content-Length: 100000\r\n\r\n"
     )
     connection.sendall(head.encode() + bytes(500))

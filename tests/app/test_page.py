@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from vosjax import __main__, checkpoints
+from vosjax.cli import app as command_line
 from vosjax.media.write import video_writer
 
 pytest.importorskip("vosjax.app.serving", reason="needs vosjax[app]")
@@ -232,7 +233,7 @@ def command(video, checkpoint, projects, port):
   )
   try:
     line = process.stdout.readline()
-    assert f"http://localhost:{port}/?token={TOKEN}" in line
+    assert f"http://127.0.0.1:{port}/?token={TOKEN}" in line
     yield process
   finally:
     process.kill()
@@ -395,6 +396,17 @@ def check_accessibility(axe, page, state):
     for node in one["nodes"]
   ]
   assert not lines, "\n".join([state, *lines])
+
+
+def test_the_file_that_the_browser_is_given_leads_to_the_page(
+  client, context, video_folder, tmp_path
+):
+  address = f"http://127.0.0.1:{client.port}/?token={TOKEN}&open={video_folder}"
+  page = context.new_page()
+  with command_line._redirect(tmp_path, address) as given:
+    page.goto(given)
+    ready(page)
+  assert "token" not in page.url
 
 
 def test_a_stroke_is_seen_within_50_ms(client, context, video_folder):

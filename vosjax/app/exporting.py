@@ -25,6 +25,8 @@ _MANY_FILES = {
   "probs": "probs/*/*.png",
 }
 
+_packing = threading.Lock()  # held while an archive is written or deleted
+
 
 @dataclasses.dataclass(frozen=True)
 class ExportStatus:
@@ -99,15 +101,21 @@ class Exports:
 
   def _run(self, project: Project, kinds: list[str]) -> None:
     total = len(project.video)
+    folder, draft = project.folder / "export", project.folder / ".export"
     try:
-      folder = project.folder / "export"
-      shutil.rmtree(folder, ignore_errors=True)
-      folder.mkdir()
+      with _packing:
+        for old in (folder, draft):
+          shutil.rmtree(old, ignore_errors=True)
+      draft.mkdir()
 
       def progress(done: int) -> None:
         self._set(project, ExportStatus("running", done, total))
 
-      export(project, kinds, folder, progress)
+      try:
+        export(project, kinds, draft, progress)
+        draft.rename(folder)  # nothing is downloaded of one that is not complete
+      finally:
+        shutil.rmtree(draft, ignore_errors=True)  # of one that failed
       names = tuple(f"{kind}.zip" for kind in _MANY_FILES if kind in kinds)
       names += final_files(kinds)
       done = ExportStatus("done", total, total, files=names, folder=str(folder))
@@ -144,7 +152,7 @@ def export(
     video_name=pathlib.PurePath(video.name).stem,
     size=video.size,
     frames_per_second=video.frames_per_second,
-    prompts={k: one.objects for k, one in project.given.items()},
+    prompts={k: one.objects for k, one in project.given.copy().items()},
   ) as outputs:
     for index, (name, time) in enumerate(zip(video.frame_names, video.times)):
       ids, scores, lost = _objects(project, index)
@@ -196,7 +204,7 @@ def _probabilities(
 
 
 def download(project: Project, name: str) -> pathlib.Path:
-  """The file to send for a name in `ExportStatus.files`; packs it if it is many.
+  """The file to send for a name in `ExportStatus.files`; many are packed, once.
 
   Raises:
     KeyError: nothing of this name was exported.
@@ -204,12 +212,15 @@ def download(project: Project, name: str) -> pathlib.Path:
   folder = project.folder / "export"
   if name in final_files(KINDS) and (folder / name).is_file():
     return folder / name
-  kind = name.removesuffix(".zip")
-  inside = sorted(folder.glob(_MANY_FILES[kind])) if kind in _MANY_FILES else []
-  if not inside or kind == name:
+  kind, archive = name.removesuffix(".zip"), folder / name
+  if kind == name or kind not in _MANY_FILES:
     raise KeyError(name)
-  archive = folder / name
-  with files.replacing(archive) as draft, zipfile.ZipFile(draft, "w") as target:
-    for item in inside:
-      target.write(item, item.relative_to(folder))
+  with _packing:
+    inside = sorted(folder.glob(_MANY_FILES[kind]))
+    if not inside:
+      raise KeyError(name)
+    if not archive.exists():
+      with files.replacing(archive) as draft, zipfile.ZipFile(draft, "w") as target:
+        for item in inside:
+          target.write(item, item.relative_to(folder))
   return archive

@@ -6,8 +6,8 @@ can be made to resolve to it. So every request needs the token that the server p
 it says where it comes from, the app's own `Origin`.
 """
 
+import functools
 import hmac
-import http.cookies
 import ipaddress
 import secrets
 import socket
@@ -15,6 +15,7 @@ import urllib.parse
 from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -37,6 +38,9 @@ NO_TOKEN = (
 )
 
 
+_LONGEST_PATH = 1000  # characters; those of uploads hold a name of up to 200
+
+
 class BodyTooLarge(Exception):
   """A request's body exceeds its limit."""
 
@@ -49,6 +53,16 @@ def new_token() -> str:
 def cookie_name(port: int) -> str:
   """Name of the cookie; servers on other ports of this machine share its cookies."""
   return f"vosjax-app-{port}"
+
+
+def cookie_value(token: str, port: int) -> str:
+  """What the cookie holds.
+
+  It opens this server's page but does not tell the token: a browser sends the cookies
+  of a machine to all servers on it, whatever their ports. It is the same when the
+  server is started again with the same token and port, so that open pages go on.
+  """
+  return hmac.digest(token.encode(), f"vosjax-app {port}".encode(), "sha256").hex()
 
 
 class Guard:
@@ -77,9 +91,12 @@ class Guard:
     upload_path: str,
   ):
     self._app, self._token = app, token
-    self._cookie, self._public = cookie_name(port), public
+    self._cookie, self._session = cookie_name(port), cookie_value(token, port)
+    self._public = public
     self._body_limit, self._upload_limit = body_limit, upload_limit
     self._upload_path = upload_path
+    if public:
+      _own_names()  # now, so that no request has to wait
 
   async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] not in ("http", "websocket"):
@@ -99,6 +116,11 @@ class Guard:
     limit = self._body_limit
     if scope["path"].startswith(self._upload_path):
       limit = self._upload_limit
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limit:
+      answer = PlainTextResponse(f"{_too_large(limit)}\n", 413)
+      await answer(scope, receive, _with_headers(send))
+      return
     await self._answer(scope, _limited(receive, limit), _with_headers(send))
 
   async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,8 +143,10 @@ class Guard:
     host = headers.get("host", "")
     if not is_own_host(host, self._public):
       return PlainTextResponse("The Host of this request is not this machine.\n", 403)
+    if len(scope["path"]) > _LONGEST_PATH:
+      return PlainTextResponse("The address is too long.\n", 414)
     origin = headers.get("origin")
-    if origin is not None and urllib.parse.urlsplit(origin).netloc != host:
+    if origin is not None and _netloc(origin) != host:
       return PlainTextResponse("Requests of other pages are refused.\n", 403)
     # Following a link to the page is fine, embedding or fetching it is not.
     foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")
@@ -131,21 +155,23 @@ class Guard:
       return PlainTextResponse("Requests of other pages are refused.\n", 403)
     text = scope.get("query_string", b"").decode("latin1")
     query = dict(urllib.parse.parse_qsl(text))
-    if self._knows(query.get("token")):
+    if _same(query.get("token"), self._token):
       if scope["type"] == "websocket" or scope["path"] != "/":
         return None
       del query["token"]  # it shall not stay in the history of the browser
-      answer = RedirectResponse(f"/?{urllib.parse.urlencode(query)}".rstrip("?"), 303)
-      answer.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
+      target = f"/?{urllib.parse.urlencode(query)}".rstrip("?")
+      answer: Response = RedirectResponse(target, 303)
+      if foreign:  # a strict cookie is not sent along when a foreign link is redirected
+        answer = Response(headers={"Refresh": f"0; url={target}"})
+      answer.set_cookie(self._cookie, self._session, httponly=True, samesite="strict")
       return answer
-    if self._knows(_cookie(headers, self._cookie)):
+    if _same(_cookie(headers, self._cookie), self._session):
       return None
     return PlainTextResponse(NO_TOKEN, 403)
 
-  def _knows(self, token: str | None) -> bool:
-    return token is not None and hmac.compare_digest(
-      token.encode(), self._token.encode()
-    )
+
+def _same(found: str | None, secret: str) -> bool:
+  return found is not None and hmac.compare_digest(found.encode(), secret.encode())
 
 
 def is_own_host(host: str, public: bool) -> bool:
@@ -164,22 +190,33 @@ def is_own_host(host: str, public: bool) -> bool:
     return False
   if name in LOOPBACK:
     return True
-  if not public:
-    return False
   try:
-    ipaddress.ip_address(name)
+    return ipaddress.ip_address(name).is_loopback or public
   except ValueError:
-    return name in (socket.gethostname().lower(), socket.getfqdn().lower())
-  return True
+    return public and name in _own_names()
+
+
+@functools.cache
+def _own_names() -> tuple[str, ...]:
+  """Names of this machine; asking for them may take seconds."""
+  return socket.gethostname().lower(), socket.getfqdn().lower()
+
+
+def _netloc(origin: str) -> str | None:
+  """Host and port of an origin; None if it is malformed."""
+  try:
+    return urllib.parse.urlsplit(origin).netloc
+  except ValueError:
+    return None
 
 
 def _cookie(headers: Mapping[str, str], name: str) -> str | None:
-  cookies: http.cookies.SimpleCookie = http.cookies.SimpleCookie()
-  try:
-    cookies.load(headers.get("cookie", ""))
-  except http.cookies.CookieError:
-    return None
-  return cookies[name].value if name in cookies else None
+  """A cookie's value; cookies of other servers may hold what no standard allows."""
+  return cookie_parser(headers.get("cookie", "")).get(name)
+
+
+def _too_large(limit: int) -> str:
+  return f"The body exceeds the limit of {limit:,} bytes."
 
 
 def _limited(receive: Receive, limit: int) -> Receive:
@@ -191,7 +228,7 @@ def _limited(receive: Receive, limit: int) -> Receive:
     message = await receive()
     received += len(message.get("body", b""))
     if received > limit:
-      raise BodyTooLarge(f"The body exceeds the limit of {limit:,} bytes.")
+      raise BodyTooLarge(_too_large(limit))
     return message
 
   return read

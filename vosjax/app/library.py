@@ -1,26 +1,24 @@
 """The projects of a server, and the files that they may be made from."""
 
+import contextlib
 import dataclasses
 import hashlib
 import pathlib
 import re
-import secrets
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from vosjax.app import projects, videos
 from vosjax.app.follow import Follower
 from vosjax.app.frames import FrameImages
 from vosjax.app.projects import Project
-from vosjax.data.codecs import images
+from vosjax.app.uploads import UPLOADED, Uploads
 from vosjax.inference.engine import VideoSegmenter
+from vosjax.media.video_frames import VideoFrames
 
-_UPLOAD_MARK = ".upload-"  # hidden folders of uploads that are not complete
-_UPLOADED = "upload"  # folder of a project with the uploaded video
 _MOST_ENTRIES = 2000  # of a folder that the page lists
-_MOST_UPLOADED_FILES = 100_000
 
 
 @dataclasses.dataclass(eq=False)
@@ -37,18 +35,10 @@ class OpenProject:
   images: FrameImages
   follower: Follower
 
-
-@dataclasses.dataclass
-class Upload:
-  """A video that a browser is sending.
-
-  Attributes:
-    folder: that receives its files.
-    used: bytes received so far.
-  """
-
-  folder: pathlib.Path
-  used: int = 0
+  def close(self) -> None:
+    """Stops following, after the frame in progress, and closes the files."""
+    self.follower.pause()
+    self.project.close()
 
 
 class Library:
@@ -63,6 +53,11 @@ class Library:
       result, or None if only the status has changed.
     upload_limit: bytes of all files of an upload.
     allow_damaged: leave damaged frames out, see `read_video`.
+
+  Attributes:
+    folder: that holds the projects.
+    roots: without links.
+    uploads: videos that are being sent.
   """
 
   def __init__(
@@ -77,25 +72,25 @@ class Library:
   ):
     self.folder, self.roots = folder, [root.resolve() for root in roots]
     self._segmenter, self._model, self._announce = segmenter, model, announce
-    self.upload_limit = upload_limit
     self._allow_damaged = allow_damaged
-    self._lock = threading.RLock()
+    self._lock = threading.Lock()  # of the dictionaries; nothing is read under it
+    self._turns: dict[str, threading.Lock] = {}
     self._open: dict[str, OpenProject] = {}
-    self._uploads: dict[str, Upload] = {}
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.glob(f"{_UPLOAD_MARK}*"):
-      shutil.rmtree(stale)
+    self.uploads = Uploads(folder, upload_limit)
 
   def names(self) -> list[dict[str, str]]:
-    """All projects, the latest first: id and name of the video."""
-    found = sorted(
-      self.folder.glob(f"*/{projects.PROJECT_FILE}"),
-      key=lambda path: -path.stat().st_mtime_ns,
-    )
+    """The projects of videos that may be opened, the latest first: id and name.
+
+    Entries whose names are not UTF-8 are left out here and in `browse`.
+    """
+    found = sorted(self._project_files(), key=lambda path: -path.stat().st_mtime_ns)
     listed = []
     for path in found:
       try:
         video = projects.read_json(path.parent)["video"]
+        self._source(path.parent, video)
+        videos.require_unicode(path.parent)
       except ValueError:
         continue  # opening it says what is wrong
       listed.append({"id": path.parent.name, "name": title(video)})
@@ -106,21 +101,63 @@ class Library:
 
     Raises:
       KeyError: there is none.
-      ValueError: its file or its video is damaged or missing.
+      ValueError: its file or its video is damaged, missing, or not below a root.
     """
-    with self._lock:
-      if project_id in self._open:
-        return self._open[project_id]
-      if project_id not in {entry["id"] for entry in self.names()}:
-        raise KeyError(project_id)
-      folder = self.folder / project_id
-      source = pathlib.Path(projects.read_json(folder)["video"])
-      if not source.is_absolute():
-        source = folder / source
-      return self._add(folder, source)
+    if (opened := self._opened(project_id)) is not None:
+      return opened
+    folder = self.folder / project_id
+    if folder not in {path.parent for path in self._project_files()}:
+      raise KeyError(project_id)
+    with self._turn(project_id):
+      if (opened := self._opened(project_id)) is not None:
+        return opened
+      source = self._source(folder, projects.read_json(folder)["video"])
+      return self._add(folder, self._read(folder, source))
 
-  def _add(self, folder: pathlib.Path, source: pathlib.Path) -> OpenProject:
-    video = videos.read(source, self._allow_damaged)
+  def _project_files(self) -> list[pathlib.Path]:
+    """The files of all projects that are complete."""
+    found = self.folder.glob(f"*/{projects.PROJECT_FILE}")
+    return [path for path in found if not path.parent.name.startswith(".")]
+
+  def _opened(self, project_id: str) -> OpenProject | None:
+    """A project that is open; closes it if somebody has deleted its folder."""
+    with self._lock:
+      opened = self._open.get(project_id)
+      if opened is None or (opened.project.folder / projects.PROJECT_FILE).exists():
+        return opened
+      del self._open[project_id]
+    opened.close()
+    return None
+
+  @contextlib.contextmanager
+  def _turn(self, project_id: str) -> Iterator[None]:
+    """Waits for other threads that open this project; those of others go on."""
+    with self._lock:
+      turn = self._turns.setdefault(project_id, threading.Lock())
+    with turn:
+      yield
+
+  def _source(self, folder: pathlib.Path, video: str) -> pathlib.Path:
+    """Where the video of a project is.
+
+    Raises:
+      ValueError: it is an uploaded one outside of the folder of the project, or
+        another one outside of the roots.
+    """
+    if pathlib.PurePath(video).is_absolute():
+      return videos.resolve(pathlib.Path(video), self.roots)
+    return videos.resolve(folder / video, [folder.resolve()])
+
+  def _read(self, folder: pathlib.Path, source: pathlib.Path) -> VideoFrames:
+    """The video of a project.
+
+    Raises:
+      ValueError: it is not one, or leads outside of the roots and the folder.
+    """
+    videos.require_inside(source, [*self.roots, folder.resolve() / UPLOADED])
+    return videos.read(source, self._allow_damaged)
+
+  def _add(self, folder: pathlib.Path, video: VideoFrames) -> OpenProject:
     project = Project(folder, video)
 
     def announce(frame: int | None) -> None:
@@ -131,7 +168,8 @@ class Library:
     reader = videos.another_reader(video)
     follower = Follower(self._segmenter, key, project, reader, announce)
     opened = OpenProject(project, FrameImages(video), follower)
-    self._open[project.id] = opened
+    with self._lock:
+      self._open[project.id] = opened
     return opened
 
   def open(self, path: pathlib.Path) -> OpenProject:
@@ -140,38 +178,19 @@ class Library:
     Raises:
       ValueError: the path is not below a root, or is not a video.
     """
-    path = self._allowed(path)
+    path = videos.resolve(path, self.roots)
     if not path.exists():
       raise ValueError(f"{path}: no such video file or folder of frames.")
     digest = hashlib.sha1(str(path).encode()).hexdigest()[:8]
     folder = self.folder / f"{_slug(title(str(path)))}-{digest}"
-    with self._lock:
-      if folder.name in self._open:
-        return self._open[folder.name]
+    with self._turn(folder.name):
+      if (opened := self._opened(folder.name)) is not None:
+        return opened
+      video = self._read(folder, path)  # a folder is made only for what can be read
       if not (folder / projects.PROJECT_FILE).exists():
-        videos.read(
-          path, self._allow_damaged
-        )  # a folder is made only for what can be read
         folder.mkdir(exist_ok=True)
         projects.write_json(folder, {"format": projects.FORMAT, "video": str(path)})
-      return self._add(folder, path)
-
-  def _allowed(self, path: pathlib.Path) -> pathlib.Path:
-    """The path without links and `..`, if it is a root or below one.
-
-    Raises:
-      ValueError: it is elsewhere.
-    """
-    try:
-      resolved = path.resolve()
-    except (OSError, ValueError, RuntimeError):  # too long, a zero byte, a circle
-      raise ValueError("the path is not one that a file can have.") from None
-    if not any(resolved.is_relative_to(root) for root in self.roots):
-      raise ValueError(
-        f"{path}: is outside of the folders that were opened. Name its folder when "
-        "you start `vosjax app`, or drop the video on the page."
-      )
-    return resolved
+      return self._add(folder, video)
 
   def browse(self, path: str | None) -> list[dict[str, Any]]:
     """What can be opened in a folder, or all roots if there is no path.
@@ -181,47 +200,28 @@ class Library:
     """
     if path is None:
       return [_entry(root) | {"name": str(root)} for root in self.roots]
-    folder = self._allowed(pathlib.Path(path))
+    folder = videos.resolve(pathlib.Path(path), self.roots)
     if not folder.is_dir():
       raise ValueError(f"{path}: is not a folder.")
     inside = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
     entries = []
     for item in inside[:_MOST_ENTRIES]:
-      if item.is_dir() or item.suffix.lower() in videos.VIDEO_SUFFIXES:
+      if not videos.is_unicode(item.name) or self._leads_outside(item):
+        continue
+      is_video = item.suffix.lower() in videos.VIDEO_SUFFIXES and item.is_file()
+      if is_video or item.is_dir():
         entries.append(_entry(item))
     return entries
 
-  def begin_upload(self) -> str:
-    """Makes room for a video that a browser sends; returns the id of the upload."""
-    upload_id = secrets.token_hex(8)
-    folder = self.folder / f"{_UPLOAD_MARK}{upload_id}"
-    (folder / _UPLOADED).mkdir(parents=True)
-    self._uploads[upload_id] = Upload(folder)
-    return upload_id
-
-  def upload(self, upload_id: str) -> Upload:
-    """An upload in progress.
-
-    Raises:
-      KeyError: there is none.
-    """
-    return self._uploads[upload_id]
-
-  def uploaded_file(self, upload_id: str, name: str) -> pathlib.Path:
-    """Where a file of an upload goes.
-
-    Raises:
-      KeyError: there is no such upload.
-      ValueError: the name is not that of a video or an image, or was sent before.
-    """
-    folder = self._uploads[upload_id].folder / _UPLOADED
-    suffix = pathlib.PurePath(name).suffix.lower()
-    plain = re.fullmatch(r"[^/\\\0]{1,200}", name) and not name.startswith(".")
-    if not plain or suffix not in (*videos.VIDEO_SUFFIXES, *images.SUFFIXES):
-      raise ValueError(f"{name!r} is not the name of a video file or of an image.")
-    if (folder / name).exists() or len(list(folder.iterdir())) >= _MOST_UPLOADED_FILES:
-      raise ValueError(f"{name!r} was sent before, or there are too many files.")
-    return folder / name
+  def _leads_outside(self, item: pathlib.Path) -> bool:
+    """Whether an entry of a folder is a link to something that cannot be opened."""
+    if not item.is_symlink():
+      return False
+    try:
+      videos.resolve(item, self.roots)
+    except ValueError:
+      return True
+    return False
 
   def finish_upload(self, upload_id: str) -> OpenProject:
     """Makes a project of what was sent.
@@ -230,35 +230,29 @@ class Library:
       KeyError: there is no such upload.
       ValueError: it is not a video; what was sent is deleted.
     """
-    upload = self._uploads.pop(upload_id)
-    inside_folder = (upload.folder / _UPLOADED).iterdir()
-    sent = sorted(path for path in inside_folder if not path.name.startswith("."))
-    inside = pathlib.Path(_UPLOADED)
-    if len(sent) == 1 and sent[0].suffix.lower() in videos.VIDEO_SUFFIXES:
-      inside /= sent[0].name
+    sent, video = self.uploads.finish(upload_id)
     try:
-      if not sent:
+      if not any((sent / UPLOADED).iterdir()):
         raise ValueError("nothing was sent.")
-      videos.read(upload.folder / inside, self._allow_damaged)
+      self._read(sent, sent / video)
     except (ValueError, OSError) as error:
-      shutil.rmtree(upload.folder)
-      message = str(error).replace(f"{upload.folder / _UPLOADED}", "").lstrip("/: ")
+      shutil.rmtree(sent, ignore_errors=True)
+      message = str(error).replace(f"{sent / UPLOADED}", "").lstrip("/: ")
       raise ValueError(message) from None
-    stem = inside.stem if inside != pathlib.Path(_UPLOADED) else "frames"
+    stem = video.stem if video != pathlib.Path(UPLOADED) else "frames"
     folder = self.folder / f"{_slug(stem)}-{upload_id[:8]}"
-    value = {"format": projects.FORMAT, "video": inside.as_posix()}
-    projects.write_json(upload.folder, value)
-    with self._lock:
-      upload.folder.rename(folder)
-      return self._add(folder, folder / inside)
+    value = {"format": projects.FORMAT, "video": video.as_posix()}
+    projects.write_json(sent, value)
+    sent.rename(folder)
+    return self.get(folder.name)
 
   def close(self) -> None:
     """Stops all following, after the frames in progress, and closes all projects."""
     with self._lock:
-      for opened in self._open.values():
-        opened.follower.pause()
-        opened.project.close()
+      closing = list(self._open.values())
       self._open.clear()
+    for opened in closing:
+      opened.close()
 
 
 def _entry(path: pathlib.Path) -> dict[str, Any]:

@@ -16,17 +16,32 @@ from vosjax.labels import VOID
 _JSON_LIMIT = 1_000_000  # bytes
 
 
+async def read_body(request: Request, limit: int) -> bytes:
+  """The body of a request.
+
+  Args:
+    request: whose body has not been read.
+    limit: bytes after which reading stops.
+
+  Raises:
+    ValueError: it is larger.
+  """
+  body = bytearray()
+  async for chunk in request.stream():
+    body += chunk
+    if len(body) > limit:
+      raise ValueError(f"the body has more than {limit:,} bytes.")
+  return bytes(body)
+
+
 async def read_json(request: Request) -> Any:
   """The JSON value that a request brings.
 
   Raises:
     ValueError: it is none, or too large.
   """
-  body = await request.body()
   try:
-    if len(body) > _JSON_LIMIT:
-      raise ValueError
-    return json.loads(body)
+    return json.loads(await read_body(request, _JSON_LIMIT))
   except (ValueError, RecursionError):
     raise ValueError("the body is not JSON of a reasonable size.") from None
 

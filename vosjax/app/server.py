@@ -18,7 +18,6 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from vosjax import files
 from vosjax.app import exporting, messages
 from vosjax.app.filling import fill_box
 from vosjax.app.follow import check_direction, ranges
@@ -111,22 +110,14 @@ class App:
 
   async def begin_upload(self, _: Request) -> Response:
     """Begins to receive a video."""
-    return JSONResponse({"id": await run_in_threadpool(self._library.begin_upload)})
+    return JSONResponse({"id": await run_in_threadpool(self._library.uploads.begin)})
 
   async def receive_file(self, request: Request) -> Response:
     """Receives one file of an upload; a part of a file is not kept."""
     name, upload_id = request.path_params["name"], request.path_params["upload"]
-    path = self._library.uploaded_file(upload_id, name)
-    upload = self._library.upload(upload_id)
-    with files.replacing(path) as draft, open(draft, "wb") as file:
+    with self._library.uploads.receiving(upload_id, name) as append:
       async for chunk in request.stream():
-        upload.used += len(chunk)
-        if upload.used > self._library.upload_limit:
-          raise ValueError(
-            f"the upload is larger than {self._library.upload_limit / 1e9:.1f} GB. "
-            "Name the video when you start `vosjax app`, or raise --upload-limit."
-          )
-        await run_in_threadpool(file.write, chunk)
+        await run_in_threadpool(append, chunk)
     return JSONResponse({})
 
   async def finish_upload(self, request: Request) -> Response:
@@ -275,7 +266,8 @@ def _careful(handler: Handler) -> Handler:
     except KeyError:
       return JSONResponse({"error": "there is no such project, upload or file."}, 404)
     except ValueError as error:
-      return JSONResponse({"error": " ".join(str(error).split())}, 400)
+      line = " ".join(str(error).split()).encode(errors="replace").decode()
+      return JSONResponse({"error": line}, 400)
     except ClientDisconnect:
       return Response(status_code=400)  # nobody reads it
     except OSError as error:

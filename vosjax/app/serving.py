@@ -88,18 +88,22 @@ def serve(
   """Serves until the process is interrupted.
 
   Args:
-    listener: bound to an address.
+    listener: listens on an address.
     settings: what is served.
     announce: called with the address to open, once it can be opened.
   """
   host, port = listener.getsockname()[:2]
   token = settings.token or guard.new_token()
-  name = "localhost" if host in (*guard.LOOPBACK, "0.0.0.0", "::") else host
   query = {"token": token}
   root = settings.roots[0].resolve()
   if len(settings.roots) == 1 and (root.is_file() or videos.holds_frames(root)):
     query["open"] = str(root)
   guarded, _ = application(settings, token, port)
-  listener.listen(128)
-  announce(f"http://{name}:{port}/?{urllib.parse.urlencode(query)}")
+  announce(f"http://{_name(host)}:{port}/?{urllib.parse.urlencode(query)}")
   uvicorn.Server(configuration(guarded)).run(sockets=[listener])
+
+
+def _name(host: str) -> str:
+  """The bound address, as it stands in a URL; another name may not lead to it."""
+  host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+  return f"[{host}]" if ":" in host else host

@@ -1,17 +1,21 @@
 """`vosjax app`: serves a page on this machine and opens it in the browser."""
 
 import argparse
+import contextlib
 import hashlib
+import html
 import importlib.util
 import ipaddress
+import os
 import pathlib
 import socket
 import sys
 import webbrowser
+from collections.abc import Iterator, Sequence
 
 import jax
 
-from vosjax import weights
+from vosjax import files, weights
 from vosjax.cli import program_cache
 from vosjax.cli.segment import DEFAULT_MODEL, load_segmenter
 
@@ -32,6 +36,7 @@ Everything is saved at once in a folder for each video below --projects, as plai
 DEFAULT_PORT = 8765
 _PORTS_TRIED = 20
 DEFAULT_PROJECTS = "vosjax-projects"
+_REDIRECT = "open.html"  # in the folder of the projects
 _GIGABYTE = 10**9
 
 
@@ -96,14 +101,21 @@ def run(args: argparse.Namespace) -> None:
   """Serves the page until it is interrupted.
 
   Raises:
-    ValueError: an argument is unusable, or a library is missing.
+    ValueError: an argument is unusable, a library is missing, or another server has
+      the projects.
     OSError: the port is taken, or a folder cannot be written.
   """
   _check_arguments(args)
   for path in args.video:
     if not path.exists():
       raise ValueError(f"{path}: no such video file or folder.")
-  with _listen(args.host, args.port) as listener:
+  _check_names([args.projects, *(args.video or [pathlib.Path.cwd()])])
+  # Another server would delete the uploads of this one and overwrite its results.
+  argument = f"--projects {args.projects}"
+  with (
+    files.claimed(args.projects, argument),
+    _listen(args.host, args.port) as listener,
+  ):
     _serve(args, listener)
 
 
@@ -134,7 +146,14 @@ def _serve(args: argparse.Namespace, listener: socket.socket) -> None:
     upload_limit=round(args.upload_limit * _GIGABYTE),
     allow_damaged=args.allow_damaged,
   )
-  serving.serve(listener, settings, lambda address: _announce(address, args.no_browser))
+  with contextlib.ExitStack() as stack:
+
+    def announce(address: str) -> None:
+      print(f"Open {address}\nStop with Ctrl-C.", flush=True)
+      if not args.no_browser:
+        webbrowser.open(stack.enter_context(_redirect(args.projects, address)))
+
+    serving.serve(listener, settings, announce)
 
 
 def _check_arguments(args: argparse.Namespace) -> None:
@@ -160,8 +179,21 @@ def _check_arguments(args: argparse.Namespace) -> None:
     )
   if args.token is not None and len(args.token) < 8:
     raise ValueError("--token is shorter than 8 characters; choose a longer one.")
+  if args.token is not None and not (args.token.isascii() and args.token.isprintable()):
+    raise ValueError(
+      f"--token is {args.token!r}; use only ASCII letters, digits and signs, which "
+      "every browser sends alike."
+    )
   if args.upload_limit <= 0:
     raise ValueError(f"--upload-limit is {args.upload_limit}; expected more than 0.")
+
+
+def _check_names(paths: Sequence[pathlib.Path]) -> None:
+  """Requires names that the page can show."""
+  from vosjax.app import videos  # needs the extra
+
+  for path in paths:
+    videos.require_unicode(path.resolve())
 
 
 def _is_loopback(host: str) -> bool:
@@ -172,7 +204,9 @@ def _is_loopback(host: str) -> bool:
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
-  """A socket on the port, or on the first free one.
+  """A socket that listens on the port, or on the first free one.
+
+  It listens at once: ports that are only bound can be had twice.
 
   Raises:
     ValueError: the address is not this machine's, or the port is taken.
@@ -182,9 +216,11 @@ def _listen(host: str, port: int | None) -> socket.socket:
   wanted = range(first, first + (_PORTS_TRIED if port is None else 1))
   for number in wanted:
     listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if os.name == "posix":  # elsewhere, it lets another process take the port over
+      listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
       listener.bind((host, number))
+      listener.listen(128)
       return listener
     except (OSError, OverflowError) as error:
       listener.close()
@@ -205,7 +241,20 @@ def _digest(checkpoint: pathlib.Path) -> str:
   return digest.hexdigest()
 
 
-def _announce(address: str, no_browser: bool) -> None:
-  print(f"Open {address}\nStop with Ctrl-C.", flush=True)
-  if not no_browser:
-    webbrowser.open(address)
+@contextlib.contextmanager
+def _redirect(folder: pathlib.Path, address: str) -> Iterator[str]:
+  """Yields the address of a file that leads a browser to the page.
+
+  Everybody on this machine can read the arguments of the browser's process, but not
+  this file, and the address holds the token.
+  """
+  path = folder.resolve() / _REDIRECT
+  path.unlink(missing_ok=True)  # of a server that was killed
+  descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+  try:
+    with open(descriptor, "w", encoding="utf-8") as file:
+      target = html.escape(address)
+      file.write(f'<meta http-equiv="refresh" content="0; url={target}">\n')
+    yield path.as_uri()
+  finally:
+    path.unlink(missing_ok=True)

@@ -10,10 +10,27 @@ if TYPE_CHECKING:
   import av
 
 
-def open_video(path: pathlib.Path) -> Any:
-  """Opens a file with PyAV, whatever characters its name contains."""
+def open_video(path: pathlib.Path, formats: tuple[str, ...] = ()) -> Any:
+  """Opens a file with PyAV, whatever characters its name contains.
+
+  Args:
+    path: of the file.
+    formats: FFmpeg's names of what the file may be taken for; empty for anything,
+      also for playlists, which lead to other files.
+
+  Raises:
+    ValueError: the file is none of these formats.
+  """
   av = load_pyav(f"{path}: video files", ", or give a folder of frames")
-  return av.open(f"file:{path}", metadata_errors="replace")
+  options = {"format_whitelist": ",".join(formats)} if formats else {}
+  try:
+    return av.open(f"file:{path}", options=options, metadata_errors="replace")
+  except av.ArgumentError:
+    if not formats:
+      raise
+    raise ValueError(
+      f"{path}: is not a video file of a common kind. Export it as MP4."
+    ) from None
 
 
 def video_streams(container: Any, name: str) -> list[Any]:

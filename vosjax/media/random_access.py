@@ -36,6 +36,7 @@ class FrameReader:
     *,
     is_timed: bool,
     is_damaged: bool,
+    formats: tuple[str, ...] = (),
   ):
     """Opens nothing yet.
 
@@ -47,6 +48,7 @@ class FrameReader:
         among them.
       is_timed: whether stamps are time stamps.
       is_damaged: whether decoding of some frames is known to fail.
+      formats: see `decoding.open_video`.
     """
     self._path = path
     self._stamps = stamps
@@ -54,6 +56,7 @@ class FrameReader:
     self._points = [point for point in seek_points if point.stamp in known]
     self._is_timed = is_timed
     self._is_damaged = is_damaged
+    self._formats = formats
     self._frames: Iterator[tuple[int, av.VideoFrame]] = iter(())
     self._position = len(stamps)  # of the latest decoded frame; at the end, of none
     self._recent: collections.OrderedDict[int, av.VideoFrame] = (
@@ -125,7 +128,7 @@ class FrameReader:
   ) -> "Iterator[tuple[int, av.VideoFrame]]":
     """Yields (index, frame) from a seek point, or from the start, to the end."""
     position, is_found = 0, point is None
-    with decoding.open_video(self._path) as container:
+    with decoding.open_video(self._path, self._formats) as container:
       stream = decoding.video_streams(container, str(self._path))[0]
       if point is not None:
         container.seek(point.target, stream=stream)

@@ -19,6 +19,7 @@ def read_video(
   allow_damaged: bool = False,
   check: bool = True,
   progress: Callable[[int, int], None] | None = None,
+  formats: tuple[str, ...] = (),
 ) -> VideoFrames:
   """Reads the number, names and size of a video's frames; checks that they are usable.
 
@@ -31,6 +32,7 @@ def read_video(
       fit in memory is decoded for it once and for all, a longer one once more. Without
       it, a long file opens at once, and damage raises when it is met.
     progress: called with the number of checked frames and the number of all.
+    formats: FFmpeg's names of what a file may be taken for; empty for anything.
 
   Raises:
     ValueError: the path does not exist or holds nothing readable, frames differ in
@@ -51,4 +53,10 @@ def read_video(
     raise ValueError(f"{path}: no such video file or folder of frames.{hint}")
   if animation.is_animation(path):
     return animation.read_animation(path, allow_damaged=allow_damaged)
-  return read_file(path, allow_damaged=allow_damaged, check=check, progress=progress)
+  return read_file(
+    path,
+    allow_damaged=allow_damaged,
+    check=check,
+    progress=progress,
+    formats=formats,
+  )

@@ -63,6 +63,7 @@ class VideoFile(VideoFrames):
     bits: of 16-bit values, those that are used.
     is_damaged: whether some of the file cannot be decoded.
     kept: all frames of a short video, as decoded; None for a long one.
+    formats: see `decoding.open_video`.
   """
 
   files: tuple[pathlib.Path]
@@ -80,6 +81,7 @@ class VideoFile(VideoFrames):
   is_damaged: bool
   kept: tuple[Any, ...] | None
   lost_first: str = ""
+  formats: tuple[str, ...] = ()
   _lock: Any = dataclasses.field(
     default_factory=threading.Lock, repr=False, compare=False
   )
@@ -115,6 +117,7 @@ class VideoFile(VideoFrames):
       self.seek_points,
       is_timed=self.is_timed,
       is_damaged=self.is_damaged,
+      formats=self.formats,
     )
 
 
@@ -124,17 +127,20 @@ def read_file(
   allow_damaged: bool = False,
   check: bool = True,
   progress: Callable[[int, int], None] | None = None,
+  formats: tuple[str, ...] = (),
 ) -> VideoFile:
   """Lists the frames of a file; see `vosjax.media.read.read_video`."""
   av = load_pyav(f"{path}: video files", ", or give a folder of frames")
   try:
-    with decoding.open_video(path) as container:
+    with decoding.open_video(path, formats) as container:
       header = _Header.of(path, container)
       index = index_packets(container, decoding.video_streams(container, str(path))[0])
-    survey = None if check else _survey(path, index, most=_NUM_FIRST_FRAMES)
+    survey = None
+    if not check:
+      survey = _survey(path, index, most=_NUM_FIRST_FRAMES, formats=formats)
     is_listed = survey is not None and _is_as_listed(survey, index)
     if survey is None or not is_listed:
-      survey = _survey_all(path, index, progress).in_order(index)
+      survey = _survey_all(path, index, progress, formats).in_order(index)
   except av.FFmpegError as error:
     raise _unreadable(path, error) from error
   if not survey.stamps:
@@ -150,20 +156,25 @@ def read_file(
       _check_damage(path, usable, allow_damaged)
   if not usable.numbers:
     raise ValueError(f"{path}: contains no frame that can be decoded.")
-  return _video_file(path, header, index, survey, usable)
+  found = _video_file(path, header, index, survey, usable)
+  return dataclasses.replace(found, formats=formats)
 
 
 def _survey_all(
   path: pathlib.Path,
   index: PacketIndex,
   progress: Callable[[int, int], None] | None,
+  formats: tuple[str, ...],
 ) -> Survey:
   """Decodes all frames; those of a short video are kept."""
-  survey = _survey(path, index, most_bytes=_KEPT_BYTES, progress=progress)
+  survey_kept = functools.partial(
+    _survey, path, index, most_bytes=_KEPT_BYTES, formats=formats
+  )
+  survey = survey_kept(progress=progress)
   fewer = len(survey.stamps) < len(index.stamps)
   if survey.errors or index.damaged or index.error or fewer:
     # Decoders with several threads drop a damaged frame's neighbours, or the error.
-    survey = _survey(path, index, most_bytes=_KEPT_BYTES, ahead=False)
+    survey = survey_kept(ahead=False)
   return survey
 
 
@@ -175,10 +186,11 @@ def _survey(
   most_bytes: int = 0,
   ahead: bool = True,
   progress: Callable[[int, int], None] | None = None,
+  formats: tuple[str, ...] = (),
 ) -> Survey:
   """Decodes the first `most` frames, or all; see `survey_frames`."""
   errors: list[str] = []
-  with decoding.open_video(path) as container:
+  with decoding.open_video(path, formats) as container:
     stream = decoding.video_streams(container, str(path))[0]
     frames = decoding.decode(container, stream, errors, ahead=ahead)
     survey = survey_frames(
