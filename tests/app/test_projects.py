@@ -103,26 +103,27 @@ def test_a_line_that_was_cut_and_a_draft_are_ignored(reopen, tmp_path):
 @pytest.mark.parametrize("part", ["masks", "backward"])
 @pytest.mark.parametrize("step", ["_put", "_line"])
 def test_a_key_never_outlives_the_pixels_it_is_of(reopen, monkeypatch, part, step):
-  project = reopen()
   probs = np.ones((1, *SIZE), np.float32)
 
-  def record(key, value):
+  def record(project, key, value):
     labels = painted(value).astype(np.int32)
     if part == "masks":
       project.results.record(5, found(key), labels, probs)
     else:
       project.results.record_backward(5, found(key), labels, probs)
 
-  record("old", 1)
+  project = reopen()
+  record(project, "old", 1)
   monkeypatch.setattr(results.Results, step, _killed)
   with pytest.raises(SystemExit):
-    record("new", 2)
+    record(project, "new", 2)
   monkeypatch.undo()
-  again = reopen().results
-  assert 5 not in (again.final if part == "masks" else again.backward)
-  record("new", 2)
-  again = reopen().results
-  assert (again.final if part == "masks" else again.backward)[5].key == "new"
+  project = reopen()
+  assert not project.results.final and not project.results.backward
+  for key in ("new", "newest"):
+    record(project, key, 2)
+  kept = reopen().results
+  assert (kept.final if part == "masks" else kept.backward)[5].key == "newest"
 
 
 def test_probabilities_are_kept_to_8_bits(reopen):
