@@ -52,6 +52,7 @@ class Project:
     id: name of the folder, which identifies the project in addresses.
     version: digest of the video's files.
     objects: by id, in the order of the page.
+    revision: number of changes of `objects` and `deleted` since the project was opened.
     deleted: ids of objects that were deleted; none of them is used again, because older
       results and other windows may still hold it.
     given: what was painted, by frame number. Replaced as a whole, never changed, so
@@ -67,6 +68,7 @@ class Project:
     self._index = {name: k for k, name in enumerate(video.frame_names)}
     self.objects: Mapping[int, ObjectInfo] = {}
     self.deleted: frozenset[int] = frozenset()
+    self.revision = 0
     self.given: Mapping[int, GivenObjects] = {}
     self.direction: Direction = "forward"
     for part in ("given", "checkpoints"):
@@ -186,6 +188,7 @@ class Project:
     if new:
       listed = {**self.objects, **{i: ObjectInfo.new(i) for i in new}}
       self.objects = dict(sorted(listed.items()))
+      self.revision += 1
 
   def _write_given(self, index: int, labels: Labels, ids: Collection[int]) -> Labels:
     """Writes the labels of some objects as given in a frame; returns what they show."""
@@ -249,8 +252,11 @@ class Project:
       self.direction = direction
       self._save()
 
-  def update_objects(self, values: Sequence[Any]) -> None:
+  def update_objects(self, values: Sequence[Any]) -> int:
     """Adds objects, or replaces their names, colours and flags; others stay.
+
+    Returns:
+      The revision with this change.
 
     Raises:
       ValueError: a value does not describe an object, or the object was deleted.
@@ -259,10 +265,15 @@ class Project:
     with self._lock:
       self._refuse_deleted(infos)
       self.objects = dict(sorted({**self.objects, **infos}.items()))
+      self.revision += 1
       self._save()
+      return self.revision
 
-  def delete_object(self, object_id: int) -> None:
+  def delete_object(self, object_id: int) -> int:
     """Deletes an object in all frames, for good.
+
+    Returns:
+      The revision with this change.
 
     Raises:
       KeyError: there is no such object, and never was one.
@@ -272,6 +283,7 @@ class Project:
         raise KeyError(object_id)
       self.objects = {k: one for k, one in self.objects.items() if k != object_id}
       self.deleted |= {object_id}
+      self.revision += 1
       self._save()  # it is gone from here on, whatever ends the server
       for index, given in self.given.items():
         ids = {*given.objects, *given.absent}
@@ -279,6 +291,7 @@ class Project:
           ids -= {object_id}
           labels = self._write_given(index, self.given_labels(index), ids)
           self._remember_given(index, labels, ids)
+      return self.revision
 
   def _save(self) -> None:
     self._write({})
@@ -286,8 +299,9 @@ class Project:
   def _write(self, absent: Mapping[int, Collection[int]]) -> None:
     """Writes the project's file, in some frames with other marks of absence."""
     names = self.video.frame_names
-    marks = {k: one.absent for k, one in self.given.items()} | absent
-    marks = {k: sorted(set(ids) - self.deleted) for k, ids in sorted(marks.items())}
+    given = {k: one.absent for k, one in self.given.items()}
+    merged = sorted({**given, **absent}.items())
+    marks = {k: sorted(set(ids) - self.deleted) for k, ids in merged}
     value = read_json(self.folder) | {
       "direction": self.direction,
       "objects": [dataclasses.asdict(info) for info in self.objects.values()],
@@ -326,6 +340,7 @@ class Project:
       return {
         "objects": [dataclasses.asdict(info) for info in self.objects.values()],
         "deleted": sorted(self.deleted),
+        "revision": self.revision,
         "given": {k: [given[k].objects, given[k].absent] for k in frames if k in given},
         "results": {k: self._describe(results[k]) for k in frames if k in results},
       }

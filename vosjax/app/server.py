@@ -151,16 +151,16 @@ class App:
     values = await messages.read_json(request)
     if not isinstance(values, list):
       raise ValueError("objects must be a list.")
-    await run_in_threadpool(opened.project.update_objects, values)
+    revision = await run_in_threadpool(opened.project.update_objects, values)
     self._hub.announce(opened.project.id, None)
-    return JSONResponse({})
+    return JSONResponse({"revision": revision})
 
   async def delete_object(self, request: Request) -> Response:
     """Deletes an object in all frames."""
     opened, object_id = await self._opened(request), request.path_params["id"]
-    await run_in_threadpool(opened.project.delete_object, object_id)
+    revision = await run_in_threadpool(opened.project.delete_object, object_id)
     self._hub.announce(opened.project.id, None)
-    return JSONResponse({})
+    return JSONResponse({"revision": revision})
 
   async def frame(self, request: Request) -> Response:
     """A frame as JPEG."""
