@@ -219,6 +219,57 @@ def test_two_windows_on_two_projects_do_not_mix(client, context, video_folder):
   assert len(read(project_folder(client, second) / "given")) == 1
 
 
+def test_two_windows_on_one_project_keep_what_the_other_does(
+  client, context, video_folder
+):
+  other = video_folder.parent / "windows"
+  shutil.copytree(video_folder, other)
+  first = open_page(context, client.port, other)
+  second = open_page(context, client.port, other)
+  for page in (first, second):
+    page.wait_for_selector('#canvas[data-frame="0"]')
+    page.locator("#size").fill("4")
+  stroke(first, (6, 6), (14, 6))
+  shows(second, "Painted: Object 1", "#frame-state")
+  second.keyboard.press("n")
+  shows(first, "Object 1Object 2", "#objects")
+  # The first window is painting while the second one does, and does not know of it.
+  first.mouse.move(*position(first, 6, 14))
+  first.mouse.down()
+  stroke(second, (30, 24), (40, 24))
+  with first.expect_response(lambda answer: "/given/" in answer.url):
+    first.mouse.up()
+  for page in (first, second):
+    shows(page, "Painted: Object 1, Object 2", "#frame-state")
+  labels = read(project_folder(client, first) / "given")["00000.png"]
+  assert labels[14, 6] == 1 and labels[24, 34] == 2
+  first.on("dialog", lambda dialog: dialog.accept())
+  first.click('[aria-label="Delete Object 2"]')
+  sync_api.expect(second.locator("#objects li")).to_have_count(1, timeout=PATIENCE)
+  sync_api.expect(second.locator("#undo")).to_be_disabled()  # its stroke is forgotten
+  second.keyboard.press("n")
+  for page in (first, second):
+    shows(page, "Object 1Object 3", "#objects")
+
+
+def test_a_stroke_that_cannot_be_kept_is_sent_again(client, context, video_folder):
+  other = video_folder.parent / "full"
+  shutil.copytree(video_folder, other)
+  page = open_page(context, client.port, other)
+  page.wait_for_selector('#canvas[data-frame="0"]')
+  full = '{"error": "the server cannot do this: No space left on device"}'
+  page.route(
+    re.compile("/given/"), lambda route: route.fulfill(status=500, body=full), times=1
+  )
+  stroke(page, (6, 6), (14, 6))
+  shows(page, "Not saved yet: .* No space left on device", "#toast")
+  path = project_folder(client, page) / "given" / "00000.png"
+  end = time.monotonic() + PATIENCE / 1000
+  while not path.exists():
+    assert time.monotonic() < end
+    time.sleep(0.1)
+
+
 @contextlib.contextmanager
 def command(video, checkpoint, projects, port):
   """`vosjax app` as its own process, which can be killed."""
