@@ -270,6 +270,87 @@ def test_a_stroke_that_cannot_be_kept_is_sent_again(client, context, video_folde
     time.sleep(0.1)
 
 
+def drag(page, *points):
+  """Paints through points of the frame."""
+  page.mouse.move(*position(page, *points[0]))
+  page.mouse.down()
+  for point in points[1:]:
+    page.mouse.move(*position(page, *point), steps=4)
+  page.mouse.up()
+
+
+def test_an_answer_in_the_middle_of_a_stroke_does_not_end_it(
+  client, context, video_folder
+):
+  other = video_folder.parent / "answer"
+  shutil.copytree(video_folder, other)
+  page = open_page(context, client.port, other)
+  page.wait_for_selector('#canvas[data-frame="0"]')
+  page.locator("#size").fill("4")
+  held = []
+  page.route(re.compile("/fill/"), lambda route: held.append(route), times=1)
+  page.keyboard.press("r")
+  with page.expect_request(re.compile("/fill/")):
+    drag(page, (2, 6), (20, 22))
+  page.keyboard.press("b")
+  page.mouse.move(*position(page, 30, 26))
+  page.mouse.down()
+  page.mouse.move(*position(page, 36, 26), steps=4)
+  held[0].continue_()
+  shows(page, "A stroke came in between", "#toast")
+  page.mouse.move(*position(page, 42, 26), steps=4)
+  with page.expect_response(re.compile("/given/")):
+    page.mouse.up()
+  labels = read(project_folder(client, page) / "given")["00000.png"]
+  assert labels[26, 31] == labels[26, 41] == 1 and not labels[:20].any()
+
+
+def test_strokes_of_two_projects_that_wait_do_not_mix(client, context, video_folder):
+  for name in ("waits-one", "waits-two"):
+    shutil.copytree(video_folder, video_folder.parent / name)
+  client.open(video_folder.parent / "waits-two")  # the page lists its project
+  page = open_page(context, client.port, video_folder.parent / "waits-one")
+  page.wait_for_selector('#canvas[data-frame="0"]')
+  page.locator("#size").fill("4")
+  one = project_folder(client, page)
+  held = []
+  page.route(re.compile("/given/"), lambda route: held.append(route), times=1)
+  with page.expect_request(re.compile("/given/")):
+    drag(page, (6, 6), (14, 6))
+  drag(page, (6, 14), (14, 14))
+  page.click("#open-button")
+  with page.expect_response(re.compile("/labels/0")):
+    page.locator("#open-list button", has_text="waits-two").first.click()
+  shows(page, "waits-two", "#video-name")
+  two = project_folder(client, page)
+  page.wait_for_timeout(300)  # its frame is shown
+  drag(page, (6, 24), (14, 24))
+  with page.expect_response(re.compile(f"{two.name}/given/")):
+    held[0].continue_()
+  ours, theirs = (read(folder / "given")["00000.png"] for folder in (one, two))
+  assert ours[6, 10] == ours[14, 10] == theirs[24, 10] == 1
+  assert not ours[24].any() and not theirs[:20].any()
+
+
+def test_a_page_that_comes_back_learns_what_it_missed(client, context, video_folder):
+  other = video_folder.parent / "missed"
+  shutil.copytree(video_folder, other)
+  sockets = []
+
+  def pass_on(socket):
+    sockets.append(socket)
+    socket.connect_to_server()
+
+  context.route_web_socket(re.compile("/live"), pass_on)
+  page = open_page(context, client.port, other)
+  page.wait_for_selector('#canvas[data-frame="0"]')
+  page.wait_for_load_state("networkidle")
+  project = client.library.get(project_folder(client, page).name).project
+  project.paint(0, np.eye(HEIGHT, WIDTH, dtype=np.uint8) * 3, [3])  # nobody is told
+  sockets[-1].close()
+  shows(page, "Painted: Object 3", "#frame-state")
+
+
 @contextlib.contextmanager
 def command(video, checkpoint, projects, port):
   """`vosjax app` as its own process, which can be killed."""
