@@ -1,6 +1,6 @@
 """A project: a folder of plain files that hold everything painted and segmented.
 
-    project.json       the video, the objects, and which of them are absent where
+    project.json       the video, the objects, those deleted, and which are absent where
     given/NAME.png     what the user painted in a frame: labels for `vosjax segment`
     masks/NAME.png     labels of a frame, as `vosjax segment` writes them
     soft/NAME.png      probabilities of its objects in 8 bits, one below the other
