@@ -118,7 +118,7 @@ def test_taking_a_correction_back_needs_the_frames_after_it_again(make):
   project.paint(5, square(5), [1])
   follow(follower, "forward")
   written.clear()
-  project.paint(5, project.labels(5), [])
+  project.paint(5, project.labels(5), [], [1])
   follow(follower, "forward")
   assert written == [5, 6, 7]
 

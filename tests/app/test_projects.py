@@ -67,7 +67,7 @@ def test_what_is_painted_lies_over_what_was_segmented(reopen):
   expected = np.where(segmented == 2, 2, 0)
   expected[painted(1, 0) > 0] = 1
   np.testing.assert_array_equal(project.labels(2), expected)
-  project.paint(2, project.labels(2), [])
+  project.paint(2, project.labels(2), [], [1])
   np.testing.assert_array_equal(project.labels(2), segmented)
   assert 2 not in reopen().given
 
@@ -77,7 +77,7 @@ def test_an_object_without_a_pixel_is_absent(reopen):
   project.paint(1, painted(), [1, 4])
   assert (project.given[1].objects, project.given[1].absent) == ((1,), (4,))
   assert reopen().given == project.given
-  project.paint(1, np.zeros(SIZE, np.uint8), [4])
+  project.paint(1, np.zeros(SIZE, np.uint8), [4], [1])
   assert (reopen().given[1].objects, reopen().given[1].absent) == ((), (4,))
 
 
@@ -98,6 +98,32 @@ def test_a_line_that_was_cut_and_a_draft_are_ignored(reopen, tmp_path):
     2, found("new"), painted().astype(np.int32), np.ones((1, *SIZE), np.float32)
   )
   assert reopen().results.final[2].key == "new"
+
+
+@pytest.mark.parametrize("part", ["masks", "backward"])
+@pytest.mark.parametrize("step", ["_put", "_line"])
+def test_a_key_never_outlives_the_pixels_it_is_of(reopen, monkeypatch, part, step):
+  probs = np.ones((1, *SIZE), np.float32)
+
+  def record(project, key, value):
+    labels = painted(value).astype(np.int32)
+    if part == "masks":
+      project.results.record(5, found(key), labels, probs)
+    else:
+      project.results.record_backward(5, found(key), labels, probs)
+
+  project = reopen()
+  record(project, "old", 1)
+  monkeypatch.setattr(results.Results, step, _killed)
+  with pytest.raises(SystemExit):
+    record(project, "new", 2)
+  monkeypatch.undo()
+  project = reopen()
+  assert not project.results.final and not project.results.backward
+  for key in ("new", "newest"):
+    record(project, key, 2)
+  kept = reopen().results
+  assert (kept.final if part == "masks" else kept.backward)[5].key == "newest"
 
 
 def test_probabilities_are_kept_to_8_bits(reopen):
@@ -123,11 +149,107 @@ def test_a_deleted_object_disappears_everywhere(reopen, tmp_path):
   project.paint(0, both, [1, 2])
   probs = np.stack([both == 1, both == 2]).astype(np.float32)
   project.results.record(1, found(objects=(1, 2)), both.astype(np.int32), probs)
-  infos = project.describe()["objects"]
-  project.set_objects([info for info in infos if info["id"] == 1])
+  project.delete_object(2)
   for k in (0, 1):
     assert set(np.unique(reopen().labels(k))) == {0, 1}
+  again = reopen()
+  assert again.given[0].objects == (1,) and set(again.objects) == {1}
+  assert again.describe()["results"][1]["objects"] == [1]
+  with pytest.raises(KeyError):
+    again.delete_object(9)
+
+
+def test_an_object_that_a_window_does_not_know_stays(reopen):
+  project = reopen()
+  project.paint(0, np.maximum(painted(1), painted(2, 20)), [1, 2])
+  info = project.describe()["objects"][0] | {"hidden": True}
+  project.update_objects([info])
+  again = reopen()
+  assert again.given[0].objects == (1, 2) and set(again.objects) == {1, 2}
+  assert again.objects[1].hidden
+
+
+def test_a_stroke_leaves_what_another_window_painted(reopen):
+  project = reopen()
+  project.paint(0, painted(1), [1])
+  project.paint(0, painted(2, 20), [2])  # by a window that does not show object 1
+  both = np.maximum(painted(1), painted(2, 20))
+  np.testing.assert_array_equal(reopen().labels(0), both)
+  project.paint(0, np.zeros(SIZE, np.uint8), [], [2])
   assert reopen().given[0].objects == (1,)
+
+
+def test_the_id_of_a_deleted_object_is_not_used_again(reopen):
+  project = reopen()
+  project.paint(0, np.maximum(painted(1), painted(2, 20)), [1, 2])
+  info = project.describe()["objects"][1]
+  project.delete_object(2)
+  for again in (project, reopen()):
+    with pytest.raises(ValueError, match="object 2 was deleted"):
+      again.paint(0, painted(2), [2])
+    with pytest.raises(ValueError, match="object 2 was deleted"):
+      again.update_objects([info])
+  assert again.describe()["deleted"] == [2]
+
+
+def test_a_kill_while_an_object_is_deleted_leaves_nothing_of_it(reopen, monkeypatch):
+  project = reopen()
+  project.paint(0, np.maximum(painted(1), painted(2, 20)), [1, 2])
+  project.paint(1, painted(2), [1, 2])
+  monkeypatch.setattr(projects.Project, "_write_given", _killed)
+  with pytest.raises(SystemExit):
+    project.delete_object(2)
+  monkeypatch.undo()
+  again = reopen()
+  assert (again.given[0].objects, again.given[0].absent) == ((1,), ())
+  assert (again.given[1].objects, again.given[1].absent) == ((), (1,))
+  assert set(again.objects) == {1} and again.labels(1).max() == 0
+
+
+def _killed(*_):
+  raise SystemExit
+
+
+@pytest.mark.parametrize("step", ["_write_given", "_list", "_save"])
+def test_a_kill_between_two_files_loses_nothing(reopen, monkeypatch, step):
+  project = reopen()
+  project.paint(0, np.maximum(painted(1), painted(2, 20)), [1, 2, 4])
+  monkeypatch.setattr(projects.Project, step, _killed)
+  with pytest.raises(SystemExit):
+    project.paint(0, np.maximum(painted(3, 12), painted(4, 36)), [1, 3, 4])
+  monkeypatch.undo()
+  again = reopen()
+  given = again.given[0]
+  if step == "_write_given":  # as before the stroke
+    assert (given.objects, given.absent) == ((1, 2), (4,))
+  else:
+    assert (given.objects, given.absent) == ((2, 3, 4), (1,))
+  assert set(again.objects) >= {*given.objects, *given.absent}
+
+
+@pytest.mark.parametrize("change", [{"id": True}, {"name": "\ud83d"}])
+def test_what_cannot_be_kept_is_refused(reopen, change):
+  project = reopen()
+  project.paint(0, painted(), [1])
+  info = project.describe()["objects"][0] | change
+  with pytest.raises(ValueError, match="expected an id from 1 to 254"):
+    project.update_objects([info])
+
+
+def test_a_project_is_described_while_results_come(reopen, monkeypatch):
+  project = reopen()
+  project.results.final.update({k: found() for k in range(4)})
+  describe = Project._describe
+
+  def and_another_comes(self, result):
+    self.results.final[len(self.results.final)] = found()
+    return describe(self, result)
+
+  monkeypatch.setattr(Project, "_describe", and_another_comes)
+  assert set(project.describe()["results"]) == {0, 1, 2, 3}
+  project.paint(0, painted(), [1])
+  for _ in project.given:  # as an export does
+    project.paint(1, painted(), [1])
 
 
 def test_a_video_of_another_length_is_refused(reopen, video_folder, tmp_path):
@@ -150,7 +272,7 @@ def test_names_and_colours_are_kept(reopen):
   project = reopen()
   project.paint(0, painted(), [1])
   info = project.describe()["objects"][0] | {"name": "Schwan ü", "color": "#00ff7f"}
-  project.set_objects([info | {"locked": True}])
+  project.update_objects([info | {"locked": True}])
   assert reopen().describe()["objects"] == [info | {"locked": True}]
 
 

@@ -44,9 +44,9 @@ class ObjectInfo:
       found = cls(**value)
     except TypeError:
       raise ValueError(f"an object is {value!r}; expected id, name, color.") from None
-    number = isinstance(found.id, int) and 1 <= found.id <= MAX_ID
+    number = type(found.id) is int and 1 <= found.id <= MAX_ID  # True is none
     color = isinstance(found.color, str) and _is_color(found.color)
-    name = isinstance(found.name, str) and len(found.name) <= _MAX_NAME
+    name = isinstance(found.name, str) and _is_name(found.name)
     flags = isinstance(found.hidden, bool) and isinstance(found.locked, bool)
     if not (number and color and name and flags):
       raise ValueError(
@@ -59,6 +59,14 @@ class ObjectInfo:
 def default_colors() -> list[str]:
   """Colour of each id until the user chooses another, as in overlay videos."""
   return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in bright_palette()]
+
+
+def _is_name(text: str) -> bool:
+  try:
+    text.encode()
+  except UnicodeEncodeError:  # half a character
+    return False
+  return len(text) <= _MAX_NAME
 
 
 def _is_color(text: str) -> bool:

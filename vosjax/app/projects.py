@@ -1,6 +1,6 @@
 """A project: a folder of plain files that hold everything painted and segmented.
 
-    project.json       the video, the objects, and which of them are absent where
+    project.json       the video, the objects, those deleted, and which are absent where
     given/NAME.png     what the user painted in a frame: labels for `vosjax segment`
     masks/NAME.png     labels of a frame, as `vosjax segment` writes them
     soft/NAME.png      probabilities of its objects in 8 bits, one below the other
@@ -28,7 +28,7 @@ from vosjax import files
 from vosjax.app import videos
 from vosjax.app.objects import MAX_ID, ObjectInfo, default_colors
 from vosjax.app.plan import GivenObjects
-from vosjax.app.results import Results
+from vosjax.app.results import Result, Results
 from vosjax.data.codecs import label_images
 from vosjax.inference.prompts import Direction
 from vosjax.labels import find_ids
@@ -52,7 +52,11 @@ class Project:
     id: name of the folder, which identifies the project in addresses.
     version: digest of the video's files.
     objects: by id, in the order of the page.
-    given: what was painted, by frame number.
+    revision: number of changes of `objects` and `deleted` since the project was opened.
+    deleted: ids of objects that were deleted; none of them is used again, because older
+      results and other windows may still hold it.
+    given: what was painted, by frame number. Replaced as a whole, never changed, so
+      that threads may iterate over it.
     results: what was segmented.
     direction: in which the video was followed last.
   """
@@ -62,8 +66,10 @@ class Project:
     self.version = videos.version(video)
     self._lock = threading.RLock()
     self._index = {name: k for k, name in enumerate(video.frame_names)}
-    self.objects: dict[int, ObjectInfo] = {}
-    self.given: dict[int, GivenObjects] = {}
+    self.objects: Mapping[int, ObjectInfo] = {}
+    self.deleted: frozenset[int] = frozenset()
+    self.revision = 0
+    self.given: Mapping[int, GivenObjects] = {}
     self.direction: Direction = "forward"
     for part in ("given", "checkpoints"):
       (folder / part).mkdir(exist_ok=True)
@@ -84,9 +90,9 @@ class Project:
     """
     found = read_json(self.folder)
     self._check_video(found)
-    for value in found.get("objects", ()):
-      info = ObjectInfo.from_json(value)
-      self.objects[info.id] = info
+    self.deleted = frozenset(found.get("deleted", ()))
+    infos = [ObjectInfo.from_json(value) for value in found.get("objects", ())]
+    self.objects = {info.id: info for info in infos if info.id not in self.deleted}
     if found.get("direction") in get_args(Direction):
       self.direction = found["direction"]
     absent = found.get("absent", {})
@@ -94,7 +100,12 @@ class Project:
     for name in (painted | set(absent)) & set(self._index):
       index = self._index[name]
       labels = self.given_labels(index)
-      self._remember_given(index, labels, absent.get(name, ()))
+      ids = set(find_ids(labels)) | set(absent.get(name, ()))
+      if ids & self.deleted:  # a kill came while an object was deleted
+        ids -= self.deleted
+        labels = self._write_given(index, labels, ids)
+      self._remember_given(index, labels, ids)
+      self._list(ids)  # or between what was painted and the project's file
 
   def _check_video(self, found: Mapping[str, Any]) -> None:
     """Refuses a video of another length or size than the project was made for."""
@@ -119,17 +130,25 @@ class Project:
     """Folder of the states of the model."""
     return self.folder / "checkpoints"
 
-  def paint(self, index: int, labels: Labels, objects: Collection[int]) -> None:
-    """Keeps what the user painted in a frame.
+  def paint(
+    self,
+    index: int,
+    labels: Labels,
+    objects: Collection[int],
+    released: Collection[int] = (),
+  ) -> None:
+    """Keeps what the user painted in a frame. Other objects given in it stay.
 
     Args:
       index: number of the frame.
-      labels: all objects of the frame, as the page shows them.
+      labels: of the frame, as the page shows them. Only pixels of `objects` count.
       objects: ids that the user painted or erased. One that has no pixel is absent from
-        this frame. If there are none, nothing is given in this frame any more.
+        this frame.
+      released: ids of which nothing is given in this frame any more.
 
     Raises:
-      ValueError: the labels do not fit the video, or an id is not in 1 to 254.
+      ValueError: the labels do not fit the video, or an id is not in 1 to 254 or was
+        deleted.
     """
     self._check_index(index)
     if labels.shape != tuple(self.video.size):
@@ -138,28 +157,60 @@ class Project:
       )
     if not all(1 <= i <= MAX_ID for i in objects):
       raise ValueError(f"objects are {sorted(objects)}; ids are 1 to {MAX_ID}.")
-    shown = np.where(np.isin(labels, list(objects)), labels, 0).astype(np.uint8)
     with self._lock:
-      absent = sorted(set(objects) - set(find_ids(shown)))
-      path = self._given_path(index)
-      if find_ids(shown):
-        write_labels(path, shown)
-      else:
-        path.unlink(missing_ok=True)
-      if not objects:
-        self.given.pop(index, None)
-      else:
-        self._remember_given(index, shown, absent)
-        for i in sorted(set(objects) - set(self.objects)):
-          self.objects[i] = ObjectInfo.new(i)
+      self._refuse_deleted(objects)
+      kept = self.given_labels(index)
+      kept[np.isin(kept, [*objects, *released])] = 0
+      shown = np.where(np.isin(labels, list(objects)), labels, kept).astype(np.uint8)
+      given = self.given.get(index)
+      old_absent = set() if given is None else set(given.absent)
+      ids = set() if given is None else {*given.objects, *given.absent}
+      ids = ids - set(released) | set(objects)
+      absent = ids - set(find_ids(shown))
+      if absent - old_absent:
+        # Before pixels go: what a file shows outweighs a mark of absence, so a kill in
+        # between changes nothing.
+        self._write({index: absent | old_absent})
+      self._remember_given(index, self._write_given(index, shown, ids), ids)
+      self._list(objects)
       self._save()
 
-  def _remember_given(self, index: int, labels: Labels, absent: Iterable[int]) -> None:
+  def _refuse_deleted(self, ids: Iterable[int]) -> None:
+    gone = sorted(self.deleted & set(ids))
+    if gone:
+      raise ValueError(
+        f"object {gone[0]} was deleted, and its id is not used again: add a new object."
+      )
+
+  def _list(self, ids: Iterable[int]) -> None:
+    """Lists objects that are painted for the first time."""
+    new = set(ids) - set(self.objects)
+    if new:
+      listed = {**self.objects, **{i: ObjectInfo.new(i) for i in new}}
+      self.objects = dict(sorted(listed.items()))
+      self.revision += 1
+
+  def _write_given(self, index: int, labels: Labels, ids: Collection[int]) -> Labels:
+    """Writes the labels of some objects as given in a frame; returns what they show."""
+    shown = np.where(np.isin(labels, list(ids)), labels, 0).astype(np.uint8)
+    path = self._given_path(index)
+    if find_ids(shown):
+      write_labels(path, shown)
+    else:
+      path.unlink(missing_ok=True)
+    return shown
+
+  def _remember_given(self, index: int, labels: Labels, ids: Collection[int]) -> None:
+    """Remembers what a frame shows, and which other `ids` are absent from it."""
+    others = {k: one for k, one in self.given.items() if k != index}
+    if not ids:
+      self.given = others
+      return
     shown = find_ids(labels)
-    missing = tuple(sorted(set(absent) - set(shown)))
+    missing = tuple(sorted(set(ids) - set(shown)))
     digest = hashlib.sha1(np.ascontiguousarray(labels).tobytes())
     digest.update(json.dumps(missing).encode())
-    self.given[index] = GivenObjects(shown, missing, digest.hexdigest())
+    self.given = {**others, index: GivenObjects(shown, missing, digest.hexdigest())}
 
   def given_labels(self, index: int) -> Labels:
     """What the user painted in a frame; background where that is nothing."""
@@ -201,28 +252,61 @@ class Project:
       self.direction = direction
       self._save()
 
-  def set_objects(self, values: Sequence[Any]) -> None:
-    """Replaces names, colours and flags; an object that is missing is deleted.
+  def update_objects(self, values: Sequence[Any]) -> int:
+    """Adds objects, or replaces their names, colours and flags; others stay.
+
+    Returns:
+      The revision with this change.
 
     Raises:
-      ValueError: a value does not describe an object.
+      ValueError: a value does not describe an object, or the object was deleted.
     """
-    infos = [ObjectInfo.from_json(value) for value in values]
+    infos = {info.id: info for info in map(ObjectInfo.from_json, values)}
     with self._lock:
-      deleted = set(self.objects) - {info.id for info in infos}
-      self.objects = {info.id: info for info in infos}
-      for index, given in list(self.given.items()):
-        kept = set(given.objects + given.absent) - deleted
-        if kept != set(given.objects + given.absent):
-          self.paint(index, self.given_labels(index), kept)
+      self._refuse_deleted(infos)
+      self.objects = dict(sorted({**self.objects, **infos}.items()))
+      self.revision += 1
       self._save()
+      return self.revision
+
+  def delete_object(self, object_id: int) -> int:
+    """Deletes an object in all frames, for good.
+
+    Returns:
+      The revision with this change.
+
+    Raises:
+      KeyError: there is no such object, and never was one.
+    """
+    with self._lock:
+      if object_id not in self.objects and object_id not in self.deleted:
+        raise KeyError(object_id)
+      self.objects = {k: one for k, one in self.objects.items() if k != object_id}
+      self.deleted |= {object_id}
+      self.revision += 1
+      self._save()  # it is gone from here on, whatever ends the server
+      for index, given in self.given.items():
+        ids = {*given.objects, *given.absent}
+        if object_id in ids:
+          ids -= {object_id}
+          labels = self._write_given(index, self.given_labels(index), ids)
+          self._remember_given(index, labels, ids)
+      return self.revision
 
   def _save(self) -> None:
+    self._write({})
+
+  def _write(self, absent: Mapping[int, Collection[int]]) -> None:
+    """Writes the project's file, in some frames with other marks of absence."""
     names = self.video.frame_names
+    given = {k: one.absent for k, one in self.given.items()}
+    merged = sorted({**given, **absent}.items())
+    marks = {k: sorted(set(ids) - self.deleted) for k, ids in merged}
     value = read_json(self.folder) | {
       "direction": self.direction,
       "objects": [dataclasses.asdict(info) for info in self.objects.values()],
-      "absent": {names[k]: g.absent for k, g in sorted(self.given.items()) if g.absent},
+      "deleted": sorted(self.deleted),
+      "absent": {names[k]: ids for k, ids in marks.items() if ids},
     }
     write_json(self.folder, value)
 
@@ -246,17 +330,29 @@ class Project:
         "width": width,
         "height": height,
         "rate": self.video.frames_per_second,
-        "objects": [dataclasses.asdict(info) for info in self.objects.values()],
         "colors": default_colors(),
-        "given": {k: [g.objects, g.absent] for k, g in self.given.items()},
-        "results": {k: self.describe_result(k) for k in self.results.final},
+      } | self.describe_frames(range(len(self.video)))
+
+  def describe_frames(self, frames: Iterable[int]) -> dict[str, Any]:
+    """The objects, and what is given and found in some frames, as JSON."""
+    with self._lock:  # results come meanwhile, and deletions must not
+      given, results = self.given, dict(self.results.final)
+      return {
+        "objects": [dataclasses.asdict(info) for info in self.objects.values()],
+        "deleted": sorted(self.deleted),
+        "revision": self.revision,
+        "given": {k: [given[k].objects, given[k].absent] for k in frames if k in given},
+        "results": {k: self._describe(results[k]) for k in frames if k in results},
       }
 
-  def describe_result(self, index: int) -> dict[str, Any]:
-    """Objects, scores and doubts of a frame, as JSON."""
-    result = self.results.final[index]
-    scores = [round(score, 3) for score in result.scores]
-    return {"objects": result.objects, "scores": scores, "lost": result.lost}
+  def _describe(self, result: Result) -> dict[str, Any]:
+    """Objects, scores and doubts of a frame; nothing of objects that were deleted."""
+    kept = [k for k, i in enumerate(result.objects) if i not in self.deleted]
+    return {
+      "objects": [result.objects[k] for k in kept],
+      "scores": [round(result.scores[k], 3) for k in kept],
+      "lost": [result.lost[k] for k in kept],
+    }
 
 
 def read_json(folder: pathlib.Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import io
 import json
 import pathlib
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float, Int, Integer, UInt8
@@ -40,8 +41,9 @@ class Result:
 class Results:
   """The results of a video. Threads may share it.
 
-  The files of a frame are replaced before a line about them is appended to a log. A
-  result counts once its line is complete.
+  Before the files of a frame are replaced, a line without a key takes the older result
+  back; after it, a line about the new one is appended. A result counts once its line is
+  complete, so whatever ends the server, no key stands for pixels of another.
 
   Args:
     folder: of the project.
@@ -58,6 +60,7 @@ class Results:
     self._lock = threading.Lock()
     self.final: dict[int, Result] = {}
     self.backward: dict[int, Result] = {}
+    self._parts = {FINAL: self.final, BACKWARD: self.backward}
     for part in (FINAL, SOFT, BACKWARD):
       (folder / part).mkdir(exist_ok=True)
       for draft in (folder / part).glob(".*.part*"):  # left by a server that was killed
@@ -74,11 +77,14 @@ class Results:
     path = self._folder / LOG
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     index_of = {name: k for k, name in enumerate(self._names)}
-    parts = {FINAL: self.final, BACKWARD: self.backward}
+    parts = self._parts
     for line in lines:
       with contextlib.suppress(ValueError, KeyError, TypeError):  # cut by a kill
         value = json.loads(line)
         index, part = index_of[value.pop("frame")], value.pop("part")
+        if not value:  # taken back
+          parts[part].pop(index, None)
+          continue
         value = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
         parts[part][index] = Result(**value)
     lines = []
@@ -104,12 +110,10 @@ class Results:
     probs: Float[np.ndarray, "o h w"],
   ) -> None:
     """Keeps the final result of a frame."""
-    with self._lock:
+    with self._lock, self._replacing(FINAL, index, result):
       if len(probs):
-        files.write_bytes(self._path(SOFT, index), _png(_to_bytes(probs)))
+        self._put(SOFT, index, _to_bytes(probs))
       write_labels(self._path(FINAL, index), labels)
-      self._append(FINAL, index, result)
-      self.final[index] = result
 
   def record_backward(
     self,
@@ -120,13 +124,28 @@ class Results:
   ) -> None:
     """Keeps what the backward pass found in a frame, until the forward pass comes."""
     planes = np.concatenate([labels[None].astype(np.uint8), _to_bytes(probs)])
-    with self._lock:
-      files.write_bytes(self._path(BACKWARD, index), _png(planes))
-      self._append(BACKWARD, index, result)
-      self.backward[index] = result
+    with self._lock, self._replacing(BACKWARD, index, result):
+      self._put(BACKWARD, index, planes)
 
-  def _append(self, part: str, index: int, result: Result) -> None:
-    self._log.write(self._line(part, index, result))
+  @contextlib.contextmanager
+  def _replacing(self, part: str, index: int, result: Result) -> Iterator[None]:
+    """Around replacing the files of a result: logs that it is another one now."""
+    results = self._parts[part]
+    if index in results:
+      self._append(json.dumps({"frame": self._names[index], "part": part}) + "\n")
+    try:
+      yield
+      self._append(self._line(part, index, result))
+    except BaseException:
+      results.pop(index, None)  # its files may be replaced already
+      raise
+    results[index] = result
+
+  def _put(self, part: str, index: int, planes: UInt8[np.ndarray, "n h w"]) -> None:
+    files.write_bytes(self._path(part, index), _png(planes))
+
+  def _append(self, line: str) -> None:
+    self._log.write(line)
     self._log.flush()
 
   def labels(self, index: int) -> UInt8[np.ndarray, "h w"] | None:

@@ -62,7 +62,10 @@ class App:
         "/api/uploads/{upload}/{name}", _careful(self.receive_file), methods=["PUT"]
       ),
       Route(one, _careful(self.describe)),
-      Route(f"{one}/objects", _careful(self.set_objects), methods=["PUT"]),
+      Route(f"{one}/objects", _careful(self.update_objects), methods=["PUT"]),
+      Route(
+        f"{one}/objects/{{id:int}}", _careful(self.delete_object), methods=["DELETE"]
+      ),
       Route(f"{one}/frame/{{frame:int}}.jpg", _careful(self.frame)),
       Route(f"{one}/thumbnail/{{frame:int}}.jpg", _careful(self.thumbnail)),
       Route(f"{one}/labels/{{frame:int}}", _careful(self.labels)),
@@ -133,15 +136,22 @@ class App:
     value["title"] = title(value["video"])
     return JSONResponse(value | {"status": await run_in_threadpool(_status, opened)})
 
-  async def set_objects(self, request: Request) -> Response:
-    """Replaces names, colours and flags of the objects."""
+  async def update_objects(self, request: Request) -> Response:
+    """Adds objects, or replaces their names, colours and flags; others stay."""
     opened = await self._opened(request)
     values = await messages.read_json(request)
     if not isinstance(values, list):
       raise ValueError("objects must be a list.")
-    await run_in_threadpool(opened.project.set_objects, values)
+    revision = await run_in_threadpool(opened.project.update_objects, values)
     self._hub.announce(opened.project.id, None)
-    return JSONResponse({})
+    return JSONResponse({"revision": revision})
+
+  async def delete_object(self, request: Request) -> Response:
+    """Deletes an object in all frames."""
+    opened, object_id = await self._opened(request), request.path_params["id"]
+    revision = await run_in_threadpool(opened.project.delete_object, object_id)
+    self._hub.announce(opened.project.id, None)
+    return JSONResponse({"revision": revision})
 
   async def frame(self, request: Request) -> Response:
     """A frame as JPEG."""
@@ -173,8 +183,11 @@ class App:
         f"labels have {len(body)} bytes, expected {height} x {width}, one a pixel."
       )
     labels = np.frombuffer(body, np.uint8).reshape(height, width)
-    objects = messages.parse_numbers(request.query_params.get("objects", ""))
-    await run_in_threadpool(opened.project.paint, frame, labels, objects)
+    objects, released = (
+      messages.parse_numbers(request.query_params.get(name, ""))
+      for name in ("objects", "released")
+    )
+    await run_in_threadpool(opened.project.paint, frame, labels, objects, released)
     self._hub.announce(opened.project.id, frame)
     return JSONResponse({})
 
@@ -315,11 +328,6 @@ def _status(opened: OpenProject) -> dict[str, Any]:
 
 
 def _news(opened: OpenProject, frames: set[int]) -> dict[str, Any]:
-  project = opened.project
-  given, results = project.given, project.results.final
-  return {
-    "status": _status(opened),
-    "given": {k: [given[k].objects, given[k].absent] for k in frames if k in given},
-    "not_given": [k for k in frames if k not in given],
-    "results": {k: project.describe_result(k) for k in frames if k in results},
-  }
+  found = opened.project.describe_frames(frames)
+  not_given = [k for k in frames if k not in found["given"]]
+  return found | {"status": _status(opened), "not_given": not_given}

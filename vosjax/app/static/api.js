@@ -29,8 +29,9 @@ export const getBlob = async (path) => (await request("GET", path)).blob();
 export const getBytes = async (path) =>
   new Uint8Array(await (await request("GET", path)).arrayBuffer());
 export const put = (path, body) => request("PUT", path, body);
-export const putJson = (path, value) =>
-  request("PUT", path, JSON.stringify(value), { "Content-Type": "application/json" });
+export const putJson = async (path, value) =>
+  (await request("PUT", path, JSON.stringify(value), { "Content-Type": "application/json" })).json();
+export const deleteJson = async (path) => (await request("DELETE", path)).json();
 export const post = async (path, value = {}) =>
   (await request("POST", path, JSON.stringify(value), { "Content-Type": "application/json" })).json();
 /** Bytes of an answer, and the note that came with it. */

@@ -3,7 +3,7 @@
 import { getJson, listen } from "./api.js";
 import * as frames from "./frames.js";
 import "./keys.js";
-import { activate, ensureActive } from "./objects.js";
+import * as objects from "./objects.js";
 import { fillList, onOpen, openPath } from "./opening.js";
 import * as paint from "./paint.js";
 import { changed, element, on, say, state, trying } from "./state.js";
@@ -17,17 +17,20 @@ const AWAY = {
 };
 
 let live = null;
+const later = new Map(); // what is given in a frame, heard while it was painted
+const reloads = new Set(); // lists of news that came during a reload
 
 async function open(id) {
   const project = await getJson(`/api/projects/${id}`);
   live?.close();
+  later.clear();
   paint.reset();
   frames.reset();
   state.project = project;
   state.status = project.status;
   state.export = null;
   state.object = project.objects[0]?.id ?? 1;
-  await ensureActive();
+  await objects.ensureActive();
   element("welcome").hidden = true;
   element("workspace").hidden = false;
   element("video-name").textContent = project.title;
@@ -46,11 +49,11 @@ async function open(id) {
 /** Takes over what has changed on the server. */
 function hear(project, news) {
   if (state.project !== project) return;
-  const own = paint.isEditing() || paint.hasUnsaved(state.frame) ? paint.current.frame : -1;
-  for (const [frame, ids] of Object.entries(news.given)) {
-    if (Number(frame) !== own) project.given[frame] = ids;
-  }
-  for (const frame of news.not_given) if (frame !== own) delete project.given[frame];
+  for (const missed of reloads) missed.push(news);
+  for (const [frame, ids] of Object.entries(news.given)) later.set(Number(frame), ids);
+  for (const frame of news.not_given) later.set(frame, null);
+  takeOver();
+  objects.hear(project, news);
   Object.assign(project.results, news.results);
   const before = state.status?.frame;
   state.status = news.status;
@@ -69,19 +72,51 @@ function hear(project, news) {
   if (touched.has(state.frame) && paint.current.frame === state.frame) frames.load();
 }
 
+/** Takes over what is given, save in a frame that is being painted or saved. */
+function takeOver() {
+  const { project } = state;
+  const own = paint.isEditing() || paint.hasUnsaved(state.frame) ? paint.current.frame : -1;
+  for (const [frame, ids] of later) {
+    if (frame === own) continue;
+    later.delete(frame);
+    if (ids) project.given[frame] = ids;
+    else delete project.given[frame];
+  }
+}
+
+/** What came while the user painted in this frame may be of another window. */
+function settle() {
+  if (!later.size) return;
+  takeOver();
+  changed("given");
+  frames.load();
+}
+
 function connection(found) {
+  if (found === "open") reload(); // whatever changed until now was not told
   const banner = element("away");
   banner.hidden = found === "open";
   banner.textContent = AWAY[found] ?? "";
 }
 
 async function reload() {
-  if (!state.project) return;
-  await paint.saved();
-  const project = await trying(() => getJson(`/api/projects/${state.project.id}`));
+  const { project } = state;
   if (!project) return;
-  Object.assign(state.project, project);
-  for (const kind of ["objects", "given", "results", "history"]) changed(kind);
+  await paint.saved();
+  await objects.stored();
+  const missed = [];
+  reloads.add(missed);
+  const found = await trying(() => getJson(`/api/projects/${project.id}`));
+  reloads.delete(missed);
+  if (!found || state.project !== project) return;
+  for (const frame of new Set([...Object.keys(project.given), ...Object.keys(found.given)])) {
+    later.set(Number(frame), found.given[frame] ?? null);
+  }
+  project.results = found.results;
+  takeOver();
+  objects.hear(project, found, true);
+  for (const news of missed) hear(project, news);
+  for (const kind of ["given", "results", "history"]) changed(kind);
   await frames.load();
 }
 
@@ -96,13 +131,11 @@ element("fit").addEventListener("click", view.fit);
 element("absent").addEventListener("click", markAbsent);
 on("history", showHistory);
 on("reload", reload);
-on("given", async () => {
-  if (state.project && !state.project.objects.some((one) => one.id === state.object)) await ensureActive();
-});
+on("settled", settle);
 on("frame", () => state.project && sessionStorage.setItem(state.project.id, state.frame));
 onOpen(async (id) => {
   await open(id);
-  activate(state.object);
+  objects.activate(state.object);
 });
 
 async function begin() {

@@ -1,12 +1,15 @@
 // The list of objects: which one is active, names, colours, hidden, locked, deleted.
 
-import { putJson } from "./api.js";
-import { saved } from "./paint.js";
+import { deleteJson, putJson } from "./api.js";
+import { forget, saved } from "./paint.js";
 import { changed, element, icon, on, say, state, trying } from "./state.js";
 
 const MOST = 254;
 const list = element("objects");
 let renaming = null; // id
+let asking = Promise.resolve(); // changes go to the server one after the other
+let unanswered = 0; // of them
+let heard = null; // the latest list that came meanwhile
 
 function newObject(id) {
   return {
@@ -17,16 +20,65 @@ function newObject(id) {
 /** Makes sure that the project lists the active object. */
 export async function ensureActive() {
   const { objects } = state.project;
-  if (objects.some((object) => object.id === state.object)) return;
+  if (state.object > MOST || objects.some((object) => object.id === state.object)) return;
   objects.push(newObject(state.object));
   objects.sort((a, b) => a.id - b.id);
-  await store();
+  await store(objects.find((object) => object.id === state.object));
 }
 
-async function store() {
+/** Stores one object: this window need not know what others have changed meanwhile. */
+function store(object) {
   changed("objects");
-  const { id, objects } = state.project;
-  await trying(() => putJson(`/api/projects/${id}/objects`, objects));
+  const value = { ...object };
+  return ask((address) => putJson(address, [value]));
+}
+
+/** Changes the list on the server; false if it was refused. */
+function ask(action) {
+  const { project } = state;
+  unanswered += 1;
+  const run = async () => {
+    const answer = await trying(() => action(`/api/projects/${project.id}/objects`));
+    unanswered -= 1;
+    if (answer) project.revision = answer.revision - 1; // what comes with it is news
+    else if (state.project === project) changed("reload");
+    if (heard && !unanswered) hear(...heard);
+    return answer !== undefined;
+  };
+  asking = asking.then(run, run);
+  return asking;
+}
+
+/** Resolves when every change of the list has been answered. */
+export const stored = () => asking;
+
+/** Takes over the list of the server; not while a change is on its way there. */
+export function hear(project, { objects, deleted, revision }, always = false) {
+  if (state.project !== project) return;
+  if (unanswered) {
+    heard = [project, { objects, deleted, revision }, always];
+    return;
+  }
+  heard = null;
+  if (revision <= project.revision && !always) return;
+  const gone = deleted.filter((id) => !project.deleted.includes(id));
+  Object.assign(project, { objects, deleted, revision });
+  if (!objects.some((object) => object.id === state.object)) {
+    state.object = objects[0]?.id ?? freeId();
+    ensureActive();
+  }
+  if (gone.length) forget(new Set(gone));
+  changed("objects");
+  if (gone.length && !always) changed("reload");
+}
+
+/** The smallest id that no object has or had: older results may still hold it. */
+function freeId() {
+  const { objects, deleted } = state.project;
+  const used = new Set([...objects.map((object) => object.id), ...deleted]);
+  let id = 1;
+  while (used.has(id)) id++;
+  return id;
 }
 
 export function activate(id) {
@@ -36,10 +88,10 @@ export function activate(id) {
 }
 
 export function add() {
-  const used = new Set(state.project.objects.map((object) => object.id));
-  let id = 1;
-  while (used.has(id)) id++;
-  if (id > MOST) return say("254 objects are the most that a mask can hold.", true);
+  const id = freeId();
+  if (id > MOST) {
+    return say("254 objects, with those deleted, are the most that a project can hold.", true);
+  }
   state.object = id;
   say(`Paint object ${id}.`);
   return ensureActive();
@@ -49,18 +101,13 @@ export function toggle(flag, id = state.object) {
   const object = state.project.objects.find((one) => one.id === id);
   if (!object) return;
   object[flag] = !object[flag];
-  store();
+  store(object);
 }
 
 async function remove(object) {
   if (!confirm(`Delete ${object.name} in all frames? This cannot be undone.`)) return;
   await saved();
-  const { objects } = state.project;
-  objects.splice(objects.indexOf(object), 1);
-  await store();
-  if (!objects.length) objects.push(newObject(1));
-  if (state.object === object.id) state.object = objects[0].id;
-  changed("reload");
+  if (await ask((address) => deleteJson(`${address}/${object.id}`))) changed("reload");
 }
 
 function button(name, label, pressed, action) {
@@ -97,8 +144,10 @@ function nameOf(object) {
   const finish = (keep) => {
     if (renaming !== object.id) return;
     renaming = null;
-    if (keep && field.value.trim()) object.name = field.value.trim();
-    store();
+    const now = state.project.objects.find((one) => one.id === object.id);
+    if (!now || !keep || !field.value.trim()) return changed("objects");
+    now.name = field.value.trim();
+    store(now);
   };
   field.addEventListener("blur", () => finish(true));
   field.addEventListener("keydown", (event) => {
@@ -123,7 +172,7 @@ function row(object) {
   colour.setAttribute("aria-label", `Colour of ${object.name}`);
   colour.addEventListener("change", () => {
     object.color = colour.value;
-    store();
+    store(object);
   });
   const { hidden, locked, name } = object;
   item.append(
@@ -138,6 +187,7 @@ function row(object) {
 
 function show() {
   if (!state.project) return;
+  if (renaming !== null && list.querySelector("input[type=text]")) return; // when it ends
   const focused = document.activeElement?.getAttribute("aria-label");
   list.replaceChildren(...state.project.objects.map(row));
   list.querySelector("li.active")?.scrollIntoView({ block: "nearest" });
@@ -148,3 +198,9 @@ function show() {
 
 element("new-object").addEventListener("click", add);
 on("objects", show);
+on("project", () => {
+  renaming = heard = null;
+  if (!state.project.objects.length && state.project.deleted.includes(state.object)) {
+    state.object = freeId();
+  }
+});

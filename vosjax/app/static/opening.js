@@ -123,10 +123,15 @@ async function dropped(event) {
 async function useMask(file) {
   const { project, frame } = state;
   const { bytes: labels, note } = await postFile(`/api/projects/${project.id}/mask/${frame}`, file);
-  if (state.project !== project || state.frame !== frame || !begin()) return;
+  if (state.project !== project || state.frame !== frame) return;
   const all = new Uint8Array(256).fill(1);
   const ids = new Set(labels);
   ids.delete(0);
+  const gone = project.deleted.filter((id) => ids.has(id));
+  if (gone.length) {
+    return say(`${file.name}: object ${gone[0]} was deleted, and its number is not used again. Give it another one.`, true);
+  }
+  if (!begin()) return say("A stroke came in between: drop the file again.", true);
   for (const id of ids) {
     paintMask(current.labels, labels.map((value) => value === id), id, all);
   }

@@ -15,6 +15,7 @@ const done = [];
 let before = null; // labels at the beginning of a stroke
 
 const address = (frame) => `/api/projects/${state.project.id}/given/${frame}`;
+const idsOf = ([shown, absent]) => new Set([...shown, ...absent]);
 
 /** Forgets everything, for another project. */
 export function reset() {
@@ -26,16 +27,15 @@ export function reset() {
 export function show(frame, labels) {
   current.frame = frame;
   current.labels = labels;
-  const [shown, absent] = state.project.given[frame] ?? [[], []];
-  current.given = new Set([...shown, ...absent]);
+  current.given = idsOf(state.project.given[frame] ?? [[], []]);
   before = null;
 }
 
 export const isEditing = () => before !== null;
 
-/** Begins a change; false if the frame is not there yet. */
+/** Begins a change; false if the frame is not there yet, or another change goes on. */
 export function begin() {
-  if (current.labels === null || current.frame !== state.frame) return false;
+  if (before !== null || current.labels === null || current.frame !== state.frame) return false;
   before = current.labels.slice();
   return true;
 }
@@ -46,6 +46,7 @@ export function cancel() {
   current.labels.set(before);
   before = null;
   changed("labels");
+  changed("settled");
 }
 
 /** Ends a change: it can be undone from now on, and is saved. */
@@ -55,7 +56,10 @@ export function end({ touched = [] } = {}) {
   const box = difference(before, current.labels, width, height);
   const old = before;
   before = null;
-  if (box === null && touched.every((id) => current.given.has(id))) return;
+  if (box === null && touched.every((id) => current.given.has(id))) {
+    changed("settled");
+    return;
+  }
   const area = box ?? { x: 0, y: 0, width: 0, height: 0 };
   const step = {
     frame: current.frame,
@@ -69,20 +73,22 @@ export function end({ touched = [] } = {}) {
   done.push(step);
   if (done.length > HISTORY) done.shift();
   undone.length = 0;
-  keep(step.givenAfter, area);
+  keep(new Set([...objects, ...touched]), step.givenAfter, area);
 }
 
 /** Takes back everything that was painted in this frame. */
 export async function discard() {
-  const frame = current.frame;
+  const { project } = state;
+  const { frame } = current;
   if (!begin()) return;
   const old = before;
-  const given = new Set(current.given);
   before = null;
+  const given = new Set([...current.given, ...idsOf(project.given[frame] ?? [[], []])]);
   current.given = new Set();
-  await save(frame, current.labels, []);
-  const labels = await getBytes(`/api/projects/${state.project.id}/labels/${frame}`);
-  if (current.frame !== frame) return;
+  await save(given);
+  const labels = await getBytes(`/api/projects/${project.id}/labels/${frame}`);
+  // A stroke that came meanwhile stays; the frame is loaded anew when it is saved.
+  if (state.project !== project || current.frame !== frame || before !== null || hasUnsaved(frame)) return;
   current.labels = labels;
   const { width, height } = state.project;
   const box = difference(old, labels, width, height) ?? { x: 0, y: 0, width: 0, height: 0 };
@@ -114,11 +120,45 @@ function move(from, to, labels, given) {
   from.pop();
   to.push(step);
   paste(current.labels, state.project.width, step.box, step[labels]);
-  keep(step[given], step.box);
+  keep(touchedBy(step), step[given], step.box);
 }
 
-function keep(given, box) {
-  current.given = new Set(given);
+/** Ids that a step paints, erases, or gives. */
+function touchedBy({ before: old, after, givenBefore, givenAfter }) {
+  const ids = replacedValues(old, after);
+  for (const id of givenBefore) if (!givenAfter.has(id)) ids.add(id);
+  for (const id of givenAfter) if (!givenBefore.has(id)) ids.add(id);
+  return ids;
+}
+
+/** Forgets objects that were deleted, also in what can be undone. */
+export function forget(ids) {
+  const erase = (labels) => labels?.forEach((id, k) => {
+    if (ids.has(id)) labels[k] = 0;
+  });
+  for (const steps of [done, undone]) {
+    const kept = steps.filter((step) => {
+      erase(step.before);
+      erase(step.after);
+      for (const id of ids) for (const set of [step.givenBefore, step.givenAfter]) set.delete(id);
+      return touchedBy(step).size;
+    });
+    steps.splice(0, steps.length, ...kept);
+  }
+  erase(before);
+  erase(current.labels);
+  for (const id of ids) current.given.delete(id);
+  changed("labels");
+  changed("history");
+}
+
+/** Shows and saves a change of the objects `touched`; of them, `wanted` are given now. */
+function keep(touched, wanted, box) {
+  for (const id of touched) {
+    if (wanted.has(id)) current.given.add(id);
+    else current.given.delete(id);
+  }
+  const { given } = current;
   const shown = new Set(current.labels);
   const present = [...given].filter((id) => shown.has(id));
   const absent = [...given].filter((id) => !shown.has(id));
@@ -127,45 +167,71 @@ function keep(given, box) {
   changed("labels", box);
   changed("given");
   changed("history");
-  save(current.frame, current.labels, [...given]);
+  save(touched);
 }
 
 // Saving: one request at a time; of several versions of a frame, only the latest goes.
-const waiting = new Map();
+const waiting = new Map(); // by the address of the frame
 let sending = null;
 
-function save(frame, labels, objects) {
-  waiting.set(frame, { labels: labels.slice(), objects, path: address(frame) });
-  sending ??= send().finally(() => (sending = null));
+/** Saves the frame on the page, as far as the objects `touched` go. */
+function save(touched) {
+  const item = {
+    project: state.project, touched: new Set(touched), given: new Set(current.given),
+    labels: current.labels.slice(),
+  };
+  wait(address(current.frame), item);
+  return flush();
+}
+
+/** Keeps the later of two versions of a frame, with everything that either touched. */
+function wait(path, item) {
+  for (const id of waiting.get(path)?.touched ?? []) item.touched.add(id);
+  waiting.set(path, item);
+}
+
+function flush() {
+  sending ??= send().finally(() => {
+    sending = null;
+    if (waiting.size) flush();
+    else changed("settled");
+  });
   return sending;
 }
 
 async function send() {
   while (waiting.size) {
-    const [frame, item] = waiting.entries().next().value;
-    waiting.delete(frame);
-    changed("saving", true);
+    const [path, item] = waiting.entries().next().value;
+    waiting.delete(path);
+    const ids = [...item.touched].filter((id) => !item.project.deleted.includes(id));
+    if (ids.length < item.touched.size) changed("reload"); // it was painted after its end
+    if (!ids.length) continue;
+    const objects = ids.filter((id) => item.given.has(id));
+    const released = ids.filter((id) => !item.given.has(id));
     try {
-      await put(`${item.path}?objects=${item.objects.join(",")}`, item.labels);
+      await put(`${path}?objects=${objects}&released=${released}`, item.labels);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      if (error.status === 0 || error.status === 403) {
-        if (!waiting.has(frame)) waiting.set(frame, item); // until the server is back
+      if (error.status === 0 || error.status === 403 || error.status >= 500) {
+        // Until the server is back, or has room again.
+        if (error.status >= 500) say(`Not saved yet: ${error.message}`, true);
+        const newer = waiting.get(path);
+        wait(path, newer ? { ...newer, touched: new Set(item.touched) } : item);
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       } else {
         say(error.message, true);
+        changed("reload"); // the page shows what is kept
       }
     }
   }
-  changed("saving", false);
 }
 
 /** Resolves when everything painted has reached the server. */
 export const saved = async () => {
-  if (sending) await sending;
+  while (sending) await sending;
 };
 
-export const hasUnsaved = (frame) => waiting.has(frame) || sending !== null;
+export const hasUnsaved = (frame) => waiting.has(address(frame)) || sending !== null;
 
 window.addEventListener("beforeunload", (event) => {
   if (waiting.size || sending) event.preventDefault();

@@ -75,7 +75,9 @@ async function fillBox(x0, y0, x1, y1) {
   say("Looking for the object in the rectangle…");
   const mask = await trying(() =>
     postForBytes(`/api/projects/${project.id}/fill/${frame}`, { box }));
-  if (!mask || state.frame !== frame || state.project !== project || !begin()) return;
+  if (!mask || state.frame !== frame || state.project !== project) return;
+  if (project.deleted.includes(object)) return;
+  if (!begin()) return say("A stroke came in between: draw the rectangle again.", true);
   paintMask(current.labels, mask, object, mayPaint);
   end();
   say("Painted what stands out in the rectangle. Brush and eraser correct it.");
