@@ -152,7 +152,7 @@ def export(
     video_name=pathlib.PurePath(video.name).stem,
     size=video.size,
     frames_per_second=video.frames_per_second,
-    prompts={k: one.objects for k, one in project.given.copy().items()},
+    prompts={k: one.objects for k, one in dict(project.given).items()},
   ) as outputs:
     for index, (name, time) in enumerate(zip(video.frame_names, video.times)):
       ids, scores, lost = _objects(project, index)
