@@ -146,7 +146,7 @@ def test_a_job_that_was_stopped_early_begins_anew(
 def test_a_job_goes_on_from_its_last_state(
   frames, mask, tmp_path, stop, monkeypatch, capsys, copying
 ):
-  monkeypatch.setattr(segment_video, "_CHECKPOINT_EVERY", 2)
+  monkeypatch.setattr(segment_video, "CHECKPOINT_EVERY", 2)
   whole, out = tmp_path / "whole", tmp_path / "out"
   assert run(frames, mask, whole) == 0
   stop(3)

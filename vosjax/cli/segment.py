@@ -136,15 +136,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
   arguments.add_dtype(parser)
   part = parser.add_argument_group("part of a video")
   for option, meaning in (
-    ("--start", "first frame"),
-    ("--end", "frame to stop before"),
-    ("--every", "distance of frames"),
+    ("--start", "first frame: its number, or a time such as 12s or 1:02.5"),
+    ("--end", "frame to stop before: its number, or a time such as 12s or 1:02.5"),
+    ("--every", "distance of frames: their number, or seconds such as 0.5s"),
   ):
-    part.add_argument(
-      option,
-      metavar="T",
-      help=f"{meaning}: a number of frames, or a time such as 12s or 1:02.5",
-    )
+    part.add_argument(option, metavar="T", help=meaning)
   faults = parser.add_argument_group("faulty videos")
   faults.add_argument(
     "--allow-gaps",

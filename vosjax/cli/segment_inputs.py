@@ -27,10 +27,12 @@ class Inputs:
   Attributes:
     video: the frames to segment.
     masks: the masks of some of them, by number; None for a zero-shot model.
+    planned: what each mask does.
   """
 
   video: VideoFrames
-  masks: "MaskPrompts | None"
+  masks: "MaskPrompts | None" = None
+  planned: tuple[prompts.PlannedPrompt, ...] = ()
 
 
 class MaskPrompts(Mapping[int, UInt8[np.ndarray, "h w"]]):
@@ -88,7 +90,7 @@ def read_inputs(
   print(describe(video))
   warn(video.warnings)
   if not masks:
-    return Inputs(video, None)
+    return Inputs(video)
   found = read_masks(
     masks,
     whole.frame_names,
@@ -113,8 +115,9 @@ def read_inputs(
     )
   if unused:
     warn([_describe_unused(found, unused, given)])
-  _print_plan(prompts.plan(given, args.direction), video)
-  return Inputs(video, given)
+  planned = prompts.plan(given, args.direction)
+  _print_plan(planned, video)
+  return Inputs(video, given, planned)
 
 
 def warn(lines: Iterable[str]) -> None:

@@ -33,11 +33,7 @@ class FullSize:
   def restore(self, number: int, result: FrameResult) -> "Written":
     """What is written of the result of a frame."""
     del number
-    return Written(
-      result.frame,
-      functools.partial(getattr, result, "labels"),
-      functools.partial(getattr, result, "probs"),
-    )
+    return Written.of(result)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +76,15 @@ class Written:
   image: UInt8[np.ndarray, "h w 3"]
   labels: Any
   probs: Any
+
+  @classmethod
+  def of(cls, result: FrameResult) -> "Written":
+    """A result as it is, copied from the device when it is read."""
+    return cls(
+      result.frame,
+      functools.partial(getattr, result, "labels"),
+      functools.partial(getattr, result, "probs"),
+    )
 
 
 def for_network(

@@ -1,7 +1,6 @@
 """`vosjax segment` on a stream: frames without a known end, in constant memory."""
 
 import argparse
-import functools
 import pathlib
 from collections.abc import Callable, Iterator
 
@@ -11,6 +10,8 @@ from tqdm import tqdm
 
 from vosjax import files
 from vosjax.cli.segment_inputs import warn
+from vosjax.cli.segment_size import Written
+from vosjax.cli.segment_video import CHECKPOINT_EVERY, write_result
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import FrameResult
 from vosjax.labels import find_ids
@@ -18,7 +19,6 @@ from vosjax.media import outputs
 from vosjax.media.masks import read_masks
 from vosjax.media.stream import FrameStream, open_stream
 
-_CHECKPOINT_EVERY = 200  # frames
 _FILE_FRAMES = ("--start", "--end", "--every", "--direction", "--max-size")
 
 
@@ -94,19 +94,10 @@ def _segment(
     try:
       results = _results(stream, labels, segmenter)
       for number, (seconds, result) in enumerate(results):
-        written.write(
-          number,
-          _name(number),
-          result.frame,
-          functools.partial(getattr, result, "labels"),
-          result.object_ids,
-          functools.partial(getattr, result, "probs"),
-          functools.partial(getattr, result, "scores"),
-          functools.partial(getattr, result, "lost"),
-          seconds,
-        )
+        restored = Written.of(result)
+        write_result(written, number, _name(number), seconds, restored, result)
         bar.update()
-        if (number + 1) % _CHECKPOINT_EVERY == 0:
+        if (number + 1) % CHECKPOINT_EVERY == 0:
           written.checkpoint()
     except KeyboardInterrupt:
       bar.write("stopped: completing the results of what was segmented.")

@@ -1,10 +1,10 @@
 """Segments one video, from what was read of it to the files of its results."""
 
+import dataclasses
 import functools
 import importlib.util
 import pathlib
 import time
-from collections.abc import Collection
 
 import numpy as np
 from tqdm import tqdm
@@ -12,7 +12,7 @@ from tqdm import tqdm
 from vosjax.benchmarks.model import peak_memory
 from vosjax.cli import segment_job
 from vosjax.cli.segment_inputs import Inputs, warn
-from vosjax.cli.segment_size import FullSize, for_network
+from vosjax.cli.segment_size import FullSize, Written, for_network
 from vosjax.inference import prompts, refinement
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import FrameResult
@@ -24,7 +24,7 @@ from vosjax.media.video_frames import VideoFrames
 from vosjax.train import interrupt
 
 DEFAULT_KINDS = ("masks", "overlay", "results", "report")
-_CHECKPOINT_EVERY = 200  # frames
+CHECKPOINT_EVERY = 200  # frames
 _AHEAD = 8  # frames that are decoded before their turn
 _ESTIMATED_FROM = 30 * 480 * 854  # pixels of all frames; fewer take less than a minute
 _TRIED = 6  # frames, of which the last ones are timed
@@ -93,8 +93,8 @@ def segment_video(
     session = segmenter.new_session()
     if start:
       session = segmenter.load_session(segment_job.state_file(out, start))
-  given = None if inputs.masks is None else _given_ids(inputs)
-  first, times = min(given or (0,)), video.times
+  given = {plan.frame: (*plan.added, *plan.corrected) for plan in inputs.planned}
+  first, times = min(given, default=0), video.times
   batch = choose_batch_size(len(video))
   with (
     interrupt.Interrupt() as stop,
@@ -117,10 +117,14 @@ def segment_video(
       frames, prompts=source.masks, direction=direction, session=session
     )
     for number, result in enumerate(results, start):
-      name, time = video.frame_names[number], times[number]
-      _write(written, number, name, time, source, result, crf=crf)
+      restored = source.restore(number, result)
+      if crf:
+        refined = functools.partial(refinement.refine_labels, result)
+        restored = dataclasses.replace(restored, labels=refined)
+      name = video.frame_names[number]
+      write_result(written, number, name, times[number], restored, result)
       bar.update()
-      if stop.signum is None and (number + 1 - first) % _CHECKPOINT_EVERY:
+      if stop.signum is None and (number + 1 - first) % CHECKPOINT_EVERY:
         continue
       if session is None:
         if stop.signum is not None:
@@ -135,30 +139,34 @@ def segment_video(
   job.finish(out)
 
 
-def _write(
+def write_result(
   written: outputs.Outputs,
   number: int,
   name: str,
-  time: float,
-  source: FullSize,
+  seconds: float,
+  restored: Written,
   result: FrameResult,
-  *,
-  crf: bool,
 ) -> None:
-  restored = source.restore(number, result)
-  labels = restored.labels
-  if crf:
-    labels = functools.partial(refinement.refine_labels, result)
+  """Writes the result of a frame, soon.
+
+  Args:
+    written: what writes it.
+    number: of the frame.
+    name: of the frame.
+    seconds: at which it is shown.
+    restored: its image, labels and probabilities at the size of the video.
+    result: of the network.
+  """
   written.write(
     number,
     name,
     restored.image,
-    labels,
+    restored.labels,
     result.object_ids,
     restored.probs,
     functools.partial(getattr, result, "scores"),
     functools.partial(getattr, result, "lost"),
-    time,
+    seconds,
   )
 
 
@@ -176,15 +184,6 @@ def _save_state(
   written.checkpoint()
   session.save(segment_job.state_file(out, number))
   segment_job.forget_states(out, number)
-
-
-def _given_ids(inputs: Inputs) -> dict[int, Collection[int]]:
-  """Ids of the objects in each mask."""
-  assert inputs.masks is not None
-  return {
-    planned.frame: (*planned.added, *planned.corrected)
-    for planned in prompts.plan(inputs.masks, "forward")
-  }
 
 
 def _print_estimate(source: FullSize, segmenter: VideoSegmenter, passes: int) -> None:
