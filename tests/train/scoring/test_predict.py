@@ -193,14 +193,15 @@ def test_videos_without_masks_stop_a_one_shot_model_before_anything_is_written(
   assert not (tmp_path / "run").exists()
 
 
-def test_annotations_without_objects_are_named_and_nothing_is_written(
+def test_annotations_without_objects_are_named_and_their_video_is_not_written(
   agame, davis, tmp_path
 ):
   blank = Image.fromarray(np.zeros((32, 48), np.uint8))
   blank.save(davis / "Annotations/480p/deer/00000.png")
   with pytest.raises(ValueError, match="deer: no mask shows an object"):
     run.run(agame, str(tmp_path / "run"))
-  assert not written(tmp_path / "run")
+  # Another device may have begun the other video by then.
+  assert not [name for name in written(tmp_path / "run") if name.startswith("deer")]
 
 
 def test_a_dataset_without_a_server_is_not_predicted(agame, tmp_path):
