@@ -6,6 +6,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+# What may be part of a CUDA graph: XLA's own choice, and convolutions.
+_GRAPH_PARTS = (
+  "FUSION",
+  "CUBLAS",
+  "CUBLASLT",
+  "CUDNN",
+  "CUSTOM_CALL",
+  "DYNAMIC_SLICE_FUSION",
+  "CONDITIONAL",
+  "WHILE",
+  "CONVOLUTION",
+)
+
 
 def jit(**options: Any) -> Any:
   """`jax.jit` with the compiler options of whichever backend a call runs on.
@@ -37,9 +50,16 @@ def _compiler_options(backend: str) -> dict[str, Any]:
   """XLA options that speed up programs on a backend.
 
   On CPU, XLA's experimental fused kernels are about 15 % slower than the plain ones.
+
+  On GPU, launching the hundreds of small kernels of a frame one by one takes longer
+  than running them. As one CUDA graph they are launched together; by default, XLA ends
+  a graph at every convolution. On an H200 in bfloat16, a frame of A-GAME at 480x864
+  takes 1.9 ms so and 3.3 ms otherwise, one of RVOS with ten objects 2.3 and 9.2 ms.
   """
   if backend == "cpu":
     return supported_options({"xla_cpu_experimental_ynn_fusion_type": ""})
+  if backend == "gpu":
+    return supported_options({"xla_gpu_enable_command_buffer": ",".join(_GRAPH_PARTS)})
   return {}
 
 

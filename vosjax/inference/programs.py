@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped, UInt8
 
 from vosjax.inference import compilation, confidence, painting
+from vosjax.inference.casting import cast_weights
 from vosjax.models.api import (
   Features,
   KeepsSlots,
@@ -35,7 +36,8 @@ def prepare(
 ) -> tuple[nn.Module, Variables]:
   """Returns the model and its variables in the form that is fastest on a backend.
 
-  BatchNorm is folded into the convolutions. On CPU, Winograd kernels are added to wide
+  BatchNorm is folded into the convolutions, and weights are converted to the model's
+  dtype where they are used in no other. On CPU, Winograd kernels are added to wide
   convolutions, and decoders that take one object after another are unrolled.
 
   Args:
@@ -48,7 +50,8 @@ def prepare(
   options = {"folded": True, "stop_early": model.readout.stops_at_first_empty}
   if cpu:  # a quarter faster than a loop over objects
     options["unroll_objects"] = True
-  return with_execution(model, **options), _fold(variables, winograd=cpu)
+  model = with_execution(model, **options)
+  return model, cast_weights(model, _fold(variables, winograd=cpu))
 
 
 _fold = jax.jit(fold, static_argnames="winograd")
