@@ -1,5 +1,9 @@
 """The benchmark of a model measures what `VideoSegmenter` does."""
 
+import jax
+import numpy as np
+import pytest
+
 from vosjax import models
 from vosjax.benchmarks import model
 from vosjax.inference import programs, whole_video
@@ -43,3 +47,29 @@ def test_the_plain_network_takes_one_object_of_a_state_with_shared_parts():
   plain.step()
   assert plain.state.matching.masks.shape[:2] == (1, 1)
   assert plain.state.matching.latest.value.count.shape == (1,)
+
+
+def test_flops_are_those_of_a_count_by_hand():
+  image = jax.ShapeDtypeStruct((1, 9, 11, 3), np.float32)
+  kernel = np.ones((3, 3, 3, 4), np.float32)
+  matrix = np.ones((4, 5), np.float32)
+
+  def function(image):
+    layout = ("NHWC", "HWIO", "NHWC")
+    features = jax.lax.conv_general_dilated(
+      image, kernel, (2, 2), "VALID", dimension_numbers=layout
+    )
+    return features @ matrix
+
+  outputs = 4 * 5  # pixels
+  by_hand = outputs * 2 * (3 * 3 * 3 * 4 + 4 * 5)
+  assert model.count_flops(function, image) == by_hand
+
+
+def test_flops_of_a_machine_whose_cpu_is_left_out(monkeypatch):
+  def devices(platform):
+    raise RuntimeError(f"Unknown backend {platform}")
+
+  monkeypatch.setattr(jax, "devices", devices)
+  with pytest.raises(ValueError, match="JAX_PLATFORMS=cuda,cpu"):
+    model.count_flops(lambda x: x, jax.ShapeDtypeStruct((1,), np.float32))

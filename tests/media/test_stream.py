@@ -53,7 +53,8 @@ def standard_input(monkeypatch):
 
 
 def test_standard_input_is_read_frame_by_frame(recording, standard_input):
-  standard_input(recording.read_bytes())
+  not_utf_8 = recording.read_bytes().replace(b"Lavf", b"caf\xe9")
+  standard_input(not_utf_8)
   with open_stream("-") as stream:
     assert stream.size == SIZE and stream.frames_per_second == 20
     times, frames = zip(*stream, strict=True)

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from vosjax.media import pixels, random_access, video_file
+from vosjax.media import decoding, pixels, random_access, video_file
 from vosjax.media.read import read_video
 from vosjax.media.video_frames import describe
 
@@ -388,6 +388,14 @@ def test_gray_in_a_luma_plane_of_16_bits_is_scaled(tmp_path):
 def test_a_file_may_have_any_name_and_other_streams(tmp_path, video):
   path = tmp_path / "Mein Video: 100 % (1).mp4"
   path.write_bytes(video.read_bytes())
+  assert len(read_video(path)) == NUM_FRAMES
+
+
+def test_metadata_need_not_be_utf_8(tmp_path, video):
+  path = tmp_path / "v.mp4"
+  path.write_bytes(video.read_bytes().replace(b"Lavf", b"caf\xe9"))
+  with pytest.raises(UnicodeEncodeError), decoding.open_video(path) as file:
+    file.metadata["encoder"].encode()
   assert len(read_video(path)) == NUM_FRAMES
 
 

@@ -132,15 +132,11 @@ def measure_encoder(
 
 
 def _encoder_flops(model: Any, variables: Any, size: tuple[int, int]) -> float:
-  """FLOP of one frame, as the compiler counts them before it optimises."""
+  """FLOP of one frame; ValueError as `vosjax.benchmarks.model.count_flops`."""
   frames = jax.ShapeDtypeStruct((1, *model.framing(size).framed_size, 3), jnp.float32)
 
-  def encode(frames):
-    return bind(model, variables).encode(frames)
-
-  cost = jax.jit(encode).lower(frames).cost_analysis()
-  assert cost is not None, "XLA analyses every program before it is optimised"
-  return cost["flops"]
+  network = bind(model, jax.device_get(variables))  # constants of a program for the CPU
+  return benchmark.count_flops(network.encode, frames)
 
 
 def compare_with_cpu(

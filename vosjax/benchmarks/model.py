@@ -72,6 +72,7 @@ def measure(
   model = build(name, objects, dtype=dtype, **fields)
   objects = model.readout.num_slots or objects
   variables = random_variables(model)
+  gflop = direct_flops(model, variables, size, objects) / 1e9
   report("peak of a matrix product")
   peak = matrix_peak(jnp.dtype(dtype))
   report("compilation")
@@ -84,7 +85,6 @@ def measure(
   compile_seconds = time.perf_counter() - began
   report(f"{frames} frames")
   seconds = median_seconds(clip.step, frames) / batch
-  gflop = direct_flops(model, variables, size, objects) / 1e9
   result = {
     "model": name,
     "device": jax.devices()[0].device_kind,
@@ -150,12 +150,16 @@ def matrix_peak(dtype: Any) -> float:
 def direct_flops(
   model: nn.Module, variables: Variables, size: tuple[int, int], objects: int
 ) -> float:
-  """FLOP of one frame, as the compiler counts them before it optimises.
+  """FLOP of one frame, see `count_flops`.
 
-  The compiler counts only one iteration of a loop. The loop over objects is therefore
-  unrolled here; COSNet's loop over references is not.
+  Only one iteration of a loop counts. The loop over objects is therefore unrolled here;
+  COSNet's loop over references is not.
+
+  Raises:
+    ValueError: as `count_flops`.
   """
   model = models.with_execution(model, unroll_objects=True)
+  variables = jax.device_get(variables)  # constants of a program for the CPU
   frames = jax.ShapeDtypeStruct((1, *model.framing(size).framed_size, 3), jnp.float32)
   masks = jax.ShapeDtypeStruct((1, objects, *frames.shape[1:3]), jnp.float32)
   active = jax.ShapeDtypeStruct((1, objects), bool)
@@ -172,8 +176,31 @@ def direct_flops(
     state, prediction = apply("segment")(state, features, active)
     return apply("update")(state, features, probs), prediction
 
-  cost = jax.jit(frame).lower(state, frames, active, masks).cost_analysis()
-  assert cost is not None, "XLA analyses every program before it is optimised"
+  return count_flops(frame, state, frames, active, masks)
+
+
+def count_flops(function: Callable[..., Any], *args: Any) -> float:
+  """FLOP of a function, as XLA counts them before it optimises, on whatever device.
+
+  JAX lets XLA count for its own CPU client only, not for plugins such as those of GPUs.
+
+  Args:
+    function: to be compiled.
+    *args: trees of shapes and types of arrays.
+
+  Raises:
+    ValueError: JAX was told to leave the CPU out.
+  """
+  try:
+    cpu = jax.devices("cpu")[0]
+  except RuntimeError as error:
+    raise ValueError(
+      "JAX_PLATFORMS leaves out the CPU, for which FLOP are counted. Add it at the "
+      "end, as in `JAX_PLATFORMS=cuda,cpu`."
+    ) from error
+  with jax.default_device(cpu):
+    cost = jax.jit(function).lower(*args).cost_analysis()
+  assert cost is not None, "XLA analyses every program for CPUs"
   return cost["flops"]
 
 

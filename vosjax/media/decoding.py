@@ -24,13 +24,29 @@ def open_video(path: pathlib.Path, formats: tuple[str, ...] = ()) -> Any:
   av = load_pyav(f"{path}: video files", ", or give a folder of frames")
   options = {"format_whitelist": ",".join(formats)} if formats else {}
   try:
-    return av.open(f"file:{path}", options=options, metadata_errors="replace")
+    return open_container(f"file:{path}", options=options)
   except av.ArgumentError:
     if not formats:
       raise
     raise ValueError(
       f"{path}: is not a video file of a common kind. Export it as MP4."
     ) from None
+
+
+def open_container(target: Any, **options: Any) -> Any:
+  """Opens what PyAV can read, whatever bytes its metadata hold.
+
+  Args:
+    target: a file that is open, or a name that FFmpeg understands.
+    **options: of `av.open`.
+
+  Raises:
+    av.FFmpegError: it cannot be opened.
+  """
+  av = load_pyav("video files")
+  if int(av.__version__.split(".")[0]) < 19:  # what later ones do without being asked
+    options["metadata_errors"] = "surrogateescape"
+  return av.open(target, **options)
 
 
 def video_streams(container: Any, name: str) -> list[Any]:

@@ -141,7 +141,7 @@ def open_stream(source: str) -> FrameStream:
   av = load_pyav(f"{source}: streams", ", or give a folder of frames")
   name, target, options = _locate(source)
   try:
-    container = av.open(target, metadata_errors="replace", **options)
+    container = decoding.open_container(target, **options)
     stream = decoding.video_streams(container, name)[0]
     return FrameStream(name, container, stream)
   except (av.FFmpegError, OSError) as error:

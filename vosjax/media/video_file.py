@@ -230,7 +230,7 @@ class _Header:
     return cls(
       container.format.name,
       stream.frames,
-      stream.time_base,
+      Fraction(stream.time_base.numerator, stream.time_base.denominator),
       float(rate),
       _CODECS.get(codec, codec.upper()),
       len(streams),
