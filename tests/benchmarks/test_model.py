@@ -12,17 +12,17 @@ from vosjax.inference import programs, whole_video
 def test_all_slots_and_batches_of_frames_are_timed(monkeypatch):
   """With random weights, scores would end the list of objects anywhere."""
   stops, batches = [], []
-  advance, encode_each = programs.advance, whole_video.encode_each
+  step, encode_each = programs.step, whole_video.encode_each
 
-  def watch_advance(prepared, *args):
+  def watch_step(prepared, *args):
     stops.append(prepared.execution.stop_early)
-    return advance(prepared, *args)
+    return step(prepared, *args)
 
   def watch_encode_each(prepared, variables, frames, batch_size):
     batches.append((len(frames), batch_size))
     return encode_each(prepared, variables, frames, batch_size)
 
-  monkeypatch.setattr(programs, "advance", watch_advance)
+  monkeypatch.setattr(programs, "step", watch_step)
   monkeypatch.setattr(whole_video, "encode_each", watch_encode_each)
   result = model.measure("ris", size=(16, 16), frames=3, channels=2, num_convolutions=1)
   assert stops and not any(stops)

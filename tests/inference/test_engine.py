@@ -180,16 +180,20 @@ def test_memory_does_not_grow_with_the_video(tiny, frames, first):
 
 
 def test_callers_may_reuse_the_buffer_of_a_frame(tiny, frames, first, monkeypatch):
-  """Even if the encoder runs later, as JAX is asynchronous."""
+  """Even if programs run later, as JAX is asynchronous."""
   segmenter = vosjax.VideoSegmenter(*tiny)
   expected = play(segmenter, frames[:3], first)
-  buffer, encode = np.empty_like(frames[0]), programs.encode
+  buffer = np.empty_like(frames[0])
 
-  def encode_late(*args):
-    buffer[:] = 0
-    return encode(*args)
+  def late(program):
+    def run(*args):
+      buffer[:] = 0
+      return program(*args)
 
-  monkeypatch.setattr(programs, "encode", encode_late)
+    return run
+
+  for name in ("encode", "step"):
+    monkeypatch.setattr(programs, name, late(getattr(programs, name)))
   buffer[:] = frames[0]
   started = segmenter.start(buffer, first)
   np.testing.assert_array_equal(started.frame, frames[0])

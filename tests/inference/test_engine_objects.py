@@ -5,7 +5,7 @@ import numpy as np
 
 import vosjax
 from vosjax.inference import programs
-from vosjax.inference.session import EncodedFrame
+from vosjax.inference.session import CheckedFrame
 
 
 def play(segmenter, frames, labels):
@@ -34,8 +34,10 @@ def test_nothing_compiles_while_slots_are_free(
   segmenter.start(frames[0], first)
   segmenter.step(frames[1])
   segmenter.add(mark(9, 3))
-  once = {"encode": 1, "init_state": 2, "segment": 1, "update": 1}
-  assert traces == once  # a state is begun from nothing, and joined with another one
+  # A state is begun from nothing, and joined with another one. The first frame is
+  # encoded by itself, and others by the program that segments them.
+  once = {"encode": 2, "init_state": 2, "segment": 1, "update": 1}
+  assert traces == once
   compiled = len(compilations)
   assert compiled > 0  # otherwise the listener hears nothing
   for round_ in range(3):
@@ -60,7 +62,7 @@ def test_nothing_compiles_while_slots_are_free(
   for h in (20, 32, 20):
     segmenter.start(frames[0, :h], first[:h])
     segmenter.step(frames[1, :h])
-  assert traces == {"encode": 2, "init_state": 3, "segment": 2, "update": 2}
+  assert traces == {"encode": 4, "init_state": 3, "segment": 2, "update": 2}
 
 
 def test_growth_changes_no_result(tiny, frames, first):
@@ -100,7 +102,7 @@ def test_the_number_of_slots_doubles(tiny, frames, monkeypatch):
   monkeypatch.setattr(programs, "init_slots", lambda *args: "state")
   monkeypatch.setattr(programs, "add_slots", lambda model, state, extra: state)
   session, capacities = vosjax.VideoSegmenter(*tiny).new_session(), []
-  session.segment_first(EncodedFrame(frames[0], None), mark(1, 0))
+  session.segment_first(CheckedFrame(frames[0], features=()), mark(1, 0))
   for object_id in range(2, 7):
     session.add(mark(object_id, object_id))
     capacities.append(session.slots.capacity)

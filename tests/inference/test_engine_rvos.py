@@ -166,13 +166,13 @@ def test_the_next_frame_sees_the_mask_of_an_added_object(rvos, frames, first):
 def test_age_decides_overlaps_however_objects_are_given(
   rvos, frames, first, monkeypatch
 ):
-  ranks, advance = [], programs.advance
+  ranks, step = [], programs.step
 
   def watch(*args):
-    ranks.append(args[7][0, :3].tolist())
-    return advance(*args)
+    ranks.append(args[-1][0, :3].tolist())
+    return step(*args)
 
-  monkeypatch.setattr(programs, "advance", watch)
+  monkeypatch.setattr(programs, "step", watch)
   one, two, three = (np.where(first == i, i, 0).astype(np.int32) for i in (1, 2, 3))
   segmenter = vosjax.VideoSegmenter(*rvos)
   segmenter.start(frames[0], one)

@@ -29,6 +29,10 @@ def shape(*dims, dtype=np.float32):
   return jax.ShapeDtypeStruct(dims, dtype)
 
 
+def shapes_of(tree):
+  return jax.tree.map(lambda x: x.shape, tree)
+
+
 def prepare_shapes(model):
   """The model as on a GPU, and the shapes of its variables."""
   prepared = []
@@ -72,10 +76,12 @@ def lower_all(lower, model):
   recurrence = "aggregated" if readout.threshold is None else "fine"
   fixed = (*fixed, recurrence)
   rank = shape(1, num_slots, dtype=np.int32) if readout.threshold is not None else None
-  new, slot_labels, probs, *_ = low(
-    programs.advance, fixed, variables, state, features, slots, rank
-  )
-  assert jax.tree.map(lambda x: x.shape, new) == jax.tree.map(lambda x: x.shape, state)
+  inputs = variables, state, features, slots, rank
+  new, slot_labels, probs, *_ = low(programs.advance, fixed, *inputs)
+  inputs = variables, state, frames, slots, rank
+  encoded, (streamed, *_) = low(programs.step, (model, recurrence), *inputs)
+  for found, expected in ((new, state), (streamed, state), (encoded, features)):
+    assert shapes_of(found) == shapes_of(expected)
   assert slot_labels.shape == (1, *SIZE)
   assert probs.shape == (1, num_slots, *SIZE)
 

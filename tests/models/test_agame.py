@@ -79,18 +79,19 @@ def check_one_object(agame, case, recurrence, prefix, step):
 @pytest.fixture
 def watched(monkeypatch):
   """The engine's predictions for each frame, and the states after them."""
-  predictions, states, advance = [], [], programs.advance
+  predictions, states, step = [], [], programs.step
   segment = jax.jit(
     lambda model, *args: model.apply(*args, method="segment")[1], static_argnums=0
   )
 
-  def watch(model, size, recurrence, variables, state, features, active, *rest):
+  def watch(model, recurrence, variables, state, frames, active, *rest):
+    features = programs.encode(model, variables, frames)
     predictions.append(segment(model, variables, state, features, active))
-    result = advance(model, size, recurrence, variables, state, features, active, *rest)
-    states.append(result[0])
+    result = step(model, recurrence, variables, state, frames, active, *rest)
+    states.append(result[1][0])
     return result
 
-  monkeypatch.setattr(programs, "advance", watch)
+  monkeypatch.setattr(programs, "step", watch)
   return predictions, states
 
 

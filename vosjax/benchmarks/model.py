@@ -1,7 +1,8 @@
 """Benchmark of a model, compared with the peak speed of the machine.
 
 Weights are random, which does not affect speed. Times are from a uint8 frame on the
-device to its labels on the device, and each frame is awaited before the next.
+device to its labels on the device, in the program that streams use. As in a stream, the
+labels of a frame are awaited once the next frame has been dispatched.
 """
 
 import resource
@@ -238,6 +239,7 @@ class _Clip:
     self.frames = jnp.asarray(frames)
     self.model, self.variables, self.size = model, variables, size
     self.active = jnp.ones((batch, objects), bool)
+    self.labels = None  # of the latest frame
     labels = bands(size, objects, batch) if model.readout.one_shot else None
     self.state = programs.init_slots(
       model,
@@ -273,16 +275,16 @@ class _Clip:
     }
 
   def step(self) -> None:
-    self.state, labels, *_ = programs.advance(
+    _, (self.state, labels, *_) = programs.step(
       self.model,
-      self.size,
       "aggregated",
       self.variables,
       self.state,
-      self.encode(),
+      self.frames,
       self.active,
     )
-    labels.block_until_ready()
+    jax.block_until_ready(self.labels)
+    self.labels = labels
 
 
 class _Plain(_Clip):

@@ -30,6 +30,15 @@ from vosjax.models.unroll import Recurrence, decide
 from vosjax.ops.masks import soft_aggregate
 from vosjax.types import Active, AnyArray, Masks, Variables
 
+# What `advance` returns.
+Advanced = tuple[
+  State,
+  Shaped[Array, "b h w"],
+  Float[Array, "b o h w"],
+  Bool[Array, "b o"],
+  Float[Array, "b o e"],
+]
+
 
 def prepare(
   model: nn.Module, variables: Variables, *, backend: str | None = None
@@ -221,13 +230,7 @@ def advance(
   features: Features,
   active: Active,
   rank: Int[AnyArray, "b o"] | None = None,
-) -> tuple[
-  State,
-  Shaped[Array, "b h w"],
-  Float[Array, "b o h w"],
-  Bool[AnyArray, "b o"],
-  Float[Array, "b o e"],
-]:
+) -> Advanced:
   """Segments one frame and updates the state with the result.
 
   Args:
@@ -268,6 +271,39 @@ def advance(
   if probs.shape[1] < 256:
     labels = labels.astype(jnp.uint8)
   return state, labels, probs, present, evidence
+
+
+@compilation.jit(static_argnums=(0, 1), donate_argnums=3)
+def step(
+  model: nn.Module,
+  recurrence: Recurrence,
+  variables: Variables,
+  state: State,
+  frames: UInt8[AnyArray, "b h w 3"],
+  active: Active,
+  rank: Int[AnyArray, "b o"] | None = None,
+) -> tuple[Features, Advanced]:
+  """Does what a frame of a stream needs in one program: `encode` and `advance`.
+
+  Args:
+    model: from `prepare`.
+    recurrence: which masks update the state.
+    variables: from `prepare`.
+    state: donated.
+    frames: RGB of any size.
+    active: slots that are in use.
+    rank: see `advance`.
+
+  Returns:
+    The features, the same bits as those of `encode`; and what `advance` returns.
+  """
+  size = (frames.shape[1], frames.shape[2])
+  # The barrier keeps the compiler from fusing both parts, which might round features in
+  # another way. They leave the program in any case, so little could be gained.
+  features = jax.lax.optimization_barrier(encode.__wrapped__(model, variables, frames))
+  return features, advance.__wrapped__(
+    model, size, recurrence, variables, state, features, active, rank
+  )
 
 
 def _framed_frames(

@@ -19,18 +19,18 @@ from vosjax.models.api import Features, KeepsSlots, State, TakesReferences
 from vosjax.types import AnyArray
 
 
-class EncodedFrame(NamedTuple):
-  """A frame that is ready to be segmented.
+class CheckedFrame(NamedTuple):
+  """A frame that is ready to be segmented: checked, and perhaps encoded.
 
   Attributes:
     image: RGB.
-    features: the model's encoding of it.
+    features: the model's encoding of it; None: one program encodes and segments it.
     references: features of new reference frames, which this frame and later ones are
       compared with, by their place in the model's state.
   """
 
   image: UInt8[np.ndarray, "h w 3"]
-  features: Features
+  features: Features | None = None
   references: Mapping[int, Features] = {}
 
 
@@ -44,8 +44,8 @@ class Session:
   number of videos can be in progress at the same time.
 
   `start`, `step`, `add`, `correct` and `remove` are for users. They check their
-  arguments; `start` and `step` also encode the frame. `segment_first`, `segment_next`
-  and `give` take what is encoded and checked, from these methods or `whole_video`.
+  arguments. `segment_first`, `segment_next` and `give` take what is checked, from these
+  methods or `whole_video`, which also encodes frames ahead.
 
   Attributes:
     setup: shared with the segmenter's other sessions.
@@ -93,7 +93,7 @@ class Session:
         raise checks.UsageError(
           "references='all' needs the whole video. Use run(frames), or a number."
         )
-      result = self.segment_first(self._encode(frame), labels)
+      result = self.segment_first(_copy_frame(frame), labels)
     if isinstance(setup.model, TakesReferences):
       self.stream_references = StreamReferences(
         setup.reference_policy, setup.references, seed=setup.seed
@@ -113,13 +113,13 @@ class Session:
       if labels is not None:
         checks.refuse_labels_if_zero_shot(self.setup.readout)
         labels = checks.check_labels(labels, self._size)
-      encoded = self._encode(frame)
+      given = _copy_frame(frame)
       if self.stream_references is not None:
         # The previous frame can be a reference from now on.
         place = self.stream_references.add_frame()
         if place is not None:
-          encoded = encoded._replace(references={place: self.features})
-      return self.segment_next(encoded, labels)
+          given = given._replace(references={place: self.features})
+      return self.segment_next(given, labels)
 
   def add(self, labels: Shaped[AnyArray, "..."]) -> None:
     """Adds the objects of `labels`, see `VideoSegmenter.add`."""
@@ -180,19 +180,17 @@ class Session:
     height, width, _ = self.frame.shape
     return height, width
 
-  def _encode(self, frame: UInt8[np.ndarray, "h w 3"]) -> EncodedFrame:
-    """Encodes one frame by itself; `whole_video` encodes several together."""
+  def _encode(self, frame: CheckedFrame) -> Features:
+    """The features of a frame, encoded here unless they are known."""
+    if frame.features is not None:
+      return frame.features
     setup = self.setup
-    # Callers may reuse their buffer for the next frame while JAX, which is asynchronous
-    # and does not always copy, still reads this one.
-    frame = frame.copy()
-    features = programs.encode(setup.model, setup.variables, frame[None])
-    return EncodedFrame(frame, features)
+    return programs.encode(setup.model, setup.variables, frame.image[None])
 
   def segment_first(
-    self, frame: EncodedFrame, labels: Int[np.ndarray, "h w"] | None
+    self, frame: CheckedFrame, labels: Int[np.ndarray, "h w"] | None
   ) -> FrameResult:
-    """Begins a video with an encoded frame.
+    """Begins a video.
 
     Args:
       frame: the first one with an object.
@@ -218,8 +216,9 @@ class Session:
       slot_labels = slots.to_slot_labels(labels, ids)
       ranking = Ranking() if slots.by_id else None
 
+    features = self._encode(frame)
     # Nothing is refused from here on: the previous video is forgotten.
-    self.frame, self.features = frame.image, frame.features
+    self.frame, self.features = frame.image, features
     self.slots, self.ranking, self.stream_references = slots, ranking, None
     self.frame_number = 0
     self.state = programs.init_slots(
@@ -232,13 +231,13 @@ class Session:
       slots.active,
     )
     if labels is None:
-      self.result = self._segment(frame.references)
+      self.result = self._segment(frame)
       return self.result
     if ranking is not None:
       # The first frame is decoded to initialise the slots' recurrent state and to rank
       # the objects. The second frame then sees the given masks again, and empty masks
       # in free slots.
-      self._rank(self._segment(), ids, labels)
+      self._rank(self._segment(frame), ids, labels)
       self.state = programs.insert(
         setup.model,
         self._size,
@@ -251,9 +250,9 @@ class Session:
     return self.result
 
   def segment_next(
-    self, frame: EncodedFrame, labels: Int[np.ndarray, "h w"] | None
+    self, frame: CheckedFrame, labels: Int[np.ndarray, "h w"] | None
   ) -> FrameResult:
-    """Segments the next frame, which is encoded.
+    """Segments the next frame.
 
     Args:
       frame: the next one.
@@ -265,11 +264,11 @@ class Session:
     """
     ids = () if labels is None else find_ids(labels)
     if labels is not None and ids:
-      self._add_objects(labels, ids, frame.features)
+      self._add_objects(labels, ids, self._encode(frame))
     assert self.frame_number is not None
-    self.frame, self.features = frame.image, frame.features
+    result = self._segment(frame)
+    self.frame = frame.image
     self.frame_number += 1
-    result = self._segment(frame.references)
     if labels is not None and ids and self.ranking is not None:
       # The model keeps slots: the annotation of a new object overrides predictions.
       self._rank(result, ids, labels)
@@ -352,27 +351,42 @@ class Session:
       setup.model, self._size, setup.variables, self.state, slot_labels, new
     )
 
-  def _segment(self, references: Mapping[int, Features] | None = None) -> FrameResult:
-    """Segments the latest frame, after putting its new references into the state."""
+  def _segment(self, frame: CheckedFrame) -> FrameResult:
+    """Segments a frame, after putting its new references into the state.
+
+    Nothing here waits for the device.
+    """
     setup, slots = self.setup, self.slots
-    assert self.frame is not None
-    for place, features in (references or {}).items():
+    for place, features in frame.references.items():
       self.state = programs.remember(
         setup.model, setup.variables, self.state, features, np.int32(place)
       )
     rank = self.ranking and self.ranking.rank_slots(slots.slot_of, slots.capacity)
-    self.state, labels, probs, present, evidence = programs.advance(
-      setup.model,
-      self._size,
-      setup.recurrence,
-      setup.variables,
-      self.state,
-      self.features,
-      slots.active,
-      rank,
-    )
+    if frame.features is None:
+      self.features, advanced = programs.step(
+        setup.model,
+        setup.recurrence,
+        setup.variables,
+        self.state,
+        frame.image[None],
+        slots.active,
+        rank,
+      )
+    else:
+      self.features = frame.features
+      advanced = programs.advance(
+        setup.model,
+        self._size,
+        setup.recurrence,
+        setup.variables,
+        self.state,
+        self.features,
+        slots.active,
+        rank,
+      )
+    self.state, labels, probs, present, evidence = advanced
     return FrameResult.from_slots(
-      self.frame, labels, probs, present, evidence, slots.ids, slots.used
+      frame.image, labels, probs, present, evidence, slots.ids, slots.used
     )
 
   def _rank(
@@ -385,3 +399,12 @@ class Session:
     threshold = self.setup.readout.threshold
     assert self.ranking is not None and threshold is not None
     self.ranking.add(result.masks(ids, threshold), labels)
+
+
+def _copy_frame(frame: UInt8[np.ndarray, "h w 3"]) -> CheckedFrame:
+  """A frame of a stream.
+
+  Callers may reuse their buffer for the next frame while JAX, which is asynchronous and
+  does not always copy, still reads this one.
+  """
+  return CheckedFrame(frame.copy())

@@ -23,7 +23,7 @@ from jaxtyping import Int, UInt8
 
 from vosjax.inference import checks, programs, references
 from vosjax.inference.frame_result import FrameResult
-from vosjax.inference.session import EncodedFrame, Session
+from vosjax.inference.session import CheckedFrame, Session
 from vosjax.inference.setup import Setup
 from vosjax.models.api import Features, TakesReferences
 from vosjax.types import AnyArray, Variables
@@ -123,7 +123,7 @@ def encode_video(
   first: int,
   references_of: Callable[[int], tuple[int, ...]],
   places: list[int] | None = None,
-) -> Iterator[EncodedFrame]:
+) -> Iterator[CheckedFrame]:
   """Yields the frames of a video in order, each encoded once and in a batch.
 
   Features do not depend on the segmentation, so frames and their references can be
@@ -156,7 +156,7 @@ def encode_video(
       place = _free_place(places, wanted)
       places[place] = number
       references_by_place[place] = encoder.features[number]
-    yield EncodedFrame(encoder.images.pop(t), encoder.features[t], references_by_place)
+    yield CheckedFrame(encoder.images.pop(t), encoder.features[t], references_by_place)
     # Frame t - 1 may have become a reference at t, but never does later.
     encoder.features.pop(t - 1, None)
 
@@ -250,7 +250,7 @@ def _free_place(places: Sequence[int], wanted: Sequence[int]) -> int:
   )
 
 
-def _check_labels(labels: Any, frame: EncodedFrame) -> Int[np.ndarray, "h w"] | None:
+def _check_labels(labels: Any, frame: CheckedFrame) -> Int[np.ndarray, "h w"] | None:
   """Checks the labels of a frame, if any."""
   if labels is None:
     return None
