@@ -8,7 +8,7 @@ from jaxtyping import Bool
 from PIL import Image, ImageChops
 
 from vosjax.data.synthvos.motion import Camera, Motion, Pose, Times
-from vosjax.data.synthvos.parts import Part, enlarge
+from vosjax.data.synthvos.parts import Part, enlarge, pack, to_image
 
 _MIXED = (25, 229)  # a pixel whose coverage is between these belongs to no object
 _AFFINE, _NEAREST = Image.Transform.AFFINE, Image.Resampling.NEAREST
@@ -175,7 +175,7 @@ def _draw_scenery(canvases: Sequence[Canvas], part: Part, pose: Pose) -> None:
   rows, columns = part.colours.shape[:2]
   crop = part.colours.take(reflect(np.arange(top, bottom), rows - 1), axis=0)
   crop = crop.take(reflect(np.arange(left, right), columns - 1), axis=1)
-  enlarged = enlarge(Image.fromarray(crop)).convert("RGBA")
+  enlarged = to_image(enlarge(pack(crop)))
   corner = complex(left, top)
   for k, turn in zip(shown, back):
     matrix = affine(turn, pose.shift[k], part.origin - corner, 0j, 2.0)
