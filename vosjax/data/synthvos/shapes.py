@@ -1,10 +1,11 @@
 """Makes objects of jointed parts, each with a signed distance to its outline."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Float, Int
 
 from vosjax.data.synthvos.motion import Path, wander
 from vosjax.data.synthvos.parts import OUTSIDE, Part
@@ -60,13 +61,15 @@ class Star(NamedTuple):
   slopes: Float[np.ndarray, " d"]
   radius: float
 
-  def around(self, margin: float) -> Complex[np.ndarray, " d"]:
-    """Points in all directions, outside of which `distance` is below -`margin`."""
+  def extent(self, margin: float) -> tuple[float, float]:
+    """Half sizes of a box, outside of which `distance` is below -`margin`."""
     nearest = np.maximum(self.edges, 0.3 * self.radius)
     steep = np.sqrt(1 + (self.slopes / nearest) ** 2)
-    angles = np.arange(DIRECTIONS) * (2 * np.pi / DIRECTIONS)
-    # The margin is wider by as much as an outline may vary between two directions.
-    return (1.01 * self.edges + margin * steep) * np.exp(1j * angles)
+    # Wider by as much as an outline may vary between two directions.
+    reach = 1.01 * self.edges + margin * steep
+    cosines, sines = _waves(1)
+    tall, wide = np.abs(reach * sines[:, 0]), np.abs(reach * cosines[:, 0])
+    return float(tall.max()), float(wide.max())
 
   def distance(
     self, length: Distance, direction: Int[np.ndarray, "h w"], aspect: float
@@ -90,10 +93,18 @@ def star(
 ) -> Star:
   """A star-shaped outline with waves of 2, 3, ... periods."""
   orders = np.arange(2, 2 + len(waves))
-  turns = np.linspace(0, 2 * np.pi, DIRECTIONS)[:, None] * orders + phases
-  edges = (radius * (1 + np.cos(turns) @ waves)).astype(np.float32)
-  slopes = (radius * np.sin(turns) @ (orders * waves)).astype(np.float32)
-  return Star(edges, slopes, radius)
+  cosines, sines = (table[:, 1:] for table in _waves(1 + len(waves)))
+  real, imag = waves * np.cos(phases), waves * np.sin(phases)
+  edges = radius * (1 + cosines @ real - sines @ imag)
+  slopes = radius * (sines @ (orders * real) + cosines @ (orders * imag))
+  return Star(edges.astype(np.float32), slopes.astype(np.float32), radius)
+
+
+@functools.cache
+def _waves(count: int) -> tuple[Float[np.ndarray, "d k"], Float[np.ndarray, "d k"]]:
+  """Cosines and sines of 1, 2, ... `count` periods, in each direction."""
+  turns = np.linspace(0, 2 * np.pi, DIRECTIONS)[:, None] * np.arange(1, count + 1)
+  return np.cos(turns), np.sin(turns)
 
 
 def box(y: Rows, x: Columns, height: float, width: float, corner: float) -> Distance:
@@ -153,10 +164,10 @@ def blob(
   turned = phases + rng.normal(0, 0.9, orders)
   second = star(radius, waves * rng.uniform(0.4, 1.3), turned)
   stretch = max(aspect, 1 / aspect)
-  seen = np.concatenate([each.around(4 * stretch) for each in (first, second)])
-  tall, wide = np.abs(seen.imag).max() / aspect, np.abs(seen.real).max() * aspect
+  extents = zip(first.extent(4 * stretch), second.extent(4 * stretch))
+  tall, wide = (max(pair) for pair in extents)
   limit = 1.7 * radius * stretch
-  place = polar(*grid(min(tall, limit), min(wide, limit)), aspect)
+  place = polar(*grid(min(tall / aspect, limit), min(wide * aspect, limit)), aspect)
   outline, changed = (each.distance(*place, aspect) for each in (first, second))
   ripple = (
     radius * rng.choice([0, 0.06, 0.14]),
