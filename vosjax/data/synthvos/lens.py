@@ -60,7 +60,9 @@ class Lens:
         frame = soften(frame)
       if self.noise:
         rng = np.random.default_rng([*key, t])
-        grain = Image.frombytes("RGB", image.size, rng.bytes(frame.size)).point(3 * noise)
+        grain = Image.frombytes("RGB", image.size, rng.bytes(frame.size)).point(
+          3 * noise
+        )
         frame = _add_grain(frame, np.asarray(grain))
       yield compress(frame, self.quality) if self.quality else frame
 

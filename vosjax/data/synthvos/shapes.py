@@ -283,7 +283,9 @@ def rod(rng: np.random.Generator, radius: float, colours: list[Palette]) -> list
   thick = radius * rng.uniform(0.12, 0.3)
   return [
     rigid(
-      rng, box(*grid(radius, thick), radius, thick, thick * rng.uniform(0.1, 1)), colours[0]
+      rng,
+      box(*grid(radius, thick), radius, thick, thick * rng.uniform(0.1, 1)),
+      colours[0],
     )
   ]
 
