@@ -15,7 +15,7 @@ OUTSIDE = -16.0  # pixels, farther away than any softness
 _DENSE = 2.0  # pixels of an image for each pixel of the part
 
 
-Pixels = UInt8[np.ndarray, "h w"] | UInt32[np.ndarray, "h w"]  # levels, or RGBA
+Pixels = UInt8[np.ndarray, "_ _"] | UInt32[np.ndarray, "_ _"]  # levels, or RGBA
 
 
 def pack(colours: UInt8[np.ndarray, "h w 3"]) -> UInt32[np.ndarray, "h w"]:
