@@ -1,6 +1,7 @@
 """Benchmark of training: the speed of each stage, and where the time goes."""
 
 import functools
+import itertools
 import json
 import logging
 import statistics
@@ -11,20 +12,20 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vosjax import files
+from vosjax.benchmarks import feed
 from vosjax.benchmarks.model import random_variables
 from vosjax.models.unroll import encode_clip
-from vosjax.train import config_files, feeds, run
+from vosjax.train import config_files, run
 from vosjax.train.config import ordered_stages
 from vosjax.train.recipe import Objective, Recipe
 from vosjax.train.recipes import recipe_of
 from vosjax.train.state import TrainState
 from vosjax.train.step import make_mesh, make_train_step, replicate, shard
 from vosjax.train.workdir import open_workdir
-from vosjax.types import Variables, VideoBatch
+from vosjax.types import Variables
 
 LOG = logging.getLogger("vosjax")
 
@@ -46,7 +47,9 @@ def benchmark(config: ConfigDict, workdir: str | None) -> None:
       stage.clip_length,
       *stage.size,
     )
-    results[name] = measure_stage(config, stage, recipe, model, variables)
+    results[name] = measure_stage(
+      config, stage, recipe, model, variables, with_feed=True
+    )
   LOG.info("%s", format_table(results))
   text = json.dumps(results, indent=2) + "\n"
   files.write_bytes(path / "speed.json", text.encode())
@@ -75,6 +78,7 @@ def measure_stage(
   variables: Variables,
   *,
   steps: int = 5,
+  with_feed: bool = False,
 ) -> dict[str, Any]:
   """Times the updates of a stage on procedural clips of its shape.
 
@@ -90,17 +94,22 @@ def measure_stage(
     model: built with the fields of the run.
     variables: of the model; any values, as they do not affect speed.
     steps: number of updates to time; the median counts.
+    with_feed: measure the feed as well, and training on it.
 
   Returns:
     `device`; `devices`, the number in use; `ms_per_step`; `frames_per_second`, over all
     frames of a batch; `compile_seconds`; `temporary_bytes`, which the step needs in
-    addition to state and batch (None if the backend does not report them); and
-    `part_ms`, by name of the part (PARTS).
+    addition to state and batch (None if the backend does not report them); `part_ms`,
+    by name of the part (PARTS); and `feed`, see `feed.measure`, if it is measured.
   """
   mesh = make_mesh(stage.batch_size, accumulate=stage.accumulate)
   tx = recipe.clipped_optimizer(model, stage)
   objective = recipe.objective(model, stage)
-  batch = _make_batch(config, stage, recipe, mesh)
+  procedural = feed.procedural(config, stage, recipe)
+  # COSNet's steps alternate between two kinds: the one with more frames is measured.
+  first = itertools.islice(procedural.batches(0), 3)
+  host_batch = max(first, key=lambda batch: batch["frames"].size)
+  batch = shard(host_batch, mesh)
   state = replicate(TrainState.create(variables, tx, config.seed), mesh)
   began = time.perf_counter()
   train_step = make_train_step(objective, tx, mesh, accumulate=stage.accumulate)
@@ -121,7 +130,7 @@ def measure_stage(
   part_ms = dict(zip(PARTS, np.diff([0.0, *part_ends, step_ms]).tolist()))
   memory = step.memory_analysis()
   b, t = batch.frames.shape[:2]
-  return {
+  result = {
     "device": jax.devices()[0].device_kind,
     "devices": mesh.size,
     "ms_per_step": step_ms,
@@ -130,6 +139,18 @@ def measure_stage(
     "temporary_bytes": memory.temp_size_in_bytes if memory else None,
     "part_ms": part_ms,
   }
+  if with_feed:
+    pending = None
+
+    def train(host_batch):  # as `loop.fit` does
+      nonlocal state, pending
+      state, metrics = step(state, shard(host_batch, mesh))
+      jax.device_get(pending)
+      pending = metrics
+
+    sized = feed.of_size(procedural, tuple(batch.frames.shape[2:4]))
+    result["feed"] = feed.measure(sized, train, host_batch)
+  return result
 
 
 def format_table(results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -146,21 +167,9 @@ def format_table(results: Mapping[str, Mapping[str, Any]]) -> str:
     )
     for part, ms in result["part_ms"].items():
       lines.append(f"  {part:<18}{ms:10.0f} ms{ms / result['ms_per_step']:8.0%}")
+    if "feed" in result:
+      lines.append(feed.describe(result["feed"]))
   return "\n".join(lines)
-
-
-def _make_batch(
-  config: ConfigDict, stage: ConfigDict, recipe: Recipe, mesh: Mesh
-) -> VideoBatch:
-  """A batch of procedural clips in place of the stage's own sources."""
-  procedural = stage.copy_and_resolve_references()
-  with procedural.unlocked():
-    procedural.sources = ConfigDict({"synthvos": 1.0})
-  # COSNet's steps alternate between two kinds: the one with more frames is measured.
-  procedural.update(replacement=True, samples_per_epoch=0, num_steps=3)
-  sources = feeds.training_sources(config, procedural)
-  batches = recipe.batches(config, procedural, sources, config.seed)(0)
-  return shard(max(batches, key=lambda batch: batch["frames"].size), mesh)
 
 
 def _make_parts(

@@ -159,7 +159,7 @@ class Order:
     return source, item - int(ends[source]) + self.sizes[source]
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)  # of several feeds and their sources
 def _epoch(order: Order, epoch: int) -> np.ndarray:
   """The videos of an epoch, numbered across all sources."""
   rng = np.random.default_rng((order.seed, epoch))

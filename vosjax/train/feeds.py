@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -204,6 +205,8 @@ def batches(
   sources: Mapping[str, Source],
   seed: int,
   transforms: Callable[[str], Sequence[Any]],
+  *,
+  share: float = 1.0,
 ) -> BatchesFrom:
   """Returns the function that yields a stage's batches from any of its steps on.
 
@@ -213,8 +216,10 @@ def batches(
     sources: of the stage, by name.
     seed: of their random order and of the transforms.
     transforms: the transforms of a source's videos, given its name.
+    share: of the worker processes that this feed has, where a stage has several.
   """
   process, num_processes = jax.process_index(), jax.process_count()
+  workers = num_workers(config)
 
   def batches_from(step: int) -> Iterator[Mapping[str, Any]]:
     return pipeline.batches(
@@ -225,13 +230,24 @@ def batches(
       seed=seed,
       start_step=step,
       num_steps=stage.num_steps,
-      num_workers=config.data.num_workers,
+      num_workers=workers and max(1, round(share * workers)),
       shard=(process, num_processes),
       replacement=stage.replacement,
       samples_per_epoch=stage.samples_per_epoch or None,
     )
 
   return batches_from
+
+
+def num_workers(config: ConfigDict) -> int:
+  """Number of processes that make batches; 0: threads of this process."""
+  wanted = config.data.num_workers
+  if wanted >= 0:
+    return wanted
+  if jax.default_backend() == "cpu":
+    return 0  # training keeps the cores busy, and threads start at once
+  # Threads would hold up the one that dispatches steps, as only one runs at a time.
+  return max(1, (os.cpu_count() or 1) - 1)
 
 
 def take_turns(parts: Sequence[BatchesFrom], num_steps: int) -> BatchesFrom:

@@ -2,19 +2,18 @@
 
 import dataclasses
 import io
-import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 from jaxtyping import Int, UInt8
-from PIL import Image, ImageChops, ImageFilter
+from PIL import Image
 from scipy import special
 
 from vosjax.data.synthvos.motion import STILL, Path, wander
 
 NORMAL = special.ndtri((np.arange(256) + 0.5) / 256)  # quantiles
-_SOFT = ImageFilter.Kernel((3, 3), (1, 2, 1, 2, 4, 2, 1, 2, 1))
 
+Frame = UInt8[np.ndarray, "h w 3"]
 Frames = Int[np.ndarray, " t"]
 
 
@@ -42,27 +41,30 @@ class Lens:
 
   def develop(
     self, exposures: Iterable[Image.Image], index: Frames, key: tuple[int, ...]
-  ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+  ) -> Iterator[Frame]:
     """The images of RGB exposures in linear colours.
 
     Noise depends on `key` and the frame numbers `index`.
     """
     gains = np.exp(self.light(index.astype(np.float64)))
     noise = np.round(128 + 255 * self.noise * NORMAL).clip(0, 255).astype(int).tolist()
-    corners = None
+    corners: Image.Image | None = None
     for t, gain, image in zip(index.tolist(), gains, exposures):
       if corners is None:
         corners = self._corners(image.size)
       levels = np.arange(256) * gain * self.cast[:, None]
       image = image.point(levels.clip(0, 255).ravel().tolist())
       image.paste((0, 0, 0), mask=corners)
+      frame = np.asarray(image)
       for _ in range(self.soften):
-        image = image.filter(_SOFT)
+        frame = soften(frame)
       if self.noise:
         rng = np.random.default_rng([*key, t])
-        grain = Image.frombytes("RGB", image.size, rng.bytes(3 * math.prod(image.size)))
-        image = ImageChops.add(image, grain.point(3 * noise), offset=-128)
-      yield compress(image, self.quality) if self.quality else np.asarray(image)
+        grain = Image.frombytes("RGB", image.size, rng.bytes(frame.size)).point(
+          3 * noise
+        )
+        frame = _add_grain(frame, np.asarray(grain))
+      yield compress(frame, self.quality) if self.quality else frame
 
   def _corners(self, size: tuple[int, int]) -> Image.Image:
     """How much darker the corners are, 0 to 255."""
@@ -96,8 +98,28 @@ def draw_lens(rng: np.random.Generator) -> Lens:
   )
 
 
-def compress(image: Image.Image, quality: int) -> UInt8[np.ndarray, "h w 3"]:
+def soften(frame: Frame) -> Frame:
+  """A 1-2-1 blur in both directions; the outermost pixels stay as they are."""
+  levels = frame.astype(np.uint16)
+  down = levels[:-2] + levels[2:] + 2 * levels[1:-1]
+  total = down[:, :-2] + down[:, 2:] + 2 * down[:, 1:-1]
+  total += 8
+  total >>= 4
+  soft = frame.copy()
+  soft[1:-1, 1:-1] = total
+  return soft
+
+
+def _add_grain(frame: Frame, grain: Frame) -> Frame:
+  """The frame and what the grain is above 128."""
+  levels = frame.astype(np.int16)
+  levels += grain
+  levels -= 128
+  return np.clip(levels, 0, 255, out=levels).astype(np.uint8)
+
+
+def compress(frame: Frame, quality: int) -> Frame:
   """A round trip through JPEG."""
   file = io.BytesIO()
-  image.save(file, "JPEG", quality=quality)
+  Image.fromarray(frame).save(file, "JPEG", quality=quality)
   return np.asarray(Image.open(file))

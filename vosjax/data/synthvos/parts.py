@@ -6,22 +6,48 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Complex, Float, Int, UInt8
+from jaxtyping import Complex, Float, Int, UInt8, UInt32
 from PIL import Image
 
 from vosjax.data.synthvos.motion import STILL, Path, Pose, Times
 
 OUTSIDE = -16.0  # pixels, farther away than any softness
-_BILINEAR = Image.Resampling.BILINEAR
 _DENSE = 2.0  # pixels of an image for each pixel of the part
 
 
-def enlarge(image: Image.Image) -> Image.Image:
+Pixels = UInt8[np.ndarray, "_ _"] | UInt32[np.ndarray, "_ _"]  # levels, or RGBA
+
+
+def pack(colours: UInt8[np.ndarray, "h w 3"]) -> UInt32[np.ndarray, "h w"]:
+  """Colours as one number for each pixel."""
+  rgba = np.empty((*colours.shape[:2], 4), np.uint8)
+  rgba[..., :3] = colours
+  rgba[..., 3] = 255
+  return rgba.view(np.uint32)[..., 0]
+
+
+def to_image(pixels: Pixels) -> Image.Image:
+  """The image of levels, or of packed colours."""
+  mode, size = "L" if pixels.dtype == np.uint8 else "RGBA", pixels.shape[::-1]
+  return Image.frombuffer(mode, size, pixels, "raw", mode, 0, 1)
+
+
+def enlarge(pixels: Pixels) -> Pixels:
   """The image at twice its density: pixel 2 k is pixel k of the image."""
-  w, h = image.size
-  return image.resize(
-    (2 * w - 2, 2 * h - 2), _BILINEAR, (0.25, 0.25, w - 0.75, h - 0.75)
-  )
+  h, w = pixels.shape
+  wide = np.empty((h, 2 * w - 2), pixels.dtype)
+  wide[:, ::2], wide[:, 1::2] = pixels[:, :-1], _between(pixels[:, :-1], pixels[:, 1:])
+  dense = np.empty((2 * h - 2, 2 * w - 2), pixels.dtype)
+  dense[::2], dense[1::2] = wide[:-1], _between(wide[:-1], wide[1:])
+  return dense
+
+
+def _between(a: Pixels, b: Pixels) -> Pixels:
+  """The mean of two images, rounded up, byte by byte."""
+  half = a ^ b
+  half &= half.dtype.type(0xFEFEFEFE & np.iinfo(half.dtype).max)
+  half >>= 1
+  return (a | b) - half
 
 
 def endless() -> Float[np.ndarray, "0 0"]:
@@ -141,57 +167,70 @@ class Part:
 
   def _resized(self, density: float) -> Image.Image:
     if density not in self._made:
-      image = Image.fromarray(self.colours)
       if density > 1:
-        image = enlarge(image)
+        image = to_image(enlarge(pack(self.colours)))
       elif density < 1:
-        image = image.reduce(2)
-      self._made[density] = image.convert("RGBA")
+        image = Image.fromarray(self.colours).reduce(2).convert("RGBA")
+      else:
+        image = to_image(pack(self.colours))
+      self._made[density] = image
     return self._made[density]
 
   def _draw_coverage(self, t: float, slope: float) -> Raster:
-    distance = self.outline
     share = min(abs(float(self.morph(np.array([t]))[0])), 1.0)
     if share:
-      distance = distance + np.float32(share) * (self.changed - distance)
-    level = distance * np.float32(255 * slope) + np.float32(127.5)
-    image = Image.fromarray(np.clip(level, 0, 255, out=level).astype(np.uint8))
+      level = self.changed - self.outline
+      level *= np.float32(share)
+      level += self.outline
+      level *= np.float32(255 * slope)
+    else:
+      level = self.outline * np.float32(255 * slope)
+    level += np.float32(127.5)
+    pixels = np.clip(level, 0, 255, out=level).astype(np.uint8)
     if not self.ripple[0]:
-      return Raster(image, 1.0, self.origin)
-    return self._bend(enlarge(image), t)
+      return Raster(to_image(pixels), 1.0, self.origin)
+    return self._bend(self._with_margins(enlarge(pixels)), t)
 
   def _draw_bent(self, t: float) -> Raster:
-    return self._bend(self._resized(_DENSE), t)
+    if "dense" not in self._made:
+      self._made["dense"] = self._with_margins(enlarge(pack(self.colours)))
+    return self._bend(self._made["dense"], t)
 
-  def _bend(self, image: Image.Image, t: float) -> Raster:
-    """An image of density 2 with the travelling bend, and room for it."""
-    room = int(np.ceil(self.ripple[0]))
-    pixels = np.asarray(image)
-    h, w = pixels.shape[:2]
-    whole = pixels.view(np.uint32) if pixels.ndim == 3 else pixels  # a number per pixel
-    bent = whole.ravel().take(self._latest("bend", ((h, w), room, t), self._bent_index))
-    if pixels.ndim == 3:
-      bent = bent.view(np.uint8).reshape(*bent.shape, 4)
-    return Raster(Image.fromarray(bent), _DENSE, self.origin + room * (1 + 1j))
+  @property
+  def _room(self) -> int:
+    """How far the bend may reach, in pixels of the part."""
+    return int(np.ceil(self.ripple[0]))
 
-  def _bent_index(
-    self, shape: tuple[int, int], room: int, t: float
-  ) -> Int[np.ndarray, "y x"]:
-    """Position in a flat image of density 2 of what each bent pixel shows."""
-    (h, w), (height, waves, rate) = shape, self.ripple
-    margin = int(_DENSE * room)
+  def _with_margins(self, pixels: Pixels) -> Pixels:
+    """An image of density 2 that repeats its sides as far as the bend may look."""
+    (h, w), margin = pixels.shape, 2 * int(_DENSE * self._room)
+    wide = np.empty((h, w + 2 * margin), pixels.dtype)
+    wide[:, margin:-margin] = pixels
+    wide[:, :margin], wide[:, -margin:] = pixels[:, :1], pixels[:, -1:]
+    return wide
+
+  def _bend(self, wide: Pixels, t: float) -> Raster:
+    """What `_with_margins` returned, with the travelling bend and room for it."""
+    index = self._latest("bend", (wide.shape, t), self._bent_index)
+    origin = self.origin + self._room * (1 + 1j)
+    return Raster(to_image(wide.ravel().take(index)), _DENSE, origin)
+
+  def _bent_index(self, shape: tuple[int, int], t: float) -> Int[np.ndarray, "y x"]:
+    """Position in a flat image of this shape of what each bent pixel shows."""
+    (h, wide), (height, waves, rate) = shape, self.ripple
+    margin = int(_DENSE * self._room)
+    w = wide - 4 * margin
 
     def bend(at: np.ndarray, origin: float, phase: float) -> np.ndarray:
       place = at / _DENSE - origin
-      return np.round(_DENSE * height * np.sin(waves * place + phase)).astype(np.int32)
+      return np.round(_DENSE * height * np.sin(waves * place + phase)).astype(np.intp)
 
-    across = np.arange(-margin, w + margin, dtype=np.int32)
-    down = np.arange(-2 * margin, h + 2 * margin, dtype=np.int32)
+    across = np.arange(-margin, w + margin)
+    down = np.arange(-2 * margin, h + 2 * margin)
     rise = bend(across, self.origin.real, rate * t)
-    starts = np.clip(down, 0, h - 1) * np.int32(w)
+    starts = np.clip(down, 0, h - 1) * wide + 2 * margin
+    starts += bend(down, self.origin.imag, 1.3 * rate * t)
     rows = (down[margin:-margin] + 2 * margin)[:, None] + rise
-    columns = bend(down, self.origin.imag, 1.3 * rate * t).take(rows)
-    columns += across
-    np.clip(columns, 0, w - 1, out=columns)
-    columns += starts.take(rows)
-    return columns
+    index = starts.take(rows)
+    index += across
+    return index

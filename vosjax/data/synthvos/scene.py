@@ -90,13 +90,11 @@ class Scene:
     return self._labels(canvases)
 
   def _labels(self, canvases: Sequence[Canvas]) -> UInt8[np.ndarray, "t h w"]:
-    labels = []
-    for canvas in canvases:
-      if canvas.labels:
-        labels.append(np.array(canvas.labels))
-        if canvas.mixed:
-          labels[-1][np.asarray(canvas.mixed) > 0] = VOID
-    return np.stack(labels)
+    drawn = [canvas for canvas in canvases if canvas.labels is not None]
+    labels = np.stack([canvas.labels for canvas in drawn])
+    if self.void:
+      labels[np.stack([canvas.mixed for canvas in drawn])] = VOID
+    return labels
 
   def _exposures(self, t: Times) -> list[int]:
     """How many moments of each exposure are averaged: an odd number of them."""

@@ -1,7 +1,8 @@
 """Makes objects of jointed parts, each with a signed distance to its outline."""
 
+import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,62 +18,106 @@ from vosjax.data.synthvos.textures import (
   to_bytes,
 )
 
-Distance = Float[np.ndarray, "s s"]  # to the outline in pixels, positive inside
+Distance = Float[np.ndarray, "h w"]  # to the outline in pixels, positive inside
+Rows = Float[np.ndarray, "h 1"]
+Columns = Float[np.ndarray, "1 w"]
 
 DIRECTIONS = 2048  # at which an outline is tabulated
 
 
-def grid(radius: float) -> tuple[Distance, Distance]:
-  """y and x about the centre of a square that contains `radius` and a margin."""
-  half = int(np.ceil(radius)) + 3
-  y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float32)
-  return y, x
+def grid(tall: float, wide: float) -> tuple[Rows, Columns]:
+  """y and x about the centre of a box of these half sizes and a margin."""
+  rows, columns = (int(np.ceil(half)) + 3 for half in (tall, wide))
+  y, x = np.ogrid[-rows : rows + 1, -columns : columns + 1]
+  return y.astype(np.float32), x.astype(np.float32)
 
 
 def polar(
-  y: Distance, x: Distance, aspect: float
-) -> tuple[Distance, Int[np.ndarray, "s s"]]:
+  y: Rows, x: Columns, aspect: float
+) -> tuple[Distance, Int[np.ndarray, "h w"]]:
   """Distance and tabulated direction from the origin, in a stretched plane."""
   y, x = y * np.float32(aspect), x / np.float32(aspect)
-  direction = np.arctan2(y, x) * np.float32(DIRECTIONS / (2 * np.pi))
-  return np.hypot(y, x), direction.astype(np.int32) % DIRECTIONS
+  direction = np.arctan2(y, x)
+  direction *= np.float32(DIRECTIONS / (2 * np.pi))
+  return hypotenuse(y, x), direction.astype(np.intp) & (DIRECTIONS - 1)
+
+
+def hypotenuse(y: Rows | Distance, x: Columns | Distance) -> Distance:
+  """What np.hypot returns for numbers of float32, in a sixth of its time."""
+  square = np.square(y, dtype=np.float64) + np.square(x, dtype=np.float64)
+  return np.sqrt(square, out=square).astype(np.float32)
+
+
+class Star(NamedTuple):
+  """A star-shaped outline: radius * (1 + sum of waves), concave with strong waves.
+
+  Attributes:
+    edges: distance of the outline from the origin, in each direction.
+    slopes: how much this changes for each radian.
+    radius: mean distance.
+  """
+
+  edges: Float[np.ndarray, " d"]
+  slopes: Float[np.ndarray, " d"]
+  radius: float
+
+  def extent(self, margin: float) -> tuple[float, float]:
+    """Half sizes of a box, outside of which `distance` is below -`margin`."""
+    nearest = np.maximum(self.edges, 0.3 * self.radius)
+    steep = np.sqrt(1 + (self.slopes / nearest) ** 2)
+    # Wider by as much as an outline may vary between two directions.
+    reach = 1.01 * self.edges + margin * steep
+    cosines, sines = _waves(1)
+    tall, wide = np.abs(reach * sines[:, 0]), np.abs(reach * cosines[:, 0])
+    return float(tall.max()), float(wide.max())
+
+  def distance(
+    self, length: Distance, direction: Int[np.ndarray, "h w"], aspect: float
+  ) -> Distance:
+    """To the outline; `length` and `direction` are those of `polar`."""
+    steep = self.slopes.take(direction)
+    # np.clip takes a tenth of the time of np.maximum.
+    steep /= np.clip(length, np.float32(0.3 * self.radius), np.float32(np.inf))
+    steep *= steep
+    steep += 1
+    np.sqrt(steep, out=steep)
+    outline = self.edges.take(direction)
+    outline -= length
+    outline /= steep
+    outline /= np.float32(max(aspect, 1 / aspect))
+    return outline
 
 
 def star(
-  length: Distance,
-  direction: Int[np.ndarray, "s s"],
-  radius: float,
-  waves: Float[np.ndarray, " k"],
-  phases: Float[np.ndarray, " k"],
-  aspect: float,
-) -> Distance:
-  """A star-shaped outline, radius * (1 + sum of waves): concave with strong waves.
-
-  `length` and `direction` are those of `polar` for the same `aspect`.
-  """
+  radius: float, waves: Float[np.ndarray, " k"], phases: Float[np.ndarray, " k"]
+) -> Star:
+  """A star-shaped outline with waves of 2, 3, ... periods."""
   orders = np.arange(2, 2 + len(waves))
-  turns = np.linspace(0, 2 * np.pi, DIRECTIONS)[:, None] * orders + phases
-  edges = (radius * (1 + np.cos(turns) @ waves)).astype(np.float32)
-  slopes = (radius * np.sin(turns) @ (orders * waves)).astype(np.float32)
-  steep = slopes.take(direction) / np.maximum(length, np.float32(0.3 * radius))
-  steep = np.sqrt(1 + steep**2)
-  scale = np.float32(max(aspect, 1 / aspect))
-  return (edges.take(direction) - length) / steep / scale
+  cosines, sines = (table[:, 1:] for table in _waves(1 + len(waves)))
+  real, imag = waves * np.cos(phases), waves * np.sin(phases)
+  edges = radius * (1 + cosines @ real - sines @ imag)
+  slopes = radius * (sines @ (orders * real) + cosines @ (orders * imag))
+  return Star(edges.astype(np.float32), slopes.astype(np.float32), radius)
 
 
-def box(
-  y: Distance, x: Distance, height: float, width: float, corner: float
-) -> Distance:
+@functools.cache
+def _waves(count: int) -> tuple[Float[np.ndarray, "d k"], Float[np.ndarray, "d k"]]:
+  """Cosines and sines of 1, 2, ... `count` periods, in each direction."""
+  turns = np.linspace(0, 2 * np.pi, DIRECTIONS)[:, None] * np.arange(1, count + 1)
+  return np.cos(turns), np.sin(turns)
+
+
+def box(y: Rows, x: Columns, height: float, width: float, corner: float) -> Distance:
   """A rounded rectangle of these half sizes."""
   dy, dx = np.abs(y) - (height - corner), np.abs(x) - (width - corner)
   outside = np.hypot(np.maximum(dy, 0), np.maximum(dx, 0))
   return corner - outside - np.minimum(np.maximum(dy, dx), 0)
 
 
-def limb(y: Distance, x: Distance, length: float, root: float, tip: float) -> Distance:
+def limb(y: Rows, x: Columns, length: float, root: float, tip: float) -> Distance:
   """A tapered capsule that hangs down from the origin."""
   along = np.clip(y / np.float32(length), 0, 1)
-  return root + (tip - root) * along - np.hypot(x, y - along * np.float32(length))
+  return root + (tip - root) * along - hypotenuse(y - along * np.float32(length), x)
 
 
 def paint(
@@ -83,12 +128,12 @@ def paint(
   **fields: Any,
 ) -> Part:
   """A part with a texture inside its outlines, shaded as if it were round."""
-  visible = np.maximum(outline, changed) > -3
+  visible = (outline > -3) | (changed > -3)
   rows = np.flatnonzero(visible.any(axis=1))
   columns = np.flatnonzero(visible.any(axis=0))
   tight = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-  half = outline.shape[0] // 2
-  origin = complex(half - columns[0], half - rows[0])
+  h, w = outline.shape
+  origin = complex(w // 2 - columns[0], h // 2 - rows[0])
   outline, changed = outline[tight].copy(), changed[tight].copy()
   for distance in (outline, changed):  # nothing is visible outside of the image
     distance[[0, -1]] = distance[:, [0, -1]] = OUTSIDE
@@ -115,10 +160,15 @@ def blob(
   waves *= min(1, 0.6 / np.abs(waves).sum())
   phases = rng.uniform(0, 2 * np.pi, orders)
   aspect = np.exp(rng.normal(0, 0.22))
-  place = polar(*grid(1.7 * radius * max(aspect, 1 / aspect)), aspect)
-  outline = star(*place, radius, waves, phases, aspect)
+  first = star(radius, waves, phases)
   turned = phases + rng.normal(0, 0.9, orders)
-  changed = star(*place, radius, waves * rng.uniform(0.4, 1.3), turned, aspect)
+  second = star(radius, waves * rng.uniform(0.4, 1.3), turned)
+  stretch = max(aspect, 1 / aspect)
+  extents = zip(first.extent(4 * stretch), second.extent(4 * stretch))
+  tall, wide = (max(pair) for pair in extents)
+  limit = 1.7 * radius * stretch
+  place = polar(*grid(min(tall / aspect, limit), min(wide * aspect, limit)), aspect)
+  outline, changed = (each.distance(*place, aspect) for each in (first, second))
   ripple = (
     radius * rng.choice([0, 0.06, 0.14]),
     rng.uniform(1, 4) / radius,
@@ -143,7 +193,9 @@ def hanging(
   **fields: Any,
 ) -> Part:
   """A limb below its joint, which may bend as it swings."""
-  outline = limb(*grid(length + thick), length, thick, thick * rng.uniform(0.5, 1.0))
+  outline = limb(
+    *grid(length + thick, thick), length, thick, thick * rng.uniform(0.5, 1.0)
+  )
   ripple = (
     thick * rng.choice([0, 0.7]),
     rng.uniform(1, 2) / length,
@@ -163,7 +215,7 @@ def creature(
     radius * wide * rng.uniform(0.8, 1.2),
   )
   body = rigid(
-    rng, box(*grid(max(tall, wide)), tall, wide, 0.95 * min(tall, wide)), colours[0]
+    rng, box(*grid(tall, wide), tall, wide, 0.95 * min(tall, wide)), colours[0]
   )
   head = -1j * (tall * 1.25) if upright else wide * 1.1 - 0.6j * tall
   limbs, rate = [], rng.uniform(0.15, 0.7)
@@ -191,11 +243,11 @@ def vehicle(
 ) -> list[Part]:
   """A hull with a cabin and turning wheels."""
   wide, tall = radius * rng.uniform(0.8, 1.1), radius * rng.uniform(0.25, 0.4)
-  hull = rigid(rng, box(*grid(wide), tall, wide, 0.4 * tall), colours[0])
+  hull = rigid(rng, box(*grid(tall, wide), tall, wide, 0.4 * tall), colours[0])
   roof, top = wide * rng.uniform(0.4, 0.7), tall * rng.uniform(0.7, 1.1)
   cabin = rigid(
     rng,
-    box(*grid(max(roof, top)), top, roof, 0.3 * min(roof, top)),
+    box(*grid(top, roof), top, roof, 0.3 * min(roof, top)),
     colours[-1],
     joint=-1j * (tall + 0.5 * top) + rng.normal(0, 0.1) * wide,
   )
@@ -204,7 +256,7 @@ def vehicle(
   wheels = [
     rigid(
       rng,
-      box(*grid(wheel), wheel, wheel, wheel),
+      box(*grid(wheel, wheel), wheel, wheel, wheel),
       colours[len(colours) // 2],
       joint=side * 0.6 * wide + 1j * tall,
       swing=turn,
@@ -231,7 +283,9 @@ def rod(rng: np.random.Generator, radius: float, colours: list[Palette]) -> list
   thick = radius * rng.uniform(0.12, 0.3)
   return [
     rigid(
-      rng, box(*grid(radius), radius, thick, thick * rng.uniform(0.1, 1)), colours[0]
+      rng,
+      box(*grid(radius, thick), radius, thick, thick * rng.uniform(0.1, 1)),
+      colours[0],
     )
   ]
 

@@ -116,7 +116,7 @@ def texture(rng: np.random.Generator, h: int, w: int, colours: Palette) -> Colou
     if kind == "checks":
       wave *= 2 * np.sin(frequency * (cosine * y - sine * x))
     field = 0.5 + 0.5 * np.tanh(sharp * wave)
-  levels = (np.clip(field, 0, 1) * 255).astype(np.int32)
+  levels = (np.clip(field, 0, 1) * 255).astype(np.intp)  # or else each take converts
   image = [plane.take(levels) for plane in np.ascontiguousarray(colours.T)]
   # Another variation on top: illumination, dirt, fur.
   strength = np.float32(rng.choice([0.15, 0.5, 1.0]))

@@ -52,6 +52,11 @@ class SampleClip(grain.transforms.RandomMap):
   def random_map(self, video: Video, rng: np.random.Generator) -> Clip | None:
     """The clip, or None if the video has no such start."""
     starts = np.arange(max(0, len(video) - self.length + 1))
+    if len(starts) == 1:  # then its labels need not be read or drawn twice
+      clip = read_clip(video, 0, self.length)
+      return (
+        clip if _object_ids(clip["labels"][0], self.min_object_pixels).size else None
+      )
     for start in rng.permutation(starts):
       labels = video.labels(int(start))
       if labels is not None and _object_ids(labels, self.min_object_pixels).size:

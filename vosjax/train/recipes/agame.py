@@ -1,6 +1,7 @@
 """A-GAME: one object per clip, given in the first frame."""
 
 import functools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -109,8 +110,9 @@ def make_batches(
   config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source], seed: int
 ) -> BatchesFrom:
   """Clips with one object each, from any source of videos; the sizes take turns."""
-  parts = []
-  for i, size in enumerate((stage.size, *stage.more_sizes)):
+  parts, sizes = [], (stage.size, *stage.more_sizes)
+  areas = [math.prod(size) for size in sizes]
+  for i, size in enumerate(sizes):
     variation = i * _SIZE_SEED_OFFSET
     part = ConfigDict(stage.to_dict() | {"size": tuple(size)})
     resized = {
@@ -118,7 +120,10 @@ def make_batches(
       for name, source in sources.items()
     }
     transforms = functools.partial(clip_transforms, config, part)
-    parts.append(feeds.batches(config, part, resized, seed + variation, transforms))
+    share = areas[i] / sum(areas)
+    parts.append(
+      feeds.batches(config, part, resized, seed + variation, transforms, share=share)
+    )
   return feeds.take_turns(parts, stage.num_steps)
 
 

@@ -1,0 +1,126 @@
+"""Benchmark of a stage's feed: how fast batches come, and whether training waits."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from vosjax.data import pipeline
+from vosjax.train import feeds
+from vosjax.train.recipe import Recipe
+
+Batch = Mapping[str, Any]
+
+
+class Feed(NamedTuple):
+  """Procedural batches in place of those of a stage.
+
+  Attributes:
+    config: of the run.
+    stage: its options, with procedural videos as the only source.
+    recipe: of the model.
+  """
+
+  config: ConfigDict
+  stage: ConfigDict
+  recipe: Recipe
+
+  def batches(self, num_workers: int) -> Iterator[Batch]:
+    """Batches from the first one on, made by so many processes; 0: by threads."""
+    config = self.config.copy_and_resolve_references()
+    config.data.num_workers = num_workers
+    sources = feeds.training_sources(config, self.stage)
+    return self.recipe.batches(config, self.stage, sources, config.seed)(0)
+
+
+def procedural(config: ConfigDict, stage: ConfigDict, recipe: Recipe) -> Feed:
+  """The feed of a stage, endless and without any need for data."""
+  options = stage.copy_and_resolve_references()
+  with options.unlocked():
+    options.sources = ConfigDict({"synthvos": 1.0})
+  options.update(replacement=True, samples_per_epoch=0, num_steps=10**6)
+  return Feed(config, options, recipe)
+
+
+def of_size(feed: Feed, size: tuple[int, int]) -> Feed:
+  """The same feed, all batches of which have one size."""
+  options = feed.stage.copy_and_resolve_references()
+  options.size = size
+  if "more_sizes" in options:
+    options.more_sizes = ()
+  return feed._replace(stage=options)
+
+
+def measure(
+  feed: Feed, update: Callable[[Batch], Any], batch: Batch, *, seconds: float = 4.0
+) -> dict[str, Any]:
+  """Times the feed alone, and training on it beside training on one batch again.
+
+  Both kinds of training take turns, so that changes of the machine's speed cancel.
+
+  Args:
+    feed: all batches of one size.
+    update: trains on a batch without waiting for the result, as the training loop does.
+    batch: from the feed; those of other shapes are skipped.
+    seconds: duration of each of the four measurements.
+
+  Returns:
+    `num_workers`, as in training; `ms_per_batch_per_core`, processor time that a batch
+    takes; `batches_per_second` of the feed alone, with all its workers; and
+    `waiting_share`, the share of time by which training on the feed takes longer than
+    training on a batch that is there: in which the device waits for data.
+  """
+  shape = batch["frames"].shape
+  workers = feeds.num_workers(feed.config)
+  cpu = _cpu_seconds(feed, seconds)
+  batches = (b for b in feed.batches(workers) if b["frames"].shape == shape)
+  # More than are made in advance, so that what is timed has been made meanwhile.
+  lead = 2 * (workers or pipeline.num_threads()) + 2
+  _per_batch(batches, lead, 0)
+  alone = _per_batch(batches, 1, seconds)
+  fed, fixed = 0.0, 0.0
+  for _ in range(2):
+    _per_batch(map(update, batches), lead, 0)
+    fed += _per_batch(map(update, batches), 1, seconds / 2)
+    fixed += _per_batch(map(update, itertools.repeat(batch)), 1, seconds / 2)
+  return {
+    "num_workers": workers,
+    "ms_per_batch_per_core": 1e3 * cpu,
+    "batches_per_second": 1 / alone,
+    "waiting_share": max(0.0, 1 - fixed / fed),
+  }
+
+
+def describe(result: Mapping[str, Any]) -> str:
+  """One line for a terminal about what `measure` found."""
+  workers = result["num_workers"]
+  return (
+    f"  a batch takes {result['ms_per_batch_per_core']:.0f} ms of one core; "
+    f"{f'{workers} processes' if workers else 'threads'} make "
+    f"{result['batches_per_second']:.1f} batches/s; the device waits for data "
+    f"{result['waiting_share']:.1%} of the time"
+  )
+
+
+def _cpu_seconds(feed: Feed, seconds: float) -> float:
+  """Processor time for a batch, of this process, in which the feed runs alone."""
+  batches = feed.batches(0)
+  next(batches)
+  began = time.process_time()
+  count, until = 0, time.perf_counter() + seconds
+  while not count or time.perf_counter() < until:
+    next(batches)
+    count += 1
+  return (time.process_time() - began) / count
+
+
+def _per_batch(items: Iterable[Any], least: int, seconds: float) -> float:
+  """Seconds for each item, of at least so many and for at least so long."""
+  began = time.perf_counter()
+  for count, _ in enumerate(items, start=1):
+    passed = time.perf_counter() - began
+    if count >= least and passed >= seconds:
+      break
+  return passed / count
