@@ -42,7 +42,6 @@ def embedded() -> ConfigDict:
     num_objects=5,
     region_bias=6.0,
     threshold=0.5,
-    unroll_objects=5,
     size=(192, 320),
   )
   config.backbone_checkpoint = "agame-lite"
@@ -86,7 +85,6 @@ def smoke() -> ConfigDict:
     stride=4,
     channels=4,
     num_objects=3,
-    unroll_objects=1,
     size=None,
   )
   for stage in config.stages.values():

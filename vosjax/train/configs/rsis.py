@@ -48,7 +48,6 @@ def embedded() -> ConfigDict:
     features=64,
     num_objects=4,
     num_classes=5,
-    unroll_objects=4,
     balanced_init=True,
     size=(192, 320),
   )
@@ -97,7 +96,6 @@ def smoke() -> ConfigDict:
     frozen_stages=(),
     features=16,
     num_objects=3,
-    unroll_objects=1,
     size=None,
   )
   for stage in config.stages.values():
