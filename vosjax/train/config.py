@@ -304,6 +304,7 @@ def rvos_stage(**changes: Any) -> ConfigDict:
     # that it "inferred" itself.
     previous="truth",
     official=False,  # with the released program's quirks, see train/recipes/official
+    frozen_batch_stats=False,  # as for A-GAME
     flip=True,  # mirror half of the clips left-right
     affine=True,  # rotate, translate, shear and scale whole clips
     remat=False,  # recompute frames in the backward pass

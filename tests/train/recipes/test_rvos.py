@@ -270,6 +270,20 @@ def test_void_and_absence_count_only_officially(monkeypatch, official):
   assert (seen["probs"][:, :, :, :20] == 1).all()
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_batch_statistics_are_those_of_clips_unless_frozen(tiny, frozen):
+  model, variables, _ = tiny
+  objective = rvos.make_objective(model, rvos_stage(frozen_batch_stats=frozen))
+  rng = np.random.default_rng(0)
+  frames = rng.integers(0, 256, (1, 2, *SIZE, 3), np.uint8)
+  batch = VideoBatch(frames, np.ones((1, 2, *SIZE), np.uint8))
+  _, outputs = jax.jit(lambda v: objective(v, batch, None))(variables)
+  before, after = variables["batch_stats"], outputs.batch_stats
+  moved = jax.tree.map(lambda a, b: float(abs(a - b).max()), before, after)
+  moved = jax.tree.leaves(moved["encoder"]["skips_0"])
+  assert max(moved) == 0 if frozen else min(moved) > 1e-4
+
+
 def test_no_cell_state_passes_through_time(tiny):
   """Without its hidden maps, a state remembers nothing of its frame."""
   model, variables, features = tiny

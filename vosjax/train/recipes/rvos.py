@@ -70,7 +70,7 @@ def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
       variables,
       frames,
       **previous_masks(model, truth, stage.previous),
-      train=True,
+      train=not stage.frozen_batch_stats,
       remat=stage.remat,
       unroll_steps=unroll_steps,
     )
