@@ -114,6 +114,16 @@ class Library:
       source = self._source(folder, projects.read_json(folder)["video"])
       return self._add(folder, self._read(folder, source))
 
+  def request_pause(self, project_id: str) -> None:
+    """Stops following a project after the frame in progress. Waits for nothing.
+
+    Raises:
+      KeyError: the project is not open, so that nothing is followed.
+    """
+    with self._lock:
+      opened = self._open[project_id]
+    opened.follower.request_pause()
+
   def _project_files(self) -> list[pathlib.Path]:
     """The files of all projects that are complete."""
     found = self.folder.glob(f"*/{projects.PROJECT_FILE}")

@@ -11,6 +11,7 @@ const directions = [...document.querySelectorAll("input[name=direction]")];
 const running = () => ["starting", "following"].includes(state.status?.state);
 
 export async function toggle() {
+  if (state.status?.pausing) return;
   if (running()) {
     await trying(() => post(`/api/projects/${state.project.id}/pause`));
     return;
@@ -34,7 +35,7 @@ function show() {
   button.querySelector("use").setAttribute("href", `#i-${shape}`);
   button.querySelector("span").textContent = word;
   const given = givenFrames().length;
-  button.disabled = !running() && !given;
+  button.disabled = running() ? status.pausing : !given;
   const fresh = status.fresh.reduce((sum, [first, last]) => sum + last - first + 1, 0);
   const total = Math.max(status.total, fresh);
   element("progress").value = total ? fresh / total : 0;
@@ -44,6 +45,7 @@ function show() {
 }
 
 function words(status, fresh, total, given) {
+  if (status.pausing) return "Pausing after the frame in progress…";
   switch (status.state) {
     case "starting":
       return "Preparing the network for this size of frame…";
