@@ -235,6 +235,12 @@ def test_bodies_are_not_read_beyond_what_a_frame_needs(
     assert b" 400 " in connection.recv(100)
 
 
+def test_a_header_without_end_is_refused(client):
+  with socket.create_connection(("127.0.0.1", client.port), timeout=20) as connection:
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000)
+    assert b" 400 " in connection.recv(100)
+
+
 def files_in(folder: pathlib.Path) -> set[str]:
   return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
