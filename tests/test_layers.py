@@ -79,7 +79,7 @@ THIRD_PARTIES = {
     "tqdm",
   },
   "benchmarks": ARRAYS | {"flax", "ml_collections", "PIL"},
-  "app": {"cv2", "jaxtyping", "numpy", "PIL", "starlette", "uvicorn"},
+  "app": {"anyio", "cv2", "jaxtyping", "numpy", "PIL", "starlette", "uvicorn"},
   "main": set(),
   "__main__": set(),
   "cli": ARRAYS | {"absl", "flatbuffers", "flax", "PIL", "platformdirs", "tqdm"},

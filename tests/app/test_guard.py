@@ -215,6 +215,32 @@ def test_json_is_not_read_beyond_its_limit(client):
     assert b" 400 " in connection.recv(100)
 
 
+@pytest.mark.parametrize(
+  ("route", "limit"),
+  [("PUT {}/given/0?objects=1", 1536), ("POST {}/mask/0", 8 * 1536 + 1_000_000)],
+)
+def test_bodies_are_not_read_beyond_what_a_frame_needs(
+  client, video_folder, route, limit
+):
+  """The body says no length, and its sender never comes to an end."""
+  method, path = route.format(f"/api/projects/{client.open(video_folder)}").split()
+  with socket.create_connection(("127.0.0.1", client.port), timeout=20) as connection:
+    head = (
+      f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n"
+      f"Cookie: {client.cookie}\r\n"
+      "Transfer-Encoding: chunked\r\n\r\n"
+    )
+    part = b"%x\r\n" % (limit + 1) + bytes(limit + 1) + b"\r\n"
+    connection.sendall(head.encode() + part)
+    assert b" 400 " in connection.recv(100)
+
+
+def test_a_header_without_end_is_refused(client):
+  with socket.create_connection(("127.0.0.1", client.port), timeout=20) as connection:
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000)
+    assert b" 400 " in connection.recv(100)
+
+
 def files_in(folder: pathlib.Path) -> set[str]:
   return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 

@@ -407,6 +407,21 @@ def go_without_server(page):
   page.mouse.up()
 
 
+def saving(answer) -> bool:
+  return "/given/0" in answer.url
+
+
+def given(folder) -> np.ndarray:
+  return read(folder / "given")["00000.png"]
+
+
+def drop(page, mask):
+  """Drops a mask file on the page."""
+  buffer = io.BytesIO()
+  Image.fromarray(mask).save(buffer, "PNG")
+  page.evaluate(DROP, list(buffer.getvalue()))
+
+
 def test_objects_are_locked_marked_absent_discarded_and_deleted(
   client, context, video_folder
 ):
@@ -424,7 +439,34 @@ def test_objects_are_locked_marked_absent_discarded_and_deleted(
   page.keyboard.press("1")
   page.mouse.click(*position(page, 40, 28))
   shows(page, "Object 1 is locked", "#toast")
-  page.click('[aria-label="Lock Object 1"]')
+  with page.expect_response(saving):
+    page.keyboard.press("Control+z")  # the stroke of object 2
+  page.keyboard.press("Control+z")
+  shows(page, "Object 1 is locked", "#toast")
+  np.testing.assert_array_equal(given(folder), np.where(labels == 1, 1, 0))
+  with page.expect_response(saving):
+    page.keyboard.press("Control+Shift+z")
+  with page.expect_response(saving):
+    page.click("#clear-frame")
+  np.testing.assert_array_equal(given(folder), np.where(labels == 1, 1, 0))
+  mask = np.full((HEIGHT, WIDTH), 1, np.uint8)
+  mask[:20] = 3
+  with page.expect_response(saving):
+    drop(page, mask)
+  shows(page, "objects 3. Object 1 is locked", "#toast")
+  np.testing.assert_array_equal(
+    given(folder), np.where(labels == 1, 1, np.where(mask == 3, 3, 0))
+  )
+  page.click('[aria-label="Delete Object 1"]')
+  shows(page, "Object 1 is locked: unlock", "#toast")
+  for _ in range(2):  # a key that is held
+    page.keyboard.down("h")
+  page.keyboard.up("h")
+  page.wait_for_selector('[aria-label="Hide Object 1"][aria-pressed=true]')
+  page.keyboard.press("h")
+  with page.expect_response(lambda answer: answer.url.endswith("/objects")):
+    page.click('[aria-label="Lock Object 1"]')
+  page.wait_for_selector('[aria-label="Lock Object 1"][aria-pressed=false]')
   go(page, 4)
   with page.expect_response(lambda answer: "/given/4" in answer.url):
     page.keyboard.press("x")
@@ -435,7 +477,7 @@ def test_objects_are_locked_marked_absent_discarded_and_deleted(
   page.on("dialog", lambda dialog: dialog.accept())
   with page.expect_response(lambda answer: "/objects" in answer.url):
     page.click('[aria-label="Delete Object 1"]')
-  assert set(np.unique(read(folder / "given")["00000.png"])) == {0, 2}
+  assert set(np.unique(given(folder))) == {0, 3}
 
 
 def test_videos_are_uploaded_and_masks_dropped(client, context, tmp_path):
@@ -452,14 +494,11 @@ def test_videos_are_uploaded_and_masks_dropped(client, context, tmp_path):
   shows(page, "clip.mp4", "#video-name")
   mask = np.zeros((HEIGHT, WIDTH), np.uint8)
   mask[4:9, 6:20] = 255
-  buffer = io.BytesIO()
-  Image.fromarray(mask).save(buffer, "PNG")
   page.wait_for_selector('#canvas[data-frame="0"]')
-  with page.expect_response(lambda answer: "/given/0" in answer.url):
-    page.evaluate(DROP, list(buffer.getvalue()))
+  with page.expect_response(saving):
+    drop(page, mask)
   shows(page, "Painted: Object 1", "#frame-state")
-  given = read(project_folder(client, page) / "given")
-  np.testing.assert_array_equal(given["00000.png"], mask // 255)
+  np.testing.assert_array_equal(given(project_folder(client, page)), mask // 255)
   # A click in the row of an object goes to the frame.
   row = page.locator("#rows canvas").bounding_box()
   page.mouse.click(row["x"] + 0.9 * row["width"], row["y"] + row["height"] / 2)

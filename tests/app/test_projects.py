@@ -159,6 +159,35 @@ def test_a_deleted_object_disappears_everywhere(reopen, tmp_path):
     again.delete_object(9)
 
 
+@pytest.mark.parametrize(
+  "change",
+  [
+    lambda project: project.paint(0, painted(1, 30), [1]),
+    lambda project: project.paint(0, painted(0), [1]),  # erased
+    lambda project: project.paint(0, painted(1), [], [1]),  # released
+    lambda project: project.paint(2, painted(1), [1]),
+    lambda project: project.paint(0, painted(2), [2]),  # over what was painted
+    lambda project: project.paint(1, painted(2, 9), [2]),  # over what was followed
+    lambda project: project.delete_object(1),
+  ],
+)
+def test_nothing_changes_a_locked_object(reopen, change):
+  project = reopen()
+  project.paint(0, painted(1), [1])
+  followed = painted(1, 9).astype(np.int32)
+  project.results.record(1, found(), followed, (followed == 1)[None].astype(np.float32))
+  info = project.describe()["objects"][0] | {"name": "Swan", "locked": True}
+  project.update_objects([info])
+  before = [project.labels(k) for k in range(3)]
+  with pytest.raises(ValueError, match="Swan is locked.*: unlock it to change it"):
+    change(project)
+  for k, labels in enumerate(before):
+    np.testing.assert_array_equal(reopen().labels(k), labels)
+  project.paint(0, np.maximum(painted(1), painted(2, 20)), [2])  # beside it
+  project.update_objects([info | {"locked": False}])
+  change(project)
+
+
 def test_an_object_that_a_window_does_not_know_stays(reopen):
   project = reopen()
   project.paint(0, np.maximum(painted(1), painted(2, 20)), [1, 2])

@@ -72,6 +72,27 @@ def test_a_run_that_is_saved_between_batches_goes_on_bit_by_bit(
   resumed = segmenter.load_session(tmp_path / "session")
   assert_equal(segmenter.run(frames, **options, session=resumed), expected[3:])
 
+  # A correction needs features of the latest frame, which are not in the file.
+  again = segmenter.load_session(tmp_path / "session")
+  for one in (session, again):
+    one.correct(np.where(first == 1, 2, 0))
+  assert_equal([again.step(frames[3])], [session.step(frames[3])])
+
+
+def test_what_objects_share_is_stored_once(small, frames, first, tmp_path):
+  model = small("agame", **CASES["agame"][1])
+  saved = []
+  for options in ({}, {"max_objects": 12}):
+    session = vosjax.VideoSegmenter(*model, **options).new_session()
+    session.start(frames[0], np.where(first < 3, first, 0))
+    session.step(frames[1])
+    session.save(tmp_path / "session")
+    saved.append(safetensors.numpy.load_file(tmp_path / "session"))
+  few, many = (sorted(array.shape for array in arrays.values()) for arrays in saved)
+  assert few == many  # ten free slots need no room
+  one = np.asarray(session.state.matching.first_keys)[:, 0]
+  assert sum(np.array_equal(one, array) for array in saved[0].values()) == 1
+
 
 @pytest.mark.parametrize("references", [3, "all", 7])
 def test_a_resumed_run_replaces_the_references(small, frames, tmp_path, references):
@@ -116,7 +137,7 @@ def test_sessions_of_others_and_damaged_files_are_refused(
   refuse("is damaged or no saved session", model, variables)
   values = json.dumps({"frame_number": 3})
   path.write_bytes(
-    safetensors.numpy.save({"frame": frames[0]}, {"format": "1", "values": values})
+    safetensors.numpy.save({"frame": frames[0]}, {"format": "2", "values": values})
   )
   refuse("is damaged or no saved session", model, variables)
   with pytest.raises(OSError):

@@ -121,6 +121,12 @@ class Follower:
   def request_pause(self) -> None:
     """Stops after the frame in progress; callable in any thread."""
     self._stop.set()
+    self._announce(None)
+
+  @property
+  def is_pausing(self) -> bool:
+    """Whether a pause was requested while the frame in progress goes on."""
+    return self._stop.is_set() and self.status.state in ("starting", "following")
 
   def pause(self) -> None:
     """Stops after the frame in progress, and returns when it has stopped."""

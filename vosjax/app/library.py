@@ -19,6 +19,7 @@ from vosjax.inference.engine import VideoSegmenter
 from vosjax.media.video_frames import VideoFrames
 
 _MOST_ENTRIES = 2000  # of a folder that the page lists
+_CLOSE_SECONDS = 5.0  # for the frame in progress; compiling its programs takes longer
 
 
 @dataclasses.dataclass(eq=False)
@@ -36,8 +37,9 @@ class OpenProject:
   follower: Follower
 
   def close(self) -> None:
-    """Stops following, after the frame in progress, and closes the files."""
-    self.follower.pause()
+    """Stops following, after the frame in progress if it ends soon; closes files."""
+    self.follower.request_pause()
+    self.follower.wait(_CLOSE_SECONDS)
     self.project.close()
 
 
@@ -113,6 +115,16 @@ class Library:
         return opened
       source = self._source(folder, projects.read_json(folder)["video"])
       return self._add(folder, self._read(folder, source))
+
+  def request_pause(self, project_id: str) -> None:
+    """Stops following a project after the frame in progress. Waits for nothing.
+
+    Raises:
+      KeyError: the project is not open, so that nothing is followed.
+    """
+    with self._lock:
+      opened = self._open[project_id]
+    opened.follower.request_pause()
 
   def _project_files(self) -> list[pathlib.Path]:
     """The files of all projects that are complete."""
@@ -247,10 +259,12 @@ class Library:
     return self.get(folder.name)
 
   def close(self) -> None:
-    """Stops all following, after the frames in progress, and closes all projects."""
+    """Stops all following and closes all projects, see `OpenProject.close`."""
     with self._lock:
       closing = list(self._open.values())
       self._open.clear()
+    for opened in closing:
+      opened.follower.request_pause()  # of all, before the first is waited for
     for opened in closing:
       opened.close()
 

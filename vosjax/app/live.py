@@ -1,4 +1,4 @@
-"""Tells windows what has changed, from threads to the server's event loop."""
+"""Notes for windows what has changed, from threads to the server's event loop."""
 
 import asyncio
 import contextlib

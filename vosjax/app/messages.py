@@ -14,6 +14,8 @@ from vosjax.data.codecs import images, label_images
 from vosjax.labels import VOID
 
 _JSON_LIMIT = 1_000_000  # bytes
+_MASK_PIXEL_BYTES = 8  # four channels of 16 bits, not compressed
+_MASK_HEADER_BYTES = 1_000_000  # and palettes, colour profiles, notes of cameras
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -86,6 +88,11 @@ def bytes_answer(array: Shaped[np.ndarray, "h w"]) -> Response:
   data = gzip.compress(array.astype(np.uint8).tobytes(), compresslevel=1)
   headers = {"Content-Encoding": "gzip"}
   return Response(data, media_type="application/octet-stream", headers=headers)
+
+
+def mask_limit(size: tuple[int, int]) -> int:
+  """The most bytes of an image file that can be the mask of a frame of this size."""
+  return _MASK_PIXEL_BYTES * size[0] * size[1] + _MASK_HEADER_BYTES
 
 
 def read_mask(

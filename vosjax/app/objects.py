@@ -19,7 +19,7 @@ class ObjectInfo:
     name: free text.
     color: "#rrggbb".
     hidden: whether the page leaves it out.
-    locked: whether strokes leave it alone.
+    locked: whether everything that changes masks leaves it alone, except following.
   """
 
   id: int

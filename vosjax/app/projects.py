@@ -147,8 +147,8 @@ class Project:
       released: ids of which nothing is given in this frame any more.
 
     Raises:
-      ValueError: the labels do not fit the video, or an id is not in 1 to 254 or was
-        deleted.
+      ValueError: the labels do not fit the video, an id is not in 1 to 254 or was
+        deleted, or a locked object would change.
     """
     self._check_index(index)
     if labels.shape != tuple(self.video.size):
@@ -159,6 +159,7 @@ class Project:
       raise ValueError(f"objects are {sorted(objects)}; ids are 1 to {MAX_ID}.")
     with self._lock:
       self._refuse_deleted(objects)
+      self._refuse_locked({*objects, *released}, self._covered(index, labels, objects))
       kept = self.given_labels(index)
       kept[np.isin(kept, [*objects, *released])] = 0
       shown = np.where(np.isin(labels, list(objects)), labels, kept).astype(np.uint8)
@@ -181,6 +182,28 @@ class Project:
       raise ValueError(
         f"object {gone[0]} was deleted, and its id is not used again: add a new object."
       )
+
+  def _covered(self, index: int, labels: Labels, objects: Collection[int]) -> set[int]:
+    """Ids of other objects that a frame shows where `labels` show some `objects`."""
+    if not any(info.locked for info in self.objects.values()):
+      return set()  # nobody asks
+    painted = np.isin(labels, list(objects))
+    return set(find_ids(np.where(painted, self.labels(index), np.uint8(0))))
+
+  def _refuse_locked(self, changed: Collection[int], covered: Collection[int]) -> None:
+    """The one rule of locks, for everything that changes masks.
+
+    Args:
+      changed: ids that would be painted, erased, released or deleted.
+      covered: ids that others would be painted over.
+
+    Raises:
+      ValueError: one of them is locked.
+    """
+    for info in self.objects.values():
+      if info.locked and (info.id in changed or info.id in covered):
+        reason = "is locked" if info.id in changed else "is locked, and lies below"
+        raise ValueError(f"{info.name} {reason}: unlock it to change it.")
 
   def _list(self, ids: Iterable[int]) -> None:
     """Lists objects that are painted for the first time."""
@@ -277,8 +300,10 @@ class Project:
 
     Raises:
       KeyError: there is no such object, and never was one.
+      ValueError: it is locked.
     """
     with self._lock:
+      self._refuse_locked({object_id}, ())
       if object_id not in self.objects and object_id not in self.deleted:
         raise KeyError(object_id)
       self.objects = {k: one for k, one in self.objects.items() if k != object_id}

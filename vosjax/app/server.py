@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 import pathlib
 import urllib.parse
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
+import anyio
+import anyio.to_thread
 import numpy as np
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -16,11 +17,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
-from vosjax.app import exporting, messages
+from vosjax.app import exporting, messages, news
 from vosjax.app.filling import fill_box
-from vosjax.app.follow import check_direction, ranges
+from vosjax.app.follow import check_direction
 from vosjax.app.guard import BodyTooLarge
 from vosjax.app.library import Library, OpenProject, title
 from vosjax.app.live import Hub
@@ -29,9 +30,10 @@ from vosjax.media.outputs import KINDS
 STATIC = pathlib.Path(__file__).parent / "static"
 UPLOAD_PATH = "/api/uploads/"
 BODY_LIMIT = 64_000_000  # bytes; labels of a frame of 8K are 33 million
-_STATUS_SECONDS = 0.1  # between two messages to a window
+_LONG_AT_ONCE = 8  # requests that may take seconds; far fewer than there are threads
 
 Handler = Callable[[Request], Awaitable[Response]]
+T = TypeVar("T")
 
 
 class App:
@@ -46,6 +48,7 @@ class App:
   def __init__(self, library: Library, hub: Hub, about: dict[str, Any]):
     self._library, self._hub, self._about = library, hub, about
     self._exports = exporting.Exports(lambda name: hub.announce(name, None))
+    self._long = anyio.CapacityLimiter(_LONG_AT_ONCE)
 
   def starlette(self) -> Starlette:
     """The application, without the guard."""
@@ -86,6 +89,10 @@ class App:
     yield
     await run_in_threadpool(self._library.close)
 
+  async def _at_length(self, function: Callable[..., T], *args: Any) -> T:
+    """Calls what may take seconds; strokes, news and others do not wait for it."""
+    return await anyio.to_thread.run_sync(function, *args, limiter=self._long)
+
   async def page(self, _: Request) -> Response:
     """The page itself."""
     return FileResponse(STATIC / "index.html")
@@ -108,7 +115,7 @@ class App:
     path = (await messages.read_object(request)).get("path")
     if not isinstance(path, str):
       raise ValueError("path is missing, or is not text.")
-    opened = await run_in_threadpool(self._library.open, pathlib.Path(path))
+    opened = await self._at_length(self._library.open, pathlib.Path(path))
     return JSONResponse({"id": opened.project.id})
 
   async def begin_upload(self, _: Request) -> Response:
@@ -126,7 +133,7 @@ class App:
   async def finish_upload(self, request: Request) -> Response:
     """Makes a project of the files that were received."""
     upload = request.path_params["upload"]
-    opened = await run_in_threadpool(self._library.finish_upload, upload)
+    opened = await self._at_length(self._library.finish_upload, upload)
     return JSONResponse({"id": opened.project.id})
 
   async def describe(self, request: Request) -> Response:
@@ -134,7 +141,8 @@ class App:
     opened = await self._opened(request)
     value = await run_in_threadpool(opened.project.describe)
     value["title"] = title(value["video"])
-    return JSONResponse(value | {"status": await run_in_threadpool(_status, opened)})
+    status = await run_in_threadpool(news.status, opened)
+    return JSONResponse(value | {"status": status})
 
   async def update_objects(self, request: Request) -> Response:
     """Adds objects, or replaces their names, colours and flags; others stay."""
@@ -177,7 +185,7 @@ class App:
     """Keeps what was painted in a frame."""
     opened, frame = await self._opened(request), _frame(request)
     height, width = opened.project.video.size
-    body = await request.body()
+    body = await messages.read_body(request, height * width)
     if len(body) != height * width:
       raise ValueError(
         f"labels have {len(body)} bytes, expected {height} x {width}, one a pixel."
@@ -195,7 +203,8 @@ class App:
     """Labels of an image file that the user chose as a frame's mask."""
     opened, frame = await self._opened(request), _frame(request)
     _check_frame(opened, frame)
-    data, size = await request.body(), opened.project.video.size
+    size = opened.project.video.size
+    data = await messages.read_body(request, messages.mask_limit(size))
     labels, note = await run_in_threadpool(messages.read_mask, data, size)
     answer = await run_in_threadpool(messages.bytes_answer, labels)
     answer.headers["X-Note"] = urllib.parse.quote(note)
@@ -212,19 +221,18 @@ class App:
     def work() -> Response:
       return messages.bytes_answer(fill_box(opened.images.image(frame), tuple(box)))
 
-    return await run_in_threadpool(work)
+    return await self._at_length(work)
 
   async def follow(self, request: Request) -> Response:
     """Follows the painted objects, or goes on with it."""
     opened = await self._opened(request)
     direction = check_direction((await messages.read_object(request)).get("direction"))
-    await run_in_threadpool(opened.follower.start, direction)
+    await self._at_length(opened.follower.start, direction)
     return JSONResponse({})
 
   async def pause(self, request: Request) -> Response:
-    """Stops following; returns when it has stopped."""
-    opened = await self._opened(request)
-    await run_in_threadpool(opened.follower.pause)
+    """Stops following after the frame in progress. Waits for no thread."""
+    self._library.request_pause(request.path_params["project"])
     return JSONResponse({})
 
   async def export(self, request: Request) -> Response:
@@ -238,7 +246,7 @@ class App:
     """Downloads what was exported; a folder comes as a zip archive."""
     opened = await self._opened(request)
     name = request.path_params["name"]
-    path = await run_in_threadpool(exporting.download, opened.project, name)
+    path = await self._at_length(exporting.download, opened.project, name)
     return FileResponse(path, filename=f"{opened.project.id}-{path.name}")
 
   async def live(self, socket: WebSocket) -> None:
@@ -249,22 +257,9 @@ class App:
       await socket.close(4404)
       return
     await socket.accept()
-    with self._hub.subscribe(opened.project.id) as changes:
-      receiving = asyncio.create_task(_wait_until_closed(socket))
-      try:
-        while not receiving.done():
-          waiting = asyncio.create_task(changes.wait())
-          await asyncio.wait({receiving, waiting}, return_when=asyncio.FIRST_COMPLETED)
-          waiting.cancel()
-          frames = changes.take()
-          message = await run_in_threadpool(_news, opened, frames)
-          message["export"] = self._exports.status(opened.project.id)
-          await socket.send_text(json.dumps(message))
-          await asyncio.sleep(_STATUS_SECONDS)
-      except (WebSocketDisconnect, RuntimeError):
-        pass  # the window was closed
-      finally:
-        receiving.cancel()
+    project_id = opened.project.id
+    with self._hub.subscribe(project_id) as changes:
+      await news.tell(socket, opened, changes, lambda: self._exports.status(project_id))
 
   async def _opened(self, request: Request) -> OpenProject:
     return await run_in_threadpool(self._library.get, request.path_params["project"])
@@ -303,31 +298,3 @@ def _frame(request: Request) -> int:
 def _check_frame(opened: OpenProject, frame: int) -> None:
   if frame >= len(opened.project.video):
     raise KeyError(frame)
-
-
-async def _wait_until_closed(socket: WebSocket) -> None:
-  with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-    while True:
-      await socket.receive_text()
-
-
-def _status(opened: OpenProject) -> dict[str, Any]:
-  status = opened.follower.status
-  fresh, total = opened.follower.fresh()
-  return {
-    "state": status.state,
-    "direction": status.direction,
-    "pass": status.making,
-    "frame": status.frame,
-    "total": total,
-    "rate": round(status.rate, 2),
-    "left": status.seconds_left,
-    "message": status.message,
-    "fresh": list(ranges(fresh)),
-  }
-
-
-def _news(opened: OpenProject, frames: set[int]) -> dict[str, Any]:
-  found = opened.project.describe_frames(frames)
-  not_given = [k for k in frames if k not in found["given"]]
-  return found | {"status": _status(opened), "not_given": not_given}

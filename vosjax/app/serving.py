@@ -77,6 +77,7 @@ def configuration(guarded: guard.Guard) -> uvicorn.Config:
     log_level="warning",
     server_header=False,
     timeout_graceful_shutdown=_GRACE_SECONDS,
+    http="h11",  # httptools, which may be installed, reads headers without end
     ws="websockets-sansio",
     ws_max_size=1 << 16,
   )

@@ -1,10 +1,16 @@
 """Sessions on disk, from which a video goes on as if it had not been interrupted.
 
 A file is in the safetensors format: arrays, and in its header JSON. Nothing in it is
-ever executed. It holds no weights, but a checksum of those that it belongs to.
+ever executed. It holds no weights, but a checksum of those that it belongs to. It holds
+no features either: they are computed again from the latest frame.
+
+Objects that were given together remember the same frame, and free slots remember
+nothing that matters. So the arrays of the state are cut into blocks along their second
+axis, and blocks with the same content are stored once.
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -25,9 +31,9 @@ from vosjax.inference.painting import Ranking
 from vosjax.inference.references import StreamReferences
 from vosjax.inference.setup import Setup
 from vosjax.inference.slots import Slots
-from vosjax.models.api import TakesReferences
+from vosjax.models.api import State, TakesReferences, map_objects
 
-_FORMAT = "1"
+_FORMAT = "2"
 
 
 def save(session: Any, path: str | os.PathLike) -> None:
@@ -44,17 +50,20 @@ def save(session: Any, path: str | os.PathLike) -> None:
   if session.frame is None or session.result is None:
     raise UsageError("no video is in progress. Call start() with the first frame.")
   result = session.result
+  smallest = np.min_scalar_type(result.labels.max())
+  blocks, places = _split(_flatten("state", _without_free_slots(session)))
   arrays = {
     "frame": session.frame,
-    "result/labels": result.labels,
+    "result/labels": result.labels.astype(smallest),
     "result/probs": result.probs,
     "result/scores": result.scores,
-    **_flatten("state", session.state),
-    **_flatten("features", session.features),
+    **blocks,
   }
   ranking, references = session.ranking, session.stream_references
   values = {
     "frame_number": session.frame_number,
+    "batch_size": session.batch_size,
+    "blocks": places,
     "slots": session.slots.to_json(),
     "ranking": ranking and ranking.to_json(),
     "references": references and references.to_json(),
@@ -149,15 +158,15 @@ def _restore(
     model = model.clone(num_references=values["num_references"])
   session.setup = setup = dataclasses.replace(session.setup, model=model)
   slots = Slots.from_json(values["slots"])
-  features, state = _templates(setup, frame, slots)
-  session.features = _unflatten("features", features, arrays)
-  session.state = _unflatten("state", state, arrays)
+  template = _template(setup, frame, slots)
+  session.state = _unflatten("state", template, values["blocks"], arrays)
   session.frame, session.slots = frame, slots
+  session.features, session.batch_size = None, values["batch_size"]
   session.frame_number = values["frame_number"]
   ids = tuple(values["object_ids"])
   session.result = FrameResult(
     frame,
-    arrays["result/labels"],
+    arrays["result/labels"].astype(np.int32),
     ids,
     arrays["result/probs"][None],
     tuple(range(len(ids))),
@@ -173,31 +182,75 @@ def _restore(
     session.stream_references = references
 
 
-def _templates(setup: Setup, frame: np.ndarray, slots: Slots) -> tuple[Any, Any]:
-  """Shapes of features and state; nothing is computed."""
+def _template(setup: Setup, frame: np.ndarray, slots: Slots) -> State:
+  """Shapes of the state; nothing is computed."""
   size = (frame.shape[0], frame.shape[1])
   # Not the compiled programs, which cannot be traced as parts of others.
   encode, init = programs.encode.__wrapped__, programs.init_slots.__wrapped__
   features = jax.eval_shape(lambda: encode(setup.model, setup.variables, frame[None]))
   labels = np.zeros((1, *size), np.int32) if setup.readout.one_shot else None
-  state = jax.eval_shape(
+  return jax.eval_shape(
     lambda features: init(
       setup.model, size, setup.variables, None, features, labels, slots.active
     ),
     features,
   )
-  return features, state
 
 
-def _flatten(name: str, tree: Any) -> dict[str, Any]:
+def _without_free_slots(session: Any) -> State:
+  """The state, in which free slots repeat one that is used."""
+  slots, one_shot = session.slots, session.setup.readout.one_shot
+  # Models that keep slots also see free ones.
+  if slots.by_id or not one_shot or not slots.used:
+    return session.state
+  used = [k if k in slots.used else slots.used[0] for k in range(slots.capacity)]
+  return map_objects(lambda array: np.asarray(array)[:, used], session.state)
+
+
+def _flatten(name: str, tree: Any) -> dict[str, np.ndarray]:
   leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
   return {name + jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
-def _unflatten(name: str, template: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+def _split(
+  arrays: Mapping[str, np.ndarray],
+) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
+  """Blocks along the second axis of arrays, by their content.
+
+  Returns:
+    The blocks by name, and for each array the names of its blocks in order.
+  """
+  blocks: dict[str, np.ndarray] = {}
+  places: dict[str, list[str]] = {}
+  for name, array in arrays.items():
+    places[name] = []
+    parts = np.moveaxis(array, 1, 0) if _is_cut(array.shape) else array[None]
+    for part in map(np.ascontiguousarray, parts):
+      digest = hashlib.sha1(f"{part.dtype} {part.shape}".encode())
+      digest.update(part.view(np.uint8).data)
+      block = f"block/{digest.hexdigest()}"
+      blocks[block] = part
+      places[name].append(block)
+  return blocks, places
+
+
+def _is_cut(shape: tuple[int, ...]) -> bool:
+  """Whether there is a second axis to cut."""
+  return len(shape) > 1 and shape[1] > 0
+
+
+def _unflatten(
+  name: str,
+  template: Any,
+  places: Mapping[str, list[str]],
+  arrays: Mapping[str, np.ndarray],
+) -> Any:
+  """The inverse of `_flatten` and `_split`."""
+
   def find(path: Any, like: Any) -> Any:
     key = name + jax.tree_util.keystr(path)
-    array = arrays[key]
+    parts = [arrays[block] for block in places[key]]
+    array = np.stack(parts, axis=1) if _is_cut(like.shape) else parts[0]
     if like.dtype == jnp.bfloat16:
       array = array.view(jnp.bfloat16)
     if array.shape != like.shape or array.dtype != like.dtype:

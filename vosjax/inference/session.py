@@ -27,11 +27,13 @@ class CheckedFrame(NamedTuple):
     features: the model's encoding of it; None: one program encodes and segments it.
     references: features of new reference frames, which this frame and later ones are
       compared with, by their place in the model's state.
+    batch_size: how many frames were encoded together; None: this one alone.
   """
 
   image: UInt8[np.ndarray, "h w 3"]
   features: Features | None = None
   references: Mapping[int, Features] = {}
+  batch_size: int | None = None
 
 
 @dataclasses.dataclass(eq=False)
@@ -51,7 +53,8 @@ class Session:
     setup: shared with the segmenter's other sessions.
     frame: the latest frame; None before the first one.
     frame_number: its number in the video; of a stream, that of its first frame is 0.
-    features: of that frame.
+    features: of that frame; None in a loaded session until something needs them.
+    batch_size: how many frames were encoded together with it; None: it alone.
     result: of that frame.
     state: of the model, for a batch of one video.
     slots: which object is in which slot.
@@ -64,6 +67,7 @@ class Session:
   frame: UInt8[np.ndarray, "h w 3"] | None = None
   frame_number: int | None = None
   features: Features = None
+  batch_size: int | None = None
   result: FrameResult | None = None
   state: State = None
   slots: Slots = dataclasses.field(default_factory=lambda: Slots(0))
@@ -118,7 +122,7 @@ class Session:
         # The previous frame can be a reference from now on.
         place = self.stream_references.add_frame()
         if place is not None:
-          given = given._replace(references={place: self.features})
+          given = given._replace(references={place: self._known_features()})
       return self.segment_next(given, labels)
 
   def add(self, labels: Shaped[AnyArray, "..."]) -> None:
@@ -128,7 +132,7 @@ class Session:
       checks.refuse_labels_if_zero_shot(self.setup.readout)
       labels = checks.check_labels(labels, self._size)
       ids = checks.require_ids(labels)
-      self._add_objects(labels, ids, self.features)
+      self._add_objects(labels, ids, self._known_features())
       assert self.result is not None
       self.result = self.result.with_given(labels, ids)
 
@@ -157,7 +161,8 @@ class Session:
     """Writes the video in progress to a file, from which it can go on.
 
     `VideoSegmenter.load_session` reads it. It holds what is remembered of the video,
-    some tens of megabytes, but neither weights nor frames other than the latest one.
+    some tens of megabytes, but neither weights nor frames other than the latest one,
+    whose features are computed again if they are needed.
 
     Raises:
       ValueError: no video is in progress.
@@ -186,6 +191,23 @@ class Session:
       return frame.features
     setup = self.setup
     return programs.encode(setup.model, setup.variables, frame.image[None])
+
+  def _known_features(self) -> Features:
+    """Features of the latest frame.
+
+    Those of a loaded session are computed here, by the program that computed them when
+    it was saved: others may round differently.
+    """
+    if self.features is None:
+      setup, frame = self.setup, self.frame
+      assert frame is not None
+      if self.batch_size is None:
+        self.features = programs.encode(setup.model, setup.variables, frame[None])
+      else:
+        batch = np.stack([frame] * self.batch_size)
+        encoded = programs.encode_together(setup.model, setup.variables, batch)
+        self.features = encoded[0]
+    return self.features
 
   def segment_first(
     self, frame: CheckedFrame, labels: Int[np.ndarray, "h w"] | None
@@ -219,6 +241,7 @@ class Session:
     features = self._encode(frame)
     # Nothing is refused from here on: the previous video is forgotten.
     self.frame, self.features = frame.image, features
+    self.batch_size = frame.batch_size
     self.slots, self.ranking, self.stream_references = slots, ranking, None
     self.frame_number = 0
     self.state = programs.init_slots(
@@ -267,7 +290,7 @@ class Session:
       self._add_objects(labels, ids, self._encode(frame))
     assert self.frame_number is not None
     result = self._segment(frame)
-    self.frame = frame.image
+    self.frame, self.batch_size = frame.image, frame.batch_size
     self.frame_number += 1
     if labels is not None and ids and self.ranking is not None:
       # The model keeps slots: the annotation of a new object overrides predictions.
@@ -297,14 +320,15 @@ class Session:
     labels = np.where(unknown, before, labels)
     new = tuple(i for i in ids if i not in slots.slot_of)
     if new:
-      self._add_objects(labels, new, self.features)
+      self._add_objects(labels, new, self._known_features())
     slot_labels, given = slots.to_slot_labels(labels, tuple(ids)), slots.flags(ids)
     program_args = (setup.model, self._size, setup.variables, self.state)
     if self.ranking is not None:
       self.state = programs.insert(*program_args, slot_labels, given)
     else:
+      features = self._known_features()
       self.state = programs.init_slots(
-        *program_args, self.features, slot_labels, np.zeros_like(given), given
+        *program_args, features, slot_labels, np.zeros_like(given), given
       )
     self.result = self.result.with_given(labels, ids)
     return self.result

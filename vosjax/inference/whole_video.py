@@ -156,7 +156,8 @@ def encode_video(
       place = _free_place(places, wanted)
       places[place] = number
       references_by_place[place] = encoder.features[number]
-    yield CheckedFrame(encoder.images.pop(t), encoder.features[t], references_by_place)
+    image, features = encoder.images.pop(t), encoder.features[t]
+    yield CheckedFrame(image, features, references_by_place, encoder.batch_size)
     # Frame t - 1 may have become a reference at t, but never does later.
     encoder.features.pop(t - 1, None)
 
@@ -173,6 +174,7 @@ class _Encoder:
   Attributes:
     images: frames that have been encoded, by number. The caller drops them.
     features: of frames that have been encoded, by number. The caller drops them.
+    batch_size: as given.
   """
 
   def __init__(
@@ -184,7 +186,7 @@ class _Encoder:
   ):
     self.images: dict[int, UInt8[np.ndarray, "h w 3"]] = {}
     self.features: dict[int, Features] = {}
-    self._model, self._variables, self._batch_size = model, variables, batch_size
+    self._model, self._variables, self.batch_size = model, variables, batch_size
     self._frames = frames
     self._size: tuple[int, int] | None = None  # known when a frame has been read
 
@@ -198,14 +200,14 @@ class _Encoder:
       self._read(number)
     known = {*self.features, *batch}
     later = (n for n in range(t + 1, len(self._frames)) if n not in known)
-    for number in itertools.islice(later, -len(batch) % self._batch_size):
+    for number in itertools.islice(later, -len(batch) % self.batch_size):
       try:
         self._read(number)
       except Exception:  # it is read again, and raises, when its turn comes
         break
       batch.append(number)
     images = [self.images[number] for number in batch]
-    encoded = encode_each(self._model, self._variables, images, self._batch_size)
+    encoded = encode_each(self._model, self._variables, images, self.batch_size)
     self.features |= zip(batch, encoded, strict=True)
 
   def _read(self, number: int) -> None:

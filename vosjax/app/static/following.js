@@ -11,6 +11,7 @@ const directions = [...document.querySelectorAll("input[name=direction]")];
 const running = () => ["starting", "following"].includes(state.status?.state);
 
 export async function toggle() {
+  if (state.status?.pausing) return;
   if (running()) {
     await trying(() => post(`/api/projects/${state.project.id}/pause`));
     return;
@@ -34,7 +35,7 @@ function show() {
   button.querySelector("use").setAttribute("href", `#i-${shape}`);
   button.querySelector("span").textContent = word;
   const given = givenFrames().length;
-  button.disabled = !running() && !given;
+  button.disabled = running() ? status.pausing : !given;
   const fresh = status.fresh.reduce((sum, [first, last]) => sum + last - first + 1, 0);
   const total = Math.max(status.total, fresh);
   element("progress").value = total ? fresh / total : 0;
@@ -44,6 +45,7 @@ function show() {
 }
 
 function words(status, fresh, total, given) {
+  if (status.pausing) return "Pausing after the frame in progress…";
   switch (status.state) {
     case "starting":
       return "Preparing the network for this size of frame…";
@@ -52,8 +54,8 @@ function words(status, fresh, total, given) {
         const wait = status.left === null ? "" : `, ${duration(status.left)} left in all`;
         return `Backward pass, to be mixed with the forward one: ${status.rate.toFixed(1)} frames/s${wait}`;
       }
-      const left = status.left === null ? "" : ` · ${duration(status.left)} left`;
-      return `${fresh} of ${total} frames · ${status.rate.toFixed(1)} frames/s${left}`;
+      if (status.left === null) return `${fresh} of ${total} frames · preparing the network…`;
+      return `${fresh} of ${total} frames · ${status.rate.toFixed(1)} frames/s · ${duration(status.left)} left`;
     }
     case "failed":
       return status.message;
@@ -61,8 +63,8 @@ function words(status, fresh, total, given) {
   if (!given) return "Paint an object in any frame first.";
   if (total && fresh === total) {
     const doubts = Object.values(state.project.results).filter((one) => one.lost.some(Boolean));
-    const hint = doubts.length ? ` ${doubts.length} of them are doubtful: look at them with G.` : "";
-    return `All ${total} frames are up to date.${hint}`;
+    const hint = doubts.length ? `; ${doubts.length} ${doubts.length > 1 ? "are" : "is"} doubtful (G)` : "";
+    return `All ${total} frames are up to date${hint}.`;
   }
   const begun = Object.keys(state.project.results).length > 0;
   if (total && begun) return `${fresh} of ${total} frames are up to date.`;

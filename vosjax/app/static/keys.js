@@ -36,6 +36,8 @@ const SHORT_CUTS = [
   [["d"], "Light or dark", () => toggleTheme()],
   [["?"], "This list", () => element("help-dialog").showModal()],
 ];
+// Those that go on while a key is held; others would toggle back and forth.
+const REPEATED = new Set(["[", "]", "+", "-", "Ctrl+z", "Ctrl+Shift+z", "Ctrl+y"]);
 const WORDS = { ArrowLeft: "←", ArrowRight: "→", " ": "Space" };
 
 const actions = new Map();
@@ -67,7 +69,7 @@ window.addEventListener("keydown", (event) => {
   } else if (/^[1-9]$/.test(key)) {
     objects.activate(Number(key));
   } else if (actions.has(key)) {
-    actions.get(key)(key);
+    if (!event.repeat || REPEATED.has(key)) actions.get(key)(key);
   } else {
     return;
   }

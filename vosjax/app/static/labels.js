@@ -46,10 +46,12 @@ export function crop(labels, width, box) {
   return out;
 }
 
-export function paste(labels, width, box, part) {
-  for (let y = 0; y < box.height; y++) {
-    const row = part.subarray(y * box.width, (y + 1) * box.width);
-    labels.set(row, (box.y + y) * width + box.x);
+/** Puts a part back where it differs from `other`; elsewhere, labels may have changed. */
+export function paste(labels, width, box, part, other) {
+  for (let y = 0, k = 0; y < box.height; y++) {
+    for (let x = 0; x < box.width; x++, k++) {
+      if (part[k] !== other[k]) labels[(box.y + y) * width + box.x + x] = part[k];
+    }
   }
 }
 

@@ -42,7 +42,7 @@ async function open(id) {
   view.resize(project.width, project.height);
   view.recolour();
   for (const kind of ["project", "objects", "frame", "history"]) changed(kind);
-  if (project.warnings.length) say(project.warnings.join(" "), true);
+  say(project.warnings.join(" "), project.warnings.length > 0);
   live = listen(id, (news) => hear(project, news), connection);
 }
 

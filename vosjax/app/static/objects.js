@@ -2,7 +2,7 @@
 
 import { deleteJson, putJson } from "./api.js";
 import { forget, saved } from "./paint.js";
-import { changed, element, icon, on, say, state, trying } from "./state.js";
+import { changed, element, icon, on, say, sayLocked, state, trying } from "./state.js";
 
 const MOST = 254;
 const list = element("objects");
@@ -100,11 +100,32 @@ export function add() {
 export function toggle(flag, id = state.object) {
   const object = state.project.objects.find((one) => one.id === id);
   if (!object) return;
+  if (flag === "locked") return object.locked ? unlock(object) : lock(object);
   object[flag] = !object[flag];
   store(object);
 }
 
+/** Strokes that were painted before reach the server before the lock does. */
+function lock(object) {
+  object.locked = true;
+  changed("objects");
+  return ask(async (address) => {
+    await saved();
+    return putJson(address, [{ ...object }]);
+  });
+}
+
+/** Strokes that are painted afterwards reach the server after the lock has gone. */
+async function unlock(object) {
+  if (!await ask((address) => putJson(address, [{ ...object, locked: false }]))) return;
+  const now = state.project.objects.find((one) => one.id === object.id);
+  if (!now) return;
+  now.locked = false;
+  changed("objects");
+}
+
 async function remove(object) {
+  if (object.locked) return sayLocked([object]);
   if (!confirm(`Delete ${object.name} in all frames? This cannot be undone.`)) return;
   await saved();
   if (await ask((address) => deleteJson(`${address}/${object.id}`))) changed("reload");

@@ -3,7 +3,8 @@
 import { getJson, post, postFile, put } from "./api.js";
 import { paintMask } from "./labels.js";
 import { begin, current, end } from "./paint.js";
-import { changed, element, icon, say, state, trying } from "./state.js";
+import { changed, element, icon, lockedAmong, say, sayLocked, state, trying } from "./state.js";
+import { unlocked } from "./tools.js";
 
 const IMAGE = /\.(png|jpe?g|bmp|webp|tiff?)$/i;
 let openProject = async () => {};
@@ -124,19 +125,24 @@ async function useMask(file) {
   const { project, frame } = state;
   const { bytes: labels, note } = await postFile(`/api/projects/${project.id}/mask/${frame}`, file);
   if (state.project !== project || state.frame !== frame) return;
-  const all = new Uint8Array(256).fill(1);
   const ids = new Set(labels);
   ids.delete(0);
   const gone = project.deleted.filter((id) => ids.has(id));
   if (gone.length) {
     return say(`${file.name}: object ${gone[0]} was deleted, and its number is not used again. Give it another one.`, true);
   }
+  const locked = lockedAmong(ids);
+  for (const { id } of locked) ids.delete(id);
+  if (!ids.size && locked.length) return sayLocked(locked);
   if (!begin()) return say("A stroke came in between: drop the file again.", true);
   for (const id of ids) {
-    paintMask(current.labels, labels.map((value) => value === id), id, all);
+    paintMask(current.labels, labels.map((value) => value === id), id, unlocked());
   }
-  end({ touched: [...ids] });
-  say(`${file.name}: objects ${[...ids].join(", ")}. ${note}`);
+  const shown = new Set(current.labels);
+  const painted = [...ids].filter((id) => shown.has(id)); // others lie below locked ones
+  end({ touched: painted });
+  const left = locked.map((object) => `${object.name} is locked and stays as it is. `).join("");
+  say(`${file.name}: ${painted.length ? `objects ${painted.join(", ")}` : "nothing to paint"}. ${left}${note}`, left !== "");
   changed("reload");
 }
 

@@ -2,7 +2,7 @@
 
 import { getBytes, put, Refused } from "./api.js";
 import { crop, difference, paste, replacedValues } from "./labels.js";
-import { changed, say, state } from "./state.js";
+import { changed, lockedAmong, say, sayLocked, state } from "./state.js";
 
 const HISTORY = 200; // steps that can be undone
 const RETRY_MS = 800;
@@ -76,16 +76,19 @@ export function end({ touched = [] } = {}) {
   keep(new Set([...objects, ...touched]), step.givenAfter, area);
 }
 
-/** Takes back everything that was painted in this frame. */
+/** Takes back everything that was painted in this frame, save what is locked. */
 export async function discard() {
   const { project } = state;
   const { frame } = current;
-  if (!begin()) return;
+  const given = new Set([...current.given, ...idsOf(project.given[frame] ?? [[], []])]);
+  const locked = lockedAmong(given);
+  const kept = new Set(locked.map((object) => object.id));
+  if (locked.length) sayLocked(locked);
+  if (kept.size === given.size || !begin()) return;
   const old = before;
   before = null;
-  const given = new Set([...current.given, ...idsOf(project.given[frame] ?? [[], []])]);
-  current.given = new Set();
-  await save(given);
+  current.given = kept;
+  await save(new Set([...given].filter((id) => !kept.has(id))));
   const labels = await getBytes(`/api/projects/${project.id}/labels/${frame}`);
   // A stroke that came meanwhile stays; the frame is loaded anew when it is saved.
   if (state.project !== project || current.frame !== frame || before !== null || hasUnsaved(frame)) return;
@@ -94,7 +97,7 @@ export async function discard() {
   const box = difference(old, labels, width, height) ?? { x: 0, y: 0, width: 0, height: 0 };
   done.push({
     frame, box, before: crop(old, width, box), after: crop(labels, width, box),
-    givenBefore: given, givenAfter: new Set(),
+    givenBefore: given, givenAfter: kept,
   });
   undone.length = 0;
   changed("labels", box);
@@ -105,10 +108,10 @@ export const canUndo = () => done.length > 0;
 export const canRedo = () => undone.length > 0;
 
 /** Undoes the latest step, in the frame where it was made. */
-export const undo = () => move(done, undone, "before", "givenBefore");
-export const redo = () => move(undone, done, "after", "givenAfter");
+export const undo = () => move(done, undone, ["before", "after"], "givenBefore");
+export const redo = () => move(undone, done, ["after", "before"], "givenAfter");
 
-function move(from, to, labels, given) {
+function move(from, to, [labels, replaced], given) {
   const step = from.at(-1);
   if (step === undefined || before !== null) return;
   if (step.frame !== current.frame || current.labels === null) {
@@ -117,9 +120,15 @@ function move(from, to, labels, given) {
     say(`Frame ${step.frame}: once more changes it.`);
     return;
   }
+  const { width } = state.project;
+  const moved = current.labels.slice();
+  paste(moved, width, step.box, step[labels], step[replaced]);
+  const ids = replacedValues(crop(current.labels, width, step.box), crop(moved, width, step.box));
+  const locked = lockedAmong(new Set([...ids, ...touchedBy(step)]));
+  if (locked.length) return sayLocked(locked);
   from.pop();
   to.push(step);
-  paste(current.labels, state.project.width, step.box, step[labels]);
+  current.labels = moved;
   keep(touchedBy(step), step[given], step.box);
 }
 

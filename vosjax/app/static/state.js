@@ -29,6 +29,15 @@ export const element = (id) => document.getElementById(id);
 export const activeObject = () =>
   state.project?.objects.find((object) => object.id === state.object);
 
+/** Objects among `ids` that are locked. The server refuses to change them. */
+export const lockedAmong = (ids) =>
+  state.project.objects.filter((object) => object.locked && ids.has(object.id));
+
+/** Says why objects are left as they are. */
+export const sayLocked = (objects) => say(
+  `${objects.map((object) => object.name).join(", ")} ${objects.length > 1 ? "are" : "is"} locked: ` +
+  "unlock to change (L or the lock in the list).", true);
+
 /** Frame numbers with something painted, in ascending order. */
 export const givenFrames = () =>
   Object.keys(state.project.given).map(Number).sort((a, b) => a - b);

@@ -6,6 +6,7 @@ import { element, on, state } from "./state.js";
 
 const THUMBNAIL_WIDTH = 84; // about, on the screen
 const MANY = 3; // objects, beyond which rows are lower
+const STRIPES = 6; // pixels from one to the next, where an object is probably lost
 const PLAY_SKIP = 3; // a frame that has not come after so many is left out
 
 const slider = element("slider");
@@ -151,8 +152,11 @@ function drawRow(canvas, object, theme) {
     if (column.lost) {
       lost++;
       context.fillStyle = theme("--bad");
-      context.globalAlpha = 0.4;
+      context.globalAlpha = 0.25;
       context.fillRect(x, 0, 1, height);
+      context.globalAlpha = 0.6; // stripes, which differ from any colour of an object
+      const period = STRIPES * ratio;
+      for (let y = -(x % period); y < height; y += period) context.fillRect(x, y, 1, period / 3);
       context.globalAlpha = 1;
     }
     if (!column.present) {
@@ -240,7 +244,9 @@ scrubbing(strip);
 new ResizeObserver(schedule).observe(rows);
 
 on("project", () => {
-  slider.max = (state.project?.frames ?? 1) - 1;
+  const frames = state.project?.frames ?? 1;
+  slider.max = frames - 1;
+  slider.style.setProperty("--frames", frames);
   makeRows();
   showPosition();
   showThumbnails();

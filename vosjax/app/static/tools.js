@@ -4,7 +4,7 @@ import { postForBytes } from "./api.js";
 import { go } from "./frames.js";
 import { paintDisc, paintMask } from "./labels.js";
 import { begin, cancel, current, end } from "./paint.js";
-import { activeObject, changed, element, on, say, state, trying } from "./state.js";
+import { activeObject, changed, element, lockedAmong, on, say, sayLocked, state, trying } from "./state.js";
 import * as view from "./view.js";
 
 const canvas = element("canvas");
@@ -27,14 +27,20 @@ const HINTS = {
 
 /** Which labels a stroke may change, as a table; null if the object is locked. */
 function paintable(erasing) {
-  const locked = new Set(state.project.objects.filter((o) => o.locked).map((o) => o.id));
-  if (locked.has(state.object)) {
-    say(`${activeObject().name} is locked.`, true);
+  const locked = lockedAmong(new Set([state.object]));
+  if (locked.length) {
+    sayLocked(locked);
     return null;
   }
-  const table = new Uint8Array(256).fill(1);
+  const table = unlocked();
   if (erasing) table.fill(0)[state.object] = 1;
-  for (const id of locked) table[id] = 0;
+  return table;
+}
+
+/** Which labels may change, as a table: not those of locked objects. */
+export function unlocked() {
+  const table = new Uint8Array(256).fill(1);
+  for (const object of state.project.objects) if (object.locked) table[object.id] = 0;
   return table;
 }
 
@@ -69,16 +75,17 @@ function endStroke() {
 
 async function fillBox(x0, y0, x1, y1) {
   const box = [Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1), Math.max(y0, y1)].map(Math.round);
-  const mayPaint = paintable(false);
-  if (!mayPaint) return;
+  if (!paintable(false)) return;
   const { frame, object, project } = state;
   say("Looking for the object in the rectangle…");
   const mask = await trying(() =>
     postForBytes(`/api/projects/${project.id}/fill/${frame}`, { box }));
   if (!mask || state.frame !== frame || state.project !== project) return;
   if (project.deleted.includes(object)) return;
+  const locked = lockedAmong(new Set([object])); // meanwhile
+  if (locked.length) return sayLocked(locked);
   if (!begin()) return say("A stroke came in between: draw the rectangle again.", true);
-  paintMask(current.labels, mask, object, mayPaint);
+  paintMask(current.labels, mask, object, unlocked());
   end();
   say("Painted what stands out in the rectangle. Brush and eraser correct it.");
 }
@@ -213,6 +220,7 @@ export function handleKey(event) {
     return true;
   }
   if (event.key === " ") {
+    if (event.repeat) return true;
     if (stroke || corner) release();
     else press(...pointer, false);
     view.redraw();
