@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest.register_assert_rewrite("fuzzing")
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COUNTS = {
   "kills": (5, "SIGKILLs at random instants of each command"),
