@@ -196,7 +196,7 @@ def vosjax(folder, *arguments, reads=()):
   assert "Traceback" not in said and "Exception ignored" not in said, said
   if final:
     assert not UNCLEAR.match(final[0]), final[0]
-    assert len(final[0]) < 2000
+    assert len(final[0]) < 2000 + sum(len(str(text)) for text in arguments)
   return code
 
 
