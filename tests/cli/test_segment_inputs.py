@@ -50,6 +50,13 @@ def test_a_part_of_a_video_keeps_its_names_and_times(mask, tmp_path, capsys):
   assert [frame["time"] for frame in results["frames"]] == [0.08, 0.2]
 
 
+@pytest.mark.parametrize("every", ["5", "0.2s", "0:00.2", "00:00:00.2"])
+def test_the_distance_of_frames_is_a_number_or_a_time(mask, tmp_path, every):
+  video, out = write_video(tmp_path / "a.mp4", 7), tmp_path / "out"
+  assert vosjax(video, "--mask", mask, "--out", out, "--every", every) == 0
+  assert sorted(written(out)) == ["00000", "00005"]
+
+
 @pytest.mark.parametrize(
   ("part", "error"),
   [
@@ -57,6 +64,8 @@ def test_a_part_of_a_video_keeps_its_names_and_times(mask, tmp_path, capsys):
     (("--start", "soon"), "--start: 'soon' is neither the number of a frame"),
     (("--end", "9"), "--end: frame 9 is beyond the end"),
     (("--every", "0"), "--every 0: expected a number of frames"),
+    (("--every", "0:00.001"), "--every 0:00.001: expected a number of frames"),
+    (("--every", "9" * 400 + "s"), "expected a number of frames (5) or a time"),
     (("--max-size", "3"), "--max-size is 3; it must be at least 32"),
     (("--save", "overlay,gif"), "output 'gif' is unknown; known: masks, overlay"),
     (("--masks", "x"), "--masks x: is for many videos"),

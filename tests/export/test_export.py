@@ -1,5 +1,6 @@
 """Exported programs give what `VideoSegmenter` gives, without vosjax."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -30,6 +31,28 @@ def first():
   labels = np.zeros(SIZE, np.uint8)
   labels[5:20, 4:20], labels[12:30, 24:40], labels[0, :9] = 7, 3, 255
   return labels
+
+
+KINDS = {
+  "agame": {},
+  "matching": {"output_stride": 8, "deep": "pyramid", "matching_lags": (1, 2)},
+  "rvos": {"one_shot": True},
+}
+
+
+@pytest.fixture(scope="module")
+def pair(small, tmp_path_factory):
+  """By kind, a segmenter and its model as exported for two objects."""
+
+  @functools.cache
+  def make(kind):
+    name = "rvos" if kind == "rvos" else "agame"
+    model, variables = small(name, **KINDS[kind])
+    folder, options = tmp_path_factory.mktemp(kind), {"size": SIZE, "objects": 2}
+    write.write(folder, name, model, variables, **options, platforms=["cpu"])
+    return VideoSegmenter(model, variables, max_objects=2), Model(folder)
+
+  return make
 
 
 def compare(results, expected):
@@ -80,13 +103,8 @@ def test_parity(small, tmp_path, frames, first, name, fields, inside):
     compare(exported.step(frame), segmenter.step(frame))
 
 
-def test_objects_that_appear_later(small, tmp_path, frames, first):
-  model, variables = small("agame")
-  segmenter = VideoSegmenter(model, variables, max_objects=2)
-  write.write(
-    tmp_path, "agame", model, variables, size=SIZE, objects=2, platforms=["cpu"]
-  )
-  exported = Model(tmp_path)
+def test_objects_that_appear_later(pair, frames, first):
+  segmenter, exported = pair("agame")
   segmenter.start(frames[0], np.where(first == 3, 3, 0))
   exported.begin(frames[0], first == 3)
   segmenter.step(frames[1])
@@ -97,17 +115,9 @@ def test_objects_that_appear_later(small, tmp_path, frames, first):
     compare(exported.step(frame), segmenter.step(frame))
 
 
-@pytest.mark.parametrize("name", ["agame", "matching", "rvos"])
-def test_corrections(small, tmp_path, frames, first, name):
-  fields = {
-    "rvos": {"one_shot": True},
-    "matching": {"output_stride": 8, "deep": "pyramid", "matching_lags": (1, 2)},
-  }
-  kind = "rvos" if name == "rvos" else "agame"
-  model, variables = small(kind, **fields.get(name, {}))
-  segmenter = VideoSegmenter(model, variables)
-  write.write(tmp_path, kind, model, variables, size=SIZE, objects=2, platforms=["cpu"])
-  exported = Model(tmp_path)
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_corrections(pair, frames, first, kind):
+  segmenter, exported = pair(kind)
   segmenter.start(frames[0], first)
   exported.begin(frames[0], np.where(first == 3, 1, 2 * (first == 7)))
   segmenter.step(frames[1])
@@ -116,6 +126,24 @@ def test_corrections(small, tmp_path, frames, first, name):
   segmenter.correct(np.where(moved, 7, 0))
   exported.correct(frames[1], 2 * moved)
   for frame in frames[2:4]:
+    compare(exported.step(frame), segmenter.step(frame))
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_void_pixels_of_a_correction(pair, frames, first, kind):
+  """A corrected object remains where it was, which may be due to a correction."""
+  segmenter, exported = pair(kind)
+  segmenter.start(frames[0], first)
+  exported.begin(frames[0], np.where(first == 3, 1, 2 * (first == 7)))
+  remaining = np.zeros(SIZE, bool)
+  for shown, void in [(np.s_[22:30, 4:20], np.s_[:15]), (np.s_[:4, 40:], np.s_[14:26])]:
+    labels = np.zeros(SIZE, int)
+    labels[void], labels[shown] = 255, 7
+    corrected = segmenter.correct(labels)
+    exported.correct(frames[0], np.where(labels == 7, 2, labels))
+    remaining |= (corrected.labels == 7) & (labels == 255)
+  assert remaining[22:26, 4:20].all() and (corrected.labels == 3).any()
+  for frame in frames[1:3]:
     compare(exported.step(frame), segmenter.step(frame))
 
 

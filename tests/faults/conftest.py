@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest.register_assert_rewrite("fuzzing")
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COUNTS = {
   "kills": (5, "SIGKILLs at random instants of each command"),
@@ -227,6 +229,16 @@ def checkpoint(tmp_path_factory):
 def commands(davis, frames, checkpoint):
   """Every command that can be started again, by its name."""
   vosjax = ("-m", "vosjax")
+  of_training = {
+    "tensorboard": None,  # times of events
+    "checkpoints/*/state": _leaves,
+    "checkpoints/*/_CHECKPOINT_METADATA": None,  # times
+    "checkpoints/*/checksums.json": None,  # of files with random names
+    "checkpoints/*/commit_success.txt": None,
+    "checkpoints/*/metrics/commit_success.txt": None,
+    "model/arrays": _leaves,
+    "model/checkpoint.json": _without_checksums,
+  }
   build = (
     "import sys; sys.path.insert(0, 'datasets'); import build;"
     "builder = build.builder_class('davis2017'); builder.SHARD_BYTES = 1;"
@@ -240,17 +252,10 @@ def commands(davis, frames, checkpoint):
         *(*vosjax, "train", "agame:smoke", "--workdir={out}"),
         *("--config.checkpoint.every_steps=3", "--config.log.every_steps=1"),
       ),
-      {
-        "tensorboard": None,  # times of events
-        "checkpoints/*/state": _leaves,
-        "checkpoints/*/_CHECKPOINT_METADATA": None,  # times
-        "checkpoints/*/checksums.json": None,  # of files with random names
-        "checkpoints/*/commit_success.txt": None,
-        "checkpoints/*/metrics/commit_success.txt": None,
-        "model/arrays": _leaves,
-        "model/checkpoint.json": _without_checksums,
-      },
+      of_training,
     ),
+    # The loop of training on a toy model, in two stages.
+    "loop": Command((str(ROOT / "tests/train/toy.py"), "{out}"), of_training),
     "predict": Command(
       (
         *(*vosjax, "train", "agame:smoke", "--workdir={out}"),

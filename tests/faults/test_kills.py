@@ -10,7 +10,7 @@ ANYWHERE = 0.2  # share of the kills that may come before there is a file
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-  "name", ["train", "predict", "segment", "import-data", "build"]
+  "name", ["train", "loop", "predict", "segment", "import-data", "build"]
 )
 def test_a_killed_command_ends_with_the_same_bits(
   name, commands, undisturbed, kill, same, count, tell, tmp_path

@@ -100,6 +100,8 @@ def test_a_time_to_stop_at_leaves_out_what_is_shown_later():
     ("-1", "'-1' is neither the number of a frame .12. nor a time"),
     ("twelve", "'twelve' is neither"),
     ("1.5", "'1.5' is neither"),
+    ("9" * 5000, "is neither"),
+    ("9" * 400 + "s", "is neither"),
   ],
 )
 def test_other_texts_say_what_is_expected(text, said):

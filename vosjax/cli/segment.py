@@ -138,7 +138,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
   for option, meaning in (
     ("--start", "first frame: its number, or a time such as 12s or 1:02.5"),
     ("--end", "frame to stop before: its number, or a time such as 12s or 1:02.5"),
-    ("--every", "distance of frames: their number, or seconds such as 0.5s"),
+    ("--every", "distance of frames: their number, or a time such as 0.5s or 1:02.5"),
   ):
     part.add_argument(option, metavar="T", help=meaning)
   faults = parser.add_argument_group("faulty videos")

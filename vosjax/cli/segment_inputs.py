@@ -4,7 +4,6 @@ import argparse
 import collections
 import dataclasses
 import pathlib
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -15,9 +14,12 @@ from vosjax.inference import prompts
 from vosjax.labels import VOID, find_ids
 from vosjax.media.masks import VideoMasks, read_masks
 from vosjax.media.read import read_video
-from vosjax.media.video_frames import VideoFrames, describe, frame_number
-
-_SECONDS = re.compile(r"\d+(\.\d+)?s")
+from vosjax.media.video_frames import (
+  VideoFrames,
+  describe,
+  frame_number,
+  frames_or_seconds,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,12 +173,15 @@ def _choose_frames(args: argparse.Namespace, video: VideoFrames) -> range:
 
 def _interval(text: str, video: VideoFrames) -> int:
   """Number of frames from one to the next that --every chooses."""
-  frames = float(text[:-1]) * video.frames_per_second if _SECONDS.fullmatch(text) else 0
-  step = int(text) if text.isdecimal() else round(frames)
+  try:
+    value = frames_or_seconds(text)
+  except ValueError:
+    value = 0
+  step = value if isinstance(value, int) else round(value * video.frames_per_second)
   if step < 1:
     raise ValueError(
-      f"--every {text}: expected a number of frames (5) or of seconds (0.5s), at least "
-      "one frame."
+      f"--every {text}: expected a number of frames (5) or a time (0.5s, 1:02.5), at "
+      "least one frame."
     )
   return step
 

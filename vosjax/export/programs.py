@@ -12,10 +12,11 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Integer, UInt8
 
 from vosjax.inference import programs
 from vosjax.inference.references import StreamReferences
+from vosjax.labels import VOID
 from vosjax.models.api import Features, KeepsSlots, State, TakesReferences
 from vosjax.models.unroll import Recurrence
 from vosjax.types import Active, AnyArray, Variables, record
@@ -30,6 +31,8 @@ class VideoState:
   Attributes:
     model: the model's state.
     active: slots in use.
+    labels: of the latest frame, in terms of slots, for one-shot models: where objects
+      remain in void pixels of a correction.
     rank: which slot wins an overlap, for one-shot models whose objects do not compete.
     features: of the latest frame, and
     count: of the frames so far, for models that take references.
@@ -37,6 +40,7 @@ class VideoState:
 
   model: State
   active: Active
+  labels: UInt8[Array, "h w"] | None = None
   rank: Int[Array, "1 o"] | None = None
   features: Features = None
   count: Int[Array, ""] | None = None
@@ -96,7 +100,8 @@ class VideoPrograms:
       )
       state = dataclasses.replace(state, model=kept, rank=rank[None])
     given = self._masks(slots)[0].astype(jnp.float32)
-    return state, slots[0].astype(jnp.uint8), given, active[0]
+    shown = slots[0].astype(jnp.uint8)
+    return dataclasses.replace(state, labels=shown), shown, given, active[0]
 
   def step(self, variables: Variables, state: VideoState, frame: AnyArray) -> Any:
     """Segments the next frame.
@@ -120,21 +125,28 @@ class VideoPrograms:
     slots = _clean(labels, self.num_slots)
     shown = self._shown(slots)
     new = self._set(variables, state, frame, slots, shown, jnp.zeros_like(shown))
-    return (dataclasses.replace(state, model=new, active=state.active | shown),)
+    state = dataclasses.replace(state, model=new, active=state.active | shown)
+    return (_give(state, slots, shown),)
 
   def correct(
     self, variables: Variables, state: VideoState, frame: AnyArray, labels: AnyArray
   ) -> tuple[VideoState]:
-    """Corrects the tracked objects that labels [h w] of the latest frame show."""
+    """Corrects the tracked objects that labels [h w] of the latest frame show.
+
+    Where the labels are void, these objects remain as they were segmented.
+    """
     slots = _clean(labels, self.num_slots)
     shown = self._shown(slots) & state.active
+    assert state.labels is not None
+    remain = (labels == VOID) & _lies_in(shown, state.labels)
+    slots = jnp.where(remain, state.labels, slots)
     if isinstance(self.model, KeepsSlots):
       new = _raw(programs.insert)(
         self.model, self.size, variables, state.model, slots, shown
       )
     else:
       new = self._set(variables, state, frame, slots, jnp.zeros_like(shown), shown)
-    return (dataclasses.replace(state, model=new),)
+    return (_give(dataclasses.replace(state, model=new), slots, shown),)
 
   def _set(
     self,
@@ -175,7 +187,10 @@ class VideoPrograms:
       state.rank,
     )
     labels = labels[0].astype(jnp.uint8)
-    return dataclasses.replace(state, model=new), labels, probs[0], present[0]
+    state = dataclasses.replace(state, model=new)
+    if self.model.readout.one_shot:
+      state = dataclasses.replace(state, labels=labels)
+    return state, labels, probs[0], present[0]
 
   def _masks(self, slots: AnyArray) -> Bool[Array, "1 o h w"]:
     return slots[:, None] == jnp.arange(1, self.num_slots + 1)[None, :, None, None]
@@ -211,6 +226,19 @@ def _raw(program: Any) -> Callable[..., Any]:
 def _clean(labels: AnyArray, num_slots: int) -> Int[Array, "1 h w"]:
   """Slots [1 h w]; void and numbers beyond the slots become background."""
   return jnp.where((labels >= 0) & (labels <= num_slots), labels, 0)[None]
+
+
+def _lies_in(chosen: Active, labels: Integer[Array, "h w"]) -> Bool[Array, "h w"]:
+  """Which pixels of labels belong to a chosen slot."""
+  return jnp.pad(chosen[0], (1, 0))[labels]
+
+
+def _give(state: VideoState, slots: Int[Array, "1 h w"], given: Active) -> VideoState:
+  """The state with given slots as they are shown, and all others where they were."""
+  assert state.labels is not None
+  kept = jnp.where(_lies_in(given, state.labels), 0, state.labels)
+  labels = jnp.where(_lies_in(given, slots[0]), slots[0], kept)
+  return dataclasses.replace(state, labels=labels.astype(jnp.uint8))
 
 
 def _rank(

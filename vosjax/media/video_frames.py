@@ -11,8 +11,10 @@ from typing import overload
 import numpy as np
 from jaxtyping import Float64, UInt8
 
+_FRAMES = re.compile(r"\d{1,12}")
 _TIME = re.compile(
-  r"(?:(?P<h>\d+):)?(?P<m>\d+):(?P<s>\d+(?:\.\d+)?)|(?P<only>\d+(?:\.\d+)?)s"
+  r"(?:(?P<h>\d{1,9}):)?(?P<m>\d{1,9}):(?P<s>\d{1,9}(?:\.\d+)?)"
+  r"|(?P<only>\d{1,9}(?:\.\d+)?)s"
 )
 _SECONDS_TOLERANCE = 1e-6  # times in a file are rounded to its time base
 
@@ -145,6 +147,24 @@ def describe(video: VideoFrames) -> str:
   return ", ".join(parts)
 
 
+def frames_or_seconds(text: str) -> int | float:
+  """A number of frames ("12") as an int, or seconds ("12s", "1:02.5") as a float.
+
+  Raises:
+    ValueError: the text is neither.
+  """
+  if _FRAMES.fullmatch(text):
+    return int(text)
+  match = _TIME.fullmatch(text)
+  if match is None:
+    raise ValueError(
+      f"{text!r} is neither the number of a frame (12) nor a time (12s, 1:02.5, "
+      "00:01:02)."
+    )
+  parts = {key: float(value or 0) for key, value in match.groupdict().items()}
+  return parts["h"] * 3600 + parts["m"] * 60 + parts["s"] + parts["only"]
+
+
 def frame_number(text: str, video: VideoFrames, *, end: bool = False) -> int:
   """The frame that a user means by a number or a time.
 
@@ -161,22 +181,15 @@ def frame_number(text: str, video: VideoFrames, *, end: bool = False) -> int:
   Raises:
     ValueError: the text is neither, or lies beyond the end.
   """
-  if text.isdecimal():
-    number = int(text)
-    if number > len(video):
+  value = frames_or_seconds(text)
+  if isinstance(value, int):
+    if value > len(video):
       raise ValueError(
-        f"frame {number} is beyond the end: {video.name} has {len(video)} frames, "
+        f"frame {value} is beyond the end: {video.name} has {len(video)} frames, "
         "counted from 0."
       )
-    return number
-  match = _TIME.fullmatch(text)
-  if match is None:
-    raise ValueError(
-      f"{text!r} is neither the number of a frame (12) nor a time (12s, 1:02.5, "
-      "00:01:02)."
-    )
-  parts = {key: float(value or 0) for key, value in match.groupdict().items()}
-  seconds = parts["h"] * 3600 + parts["m"] * 60 + parts["s"] + parts["only"]
+    return value
+  seconds = value
   times = video.times
   last = times[-1] + 1 / video.frames_per_second if len(times) else 0.0
   if seconds > last + _SECONDS_TOLERANCE:

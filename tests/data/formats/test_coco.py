@@ -50,6 +50,8 @@ def test_polygons_are_filled_and_joined():
   [
     ({"size": [6, 8], "counts": [40]}, "over 40 pixels, but the image has 6x8"),
     ({"size": [8, 6], "counts": [48]}, r"size \[8, 6\]"),
+    ({"size": 6, "counts": [48]}, "size 6 over 48 pixels"),
+    ({"size": [6, 8], "counts": "o" * 5000}, "far too large"),
     ({"size": [6, 8], "counts": [-3, 51]}, "neither a string nor integers"),
     ({"size": [6, 8], "counts": "\x10"}, r"invalid character '\\x10'"),
     ({"size": [6, 8]}, "neither a string"),

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+_MOST_BITS = 60  # of a run length
 _FARTHEST = 4  # image sides; a polygon with points farther away is a mistake
 
 
@@ -47,9 +48,11 @@ def _fill(rle: Mapping[str, Any], size: tuple[int, int]) -> Bool[np.ndarray, "h 
     isinstance(run, int) and run >= 0 for run in runs
   ):
     raise ValueError("an RLE whose counts are neither a string nor integers.")
-  if list(rle.get("size", ())) != list(size) or sum(runs) != size[0] * size[1]:
+  given = rle.get("size")
+  is_of_size = isinstance(given, list | tuple) and tuple(given) == size
+  if not is_of_size or sum(runs) != size[0] * size[1]:
     raise ValueError(
-      f"an RLE of size {rle.get('size')} over {sum(runs)} pixels, but the image "
+      f"an RLE of size {given} over {sum(runs)} pixels, but the image "
       f"has {size[0]}x{size[1]} (height x width)."
     )
   return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size[::-1]).T
@@ -68,6 +71,8 @@ def _runs(text: str) -> list[int]:
       raise ValueError(
         f"an RLE with the invalid character {character!r} in its counts."
       )
+    if shift > _MOST_BITS:
+      raise ValueError("an RLE with a number in its counts that is far too large.")
     value |= (digit & 31) << shift
     shift += 5
     if digit & 32:
