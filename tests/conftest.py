@@ -101,7 +101,10 @@ def start_together():
       port = free.getsockname()[1]
     flags = re.sub(r"--xla_force_host_platform_device_count=\d+", "", _FLAGS)
     flags += f" --xla_force_host_platform_device_count={num_devices}"
-    coordinates = [f"--coordinator=localhost:{port}", f"--num_processes={num_processes}"]
+    coordinates = [
+      f"--coordinator=localhost:{port}",
+      f"--num_processes={num_processes}",
+    ]
     return [
       subprocess.Popen(
         [

@@ -153,6 +153,12 @@ def command_type():
   return Command
 
 
+@pytest.fixture(scope="session")
+def leaves():
+  """Reads the arrays of a checkpoint."""
+  return _leaves
+
+
 @pytest.fixture(scope="session", name="same")
 def _same():
   return same

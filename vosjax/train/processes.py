@@ -1,9 +1,10 @@
 """Several processes that train one model: all of them train, the first one reports."""
 
+import json
 import os
 import sys
 import types
-from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -90,17 +91,23 @@ def agree(value: int | None) -> int | None:
   return None if largest < 0 else largest
 
 
-def flags_of_first(flags: Sequence[bool]) -> list[bool]:
-  """The flags of the first process; all processes must call it together."""
-  if jax.process_count() == 1 or not flags:
-    return list(flags)
-  return multihost_utils.broadcast_one_to_all(np.array(flags)).astype(bool).tolist()
+def gather(value: Any) -> list[Any]:
+  """The values of all processes, in their order; all must call it together.
 
-
-def from_first(value: float | None) -> float | None:
-  """The value of the first process; all processes must call it together."""
+  Args:
+    value: anything that JSON can represent, of any size.
+  """
   if jax.process_count() == 1:
-    return value
-  local = np.float32(np.nan if value is None else value)
-  shared = float(multihost_utils.broadcast_one_to_all(local))
-  return None if np.isnan(shared) else shared
+    return [value]
+  content = json.dumps(value).encode()
+  size = agree(len(content))
+  assert size is not None
+  padded = np.frombuffer(content.ljust(size), np.uint8)  # JSON may end in blanks
+  return [
+    json.loads(row.tobytes()) for row in multihost_utils.process_allgather(padded)
+  ]
+
+
+def from_first(value: Any) -> Any:
+  """The value of the first process; see `gather`."""
+  return gather(value)[0]

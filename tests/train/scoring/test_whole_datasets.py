@@ -6,6 +6,7 @@ import weakref
 from types import SimpleNamespace
 
 import flax.linen as nn
+import jax
 import numpy as np
 import pytest
 
@@ -17,7 +18,8 @@ from vosjax.train import run
 from vosjax.train.recipe import Scoring
 from vosjax.train.recipes import rvos
 from vosjax.train.scoring import datasets, segmenters
-from vosjax.train.scoring.score import score_model, scored_video, segment_video
+from vosjax.train.scoring.score import score_model
+from vosjax.train.scoring.video_scores import scored_video, segment_video
 
 
 def evaluate(config, workdir):
@@ -267,8 +269,12 @@ def test_only_annotated_frames_are_scored():
   assert scored.truth[:, 0, 0].tolist() == [0, 0, 1, 1]
 
 
-def test_one_video_is_in_memory_at_a_time(get_config, tmp_path):
-  alive = weakref.WeakSet()
+class _Network(nn.Module):
+  """Is never called."""
+
+
+def test_each_device_has_one_video_in_memory_at_a_time(get_config, tmp_path):
+  alive, num_devices = weakref.WeakSet(), jax.local_device_count()
 
   class Opened(Sparse):
     def __init__(self):
@@ -279,7 +285,7 @@ def test_one_video_is_in_memory_at_a_time(get_config, tmp_path):
       return 5
 
     def __getitem__(self, index):
-      assert len(alive) <= 1  # the one before goes when this one has come
+      assert len(alive) <= num_devices  # each goes when the next one has come
       return Opened()
 
   def segment(video):
@@ -289,6 +295,6 @@ def test_one_video_is_in_memory_at_a_time(get_config, tmp_path):
   (tmp_path / "run").mkdir()
   scored_set = datasets.ScoredSet(Videos(), protocols.fbms())
   config = get_config("cosnet:fbms")
-  results = score_model(config, made, nn.Module(), {}, scored_set, tmp_path / "run")
+  results = score_model(config, made, _Network(), {}, scored_set, tmp_path / "run")
   [result] = results.values()
   assert len(result.rows) == 5
