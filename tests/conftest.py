@@ -94,6 +94,7 @@ def start_together():
 
   Takes the command's arguments, the number of processes and that of devices of each.
   """
+  started: list[subprocess.Popen] = []
 
   def start(arguments, num_processes, num_devices):
     with socket.socket() as free:
@@ -105,7 +106,7 @@ def start_together():
       f"--coordinator=localhost:{port}",
       f"--num_processes={num_processes}",
     ]
-    return [
+    together = [
       subprocess.Popen(
         [
           *(sys.executable, *arguments),
@@ -118,8 +119,12 @@ def start_together():
       )
       for i in range(num_processes)
     ]
+    started.extend(together)
+    return together
 
-  return start
+  yield start
+  for process in started:  # of tests that failed
+    process.kill()
 
 
 @pytest.fixture(scope="session")

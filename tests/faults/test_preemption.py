@@ -12,11 +12,11 @@ import pytest
 from vosjax.train.interrupt import STEPS_TO_AGREE
 from vosjax.train.writers import read_metrics
 
-HOSTS, DEVICES, STEPS = 4, 2, 60
+HOSTS, DEVICES, STEPS = 4, 2, 30
 TRAIN = (
   *("-m", "vosjax", "train", "agame:smoke", "--config.stages.main.batch_size=8"),
   *(f"--config.stages.main.num_steps={STEPS}", "--config.log.every_steps=1"),
-  *("--config.validation.every_steps=25", "--config.checkpoint.every_steps=25"),
+  *("--config.validation.every_steps=12", "--config.checkpoint.every_steps=12"),
 )
 
 

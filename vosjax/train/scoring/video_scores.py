@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 import shutil
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,6 @@ import tqdm
 from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
-import vosjax
 from vosjax import files
 from vosjax.data.video import Source, Video
 from vosjax.evaluation.evaluate import Outcome, score_video
@@ -111,7 +111,8 @@ def basis_of(config: ConfigDict, model: nn.Module, *variables: Variables) -> int
     for field in dataclasses.fields(model)
     if field.name not in ("parent", "name")
   }
-  known = [vosjax.__version__, type(model).__name__, fields, workdir.plain(config)]
+  version = sys.modules["vosjax"].__version__
+  known = [version, type(model).__name__, fields, workdir.plain(config)]
   checksum = zlib.crc32(json.dumps(known, default=str, sort_keys=True).encode())
   for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
     checksum = zlib.crc32(jax.tree_util.keystr(path).encode(), checksum)
