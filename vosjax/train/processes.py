@@ -7,8 +7,10 @@ import types
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AUTO = "auto"
 
@@ -40,8 +42,20 @@ def connect(
   except RuntimeError as error:
     raise ValueError(f"--coordinator={coordinator}: {error}") from error
   sys.excepthook = _report_and_exit
-  # The first exchange times out if the others are still busy importing or compiling.
+  # The first exchange of a group of devices times out after half a minute, which others
+  # may be busy compiling for: every group that is used later has its first one now.
   barrier("connected")
+  _sum_over_all_devices()
+
+
+def _sum_over_all_devices() -> None:
+  """An exchange of the group that trains together."""
+  devices = np.array(jax.devices())
+  sharding = NamedSharding(Mesh(devices, ("all",)), PartitionSpec("all"))
+  ones = jax.make_array_from_callback(
+    devices.shape, sharding, lambda _: np.ones(1, np.float32)
+  )
+  assert int(jax.jit(jnp.sum)(ones)) == len(devices)
 
 
 def is_first() -> bool:

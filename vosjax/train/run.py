@@ -127,15 +127,18 @@ def _score_also(
   config = config.copy_and_resolve_references()
   config.evaluation.update(dataset=dataset, num_videos=0)
   scoring = recipe_of(config).scoring(config, model)
-  fault, level = "", logging.INFO
+  scored_set = None
   try:
     scored_set = datasets.load_scored(config, scoring.task)
   except MissingFolder as error:
-    fault = f"no scores on {dataset}: {error}"
+    LOG.info("no scores on %s: %s", dataset, error)
   except (ValueError, OSError) as error:
-    fault, level = f"warning: no scores on {dataset}: {error}", logging.WARNING
-  if any(processes.gather(fault)):  # it may be on some hosts only
-    LOG.log(level, "%s", fault or f"no scores on {dataset}: another process lacks it.")
+    LOG.warning("warning: no scores on %s: %s", dataset, error)
+  is_everywhere = all(processes.gather(scored_set is not None))
+  if scored_set is None:
+    return
+  if not is_everywhere:
+    LOG.warning("warning: no scores on %s: another process cannot read it.", dataset)
     return
   score_model(config, scoring, model, variables, scored_set, path / dataset)
 
