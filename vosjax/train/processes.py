@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import types
 from typing import Any
@@ -41,6 +42,8 @@ def connect(
     jax.distributed.initialize(address, num_processes, process_id)
   except RuntimeError as error:
     raise ValueError(f"--coordinator={coordinator}: {error}") from error
+  # JAX only takes note of SIGTERM, which is to end whatever cannot save its state.
+  signal.signal(signal.SIGTERM, signal.SIG_DFL)
   sys.excepthook = _report_and_exit
   # The first exchange of a group of devices times out after half a minute, which others
   # may be busy compiling for: every group that is used later has its first one now.

@@ -1,11 +1,15 @@
 """Several processes predict or score a dataset together, from outside."""
 
+import signal
 import time
 
 import pytest
 
-# Mode -> the list of videos, and what shows that some of the work is done.
-MODES = {"predict": ("test-dev", "predictions"), "evaluate": ("val", "eval/unfinished")}
+# Mode -> the list of videos, what shows that some of the work is done, and the signal.
+MODES = {
+  "predict": ("test-dev", "predictions", signal.SIGKILL),
+  "evaluate": ("val", "eval/unfinished", signal.SIGTERM),
+}
 
 
 def files(folder):
@@ -22,7 +26,7 @@ def files(folder):
 def test_two_processes_one_of_which_is_killed_write_what_one_writes(
   mode, trained, davis, tmp_path, start_together, end_together
 ):
-  subset, part = MODES[mode]
+  subset, part, signum = MODES[mode]
 
   def start(folder, num_processes, num_devices):
     command = [
@@ -39,7 +43,7 @@ def test_two_processes_one_of_which_is_killed_write_what_one_writes(
   processes = start(together, 2, 2)
   while all(p.poll() is None for p in processes) and not files(together / part):
     time.sleep(0.01)
-  processes[1].kill()
+  processes[1].send_signal(signum)
   codes, _, errors = end_together(processes)
   assert all(codes), errors
   codes, said, errors = end_together(start(together, 2, 2))
