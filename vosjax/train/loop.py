@@ -126,7 +126,7 @@ def fit(
       state, metrics = stage.train_step(state, shard(batch, stage.mesh))
       step += 1
       reports.push(step, metrics, batch["names"])
-      signum = interrupt.received(step)
+      signum = interrupt.received(step, last)
       timed_out = time_limit.is_over(step)
       validation_due = is_due(schedule.validate)
       checkpoint_due = is_due(schedule.save)
