@@ -76,12 +76,10 @@ class Kept:
     """The record of a video; None if there is none of the same model and truth."""
     try:
       content = json.loads(self._path(index).read_bytes())
-    except (OSError, ValueError):
+      known, scores = (content["basis"], content["truth"]), content["scores"]
+    except (OSError, ValueError, KeyError, TypeError):
       return None
-    known = content["basis"], content["truth"]
-    if known != (self._basis, _truth_checksum(videos[index])):
-      return None
-    return content["scores"]
+    return scores if known == (self._basis, _truth_checksum(videos[index])) else None
 
   def write(self, index: int, video: Video, record: Mapping[str, Any]) -> None:
     """Keeps the record of a video."""
