@@ -144,7 +144,12 @@ def score_videos(
 
   Returns:
     Scores of each video by the contender's name, in all processes.
+
+  Raises:
+    ValueError: there are no videos, or one has no annotation.
   """
+  if not count:
+    raise ValueError("there is nothing to score: the dataset has no videos.")
   found: dict[int, dict[str, Any]] = {}
   if kept is not None and processes.is_first():
     records = ((index, kept.read(index, videos)) for index in range(count))
