@@ -12,6 +12,9 @@ import json
 import os
 import pathlib
 import re
+import socket
+import subprocess
+import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -83,6 +86,60 @@ def shared() -> pathlib.Path:
   if not path.is_dir():
     pytest.skip("needs ../shared, which is not here")
   return path
+
+
+@pytest.fixture(scope="session")
+def start_together():
+  """Starts a command of Python in several processes with fake devices, which connect.
+
+  Takes the command's arguments, the number of processes and that of devices of each.
+  """
+  started: list[subprocess.Popen] = []
+
+  def start(arguments, num_processes, num_devices):
+    with socket.socket() as free:
+      free.bind(("localhost", 0))
+      port = free.getsockname()[1]
+    flags = re.sub(r"--xla_force_host_platform_device_count=\d+", "", _FLAGS)
+    flags += f" --xla_force_host_platform_device_count={num_devices}"
+    coordinates = [
+      f"--coordinator=localhost:{port}",
+      f"--num_processes={num_processes}",
+    ]
+    together = [
+      subprocess.Popen(
+        [
+          *(sys.executable, *arguments),
+          *([*coordinates, f"--process_id={i}"] if num_processes > 1 else []),
+        ],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": flags},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+      )
+      for i in range(num_processes)
+    ]
+    started.extend(together)
+    return together
+
+  yield start
+  for process in started:  # of tests that failed
+    process.kill()
+
+
+@pytest.fixture(scope="session")
+def end_together():
+  """Waits for processes; returns their exit codes, outputs and errors."""
+
+  def end(processes, timeout=400):
+    try:
+      texts = [process.communicate(timeout=timeout) for process in processes]
+    finally:
+      for process in processes:
+        process.kill()
+    return [process.returncode for process in processes], *zip(*texts)
+
+  return end
 
 
 @pytest.fixture(scope="session")

@@ -2,16 +2,19 @@
 
 import json
 import os
+import signal
 import sys
 import threading
 from fractions import Fraction
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from vosjax import __main__ as command_line
 from vosjax.media.write import video_writer
+from vosjax.train import interrupt
 
 av = pytest.importorskip("av")
 
@@ -185,6 +188,63 @@ def test_many_videos_are_segmented_and_resumed(videos, tmp_path, copying, capsys
   assert vosjax(folder, "--masks", masks, "--out", out) == 0
   assert copying.calls == 9
   assert capsys.readouterr().out.count("already finished") == 2
+
+
+def test_many_videos_are_shared_by_all_devices(videos, tmp_path, copying, monkeypatch):
+  folder, masks = videos
+  devices, used = jax.local_devices(), set()
+  complete = copying.run
+
+  def spy(self, *args, **options):
+    used.add(jax.numpy.zeros(()).device)
+    together.wait(60)
+    return complete(self, *args, **options)
+
+  monkeypatch.setattr(copying, "run", spy)
+  for count in {1, min(2, len(devices))}:
+    together = threading.Barrier(count)
+    monkeypatch.setattr(jax, "local_devices", lambda count=count: devices[:count])
+    monkeypatch.setattr(jax, "local_device_count", lambda count=count: count)
+    used.clear()
+    out = tmp_path / f"out{count}"
+    assert vosjax(folder, "--masks", masks, "--out", out) == 0
+    assert used == set(devices[:count])
+    for name in ("a", "b"):
+      for path in (out / name).glob("*.png"):
+        assert path.read_bytes() == (tmp_path / "out1" / name / path.name).read_bytes()
+
+
+@pytest.mark.skipif(jax.local_device_count() < 2, reason="needs two devices")
+def test_ctrl_c_stops_the_videos_of_all_devices_which_go_on(
+  videos, tmp_path, copying, monkeypatch, capsys
+):
+  folder, masks = videos
+  complete, record = copying.run, interrupt.Interrupt._record
+  together, heard = threading.Barrier(2), threading.Event()
+
+  def interrupted(self, *args, **options):
+    for number, result in enumerate(complete(self, *args, **options)):
+      if number == 1 and together.wait(60) == 0:
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+      if number == 1:
+        assert heard.wait(60)
+      yield result
+
+  def listen(self, *args):
+    record(self, *args)
+    heard.set()
+
+  (masks / "b" / "00001.png").rename(masks / "b" / "00000.png")
+  monkeypatch.setattr(copying, "run", interrupted)
+  monkeypatch.setattr(interrupt.Interrupt, "_record", listen)
+  common = (folder, "--masks", masks, "--out", tmp_path / "out")
+  assert vosjax(*common) == 130
+  assert copying.calls == 4
+  monkeypatch.setattr(copying, "run", complete)
+  capsys.readouterr()
+  assert vosjax(*common) == 0
+  assert capsys.readouterr().out.count("resuming at frame 2 of") == 2
+  assert copying.calls == 3 + 4
 
 
 def test_a_list_names_videos_and_masks(videos, tmp_path, capsys):

@@ -53,6 +53,15 @@ def test_what_is_not_a_number_is_empty_in_csv_and_null_in_json(partial):
   assert [r["T"] for r in record["rows"]] == [0.25, None]
 
 
+def test_a_row_is_the_same_after_a_time_in_json(partial):
+  scores = np.array([1 / 3, math.nan, 0.1])
+  named = Row("a_1", "a", ("0", "1", "2"), scores, 1 - scores, 1, 2, "cat")
+  for before in (*partial.rows, named):
+    after = Row.from_record(json.loads(json.dumps(before.to_record())))
+    for ours, theirs in zip(vars(after).values(), vars(before).values()):
+      np.testing.assert_array_equal(ours, theirs)
+
+
 def test_the_table_has_a_column_for_t_if_it_was_measured(partial):
   head, a, b, *_ = partial.table().splitlines()
   assert head.split()[-1] == "T"

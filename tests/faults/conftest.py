@@ -29,6 +29,7 @@ COUNTS = {
   "fuzzed": (100, "random inputs of each kind of fuzzing"),
   "frames": (1000, "frames of the longest video"),
   "steps": (10_000, "training steps"),
+  "videos": (60, "videos that devices and hosts share"),
 }
 _FIGURES: list[str] = []
 
@@ -155,6 +156,12 @@ def command_type():
   return Command
 
 
+@pytest.fixture(scope="session")
+def leaves():
+  """Reads the arrays of a checkpoint."""
+  return _leaves
+
+
 @pytest.fixture(scope="session", name="same")
 def _same():
   return same
@@ -166,23 +173,36 @@ def _kill():
 
 
 @pytest.fixture(scope="session")
-def davis(tmp_path_factory):
+def make_davis():
+  """Writes videos of noise in the layout of DAVIS 2017; returns the root.
+
+  Takes a folder, the names, the number of frames and the names of each list.
+  """
+
+  def make(folder, names, num_frames, lists):
+    root = folder / "DAVIS"
+    rng = np.random.default_rng(0)
+    for name in names:
+      for kind in ("JPEGImages", "Annotations"):
+        (root / kind / "480p" / name).mkdir(parents=True)
+      for t in range(num_frames):
+        _save_frame(root / f"JPEGImages/480p/{name}/{t:05}.jpg", rng)
+        _save_labels(root / f"Annotations/480p/{name}/{t:05}.png", t)
+    (root / "ImageSets/2017").mkdir(parents=True)
+    for list_name, listed in lists.items():
+      path = root / f"ImageSets/2017/{list_name}.txt"
+      path.write_text("\n".join(listed) + "\n")
+    return root
+
+  return make
+
+
+@pytest.fixture(scope="session")
+def davis(make_davis, tmp_path_factory):
   """Twelve videos of eight frames in the layout of DAVIS 2017."""
-  root = tmp_path_factory.mktemp("data") / "DAVIS"
-  rng = np.random.default_rng(0)
   names = [f"video{number:02}" for number in range(12)]
-  for name in names:
-    for folder in ("JPEGImages", "Annotations"):
-      (root / folder / "480p" / name).mkdir(parents=True)
-    for t in range(8):
-      _save_frame(root / f"JPEGImages/480p/{name}/{t:05}.jpg", rng)
-      _save_labels(root / f"Annotations/480p/{name}/{t:05}.png", t)
-  lists = root / "ImageSets/2017"
-  lists.mkdir(parents=True)
-  (lists / "train.txt").write_text("\n".join(names[:10]) + "\n")
-  (lists / "val.txt").write_text("\n".join(names[10:]) + "\n")
-  (lists / "test-dev.txt").write_text("\n".join(names) + "\n")
-  return root
+  lists = {"train": names[:10], "val": names[10:], "test-dev": names}
+  return make_davis(tmp_path_factory.mktemp("data"), names, 8, lists)
 
 
 @pytest.fixture(scope="session")

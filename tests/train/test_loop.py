@@ -17,7 +17,7 @@ import optax
 import pytest
 
 from vosjax.train.checkpointing import Checkpoints
-from vosjax.train.interrupt import Interrupted
+from vosjax.train.interrupt import STEPS_TO_AGREE, Interrupted
 from vosjax.train.loop import NonFiniteError, restore
 from vosjax.train.state import TrainState
 from vosjax.train.step import make_mesh, make_train_step
@@ -101,6 +101,32 @@ def test_sigterm_saves_the_current_step_and_the_run_resumes(
   checkpoints.close()
   same(toy.flat(toy.run(tmp_path)), uninterrupted[0])
   assert read_metrics(tmp_path) == uninterrupted[1]
+
+
+def test_a_run_goes_on_with_any_number_of_processes_and_devices(
+  tmp_path, toy, uninterrupted, start_together, end_together
+):
+  """One device, then two processes of two devices, one of which is told to stop."""
+  one = jax.devices()[:1]
+  with pytest.raises(Interrupted, match="after step 14"):
+    toy.run(tmp_path, make_batch=_signal_at(toy, 13), devices=one)
+  both = start_together([str(SCRIPT), str(tmp_path)], 2, 2)
+  wait_for_step(tmp_path, both[0], 16)
+  both[1].send_signal(signal.SIGTERM)
+  codes, _, errors = end_together(both)
+  assert codes == [128 + signal.SIGTERM] * 2, errors
+  stopped = read_metrics(tmp_path)[-1]["step"]
+  assert stopped % STEPS_TO_AGREE == 0
+  checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+  assert checkpoints.latest() == stopped < 60
+  checkpoints.close()
+  final = toy.flat(toy.run(tmp_path, devices=one))
+  for name, value in uninterrupted[0].items():
+    np.testing.assert_allclose(final[name], value, rtol=1e-5, err_msg=name)
+  lines = read_metrics(tmp_path)
+  assert [line["step"] for line in lines] == [line["step"] for line in uninterrupted[1]]
+  for ours, theirs in zip(lines, uninterrupted[1]):
+    assert ours == pytest.approx(theirs, rel=1e-4)
 
 
 def test_a_run_whose_time_is_up_scores_and_saves_what_it_has_and_can_go_on(

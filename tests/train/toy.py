@@ -1,8 +1,11 @@
-"""Runs `fit` on a toy model, in a separate process that can be killed.
+"""Runs `fit` on a toy model, in separate processes that can be killed.
 
-Usage: python toy.py WORKDIR; writes final.npz there.
+Usage: python toy.py WORKDIR, and --coordinator, --num_processes and --process_id as of
+`vosjax train`; the first process writes final.npz there.
 """
 
+import argparse
+import contextlib
 import pathlib
 import sys
 import time
@@ -12,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vosjax.train import processes
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupt, Interrupted, TimeLimit
 from vosjax.train.loop import Schedule, Stage, fit, resume
@@ -52,8 +56,15 @@ def batch(step):
   }
 
 
-def make_stages(make_batch=batch, pause=0.0):
-  mesh, start, stages = make_mesh(BATCH), 0, []
+def part(batch):
+  """This process's part of a batch."""
+  size = BATCH // jax.process_count()
+  begin = size * jax.process_index()
+  return {name: value[begin : begin + size] for name, value in batch.items()}
+
+
+def make_stages(make_batch=batch, pause=0.0, devices=None):
+  mesh, start, stages = make_mesh(BATCH, devices), 0, []
   for i, steps in enumerate(STEPS):
     tx = adam.make_optimizer(
       learning_rate=1e-2 / (i + 1),
@@ -66,7 +77,7 @@ def make_stages(make_batch=batch, pause=0.0):
     def batches(done, start=start, steps=steps):
       for step in range(start + done, start + steps):
         time.sleep(pause)
-        yield make_batch(step)
+        yield part(make_batch(step))
 
     step_fn = make_train_step(objective, tx, mesh)
     stages.append(Stage(f"s{i}", start, start + steps, mesh, tx, step_fn, batches))
@@ -78,29 +89,39 @@ SCHEDULE = Schedule(validate=4, save=4, draw=100)
 
 
 def run(
-  workdir, *, pause=0.0, make_batch=batch, schedule=SCHEDULE, time_limit=0.0, **hooks
+  workdir,
+  *,
+  pause=0.0,
+  make_batch=batch,
+  schedule=SCHEDULE,
+  time_limit=0.0,
+  devices=None,
+  **hooks,
 ):
-  stages = make_stages(make_batch, pause)
+  stages = make_stages(make_batch, pause, devices)
   state = TrainState.create(variables(), stages[0].tx, seed=1)
   state = replicate(state, stages[0].mesh)
-  checkpoints = Checkpoints(workdir / "checkpoints", keep=2)
-  state = resume(checkpoints, stages, state)
-  writer = MetricsWriter(workdir, resumed_from=int(state.step))
-  try:
-    with Interrupt() as interrupt:
-      return fit(
-        state,
-        stages,
-        schedule,
-        checkpoints=checkpoints,
-        interrupt=interrupt,
-        time_limit=TimeLimit(time_limit),
-        observers=[writer.write],
-        **{"validate": lambda step, state: -float(step)} | hooks,
-      )
-  finally:
-    checkpoints.close()
-    writer.close()
+  with contextlib.ExitStack() as stack:
+    checkpoints = Checkpoints(workdir / "checkpoints", keep=2)
+    stack.callback(checkpoints.close)
+    state = resume(checkpoints, stages, state)
+    if processes.is_first():
+      writer = MetricsWriter(workdir, resumed_from=int(state.step))
+      stack.callback(writer.close)
+      hooks = {
+        "observers": [writer.write],
+        "validate": lambda step, state: -float(step),
+      } | hooks
+    interrupt = stack.enter_context(Interrupt())
+    return fit(
+      state,
+      stages,
+      schedule,
+      checkpoints=checkpoints,
+      interrupt=interrupt,
+      time_limit=TimeLimit(time_limit),
+      **hooks,
+    )
 
 
 def flat(state):
@@ -109,9 +130,22 @@ def flat(state):
   return {name: np.asarray(value) for name, value in leaves.items()}
 
 
-if __name__ == "__main__":
-  folder = pathlib.Path(sys.argv[1])
+def main():
+  parser = argparse.ArgumentParser()
+  parser.add_argument("folder", type=pathlib.Path)
+  parser.add_argument("--coordinator")
+  parser.add_argument("--num_processes", type=int)
+  parser.add_argument("--process_id", type=int)
+  args = parser.parse_args()
+  if args.coordinator is not None:
+    processes.connect(args.coordinator, args.num_processes, args.process_id)
   try:
-    np.savez(folder / "final.npz", **flat(run(folder, pause=0.02)))
+    final = flat(run(args.folder, pause=0.02))
   except Interrupted as stop:
     sys.exit(128 + stop.signum)
+  if processes.is_first():
+    np.savez(args.folder / "final.npz", **final)
+
+
+if __name__ == "__main__":
+  main()

@@ -26,6 +26,7 @@ from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.prompts import Direction
 from vosjax.media import outputs, stream
 from vosjax.models.cosnet import ReferenceFusion
+from vosjax.train.interrupt import Interrupt
 
 EXAMPLE = """
 examples:
@@ -273,7 +274,10 @@ def run(args: argparse.Namespace) -> None:
   segment_many.run_all(
     segment_many.find_tasks(video, args.masks),
     args.out,
-    lambda task, out: _segment_one(args, task.video, task.masks, out, kinds, loader),
+    lambda: dataclasses.replace(loader),  # each device has a segmenter of its own
+    lambda loader, task, out, stop: _segment_one(
+      args, task.video, task.masks, out, kinds, loader, stop
+    ),
   )
 
 
@@ -284,6 +288,7 @@ def _segment_one(
   out: pathlib.Path,
   kinds: tuple[str, ...],
   loader: _Loader,
+  stop: Interrupt | None = None,
 ) -> None:
   """Segments one video; what is unusable is refused before work starts."""
   if not masks:
@@ -305,6 +310,7 @@ def _segment_one(
       direction=args.direction,
       max_size=args.max_size,
       crf=args.crf,
+      stop=stop,
     )
   number = len(inputs.video)
   written = ["1 mask" if number == 1 else f"{number} masks"]

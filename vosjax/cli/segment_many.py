@@ -1,12 +1,21 @@
 """`vosjax segment` on many videos: one folder of results for each."""
 
+import contextlib
 import dataclasses
 import pathlib
 import sys
+import threading
 from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import jax
 
 from vosjax.data.codecs import images
 from vosjax.data.formats.folders import by_number
+from vosjax.train import interrupt
+from vosjax.train.scoring import sharing
+
+Worker = TypeVar("Worker")
 
 VIDEO_SUFFIXES = (
   ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
@@ -83,30 +92,46 @@ def find_tasks(path: pathlib.Path, masks: pathlib.Path | None) -> list[Task]:
 
 
 def run_all(
-  tasks: list[Task], out: pathlib.Path, segment: Callable[[Task, pathlib.Path], None]
+  tasks: list[Task],
+  out: pathlib.Path,
+  make_segmenter: Callable[[], Worker],
+  segment: Callable[[Worker, Task, pathlib.Path, interrupt.Interrupt | None], None],
 ) -> None:
-  """Segments one video after the other; a fault of one does not stop the others.
+  """Segments the videos, on all devices side by side; faults do not stop the others.
 
   Args:
     tasks: the videos.
     out: folder that receives a folder for each.
-    segment: segments a video into a folder.
+    make_segmenter: makes what segments videos; called for each device.
+    segment: segments a video into a folder. It is given what records signals; None if
+      it may do so itself, because there is one device.
 
   Raises:
     ValueError: some videos failed; all faults are listed on standard error before.
   """
+  numbers = {task.name: number for number, task in enumerate(tasks, 1)}
   failures: dict[str, str] = {}
-  for number, task in enumerate(tasks, 1):
-    print(f"[{number}/{len(tasks)}] {task.name}")
+  stop = None
+
+  def work(segmenter: Worker, task: Task, stopped: threading.Event) -> None:
+    del stopped  # `stop` says more
+    if stop is not None and stop.signum is not None:
+      raise KeyboardInterrupt
+    print(f"[{numbers[task.name]}/{len(tasks)}] {task.name}")
     try:
       if task.fault:
         raise ValueError(task.fault)
-      segment(task, out / task.name)
+      segment(segmenter, task, out / task.name, stop)
     except (OSError, ValueError) as error:
       failures[task.name] = " ".join(str(error).split())
       print(f"warning: {task.name} failed: {failures[task.name]}", file=sys.stderr)
+
+  with contextlib.ExitStack() as stack:
+    if min(len(tasks), jax.local_device_count()) > 1:  # threads receive no signals
+      stop = stack.enter_context(interrupt.Interrupt())
+    sharing.run_on_devices(make_segmenter, work, tasks)
   if failures:
-    _list(failures)
+    _list({name: failures[name] for name in numbers if name in failures})
     raise ValueError(
       f"{len(failures)} of {len(tasks)} videos failed, listed above; the results of "
       "the others are complete. Mend them and run the command again."

@@ -1,5 +1,6 @@
 """Segments one video, from what was read of it to the files of its results."""
 
+import contextlib
 import dataclasses
 import functools
 import importlib.util
@@ -59,6 +60,7 @@ def segment_video(
   direction: prompts.Direction | None,
   max_size: int | None,
   crf: bool,
+  stop: interrupt.Interrupt | None = None,
 ) -> None:
   """Segments a video and writes all results, with a progress bar.
 
@@ -73,6 +75,8 @@ def segment_video(
     direction: in which objects are followed; None chooses.
     max_size: of the frames' longer side for the network; None keeps the size.
     crf: refine masks by a dense CRF.
+    stop: records Ctrl-C and SIGTERM; by default they are recorded here, which only the
+      main thread can do.
 
   Raises:
     ValueError: a frame or a mask is unusable.
@@ -97,7 +101,7 @@ def segment_video(
   first, times = min(given, default=0), video.times
   batch = choose_batch_size(len(video))
   with (
-    interrupt.Interrupt() as stop,
+    interrupt.Interrupt() if stop is None else contextlib.nullcontext(stop) as stop,
     ReadAhead(source.frames, _AHEAD) as frames,
     outputs.open_outputs(
       job.kinds,

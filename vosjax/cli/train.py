@@ -50,8 +50,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--coordinator",
     metavar="HOST:PORT",
-    help="for training with several processes: address of the first one, or `auto` "
-    "where JAX finds the others itself (Slurm, TPU pods)",
+    help="for several processes: address of the first one, or `auto` where JAX finds "
+    "the others itself (Slurm, TPU pods)",
   )
   parser.add_argument(
     "--num_processes", type=int, metavar="N", help="number of processes, unless `auto`"

@@ -60,6 +60,37 @@ class Row:
     """Mean, recall and decay of F."""
     return metrics.summarize(self.contour)
 
+  def to_record(self) -> dict[str, Any]:
+    """Everything, as JSON represents it; NaN is None."""
+    return {
+      "name": self.name,
+      "sequence": self.video,
+      "object_id": self.object_id,
+      "predicted_id": self.predicted_id,
+      "category": self.category,
+      "J": {name: _number(value) for name, value in self.j._asdict().items()},
+      "F": {name: _number(value) for name, value in self.f._asdict().items()},
+      "T": _number(self.stability),
+      "frames": list(self.frames),
+      "J_per_frame": [_number(value) for value in self.region],
+      "F_per_frame": [_number(value) for value in self.contour],
+    }
+
+  @classmethod
+  def from_record(cls, record: Mapping[str, Any]) -> "Row":
+    """The row that `to_record` represents, equal to the last bit."""
+    return cls(
+      record["name"],
+      record["sequence"],
+      tuple(record["frames"]),
+      np.array(record["J_per_frame"], float),  # None becomes NaN
+      np.array(record["F_per_frame"], float),
+      record["object_id"],
+      record["predicted_id"],
+      record["category"],
+      math.nan if record["T"] is None else record["T"],
+    )
+
 
 @dataclasses.dataclass(frozen=True)
 class Result:
@@ -124,7 +155,7 @@ class Result:
         "protocol": self.protocol,
         "rule": self.description,
         "summary": {name: _number(value) for name, value in self.summary.items()},
-        "rows": [_row_record(row) for row in self.rows],
+        "rows": [row.to_record() for row in self.rows],
       },
       indent=1,
     )
@@ -162,19 +193,3 @@ def _percent(value: float) -> str:
 
 def _number(value: float) -> float | None:
   return None if math.isnan(value) else float(value)
-
-
-def _row_record(row: Row) -> dict[str, Any]:
-  return {
-    "name": row.name,
-    "sequence": row.video,
-    "object_id": row.object_id,
-    "predicted_id": row.predicted_id,
-    "category": row.category,
-    "J": {name: _number(value) for name, value in row.j._asdict().items()},
-    "F": {name: _number(value) for name, value in row.f._asdict().items()},
-    "T": _number(row.stability),
-    "frames": list(row.frames),
-    "J_per_frame": [_number(value) for value in row.region],
-    "F_per_frame": [_number(value) for value in row.contour],
-  }

@@ -47,9 +47,14 @@ class Interrupt:
     for signum, handler in self._previous.items():
       signal.signal(signum, handler)
 
-  def received(self, step: int) -> int | None:
-    """The signal that ends the run after this step, the same in all processes."""
-    return _agree_after(step, self.signum)
+  def received(self, step: int, last: int) -> int | None:
+    """The signal that ends the run after this step, the same in all processes.
+
+    Args:
+      step: that is completed.
+      last: step of the run, after which a signal is not left over.
+    """
+    return _agree_after(step, self.signum, at_once=step == last)
 
   def _record(self, signum: int, frame: FrameType | None) -> None:
     del frame
@@ -76,8 +81,8 @@ class TimeLimit:
     return _agree_after(step, 1 if over else None) is not None
 
 
-def _agree_after(step: int, value: int | None) -> int | None:
+def _agree_after(step: int, value: int | None, *, at_once: bool = False) -> int | None:
   """The value of all processes after a step; None where they do not compare theirs."""
   if jax.process_count() == 1:
     return value
-  return None if step % STEPS_TO_AGREE else processes.agree(value)
+  return processes.agree(value) if at_once or step % STEPS_TO_AGREE == 0 else None

@@ -100,9 +100,10 @@ def fit(
     interrupt: checked between steps.
     time_limit: likewise; the step at which it is reached is the last one.
     observers: called with the step and the metrics of every step.
-    validate: scores the state of a step, which is saved with this score. Of several
-      processes, only the first one has it.
-    draw_curves: draws what has been logged so far; likewise.
+    validate: scores the state of a step, which is saved with this score; the first
+      process's score counts.
+    draw_curves: draws what has been logged so far. Of several processes, only the first
+      one has it.
 
   Raises:
     Interrupted: a signal arrived; the state is saved.
@@ -125,7 +126,7 @@ def fit(
       state, metrics = stage.train_step(state, shard(batch, stage.mesh))
       step += 1
       reports.push(step, metrics, batch["names"])
-      signum = interrupt.received(step)
+      signum = interrupt.received(step, last)
       timed_out = time_limit.is_over(step)
       validation_due = is_due(schedule.validate)
       checkpoint_due = is_due(schedule.save)

@@ -1,13 +1,17 @@
 """Several processes that train one model: all of them train, the first one reports."""
 
+import json
 import os
+import signal
 import sys
 import types
-from collections.abc import Sequence
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AUTO = "auto"
 
@@ -38,9 +42,23 @@ def connect(
     jax.distributed.initialize(address, num_processes, process_id)
   except RuntimeError as error:
     raise ValueError(f"--coordinator={coordinator}: {error}") from error
+  # JAX only takes note of SIGTERM, which is to end whatever cannot save its state.
+  signal.signal(signal.SIGTERM, signal.SIG_DFL)
   sys.excepthook = _report_and_exit
-  # The first exchange times out if the others are still busy importing or compiling.
+  # The first exchange of a group of devices times out after half a minute, which others
+  # may be busy compiling for: every group that is used later has its first one now.
   barrier("connected")
+  _sum_over_all_devices()
+
+
+def _sum_over_all_devices() -> None:
+  """An exchange of the group that trains together."""
+  devices = np.array(jax.devices())
+  sharding = NamedSharding(Mesh(devices, ("all",)), PartitionSpec("all"))
+  ones = jax.make_array_from_callback(
+    devices.shape, sharding, lambda _: np.ones(1, np.float32)
+  )
+  assert int(jax.jit(jnp.sum)(ones)) == len(devices)
 
 
 def is_first() -> bool:
@@ -90,17 +108,23 @@ def agree(value: int | None) -> int | None:
   return None if largest < 0 else largest
 
 
-def flags_of_first(flags: Sequence[bool]) -> list[bool]:
-  """The flags of the first process; all processes must call it together."""
-  if jax.process_count() == 1 or not flags:
-    return list(flags)
-  return multihost_utils.broadcast_one_to_all(np.array(flags)).astype(bool).tolist()
+def gather(value: Any) -> list[Any]:
+  """The values of all processes, in their order; all must call it together.
 
-
-def from_first(value: float | None) -> float | None:
-  """The value of the first process; all processes must call it together."""
+  Args:
+    value: anything that JSON can represent, of any size.
+  """
   if jax.process_count() == 1:
-    return value
-  local = np.float32(np.nan if value is None else value)
-  shared = float(multihost_utils.broadcast_one_to_all(local))
-  return None if np.isnan(shared) else shared
+    return [value]
+  content = json.dumps(value).encode()
+  size = agree(len(content))
+  assert size is not None
+  padded = np.frombuffer(content.ljust(size), np.uint8)  # JSON may end in blanks
+  return [
+    json.loads(row.tobytes()) for row in multihost_utils.process_allgather(padded)
+  ]
+
+
+def from_first(value: Any) -> Any:
+  """The value of the first process; see `gather`."""
+  return gather(value)[0]

@@ -99,21 +99,9 @@ def train(config: ConfigDict, workdir: str | None) -> None:
   describe(config, model, initial, sources, stages)
   validation_set = datasets.load_validation(config, scored_set)
   fitted = _fit(config, model, stages, initial, path, scoring, validation_set)
-  if not processes.is_first():
-    return
+  if processes.is_first():
+    _save_models(path, config, fitted)
   variables = jax.device_get((fitted.best or fitted.last).variables)
-  _save_model(path / "model", config, variables)
-  model_last = path / "model_last"
-  if fitted.best is None:
-    if model_last.exists():  # of a run that ended earlier and was resumed
-      shutil.rmtree(model_last)
-  else:
-    _save_model(model_last, config, jax.device_get(fitted.last.variables))
-    LOG.info(
-      "best      step %d by validation, in %s/model; model_last/ is the last step's",
-      fitted.best.step,
-      path,
-    )
   score_model(config, scoring, model, variables, scored_set, path, initial=initial)
   for dataset in config.evaluation.also:
     _score_also(config, dataset, model, variables, path)
@@ -139,13 +127,18 @@ def _score_also(
   config = config.copy_and_resolve_references()
   config.evaluation.update(dataset=dataset, num_videos=0)
   scoring = recipe_of(config).scoring(config, model)
+  scored_set = None
   try:
     scored_set = datasets.load_scored(config, scoring.task)
   except MissingFolder as error:
     LOG.info("no scores on %s: %s", dataset, error)
-    return
   except (ValueError, OSError) as error:
     LOG.warning("warning: no scores on %s: %s", dataset, error)
+  is_everywhere = all(processes.gather(scored_set is not None))
+  if scored_set is None:
+    return
+  if not is_everywhere:
+    LOG.warning("warning: no scores on %s: another process cannot read it.", dataset)
     return
   score_model(config, scoring, model, variables, scored_set, path / dataset)
 
@@ -169,7 +162,8 @@ def predict(config: ConfigDict, workdir: str | None) -> None:
   write_predictions(config, workdir, scoring, model, variables)
 
 
-_SHARED_MODES = ("train", "predict")  # several processes can share the work
+# Several processes can share the work of these.
+_SHARED_MODES = ("train", "evaluate", "predict")
 MODES: Mapping[str, Mode] = {"train": train, "evaluate": evaluate, "predict": predict}
 
 
@@ -326,7 +320,7 @@ def _fit(
   scoring: Scoring,
   validation_set: ScoredSet,
 ) -> Fitted:
-  """Trains; the first process also reports and validates."""
+  """Trains; the first process also reports."""
   with contextlib.ExitStack() as stack:
     checkpoints = Checkpoints(path / "checkpoints", keep=config.checkpoint.keep)
     stack.callback(checkpoints.close)
@@ -338,13 +332,13 @@ def _fit(
     if done:
       LOG.info("resuming  at step %d of %d", done, last)
     reporting: dict[str, Any] = {}  # arguments of `fit` for the first process alone
+    writer = None
     if processes.is_first():
       writer = writers.MetricsWriter(path, resumed_from=done)
       stack.callback(writer.close)
       progress = stack.enter_context(Progress(config, stages, done))
       reporting = {
         "observers": [progress, Logger(writer, config.log.every_steps, last)],
-        "validate": Validation(config, scoring, model, validation_set, writer, path),
         "draw_curves": lambda: writers.draw_curves(path),
       }
     interrupt = stack.enter_context(Interrupt())
@@ -361,12 +355,30 @@ def _fit(
       checkpoints=checkpoints,
       interrupt=interrupt,
       time_limit=time_limit,
+      validate=Validation(config, scoring, model, validation_set, writer, path),
       **reporting,
     )
     best = checkpoints.best()
     if best is None or best == int(state.step):
       return Fitted(state, None)
     return Fitted(state, restore(checkpoints, stages, state, best))
+
+
+def _save_models(path: pathlib.Path, config: ConfigDict, fitted: Fitted) -> None:
+  """Saves the best model, and the last one if that is another."""
+  best = fitted.best or fitted.last
+  _save_model(path / "model", config, jax.device_get(best.variables))
+  model_last = path / "model_last"
+  if fitted.best is None:
+    if model_last.exists():  # of a run that ended earlier and was resumed
+      shutil.rmtree(model_last)
+    return
+  _save_model(model_last, config, jax.device_get(fitted.last.variables))
+  LOG.info(
+    "best      step %d by validation, in %s/model; model_last/ is the last step's",
+    best.step,
+    path,
+  )
 
 
 def _save_model(folder: pathlib.Path, config: ConfigDict, variables: Variables) -> None:

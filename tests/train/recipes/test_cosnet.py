@@ -18,7 +18,7 @@ from vosjax.train.configs.cosnet import get_config
 from vosjax.train.optimizers import alternation
 from vosjax.train.recipes import cosnet
 from vosjax.train.scoring import datasets
-from vosjax.train.scoring.score import segment_video
+from vosjax.train.scoring.video_scores import segment_video
 from vosjax.types import VideoBatch
 
 SIZE = (32, 40)

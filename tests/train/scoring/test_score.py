@@ -3,6 +3,7 @@
 import json
 
 import flax.linen as nn
+import jax
 import numpy as np
 import pytest
 
@@ -19,6 +20,10 @@ from vosjax.train.scoring.score import Validation, score_model
 from vosjax.train.state import TrainState
 
 VARIABLES = {"params": {}, "batch_stats": {}}
+
+
+class Network(nn.Module):
+  """Is never called."""
 
 
 @pytest.fixture
@@ -53,7 +58,7 @@ def test_the_first_videos_are_validated_and_0_means_all(
   config.validation.num_videos = num_videos
   made, seen = scoring
   writer = writers.MetricsWriter(tmp_path)
-  validate = Validation(config, made, nn.Module(), scored_set, writer, tmp_path)
+  validate = Validation(config, made, Network(), scored_set, writer, tmp_path)
   state = TrainState(step=7, params={}, batch_stats={}, opt_state=(), key=None)
   assert validate(7, state) == 1.0
   writer.close()
@@ -72,7 +77,7 @@ def test_a_model_is_compared_with_what_it_was_before(
   config.model_checkpoint = checkpoint
   config.evaluation.update(num_videos=1, num_previews=0)
   results = score_model(
-    config, scoring[0], nn.Module(), VARIABLES, scored_set, tmp_path, initial=VARIABLES
+    config, scoring[0], Network(), VARIABLES, scored_set, tmp_path, initial=VARIABLES
   )
   assert list(results) == ["this model", name]
   summary = json.loads((tmp_path / "eval/summary.json").read_text())
@@ -89,9 +94,66 @@ def test_scores_are_written_where_there_is_no_folder_yet(scoring, scored_set, tm
   config = get_config("smoke")
   config.evaluation.update(num_videos=1, num_previews=0)  # no preview makes the folder
   workdir = tmp_path / "davis"
-  score_model(config, scoring[0], nn.Module(), VARIABLES, scored_set, workdir)
+  score_model(config, scoring[0], Network(), VARIABLES, scored_set, workdir)
   summary = json.loads((workdir / "eval/summary.json").read_text())
   assert list(summary) == ["this model"]
+
+
+def contents(folder):
+  return {
+    path.relative_to(folder): path.read_bytes()
+    for path in folder.rglob("*")
+    if path.is_file()
+  }
+
+
+def test_files_are_the_same_for_any_number_of_devices(
+  scoring, scored_set, tmp_path, monkeypatch
+):
+  config, devices = get_config("smoke"), jax.local_devices()
+  config.evaluation.update(num_videos=0, num_previews=2)
+  for count in {1, len(devices)}:
+    monkeypatch.setattr(jax, "local_devices", lambda count=count: devices[:count])
+    folder = tmp_path / str(count)
+    score_model(config, scoring[0], Network(), VARIABLES, scored_set, folder)
+  expected = contents(tmp_path / "1")
+  assert len(expected) == 4 + 2 * 2  # scores, and an image and a video of each preview
+  assert contents(tmp_path / str(len(devices))) == expected
+
+
+def test_an_interrupted_evaluation_goes_on_where_it_stopped(
+  scoring, scored_set, tmp_path, monkeypatch
+):
+  def interrupted(video):
+    if len(seen) == 2:
+      raise KeyboardInterrupt
+    return segment(video)
+
+  def score(folder, variables=VARIABLES, **changes):
+    seen.clear()
+    made = scoring[0]._replace(**changes)
+    score_model(config, made, Network(), variables, scored_set, folder)
+
+  seen, config = scoring[1], get_config("smoke")
+  config.evaluation.update(num_videos=0, num_previews=0)
+  segment = scoring[0].segment(None, None)
+  first = jax.local_devices()[:1]
+  monkeypatch.setattr(jax, "local_devices", lambda: first)
+  stopped, expected = tmp_path / "stopped", tmp_path / "expected"
+  names = [video.name for video in scored_set.source]
+  score(expected)
+  assert seen == names
+  with pytest.raises(KeyboardInterrupt):
+    score(stopped, segment=lambda *_: interrupted)
+  assert len(contents(stopped)) == 2
+  score(stopped)
+  assert seen == names[2:]
+  assert contents(stopped) == contents(expected)
+  with pytest.raises(KeyboardInterrupt):
+    score(stopped, segment=lambda *_: interrupted)
+  score(stopped, variables=VARIABLES | {"params": {"w": np.ones(1)}})
+  assert seen == names  # what another model reached does not count
+  assert contents(stopped) == contents(expected)
 
 
 def test_a_contact_sheet_shows_the_truth_above_the_prediction(monkeypatch):

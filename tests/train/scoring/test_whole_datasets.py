@@ -6,6 +6,7 @@ import weakref
 from types import SimpleNamespace
 
 import flax.linen as nn
+import jax
 import numpy as np
 import pytest
 
@@ -17,7 +18,15 @@ from vosjax.train import run
 from vosjax.train.recipe import Scoring
 from vosjax.train.recipes import rvos
 from vosjax.train.scoring import datasets, segmenters
-from vosjax.train.scoring.score import score_model, scored_video, segment_video
+from vosjax.train.scoring.score import score_model
+from vosjax.train.scoring.video_scores import scored_video, segment_video
+
+
+@pytest.fixture(autouse=True)
+def one_device(monkeypatch):
+  """Videos are scored on one device, so that programs are compiled once."""
+  first = jax.local_devices()[:1]
+  monkeypatch.setattr(jax, "local_devices", lambda: first)
 
 
 def evaluate(config, workdir):
@@ -267,6 +276,10 @@ def test_only_annotated_frames_are_scored():
   assert scored.truth[:, 0, 0].tolist() == [0, 0, 1, 1]
 
 
+class _Network(nn.Module):
+  """Is never called."""
+
+
 def test_one_video_is_in_memory_at_a_time(get_config, tmp_path):
   alive = weakref.WeakSet()
 
@@ -289,6 +302,6 @@ def test_one_video_is_in_memory_at_a_time(get_config, tmp_path):
   (tmp_path / "run").mkdir()
   scored_set = datasets.ScoredSet(Videos(), protocols.fbms())
   config = get_config("cosnet:fbms")
-  results = score_model(config, made, nn.Module(), {}, scored_set, tmp_path / "run")
+  results = score_model(config, made, _Network(), {}, scored_set, tmp_path / "run")
   [result] = results.values()
   assert len(result.rows) == 5

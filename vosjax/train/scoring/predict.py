@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax
 import tqdm
 from ml_collections import ConfigDict
 
@@ -86,7 +85,7 @@ def write_predictions(
   if processes.is_first():
     processes.barrier("recorded")
   out = path / FOLDER
-  done = processes.flags_of_first([_is_done(out, video) for video in videos])
+  done = processes.from_first([_is_done(out, video) for video in videos])
   LOG.info(
     "predict   %d videos into %s; %d of them are finished and skipped. To resume after "
     "an interruption, use --workdir=%s",
@@ -205,7 +204,7 @@ def _write(
   Incomplete videos start from the beginning.
   """
   to_do = [index for index, is_done in enumerate(done) if not is_done]
-  mine = to_do[jax.process_index() :: jax.process_count()]
+  mine = sharing.share_of_process(to_do)
   total = sum(len(videos[index].frames) for index in mine)
 
   def write(segment: Segment, index: int, stopped: threading.Event) -> None:

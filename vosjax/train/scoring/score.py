@@ -6,19 +6,16 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
-import numpy as np
-import tqdm
-from jaxtyping import UInt8
+import jax
 from ml_collections import ConfigDict
 
-from vosjax.data.video import Video
-from vosjax.evaluation.evaluate import conclude, evaluate, score_video
+from vosjax.evaluation.evaluate import conclude
 from vosjax.evaluation.results import Result, average
-from vosjax.evaluation.scored_video import ScoredVideo
-from vosjax.train import feeds
+from vosjax.train import feeds, processes
 from vosjax.train.recipe import Scoring, Segment
 from vosjax.train.scoring import previews, tables
 from vosjax.train.scoring.datasets import ScoredSet
+from vosjax.train.scoring.video_scores import Kept, Labels, basis_of, score_videos
 from vosjax.train.state import TrainState
 from vosjax.train.writers import MetricsWriter
 from vosjax.types import Variables
@@ -31,13 +28,16 @@ TRAINED, INITIAL, BEFORE = "this model", "initial weights", "before this run"
 class Validation:
   """J&F on a few unseen videos, during training.
 
+  Processes and their devices share the videos.
+
   Args:
     config: of the run.
     scoring: how the model is scored.
     model: built with the fields of the run.
     validation_set: videos that are not trained on, of which the first few are used, and
       their protocol.
-    writer: receives the score as "validation", and a preview.
+    writer: receives the score as "validation", and a preview; only the first process
+      has one.
     workdir: previews are written to its preview/.
   """
 
@@ -47,7 +47,7 @@ class Validation:
     scoring: Scoring,
     model: nn.Module,
     validation_set: ScoredSet,
-    writer: MetricsWriter,
+    writer: MetricsWriter | None,
     workdir: pathlib.Path,
   ):
     self._scoring, self._model, self._writer = scoring, model, writer
@@ -55,18 +55,30 @@ class Validation:
     count = config.validation.num_videos or None
     self._videos = list(itertools.islice(validation_set.source, count))
     self._folder = workdir / "preview"
-    self._folder.mkdir(exist_ok=True)
 
   def __call__(self, step: int, state: TrainState) -> float:
-    """Scores the state of a step, logs the score and returns it."""
-    segment = self._scoring.segment(self._model, state.variables)
-    predicted = [segment_video(segment, video) for video in self._videos]
-    scored = map(scored_video, predicted, self._videos)
-    score = average(evaluate(self._protocol, scored).rows)["J&F-Mean"]
-    self._writer.write(step, {"validation": score})
-    sheet = previews.contact_sheet(predicted[0], self._videos[0])
-    self._writer.write_image(step, "preview", sheet)
-    previews.write_png(self._folder / f"step{step:07d}.png", sheet)
+    """Scores the state of a step, logs the score and returns it.
+
+    All processes must call it together.
+    """
+    variables = jax.device_get(state.variables)
+    predicted: dict[int, Labels] = {}
+    scores = score_videos(
+      self._videos,
+      len(self._videos),
+      self._protocol,
+      self._scoring,
+      lambda: {TRAINED: self._scoring.segment(self._model, variables)},
+      show=predicted.__setitem__,
+    )
+    result = conclude(self._protocol, [video[TRAINED].outcome for video in scores])
+    score = average(result.rows)["J&F-Mean"]
+    if self._writer is not None:
+      self._writer.write(step, {"validation": score})
+      sheet = previews.contact_sheet(predicted[0], self._videos[0])
+      self._writer.write_image(step, "preview", sheet)
+      self._folder.mkdir(exist_ok=True)
+      previews.write_png(self._folder / f"step{step:07d}.png", sheet)
     return score
 
 
@@ -82,6 +94,10 @@ def score_model(
 ) -> dict[str, Result]:
   """Scores a model beside its baselines, and writes eval/ and preview/.
 
+  Processes and their devices share the videos, and the first process writes the same
+  files for any number of them. Scores of single videos are kept until all are there,
+  so that the same command goes on where it was stopped.
+
   Args:
     config: of the run.
     scoring: how the model is scored.
@@ -92,7 +108,7 @@ def score_model(
     initial: variables before training, as another baseline.
 
   Returns:
-    Results by name; the model's comes first.
+    Results by name, in all processes; the model's comes first.
   """
   source, protocol = scored_set
   count = min(config.evaluation.num_videos or len(source), len(source))
@@ -103,56 +119,33 @@ def score_model(
     feeds.origin(source),
     protocol.description,
   )
-  contenders: dict[str, Segment] = {TRAINED: scoring.segment(model, variables)}
-  contenders |= scoring.baselines(model, variables)
-  if initial is not None:
-    name = BEFORE if config.model_checkpoint else INITIAL
-    contenders[name] = scoring.segment(model, initial)
-  results, measures = {}, {}
-  for name, segment in contenders.items():
-    num_previews = config.evaluation.num_previews if name == TRAINED else 0
-    outcomes, measured = [], []
-    for i in tqdm.trange(count, desc=name, unit="video", disable=None):
-      video = source[i]
-      predicted = segment_video(segment, video)
-      scored = scored_video(predicted, video)
-      outcomes.append(score_video(protocol, scored))
-      measured.append(scoring.measures(scored))
-      if i < num_previews:
-        previews.write_preview(workdir / "preview", predicted, video)
-    results[name] = conclude(protocol, outcomes)
-    measures[name] = _means(measured)
-  LOG.info("%s", tables.format_table(results, measures))
-  tables.write_scores(workdir / "eval", results, measures)
-  return results
 
+  def make_contenders() -> dict[str, Segment]:
+    contenders: dict[str, Segment] = {TRAINED: scoring.segment(model, variables)}
+    contenders |= scoring.baselines(model, variables)
+    if initial is not None:
+      name = BEFORE if config.model_checkpoint else INITIAL
+      contenders[name] = scoring.segment(model, initial)
+    return contenders
 
-def segment_video(segment: Segment, video: Video) -> UInt8[np.ndarray, "t h w"]:
-  """The label maps of a whole video."""
-  return np.stack([labels.astype(np.uint8) for labels in segment(video)])
+  def show(index: int, predicted: Labels) -> None:
+    if index < config.evaluation.num_previews:
+      previews.write_preview(workdir / "preview", predicted, source[index])
 
-
-def scored_video(predicted: UInt8[np.ndarray, "t h w"], video: Video) -> ScoredVideo:
-  """What a protocol sees of a video: the prediction and truth of annotated frames.
-
-  Raises:
-    ValueError: no frame is annotated.
-  """
-  truth = {
-    t: labels for t in range(len(video)) if (labels := video.labels(t)) is not None
-  }
-  if not truth:
-    raise ValueError(
-      f"{video.name}: no frame is annotated, so nothing can be scored. To write "
-      "predictions alone, use --config.mode=predict."
-    )
-  return ScoredVideo(
-    video.name,
-    predicted[list(truth)],
-    np.stack(list(truth.values())),
-    tuple(video.frame_names[t] for t in truth),
-    video.categories,
+  compared = [variables] if initial is None else [variables, initial]
+  kept = Kept(workdir / "eval" / "unfinished", basis_of(config, model, *compared))
+  scores = score_videos(
+    source, count, protocol, scoring, make_contenders, show=show, kept=kept
   )
+  results, measures = {}, {}
+  for name in scores[0]:
+    results[name] = conclude(protocol, [video[name].outcome for video in scores])
+    measures[name] = _means([video[name].measures for video in scores])
+  LOG.info("%s", tables.format_table(results, measures))
+  if processes.is_first():
+    tables.write_scores(workdir / "eval", results, measures)
+    kept.remove()
+  return results
 
 
 def _means(measured: Sequence[Mapping[str, float]]) -> dict[str, float]:

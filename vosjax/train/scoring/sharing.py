@@ -1,20 +1,26 @@
-"""Shares work over the devices of this process."""
+"""Shares work over processes, and over the devices of each."""
 
 import collections
 import threading
 from collections.abc import Callable, Sequence
 from concurrent import futures
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 
+Item = TypeVar("Item")
 Worker = TypeVar("Worker")
+
+
+def share_of_process(items: Sequence[Item]) -> Sequence[Item]:
+  """This process's share of items that all processes know in the same order."""
+  return items[jax.process_index() :: jax.process_count()]
 
 
 def run_on_devices(
   make_worker: Callable[[], Worker],
-  work: Callable[[Worker, Any, threading.Event], None],
-  items: Sequence[Any],
+  work: Callable[[Worker, Item, threading.Event], None],
+  items: Sequence[Item],
 ) -> None:
   """Calls `work` with each item, on all devices of this process side by side.
 
