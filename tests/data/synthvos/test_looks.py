@@ -150,7 +150,7 @@ def test_passing_things_hide_objects_or_objects_leave(without):
 
 def test_footage_is_shaken_blurred_and_compressed(without):
   def pace(video):
-    view = video.scene.camera.view(np.arange(LENGTH, dtype=float), 1.0)
+    view = video.scene.camera.views(np.arange(LENGTH, dtype=float))(1.0)
     return np.abs(np.diff(view.shift)).mean()
 
   shaken = videos(footage=1.0)
@@ -234,7 +234,7 @@ def test_a_followed_object_stays_in_view():
 
   def lost(scene, camera):
     [layer] = (layer for layer in scene.layers if layer.label)
-    centre = (camera.view(t, layer.parallax) @ layer.motion(t)).shift
+    centre = (camera.views(t)(layer.parallax) @ layer.motion(t)).shift
     down, right = centre.imag / SIZE[0], centre.real / SIZE[1]
     return np.mean((np.minimum(down, right) < 0) | (np.maximum(down, right) > 1))
 

@@ -5,6 +5,7 @@ similarity transform (rotation, scaling and shift) is `turn * point + shift`.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Complex, Float
@@ -22,7 +23,7 @@ class Path:
   phase: np.ndarray  # [k]
 
   def __call__(self, t: Times) -> Track:
-    if not self.amplitude.any():
+    if self is STILL or not self.amplitude.any():
       return np.zeros(len(t))
     angle = self.rate * t[:, None] + self.phase
     swing = np.sin(angle) - np.sin(self.phase)
@@ -78,6 +79,9 @@ class Pose:
     return Pose(self.turn * inner.turn, self.turn * inner.shift + self.shift)
 
 
+View = Callable[[float], Pose]  # from world to screen, given the parallax
+
+
 @dataclasses.dataclass(frozen=True)
 class Motion:
   """A similarity transform that changes over time.
@@ -121,8 +125,12 @@ class Camera:
   followed: Path  # the path of the object that the camera tracks
   follow: float  # how much of it, 0 to 1
 
-  def view(self, t: Times, parallax: float) -> Pose:
-    """From world to screen; parallax below 1 is far away, above 1 is near."""
+  def views(self, t: Times) -> View:
+    """From world to screen, given the parallax: below 1 is far away, above 1 is near."""
     turn = np.exp(self.zoom(t) + 1j * self.roll(t))
     look = self.pan(t) + self.follow * self.followed(t)
-    return Pose(turn, self.centre - turn * (self.centre + parallax * look))
+
+    def view(parallax: float) -> Pose:
+      return Pose(turn, self.centre - turn * (self.centre + parallax * look))
+
+    return view

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image, ImageChops
 
-from vosjax.data.synthvos.motion import Camera, Motion, Pose, Times
+from vosjax.data.synthvos.motion import Camera, Motion, Pose, Times, View
 from vosjax.data.synthvos.parts import Part, enlarge, pack, to_image
 
 _MIXED = (25, 230)  # a pixel whose coverage is between these belongs to no object
@@ -43,9 +43,9 @@ class Layer:
   shadow_offset: tuple[int, int] = (0, 0)
   span: tuple[float, float] = (-np.inf, np.inf)
 
-  def poses(self, camera: Camera, t: Times) -> list[Pose]:
-    """From each part to the screen."""
-    world = camera.view(t, self.parallax) @ self.motion(t)
+  def poses(self, view: View, t: Times) -> list[Pose]:
+    """From each part to the screen, as the camera sees it at the times `t`."""
+    world = view(self.parallax) @ self.motion(t)
     return [world @ part.pose(t) for part in self.parts]
 
 
@@ -69,34 +69,41 @@ class Canvas:
 
 
 def draw(
-  canvases: Sequence[Canvas], layer: Layer, camera: Camera, t: Times, middles: Times
+  canvases: Sequence[Canvas], layer: Layer, view: View, t: Times, middles: Times
 ) -> None:
   """Draws one layer on top of each canvas.
 
   Args:
     canvases: changed in place; all of one size.
     layer: what to draw.
-    camera: that sees it.
+    view: of the camera at the times `t`.
     t: time that each canvas shows.
     middles: of the exposure that each canvas is part of: the time for what changes
       slowly, such as outlines.
   """
   present = (layer.span[0] <= middles) & (middles < layer.span[1])
-  for part, pose in zip(layer.parts, layer.poses(camera, t)):
+  for part, pose in zip(layer.parts, layer.poses(view, t)):
     if part.outline.size:
       _draw_part(canvases, layer, part, pose, middles, present)
     else:
       _draw_scenery(canvases, part, pose)
 
 
-def travel(layer: Layer, camera: Camera, t: Times, shutter: float) -> Times:
-  """Pixels that the fastest corner of a layer moves during each exposure."""
-  before, after = (layer.poses(camera, t + side * shutter / 2) for side in (-1.0, 1.0))
-  ways = [
-    np.abs((b.turn - a.turn)[:, None] * part.corners + (b.shift - a.shift)[:, None])
-    for part, a, b in zip(layer.parts, before, after)
-  ]
-  return np.max([way.max(axis=1) for way in ways], axis=0)
+def travel(layers: Sequence[Layer], camera: Camera, t: Times, shutter: float) -> Times:
+  """Pixels that the fastest corner of any layer moves during each exposure."""
+  moments = [t + side * shutter / 2 for side in (-1.0, 1.0)]
+  views = [camera.views(moment) for moment in moments]
+  ways = []
+  for layer in layers:
+    before, after = (layer.poses(*pair) for pair in zip(views, moments))
+    ways += [_way(part, a, b) for part, a, b in zip(layer.parts, before, after)]
+  return np.max(ways, axis=0)
+
+
+def _way(part: Part, before: Pose, after: Pose) -> Times:
+  """Pixels that the fastest corner of a part moves."""
+  turn, shift = after.turn - before.turn, after.shift - before.shift
+  return np.abs(turn[:, None] * part.corners + shift[:, None]).max(axis=1)
 
 
 def _draw_part(
@@ -123,6 +130,8 @@ def _draw_part(
     # Rough outlines suffice for moments of an exposure, which are averaged.
     how = _NEAREST if canvas.labels is None else _BILINEAR
     alpha = inside.image.transform(box, _AFFINE, matrix, how)
+    if not alpha.getbbox():
+      continue
     if canvas.image:
       if layer.shadow:
         down, across = layer.shadow_offset

@@ -101,13 +101,14 @@ class Scene:
     shutter = self.lens.shutter
     if not shutter:
       return [1] * len(t)
-    ways = [render.travel(layer, self.camera, t, shutter) for layer in self.layers]
-    half = np.ceil(np.max(ways, axis=0) / (2 * MOMENT_PIXELS) - 0.5)
+    way = render.travel(self.layers, self.camera, t, shutter)
+    half = np.ceil(way / (2 * MOMENT_PIXELS) - 0.5)
     return (1 + 2 * np.clip(half, 0, MAX_MOMENTS // 2).astype(int)).tolist()
 
   def _draw(self, canvases: Sequence[Canvas], t: Times, middles: Times) -> None:
+    view = self.camera.views(t)
     for layer in self.layers:
-      render.draw(canvases, layer, self.camera, t, middles)
+      render.draw(canvases, layer, view, t, middles)
 
 
 def _average(images: list[Image.Image]) -> Image.Image:
