@@ -187,3 +187,25 @@ def test_a_project_whose_folder_was_deleted_is_made_anew(tmp_path, root, make_li
   second = library.open(root / "square")
   assert second is not first and second.project.describe()["frames"] == 8
   library.close()
+
+
+def test_closing_does_not_wait_for_programs_that_are_compiled(
+  tmp_path, root, make_library, monkeypatch
+):
+  compiled = threading.Event()
+
+  def compile_programs(*_):
+    compiled.wait(60)
+    yield from ()
+
+  monkeypatch.setattr("vosjax.app.follow.make_pass", compile_programs)
+  monkeypatch.setattr("vosjax.app.library._CLOSE_SECONDS", 0.1)
+  library = make_library(tmp_path / "projects", [root])
+  opened = library.open(root / "square")
+  opened.project.paint(0, np.ones((32, 48), np.uint8), [1])
+  opened.follower.start("forward")
+  library.close()
+  assert opened.follower.is_pausing
+  compiled.set()
+  opened.follower.wait(60.0)
+  assert opened.follower.status.state == "paused"

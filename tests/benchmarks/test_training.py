@@ -11,8 +11,9 @@ from vosjax.train.configs.ris import get_config
 
 
 def test_every_stage_is_measured_on_procedural_clips_and_nothing_is_trained(
-  tmp_path, capsys
+  tmp_path, capsys, monkeypatch
 ):
+  monkeypatch.setattr(training, "FEED_SECONDS", 0.05)
   config = get_config("smoke")
   base.set_stages(config, two=config.stages.two)
   config.model.fields.update(channels=2, num_convolutions=2, num_objects=1)
@@ -29,8 +30,13 @@ def test_every_stage_is_measured_on_procedural_clips_and_nothing_is_trained(
   )
   assert result["temporary_bytes"] > 0
   assert {path.name for path in tmp_path.iterdir()} == {"config.json", "speed.json"}
+  feed = result["feed"]
+  assert feed["num_workers"] == 0 < feed["ms_per_batch_per_core"]
+  assert feed["batches_per_second"] > 0
+  assert 0 <= feed["waiting_share"] < 1
   printed = capsys.readouterr().out
   assert all(part in printed for part in training.PARTS)
+  assert "the device waits for data" in printed
 
 
 def test_a_recipe_is_measured_by_its_name():

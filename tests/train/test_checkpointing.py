@@ -2,12 +2,13 @@
 
 import logging
 import os
+import shutil
 import signal
 
 import numpy as np
 import pytest
 
-from vosjax.train.checkpointing import DamagedError
+from vosjax.train.checkpointing import Checkpoints, DamagedError
 from vosjax.train.interrupt import Interrupted
 
 
@@ -36,6 +37,25 @@ def said(caplog, monkeypatch):
 def whole(toy, tmp_path_factory):
   """What an undisturbed run ends with."""
   return toy.flat(toy.run(tmp_path_factory.mktemp("whole")))
+
+
+def test_nothing_remains_of_a_checkpoint_that_was_being_deleted(tmp_path, monkeypatch):
+  """A kill may come between any two of its files."""
+  folder, state = tmp_path / "checkpoints", {"x": np.arange(3.0)}
+  checkpoints = Checkpoints(folder, keep=1)
+  with monkeypatch.context() as killed:
+    killed.setattr(shutil, "rmtree", lambda *_, **__: None)
+    for step in (1, 2, 3):
+      checkpoints.save(step, state, score=float(step))
+    checkpoints.close()
+  names = {path.name for path in folder.iterdir()}
+  assert {"3", "deleted"} <= names and not {"1", "2"} & names
+  next((folder / "deleted").rglob("manifest.ocdbt")).unlink()
+  checkpoints = Checkpoints(folder, keep=1)
+  assert checkpoints.steps() == [3]
+  checkpoints.save(1, state, score=0.0)
+  checkpoints.close()
+  assert not (folder / "deleted").exists()
 
 
 def truncate(folder, pattern):

@@ -54,7 +54,7 @@ def of_size(feed: Feed, size: tuple[int, int]) -> Feed:
 
 
 def measure(
-  feed: Feed, update: Callable[[Batch], Any], batch: Batch, *, seconds: float = 4.0
+  feed: Feed, update: Callable[[Batch], Any], batch: Batch, *, seconds: float
 ) -> dict[str, Any]:
   """Times the feed alone, and training on it beside training on one batch again.
 
@@ -64,7 +64,7 @@ def measure(
     feed: all batches of one size.
     update: trains on a batch without waiting for the result, as the training loop does.
     batch: from the feed; those of other shapes are skipped.
-    seconds: duration of each of the four measurements.
+    seconds: least duration of each of the four measurements.
 
   Returns:
     `num_workers`, as in training; `ms_per_batch_per_core`, processor time that a batch
@@ -78,11 +78,11 @@ def measure(
   batches = (b for b in feed.batches(workers) if b["frames"].shape == shape)
   # More than are made in advance, so that what is timed has been made meanwhile.
   lead = 2 * (workers or pipeline.num_threads()) + 2
-  _per_batch(batches, lead, 0)
+  _per_batch(batches, lead, 0.0)
   alone = _per_batch(batches, 1, seconds)
   fed, fixed = 0.0, 0.0
   for _ in range(2):
-    _per_batch(map(update, batches), lead, 0)
+    _per_batch(map(update, batches), lead, 0.0)
     fed += _per_batch(map(update, batches), 1, seconds / 2)
     fixed += _per_batch(map(update, itertools.repeat(batch)), 1, seconds / 2)
   return {

@@ -29,6 +29,8 @@ from vosjax.types import Variables
 
 LOG = logging.getLogger("vosjax")
 
+FEED_SECONDS = 4.0  # duration of each measurement of a feed
+
 PARTS = ("encoder", "decoder and loss", "gradient", "update")
 
 
@@ -48,7 +50,7 @@ def benchmark(config: ConfigDict, workdir: str | None) -> None:
       *stage.size,
     )
     results[name] = measure_stage(
-      config, stage, recipe, model, variables, with_feed=True
+      config, stage, recipe, model, variables, feed_seconds=FEED_SECONDS
     )
   LOG.info("%s", format_table(results))
   text = json.dumps(results, indent=2) + "\n"
@@ -78,7 +80,7 @@ def measure_stage(
   variables: Variables,
   *,
   steps: int = 5,
-  with_feed: bool = False,
+  feed_seconds: float = 0.0,
 ) -> dict[str, Any]:
   """Times the updates of a stage on procedural clips of its shape.
 
@@ -94,7 +96,8 @@ def measure_stage(
     model: built with the fields of the run.
     variables: of the model; any values, as they do not affect speed.
     steps: number of updates to time; the median counts.
-    with_feed: measure the feed as well, and training on it.
+    feed_seconds: if positive, measure also the feed, and training on it, for about
+      this long each.
 
   Returns:
     `device`; `devices`, the number in use; `ms_per_step`; `frames_per_second`, over all
@@ -139,7 +142,7 @@ def measure_stage(
     "temporary_bytes": memory.temp_size_in_bytes if memory else None,
     "part_ms": part_ms,
   }
-  if with_feed:
+  if feed_seconds:
     pending = None
 
     def train(host_batch):  # as `loop.fit` does
@@ -149,7 +152,7 @@ def measure_stage(
       pending = metrics
 
     sized = feed.of_size(procedural, tuple(batch.frames.shape[2:4]))
-    result["feed"] = feed.measure(sized, train, host_batch)
+    result["feed"] = feed.measure(sized, train, host_batch, seconds=feed_seconds)
   return result
 
 

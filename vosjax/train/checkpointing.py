@@ -23,6 +23,7 @@ _METADATA_BYTES = 2**20  # more than orbax writes beside the arrays
 _SCORES = "metrics/metrics"  # orbax's file in the folder of a checkpoint
 _STATE = "state"
 _CHECKSUMS = "checksums.json"
+_DELETED = "deleted"  # folder of checkpoints that are not kept
 _DAMAGED = "damaged-"  # before the step, in the name of a folder that was set aside
 
 
@@ -33,8 +34,9 @@ class DamagedError(ValueError):
 class Checkpoints:
   """The latest states of a run, and the best one.
 
-  A state is written to a temporary folder and then renamed, so that only complete
-  checkpoints remain, whenever the process is killed.
+  A state is written to a temporary folder and then renamed, and it is renamed again
+  before it is deleted, so that only complete checkpoints remain, whenever the process
+  is killed.
 
   Args:
     directory: made if absent.
@@ -44,6 +46,7 @@ class Checkpoints:
   def __init__(self, directory: pathlib.Path, *, keep: int):
     self._directory = directory.resolve()
     self._saving: int | None = None
+    self._delete_rest()
     self._set_aside(self._without_scores())
     self._manager = ocp.CheckpointManager(
       self._directory,
@@ -55,6 +58,7 @@ class Checkpoints:
             policies.BestN(get_metric_fn=_score, n=1),
           ]
         ),
+        todelete_subdir=_DELETED,
         best_fn=_score,  # without it, scores are not written to disk
         async_options=ocp.AsyncOptions(post_finalization_callback=self._add_checksums),
       ),
@@ -161,6 +165,7 @@ class Checkpoints:
     if step == self.latest():
       return
     self._manager.wait_until_finished()
+    self._delete_rest()
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     files.require_space(self._directory, size + _METADATA_BYTES)
     self._saving = step
@@ -174,6 +179,12 @@ class Checkpoints:
     """Waits until everything is on disk."""
     self._manager.wait_until_finished()
     self._manager.close()
+    self._delete_rest()
+
+  def _delete_rest(self) -> None:
+    """Deletes the checkpoints that are not kept, after orbax has renamed them."""
+    if processes.is_first():
+      shutil.rmtree(self._directory / _DELETED, ignore_errors=True)
 
 
 def _damaged(folder: pathlib.Path, reason: str) -> DamagedError:

@@ -126,7 +126,7 @@ class Camera:
   follow: float  # how much of it, 0 to 1
 
   def views(self, t: Times) -> View:
-    """From world to screen, given the parallax: below 1 is far away, above 1 is near."""
+    """From world to screen, by parallax; below 1 is far away, above 1 is near."""
     turn = np.exp(self.zoom(t) + 1j * self.roll(t))
     look = self.pan(t) + self.follow * self.followed(t)
 

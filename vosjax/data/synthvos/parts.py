@@ -44,8 +44,8 @@ def enlarge(pixels: Pixels) -> Pixels:
 
 def _between(a: Pixels, b: Pixels) -> Pixels:
   """The mean of two images, rounded up, byte by byte."""
-  half = a ^ b
-  half &= half.dtype.type(0xFEFEFEFE & np.iinfo(half.dtype).max)
+  half: np.ndarray = a ^ b
+  half &= np.array(0xFEFEFEFE).astype(half.dtype)  # no bit moves to another byte
   half >>= 1
   return (a | b) - half
 
