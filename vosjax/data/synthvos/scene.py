@@ -90,11 +90,12 @@ class Scene:
     return self._labels(canvases)
 
   def _labels(self, canvases: Sequence[Canvas]) -> UInt8[np.ndarray, "t h w"]:
-    drawn = [canvas for canvas in canvases if canvas.labels is not None]
-    labels = np.stack([canvas.labels for canvas in drawn])
-    if self.void:
-      labels[np.stack([canvas.mixed for canvas in drawn])] = VOID
-    return labels
+    labels = [canvas.labels for canvas in canvases if canvas.labels is not None]
+    mixed = [canvas.mixed for canvas in canvases if canvas.mixed is not None]
+    stacked = np.stack(labels)
+    if mixed:
+      stacked[np.stack(mixed)] = VOID
+    return stacked
 
   def _exposures(self, t: Times) -> list[int]:
     """How many moments of each exposure are averaged: an odd number of them."""
