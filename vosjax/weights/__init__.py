@@ -1,8 +1,8 @@
 """Trained weights that are part of the package, one file each.
 
 A file is in the safetensors format: arrays in float16, and in its header the model's
-name and fields. Nothing in it is ever executed. Models that have the same frozen backbone
-share one copy of it: the header names the file that has the arrays.
+name and fields. Nothing in it is ever executed. Models that have the same frozen
+backbone share one copy of it: the header names the file that has the arrays.
 """
 
 import json
