@@ -123,14 +123,15 @@ class CueHead(nn.Module):
   rates: tuple[int, ...] = (1, 2, 4)
 
   @nn.compact
-  def __call__(self, *parts: Map) -> Float[Array, "b h w"]:
+  def __call__(self, *parts: Float[Array, "b h w _"]) -> Float[Array, "b h w"]:
     he = nn.initializers.he_uniform()
     x = jnp.concatenate(parts, axis=-1)
     x = nn.relu(Conv(self.features, 3, kernel_init=he, name="enter")(x))
     for k, rate in enumerate(self.rates):
       layer = Conv(self.features, 3, dilation=rate, kernel_init=he, name=f"context{k}")
       x = x + nn.relu(layer(x))
-    return Conv(1, 1, dtype=jnp.float32, name="out")(x)[..., 0]
+    unsure = nn.initializers.normal(0.01)  # every logit is near 0 at first
+    return Conv(1, 1, kernel_init=unsure, dtype=jnp.float32, name="out")(x)[..., 0]
 
 
 class COSNet(nn.Module):
@@ -392,7 +393,7 @@ class COSNet(nn.Module):
     assert features.keys is not None and known is not None
     if references.shape[1] == 0:
       references, known = features.deep[:, None], features.keys[:, None]
-    before: list[Map] = []
+    before: list[Float[Array, "b h w m"]] = []
     if state.earlier is not None:
       before = [motion.look_back(state.earlier, lag) for lag in self.motion_lags]
     return self._find(features, before, references, known)
@@ -433,7 +434,7 @@ class COSNet(nn.Module):
   def _find(
     self,
     features: COSNetFeatures,
-    before: list[Map],
+    before: list[Float[Array, "b h w m"]],
     references: Float[Array, "b r h w c"],
     known: Float[Array, "b r h w d"],
   ) -> CueLogits:

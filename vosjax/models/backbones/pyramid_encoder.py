@@ -57,7 +57,8 @@ class PyramidEncoder(nn.Module):
       Conv(self.features, 3, dilation=rate, kernel_init=he) for rate in self.rates
     ]
     self.join = Conv(self.features, 1, kernel_init=he)
-    self.saliency_head = Conv(1, 1, dtype=jnp.float32)
+    unsure = nn.initializers.normal(0.01)  # every logit is near 0 at first
+    self.saliency_head = Conv(1, 1, kernel_init=unsure, dtype=jnp.float32)
 
   def stages(
     self, frames: Float[AnyArray, "n h w 3"], *, train: bool = False, steps: int = 1

@@ -84,7 +84,8 @@ def motion_cues(
   camera = _fit(flow, jax.nn.relu(best - 0.3) / (1 + spread))
   deviation = jnp.sqrt(((flow - camera) ** 2).sum(-1) + 1e-6)
   relative = deviation / (deviation.mean((1, 2), keepdims=True) + 0.15)
-  near = jnp.prod(jax.nn.relu(1 - jnp.abs(camera[..., None, :] - shifts)), axis=-1)
+  offsets = camera[..., None, :] - shifts[None, None, None]
+  near = jnp.prod(jax.nn.relu(1 - jnp.abs(offsets)), axis=-1)
   lost = best - (similarity * near).sum(-1)
   cues = [jnp.minimum(deviation, 3.0), jnp.minimum(relative, 4.0) - 1, 5 * lost, best]
   return jnp.stack(cues, axis=-1)
@@ -121,7 +122,7 @@ def _fit(
   for k in range(_ROUNDS):
     normal = jnp.einsum("bhw,hwi,hwj->bij", weight, basis, basis)
     right = jnp.einsum("bhw,hwi,bhwc->bic", weight, basis, flow)
-    solution = _solve(normal + 1e-3 * jnp.eye(3), right)
+    solution = _solve(normal + 1e-3 * jnp.eye(3)[None], right)
     motion = jnp.einsum("hwi,bic->bhwc", basis, solution)
     tolerance = _TOLERANCE * max(1, 4 - k)  # at first, far ones count as well
     weight = trust / (1 + ((flow - motion) ** 2).sum(-1) / tolerance**2) ** 2

@@ -44,7 +44,8 @@ def get_config(variant: str = "") -> ConfigDict:
   """The configuration of a variant; "" is the embedded default."""
   variants: base.Variants = {
     "": embedded,
-    "released": released,  # the weights in the package; the authors' program: "paper"
+    "released": released,  # on real features; the authors' program: "paper"
+    "released_smoke": released_smoke,
     "smoke": smoke,
     "davis_folder": davis_folder,
     "paper": paper,
@@ -55,21 +56,94 @@ def get_config(variant: str = "") -> ConfigDict:
   return base.choose_variant(variants, variant, "cosnet")
 
 
-def _lite(title: str, **stage: object) -> ConfigDict:
-  """The network of the weights in the package, on videos about one thing.
+def embedded() -> ConfigDict:
+  """Small enough for two CPU cores and a few minutes, without any download.
+
+  A single frame does not tell which of the things in it belong to the video: each frame
+  contains others that look alike but come and go.
+  """
+  config = base.get_config()
+  config.title = (
+    "COSNet, the embedded default: a small network on procedural SynthVOS, minutes "
+    "on a CPU. The paper's recipe: vosjax train cosnet:paper"
+  )
+  size = (80, 128)
+  # The symmetric form starts as a plain comparison of features, which is what finding
+  # things again takes. A free matrix would have to learn that first.
+  base.set_model(
+    config,
+    "cosnet",
+    backbone="resnet18",
+    width=12,
+    features=64,
+    branch_features=32,
+    rates=(2, 4, 6),
+    size=size,
+    attention="symmetric",
+  )
+  config.data.synthvos.update(
+    num_videos=600,
+    length=12,
+    in_memory=True,
+    max_objects=1,
+    object_size=1.4,
+    clutter=0.0,
+    distractors=1,
+    plain=1.0,
+    kinds=("blob", "creature"),
+    void=0.0,
+  )
+  stage = base.cosnet_stage(
+    size=size,
+    batch_size=6,
+    num_steps=2400,
+    steps_per_epoch=400,
+    learning_rate=0.2,
+    pair_rates=(1.0, 1.0),
+    bce="balanced",
+  )
+  stage.losses.still = 1.0
+  stage.sources.synthvos = 1.0
+  base.set_stages(config, main=stage)
+  config.checkpoint.every_steps = 600
+  config.log.every_steps = 30
+  config.log.curves_every_steps = 1200
+  config.validation.every_steps = 1200
+  config.evaluation.update(size=size, max_objects=1, compare_references=(0, 1))
+  return config
+
+
+def smoke() -> ConfigDict:
+  """Every part of a run on next to nothing, in seconds."""
+  config = embedded()
+  config.title = "COSNet, smoke test: a few tiny steps that show that everything runs."
+  size = (32, 48)
+  config.model.fields.update(
+    width=4, features=16, branch_features=8, rates=(1, 2), size=size
+  )
+  config.data.synthvos.update(num_videos=8, length=4)
+  config.stages.main.update(size=size, batch_size=2, num_steps=20, steps_per_epoch=10)
+  base.set_smoke_periods(config)
+  config.evaluation.update(size=size, length=5, num_videos=2, num_previews=1)
+  return config
+
+
+def released() -> ConfigDict:
+  """A network for real videos, on procedural ones about one thing.
 
   Its encoder has learnt on ImageNet and stays as it is. The rest is trained on what
   objects have in common that are drawn and those that are filmed: they differ from the
-  rim of the frame, and move otherwise than the camera.
+  rim of the frame, and move otherwise than the camera. The run can be resumed; with
+  --config.time_limit=MINUTES it ends in time and keeps the best weights.
   """
   config = base.get_config()
-  config.title = title
+  config.title = "COSNet on real features and procedural SynthVOS, for real videos."
   base.set_model(
     config,
     "cosnet",
     backbone="efficientnet_lite0",
     features=32,
-    branch_features=16,
+    branch_features=0,
     rates=(1, 2, 4),
     attention="symmetric",
     size=None,
@@ -80,64 +154,38 @@ def _lite(title: str, **stage: object) -> ConfigDict:
   )
   config.backbone_checkpoint = "agame-lite"
   config.data.synthvos.update(dataclasses.asdict(synthvos.PRIMARY), length=30)
-  main = base.cosnet_stage(
+  stage = base.cosnet_stage(
     size=(240, 432),
+    batch_size=4,
     clip_length=6,
+    num_steps=800,
+    steps_per_epoch=100,
     learning_rate=2e-3,
     weight_decay=1e-4,
     max_grad_norm=1.0,
     bce="overlap",
-    **stage,
   )
-  main.losses.update(absolute=0.0, still=0.5)
-  main.sources.synthvos = 1.0
-  base.set_stages(config, main=main)
+  stage.losses.update(absolute=0.0, still=0.5)
+  stage.sources.synthvos = 1.0
+  base.set_stages(config, main=stage)
   config.data.year = "2016"  # of "davis": one object, by the protocol of DAVIS 2016
+  config.checkpoint.every_steps = config.validation.every_steps = 200
   config.log.every_steps = 10
   config.validation.num_videos = 8
   config.evaluation.update(
-    size=(240, 432), length=12, max_objects=2, compare_references=(0, 1)
+    size=(240, 432),
+    length=12,
+    max_objects=2,
+    compare_references=(0, 1),
+    also=("davis",),
   )
-  config.evaluation.also = ("davis",)
   return config
 
 
-def embedded() -> ConfigDict:
-  """Minutes on two CPU cores, from nothing but the installed package."""
-  config = _lite(
-    "COSNet, the embedded default: a small network on real features and procedural "
-    "SynthVOS, minutes on a CPU. The paper's recipe: vosjax train cosnet:paper",
-    batch_size=2,
-    num_steps=300,
-    steps_per_epoch=50,
-  )
-  # The learning rate ends at 0, so the last step is the best; scoring takes time.
-  config.checkpoint.every_steps = 150
-  config.validation.update(every_steps=300, num_videos=4)
-  config.log.curves_every_steps = 150
-  return config
-
-
-def released() -> ConfigDict:
-  """The recipe of the weights in the package: an hour on two cores.
-
-  The run can be resumed; with --config.time_limit=MINUTES it ends in time and keeps
-  the best weights.
-  """
-  config = _lite(
-    "COSNet on real features: the recipe of the weights in the package",
-    batch_size=4,
-    num_steps=1500,
-    steps_per_epoch=100,
-  )
-  config.checkpoint.every_steps = config.validation.every_steps = 250
-  return config
-
-
-def smoke() -> ConfigDict:
-  """Every part of a run on next to nothing, in seconds."""
-  config = embedded()
-  config.title = "COSNet, smoke test: a few tiny steps that show that everything runs."
+def released_smoke() -> ConfigDict:
+  """The recipe of `released` on next to nothing, in seconds."""
+  config = released()
+  config.title = "COSNet on a pyramid, smoke test: a few tiny steps."
   config.backbone_checkpoint = ""
   config.model.fields.update(
     backbone="resnet18",
@@ -149,7 +197,9 @@ def smoke() -> ConfigDict:
     short_side=32,
   )
   config.data.synthvos.update(num_videos=8, length=7)
-  config.stages.main.update(size=(32, 48), num_steps=20, steps_per_epoch=10)
+  config.stages.main.update(
+    size=(32, 48), batch_size=2, num_steps=20, steps_per_epoch=10
+  )
   base.set_smoke_periods(config)
   config.evaluation.update(
     also=(), size=(32, 48), length=5, num_videos=2, num_previews=1
@@ -167,17 +217,18 @@ def davis_folder() -> ConfigDict:
 
   data.year and data.resolution select other lists and sizes.
   """
-  config = _lite(
-    "COSNet, a small network on a DAVIS-layout folder.",
-    num_steps=600,
-    steps_per_epoch=100,
+  config = embedded()
+  config.title = "COSNet, a small network on a DAVIS-layout folder."
+  size = (120, 208)
+  config.model.fields.size = size
+  config.data.update(year="2016", resolution="240p")
+  config.data.synthvos.plain = 0.5
+  config.stages.main.update(
+    size=size, batch_size=4, num_steps=1500, steps_per_epoch=250
   )
-  config.data.resolution = "240p"
   config.stages.main.sources.update(synthvos=0.3, davis=0.7)
-  config.validation.every_steps = 600
-  config.evaluation.update(
-    dataset="davis", num_videos=0, also=(), compare_references=(0, 1, 2)
-  )
+  config.validation.every_steps = 1500
+  config.evaluation.update(dataset="davis", num_videos=0, compare_references=(0, 1, 2))
   return config
 
 
