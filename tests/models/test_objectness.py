@@ -4,13 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vosjax.models.backbones.stages import Stages
 from vosjax.models.modules import objectness
 
 INSIDE = (slice(4, 6), slice(6, 10))  # multiples of the coarser strides are not needed
 
 
-def stages(strength=2.0):
+def features(strength=2.0):
   """An object that differs in its features from a noisy background."""
   rng, levels = np.random.default_rng(0), []
   for k in range(3):
@@ -20,24 +19,24 @@ def stages(strength=2.0):
     x[:, rows, columns, :4] *= -strength
     x[:, rows, columns, 4:] *= strength
     levels.append(jnp.asarray(x, jnp.float32))
-  return Stages(levels[0], levels[0], *levels)
+  return tuple(levels)
 
 
 def test_an_object_is_unlike_the_rim_and_strong():
-  cues = np.asarray(jax.jit(objectness.object_cues)(stages()))[0]
+  cues = np.asarray(jax.jit(objectness.object_cues)(features()))[0]
   assert cues.shape == (12, 16, 6)
   inside, outside = cues[5, 8], cues[1, 2]
   assert (inside > outside + 0.3)[:4].all()  # stride 32 has hardly more than a rim here
 
 
 def test_strength_is_relative_to_the_frame():
-  one = objectness.object_cues(stages())
-  brighter = jax.tree.map(lambda x: 3 * x, stages())
+  one = objectness.object_cues(features())
+  brighter = jax.tree.map(lambda x: 3 * x, features())
   np.testing.assert_allclose(objectness.object_cues(brighter), one, atol=1e-4)
 
 
 def test_contrast_extends_what_is_known_to_all_that_looks_alike():
-  keys = objectness.make_keys(stages())
+  keys = objectness.make_keys(features())
   hint = np.full((1, 1, 12, 16), -4.0, np.float32)
   hint[0, 0, 5, 8] = 4.0  # one position of the object alone
   found = np.asarray(objectness.contrast(keys, keys[:, None], jnp.asarray(hint)))[0]

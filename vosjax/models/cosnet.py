@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from vosjax.models.api import Readout
 from vosjax.models.backbones.deeplab import DeepLab
-from vosjax.models.backbones.pyramid_encoder import PyramidEncoder
+from vosjax.models.backbones.pyramid_encoder import PyramidEncoder, levels_of
 from vosjax.models.backbones.resnet import BLOCKS, stage_channels
 from vosjax.models.backbones.stages import Stages
 from vosjax.models.execution import Execution
@@ -322,8 +322,10 @@ class COSNet(nn.Module):
 
   def features_of(self, stages: Stages, size: tuple[int, int]) -> COSNetFeatures:
     """Features of frames of this size, from the stages of a pyramid's backbone."""
-    motion_keys = motion.make_keys(stages) if self.motion_lags else None
-    keys = objectness.make_keys(stages)
+    motion_keys = (
+      motion.make_keys(stages.stage2, stages.stage3) if self.motion_lags else None
+    )
+    keys = objectness.make_keys(levels_of(stages))
     return COSNetFeatures(self.encoder(stages), size, keys, motion_keys)
 
   def init_state(
@@ -421,7 +423,11 @@ class COSNet(nn.Module):
     shown = jax.tree.map(lambda x: split(x)[:, :, 0].reshape(-1, *x.shape[1:]), stages)
     features = self.features_of(shown, size)
     pair = jax.tree.map(lambda x: x.reshape(batch_size, 2, *x.shape[1:]), features)
-    moving = split(motion.make_keys(stages)) if self.motion_lags else None
+    moving = (
+      split(motion.make_keys(stages.stage2, stages.stage3))
+      if self.motion_lags
+      else None
+    )
 
     def find(one: int) -> CueLogits:
       frame = jax.tree.map(lambda x: x[:, one], pair)

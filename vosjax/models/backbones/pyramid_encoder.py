@@ -68,7 +68,7 @@ class PyramidEncoder(nn.Module):
 
   def __call__(self, stages: Stages) -> Map:
     """Features with context at stride 8."""
-    parts = [objectness.object_cues(stages)]
+    parts = [objectness.object_cues(levels_of(stages))]
     if self.branch_features:
       parts.append(nn.relu(self.reduce(_standardise(pyramid(stages)))))
     x = nn.relu(self.enter(jnp.concatenate(parts, axis=-1)))
@@ -85,10 +85,14 @@ class PyramidEncoder(nn.Module):
     return self.saliency_head(features)[..., 0]
 
 
+def levels_of(stages: Stages) -> tuple[Float[Array, "n _ _ _"], ...]:
+  """The stages of strides 8, 16 and 32."""
+  return stages.stage2, stages.stage3, stages.stage4
+
+
 def pyramid(stages: Stages) -> Map:
   """Stages of strides 8, 16 and 32 side by side, at stride 8."""
-  size = stages.stage2.shape[1:3]
-  levels = (stages.stage2, stages.stage3, stages.stage4)
+  size, levels = stages.stage2.shape[1:3], levels_of(stages)
   return jnp.concatenate(
     [resize.enlarge(x, 2**k, size) for k, x in enumerate(levels)], axis=-1
   )

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from vosjax.models.backbones.stages import Stages
 from vosjax.models.modules.matching import unit
 from vosjax.ops import resize
 from vosjax.types import record
@@ -26,10 +25,12 @@ _ROUNDS = 6  # of the robust fit
 _TOLERANCE = 0.5  # deviation at which the weight of a position has fallen to a quarter
 
 
-def make_keys(stages: Stages) -> Float[Array, "b h w d"]:
-  """Unit vectors of the stages of strides 8 and 16, at stride 8."""
-  fine, deep = (unit(x.astype(jnp.float32)) for x in (stages.stage2, stages.stage3))
-  deep = unit(resize.enlarge(deep, 2, fine.shape[1:3]))
+def make_keys(
+  fine: Float[Array, "b h w c2"], deep: Float[Array, "b h16 w16 c3"]
+) -> Float[Array, "b h w d"]:
+  """Unit vectors of features of strides 8 and 16, at stride 8."""
+  fine = unit(fine.astype(jnp.float32))
+  deep = unit(resize.enlarge(deep.astype(jnp.float32), 2, fine.shape[1:3]))
   return unit(jnp.concatenate([fine, _DEEP_SHARE * deep], axis=-1))
 
 

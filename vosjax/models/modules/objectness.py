@@ -13,25 +13,28 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from vosjax.models.backbones.stages import Stages
 from vosjax.models.modules.matching import unit
 from vosjax.ops import resize
 
 Map = Float[Array, "b h w c"]
+Levels = tuple[Float[Array, "b _ _ _"], ...]
 
 _MATCHES = 20  # positions on the rim that a position is compared with
-# Weights of the stages in a key, chosen on training videos of DAVIS.
+# Weights of the levels in a key, chosen on training videos of DAVIS.
 _SHARES = (0.6, 1.0, 0.7)
 _SCALE = 20.0  # of the contrast; it makes it about as large as a logit
 
 
-def object_cues(stages: Stages) -> Float[Array, "b h w 6"]:
+def object_cues(levels: Levels) -> Float[Array, "b h w 6"]:
   """How unlike the rim of the frame, and how strong, the features of a position are.
 
-  Both for the stages of strides 8, 16 and 32, at stride 8.
+  Args:
+    levels: features of strides 8, 16 and 32.
+
+  Returns:
+    Both cues of each level, at stride 8.
   """
-  size = stages.stage2.shape[1:3]
-  levels = (stages.stage2, stages.stage3, stages.stage4)
+  size = levels[0].shape[1:3]
   cues = [
     resize.enlarge(_cues(x.astype(jnp.float32)), 2**k, size)
     for k, x in enumerate(levels)
@@ -58,10 +61,9 @@ def _rim(h: int, w: int) -> np.ndarray:
   return np.flatnonzero(~inside)
 
 
-def make_keys(stages: Stages) -> Float[Array, "b h w d"]:
-  """Unit vectors of the stages of strides 8, 16 and 32 side by side, at stride 8."""
-  size = stages.stage2.shape[1:3]
-  levels = (stages.stage2, stages.stage3, stages.stage4)
+def make_keys(levels: Levels) -> Float[Array, "b h w d"]:
+  """Unit vectors of features of strides 8, 16 and 32 side by side, at stride 8."""
+  size = levels[0].shape[1:3]
   parts = [
     share * unit(resize.enlarge(x.astype(jnp.float32), 2**k, size))
     for k, (x, share) in enumerate(zip(levels, _SHARES))
