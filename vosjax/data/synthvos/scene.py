@@ -181,6 +181,10 @@ def compose(key: tuple[int, ...], settings: SceneSettings) -> Scene:
   plain = settings.plain and rng.random() < settings.plain
   plate = actors.wall(rng, size) if plain else actors.background(rng, size, grounds)
   positions = actors.spread(rng, count + lookalikes, size)
+  subject = own["subject"]
+  about_one = subject.random() < settings.subject
+  if about_one:
+    positions[0] = looks.near_middle(subject, size)
   things, passers = [], []
   for k in range(count):
     radius = settings.object_size * rng.uniform(0.17, 0.4) * count**-0.35
@@ -200,6 +204,9 @@ def compose(key: tuple[int, ...], settings: SceneSettings) -> Scene:
       kinds=settings.kinds,
       camouflage=settings.camouflage,
     )
+    if about_one:
+      layer = looks.subject(subject, layer)
+      layer = looks.companion(subject, layer, things[0]) if k else layer
     layer = _change(own, settings, layer, factor)
     if k and rng.random() < settings.late_objects:
       motion = actors.arriving(rng, layer.motion, size, settings.length)
@@ -213,10 +220,11 @@ def compose(key: tuple[int, ...], settings: SceneSettings) -> Scene:
         passers.append(looks.passing(passing, layer, grounds, settings.length))
     things.append(layer)
   followed = things[0].motion.move
-  things += [
+  scenery = [
     lookalike(rng, settings, position, grounds, things[:count])
     for position in positions[count:]
   ]
+  things += [looks.resting(subject, k) if about_one else k for k in scenery]
   if settings.distractors:
     # With a generator of their own, so that they change nothing else in the scene.
     things += distractors(np.random.default_rng((*key, 1)), settings, grounds)
@@ -236,6 +244,8 @@ def compose(key: tuple[int, ...], settings: SceneSettings) -> Scene:
   if footage.random() < settings.footage:
     camera = looks.handheld(footage, camera, np.sqrt(size[0] * size[1]))
     lens = looks.footage(footage, lens)
+  if about_one:
+    camera = looks.following(subject, camera)
   void = bool(rng.random() < settings.void)
   layers = (plate, *things, *front)
   return Scene(key, size, layers, camera, lens, void)
