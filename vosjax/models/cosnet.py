@@ -14,11 +14,10 @@ from jaxtyping import Array, Float
 
 from vosjax.models.api import Readout
 from vosjax.models.backbones.deeplab import DeepLab
-from vosjax.models.backbones.pyramid_encoder import PyramidEncoder, levels_of
+from vosjax.models.backbones.registry import build_backbone
 from vosjax.models.backbones.resnet import BLOCKS, stage_channels
-from vosjax.models.backbones.stages import Stages
 from vosjax.models.execution import Execution
-from vosjax.models.modules import motion, objectness
+from vosjax.models.modules import motion, primary
 from vosjax.models.modules.co_attention import CoAttention, Map
 from vosjax.models.modules.conv import Conv
 from vosjax.models.modules.norm import ConvNorm
@@ -36,14 +35,12 @@ class COSNetFeatures:
   Attributes:
     deep: what co-attention compares.
     size: rows and columns of the frame at its framed size.
-    keys: directions of the backbone's features; None unless `deep` is a pyramid.
-    motion_keys: what is found again in later frames; None without the motion cue.
+    cues: what the heads of a pyramid see; None unless `deep` is a pyramid.
   """
 
   deep: Map
   size: tuple[int, int] = flax.struct.field(pytree_node=False)
-  keys: Float[Array, "b h w d"] | None = None
-  motion_keys: Float[Array, "b h w m"] | None = None
+  cues: primary.Cues | None = None
 
 
 @record
@@ -52,12 +49,10 @@ class COSNetState:
 
   Attributes:
     references: features of the reference frames `r`.
-    reference_keys: their keys; None unless the features are a pyramid's.
     earlier: keys of the latest frames; None without the motion cue.
   """
 
   references: Float[Array, "b r h w c"]
-  reference_keys: Float[Array, "b r h w d"] | None = None
   earlier: motion.EarlierFrames | None = None
 
 
@@ -78,21 +73,6 @@ class PairLogits:
   saliency_b: Float[Array, "b h w"]
 
 
-@record
-class CueLogits:
-  """Logits of a frame at the size of the features, ever better informed.
-
-  Attributes:
-    saliency: of the features of the frame alone.
-    coarse: of its motion as well.
-    final: of what is known of the object and its background as well.
-  """
-
-  saliency: Float[Array, "b h w"]
-  coarse: Float[Array, "b h w"]
-  final: Float[Array, "b h w"]
-
-
 class Head(nn.Module):
   """Logit at each position, from the summary and the features of a frame."""
 
@@ -109,29 +89,6 @@ class Head(nn.Module):
     """Logits; from the features alone if there is no summary."""
     x = deep if summary is None else jnp.concatenate([summary, deep], axis=-1)
     return self.out(nn.relu(self.join(x, train=train)))[..., 0]
-
-
-class CueHead(nn.Module):
-  """Logit at each position, from features and cues with some context.
-
-  Attributes:
-    features: channels of its layers.
-    rates: dilations of its 3x3 convolutions.
-  """
-
-  features: int
-  rates: tuple[int, ...] = (1, 2, 4)
-
-  @nn.compact
-  def __call__(self, *parts: Float[Array, "b h w _"]) -> Float[Array, "b h w"]:
-    he = nn.initializers.he_uniform()
-    x = jnp.concatenate(parts, axis=-1)
-    x = nn.relu(Conv(self.features, 3, kernel_init=he, name="enter")(x))
-    for k, rate in enumerate(self.rates):
-      layer = Conv(self.features, 3, dilation=rate, kernel_init=he, name=f"context{k}")
-      x = x + nn.relu(layer(x))
-    unsure = nn.initializers.normal(0.01)  # every logit is near 0 at first
-    return Conv(1, 1, kernel_init=unsure, dtype=jnp.float32, name="out")(x)[..., 0]
 
 
 class COSNet(nn.Module):
@@ -165,11 +122,9 @@ class COSNet(nn.Module):
     short_side: instead of `size`, the shorter side of the frames at inference; the
       aspect ratio is kept but for rounding to multiples of 8. 0: see `size`.
     deep: the features: those of a "dilated" backbone with pyramid pooling, as in the
-      paper, or a "pyramid" of the stages of a frozen backbone with cues that need no
-      training, see PyramidEncoder. The pyramid is ours, not the paper's, and so is
-      how it finds an object: once from the features and the motion of the frame,
-      and again from what is seen of it and of its background in this frame and
-      in the references.
+      paper, or a "pyramid" of the stages of a frozen backbone, of which only cues are
+      used that need no training, see `modules/primary.py`. The pyramid is ours, not
+      the paper's. It has neither references nor co-attention.
     frozen_stages: stages of the backbone of a pyramid that are not trained.
     motion_lags: ages, in frames, of the earlier frames against which motion is
       measured, see `modules/motion.py`. Needs the pyramid; (): without motion.
@@ -198,29 +153,17 @@ class COSNet(nn.Module):
         f"cosnet: fusion {self.fusion!r} is unknown; known: 'summary', "
         "'prediction', 'joint', 'group'."
       )
-    if self.deep not in ("dilated", "pyramid"):
-      raise ValueError(
-        f"cosnet: deep is {self.deep!r}; known: 'dilated' and 'pyramid'."
-      )
-    if self.deep == "dilated" and (self.motion_lags or self.frozen_stages):
-      raise ValueError(
-        f"cosnet: motion_lags is {self.motion_lags} and frozen_stages is "
-        f"{self.frozen_stages}; both need deep='pyramid'."
-      )
-    if self.attention != "none":
-      self.co_attention = CoAttention(self.features, self.attention, self.gated)
+    self._check_pyramid()
     if self.deep == "pyramid":
-      self.encoder = PyramidEncoder(
+      self.backbone_network = build_backbone(
         self.backbone,
         self.width,
-        self.features,
-        self.branch_features,
-        self.rates,
-        self.frozen_stages,
-        self.execution,
+        32,
+        frozen=self.frozen_stages,
+        execution=self.execution,
+        name="backbone",
       )
-      self.coarse_head = CueHead(self.features)
-      self.head_a = CueHead(self.features)
+      self.primary = primary.PrimaryObject(self.features, self.rates)
       return
     self.encoder = DeepLab(
       self.backbone,
@@ -231,14 +174,33 @@ class COSNet(nn.Module):
       self.execution,
     )
     if self.attention != "none":
+      self.co_attention = CoAttention(self.features, self.attention, self.gated)
       self.head_b = Head(self.features, self.execution)
     self.head_a = Head(self.features, self.execution)
+
+  def _check_pyramid(self) -> None:
+    """ValueError if a field does not fit `deep`."""
+    if self.deep not in ("dilated", "pyramid"):
+      raise ValueError(
+        f"cosnet: deep is {self.deep!r}; known: 'dilated' and 'pyramid'."
+      )
+    if self.deep == "dilated" and (self.motion_lags or self.frozen_stages):
+      raise ValueError(
+        f"cosnet: motion_lags is {self.motion_lags} and frozen_stages is "
+        f"{self.frozen_stages}; both need deep='pyramid'."
+      )
+    if self.deep == "pyramid" and (self.attention != "none" or self.num_references):
+      raise ValueError(
+        f"cosnet: attention is {self.attention!r} with {self.num_references} "
+        "references; deep='pyramid' compares a frame with no others: choose 'none' "
+        "and 0."
+      )
 
   @property
   def frozen(self) -> tuple[str, ...]:
     """Path prefixes of parameters that are not trained, as released."""
     if self.deep == "pyramid":
-      return tuple(f"encoder/backbone/{stage}" for stage in self.frozen_stages)
+      return tuple(f"backbone/{stage}" for stage in self.frozen_stages)
     if self.backbone not in BLOCKS:
       return ()  # only a ResNet has shortcuts with parameters
     # With basic blocks, stage1 has the channels of the stem and so no shortcut.
@@ -262,13 +224,11 @@ class COSNet(nn.Module):
 
   def __call__(
     self, frames: Frames, masks: Masks | None = None
-  ) -> PairLogits | CueLogits:
+  ) -> PairLogits | primary.PrimaryLogits:
     """A frame paired with itself; involves every parameter, for initialisation."""
     del masks  # zero-shot
     if self.deep == "pyramid":
-      features = self.encode(frames)
-      state = self.init_state(features)
-      return self.cue_logits(state, features)
+      return self.find(jnp.stack([frames] * (1 + len(self.motion_lags)), axis=1))
     return self.pair_logits(frames, frames)
 
   def pair(
@@ -315,50 +275,55 @@ class COSNet(nn.Module):
     """Features of frames of any size; see VosModel.encode."""
     size = frames.shape[1], frames.shape[2]
     if self.deep == "pyramid":
-      stages = self.encoder.stages(frames, train=train, steps=steps)
-      return self.features_of(stages, size)
-    deep = self.encoder(frames, train=train, steps=steps)
-    return COSNetFeatures(deep, size)
+      cues = self._cues(frames, steps=steps, train=train)
+      return COSNetFeatures(cues.objectness, size, cues)
+    return COSNetFeatures(self.encoder(frames, train=train, steps=steps), size)
 
-  def features_of(self, stages: Stages, size: tuple[int, int]) -> COSNetFeatures:
-    """Features of frames of this size, from the stages of a pyramid's backbone."""
-    motion_keys = (
-      motion.make_keys(stages.stage2, stages.stage3) if self.motion_lags else None
-    )
-    keys = objectness.make_keys(levels_of(stages))
-    return COSNetFeatures(self.encoder(stages), size, keys, motion_keys)
+  def find(
+    self, frames: Float[AnyArray, "b t h w 3"], *, train: bool = False
+  ) -> primary.PrimaryLogits:
+    """Logits of a frame of a video with a pyramid, for training.
+
+    Args:
+      frames: RGB in [0, 1] of the frame and of those before it by `motion_lags`.
+      train: use batch statistics in stages that are not frozen.
+    """
+    b, t = frames.shape[:2]
+    cues = self._cues(frames.reshape(b * t, *frames.shape[2:]), train=train)
+    every = jax.tree.map(lambda x: x.reshape(b, t, *x.shape[1:]), cues)
+    keys = every.motion_keys
+    earlier = [] if keys is None else list(jnp.moveaxis(keys[:, 1:], 1, 0))
+    return self.primary(jax.tree.map(lambda x: x[:, 0], every), earlier)
+
+  def _cues(
+    self, frames: Float[AnyArray, "n h w 3"], *, steps: int = 1, train: bool = False
+  ) -> primary.Cues:
+    network = self.backbone_network
+    stages = network(network.normalise(frames), train=train, steps=steps)
+    return primary.make_cues(stages, with_motion=bool(self.motion_lags))
 
   def init_state(
     self, features: COSNetFeatures, masks: Masks | None = None
   ) -> COSNetState:
     """Makes the first frame every reference; masks are ignored."""
     del masks
-
-    def repeat(x: Map) -> Float[Array, "b r h w c"]:
-      return jnp.broadcast_to(
-        x[:, None], (x.shape[0], self.num_references, *x.shape[1:])
-      )
-
-    if features.keys is None:
-      return COSNetState(repeat(features.deep))
-    earlier = None
-    if features.motion_keys is not None:
-      earlier = motion.begin(features.motion_keys, max(self.motion_lags))
-    return COSNetState(repeat(features.deep), repeat(features.keys), earlier)
+    shape = features.deep.shape
+    references = jnp.broadcast_to(
+      features.deep[:, None], (shape[0], self.num_references, *shape[1:])
+    )
+    if features.cues is None or features.cues.motion_keys is None:
+      return COSNetState(references)
+    keys = features.cues.motion_keys
+    return COSNetState(references, motion.begin(keys, max(self.motion_lags)))
 
   def remember(
     self, state: COSNetState, features: COSNetFeatures, place: int | Array
   ) -> COSNetState:
     """Makes a frame the reference in this place, instead of the one there."""
-
-    def put(old: Array, new: Array) -> Array:
-      return jax.lax.dynamic_update_index_in_dim(old, new, place, 1)
-
-    keys = state.reference_keys
-    if keys is not None:
-      keys = put(keys, features.keys)
-    references = put(state.references, features.deep)
-    return COSNetState(references, keys, state.earlier)
+    references = jax.lax.dynamic_update_index_in_dim(
+      state.references, features.deep, place, 1
+    )
+    return COSNetState(references, state.earlier)
 
   def segment(
     self, state: COSNetState, features: COSNetFeatures, active: Active
@@ -366,101 +331,34 @@ class COSNet(nn.Module):
     """The primary object, the same in every slot.
 
     Without references the logits are those of the frame's saliency, which
-    `aux["saliency"]` [b h w] holds at the size of the features.
+    `aux["saliency"]` [b h w] holds at the size of the features. For a pyramid, that
+    is what the cues alone tell.
     """
     deep, references = features.deep, state.references
-    if self.deep == "pyramid":
-      found = self.cue_logits(state, features)
-      saliency, logits = found.saliency, upsample(found.final, features.size)
+    if features.cues is not None:
+      found = self._find(state, features.cues)
+      logits = upsample(found.fine, features.size)[:, None]
+      logits = jnp.broadcast_to(logits, (*active.shape, *features.size))
+      return state, Prediction(logits, {"saliency": found.coarse})
+    saliency = self.encoder.saliency(deep)
+    if self.attention == "none":
+      logits = upsample(self.head_a(None, deep), features.size)
+    elif references.shape[1] == 0:
+      logits = upsample(saliency, features.size)
+    elif self.fusion == "prediction":
+      logits = self._mean_prediction(features, references)
     else:
-      saliency = self.encoder.saliency(deep)
-      if self.attention == "none":
-        logits = upsample(self.head_a(None, deep), features.size)
-      elif references.shape[1] == 0:
-        logits = upsample(saliency, features.size)
-      elif self.fusion == "prediction":
-        logits = self._mean_prediction(features, references)
-      else:
-        summary = self.summarise(deep, references)
-        logits = upsample(self.head_a(summary, deep), features.size)
+      summary = self.summarise(deep, references)
+      logits = upsample(self.head_a(summary, deep), features.size)
     logits = jnp.broadcast_to(logits[:, None], (*active.shape, *features.size))
     return state, Prediction(logits, {"saliency": saliency})
 
-  def cue_logits(self, state: COSNetState, features: COSNetFeatures) -> CueLogits:
-    """The primary object of a frame, from a pyramid.
-
-    Without references, the frame is its own.
-    """
-    references, known = state.references, state.reference_keys
-    assert features.keys is not None and known is not None
-    if references.shape[1] == 0:
-      references, known = features.deep[:, None], features.keys[:, None]
-    before: list[Float[Array, "b h w m"]] = []
-    if state.earlier is not None:
-      before = [motion.look_back(state.earlier, lag) for lag in self.motion_lags]
-    return self._find(features, before, references, known)
-
-  def pair_with_earlier(
-    self, frames: Float[AnyArray, "b t h w 3"]
-  ) -> tuple[CueLogits, CueLogits]:
-    """Logits of two frames, each with the other as its reference, for training.
-
-    Args:
-      frames: a frame and those before it by `motion_lags`, and likewise the other.
-    """
-    b, t, h, w = frames.shape[:4]
-    stages = self.encoder.stages(frames.reshape(b * t, h, w, 3))
-    return self.pair_of_stages(stages, b, (h, w))
-
-  def pair_of_stages(
-    self, stages: Stages, batch_size: int, size: tuple[int, int]
-  ) -> tuple[CueLogits, CueLogits]:
-    """The same of the backbone's stages, whose first axis is that of batch and time."""
-
-    def split(x: Array) -> Array:
-      return x.reshape(batch_size, 2, -1, *x.shape[1:])
-
-    shown = jax.tree.map(lambda x: split(x)[:, :, 0].reshape(-1, *x.shape[1:]), stages)
-    features = self.features_of(shown, size)
-    pair = jax.tree.map(lambda x: x.reshape(batch_size, 2, *x.shape[1:]), features)
-    moving = (
-      split(motion.make_keys(stages.stage2, stages.stage3))
-      if self.motion_lags
-      else None
-    )
-
-    def find(one: int) -> CueLogits:
-      frame = jax.tree.map(lambda x: x[:, one], pair)
-      other = jax.tree.map(lambda x: x[:, 1 - one, None], pair)
-      before = [] if moving is None else list(jnp.moveaxis(moving[:, one, 1:], 1, 0))
-      return self._find(frame, before, other.deep, other.keys)
-
-    return find(0), find(1)
-
-  def _find(
-    self,
-    features: COSNetFeatures,
-    before: list[Float[Array, "b h w m"]],
-    references: Float[Array, "b r h w c"],
-    known: Float[Array, "b r h w d"],
-  ) -> CueLogits:
-    """Logits of a frame; `before` has the motion keys of earlier frames."""
-    deep, keys, own = features.deep, features.keys, features.motion_keys
-    assert keys is not None
-    saliency = self.encoder.saliency(deep)
-    cues = [deep]
-    if own is not None:
-      cues += [motion.motion_cues(own, earlier) for earlier in before]
-    coarse = saliency + self.coarse_head(*cues)
-    # The object and its background as they look in this frame and in the references.
-    b, r, h, w, c = references.shape
-    others = self.encoder.saliency(references.reshape(b * r, h, w, c))
-    seen = jnp.concatenate([coarse[:, None], others.reshape(b, r, h, w)], axis=1)
-    known = jnp.concatenate([keys[:, None], known], axis=1)
-    cues += [coarse[..., None], objectness.contrast(keys, known, seen)]
-    if self.attention != "none":
-      cues.append(self.summarise(deep, references))
-    return CueLogits(saliency, coarse, coarse + self.head_a(*cues))
+  def _find(self, state: COSNetState, cues: primary.Cues) -> primary.PrimaryLogits:
+    """Logits of a frame whose cues are known, in a video in progress."""
+    if state.earlier is None:
+      return self.primary(cues, [])
+    looked = [motion.look_back(state.earlier, lag) for lag in self.motion_lags]
+    return self.primary(cues, looked)
 
   def summarise(self, deep: Map, references: Float[Array, "b r h w c"]) -> Map:
     """Gated summary of all references for a frame, combined as `fusion` says."""
@@ -474,10 +372,10 @@ class COSNet(nn.Module):
   ) -> COSNetState:
     """Remembers the frame, to measure motion; the caller chooses the references."""
     del probs
-    if state.earlier is None or features.motion_keys is None:
+    if state.earlier is None or features.cues is None:
       return state
-    earlier = motion.add(state.earlier, features.motion_keys)
-    return COSNetState(state.references, state.reference_keys, earlier)
+    keys = features.cues.motion_keys
+    return COSNetState(state.references, motion.add(state.earlier, keys))
 
   def _mean_prediction(
     self, features: COSNetFeatures, references: Float[Array, "b r h w c"]

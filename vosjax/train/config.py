@@ -341,10 +341,10 @@ def cosnet_stage(**changes: Any) -> ConfigDict:
   Still images are sources of their own (see `vosjax.train.recipes.cosnet`); without
   any, single frames of the videos take their place.
 
-  With `model.fields.deep` "pyramid", Adam trains on pairs of frames and their past
-  alone (see `vosjax.train.recipes.cosnet_pyramid`): `clip_length` counts all of them,
-  the learning rate decays to 0, and the loss weight "still" is of what is found
-  without references. `momentum`, `pair_rates` and `official` then have no effect.
+  With `model.fields.deep` "pyramid", Adam trains on frames and their past alone (see
+  `vosjax.train.recipes.cosnet_pyramid`): `clip_length` counts all of them, the learning
+  rate decays to 0, and the loss weight "still" is of each decision before the last.
+  `momentum`, `pair_rates` and `official` then have no effect.
   """
   return _stage(
     changes,

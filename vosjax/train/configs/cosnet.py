@@ -129,7 +129,7 @@ def smoke() -> ConfigDict:
 
 
 def released() -> ConfigDict:
-  """A network for real videos, on procedural ones about one thing.
+  """The recipe of the weights in the package, on procedural videos about one thing.
 
   Its encoder has learnt on ImageNet and stays as it is. The rest is trained on what
   objects have in common that are drawn and those that are filmed: they differ from the
@@ -137,15 +137,15 @@ def released() -> ConfigDict:
   --config.time_limit=MINUTES it ends in time and keeps the best weights.
   """
   config = base.get_config()
-  config.title = "COSNet on real features and procedural SynthVOS, for real videos."
+  config.title = "COSNet on cues of real features: the recipe of the weights"
   base.set_model(
     config,
     "cosnet",
     backbone="efficientnet_lite0",
     features=32,
-    branch_features=0,
     rates=(1, 2, 4),
-    attention="symmetric",
+    attention="none",
+    num_references=0,
     size=None,
     short_side=240,
     deep="pyramid",
@@ -156,9 +156,9 @@ def released() -> ConfigDict:
   config.data.synthvos.update(dataclasses.asdict(synthvos.PRIMARY), length=30)
   stage = base.cosnet_stage(
     size=(240, 432),
-    batch_size=4,
-    clip_length=6,
-    num_steps=800,
+    batch_size=8,
+    clip_length=3,
+    num_steps=1500,
     steps_per_epoch=100,
     learning_rate=2e-3,
     weight_decay=1e-4,
@@ -169,15 +169,11 @@ def released() -> ConfigDict:
   stage.sources.synthvos = 1.0
   base.set_stages(config, main=stage)
   config.data.year = "2016"  # of "davis": one object, by the protocol of DAVIS 2016
-  config.checkpoint.every_steps = config.validation.every_steps = 200
+  config.checkpoint.every_steps = config.validation.every_steps = 250
   config.log.every_steps = 10
   config.validation.num_videos = 8
   config.evaluation.update(
-    size=(240, 432),
-    length=12,
-    max_objects=2,
-    compare_references=(0, 1),
-    also=("davis",),
+    size=(240, 432), length=12, max_objects=2, references=0, also=("davis",)
   )
   return config
 
@@ -185,14 +181,13 @@ def released() -> ConfigDict:
 def released_smoke() -> ConfigDict:
   """The recipe of `released` on next to nothing, in seconds."""
   config = released()
-  config.title = "COSNet on a pyramid, smoke test: a few tiny steps."
+  config.title = "COSNet on cues, smoke test: a few tiny steps."
   config.backbone_checkpoint = ""
   config.model.fields.update(
     backbone="resnet18",
     width=4,
     frozen_stages=(),
     features=16,
-    branch_features=8,
     rates=(1, 2),
     short_side=32,
   )
