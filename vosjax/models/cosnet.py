@@ -16,6 +16,7 @@ from vosjax.models.api import Readout
 from vosjax.models.backbones.deeplab import DeepLab
 from vosjax.models.backbones.registry import build_backbone
 from vosjax.models.backbones.resnet import BLOCKS, stage_channels
+from vosjax.models.backbones.stages import STAGES
 from vosjax.models.execution import Execution
 from vosjax.models.modules import motion, primary
 from vosjax.models.modules.co_attention import CoAttention, Map
@@ -125,7 +126,6 @@ class COSNet(nn.Module):
       paper, or a "pyramid" of the stages of a frozen backbone, of which only cues are
       used that need no training, see `modules/primary.py`. The pyramid is ours, not
       the paper's. It has neither references nor co-attention.
-    frozen_stages: stages of the backbone of a pyramid that are not trained.
     motion_lags: ages, in frames, of the earlier frames against which motion is
       measured, see `modules/motion.py`. Needs the pyramid; (): without motion.
     execution: how the network is executed, see Execution.
@@ -143,7 +143,6 @@ class COSNet(nn.Module):
   size: tuple[int, int] | None = (473, 473)
   short_side: int = 0
   deep: Literal["dilated", "pyramid"] | str = "dilated"
-  frozen_stages: tuple[str, ...] = ()
   motion_lags: tuple[int, ...] = ()
   execution: Execution = Execution()
 
@@ -159,7 +158,7 @@ class COSNet(nn.Module):
         self.backbone,
         self.width,
         32,
-        frozen=self.frozen_stages,
+        frozen=STAGES,
         execution=self.execution,
         name="backbone",
       )
@@ -184,10 +183,9 @@ class COSNet(nn.Module):
       raise ValueError(
         f"cosnet: deep is {self.deep!r}; known: 'dilated' and 'pyramid'."
       )
-    if self.deep == "dilated" and (self.motion_lags or self.frozen_stages):
+    if self.deep == "dilated" and self.motion_lags:
       raise ValueError(
-        f"cosnet: motion_lags is {self.motion_lags} and frozen_stages is "
-        f"{self.frozen_stages}; both need deep='pyramid'."
+        f"cosnet: motion_lags is {self.motion_lags}, which needs deep='pyramid'."
       )
     if self.deep == "pyramid" and (self.attention != "none" or self.num_references):
       raise ValueError(
@@ -200,7 +198,7 @@ class COSNet(nn.Module):
   def frozen(self) -> tuple[str, ...]:
     """Path prefixes of parameters that are not trained, as released."""
     if self.deep == "pyramid":
-      return tuple(f"backbone/{stage}" for stage in self.frozen_stages)
+      return tuple(f"backbone/{stage}" for stage in STAGES)
     if self.backbone not in BLOCKS:
       return ()  # only a ResNet has shortcuts with parameters
     # With basic blocks, stage1 has the channels of the stem and so no shortcut.
@@ -275,31 +273,25 @@ class COSNet(nn.Module):
     """Features of frames of any size; see VosModel.encode."""
     size = frames.shape[1], frames.shape[2]
     if self.deep == "pyramid":
-      cues = self._cues(frames, steps=steps, train=train)
+      cues = self._cues(frames)
       return COSNetFeatures(cues.objectness, size, cues)
     return COSNetFeatures(self.encoder(frames, train=train, steps=steps), size)
 
-  def find(
-    self, frames: Float[AnyArray, "b t h w 3"], *, train: bool = False
-  ) -> primary.PrimaryLogits:
+  def find(self, frames: Float[AnyArray, "b t h w 3"]) -> primary.PrimaryLogits:
     """Logits of a frame of a video with a pyramid, for training.
 
     Args:
       frames: RGB in [0, 1] of the frame and of those before it by `motion_lags`.
-      train: use batch statistics in stages that are not frozen.
     """
     b, t = frames.shape[:2]
-    cues = self._cues(frames.reshape(b * t, *frames.shape[2:]), train=train)
+    cues = self._cues(frames.reshape(b * t, *frames.shape[2:]))
     every = jax.tree.map(lambda x: x.reshape(b, t, *x.shape[1:]), cues)
     keys = every.motion_keys
     earlier = [] if keys is None else list(jnp.moveaxis(keys[:, 1:], 1, 0))
     return self.primary(jax.tree.map(lambda x: x[:, 0], every), earlier)
 
-  def _cues(
-    self, frames: Float[AnyArray, "n h w 3"], *, steps: int = 1, train: bool = False
-  ) -> primary.Cues:
-    network = self.backbone_network
-    stages = network(network.normalise(frames), train=train, steps=steps)
+  def _cues(self, frames: Float[AnyArray, "n h w 3"]) -> primary.Cues:
+    stages = self.backbone_network(self.backbone_network.normalise(frames))
     return primary.make_cues(stages, with_motion=bool(self.motion_lags))
 
   def init_state(

@@ -119,14 +119,17 @@ def _fit(
   rows, columns = np.mgrid[0:h, 0:w].astype(np.float32)
   terms = [np.ones((h, w), np.float32), rows - (h - 1) / 2, columns - (w - 1) / 2]
   basis = jnp.asarray(np.stack(terms, -1) / np.array([1, w / 2, w / 2], np.float32))
-  weight, motion = trust, jnp.zeros_like(flow)
-  for k in range(_ROUNDS):
+
+  def improve(k, fitted):
+    motion, weight = fitted
     normal = jnp.einsum("bhw,hwi,hwj->bij", weight, basis, basis)
     right = jnp.einsum("bhw,hwi,bhwc->bic", weight, basis, flow)
     solution = _solve(normal + 1e-3 * jnp.eye(3)[None], right)
     motion = jnp.einsum("hwi,bic->bhwc", basis, solution)
-    tolerance = _TOLERANCE * max(1, 4 - k)  # at first, far ones count as well
-    weight = trust / (1 + ((flow - motion) ** 2).sum(-1) / tolerance**2) ** 2
+    tolerance = _TOLERANCE * jnp.maximum(1, 4 - k)  # at first, far ones count as well
+    return motion, trust / (1 + ((flow - motion) ** 2).sum(-1) / tolerance**2) ** 2
+
+  motion, _ = jax.lax.fori_loop(0, _ROUNDS, improve, (jnp.zeros_like(flow), trust))
   return motion
 
 

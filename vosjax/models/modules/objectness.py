@@ -107,7 +107,9 @@ def standardise(x: Map) -> Map:
   return (x - mean) / (deviation + 0.1)
 
 
-def _between(x: Map, inner: Map, outer: Map) -> Float[Array, "b h w"]:
+def _between(
+  x: Map, inner: Float[Array, "b #h #w c"], outer: Float[Array, "b #h #w c"]
+) -> Float[Array, "b h w"]:
   """Where a position is from the middle of two means towards the first."""
   return ((x - (inner + outer) / 2) * (inner - outer)).sum(-1)
 

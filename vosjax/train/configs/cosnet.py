@@ -24,7 +24,6 @@ import functools
 from ml_collections import ConfigDict
 
 from vosjax.data import synthvos
-from vosjax.models.backbones.stages import STAGES
 from vosjax.train import config as base
 
 # Variant -> dataset. A trained or converted network is scored on all of its videos by
@@ -149,7 +148,6 @@ def released() -> ConfigDict:
     size=None,
     short_side=240,
     deep="pyramid",
-    frozen_stages=STAGES,
     motion_lags=(2, 5),
   )
   config.backbone_checkpoint = "agame-lite"
@@ -186,7 +184,6 @@ def released_smoke() -> ConfigDict:
   config.model.fields.update(
     backbone="resnet18",
     width=4,
-    frozen_stages=(),
     features=16,
     rates=(1, 2),
     short_side=32,
