@@ -16,17 +16,19 @@ SIZE = (32, 48)
 
 
 def test_a_sample_is_a_frame_with_its_past():
-  video = SynthVos(0, 1, size=SIZE, length=8, max_objects=2, void=1.0)[0]
-  clip = cosnet_pyramid.FrameWithEarlier((1, 3)).random_map(
-    video, np.random.default_rng(0)
-  )
-  times = [
-    next(t for t in range(8) if (video.frame(t) == frame).all())
-    for frame in clip["frames"]
-  ]
-  t = times[0]
-  assert t >= 3 and times == [t, t - 1, t - 3]
-  assert set(np.unique(clip["labels"])) == {0, 1}
+  video = SynthVos(0, 1, size=SIZE, length=5, max_objects=2, void=1.0)[0]
+  sample = cosnet_pyramid.FrameWithEarlier((1, 3))
+  chosen = set()
+  for seed in range(30):
+    clip = sample.random_map(video, np.random.default_rng(seed))
+    t, *earlier = (
+      next(t for t in range(5) if (video.frame(t) == frame).all())
+      for frame in clip["frames"]
+    )
+    assert earlier == [max(t - 1, 0), max(t - 3, 0)]
+    assert set(np.unique(clip["labels"])) == {0, 1}
+    chosen.add(t)
+  assert chosen == {*range(5)}
 
 
 def test_a_video_of_one_frame_is_its_own_past():

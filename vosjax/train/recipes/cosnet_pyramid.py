@@ -123,8 +123,7 @@ class FrameWithEarlier(grain.transforms.RandomMap):
 
   def random_map(self, video: Video, rng: np.random.Generator) -> Clip | None:
     """The clip, or None if a frame is not annotated."""
-    first = min(max(self.lags, default=0), len(video) - 1)
-    t = int(rng.integers(first, len(video)))
+    t = int(rng.integers(len(video)))
     clip = pairs.read_frames(video, [max(t - lag, 0) for lag in (0, *self.lags)])
     if clip is None:
       return None
