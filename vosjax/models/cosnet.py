@@ -292,7 +292,8 @@ class COSNet(nn.Module):
 
   def _cues(self, frames: Float[AnyArray, "n h w 3"]) -> primary.Cues:
     stages = self.backbone_network(self.backbone_network.normalise(frames))
-    return primary.make_cues(stages, with_motion=bool(self.motion_lags))
+    levels = stages.stage2, stages.stage3, stages.stage4
+    return primary.make_cues(stages.stage1, levels, with_motion=bool(self.motion_lags))
 
   def init_state(
     self, features: COSNetFeatures, masks: Masks | None = None
@@ -364,9 +365,9 @@ class COSNet(nn.Module):
   ) -> COSNetState:
     """Remembers the frame, to measure motion; the caller chooses the references."""
     del probs
-    if state.earlier is None or features.cues is None:
+    keys = None if features.cues is None else features.cues.motion_keys
+    if state.earlier is None or keys is None:
       return state
-    keys = features.cues.motion_keys
     return COSNetState(state.references, motion.add(state.earlier, keys))
 
   def _mean_prediction(

@@ -185,7 +185,8 @@ def compose(key: tuple[int, ...], settings: SceneSettings) -> Scene:
   about_one = subject.random() < settings.subject
   if about_one:
     positions[0] = looks.near_middle(subject, size)
-  things, passers = [], []
+  things: list[Layer] = []
+  passers: list[Layer] = []
   for k in range(count):
     radius = settings.object_size * rng.uniform(0.17, 0.4) * count**-0.35
     if settings.variety:

@@ -30,7 +30,8 @@ def make_keys(
 ) -> Float[Array, "b h w d"]:
   """Unit vectors of features of strides 8 and 16, at stride 8."""
   fine = unit(fine.astype(jnp.float32))
-  deep = unit(resize.enlarge(deep.astype(jnp.float32), 2, fine.shape[1:3]))
+  _, h, w, _ = fine.shape
+  deep = unit(resize.enlarge(deep.astype(jnp.float32), 2, (h, w)))
   return unit(jnp.concatenate([fine, _DEEP_SHARE * deep], axis=-1))
 
 

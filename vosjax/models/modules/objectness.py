@@ -71,9 +71,9 @@ def _rim(h: int, w: int) -> np.ndarray:
 
 def make_keys(levels: Levels) -> Float[Array, "b h w d"]:
   """Unit vectors of features of strides 8, 16 and 32 side by side, at stride 8."""
-  size = levels[0].shape[1:3]
+  _, h, w, _ = levels[0].shape
   parts = [
-    share * unit(resize.enlarge(x.astype(jnp.float32), 2**k, size))
+    share * unit(resize.enlarge(x.astype(jnp.float32), 2**k, (h, w)))
     for k, (x, share) in enumerate(zip(levels, _SHARES))
   ]
   return jnp.concatenate(parts, axis=-1)

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vosjax.models.backbones.stages import Stages
 from vosjax.models.modules import motion, objectness
 from vosjax.models.modules.conv import Conv
 from vosjax.ops import resize
@@ -57,14 +56,13 @@ class PrimaryLogits:
   fine: Float[Array, "b h4 w4"]
 
 
-def make_cues(stages: Stages, *, with_motion: bool) -> Cues:
-  """Cues of frames, from the stages of their backbone."""
-  levels = stages.stage2, stages.stage3, stages.stage4
+def make_cues(fine: Map, levels: objectness.Levels, *, with_motion: bool) -> Cues:
+  """Cues of frames, from features of stride 4 and of strides 8, 16 and 32."""
   return Cues(
     objectness.object_cues(levels),
     objectness.make_keys(levels),
-    motion.make_keys(stages.stage2, stages.stage3) if with_motion else None,
-    objectness.standardise(stages.stage1.astype(jnp.float32)),
+    motion.make_keys(*levels[:2]) if with_motion else None,
+    objectness.standardise(fine.astype(jnp.float32)),
   )
 
 
@@ -132,7 +130,8 @@ class PrimaryObject(nn.Module):
     contrast = objectness.contrast(keys, found)
     final = coarse + contrast
     final = final + self.final_head(seen, coarse[..., None], contrast[..., None])
-    enlarged = resize.bilinear(final[..., None], fine.shape[1:3])[..., 0]
+    _, h, w, _ = fine.shape
+    enlarged = resize.bilinear(final[..., None], (h, w))[..., 0]
     nearby = objectness.nearby_contrast(fine, jax.lax.stop_gradient(enlarged))
     sharp = enlarged + nearby
     sharp = sharp + self.fine_head(enlarged[..., None], nearby[..., None])

@@ -7,6 +7,7 @@ batches of a few clips.
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import grain
@@ -64,7 +65,7 @@ def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
     h, w = frames.shape[2:4]
     size, middle = (h // _STRIDE, w // _STRIDE), _STRIDE // 2
     truth = batch.labels[:, 0, middle::_STRIDE, middle::_STRIDE] == 1
-    found = model.apply(variables, frames, method=COSNet.find)
+    found: Any = model.apply(variables, frames, method=COSNet.find)
     loss = jnp.zeros(())
     for logits, weight in (
       (found.fine, 1.0),
