@@ -106,13 +106,16 @@ def start_together():
       f"--coordinator=localhost:{port}",
       f"--num_processes={num_processes}",
     ]
+    # XLA has as many threads as there are processors, or devices if those are more, and
+    # on CPUs their number decides in which order it sums. NPROC stands for processors.
+    environment = {"PYTHONPATH": str(ROOT), "XLA_FLAGS": flags, "NPROC": "8"}
     together = [
       subprocess.Popen(
         [
           *(sys.executable, *arguments),
           *([*coordinates, f"--process_id={i}"] if num_processes > 1 else []),
         ],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": flags},
+        env=os.environ | environment,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -47,6 +47,22 @@ def test_what_is_written_is_read(drawn, tmp_path):
     np.testing.assert_allclose(new, old, rtol=2**-11)
 
 
+def test_a_shared_part_is_kept_once(drawn, tmp_path, monkeypatch):
+  _, variables = drawn
+  monkeypatch.setattr(weights, "FOLDER", tmp_path)
+  whole, rest = tmp_path / "whole.safetensors", tmp_path / "rest.safetensors"
+  weights.write(whole, "agame", FIELDS, variables)
+  part = weights.SharedPart("backbone", "whole", "backbone")
+  weights.write(rest, "agame", FIELDS, variables, part)
+  assert not [key for key in safetensors.numpy.load_file(rest) if "/backbone/" in key]
+  jax.tree.map(
+    np.testing.assert_array_equal, vosjax.load("rest")[1], vosjax.load("whole")[1]
+  )
+  other = jax.tree.map(lambda x: x + 1, variables)
+  with pytest.raises(ValueError, match="backbone differs from backbone of whole"):
+    weights.write(tmp_path / "other.safetensors", "agame", FIELDS, other, part)
+
+
 def test_checkpoints_are_loaded_by_their_folder(drawn, tmp_path):
   model, variables = drawn
   vosjax.checkpoints.save(tmp_path / "model", "agame", FIELDS, variables)

@@ -48,7 +48,7 @@ class App:
   def __init__(self, library: Library, hub: Hub, about: dict[str, Any]):
     self._library, self._hub, self._about = library, hub, about
     self._exports = exporting.Exports(lambda name: hub.announce(name, None))
-    self._long = anyio.CapacityLimiter(_LONG_AT_ONCE)
+    self._long: anyio.CapacityLimiter | None = None  # made in the event loop
 
   def starlette(self) -> Starlette:
     """The application, without the guard."""
@@ -86,6 +86,7 @@ class App:
   @contextlib.asynccontextmanager
   async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
     self._hub.attach(asyncio.get_running_loop())
+    self._long = anyio.CapacityLimiter(_LONG_AT_ONCE)
     yield
     await run_in_threadpool(self._library.close)
 

@@ -8,7 +8,10 @@ which a run resumes change nothing.
 
 import dataclasses
 import functools
+import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -93,7 +96,8 @@ def batches(
     if not flags.FLAGS.is_parsed():  # grain's workers read flags
       flags.FLAGS.mark_as_parsed()
     dataset = dataset.mp_prefetch(
-      grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=1)
+      grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=1),
+      worker_init_fn=_start_worker,
     )
   return iter(dataset)
 
@@ -221,6 +225,20 @@ def _stack(clips: Sequence[Clip]) -> dict[str, Any]:
   if "classes" in clips[0]:
     batch["classes"] = np.stack([clip["classes"] for clip in clips])
   return batch
+
+
+def _start_worker(index: int, count: int) -> None:
+  """Makes a worker end with the process that started it, and not before."""
+  del index, count
+  signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that trains
+  threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+  parent = multiprocessing.parent_process()
+  if parent:
+    parent.join()
+    os._exit(1)  # nothing of a worker is worth saving
 
 
 def num_threads() -> int:

@@ -29,6 +29,7 @@ from vosjax.losses.segmentation import (
   binary_iou,
   binary_nll,
   mean_absolute_error,
+  overlap_loss,
   scaled_bce,
 )
 
@@ -44,6 +45,7 @@ __all__ = [
   "mean_absolute_error",
   "mean_over",
   "orthogonality_penalty",
+  "overlap_loss",
   "relaxed_iou",
   "reorder",
   "ris_loss",

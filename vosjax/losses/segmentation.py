@@ -80,6 +80,25 @@ def balanced_bce(
   return (jnp.where(truth, 1 - share, share) * _cross_entropy(probs, truth)).mean()
 
 
+def overlap_loss(
+  probs: Float[AnyArray, "n h w"], truth: Bool[AnyArray, "n h w"]
+) -> Float[Array, ""]:
+  """Twice the mean binary cross-entropy, plus 1 - soft IoU of each mask.
+
+  The cross-entropy finds objects, the overlap decides how much of them: it weighs
+  small ones like large ones, whatever their share of the pixels. One pixel is added to
+  both terms of the soft IoU, so that it is 1 if both masks are empty.
+
+  Args:
+    probs: probability of the object.
+    truth: where the object is.
+  """
+  inner = (probs * truth).sum((1, 2))
+  union = (probs + truth).sum((1, 2)) - inner
+  overlap = (inner + 1) / (union + 1)
+  return 2 * _cross_entropy(probs, truth).mean() + (1 - overlap).mean()
+
+
 def mean_absolute_error(
   probs: Float[AnyArray, "*any"], truth: Bool[AnyArray, "*any"]
 ) -> Float[Array, ""]:

@@ -14,8 +14,11 @@ from jaxtyping import Array, Float
 
 from vosjax.models.api import Readout
 from vosjax.models.backbones.deeplab import DeepLab
+from vosjax.models.backbones.registry import build_backbone
 from vosjax.models.backbones.resnet import BLOCKS, stage_channels
+from vosjax.models.backbones.stages import STAGES
 from vosjax.models.execution import Execution
+from vosjax.models.modules import motion, primary
 from vosjax.models.modules.co_attention import CoAttention, Map
 from vosjax.models.modules.conv import Conv
 from vosjax.models.modules.norm import ConvNorm
@@ -28,17 +31,30 @@ ReferenceFusion = Literal["summary", "prediction", "joint", "group"]
 
 @record
 class COSNetFeatures:
-  """Features of a frame, and the rows and columns of the frame at its framed size."""
+  """Features of a frame.
+
+  Attributes:
+    deep: what co-attention compares.
+    size: rows and columns of the frame at its framed size.
+    cues: what the heads of a pyramid see; None unless `deep` is a pyramid.
+  """
 
   deep: Map
   size: tuple[int, int] = flax.struct.field(pytree_node=False)
+  cues: primary.Cues | None = None
 
 
 @record
 class COSNetState:
-  """Features of the reference frames `r`."""
+  """What is known of other frames.
+
+  Attributes:
+    references: features of the reference frames `r`.
+    earlier: keys of the latest frames; None without the motion cue.
+  """
 
   references: Float[Array, "b r h w c"]
+  earlier: motion.EarlierFrames | None = None
 
 
 @record
@@ -104,6 +120,14 @@ class COSNet(nn.Module):
       "prediction"); the affinity of five alone would need 247.
     size: rows and columns to which frames are resized at inference; None keeps their
       own.
+    short_side: instead of `size`, the shorter side of the frames at inference; the
+      aspect ratio is kept but for rounding to multiples of 8. 0: see `size`.
+    deep: the features: those of a "dilated" backbone with pyramid pooling, as in the
+      paper, or a "pyramid" of the stages of a frozen backbone, of which only cues are
+      used that need no training, see `modules/primary.py`. The pyramid is ours, not
+      the paper's. It has neither references nor co-attention.
+    motion_lags: ages, in frames, of the earlier frames against which motion is
+      measured, see `modules/motion.py`. Needs the pyramid; (): without motion.
     execution: how the network is executed, see Execution.
   """
 
@@ -117,6 +141,9 @@ class COSNet(nn.Module):
   fusion: ReferenceFusion | str = "summary"
   num_references: int = 5
   size: tuple[int, int] | None = (473, 473)
+  short_side: int = 0
+  deep: Literal["dilated", "pyramid"] | str = "dilated"
+  motion_lags: tuple[int, ...] = ()
   execution: Execution = Execution()
 
   def setup(self):
@@ -125,6 +152,18 @@ class COSNet(nn.Module):
         f"cosnet: fusion {self.fusion!r} is unknown; known: 'summary', "
         "'prediction', 'joint', 'group'."
       )
+    self._check_pyramid()
+    if self.deep == "pyramid":
+      self.backbone_network = build_backbone(
+        self.backbone,
+        self.width,
+        32,
+        frozen=STAGES,
+        execution=self.execution,
+        name="backbone",
+      )
+      self.primary = primary.PrimaryObject(self.features, self.rates)
+      return
     self.encoder = DeepLab(
       self.backbone,
       self.width,
@@ -138,9 +177,28 @@ class COSNet(nn.Module):
       self.head_b = Head(self.features, self.execution)
     self.head_a = Head(self.features, self.execution)
 
+  def _check_pyramid(self) -> None:
+    """ValueError if a field does not fit `deep`."""
+    if self.deep not in ("dilated", "pyramid"):
+      raise ValueError(
+        f"cosnet: deep is {self.deep!r}; known: 'dilated' and 'pyramid'."
+      )
+    if self.deep == "dilated" and self.motion_lags:
+      raise ValueError(
+        f"cosnet: motion_lags is {self.motion_lags}, which needs deep='pyramid'."
+      )
+    if self.deep == "pyramid" and (self.attention != "none" or self.num_references):
+      raise ValueError(
+        f"cosnet: attention is {self.attention!r} with {self.num_references} "
+        "references; deep='pyramid' compares a frame with no others: choose 'none' "
+        "and 0."
+      )
+
   @property
   def frozen(self) -> tuple[str, ...]:
     """Path prefixes of parameters that are not trained, as released."""
+    if self.deep == "pyramid":
+      return tuple(f"backbone/{stage}" for stage in STAGES)
     if self.backbone not in BLOCKS:
       return ()  # only a ResNet has shortcuts with parameters
     # With basic blocks, stage1 has the channels of the stem and so no shortcut.
@@ -156,11 +214,19 @@ class COSNet(nn.Module):
 
   def framing(self, original_size: tuple[int, int]) -> antialias.ResizeTo:
     """How frames of any size are resized, and predictions back."""
+    if self.short_side:
+      factor = self.short_side / min(original_size)
+      rows, columns = (max(8, 8 * round(side * factor / 8)) for side in original_size)
+      return antialias.ResizeTo(original_size, (rows, columns))
     return antialias.ResizeTo(original_size, self.size or original_size)
 
-  def __call__(self, frames: Frames, masks: Masks | None = None) -> PairLogits:
+  def __call__(
+    self, frames: Frames, masks: Masks | None = None
+  ) -> PairLogits | primary.PrimaryLogits:
     """A frame paired with itself; involves every parameter, for initialisation."""
     del masks  # zero-shot
+    if self.deep == "pyramid":
+      return self.find(jnp.stack([frames] * (1 + len(self.motion_lags)), axis=1))
     return self.pair_logits(frames, frames)
 
   def pair(
@@ -205,8 +271,29 @@ class COSNet(nn.Module):
     self, frames: Frames, *, steps: int = 1, train: bool = False
   ) -> COSNetFeatures:
     """Features of frames of any size; see VosModel.encode."""
-    deep = self.encoder(frames, train=train, steps=steps)
-    return COSNetFeatures(deep, (frames.shape[1], frames.shape[2]))
+    size = frames.shape[1], frames.shape[2]
+    if self.deep == "pyramid":
+      cues = self._cues(frames)
+      return COSNetFeatures(cues.objectness, size, cues)
+    return COSNetFeatures(self.encoder(frames, train=train, steps=steps), size)
+
+  def find(self, frames: Float[AnyArray, "b t h w 3"]) -> primary.PrimaryLogits:
+    """Logits of a frame of a video with a pyramid, for training.
+
+    Args:
+      frames: RGB in [0, 1] of the frame and of those before it by `motion_lags`.
+    """
+    b, t = frames.shape[:2]
+    cues = self._cues(frames.reshape(b * t, *frames.shape[2:]))
+    every = jax.tree.map(lambda x: x.reshape(b, t, *x.shape[1:]), cues)
+    keys = every.motion_keys
+    earlier = [] if keys is None else list(jnp.moveaxis(keys[:, 1:], 1, 0))
+    return self.primary(jax.tree.map(lambda x: x[:, 0], every), earlier)
+
+  def _cues(self, frames: Float[AnyArray, "n h w 3"]) -> primary.Cues:
+    stages = self.backbone_network(self.backbone_network.normalise(frames))
+    levels = stages.stage2, stages.stage3, stages.stage4
+    return primary.make_cues(stages.stage1, levels, with_motion=bool(self.motion_lags))
 
   def init_state(
     self, features: COSNetFeatures, masks: Masks | None = None
@@ -217,7 +304,10 @@ class COSNet(nn.Module):
     references = jnp.broadcast_to(
       features.deep[:, None], (shape[0], self.num_references, *shape[1:])
     )
-    return COSNetState(references)
+    if features.cues is None or features.cues.motion_keys is None:
+      return COSNetState(references)
+    keys = features.cues.motion_keys
+    return COSNetState(references, motion.begin(keys, max(self.motion_lags)))
 
   def remember(
     self, state: COSNetState, features: COSNetFeatures, place: int | Array
@@ -226,7 +316,7 @@ class COSNet(nn.Module):
     references = jax.lax.dynamic_update_index_in_dim(
       state.references, features.deep, place, 1
     )
-    return COSNetState(references)
+    return COSNetState(references, state.earlier)
 
   def segment(
     self, state: COSNetState, features: COSNetFeatures, active: Active
@@ -234,9 +324,15 @@ class COSNet(nn.Module):
     """The primary object, the same in every slot.
 
     Without references the logits are those of the frame's saliency, which
-    `aux["saliency"]` [b h w] holds at the size of the features.
+    `aux["saliency"]` [b h w] holds at the size of the features. For a pyramid, that
+    is what the cues alone tell.
     """
     deep, references = features.deep, state.references
+    if features.cues is not None:
+      found = self._find(state, features.cues)
+      logits = upsample(found.fine, features.size)[:, None]
+      logits = jnp.broadcast_to(logits, (*active.shape, *features.size))
+      return state, Prediction(logits, {"saliency": found.coarse})
     saliency = self.encoder.saliency(deep)
     if self.attention == "none":
       logits = upsample(self.head_a(None, deep), features.size)
@@ -250,6 +346,13 @@ class COSNet(nn.Module):
     logits = jnp.broadcast_to(logits[:, None], (*active.shape, *features.size))
     return state, Prediction(logits, {"saliency": saliency})
 
+  def _find(self, state: COSNetState, cues: primary.Cues) -> primary.PrimaryLogits:
+    """Logits of a frame whose cues are known, in a video in progress."""
+    if state.earlier is None:
+      return self.primary(cues, [])
+    looked = [motion.look_back(state.earlier, lag) for lag in self.motion_lags]
+    return self.primary(cues, looked)
+
   def summarise(self, deep: Map, references: Float[Array, "b r h w c"]) -> Map:
     """Gated summary of all references for a frame, combined as `fusion` says."""
     if self.fusion == "summary":
@@ -260,9 +363,12 @@ class COSNet(nn.Module):
   def update(
     self, state: COSNetState, features: COSNetFeatures, probs: Masks
   ) -> COSNetState:
-    """Returns the state unchanged: the caller chooses the references."""
-    del features, probs
-    return state
+    """Remembers the frame, to measure motion; the caller chooses the references."""
+    del probs
+    keys = None if features.cues is None else features.cues.motion_keys
+    if state.earlier is None or keys is None:
+      return state
+    return COSNetState(state.references, motion.add(state.earlier, keys))
 
   def _mean_prediction(
     self, features: COSNetFeatures, references: Float[Array, "b r h w c"]

@@ -343,6 +343,11 @@ def cosnet_stage(**changes: Any) -> ConfigDict:
 
   Still images are sources of their own (see `vosjax.train.recipes.cosnet`); without
   any, single frames of the videos take their place.
+
+  With `model.fields.deep` "pyramid", Adam trains on frames and their past alone (see
+  `vosjax.train.recipes.cosnet_pyramid`): `clip_length` counts all of them, the learning
+  rate decays to 0, and the loss weight "still" is of each decision before the last.
+  `momentum`, `pair_rates` and `official` then have no effect.
   """
   return _stage(
     changes,
@@ -354,7 +359,8 @@ def cosnet_stage(**changes: Any) -> ConfigDict:
     momentum=0.9,
     weight_decay=5e-4,
     pair_rates=(0.01, 10.0),  # factors for encoder and heads in steps on pairs
-    bce="scaled",  # as released; "balanced": as in the paper
+    # "scaled": as released; "balanced": as in the paper; "overlap": with the soft IoU.
+    bce="scaled",
     losses=ConfigDict({"absolute": 0.8, "still": 0.1, "orthogonality": 1e-3}),
     augment=True,  # crop, scale and mirror each frame of a pair
     official=False,  # with the released program's quirks, see train/recipes/official

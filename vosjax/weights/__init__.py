@@ -1,14 +1,15 @@
 """Trained weights that are part of the package, one file each.
 
 A file is in the safetensors format: arrays in float16, and in its header the model's
-name and fields. Nothing in it is ever executed.
+name and fields. Nothing in it is ever executed. Models that have the same frozen
+backbone share one copy of it: the header names the file that has the arrays.
 """
 
 import json
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.core
 import flax.linen as nn
@@ -23,6 +24,20 @@ FOLDER = pathlib.Path(__file__).parent
 SUFFIX = ".safetensors"
 DEFAULTS = {"agame": "agame-lite"}  # what a model uses unless told otherwise
 _FORMAT = "1"
+
+
+class SharedPart(NamedTuple):
+  """A part of a model that is kept with other weights of the package.
+
+  Attributes:
+    path: of the module in this model, such as "encoder/backbone".
+    weights: name of the other weights.
+    source: path of the module in their model.
+  """
+
+  path: str
+  weights: str
+  source: str
 
 
 def names() -> list[str]:
@@ -85,12 +100,15 @@ def read(path: checkpoints.Path) -> tuple[nn.Module, dict]:
       flat = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     name, fields = metadata["name"], json.loads(metadata["fields"])
     found = metadata["format"]
+    shared = json.loads(metadata.get("shared", "null"))
   except (safetensors.SafetensorError, KeyError, ValueError) as error:
     raise ValueError(
       f"{path} is damaged ({error}). If it came with vosjax, install vosjax again."
     ) from error
   if found != _FORMAT:
     raise ValueError(f"{path} has format {found!r}; this version reads {_FORMAT!r}.")
+  if shared is not None:
+    flat |= _take_part(SharedPart(*shared))
   model = checkpoints.build(name, checkpoints.hashable(fields))
   # NumPy converts at once; JAX would compile a program for every shape.
   arrays = {key: value.astype(np.float32) for key, value in flat.items()}
@@ -103,8 +121,34 @@ def read(path: checkpoints.Path) -> tuple[nn.Module, dict]:
   return model, variables
 
 
+def _take_part(part: SharedPart) -> dict[str, np.ndarray]:
+  """The arrays of a part in other weights of the package, at their new paths."""
+  import safetensors
+
+  with safetensors.safe_open(locate(part.weights), framework="numpy") as file:
+    return {
+      _move(key, part.source, part.path): file.get_tensor(key)
+      for key in file.keys()  # noqa: SIM118
+      if _is_below(key, part.source)
+    }
+
+
+def _is_below(key: str, path: str) -> bool:
+  """Whether the array of COLLECTION/PATH/... is part of the module at a path."""
+  return key.partition("/")[2].startswith(f"{path}/")
+
+
+def _move(key: str, source: str, path: str) -> str:
+  collection, _, rest = key.partition("/")
+  return f"{collection}/{path}{rest.removeprefix(source)}"
+
+
 def write(
-  path: checkpoints.Path, name: str, fields: Mapping[str, Any], variables: Variables
+  path: checkpoints.Path,
+  name: str,
+  fields: Mapping[str, Any],
+  variables: Variables,
+  shared: SharedPart | None = None,
 ) -> None:
   """Writes a model's variables in float16.
 
@@ -113,10 +157,11 @@ def write(
     name: of the model.
     fields: of the model; values must fit into JSON.
     variables: of that model.
+    shared: a part that other weights of the package have as well; it is left out.
 
   Raises:
-    ValueError: the variables do not fit the model, or a value is too large for
-      float16.
+    ValueError: the variables do not fit the model, a value is too large for float16,
+      or the shared part differs from that of the other weights.
   """
   fields = json.loads(json.dumps(dict(fields)))
   shapes = checkpoints.variable_shapes(
@@ -131,6 +176,16 @@ def write(
   if wrong:
     raise ValueError(f"{wrong[:5]} hold values that float16 cannot represent.")
   metadata = {"format": _FORMAT, "name": name, "fields": json.dumps(fields)}
+  if shared is not None:
+    metadata["shared"] = json.dumps(shared)
+    own = {key: x for key, x in arrays.items() if _is_below(key, shared.path)}
+    other = _take_part(shared)
+    if {*own} != {*other} or any((own[k] != other[k]).any() for k in own):
+      raise ValueError(
+        f"{shared.path} differs from {shared.source} of {shared.weights}, so it "
+        "cannot be shared."
+      )
+    arrays = {key: x for key, x in arrays.items() if key not in own}
   import safetensors.numpy
 
   files.write_bytes(pathlib.Path(path), safetensors.numpy.save(arrays, metadata))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from vosjax.data.synthvos import REAL, Settings, SynthVos, looks
+from vosjax.data.synthvos import PRIMARY, REAL, Settings, SynthVos, looks
 from vosjax.data.synthvos.lens import CLEAR
 
 LOOKS = tuple(name for name in looks.NAMES if name != "variety")
@@ -40,7 +40,33 @@ def real():
 
 def test_all_looks_are_off_by_default_and_on_for_real_video():
   for name in looks.NAMES:
-    assert getattr(Settings(), name) == 0 < getattr(REAL, name)
+    assert getattr(Settings(), name) == 0 < getattr(PRIMARY, name)
+    assert name == "subject" or getattr(REAL, name) > 0
+
+
+def test_a_video_about_one_thing_shows_it_near_the_middle(without):
+  def offset(video):
+    rows, columns = np.nonzero(masks(video)[0])
+    middle = np.array([SIZE[0] / 2, SIZE[1] / 2])
+    return np.abs((rows.mean(), columns.mean()) - middle) / SIZE
+
+  anywhere = np.mean([offset(video) for video in without])
+  assert np.mean([offset(video) for video in videos(subject=1.0)]) < 0.7 * anywhere
+
+
+def test_background_things_rest_in_a_video_about_one_thing():
+  def moving(**settings):
+    layers = [
+      layer
+      for video in videos(20, clutter=1.0, **settings)
+      for layer in video.scene.layers[1:]
+      if not layer.label and layer.parallax == 1
+    ]
+    times = np.arange(float(LENGTH))
+    moves = [np.abs(layer.motion.move(times)).max() for layer in layers]
+    return np.mean(np.array(moves) > 0)
+
+  assert moving(subject=1.0) < 0.4 < moving()
 
 
 @pytest.mark.parametrize("name", LOOKS)

@@ -209,7 +209,7 @@ class Drawn(NamedTuple):
 def drawn(*layers: Layer, camera=CAMERA, t=(0.0,)) -> Drawn:
   canvases = [Canvas((64, 64), colours=True, labels=True, mixed=True) for _ in t]
   for layer in layers:
-    draw(canvases, layer, camera, np.array(t), np.array(t))
+    draw(canvases, layer, camera.views(np.array(t)), np.array(t), np.array(t))
   kinds = [(c.image.convert("RGB"), c.labels, c.mixed) for c in canvases]
   frames, labels, mixed = (np.stack(list(map(np.asarray, k))) for k in zip(*kinds))
   return Drawn(frames, labels, mixed > 0)

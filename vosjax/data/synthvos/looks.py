@@ -23,7 +23,16 @@ from vosjax.data.synthvos.textures import (
 )
 
 # Settings that are looks. Each place belongs to a generator, so append only.
-NAMES = ("variety", "approach", "turning", "thin", "twins", "passing", "footage")
+NAMES = (
+  "variety",
+  "approach",
+  "turning",
+  "thin",
+  "twins",
+  "passing",
+  "footage",
+  "subject",
+)
 MAX_APPROACH = 4.0  # factor by which the size of an approaching object changes
 _MIN_FRAMES = 6  # length of a video to which the speed of looks is fitted at least
 _GREY = np.array([0.3, 0.6, 0.1], np.float32)  # brightness of red, green and blue
@@ -255,3 +264,46 @@ def footage(rng: np.random.Generator, lens: Lens) -> Lens:
   if rng.random() < 0.7:
     lens = dataclasses.replace(lens, quality=int(rng.integers(15, 70)))
   return lens
+
+
+def near_middle(rng: np.random.Generator, size: tuple[int, int]) -> complex:
+  """Where the subject of a video is: those who film keep it near the middle."""
+  h, w = size
+  across, down = 0.5 + 0.13 * rng.normal(), 0.52 + 0.09 * rng.normal()
+  return complex(w * across, h * down)
+
+
+def subject(rng: np.random.Generator, layer: Layer) -> Layer:
+  """A tracked object that mostly stays where it is."""
+  if rng.random() < 0.2:
+    return layer
+  move = layer.motion.move * rng.uniform(0.15, 0.7)
+  motion = dataclasses.replace(layer.motion, move=move)
+  return dataclasses.replace(layer, motion=motion)
+
+
+def companion(rng: np.random.Generator, layer: Layer, carrier: Layer) -> Layer:
+  """An object that mostly goes with another one: a rider, a bag, a dog on a leash."""
+  if rng.random() < 0.3:
+    return layer
+  gap = 0.5 * (bulk(layer) + bulk(carrier)) * rng.uniform(0.6, 1.6)
+  offset = layer.motion.start - carrier.motion.start
+  beside = carrier.motion.start + gap * offset / max(abs(offset), 1e-6)
+  move = carrier.motion.move + layer.motion.move * 0.15
+  motion = dataclasses.replace(layer.motion, start=beside, move=move)
+  return dataclasses.replace(layer, motion=motion)
+
+
+def resting(rng: np.random.Generator, layer: Layer) -> Layer:
+  """A background thing that mostly does not move."""
+  if rng.random() < 0.15:
+    return layer
+  motion = dataclasses.replace(layer.motion, move=STILL, spin=STILL, grow=STILL)
+  return dataclasses.replace(layer, motion=motion)
+
+
+def following(rng: np.random.Generator, camera: Camera) -> Camera:
+  """A camera that in half of the videos follows the first object closely."""
+  if rng.random() < 0.5:
+    return camera
+  return dataclasses.replace(camera, follow=rng.uniform(0.6, 1.0))

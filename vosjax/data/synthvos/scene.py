@@ -90,11 +90,12 @@ class Scene:
     return self._labels(canvases)
 
   def _labels(self, canvases: Sequence[Canvas]) -> UInt8[np.ndarray, "t h w"]:
-    drawn = [canvas for canvas in canvases if canvas.labels is not None]
-    labels = np.stack([canvas.labels for canvas in drawn])
-    if self.void:
-      labels[np.stack([canvas.mixed for canvas in drawn])] = VOID
-    return labels
+    labels = [canvas.labels for canvas in canvases if canvas.labels is not None]
+    mixed = [canvas.mixed for canvas in canvases if canvas.mixed is not None]
+    stacked = np.stack(labels)
+    if mixed:
+      stacked[np.stack(mixed)] = VOID
+    return stacked
 
   def _exposures(self, t: Times) -> list[int]:
     """How many moments of each exposure are averaged: an odd number of them."""
@@ -180,7 +181,12 @@ def compose(key: tuple[int, ...], settings: SceneSettings) -> Scene:
   plain = settings.plain and rng.random() < settings.plain
   plate = actors.wall(rng, size) if plain else actors.background(rng, size, grounds)
   positions = actors.spread(rng, count + lookalikes, size)
-  things, passers = [], []
+  subject = own["subject"]
+  about_one = subject.random() < settings.subject
+  if about_one:
+    positions[0] = looks.near_middle(subject, size)
+  things: list[Layer] = []
+  passers: list[Layer] = []
   for k in range(count):
     radius = settings.object_size * rng.uniform(0.17, 0.4) * count**-0.35
     if settings.variety:
@@ -199,6 +205,9 @@ def compose(key: tuple[int, ...], settings: SceneSettings) -> Scene:
       kinds=settings.kinds,
       camouflage=settings.camouflage,
     )
+    if about_one:
+      layer = looks.subject(subject, layer)
+      layer = looks.companion(subject, layer, things[0]) if k else layer
     layer = _change(own, settings, layer, factor)
     if k and rng.random() < settings.late_objects:
       motion = actors.arriving(rng, layer.motion, size, settings.length)
@@ -212,10 +221,11 @@ def compose(key: tuple[int, ...], settings: SceneSettings) -> Scene:
         passers.append(looks.passing(passing, layer, grounds, settings.length))
     things.append(layer)
   followed = things[0].motion.move
-  things += [
+  scenery = [
     lookalike(rng, settings, position, grounds, things[:count])
     for position in positions[count:]
   ]
+  things += [looks.resting(subject, k) if about_one else k for k in scenery]
   if settings.distractors:
     # With a generator of their own, so that they change nothing else in the scene.
     things += distractors(np.random.default_rng((*key, 1)), settings, grounds)
@@ -235,6 +245,8 @@ def compose(key: tuple[int, ...], settings: SceneSettings) -> Scene:
   if footage.random() < settings.footage:
     camera = looks.handheld(footage, camera, np.sqrt(size[0] * size[1]))
     lens = looks.footage(footage, lens)
+  if about_one:
+    camera = looks.following(subject, camera)
   void = bool(rng.random() < settings.void)
   layers = (plate, *things, *front)
   return Scene(key, size, layers, camera, lens, void)

@@ -37,6 +37,9 @@ class Settings:
       object leaves the frame.
     footage: share of videos with the flaws of real footage: a camera that shakes, long
       exposure, changing light and strong compression.
+    subject: share of videos about one thing: it stays near the middle of the frame,
+      further tracked objects are carried along with it, and background things are at
+      rest.
   """
 
   max_objects: int = 5
@@ -56,6 +59,7 @@ class Settings:
   twins: float = 0.0
   passing: float = 0.0
   footage: float = 0.0
+  subject: float = 0.0
 
 
 # What networks are trained on that are to segment real video.
@@ -71,4 +75,8 @@ REAL = Settings(
   twins=0.35,
   passing=0.2,
   footage=0.5,
+)
+# What networks are trained on that are to find the primary object of real video.
+PRIMARY = dataclasses.replace(
+  REAL, max_objects=2, object_size=0.75, twins=0.1, subject=1.0
 )

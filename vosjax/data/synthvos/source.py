@@ -23,6 +23,7 @@ _SHARES = (
   "twins",
   "passing",
   "footage",
+  "subject",
 )
 
 

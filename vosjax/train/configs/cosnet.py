@@ -18,10 +18,12 @@ with --config.mode=evaluate and --config.evaluation.checkpoint=RUN/model:
 Source: Lu et al., CVPR 2019, and the released program.
 """
 
+import dataclasses
 import functools
 
 from ml_collections import ConfigDict
 
+from vosjax.data import synthvos
 from vosjax.train import config as base
 
 # Variant -> dataset. A trained or converted network is scored on all of its videos by
@@ -41,6 +43,8 @@ def get_config(variant: str = "") -> ConfigDict:
   """The configuration of a variant; "" is the embedded default."""
   variants: base.Variants = {
     "": embedded,
+    "released": released,  # on real features; the authors' program: "paper"
+    "released_smoke": released_smoke,
     "smoke": smoke,
     "davis_folder": davis_folder,
     "paper": paper,
@@ -120,6 +124,78 @@ def smoke() -> ConfigDict:
   config.stages.main.update(size=size, batch_size=2, num_steps=20, steps_per_epoch=10)
   base.set_smoke_periods(config)
   config.evaluation.update(size=size, length=5, num_videos=2, num_previews=1)
+  return config
+
+
+def released() -> ConfigDict:
+  """The recipe of the weights in the package, on procedural videos about one thing.
+
+  Its encoder has learnt on ImageNet and stays as it is. The rest is trained on what
+  objects have in common that are drawn and those that are filmed: they differ from the
+  rim of the frame, and move otherwise than the camera. The run can be resumed; with
+  --config.time_limit=MINUTES it ends in time and keeps the best weights.
+  """
+  config = base.get_config()
+  config.title = "COSNet on cues of real features: the recipe of the weights"
+  base.set_model(
+    config,
+    "cosnet",
+    backbone="efficientnet_lite0",
+    features=32,
+    rates=(1, 2, 4),
+    attention="none",
+    num_references=0,
+    size=None,
+    short_side=240,
+    deep="pyramid",
+    motion_lags=(2, 5),
+  )
+  config.backbone_checkpoint = "agame-lite"
+  config.data.synthvos.update(dataclasses.asdict(synthvos.PRIMARY), length=30)
+  stage = base.cosnet_stage(
+    size=(240, 432),
+    batch_size=8,
+    clip_length=3,
+    num_steps=1500,
+    steps_per_epoch=100,
+    learning_rate=2e-3,
+    weight_decay=1e-4,
+    max_grad_norm=1.0,
+    bce="overlap",
+  )
+  stage.losses.update(absolute=0.0, still=0.5)
+  stage.sources.synthvos = 1.0
+  base.set_stages(config, main=stage)
+  config.data.year = "2016"  # of "davis": one object, by the protocol of DAVIS 2016
+  config.checkpoint.every_steps = config.validation.every_steps = 250
+  config.log.every_steps = 10
+  config.validation.num_videos = 8
+  config.evaluation.update(
+    size=(240, 432), length=12, max_objects=2, references=0, also=("davis",)
+  )
+  return config
+
+
+def released_smoke() -> ConfigDict:
+  """The recipe of `released` on next to nothing, in seconds."""
+  config = released()
+  config.title = "COSNet on cues, smoke test: a few tiny steps."
+  config.backbone_checkpoint = ""
+  config.model.fields.update(
+    backbone="resnet18",
+    width=4,
+    features=16,
+    rates=(1, 2),
+    short_side=32,
+  )
+  config.data.synthvos.update(num_videos=8, length=7)
+  config.stages.main.update(
+    size=(32, 48), batch_size=2, num_steps=20, steps_per_epoch=10
+  )
+  base.set_smoke_periods(config)
+  config.evaluation.update(
+    also=(), size=(32, 48), length=5, num_videos=2, num_previews=1
+  )
   return config
 
 

@@ -4,6 +4,8 @@ Stills train the encoder to find what is salient in a single frame; pairs train 
 frames have in common. A batch of one frame holds stills and a batch of two holds pairs.
 A batch of more trains the group form: a target with several references.
 
+On a frozen pyramid, COSNet is trained otherwise, see `cosnet_pyramid`.
+
 A stage with `official=True` reproduces the quirks of the released program, which
 `vosjax.train.recipes.official` lists.
 
@@ -32,6 +34,7 @@ from vosjax.losses import (
   binary_iou,
   mean_absolute_error,
   orthogonality_penalty,
+  overlap_loss,
   scaled_bce,
 )
 from vosjax.models.cosnet import ReferenceFusion, upsample
@@ -46,6 +49,7 @@ from vosjax.train.recipe import (
   Scoring,
   Segment,
 )
+from vosjax.train.recipes import cosnet_pyramid
 from vosjax.train.recipes.official import cosnet as official
 from vosjax.train.recipes.official import cosnet_pairs
 from vosjax.types import Variables
@@ -68,6 +72,8 @@ def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
   Raises:
     ValueError: `bce` is unknown, or groups do not train the model's fusion.
   """
+  if model.deep == "pyramid":
+    return cosnet_pyramid.make_objective(model, stage)
   group = stage.clip_length > 2
   if group and model.fusion == "prediction":
     raise ValueError(
@@ -78,6 +84,7 @@ def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
   entropies = {
     "scaled": official.unguarded_bce if stage.official else scaled_bce,
     "balanced": balanced_bce,
+    "overlap": overlap_loss,
   }
   if stage.bce not in entropies:
     raise ValueError(f"bce is {stage.bce!r}; known: {list(entropies)}.")
@@ -149,6 +156,8 @@ def _group_logits(
 
 def make_optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
   """SGD with two learning rates, which depend on whether a step is on stills."""
+  if model.deep == "pyramid":
+    return cosnet_pyramid.make_optimizer(model, stage)
   # The group form trains head_a alone; without attention there is no head_b.
   group = stage.clip_length > 2 and model.attention != "none"
   rates = functools.partial(
@@ -171,6 +180,8 @@ def make_batches(
   config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source], seed: int
 ) -> BatchesFrom:
   """Stills come from their own sources or, without any, from frames of the videos."""
+  if config.model.fields.deep == "pyramid":
+    return cosnet_pyramid.make_batches(config, stage, sources, seed)
   videos = {name: source for name, source in sources.items() if name not in STILLS}
   stills = {name: source for name, source in sources.items() if name in STILLS}
   if not videos:
