@@ -49,19 +49,20 @@ def embedded() -> ConfigDict:
   scenes = dataclasses.replace(synthvos.REAL, clutter=0.0, twins=0.0)
   config.data.synthvos.update(dataclasses.asdict(scenes))
   config.data.synthvos.update(num_videos=1000, in_memory=True)
+  # With lower rates, masks stay uniform for hundreds of steps.
   common = {
     "size": (192, 320),
     "batch_size": 4,
-    "steps_per_epoch": 100,
-    "learning_rate": 2e-3,
+    "steps_per_epoch": 50,
+    "learning_rate": 6e-3,
     "lr_decay": 0.85,
     "max_instances": 3,
     "affine": False,
   }
   base.set_stages(
     config,
-    two=base.ris_stage(num_steps=300, num_objects=2, **common),
-    all=base.ris_stage(num_steps=900, **common),
+    two=base.ris_stage(num_steps=200, num_objects=2, **common),
+    all=base.ris_stage(num_steps=1000, **common),
   )
   for stage in config.stages.values():
     stage.sources.synthvos = 1.0

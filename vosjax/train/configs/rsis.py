@@ -60,7 +60,7 @@ def embedded() -> ConfigDict:
   common = {
     "size": (192, 320),
     "batch_size": 4,
-    "steps_per_epoch": 100,
+    "steps_per_epoch": 50,
     "learning_rate": 1e-3,
     "lr_decay": 0.85,
     "max_grad_norm": 1.0,
