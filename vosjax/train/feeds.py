@@ -219,7 +219,7 @@ def batches(
     share: of the worker processes that this feed has, where a stage has several.
   """
   process, num_processes = jax.process_index(), jax.process_count()
-  workers = num_workers(config)
+  workers = config.data.num_workers
 
   def batches_from(step: int) -> Iterator[Mapping[str, Any]]:
     return pipeline.batches(
@@ -237,17 +237,6 @@ def batches(
     )
 
   return batches_from
-
-
-def num_workers(config: ConfigDict) -> int:
-  """Number of processes that make batches; 0: threads of this process."""
-  wanted = config.data.num_workers
-  if wanted >= 0:
-    return wanted
-  if jax.default_backend() == "cpu":
-    return 0  # training keeps the cores busy, and threads start at once
-  # Threads would hold up the one that dispatches steps, as only one runs at a time.
-  return max(1, (os.cpu_count() or 1) - 1)
 
 
 def take_turns(parts: Sequence[BatchesFrom], num_steps: int) -> BatchesFrom:
