@@ -180,18 +180,19 @@ class Part:
     """Position in a flat image of density 2 of what each bent pixel shows."""
     (h, w), (height, waves, rate) = shape, self.ripple
     margin = int(_DENSE * room)
-
-    def bend(at: np.ndarray, origin: float, phase: float) -> np.ndarray:
-      place = at / _DENSE - origin
-      return np.round(_DENSE * height * np.sin(waves * place + phase)).astype(np.int32)
-
     across = np.arange(-margin, w + margin, dtype=np.int32)
     down = np.arange(-2 * margin, h + 2 * margin, dtype=np.int32)
-    rise = bend(across, self.origin.real, rate * t)
+    places = across / _DENSE - self.origin.real, down / _DENSE - self.origin.imag
+    rise = _wave(height, waves * places[0] + rate * t)
     starts = np.clip(down, 0, h - 1) * np.int32(w)
     rows = (down[margin:-margin] + 2 * margin)[:, None] + rise
-    columns = bend(down, self.origin.imag, 1.3 * rate * t).take(rows)
+    columns = _wave(height, waves * places[1] + 1.3 * rate * t).take(rows)
     columns += across
     np.clip(columns, 0, w - 1, out=columns)
     columns += starts.take(rows)
     return columns
+
+
+def _wave(height: float, phase: np.ndarray) -> np.ndarray:
+  """Whole steps in an image of density 2, by which a wave of this height bends it."""
+  return np.round(_DENSE * height * np.sin(phase)).astype(np.int32)
