@@ -5,7 +5,7 @@ Source: He et al., CVPR 2016; the stride of a downsampling bottleneck sits on it
 """
 
 import functools
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -66,7 +66,7 @@ class Block(nn.Module):
     self, x: Float[Array, "n h w c"], train: bool, steps: int
   ) -> Float[Array, "n height width d"]:
     unit = functools.partial(ConvNorm, execution=self.execution)
-    mode = {"train": train, "steps": steps}
+    mode: dict[str, Any] = {"train": train, "steps": steps}
     out = self.features * (4 if self.bottleneck else 1)
     if self.bottleneck:
       strides = (self.stride, 1) if self.stride_on_1x1 else (1, self.stride)
