@@ -9,6 +9,7 @@ import functools
 import gc
 import importlib.metadata
 import json
+import mmap
 import os
 import pathlib
 import re
@@ -69,14 +70,27 @@ def pytest_collection_finish():
   gc.set_threshold(100_000, 50, 50)
 
 
+_MUCH = 2**31  # resident bytes; to look for garbage takes longer than most test files
+
+
 @pytest.fixture(autouse=True, scope="module")
 def free_memory():
   """Of compiled programs and arrays; those of the whole suite would take gigabytes."""
   yield
   jax.clear_caches()
-  gc.collect()
-  if _MALLOC_TRIM is not None:
-    _MALLOC_TRIM(0)
+  if _resident() > _MUCH:
+    gc.collect()
+    if _MALLOC_TRIM is not None:
+      _MALLOC_TRIM(0)
+
+
+def _resident() -> float:
+  """Bytes of memory of this process; infinity where the system does not say."""
+  try:
+    pages = pathlib.Path("/proc/self/statm").read_text().split()[1]
+  except OSError:
+    return float("inf")
+  return int(pages) * mmap.PAGESIZE
 
 
 @pytest.fixture(scope="session")

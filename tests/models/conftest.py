@@ -42,10 +42,10 @@ def stand_in(golden):
 def official(stand_in):
   """(model, variables) of an official checkpoint's stand-in, by model name.
 
-  Only the last one is kept: they take 150 to 300 MB each, and modules run one by one.
+  Only the last two are kept: they take 150 to 300 MB each, and modules run one by one.
   """
 
-  @functools.lru_cache(maxsize=1)
+  @functools.lru_cache(maxsize=2)
   def load(name, **fields):
     state_dict = stand_in(name, **fields)
     return models.build(name, **fields), convert.convert(name, state_dict, **fields)

@@ -34,8 +34,8 @@ PARTS = ("params", "batch_stats")
 
 def shapes(network, size=(64, 64)):
   x = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
-  variables = jax.eval_shape(network.init, jax.random.key(0), x)
-  return variables, jax.eval_shape(network.apply, variables, x)
+  stages, variables = jax.eval_shape(network.init_with_output, jax.random.key(0), x)
+  return variables, stages
 
 
 def draw(network, size=(64, 64)):

@@ -4,7 +4,8 @@ Source: He et al., CVPR 2016; the stride of a downsampling bottleneck sits on it
 3x3 convolution, as in torchvision.
 """
 
-from typing import Literal
+import functools
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -64,21 +65,21 @@ class Block(nn.Module):
   def __call__(
     self, x: Float[Array, "n h w c"], train: bool, steps: int
   ) -> Float[Array, "n height width d"]:
-    def unit(name, features, size, stride=1, dilation=1):
-      module = ConvNorm(features, size, stride, dilation, self.execution, name=name)
-      return lambda y: module(y, train=train, steps=steps)
-
+    unit = functools.partial(ConvNorm, execution=self.execution)
+    mode: dict[str, Any] = {"train": train, "steps": steps}
     out = self.features * (4 if self.bottleneck else 1)
     if self.bottleneck:
       strides = (self.stride, 1) if self.stride_on_1x1 else (1, self.stride)
-      y = nn.relu(unit("conv1", self.features, 1, strides[0])(x))
-      y = unit("conv2", self.features, 3, strides[1], self.first_dilation)(y)
-      y = unit("conv3", out, 1)(nn.relu(y))
+      y = nn.relu(unit(self.features, 1, strides[0], name="conv1")(x, **mode))
+      dilation = self.first_dilation
+      y = unit(self.features, 3, strides[1], dilation, name="conv2")(y, **mode)
+      y = unit(out, 1, name="conv3")(nn.relu(y), **mode)
     else:
-      y = unit("conv1", out, 3, self.stride, self.first_dilation)(x)
-      y = unit("conv2", out, 3, 1, self.dilation)(nn.relu(y))
-    shortcut = unit("shortcut", out, 1, self.stride)(x) if self.project else x
-    return nn.relu(y + shortcut)
+      y = unit(out, 3, self.stride, self.first_dilation, name="conv1")(x, **mode)
+      y = unit(out, 3, 1, self.dilation, name="conv2")(nn.relu(y), **mode)
+    if self.project:
+      x = unit(out, 1, self.stride, name="shortcut")(x, **mode)
+    return nn.relu(y + x)
 
 
 class Stage(nn.Module):
