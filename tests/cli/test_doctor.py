@@ -77,21 +77,42 @@ def test_missing_packages_are_named_with_what_installs_them(results, monkeypatch
   assert found["extra video"]["remedy"] == "pip install vosjax[video]"
 
 
-@pytest.mark.parametrize("extra", extras.EXTRAS)
-def test_the_extras_are_those_of_the_package(extra):
+def requirements(section, key):
+  """Names of packages in setup.cfg, and the oldest release of each, or None."""
   setup_cfg = configparser.ConfigParser()
   setup_cfg.read(pathlib.Path(__file__).resolve().parents[2] / "setup.cfg")
+  lines = setup_cfg[section][key].strip().splitlines()
+  split = (line.partition(" >= ") for line in lines)
+  return {name: oldest or None for name, _, oldest in split}
+
+
+@pytest.mark.parametrize("extra", extras.EXTRAS)
+def test_the_extras_are_those_of_the_package(extra):
   names = {"pyyaml": "yaml", "tensorflow-datasets": "tensorflow_datasets"}
-  required = setup_cfg["options.extras_require"][extra].split()
+  required = requirements("options.extras_require", extra)
   assert set(extras.EXTRAS[extra]) == {names.get(name, name) for name in required}
   assert extra in extras.PURPOSES
 
 
 def test_the_requirements_are_those_of_the_package():
-  setup_cfg = configparser.ConfigParser()
-  setup_cfg.read(pathlib.Path(__file__).resolve().parents[2] / "setup.cfg")
-  required = setup_cfg["options"]["install_requires"].split()
+  required = requirements("options", "install_requires")
   assert set(extras.REQUIRED.values()) == set(required)
+  required |= requirements("options.extras_require", "video")
+  assert {name: least for name, least in required.items() if least} == extras.OLDEST
+
+
+@pytest.mark.parametrize("release, ok", [("0.8.3", False), ("0.9.0.1", True)])
+def test_a_requirement_that_is_too_old_fails(release, ok, results, monkeypatch):
+  installed = extras.version
+  monkeypatch.setattr(
+    extras, "version", lambda name: release if name == "jax" else installed(name)
+  )
+  checks = {"requirements": doctor.CHECKS["requirements"]}
+  check = results(0 if ok else 1, checks)["requirements"]
+  assert check["ok"] is ok
+  if not ok:
+    assert check["found"] == "jax 0.8.3 is too old, 0.9 is needed"
+    assert check["remedy"] == "pip install 'jax>=0.9'"
 
 
 def test_a_missing_requirement_fails(results, monkeypatch):

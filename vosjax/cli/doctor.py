@@ -105,11 +105,15 @@ def _check_versions(name: str) -> Check:
 
 
 def _check_requirements(name: str) -> Check:
-  missing = extras.find_missing_requirements()
-  if missing:
-    listed = " ".join(missing)
-    return Check(name, False, f"not installed: {listed}", f"pip install {listed}")
-  return Check(name, True, "all packages that vosjax requires are installed")
+  missing, old = extras.find_missing_requirements(), extras.find_too_old()
+  found = [f"not installed: {' '.join(missing)}"] if missing else []
+  for package in old:
+    release, oldest = extras.version(package), extras.OLDEST[package]
+    found.append(f"{package} {release} is too old, {oldest} is needed")
+  if not found:
+    return Check(name, True, "all packages that vosjax requires are installed")
+  wanted = [*missing, *(f"'{package}>={extras.OLDEST[package]}'" for package in old)]
+  return Check(name, False, "; ".join(found), f"pip install {' '.join(wanted)}")
 
 
 def _check_devices(name: str) -> Check:

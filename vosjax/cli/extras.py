@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import re
 from collections.abc import Mapping
 
 # Extra of setup.cfg -> modules, by the names under which they are imported.
@@ -37,6 +38,15 @@ REQUIRED: Mapping[str, str] = {
   "scipy": "scipy",
   "tqdm": "tqdm",
 }
+# The oldest release that works, by names of packages, as in setup.cfg.
+OLDEST: Mapping[str, str] = {
+  "av": "17",
+  "flax": "0.12",
+  "jax": "0.9",
+  "numpy": "2.0",
+  "pillow": "11.3",
+  "scipy": "1.14",
+}
 PURPOSES = {
   "video": "video files and masks in COCO's format; folders of images work without",
   "train": "training, whole datasets, `vosjax benchmark data`",
@@ -56,6 +66,21 @@ def find_missing_requirements() -> list[str]:
     for name, package in REQUIRED.items()
     if importlib.util.find_spec(name) is None
   ]
+
+
+def find_too_old() -> list[str]:
+  """Packages that are installed but too old."""
+  found = {package: version(package) for package in OLDEST}
+  return [
+    package
+    for package, release in found.items()
+    if release and _numbers(release) < _numbers(OLDEST[package])
+  ]
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+  """The first two numbers of a version."""
+  return tuple(int(number) for number in re.findall(r"\d+", release)[:2])
 
 
 def explain_missing(module: str | None) -> str | None:
