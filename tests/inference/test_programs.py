@@ -53,9 +53,11 @@ def test_one_program_gives_what_two_give(name, small, tiny, frames, first):
     state, *expected = programs.advance(
       model, size, recurrence, variables, state, features, slots
     )
+    before = jax.tree.leaves(streamed)
     ours, (streamed, *found) = programs.step(
       model, recurrence, variables, streamed, frame, slots
     )
+    assert all(array.is_deleted() for array in before)  # donated
     jax.tree.map(np.testing.assert_array_equal, ours, features)
     jax.tree.map(assert_close, (streamed, found), (state, expected))
     np.testing.assert_array_equal(found[0], expected[0])
