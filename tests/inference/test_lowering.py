@@ -62,7 +62,8 @@ def lower_all(lower, model):
   labels = shape(1, *SIZE, dtype=np.int32) if readout.one_shot else None
   slots = shape(1, num_slots, dtype=bool)
   features = low(programs.encode, (model,), variables, frames)
-  assert len(low(programs.encode_together, (model,), variables, several)) == 3
+  framed = low(programs.frame_together, (model,), several)
+  assert len(low(programs.encode_together, (model,), variables, framed)) == 3
   fixed = (model, SIZE)
   state = low(programs.init_slots, fixed, variables, None, features, labels, slots)
   if labels is not None and isinstance(model, KeepsSlots):

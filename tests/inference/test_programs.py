@@ -76,3 +76,13 @@ def test_a_frame_is_one_dispatch(tiny, frames, first, dispatched):
   dispatched.clear()
   segmenter.step(frames[4], np.where(first == 3, 3, 0))
   assert dispatched == ["encode", "init_slots", "step"]
+
+
+def test_sizes_that_are_framed_alike_share_the_encoder(tiny, frames, first, traces):
+  """Of a whole video; both are padded to 32 x 48."""
+  model, variables = tiny
+  model = model.clone(update_rate=0.124)  # no other test has compiled this one
+  segmenter = vosjax.VideoSegmenter(model, variables)
+  for h, w in ((32, 48), (30, 41)):
+    list(segmenter.run(frames[:2, :h, :w], first[:h, :w]))
+  assert traces["encode"] == 1

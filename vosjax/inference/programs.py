@@ -81,20 +81,37 @@ def encode(
 
 
 @compilation.jit(static_argnums=0)
+def frame_together(
+  model: nn.Module, frames: UInt8[AnyArray, "t h w 3"]
+) -> Float[Array, "t framed_h framed_w 3"]:
+  """Brings several frames of one video to the form that `encode_together` takes.
+
+  A program of its own, so that all sizes that are framed alike share the encoder.
+
+  Args:
+    model: from `prepare`.
+    frames: RGB of any size.
+  """
+  return _framed_frames(model, frames)
+
+
+@compilation.jit(static_argnums=0)
 def encode_together(
-  model: nn.Module, variables: Variables, frames: UInt8[AnyArray, "t h w 3"]
+  model: nn.Module,
+  variables: Variables,
+  frames: Float[AnyArray, "t framed_h framed_w 3"],
 ) -> tuple[Features, ...]:
   """Computes the features of several frames of one video as one batch.
 
   Args:
     model: from `prepare`.
     variables: from `prepare`.
-    frames: RGB of any size.
+    frames: from `frame_together`.
 
   Returns:
     For each frame, what `encode` returns for it alone.
   """
-  features = bind(model, variables).encode(_framed_frames(model, frames))
+  features = bind(model, variables).encode(jnp.asarray(frames))
   return tuple(
     jax.tree.map(lambda x, t=t: x[t : t + 1], features) for t in range(len(frames))
   )

@@ -239,7 +239,8 @@ def encode_each(
   for start in range(0, len(frames), batch_size):
     batch = list(frames[start : start + batch_size])
     padded = batch + batch[-1:] * (batch_size - len(batch))
-    encoded = programs.encode_together(model, variables, np.stack(padded))
+    framed = programs.frame_together(model, np.stack(padded))
+    encoded = programs.encode_together(model, variables, framed)
     yield from encoded[: len(batch)]
 
 
