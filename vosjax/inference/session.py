@@ -205,8 +205,8 @@ class Session:
         self.features = programs.encode(setup.model, setup.variables, frame[None])
       else:
         batch = np.stack([frame] * self.batch_size)
-        encoded = programs.encode_together(setup.model, setup.variables, batch)
-        self.features = encoded[0]
+        framed = programs.frame_together(setup.model, batch)
+        self.features = programs.encode_together(setup.model, setup.variables, framed)[0]
     return self.features
 
   def segment_first(
