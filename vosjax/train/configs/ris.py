@@ -62,7 +62,7 @@ def embedded() -> ConfigDict:
   base.set_stages(
     config,
     two=base.ris_stage(num_steps=200, num_objects=2, **common),
-    all=base.ris_stage(num_steps=1000, **common),
+    all=base.ris_stage(num_steps=900, **common),
   )
   for stage in config.stages.values():
     stage.sources.synthvos = 1.0

@@ -56,12 +56,12 @@ def embedded() -> ConfigDict:
   scenes = dataclasses.replace(synthvos.REAL, clutter=0.0, twins=0.0)
   config.data.synthvos.update(dataclasses.asdict(scenes))
   config.data.synthvos.update(num_videos=1000, in_memory=True)
-  # Higher rates, batches of eight or large gradients often merge all objects into one.
+  # Batches of eight or large gradients often merge all objects into one.
   common = {
     "size": (192, 320),
     "batch_size": 4,
     "steps_per_epoch": 50,
-    "learning_rate": 1e-3,
+    "learning_rate": 2e-3,
     "lr_decay": 0.85,
     "max_grad_norm": 1.0,
     "max_instances": 3,
@@ -69,8 +69,8 @@ def embedded() -> ConfigDict:
   }
   base.set_stages(
     config,
-    masks=base.rsis_stage(num_steps=200, num_objects=2, **common),
-    all=base.rsis_stage(num_steps=700, **common),
+    masks=base.rsis_stage(num_steps=150, num_objects=2, **common),
+    all=base.rsis_stage(num_steps=600, **common),
   )
   # With the released weight, classes are not learnt in so few steps.
   config.stages.all.losses.update({"classes": 1.0, "stop": STOP})
