@@ -206,7 +206,8 @@ class Session:
       else:
         batch = np.stack([frame] * self.batch_size)
         framed = programs.frame_together(setup.model, batch)
-        self.features = programs.encode_together(setup.model, setup.variables, framed)[0]
+        encoded = programs.encode_together(setup.model, setup.variables, framed)
+        self.features = encoded[0]
     return self.features
 
   def segment_first(
