@@ -71,21 +71,3 @@ def test_the_solver_agrees_with_lapack():
   matrix = np.einsum("bij,bkj->bik", root, root) + np.eye(3)
   found = motion._solve(jnp.asarray(matrix, "f"), jnp.asarray(right, "f"))
   np.testing.assert_allclose(found, np.linalg.solve(matrix, right), rtol=1e-3)
-
-
-def test_disturbed_cues_are_noisy_at_rest_or_as_they_were():
-  now = jnp.asarray(np.broadcast_to(view(4, 4), (40, H, W, D)))
-  true = cues_of()(now[:1], jnp.asarray(view(4, 3)[None]))
-  true = jnp.broadcast_to(true, (40, H, W, 4))
-  disturb = jax.jit(motion.disturb)
-  first, second = disturb(jax.random.key(0), [true, true])
-  true, first, second = map(np.asarray, (true, first, second))
-  same = (np.abs(first - true) < 1e-5).all((1, 2, 3))
-  rest = (first == [0.0, -1, 0, 1]).all((1, 2, 3))
-  noisy = first[..., 0].mean((1, 2)) > true[..., 0].mean((1, 2)) + 1e-3
-  np.testing.assert_array_equal(same.astype(int) + rest + noisy, 1)
-  assert min(same.sum(), rest.sum(), noisy.sum()) > 2
-  # Both lags are of the same kind, with noise of their own.
-  np.testing.assert_array_equal(rest, (second[..., 1] == -1).all((1, 2)))
-  assert np.abs(first - second)[noisy].max((1, 2, 3)).min() > 1e-3
-  assert first[noisy][..., 3].mean() < true[..., 3].mean()

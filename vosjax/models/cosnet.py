@@ -277,21 +277,18 @@ class COSNet(nn.Module):
       return COSNetFeatures(cues.objectness, size, cues)
     return COSNetFeatures(self.encoder(frames, train=train, steps=steps), size)
 
-  def find(
-    self, frames: Float[AnyArray, "b t h w 3"], key: Array | None = None
-  ) -> primary.PrimaryLogits:
+  def find(self, frames: Float[AnyArray, "b t h w 3"]) -> primary.PrimaryLogits:
     """Logits of a frame of a video with a pyramid, for training.
 
     Args:
       frames: RGB in [0, 1] of the frame and of those before it by `motion_lags`.
-      key: of the noise in the motion cues; None: without noise.
     """
     b, t = frames.shape[:2]
     cues = self._cues(frames.reshape(b * t, *frames.shape[2:]))
     every = jax.tree.map(lambda x: x.reshape(b, t, *x.shape[1:]), cues)
     keys = every.motion_keys
     earlier = [] if keys is None else list(jnp.moveaxis(keys[:, 1:], 1, 0))
-    return self.primary(jax.tree.map(lambda x: x[:, 0], every), earlier, key)
+    return self.primary(jax.tree.map(lambda x: x[:, 0], every), earlier)
 
   def _cues(self, frames: Float[AnyArray, "n h w 3"]) -> primary.Cues:
     stages = self.backbone_network(self.backbone_network.normalise(frames))

@@ -9,8 +9,6 @@ Axes: `n` places for earlier frames; `d` channels of a key; `s` displacements, a
 column), in positions of the features.
 """
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -87,56 +85,11 @@ def motion_cues(
   best = similarity.max(-1)
   camera = _fit(flow, jax.nn.relu(best - 0.3) / (1 + spread))
   deviation = jnp.sqrt(((flow - camera) ** 2).sum(-1) + 1e-6)
+  relative = deviation / (deviation.mean((1, 2), keepdims=True) + 0.15)
   offsets = camera[..., None, :] - shifts[None, None, None]
   near = jnp.prod(jax.nn.relu(1 - jnp.abs(offsets)), axis=-1)
   lost = best - (similarity * near).sum(-1)
-  return _bound(deviation, 5 * lost, best)
-
-
-def disturb(
-  key: Array, cues: Sequence[Float[Array, "b h w 4"]]
-) -> list[Float[Array, "b h w 4"]]:
-  """Motion cues as they are where they tell less, for training.
-
-  In drawn videos only things move. In filmed ones, so do water and leaves, which no
-  camera's motion explains: half of the frames get noise like theirs, of any amount.
-  Three in ten are at rest, like the first frame of a video.
-
-  Args:
-    key: of the random choices, each of which holds for all cues of a frame.
-    cues: of frames, one for each lag.
-  """
-  choose, amounts, *keys = jax.random.split(key, 2 + len(cues))
-  shape = (cues[0].shape[0], 1, 1)
-  kind, amount = jax.random.uniform(choose, shape), jax.random.uniform(amounts, shape)
-  at_rest = jnp.asarray([0.0, -1.0, 0.0, 1.0])[None, None, None]
-  found = []
-  for noise, x in zip(keys, cues):
-    moving = jnp.where(kind[..., None] < 0.5, _add_noise(noise, x, amount), x)
-    found.append(jnp.where(kind[..., None] < 0.7, moving, at_rest))
-  return found
-
-
-def _add_noise(
-  key: Array, cues: Float[Array, "b h w 4"], amount: Float[Array, "b 1 1"]
-) -> Float[Array, "b h w 4"]:
-  """Deviations by another motion at each position, which also loses similarity."""
-  deviation, _, lost, best = jnp.moveaxis(cues, -1, 0)
-  across, down, more, less = jax.random.normal(key, (4, *deviation.shape))
-  deviation = jnp.sqrt(deviation**2 + 3 * amount**2 * (across**2 + down**2))
-  lost = lost + 0.5 * amount * jnp.abs(more)
-  best = best - amount * (0.3 + 0.1 * less)
-  return _bound(deviation, lost, best)
-
-
-def _bound(
-  deviation: Float[Array, "b h w"],
-  lost: Float[Array, "b h w"],
-  best: Float[Array, "b h w"],
-) -> Float[Array, "b h w 4"]:
-  """The cues of motions; no more than a few positions count."""
-  relative = deviation / (deviation.mean((1, 2), keepdims=True) + 0.15)
-  cues = [jnp.minimum(deviation, 3.0), jnp.minimum(relative, 4.0) - 1, lost, best]
+  cues = [jnp.minimum(deviation, 3.0), jnp.minimum(relative, 4.0) - 1, 5 * lost, best]
   return jnp.stack(cues, axis=-1)
 
 

@@ -109,22 +109,12 @@ class PrimaryObject(nn.Module):
     self.fine_head = CueHead(self.features // 2, _FINE_RATES)
 
   def __call__(
-    self,
-    cues: Cues,
-    earlier: Sequence[Float[Array, "b h w m"]],
-    key: Array | None = None,
+    self, cues: Cues, earlier: Sequence[Float[Array, "b h w m"]]
   ) -> PrimaryLogits:
-    """Logits of a frame.
-
-    Args:
-      cues: of the frame.
-      earlier: motion keys of earlier frames.
-      key: in training, of the noise in the motion cues, see `motion.disturb`.
-    """
+    """Logits of a frame; `earlier` has the motion keys of earlier frames."""
     seen = [cues.objectness]
     if cues.motion_keys is not None:
-      moving = [motion.motion_cues(cues.motion_keys, keys) for keys in earlier]
-      seen += moving if key is None else motion.disturb(key, moving)
+      seen += [motion.motion_cues(cues.motion_keys, keys) for keys in earlier]
     return self.decide(jnp.concatenate(seen, axis=-1), cues.keys, cues.fine)
 
   def decide(
