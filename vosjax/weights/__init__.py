@@ -22,7 +22,8 @@ from vosjax.types import Variables
 
 FOLDER = pathlib.Path(__file__).parent
 SUFFIX = ".safetensors"
-DEFAULTS = {"agame": "agame-lite"}  # what a model uses unless told otherwise
+# What a model uses unless told otherwise.
+DEFAULTS = {"agame": "agame-lite", "cosnet": "cosnet-lite"}
 _FORMAT = "1"
 
 
