@@ -291,6 +291,23 @@ def test_without_checkpoint_the_weights_in_the_package_are_used(
   )
 
 
+def test_without_a_mask_the_primary_object_is_guessed_which_is_said(
+  frames, tmp_path, capsys, monkeypatch
+):
+  used = []
+
+  def load(checkpoint, expected, **options):
+    used.append(checkpoint)
+    raise ValueError("enough")
+
+  monkeypatch.setattr(segment, "load_segmenter", load)
+  assert vosjax(frames, "--out", tmp_path / "out") == 2
+  assert used == [weights.FOLDER / "cosnet-lite.safetensors"]
+  said = capsys.readouterr().out
+  assert "weights: cosnet-lite" in said
+  assert "guessed, often only roughly. --mask FIRST.png" in said
+
+
 def test_a_model_without_weights_in_the_package_says_how_to_get_some(
   frames, tmp_path, capsys
 ):

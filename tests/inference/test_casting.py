@@ -27,6 +27,7 @@ FORMS = (
     },
   ),
   ("cosnet", {}),
+  ("cosnet", {"num_references": 0}),
   ("ris", {}),
   ("rsis", {"num_objects": 2}),
   ("rvos", {"num_objects": 2, "one_shot": True}),
@@ -41,7 +42,9 @@ def prepared(name, fields, dtype):
   return *programs.prepare(model, variables, backend="gpu"), folded
 
 
-@pytest.mark.parametrize(("name", "fields"), FORMS, ids=[name for name, _ in FORMS])
+@pytest.mark.parametrize(
+  ("name", "fields"), FORMS, ids=[f"{name}-{i}" for i, (name, _) in enumerate(FORMS)]
+)
 def test_most_weights_are_converted(name, fields):
   _, cast, _ = prepared(name, fields, "bfloat16")
   kernels = {
@@ -56,8 +59,10 @@ def test_most_weights_are_converted(name, fields):
 @pytest.mark.parametrize(
   ("name", "fields"),
   [
-    pytest.param(*form, id=form[0], marks=[pytest.mark.slow] * (form[0] != "ris"))
-    for form in FORMS
+    pytest.param(
+      *form, id=f"{form[0]}-{i}", marks=[pytest.mark.slow] * (form[0] != "ris")
+    )
+    for i, form in enumerate(FORMS)
   ],
 )
 def test_results_are_the_same(name, fields):
@@ -87,7 +92,7 @@ def test_heads_in_float32_keep_their_weights():
 
 @pytest.mark.parametrize("dtype", [None, "float32"])
 def test_float32_is_left_alone(dtype):
-  _, cast, folded = prepared(*FORMS[2], dtype)
+  _, cast, folded = prepared("ris", {}, dtype)
   assert jax.tree.map(lambda x: x.dtype, cast) == jax.tree.map(
     lambda x: x.dtype, folded
   )

@@ -224,9 +224,15 @@ class _Loader:
     """The loader of what the command asks for, which is said if it is the default."""
     if args.checkpoint is not None:
       return cls(args, weights.locate(args.checkpoint))
-    zero_shot = not (args.mask or args.masks) and COSNET in weights.DEFAULTS
+    zero_shot = not (args.mask or args.masks)
     model = args.model or (COSNET if zero_shot else DEFAULT_MODEL)
-    return cls(args, _default_weights(model))
+    found = _default_weights(model)
+    if model == COSNET:
+      print(
+        "no mask: the primary object is guessed, often only roughly. --mask FIRST.png "
+        "follows the objects that you mean."
+      )
+    return cls(args, found)
 
   def load(self, *, has_mask: bool) -> VideoSegmenter:
     """The segmenter; ValueError if an argument does not fit the model."""

@@ -39,9 +39,9 @@ def cast_weights(model: nn.Module, variables: Variables) -> Variables:
   Returns:
     The same variables; those that could be converted have the lower precision.
   """
-  if model.execution.dtype is None:
+  dtype = jnp.dtype(model.execution.dtype or jnp.float32)
+  if dtype == jnp.float32:
     return variables
-  dtype = jnp.dtype(model.execution.dtype)
   leaves, tree = jax.tree.flatten(variables)
   use = _make_use(model)
 
@@ -79,7 +79,7 @@ def _make_use(model: nn.Module) -> Callable[[Variables], Any]:
         results.append(network.insert(state, masks, active))
     if isinstance(network, TakesCorrections) and masks is not None:
       results.append(network.correct(state, state, masks, active))
-    if isinstance(network, TakesReferences):
+    if isinstance(network, TakesReferences) and network.num_references:
       results.append(network.remember(state, features, jnp.int32(0)))
     state, prediction = network.segment(state, features, active)
     probs = jax.nn.sigmoid(prediction.logits)
