@@ -61,6 +61,9 @@ def test_a_shared_part_is_kept_once(drawn, tmp_path, monkeypatch):
   other = jax.tree.map(lambda x: x + 1, variables)
   with pytest.raises(ValueError, match="backbone differs from backbone of whole"):
     weights.write(tmp_path / "other.safetensors", "agame", FIELDS, other, part)
+  whole.write_bytes(whole.read_bytes()[:1000])
+  with pytest.raises(ValueError, match=r"whole\.safetensors is damaged"):
+    vosjax.load("rest")
 
 
 def test_checkpoints_are_loaded_by_their_folder(drawn, tmp_path):

@@ -1,5 +1,8 @@
 import collections
 import dataclasses
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -153,6 +156,32 @@ def test_worker_processes_change_nothing_and_name_a_broken_file(davis):
   assert_same([next(batches)], [first])
   with pytest.raises(ValueError, match=rf"{broken}/0000\d\.jpg: not a complete image"):
     next(batches)
+
+
+KILLED = """
+import os, signal
+from vosjax.data import pipeline, synthvos
+from vosjax.data.transforms import clips
+
+if __name__ == "__main__":
+  source = synthvos.SynthVos(size=(32, 48), length=2, seed=0, num_videos=4)
+  chain = (clips.SampleClip(2, 0),)
+  batches = pipeline.batches(
+    [source], None, chain, batch_size=1, seed=0, num_steps=10**6, num_workers=1
+  )
+  next(batches)
+  os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path):
+  """As long as one lives, it holds the standard output that is read here."""
+  script = tmp_path / "killed.py"
+  script.write_text(KILLED)
+  done = subprocess.run(
+    [sys.executable, script], capture_output=True, text=True, timeout=60, check=False
+  )
+  assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 def test_clips_of_different_sizes_ask_for_resize(davis, tmp_path):

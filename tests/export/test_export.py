@@ -2,6 +2,7 @@
 
 import functools
 import json
+import runpy
 import subprocess
 import sys
 
@@ -154,6 +155,7 @@ def test_the_runner_needs_no_vosjax(small, tmp_path, frames, first):
     folder, "agame", model, variables, size=SIZE, objects=2, platforms=["cpu"]
   )
   assert json.loads((folder / "manifest.json").read_text()) == manifest
+  first = np.where(first == 7, 300, first)
   np.save(tmp_path / "frames.npy", frames[:3])
   np.save(tmp_path / "first.npy", first)
   script = """
@@ -173,6 +175,23 @@ runpy.run_path(sys.argv[0], run_name="__main__")
   results = VideoSegmenter(model, variables).run(frames[:3], first)
   expected = [result.labels for result in results]
   np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), expected)
+
+
+def test_the_runner_refuses_more_objects_than_slots(
+  small, tmp_path, frames, first, monkeypatch, capsys
+):
+  options = {"size": SIZE, "objects": 1, "platforms": ["cpu"]}
+  write.write(tmp_path / "exported", "agame", *small("agame"), **options)
+  monkeypatch.chdir(tmp_path)
+  np.save("frames.npy", frames[:2])
+  np.save("first.npy", first)
+  script = str(tmp_path / "exported" / "run.py")
+  arguments = ["frames.npy", "--labels", "first.npy", "--out", "labels.npy"]
+  monkeypatch.setattr(sys, "argv", [script, *arguments])
+  with pytest.raises(SystemExit, match="2"):
+    runpy.run_path(script, run_name="__main__")
+  assert "first.npy has 2 objects" in capsys.readouterr().err
+  assert not (tmp_path / "labels.npy").exists()
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,10 @@ def test_sessions_of_others_and_damaged_files_are_refused(
     safetensors.numpy.save({"frame": frames[0]}, {"format": "2", "values": values})
   )
   refuse("is damaged or no saved session", model, variables)
+  path.write_bytes(
+    safetensors.numpy.save({"frame": frames[0]}, {"format": "1", "values": values})
+  )
+  refuse("has format '1'.* Begin the video again", model, variables)
   with pytest.raises(OSError):
     segmenter.load_session(tmp_path / "none")
 

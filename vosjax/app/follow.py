@@ -26,6 +26,7 @@ from vosjax.media.video_frames import VideoFrames
 
 _RATE_FRAMES = 24  # latest frames that the rate is measured on
 _WRITES_AHEAD = 4  # results that wait to be written
+THREAD = "follow"  # name of the thread of every follower
 
 State = Literal["idle", "starting", "following", "paused", "done", "failed"]
 
@@ -115,7 +116,9 @@ class Follower:
       self._times.clear()
       self._project.set_direction(direction)
       self._set(state="starting", direction=direction, message="", rate=0.0)
-      self._thread = threading.Thread(target=self._run, args=(direction,), daemon=True)
+      self._thread = threading.Thread(
+        target=self._run, args=(direction,), name=THREAD, daemon=True
+      )
       self._thread.start()
 
   def request_pause(self) -> None:
@@ -137,8 +140,9 @@ class Follower:
 
   def wait(self, seconds: float | None = None) -> None:
     """Returns when nothing is segmented any more, or after some seconds."""
-    if self._thread is not None:
-      self._thread.join(seconds)
+    thread = self._thread  # another thread may forget it meanwhile
+    if thread is not None:
+      thread.join(seconds)
 
   def plan(self, direction: Direction) -> Plan:
     """What has to be done to follow what is painted now."""

@@ -1,4 +1,4 @@
-"""Notes for windows what has changed, from threads to the server's event loop."""
+"""Collects for each window what has changed, from all threads, in the event loop."""
 
 import asyncio
 import contextlib

@@ -18,12 +18,13 @@ _MASK_PIXEL_BYTES = 8  # four channels of 16 bits, not compressed
 _MASK_HEADER_BYTES = 1_000_000  # and palettes, colour profiles, notes of cameras
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int, what: str) -> bytes:
   """The body of a request.
 
   Args:
     request: whose body has not been read.
     limit: bytes after which reading stops.
+    what: the body should be, for the error message.
 
   Raises:
     ValueError: it is larger.
@@ -32,7 +33,7 @@ async def read_body(request: Request, limit: int) -> bytes:
   async for chunk in request.stream():
     body += chunk
     if len(body) > limit:
-      raise ValueError(f"the body has more than {limit:,} bytes.")
+      raise ValueError(f"more than {limit:,} bytes were sent, too many for {what}.")
   return bytes(body)
 
 
@@ -43,7 +44,7 @@ async def read_json(request: Request) -> Any:
     ValueError: it is none, or too large.
   """
   try:
-    return json.loads(await read_body(request, _JSON_LIMIT))
+    return json.loads(await read_body(request, _JSON_LIMIT, "JSON"))
   except (ValueError, RecursionError):
     raise ValueError("the body is not JSON of a reasonable size.") from None
 

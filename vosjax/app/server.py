@@ -186,7 +186,8 @@ class App:
     """Keeps what was painted in a frame."""
     opened, frame = await self._opened(request), _frame(request)
     height, width = opened.project.video.size
-    body = await messages.read_body(request, height * width)
+    what = f"labels of {height} x {width} pixels"
+    body = await messages.read_body(request, height * width, what)
     if len(body) != height * width:
       raise ValueError(
         f"labels have {len(body)} bytes, expected {height} x {width}, one a pixel."
@@ -204,8 +205,9 @@ class App:
     """Labels of an image file that the user chose as a frame's mask."""
     opened, frame = await self._opened(request), _frame(request)
     _check_frame(opened, frame)
-    size = opened.project.video.size
-    data = await messages.read_body(request, messages.mask_limit(size))
+    size = height, width = opened.project.video.size
+    what = f"a mask of {height} x {width} pixels, which are those of the video"
+    data = await messages.read_body(request, messages.mask_limit(size), what)
     labels, note = await run_in_threadpool(messages.read_mask, data, size)
     answer = await run_in_threadpool(messages.bytes_answer, labels)
     answer.headers["X-Note"] = urllib.parse.quote(note)

@@ -1,20 +1,25 @@
 """Puts the parts of the app together and serves them."""
 
+import atexit
 import dataclasses
+import os
 import pathlib
 import socket
+import sys
+import threading
 import urllib.parse
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import uvicorn
 
-from vosjax.app import guard, server, videos
+from vosjax.app import follow, guard, server, videos
 from vosjax.app.library import Library
 from vosjax.app.live import Hub
 from vosjax.inference.engine import VideoSegmenter
 
 _GRACE_SECONDS = 3  # for requests in progress when the server is stopped
+_INTERRUPTED = 130  # exit code after Ctrl-C
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +106,22 @@ def serve(
     query["open"] = str(root)
   guarded, _ = application(settings, token, port)
   announce(f"http://{_name(host)}:{port}/?{urllib.parse.urlencode(query)}")
-  uvicorn.Server(configuration(guarded)).run(sockets=[listener])
+  try:
+    uvicorn.Server(configuration(guarded)).run(sockets=[listener])
+  except KeyboardInterrupt:
+    atexit.register(_end_if_following)
+    raise
+
+
+def _end_if_following() -> None:
+  """Ends the process at once if a frame is still in progress.
+
+  A regular exit would end its thread inside XLA, which then aborts the process.
+  """
+  if any(thread.name == follow.THREAD for thread in threading.enumerate()):
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(_INTERRUPTED)
 
 
 def _name(host: str) -> str:

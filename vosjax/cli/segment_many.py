@@ -114,7 +114,7 @@ def run_all(
   stop = None
 
   def work(segmenter: Worker, task: Task, stopped: threading.Event) -> None:
-    del stopped  # `stop` says more
+    del stopped  # `stop` also ends a video that is in progress
     if stop is not None and stop.signum is not None:
       raise KeyboardInterrupt
     print(f"[{numbers[task.name]}/{len(tasks)}] {task.name}")

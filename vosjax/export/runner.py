@@ -66,14 +66,19 @@ def main():
   parser.add_argument("--labels")
   parser.add_argument("--out", required=True)
   args = parser.parse_args()
-  model, frames, first, ids = Model(), np.load(args.frames), None, np.arange(256)
+  model, frames, first = Model(), np.load(args.frames), None
+  ids = np.arange(256, dtype=np.uint8)
   if args.labels:
     given = np.load(args.labels)
-    ids = np.union1d(0, given[given != 255])
+    ids = np.union1d(0, given[given != 255]).astype(given.dtype)
+    count, most = len(ids) - 1, model.manifest["objects"]
+    if count > most:
+      parser.error(
+        f"{args.labels} has {count} objects; --objects of the export: {most}"
+      )
     first = np.where(given == 255, 255, np.searchsorted(ids, given))
   results = [model.begin(frames[0], first), *map(model.step, frames[1:])]
-  labels = [ids[np.asarray(slots)] for slots, *_ in results]
-  np.save(args.out, np.stack(labels).astype(np.uint8))
+  np.save(args.out, np.stack([ids[np.asarray(slots)] for slots, *_ in results]))
 
 
 if __name__ == "__main__":

@@ -101,7 +101,8 @@ def load(session: Any, path: str | os.PathLike) -> None:
     values = json.loads(metadata["values"])
     if metadata["format"] != _FORMAT:
       raise UsageError(
-        f"{path} has format {metadata['format']!r}; this version reads {_FORMAT!r}."
+        f"{path} has format {metadata['format']!r}, and this version of vosjax reads "
+        f"{_FORMAT!r}. Begin the video again."
       )
     _require_equal(values["setup"], describe(session.setup), path)
     _restore(session, values, arrays)

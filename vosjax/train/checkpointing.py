@@ -47,7 +47,8 @@ class Checkpoints:
     self._directory = directory.resolve()
     self._saving: int | None = None
     self._delete_rest()
-    self._set_aside(self._without_scores())
+    # The first process renames them, perhaps while others would still read.
+    self._set_aside(self._without_scores() if processes.is_first() else ())
     self._manager = ocp.CheckpointManager(
       self._directory,
       options=ocp.CheckpointManagerOptions(

@@ -52,7 +52,7 @@ class Interrupt:
 
     Args:
       step: that is completed.
-      last: step of the run, after which a signal is not left over.
+      last: the last step of the run, after which signals are compared in any case.
     """
     return _agree_after(step, self.signum, at_once=step == last)
 

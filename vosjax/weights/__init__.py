@@ -93,19 +93,13 @@ def read(path: checkpoints.Path) -> tuple[nn.Module, dict]:
   Raises:
     ValueError: it is damaged, or its arrays do not fit its model; names the file.
   """
-  import safetensors  # models and inference do without
-
+  metadata, flat = _read_file(path)
   try:
-    with safetensors.safe_open(path, framework="numpy") as file:
-      metadata = file.metadata() or {}
-      flat = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     name, fields = metadata["name"], json.loads(metadata["fields"])
     found = metadata["format"]
     shared = json.loads(metadata.get("shared", "null"))
-  except (safetensors.SafetensorError, KeyError, ValueError) as error:
-    raise ValueError(
-      f"{path} is damaged ({error}). If it came with vosjax, install vosjax again."
-    ) from error
+  except (KeyError, ValueError) as error:
+    raise _damaged(path, error) from error
   if found != _FORMAT:
     raise ValueError(f"{path} has format {found!r}; this version reads {_FORMAT!r}.")
   if shared is not None:
@@ -122,16 +116,34 @@ def read(path: checkpoints.Path) -> tuple[nn.Module, dict]:
   return model, variables
 
 
+def _read_file(
+  path: checkpoints.Path,
+) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+  """Header and arrays of a file; ValueError if it is damaged."""
+  import safetensors  # models and inference do without
+
+  try:
+    with safetensors.safe_open(path, framework="numpy") as file:
+      arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+      return file.metadata() or {}, arrays
+  except safetensors.SafetensorError as error:
+    raise _damaged(path, error) from error
+
+
+def _damaged(path: checkpoints.Path, reason: Exception) -> ValueError:
+  return ValueError(
+    f"{path} is damaged ({reason}). If it came with vosjax, install vosjax again."
+  )
+
+
 def _take_part(part: SharedPart) -> dict[str, np.ndarray]:
   """The arrays of a part in other weights of the package, at their new paths."""
-  import safetensors
-
-  with safetensors.safe_open(locate(part.weights), framework="numpy") as file:
-    return {
-      _move(key, part.source, part.path): file.get_tensor(key)
-      for key in file.keys()  # noqa: SIM118
-      if _is_below(key, part.source)
-    }
+  _, arrays = _read_file(locate(part.weights))
+  return {
+    _move(key, part.source, part.path): array
+    for key, array in arrays.items()
+    if _is_below(key, part.source)
+  }
 
 
 def _is_below(key: str, path: str) -> bool:
@@ -181,7 +193,7 @@ def write(
     metadata["shared"] = json.dumps(shared)
     own = {key: x for key, x in arrays.items() if _is_below(key, shared.path)}
     other = _take_part(shared)
-    if {*own} != {*other} or any((own[k] != other[k]).any() for k in own):
+    if {*own} != {*other} or not all(np.array_equal(own[k], other[k]) for k in own):
       raise ValueError(
         f"{shared.path} differs from {shared.source} of {shared.weights}, so it "
         "cannot be shared."

@@ -1,6 +1,7 @@
 """Scores during and after training, of models that need no network."""
 
 import json
+import logging
 
 import flax.linen as nn
 import jax
@@ -14,7 +15,7 @@ from vosjax.evaluation import protocols
 from vosjax.train import writers
 from vosjax.train.configs.agame import get_config
 from vosjax.train.recipe import Scoring
-from vosjax.train.scoring import previews, tables
+from vosjax.train.scoring import previews, tables, video_scores
 from vosjax.train.scoring.datasets import ScoredSet
 from vosjax.train.scoring.score import Validation, score_model
 from vosjax.train.state import TrainState
@@ -122,7 +123,7 @@ def test_files_are_the_same_for_any_number_of_devices(
 
 
 def test_an_interrupted_evaluation_goes_on_where_it_stopped(
-  scoring, scored_set, tmp_path, monkeypatch
+  scoring, scored_set, tmp_path, monkeypatch, caplog
 ):
   def interrupted(video):
     if len(seen) == 2:
@@ -146,7 +147,10 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(
   with pytest.raises(KeyboardInterrupt):
     score(stopped, segment=lambda *_: interrupted)
   assert len(contents(stopped)) == 2
-  score(stopped)
+  monkeypatch.setattr(video_scores.LOG, "propagate", True)
+  with caplog.at_level(logging.INFO, "vosjax"):
+    score(stopped)
+  assert f"2 of {len(names)} videos are scored already" in caplog.text
   assert seen == names[2:]
   assert contents(stopped) == contents(expected)
   with pytest.raises(KeyboardInterrupt):

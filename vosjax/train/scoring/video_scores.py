@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import pathlib
 import shutil
 import sys
@@ -27,6 +28,8 @@ from vosjax.train import processes, workdir
 from vosjax.train.recipe import Scoring, Segment
 from vosjax.train.scoring import sharing
 from vosjax.types import Variables
+
+LOG = logging.getLogger("vosjax")
 
 Labels = UInt8[np.ndarray, "t h w"]
 Videos = Source | Sequence[Video]
@@ -155,6 +158,8 @@ def score_videos(
     records = ((index, kept.read(index, videos)) for index in range(count))
     found = {index: record for index, record in records if record is not None}
   done = set(processes.from_first(list(found)))
+  if done:
+    LOG.info("resuming  %d of %d videos are scored already", len(done), count)
   to_do = [index for index in range(count) if index not in done]
 
   def score(
