@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 
 from vosjax import files
 from vosjax.app import videos
+from vosjax.app.objects import ObjectInfo
 from vosjax.app.projects import Project
 from vosjax.media.outputs import KINDS, final_files, open_outputs
 
@@ -153,6 +154,8 @@ def export(
     size=video.size,
     frames_per_second=video.frames_per_second,
     prompts={k: one.objects for k, one in dict(project.given).items()},
+    names=_names(project),
+    suffix=video.frame_suffix or ".png",
   ) as outputs:
     for index, (name, time) in enumerate(zip(video.frame_names, video.times)):
       ids, scores, lost = _objects(project, index)
@@ -168,6 +171,15 @@ def export(
         float(time),
       )
       progress(index + 1)
+
+
+def _names(project: Project) -> dict[int, str]:
+  """Names that the user has given."""
+  return {
+    i: one.name
+    for i, one in dict(project.objects).items()
+    if one.name != ObjectInfo.new(i).name
+  }
 
 
 def _objects(
