@@ -15,7 +15,7 @@ const SHORT_CUTS = [
   [["e"], "Eraser", () => tools.choose("eraser")],
   [["p"], "Polygon (Enter or double click closes, Esc cancels)", () => tools.choose("polygon")],
   [["r"], "Rectangle: finds the object in it", () => tools.choose("box")],
-  [["[", "]"], "Smaller or larger brush", (key) => tools.setSize(state.size * (key === "[" ? 1 / 1.2 : 1.2) + (key === "[" ? -0.5 : 0.5))],
+  [["[", "]"], "Smaller or larger brush", (key) => tools.stepSize(key === "]")],
   [["Ctrl+z"], "Undo", undo],
   [["Ctrl+Shift+z", "Ctrl+y"], "Redo", redo],
   [["c"], "Cross hair: arrow keys and Space paint", tools.toggleCrosshair],
