@@ -1,6 +1,7 @@
 """Exports show what the page shows."""
 
 import concurrent.futures
+import dataclasses
 import json
 import zipfile
 
@@ -33,6 +34,7 @@ def project(video_folder, tmp_path):
   for k in (1, 2, 3):
     result = Result("k", (1, 2), (0.9, 0.3), (False, True))
     made.results.record(k, result, labels.astype(np.int32), probs)
+  made.update_objects([dataclasses.asdict(made.objects[2]) | {"name": "Ben"}])
   made.paint(2, np.zeros(SIZE, np.uint8), [2])
   yield made
   made.close()
@@ -44,6 +46,9 @@ def test_masks_and_records_are_those_of_the_page(project, tmp_path):
   out.mkdir()
   exporting.export(project, ["masks", "coco", "results", "probs"], out, done.append)
   assert done[-1] == 8
+  coco = json.loads((out / "coco.json").read_text())
+  assert [one["name"] for one in coco["categories"]] == ["object", "Ben"]
+  assert coco["images"][1]["file_name"] == "00001.png"  # as the video's
   for k in range(8):
     with Image.open(out / f"{k:05d}.png") as image:
       np.testing.assert_array_equal(np.asarray(image), project.labels(k))

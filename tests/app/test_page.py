@@ -83,6 +83,12 @@ def position(page, x, y):
   return left + x * scale, top + y * scale
 
 
+def brush(page, size):
+  """Chooses the size of the brush, by a slider whose steps grow with it."""
+  page.locator("#size").fill(f"{100 * np.log(size) / np.log(200):.2f}")
+  shows(page, f"^{size}$", "#size-value")
+
+
 def stroke(page, *points):
   """Paints through points of the frame, and waits until it is saved."""
   page.mouse.move(*position(page, *points[0]))
@@ -136,7 +142,7 @@ def test_from_an_empty_page_to_the_masks_of_the_command_line(
   client, context, video_folder, checkpoint, tmp_path
 ):
   page = open_page(context, client.port, video_folder)
-  page.locator("#size").fill("6")
+  brush(page, 6)
   stroke(page, (6, 10), (14, 10), (14, 18), (6, 18))
   page.keyboard.press("n")
   shows(page, "Object 1Object 2|Object 2", "#objects")
@@ -168,9 +174,9 @@ def test_a_correction_moves_only_what_follows_and_can_be_undone(
   folder = project_folder(client, page)
   before = read(folder / "masks")
   go(page, 5)
-  page.locator("#size").fill("9")
+  brush(page, 9)
   stroke(page, (24, 16), (30, 16))
-  shows(page, "Painted: Object 1", "#frame-state")
+  shows(page, "Painted: “Object 1”", "#frame-state")
   shows(page, "5 of 8 frames are up to date", "#progress-text")
   follow(page)
   after = read(folder / "masks")
@@ -198,7 +204,7 @@ def test_a_reload_in_the_middle_loses_nothing(client, context, video_folder):
   page.reload()
   ready(page)
   shows(page, "^3 / 7", "#position")
-  shows(page, "Painted: Object 1", "#frame-state")
+  shows(page, "Painted: “Object 1”", "#frame-state")
   assert (folder / "given" / "00003.png").read_bytes() == painted
 
 
@@ -229,9 +235,9 @@ def test_two_windows_on_one_project_keep_what_the_other_does(
   second = open_page(context, client.port, other)
   for page in (first, second):
     page.wait_for_selector('#canvas[data-frame="0"]')
-    page.locator("#size").fill("4")
+    brush(page, 4)
   stroke(first, (6, 6), (14, 6))
-  shows(second, "Painted: Object 1", "#frame-state")
+  shows(second, "Painted: “Object 1”", "#frame-state")
   second.keyboard.press("n")
   shows(first, "Object 1Object 2", "#objects")
   # The first window is painting while the second one does, and does not know of it.
@@ -241,7 +247,7 @@ def test_two_windows_on_one_project_keep_what_the_other_does(
   with first.expect_response(lambda answer: "/given/" in answer.url):
     first.mouse.up()
   for page in (first, second):
-    shows(page, "Painted: Object 1, Object 2", "#frame-state")
+    shows(page, "Painted: “Object 1”, “Object 2”", "#frame-state")
   labels = read(project_folder(client, first) / "given")["00000.png"]
   assert labels[14, 6] == 1 and labels[24, 34] == 2
   first.on("dialog", lambda dialog: dialog.accept())
@@ -287,7 +293,7 @@ def test_an_answer_in_the_middle_of_a_stroke_does_not_end_it(
   shutil.copytree(video_folder, other)
   page = open_page(context, client.port, other)
   page.wait_for_selector('#canvas[data-frame="0"]')
-  page.locator("#size").fill("4")
+  brush(page, 4)
   held = []
   page.route(re.compile("/fill/"), lambda route: held.append(route), times=1)
   page.keyboard.press("r")
@@ -312,7 +318,7 @@ def test_strokes_of_two_projects_that_wait_do_not_mix(client, context, video_fol
   client.open(video_folder.parent / "waits-two")  # the page lists its project
   page = open_page(context, client.port, video_folder.parent / "waits-one")
   page.wait_for_selector('#canvas[data-frame="0"]')
-  page.locator("#size").fill("4")
+  brush(page, 4)
   one = project_folder(client, page)
   held = []
   page.route(re.compile("/given/"), lambda route: held.append(route), times=1)
@@ -349,7 +355,7 @@ def test_a_page_that_comes_back_learns_what_it_missed(client, context, video_fol
   project = client.library.get(project_folder(client, page).name).project
   project.paint(0, np.eye(HEIGHT, WIDTH, dtype=np.uint8) * 3, [3])  # nobody is told
   sockets[-1].close()
-  shows(page, "Painted: Object 3", "#frame-state")
+  shows(page, "Painted: “Object 3”", "#frame-state")
 
 
 @contextlib.contextmanager
@@ -378,7 +384,7 @@ def test_killing_the_server_in_the_middle_loses_nothing(
 ):
   with command(video_folder, checkpoint, tmp_path, free_port) as process:
     page = open_page(context, free_port, video_folder)
-    page.locator("#size").fill("8")
+    brush(page, 8)
     stroke(page, (6, 10), (14, 18))
     page.click("#follow")
     shows(page, "(of|All) 8 frames", "#progress-text")  # a fast machine is done
@@ -438,11 +444,11 @@ def test_objects_are_locked_marked_absent_discarded_and_deleted(
   assert labels[14, 10] == 1 and labels[14, 30] == 2
   page.keyboard.press("1")
   page.mouse.click(*position(page, 40, 28))
-  shows(page, "Object 1 is locked", "#toast")
+  shows(page, "“Object 1” is locked", "#toast")
   with page.expect_response(saving):
     page.keyboard.press("Control+z")  # the stroke of object 2
   page.keyboard.press("Control+z")
-  shows(page, "Object 1 is locked", "#toast")
+  shows(page, "“Object 1” is locked", "#toast")
   np.testing.assert_array_equal(given(folder), np.where(labels == 1, 1, 0))
   with page.expect_response(saving):
     page.keyboard.press("Control+Shift+z")
@@ -453,12 +459,12 @@ def test_objects_are_locked_marked_absent_discarded_and_deleted(
   mask[:20] = 3
   with page.expect_response(saving):
     drop(page, mask)
-  shows(page, "objects 3. Object 1 is locked", "#toast")
+  shows(page, "objects 3. “Object 1” is locked", "#toast")
   np.testing.assert_array_equal(
     given(folder), np.where(labels == 1, 1, np.where(mask == 3, 3, 0))
   )
   page.click('[aria-label="Delete Object 1"]')
-  shows(page, "Object 1 is locked: unlock", "#toast")
+  shows(page, "“Object 1” is locked: unlock", "#toast")
   for _ in range(2):  # a key that is held
     page.keyboard.down("h")
   page.keyboard.up("h")
@@ -470,7 +476,7 @@ def test_objects_are_locked_marked_absent_discarded_and_deleted(
   go(page, 4)
   with page.expect_response(lambda answer: "/given/4" in answer.url):
     page.keyboard.press("x")
-  shows(page, "Not here: Object 1", "#frame-state")
+  shows(page, "Not here: “Object 1”", "#frame-state")
   with page.expect_response(lambda answer: "/given/4" in answer.url):
     page.click("#clear-frame")
   shows(page, "Not followed yet", "#frame-state")
@@ -497,7 +503,7 @@ def test_videos_are_uploaded_and_masks_dropped(client, context, tmp_path):
   page.wait_for_selector('#canvas[data-frame="0"]')
   with page.expect_response(saving):
     drop(page, mask)
-  shows(page, "Painted: Object 1", "#frame-state")
+  shows(page, "Painted: “Object 1”", "#frame-state")
   np.testing.assert_array_equal(given(project_folder(client, page)), mask // 255)
   # A click in the row of an object goes to the frame.
   row = page.locator("#rows canvas").bounding_box()
@@ -525,7 +531,7 @@ def test_everything_works_by_keyboard_alone(client, context, video_folder):
   with page.expect_response(lambda answer: "/given/7" in answer.url):
     page.keyboard.press("Space")
   page.keyboard.press("Escape")
-  shows(page, "Painted: Object 1", "#frame-state")
+  shows(page, "Painted: “Object 1”", "#frame-state")
   page.keyboard.press("ArrowLeft")
   shows(page, "^6 / 7", "#position")
   page.keyboard.press("?")

@@ -25,6 +25,7 @@ from vosjax.media.pipeline import Background
 from vosjax.media.video_frames import VideoFrames
 
 _RATE_FRAMES = 24  # latest frames that the rate is measured on
+_RATE_SECONDS = 3.0  # before it is told: frames of a batch come at once
 _WRITES_AHEAD = 4  # results that wait to be written
 THREAD = "follow"  # name of the thread of every follower
 
@@ -40,7 +41,8 @@ class Status:
     direction: see `VideoSegmenter.run`.
     making: the pass that is being made.
     frame: the latest one that was segmented.
-    left: frames to segment, in all passes.
+    steps: frames of all passes together; 0 if unknown.
+    left: those that are still to segment.
     rate: frames per second, of the latest frames; 0 if unknown.
     message: what failed.
   """
@@ -49,6 +51,7 @@ class Status:
   direction: Direction = "forward"
   making: PassName = "forward"
   frame: int | None = None
+  steps: int = 0
   left: int = 0
   rate: float = 0.0
   message: str = ""
@@ -115,7 +118,9 @@ class Follower:
       self._stop.clear()
       self._times.clear()
       self._project.set_direction(direction)
-      self._set(state="starting", direction=direction, message="", rate=0.0)
+      self._set(
+        state="starting", direction=direction, message="", rate=0.0, steps=0, left=0
+      )
       self._thread = threading.Thread(
         target=self._run, args=(direction,), name=THREAD, daemon=True
       )
@@ -186,13 +191,17 @@ class Follower:
   def _next(self, plan: Plan) -> tuple[Pass, list[int]] | None:
     """The first pass that is not complete, and the positions of what it lacks."""
     self._checkpoints.forget_all_but(plan.passes)
-    found, left = None, 0
+    found, steps, left = None, 0, 0
     for one in plan.passes:
+      needed = [
+        p for p, k in enumerate(one.frames) if one.name in plan.frames[k].passes
+      ]
+      steps += needed[-1] - needed[0] + 1 if needed else 0
       lacking = [p for p in range(len(one.frames)) if self._lacks(plan, one, p)]
       if lacking:
         left += lacking[-1] - lacking[0] + 1
         found = found or (one, lacking)
-    self.status = dataclasses.replace(self.status, left=left)
+    self.status = dataclasses.replace(self.status, steps=steps, left=left)
     return found
 
   def _lacks(self, plan: Plan, one: Pass, position: int) -> bool:
@@ -247,12 +256,13 @@ class Follower:
     """Called by the thread that writes, after each frame."""
     self._times.append(time.monotonic())
     seconds = self._times[-1] - self._times[0]
+    known = seconds >= _RATE_SECONDS or len(self._times) == _RATE_FRAMES
     self.status = dataclasses.replace(
       self.status,
       state="following",
       frame=frame,
       left=max(0, self.status.left - 1),
-      rate=(len(self._times) - 1) / seconds if seconds else 0.0,
+      rate=(len(self._times) - 1) / seconds if known and seconds else 0.0,
     )
     self._announce(frame)
 

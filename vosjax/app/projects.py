@@ -356,6 +356,7 @@ class Project:
         "height": height,
         "rate": self.video.frames_per_second,
         "colors": default_colors(),
+        "export_folder": str((self.folder / "export").resolve()),
       } | self.describe_frames(range(len(self.video)))
 
   def describe_frames(self, frames: Iterable[int]) -> dict[str, Any]:

@@ -25,7 +25,6 @@ from vosjax.app.follow import check_direction
 from vosjax.app.guard import BodyTooLarge
 from vosjax.app.library import Library, OpenProject, title
 from vosjax.app.live import Hub
-from vosjax.media.outputs import KINDS
 
 STATIC = pathlib.Path(__file__).parent / "static"
 UPLOAD_PATH = "/api/uploads/"
@@ -102,7 +101,7 @@ class App:
     """What the page shows before a project is open."""
     value = self._about | {
       "projects": await run_in_threadpool(self._library.names),
-      "kinds": [{"kind": kind, "text": text} for kind, text in KINDS.items()],
+      "kinds": exporting.choices(),
     }
     return JSONResponse(value)
 
@@ -241,8 +240,10 @@ class App:
   async def export(self, request: Request) -> Response:
     """Begins to write results."""
     opened = await self._opened(request)
-    kinds = (await messages.read_object(request)).get("kinds")
-    await run_in_threadpool(self._exports.start, opened.project, kinds)
+    wish = await messages.read_object(request)
+    await run_in_threadpool(
+      self._exports.start, opened.project, wish.get("kinds"), wish.get("hidden", True)
+    )
     return JSONResponse({})
 
   async def exported(self, request: Request) -> Response:
@@ -250,7 +251,8 @@ class App:
     opened = await self._opened(request)
     name = request.path_params["name"]
     path = await self._at_length(exporting.download, opened.project, name)
-    return FileResponse(path, filename=f"{opened.project.id}-{path.name}")
+    video = pathlib.PurePath(opened.project.video.name).stem
+    return FileResponse(path, filename=f"{video}-{path.name}")
 
   async def live(self, socket: WebSocket) -> None:
     """Tells a window what changes in its project, until it is closed."""

@@ -21,7 +21,6 @@ from vosjax.inference.session import Session
 from vosjax.inference.whole_video import choose_batch_size
 from vosjax.media import outputs
 from vosjax.media.pipeline import ReadAhead
-from vosjax.media.video_frames import VideoFrames
 from vosjax.train import interrupt
 
 DEFAULT_KINDS = ("masks", "overlay", "results", "report")
@@ -110,7 +109,7 @@ def segment_video(
       size=video.size,
       frames_per_second=video.frames_per_second,
       prompts=given,
-      suffix=_suffix(video),
+      suffix=video.frame_suffix or ".png",
       resume_from=start,
     ) as written,
     tqdm(
@@ -172,11 +171,6 @@ def write_result(
     functools.partial(getattr, result, "lost"),
     seconds,
   )
-
-
-def _suffix(video: VideoFrames) -> str:
-  """Of the image files of a folder; files of frames of a video would be JPEGs."""
-  return video.files[0].suffix if len(video.files) == len(video) > 1 else ".jpg"
 
 
 def _save_state(

@@ -49,6 +49,11 @@ class VideoFrames(abc.ABC):
     """Path of the file or folder, for messages."""
 
   @property
+  def frame_suffix(self) -> str | None:
+    """Suffix of the image files; None unless each frame has a file of its own."""
+    return self.files[0].suffix if len(self.files) == len(self) > 1 else None
+
+  @property
   def times(self) -> Float64[np.ndarray, " n"]:
     """Seconds at which each frame is shown, counted from the first frame on."""
     return np.arange(len(self)) / self.frames_per_second

@@ -49,6 +49,16 @@ def test_coco_masks_decode_to_the_labels(toy, write_job):
   assert found["annotations"][1]["score"] == 0.8
 
 
+def test_the_names_of_objects_are_their_categories(write_job):
+  folder = write_job(["coco"], names={7: 'Anna, "red"'}, every=3)
+  found = json.loads((folder / "coco.json").read_text())
+  categories = {one["id"]: one["name"] for one in found["categories"]}
+  assert list(categories.values()) == ["object", 'Anna, "red"']
+  assert {
+    (one["track_id"], categories[one["category_id"]]) for one in found["annotations"]
+  } == {(1, "object"), (7, 'Anna, "red"')}
+
+
 def test_the_archive_is_laid_out_as_the_server_asks(toy, write_job):
   with zipfile.ZipFile(write_job(["youtube-vos"]) / "youtube-vos.zip") as archive:
     names = [f"Annotations/toy/{index:05d}.png" for index in range(toy.length)]
@@ -88,3 +98,9 @@ def test_coco_files_can_be_imported(toy, write_job):
   assert [name for name, _ in found] == [f"{i:05d}" for i in range(toy.length)]
   for index, (_, labels) in enumerate(found):
     np.testing.assert_array_equal(labels > 0, toy.labels_of(index) > 0)
+
+
+def test_masks_beside_a_coco_file_are_not_taken_for_its_frames(write_job):
+  folder = write_job(["coco", "masks"])
+  with pytest.raises(ValueError, match="no frame 00000.png .* --images FILE"):
+    coco.read_coco(folder / "coco.json")

@@ -1,8 +1,9 @@
 // The export dialog.
 
 import { getJson, post } from "./api.js";
+import { doubtfulFrames } from "./following.js";
 import { saved } from "./paint.js";
-import { element, on, state, trying } from "./state.js";
+import { element, named, on, state, trying } from "./state.js";
 
 const dialog = element("export-dialog");
 const start = element("export-start");
@@ -13,20 +14,20 @@ export async function open() {
   const { kinds } = await getJson("/api/state");
   const field = element("kinds");
   if (!field.querySelector("input")) {
-    for (const { kind, text } of kinds) field.append(choice(kind, text));
+    for (const one of kinds) field.append(choice(one));
   }
   dialog.showModal();
   show();
 }
 
-function choice(kind, text) {
+function choice({ kind, name: words, text }) {
   const label = document.createElement("label");
   const box = document.createElement("input");
   box.type = "checkbox";
   box.value = kind;
   box.checked = CHOSEN.has(kind);
   const name = document.createElement("span");
-  name.textContent = kind;
+  name.textContent = words;
   const what = document.createElement("small");
   what.textContent = text;
   label.append(box, name, what);
@@ -36,7 +37,9 @@ function choice(kind, text) {
 async function begin() {
   const kinds = [...element("kinds").querySelectorAll("input:checked")].map((box) => box.value);
   await saved();
-  await trying(() => post(`/api/projects/${state.project.id}/export`, { kinds }));
+  await trying(() => post(`/api/projects/${state.project.id}/export`, {
+    kinds, hidden: element("export-hidden").checked,
+  }));
 }
 
 function show() {
@@ -45,12 +48,18 @@ function show() {
   start.disabled = busy;
   element("export-progress").hidden = !busy;
   element("saved").textContent = found?.state === "done" ? "Exported." : "";
+  element("saved").title = found?.folder ?? "";
+  const { objects, export_folder: folder } = state.project;
+  element("export-about").textContent = [...doubts(),
+    `Files go to ${folder}, in place of those of the latest export.`].join(" ");
+  const hidden = objects.filter((object) => object.hidden).map((object) => named(object.id));
+  element("export-objects").hidden = !hidden.length;
+  element("export-hidden-text").textContent = `Export the hidden too: ${hidden.join(", ")}`;
+  element("export-single").hidden = objects.length < 2;
   const list = element("export-files");
   list.replaceChildren();
   if (!found) {
-    const stale = staleFrames();
-    element("export-text").textContent = stale
-      ? `${stale} frames are not up to date; they are exported as the page shows them.` : "";
+    element("export-text").textContent = "";
     return;
   }
   element("export-progress").value = found.total ? found.done / found.total : 0;
@@ -72,6 +81,17 @@ function show() {
   }
 }
 
+/** What the user should know of the frames before they are exported. */
+function doubts() {
+  const found = [];
+  const stale = staleFrames();
+  const lost = doubtfulFrames().length;
+  const frames = (count) => `${count} ${count > 1 ? "frames" : "frame"}`;
+  if (stale) found.push(`${frames(stale)} ${stale > 1 ? "are" : "is"} not up to date and exported as shown.`);
+  if (lost) found.push(`In ${frames(lost)} an object is probably lost (G shows them).`);
+  return found;
+}
+
 function staleFrames() {
   const fresh = (state.status?.fresh ?? []).reduce((sum, [a, b]) => sum + b - a + 1, 0);
   return state.project.frames - fresh;
@@ -80,3 +100,4 @@ function staleFrames() {
 element("export-button").addEventListener("click", open);
 start.addEventListener("click", begin);
 on("export", show);
+for (const kind of ["objects", "status"]) on(kind, () => dialog.open && show());

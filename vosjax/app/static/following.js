@@ -3,10 +3,11 @@
 import { post } from "./api.js";
 import { go } from "./frames.js";
 import { discard, saved } from "./paint.js";
-import { changed, element, givenFrames, on, say, state, trying } from "./state.js";
+import { changed, element, givenFrames, named, on, say, state, trying } from "./state.js";
 
 const button = element("follow");
 let chosen = false; // whether the user has chosen a direction
+let stayed = false; // whether the page has stayed behind because the user chose a frame
 const directions = [...document.querySelectorAll("input[name=direction]")];
 const running = () => ["starting", "following"].includes(state.status?.state);
 
@@ -18,7 +19,9 @@ export async function toggle() {
   }
   await saved(); // what was painted last belongs to it
   const direction = directions.find((one) => one.checked).value;
-  state.watch = element("watch").checked = true;
+  if (stayed) state.watch = true;
+  stayed = false;
+  changed("watch");
   await trying(() => post(`/api/projects/${state.project.id}/follow`, { direction }));
 }
 
@@ -37,9 +40,13 @@ function show() {
   button.querySelector("span").textContent = word;
   const given = givenFrames().length;
   button.disabled = running() ? status.pausing : !given;
+  showDirections();
+  element("doubt").disabled = !doubtfulFrames().length;
   const fresh = status.fresh.reduce((sum, [first, last]) => sum + last - first + 1, 0);
   const total = Math.max(status.total, fresh);
-  element("progress").value = total ? fresh / total : 0;
+  const { steps, steps_left: left } = status;
+  const part = running() && steps ? 1 - left / steps : fresh / (total || 1);
+  element("progress").value = part;
   const text = element("progress-text");
   text.classList.toggle("bad", status.state === "failed");
   text.textContent = words(status, fresh, total, given);
@@ -49,22 +56,25 @@ function words(status, fresh, total, given) {
   if (status.pausing) return "Pausing after the frame in progress…";
   switch (status.state) {
     case "starting":
-      return "Preparing the network for this size of frame…";
+      return "Getting ready; the first time with a video takes longest…";
     case "following": {
-      if (status.pass === "backward" && status.direction === "both") {
-        const wait = status.left === null ? "" : `, ${duration(status.left)} left in all`;
-        return `Backward pass, to be mixed with the forward one: ${status.rate.toFixed(1)} frames/s${wait}`;
-      }
-      if (status.left === null) return `${fresh} of ${total} frames · preparing the network…`;
-      return `${fresh} of ${total} frames · ${status.rate.toFixed(1)} frames/s · ${duration(status.left)} left`;
+      const { steps, steps_left: left, rate, pass } = status;
+      const ways = status.direction === "both" && steps > total
+        ? [pass === "backward" ? "First backward, then forward:" : "Now forward:", "both ways"]
+        : ["", `of ${total} frames`];
+      const done = steps > total ? `${steps - left} of ${steps} frames of` : `${fresh}`;
+      const counted = [ways[0], done, ways[1]].join(" ").trim();
+      if (status.left === null) return counted;
+      const speed = rate < 1 ? `${(1 / rate).toFixed(1)} s a frame` : `${rate.toFixed(1)} frames/s`;
+      return `${counted} · ${speed} · about ${duration(status.left)} left`;
     }
     case "failed":
       return status.message;
   }
   if (!given) return "Paint an object in any frame first.";
   if (total && fresh === total) {
-    const doubts = Object.values(state.project.results).filter((one) => one.lost.some(Boolean));
-    const hint = doubts.length ? `; ${doubts.length} ${doubts.length > 1 ? "are" : "is"} doubtful (G)` : "";
+    const doubts = doubtfulFrames().length;
+    const hint = doubts ? `; ${doubts} ${doubts > 1 ? "are" : "is"} doubtful (G)` : "";
     return `All ${total} frames are up to date${hint}.`;
   }
   const begun = Object.keys(state.project.results).length > 0;
@@ -77,8 +87,7 @@ function showFrame() {
   const { frame, project } = state;
   const parts = [];
   const [shown, absent] = project.given[frame] ?? [[], []];
-  const names = (ids) =>
-    ids.map((id) => project.objects.find((one) => one.id === id)?.name ?? id).join(", ");
+  const names = (ids) => ids.map(named).join(", ");
   if (shown.length) parts.push(`Painted: ${names(shown)}.`);
   if (absent.length) parts.push(`Not here: ${names(absent)}.`);
   const result = project.results[frame];
@@ -87,24 +96,33 @@ function showFrame() {
     const lost = result.objects.filter((id, k) => result.lost[k] && !told.includes(id));
     if (lost.length) parts.push(`Probably lost: ${names(lost)}.`);
     const fresh = state.status?.fresh.some(([a, b]) => a <= frame && frame <= b);
-    if (!fresh && !project.given[frame]) parts.push("Older than the latest painting: follow again.");
+    if (!fresh && !project.given[frame]) {
+      parts.push(running()
+        ? "This mask is older than the latest painting; it is replaced when following has come here."
+        : "Older than the latest painting: follow again.");
+    }
     if (!parts.length) {
-      const lowest = Math.min(...result.scores);
-      parts.push(Number.isFinite(lowest)
-        ? `Followed; confidence ${Math.round(100 * lowest)} %.` : "Followed; no object here.");
+      const least = result.objects.map((id, k) => [result.scores[k], id])
+        .sort(([a], [b]) => a - b).slice(0, 3)
+        .map(([score, id]) => `${named(id)} ${Math.round(100 * score)} %`);
+      parts.push(least.length ? `Followed; sure of ${least.join(", ")}.` : "Followed; no object here.");
     }
   } else if (!parts.length) {
-    parts.push("Not followed yet.");
+    parts.push(running() && state.status.pass === "backward" && state.status.direction === "both"
+      ? "The mask comes on the way forward." : "Not followed yet.");
   }
   element("frame-state").textContent = parts.join(" ");
   element("clear-frame").disabled = !project.given[frame];
 }
 
-/** Goes to the next frame in which an object is probably lost. */
+/** Frames in which an object is probably lost and nothing is painted, in order. */
+export const doubtfulFrames = () => Object.entries(state.project.results)
+  .filter(([frame, result]) => result.lost.some(Boolean) && !state.project.given[frame])
+  .map(([frame]) => Number(frame)).sort((a, b) => a - b);
+
+/** Goes to the next doubtful frame. */
 export function nextDoubt() {
-  const doubtful = Object.entries(state.project.results)
-    .filter(([frame, result]) => result.lost.some(Boolean) && !state.project.given[frame])
-    .map(([frame]) => Number(frame)).sort((a, b) => a - b);
+  const doubtful = doubtfulFrames();
   if (!doubtful.length) return say("No frame is doubtful.");
   // Of a run of doubtful frames, the first is the one to correct.
   const first = doubtful.filter((frame, k) => doubtful[k - 1] !== frame - 1);
@@ -133,9 +151,31 @@ function suggest() {
   if (!chosen && !begun && frames.length) select(frames[0] > 0 ? "both" : "forward");
 }
 
+/** Says from where to where each direction goes. */
+function showDirections() {
+  const frames = givenFrames().filter((frame) => state.project.given[frame][0].length);
+  const [first, last, end] = [frames[0], frames.at(-1), state.project.frames - 1];
+  const painted = first === last ? `frame ${first}` : `frames ${first} to ${last}`;
+  const texts = {
+    backward: `From frame ${last} back to frame 0`,
+    both: `From ${painted} to 0 and to ${end}`,
+    forward: `From frame ${first} on to frame ${end}`,
+  };
+  const more = first === last ? "" : "; between painted frames, what comes from both sides is mixed";
+  for (const one of directions) {
+    const text = frames.length ? texts[one.value] : "Paint an object first";
+    one.parentElement.title = `${text}${one.value === "both" ? more : ""}.`;
+    if (one.checked) element("direction-text").textContent = frames.length ? `${text}.` : "";
+  }
+}
+
+/** The page stays at the frame that the user has chosen, whatever is followed. */
 export function stopWatching() {
+  if (!running() || !state.watch) return;
+  stayed = true;
   state.watch = false;
   changed("watch");
+  say("The page stays at your frame. Following goes on; tick “Show frames as they come” to go along.");
 }
 
 button.addEventListener("click", toggle);
@@ -143,12 +183,18 @@ element("doubt").addEventListener("click", nextDoubt);
 element("clear-frame").addEventListener("click", () => discard());
 element("watch").addEventListener("change", (event) => {
   state.watch = event.target.checked;
+  stayed = false;
 });
 on("watch", () => (element("watch").checked = state.watch));
 on("status", () => { show(); showFrame(); });
-for (const one of directions) one.addEventListener("change", () => (chosen = true));
+for (const one of directions) {
+  one.addEventListener("change", () => {
+    chosen = true;
+    showDirections();
+  });
+}
 on("given", () => { suggest(); show(); showFrame(); });
-on("results", showFrame);
+on("results", () => { show(); showFrame(); });
 on("frame", showFrame);
 on("objects", showFrame);
 on("project", () => {

@@ -140,7 +140,7 @@ onOpen(async (id) => {
 
 async function begin() {
   const about = await getJson("/api/state");
-  element("about").textContent = `${about.model} on ${about.device}`;
+  element("about").textContent = `Follows with ${about.model} on ${about.device === "cpu" ? "the processor (CPU)" : about.device}`;
   const query = new URLSearchParams(location.search);
   if (query.has("project")) await trying(() => open(query.get("project")));
   else if (query.has("open")) await openPath(query.get("open"));

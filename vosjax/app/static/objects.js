@@ -93,7 +93,7 @@ export function add() {
     return say("254 objects, with those deleted, are the most that a project can hold.", true);
   }
   state.object = id;
-  say(`Paint object ${id}.`);
+  say(`Paint object ${id}; F2 names it.`);
   return ensureActive();
 }
 
@@ -150,11 +150,15 @@ function nameOf(object) {
     made.className = "choose";
     made.append(document.createElement("span"));
     made.firstChild.textContent = object.name;
-    made.title = `${object.name}: paint it (${object.id}); double click renames (F2)`;
+    made.title = `${object.name}: paint it (${object.id}); F2 or a double click renames it`;
     made.setAttribute("aria-pressed", String(object.id === state.object));
     made.addEventListener("click", () => activate(object.id));
     made.addEventListener("dblclick", () => rename(object.id));
-    made.addEventListener("keydown", (event) => event.key === "F2" && rename(object.id));
+    made.addEventListener("keydown", (event) => {
+      if (event.key !== "F2") return;
+      event.stopPropagation(); // it is this object, active or not
+      rename(object.id);
+    });
     return made;
   }
   const field = document.createElement("input");
@@ -177,6 +181,9 @@ function nameOf(object) {
   });
   return field;
 }
+
+/** Lets the user rename the active object. */
+export const renameActive = () => rename(state.object);
 
 function rename(id) {
   renaming = id;

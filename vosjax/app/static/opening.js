@@ -3,7 +3,7 @@
 import { getJson, post, postFile, put } from "./api.js";
 import { paintMask } from "./labels.js";
 import { begin, current, end } from "./paint.js";
-import { changed, element, icon, lockedAmong, say, sayLocked, state, trying } from "./state.js";
+import { changed, element, icon, lockedAmong, named, say, sayLocked, state, trying } from "./state.js";
 import { unlocked } from "./tools.js";
 
 const IMAGE = /\.(png|jpe?g|bmp|webp|tiff?)$/i;
@@ -141,7 +141,7 @@ async function useMask(file) {
   const shown = new Set(current.labels);
   const painted = [...ids].filter((id) => shown.has(id)); // others lie below locked ones
   end({ touched: painted });
-  const left = locked.map((object) => `${object.name} is locked and stays as it is. `).join("");
+  const left = locked.map((object) => `${named(object.id)} is locked and stays as it is. `).join("");
   say(`${file.name}: ${painted.length ? `objects ${painted.join(", ")}` : "nothing to paint"}. ${left}${note}`, left !== "");
   changed("reload");
 }

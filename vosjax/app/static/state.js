@@ -35,8 +35,12 @@ export const lockedAmong = (ids) =>
 
 /** Says why objects are left as they are. */
 export const sayLocked = (objects) => say(
-  `${objects.map((object) => object.name).join(", ")} ${objects.length > 1 ? "are" : "is"} locked: ` +
+  `${objects.map((object) => named(object.id)).join(", ")} ${objects.length > 1 ? "are" : "is"} locked: ` +
   "unlock to change (L or the lock in the list).", true);
+
+/** The name of an object, in quotation marks: it may contain commas. */
+export const named = (id) =>
+  `“${state.project.objects.find((object) => object.id === id)?.name ?? id}”`;
 
 /** Frame numbers with something painted, in ascending order. */
 export const givenFrames = () =>

@@ -2,7 +2,7 @@
 
 import { go } from "./frames.js";
 import { stopWatching } from "./following.js";
-import { element, on, state } from "./state.js";
+import { element, named, on, state } from "./state.js";
 
 const THUMBNAIL_WIDTH = 84; // about, on the screen
 const MANY = 3; // objects, beyond which rows are lower
@@ -71,6 +71,21 @@ function scrubbing(target) {
   target.addEventListener("pointermove", move);
 }
 
+/** Says what is known of an object in the frame below the pointer. */
+function tell(event, track) {
+  const object = state.project.objects[[...rows.children].indexOf(track)];
+  const frame = Math.max(0, Math.min(state.project.frames - 1, frameAt(event)));
+  const [shown, absent] = state.project.given[frame] ?? [[], []];
+  const result = state.project.results[frame];
+  const k = result ? result.objects.indexOf(object.id) : -1;
+  let text = result ? "not found" : "not followed yet";
+  if (k >= 0) text = `${Math.round(100 * result.scores[k])} % sure`;
+  if (k >= 0 && result.lost[k]) text += ", probably lost";
+  if (shown.includes(object.id)) text = "painted";
+  if (absent.includes(object.id)) text = "marked as not in the frame";
+  track.lastChild.title = `${named(object.id)} in frame ${frame}: ${text}`;
+}
+
 function makeRows() {
   if (!state.project) return;
   const { objects } = state.project;
@@ -83,6 +98,7 @@ function makeRows() {
     const canvas = document.createElement("canvas");
     canvas.setAttribute("role", "img");
     scrubbing(canvas);
+    canvas.addEventListener("pointermove", (event) => tell(event, track));
     track.append(label, canvas);
     rows.append(track);
   }

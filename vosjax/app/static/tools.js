@@ -1,13 +1,16 @@
 // Tools on the canvas, with the pointer or with the keyboard.
 
 import { postForBytes } from "./api.js";
+import { stopWatching } from "./following.js";
 import { go } from "./frames.js";
 import { paintDisc, paintMask } from "./labels.js";
 import { begin, cancel, current, end } from "./paint.js";
-import { activeObject, changed, element, lockedAmong, on, say, sayLocked, state, trying } from "./state.js";
+import { activeObject, changed, element, lockedAmong, named, on, say, sayLocked, state, trying } from "./state.js";
 import * as view from "./view.js";
 
 const canvas = element("canvas");
+const LARGEST_BRUSH = 200;
+const FIRST_BRUSH = 1 / 24; // of the shorter side of the video
 const WHEEL_STEP = 40; // of scrolling, for a frame
 
 let pointer = null; // position in the frame, if the pointer is over it
@@ -17,11 +20,12 @@ let vertices = []; // of a polygon in progress
 let dragging = null; // screen position while the view is moved
 let crosshair = false; // the keyboard moves the pointer
 let scrolled = 0;
+let sized = false; // whether the user has chosen the size of the brush
 
 const HINTS = {
   brush: "Paint the object. Right button or E erases.",
   eraser: "Erase the active object.",
-  polygon: "Click the corners; Enter or a double click closes, Esc cancels.",
+  polygon: "Click the corners; Enter or a double click on the last one closes, Esc cancels.",
   box: "Draw a rectangle around the object: it is found inside.",
 };
 
@@ -189,8 +193,7 @@ canvas.addEventListener("wheel", (event) => {
   const frames = Math.trunc(scrolled / WHEEL_STEP);
   scrolled -= frames * WHEEL_STEP;
   if (frames) {
-    state.watch = false;
-    changed("watch");
+    stopWatching();
     go(state.frame + frames);
   }
 }, { passive: false });
@@ -250,7 +253,7 @@ export function markAbsent() {
     if (value === object.id) current.labels[k] = 0;
   });
   end({ touched: [object.id] });
-  say(`${object.name} is not in this frame.`);
+  say(`${named(object.id)} is not in this frame.`);
 }
 
 export function choose(tool) {
@@ -261,8 +264,14 @@ export function choose(tool) {
 }
 
 export function setSize(size) {
-  state.size = Math.min(200, Math.max(1, Math.round(size)));
+  sized = true;
+  state.size = Math.min(LARGEST_BRUSH, Math.max(1, Math.round(size)));
   changed("tool");
+}
+
+/** The next larger or smaller brush. */
+export function stepSize(up) {
+  setSize(up ? state.size * 1.2 + 0.5 : state.size / 1.2 - 0.5);
 }
 
 function draw(context, toScreen) {
@@ -307,20 +316,45 @@ function showTool() {
   for (const button of document.querySelectorAll("[data-tool]")) {
     button.setAttribute("aria-pressed", String(button.dataset.tool === state.tool));
   }
-  element("size").value = state.size;
+  // The slider goes from 0 to 100: as many steps from 4 to 8 pixels as from 100 to 200.
+  const slider = element("size");
+  slider.value = (100 * Math.log(state.size)) / Math.log(LARGEST_BRUSH);
+  slider.setAttribute("aria-valuetext", `${state.size} pixels`);
   element("size-value").textContent = state.size;
   const nothing = state.project && !Object.keys(state.project.given).length;
-  element("hint").textContent = nothing ? HINTS[state.tool] : "";
+  const shape = state.tool === "polygon" || state.tool === "box";
+  element("hint").textContent = nothing || shape ? HINTS[state.tool] : "";
   const round = state.tool === "brush" || state.tool === "eraser";
   canvas.classList.toggle("round", round);
   view.redraw();
 }
 
+/** Says of which object the button is. */
+function showAbsent() {
+  const object = activeObject();
+  if (!object) return;
+  element("absent").title = `${named(object.id)} is not in this frame (X). For frames that it has left, ` +
+    "or where it is hidden: following then looks for nothing else in its place.";
+}
+
 for (const button of document.querySelectorAll("[data-tool]")) {
   button.addEventListener("click", () => choose(button.dataset.tool));
 }
-element("size").addEventListener("input", (event) => setSize(Number(event.target.value)));
+element("size").addEventListener("keydown", (event) => {
+  if (!event.key.startsWith("Arrow")) return;
+  event.preventDefault(); // a step of the slider may be less than a pixel
+  stepSize(event.key === "ArrowUp" || event.key === "ArrowRight");
+});
+element("size").addEventListener("input", (event) => {
+  setSize(LARGEST_BRUSH ** (Number(event.target.value) / 100));
+});
 view.setDecoration(draw);
 on("tool", showTool);
 on("given", showTool);
-on("project", showTool);
+on("project", () => {
+  const { width, height } = state.project;
+  if (!sized) state.size = Math.max(2, Math.round(FIRST_BRUSH * Math.min(width, height)));
+  showTool();
+  showAbsent();
+});
+on("objects", showAbsent);

@@ -1,6 +1,7 @@
 """Videos of COCO-style JSON files, with instances as RLE or polygons."""
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import json
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from vosjax.data.codecs import images
 from vosjax.data.codecs.coco_masks import decode
@@ -354,7 +356,8 @@ def _locate(path: Path, frames: Path | None, files: Sequence[str]) -> tuple[Path
       found = tuple(path_inside(folder, file) for file in files)
     except ValueError as error:
       raise ValueError(f"{path}: {error}") from None
-    if any(file.is_file() for file in found):
+    there = [file for file in found if file.is_file()]
+    if there and (frames or not _is_mask(there[0])):
       return found
   tried = ", ".join(map(str, list(dict.fromkeys(folders))[:_MAX_LISTED]))
   raise ValueError(
@@ -362,6 +365,15 @@ def _locate(path: Path, frames: Path | None, files: Sequence[str]) -> tuple[Path
     "Give the folder that its file names are relative to with --images DIR, or the "
     "video file whose frames they number with --images FILE."
   )
+
+
+def _is_mask(path: Path) -> bool:
+  """Whether a file is a palette PNG, as results have them beside their JSON file."""
+  if path.suffix.lower() != ".png":
+    return False
+  with contextlib.suppress(OSError), Image.open(path) as image:
+    return image.mode == "P"
+  return False
 
 
 def _common_folder(files: Sequence[str]) -> str:

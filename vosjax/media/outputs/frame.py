@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8
+from scipy import ndimage
 
 _EDGE = 0.1  # probabilities below it are transparent, those above 1 - _EDGE opaque
+_BAND = 4  # pixels beside the edge of a mask that may be translucent
+_BANDS = 120  # and this part of the shorter side of a large frame
 
 
 class SegmentedFrame:
@@ -73,7 +76,9 @@ class SegmentedFrame:
   def alpha(self) -> UInt8[np.ndarray, "h w"]:
     """Opacity of all objects together, from 0 to 255, soft at their edges.
 
-    It is at least one half exactly where a pixel is labelled.
+    It is at least one half exactly where a pixel is labelled. Only pixels close to the
+    edge of what is labelled are translucent, the less so the further they are from it:
+    where the network wavers elsewhere, its decision counts.
     """
     return self._once("alpha", self._find_alpha)
 
@@ -95,12 +100,36 @@ class SegmentedFrame:
     return (self.labels == ids).astype(np.float32)
 
   def _find_alpha(self) -> UInt8[np.ndarray, "h w"]:
-    probs = self.probs.sum(0, dtype=np.float32)
-    soft = ((probs - _EDGE) * np.float32(255 / (1 - 2 * _EDGE))).clip(0, 255)
-    labelled = self.labels > 0
-    return (
-      np.where(labelled, soft.clip(128), soft.clip(0, 127)).round().astype(np.uint8)
-    )
+    alpha = np.zeros(self.labels.shape, np.uint8)
+    if self.labels.any():
+      band = max(_BAND, round(min(alpha.shape) / _BANDS))
+      around = _around(self.labels > 0, band)
+      labelled = self.labels[around] > 0
+      probs = self.probs[:, *around].sum(0, dtype=np.float32)
+      soft = ((probs - _EDGE) * np.float32(255 / (1 - 2 * _EDGE))).clip(0, 255)
+      least = 128 + 127 * _depth(labelled, band)
+      most = 127 - 127 * _depth(~labelled, band)
+      opacity = np.where(labelled, soft.clip(least), soft.clip(0, most))
+      alpha[around] = opacity.round().astype(np.uint8)
+    return alpha
+
+
+def _around(mask: Bool[np.ndarray, "h w"], band: int) -> tuple[slice, slice]:
+  """The box that holds a mask and `band` pixels around it."""
+  rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+  return (
+    slice(max(0, rows[0] - band), rows[-1] + band + 1),
+    slice(max(0, columns[0] - band), columns[-1] + band + 1),
+  )
+
+
+def _depth(inside: Bool[np.ndarray, "h w"], band: int) -> Float[np.ndarray, "h w"]:
+  """How deep pixels are inside: 0 at the edge, 1 from `band` pixels further on."""
+  if inside.all():
+    return np.ones(inside.shape, np.float32)
+  # In steps up, down, left and right, so at least the distance.
+  steps = ndimage.distance_transform_cdt(inside, "taxicab")
+  return (steps.clip(1, band + 1) - 1).astype(np.float32) / np.float32(band)
 
 
 @contextlib.contextmanager

@@ -211,7 +211,8 @@ def open_outputs(
   size: tuple[int, int],
   frames_per_second: float,
   prompts: Mapping[int, Collection[int]] | None = None,
-  suffix: str = ".jpg",
+  names: Mapping[int, str] | None = None,
+  suffix: str = ".png",
   resume_from: int = 0,
 ) -> Iterator[Outputs]:
   """Yields what writes the results of a video, all kinds at once.
@@ -228,7 +229,10 @@ def open_outputs(
     frames_per_second: the speed at which videos play where frames have no times.
     prompts: ids of the objects in the mask of each given frame, by its number, for the
       report.
-    suffix: of the frames' image files, whose names coco.json contains.
+    names: of objects that have one, by id; they are the categories of coco.json, where
+      all others are of the category "object".
+    suffix: of the frames' image files, whose names coco.json contains; where there are
+      none, of the masks.
     resume_from: number of the frame to go on with, one of `checkpoints(folder)`; what
       was written of this and later frames is dropped. 0 begins anew.
 
@@ -261,6 +265,7 @@ def open_outputs(
       size=size,
       frames_per_second=frames_per_second,
       prompts=prompts or {},
+      names=names or {},
       suffix=suffix,
       start=resume_from,
     )
@@ -320,6 +325,7 @@ def _add_outputs(
   size: tuple[int, int],
   frames_per_second: float,
   prompts: Mapping[int, Collection[int]],
+  names: Mapping[int, str],
   suffix: str,
   start: int,
 ) -> None:
@@ -342,7 +348,7 @@ def _add_outputs(
       video = VideoParts(folder / name, parts, size, frames_per_second, codec, start)
       outputs.add(DrawnVideo(video, draw, timing))
     elif kind == "coco":
-      outputs.add(Coco(folder, parts, start, video_name, size, suffix))
+      outputs.add(Coco(folder, parts, start, video_name, size, names, suffix))
     elif kind == "youtube-vos":
       outputs.add(YoutubeVos(folder, parts, video_name))
     elif kind == "results":

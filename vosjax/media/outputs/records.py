@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
 import numpy as np
@@ -18,6 +18,7 @@ from vosjax import files
 from vosjax.media.outputs.frame import SegmentedFrame
 from vosjax.media.outputs.output import Output
 
+_OBJECT = "object"  # the category of objects without a name
 Record = dict[str, Any]
 
 
@@ -175,7 +176,8 @@ class Results(Recorder):
 class Coco(Recorder):
   """coco.json: a COCO file with run-length masks, scores and track ids.
 
-  Every object is of the category "object"; its id is its track.
+  An object's id is its track. The category of an object is its name, which several may
+  share; that of objects without one is "object".
 
   Source: the COCO data format, https://cocodataset.org/#format-results
   """
@@ -187,9 +189,15 @@ class Coco(Recorder):
     start: int,
     video_name: str,
     size: tuple[int, int],
+    names: Mapping[int, str],
     suffix: str,
   ):
     self._suffix = suffix
+    self._names = dict(sorted(names.items()))
+    self._categories = {
+      name: number
+      for number, name in enumerate(dict.fromkeys([_OBJECT, *self._names.values()]), 1)
+    }
     self._encode = load_pycocotools().encode
     self._path, self._video_name, self._size = folder / "coco.json", video_name, size
     super().__init__(parts / "coco.jsonl", start)
@@ -213,7 +221,7 @@ class Coco(Recorder):
     return {
       "id": 256 * index + object_id,
       "image_id": index + 1,
-      "category_id": 1,
+      "category_id": self._categories[self._names.get(object_id, _OBJECT)],
       "track_id": object_id,
       "segmentation": {
         "size": list(mask.shape),
@@ -232,7 +240,8 @@ class Coco(Recorder):
       draft.open("w", encoding="utf-8") as file,
     ):
       file.write(f'{{"info": {{"description": {json.dumps(self._video_name)}}},\n')
-      file.write('"categories": [{"id": 1, "name": "object"}],\n"images": [\n')
+      categories = [{"id": i, "name": name} for name, i in self._categories.items()]
+      file.write(f'"categories": {json.dumps(categories)},\n"images": [\n')
       for number, record in enumerate(self.records):
         image = {"id": number + 1, "file_name": record["name"] + self._suffix}
         image |= {"width": width, "height": height}
