@@ -3,6 +3,7 @@
 import concurrent.futures
 import dataclasses
 import json
+import pathlib
 import zipfile
 
 import numpy as np
@@ -60,6 +61,25 @@ def test_masks_and_records_are_those_of_the_page(project, tmp_path):
     assert np.asarray(image).max() == pytest.approx(0.75 * 65535, abs=130)
   with Image.open(out / "probs" / "1" / "00000.png") as image:
     assert np.asarray(image).max() == 65535  # what was painted is certain
+
+
+def test_objects_that_are_hidden_can_be_left_out(project, tmp_path):
+  project.update_objects([dataclasses.asdict(project.objects[2]) | {"hidden": True}])
+  exports = exporting.Exports(lambda _: None)
+  exports.start(project, ["masks", "coco"], hidden=False)
+  exports.wait(project.id)
+  folder = pathlib.Path(exports.status(project.id)["folder"])
+  assert folder.is_absolute()
+  with Image.open(folder / "00001.png") as image:
+    assert set(np.unique(np.asarray(image))) == {0, 1}
+  assert "Ben" not in (folder / "coco.json").read_text()
+  project.update_objects([dataclasses.asdict(project.objects[1]) | {"hidden": True}])
+  with pytest.raises(ValueError, match="all objects are hidden"):
+    exports.start(project, ["masks"], hidden=False)
+  exports.start(project, ["masks"])
+  exports.wait(project.id)
+  with Image.open(folder / "00001.png") as image:
+    assert set(np.unique(np.asarray(image))) == {0, 1, 2}
 
 
 def test_every_kind_can_be_exported_and_downloaded(project):

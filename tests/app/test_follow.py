@@ -81,6 +81,8 @@ def test_two_objects_given_in_different_frames_are_mixed_as_run_does(segmenter, 
     project.paint(k, np.roll(labels, value, axis=0), [value])
   follow(follower, "both")
   check(segmenter, project, "both")
+  # Backward from 6 to 0, forward from 0 to 7, and no more than that is mixed.
+  assert follower.status.left == 0 and 8 < follower.status.steps <= 15
 
 
 def test_a_correction_changes_only_what_comes_after_it(segmenter, make):

@@ -159,6 +159,7 @@ def test_from_an_empty_page_to_the_masks_of_the_command_line(
   with page.expect_download() as downloading:
     page.click("#export-files >> text=coco.json")
   assert downloading.value.path().stat().st_size > 100
+  assert downloading.value.suggested_filename == "square-coco.json"
   folder = project_folder(client, page)
   out = tmp_path / "out"
   segment(video_folder, folder / "given" / "00000.png", checkpoint, out)
@@ -384,10 +385,14 @@ def test_killing_the_server_in_the_middle_loses_nothing(
 ):
   with command(video_folder, checkpoint, tmp_path, free_port) as process:
     page = open_page(context, free_port, video_folder)
+    page.wait_for_selector('#canvas[data-frame="0"]')
     brush(page, 8)
     stroke(page, (6, 10), (14, 18))
     page.click("#follow")
     shows(page, "(of|All) 8 frames", "#progress-text")  # a fast machine is done
+    page.uncheck("#watch")
+    place = page.text_content("#position").partition(" ")[0]
+    page.wait_for_selector(f'#canvas[data-frame="{place}"]')  # it can be painted
     process.send_signal(signal.SIGKILL)
     page.wait_for_selector("#away:not([hidden])")
     shown = int(page.get_attribute("#canvas", "data-frame"))  # as far as it followed
@@ -532,6 +537,16 @@ def test_everything_works_by_keyboard_alone(client, context, video_folder):
     page.keyboard.press("Space")
   page.keyboard.press("Escape")
   shows(page, "Painted: “Object 1”", "#frame-state")
+  page.keyboard.press("F2")
+  page.keyboard.type("A name that is too long for its row, Ben")
+  page.keyboard.press("Enter")
+  shows(page, "Painted: “A name .* Ben”", "#frame-state")
+  shows(page, "From frames? .*7 .*0", "#direction-text")
+  rows, icon = (
+    page.locator(selector).first.bounding_box()
+    for selector in ("#objects", "[aria-label^=Delete]")
+  )
+  assert icon["x"] + icon["width"] <= rows["x"] + rows["width"]
   page.keyboard.press("ArrowLeft")
   shows(page, "^6 / 7", "#position")
   page.keyboard.press("?")
