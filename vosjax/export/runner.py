@@ -9,6 +9,7 @@ frame (not for models that find objects themselves); LABELS.npy receives ids [t 
 import argparse
 import json
 import pathlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,7 +23,7 @@ class Model:
   `add` and `correct` are about the latest frame and come before the next `step`.
   """
 
-  def __init__(self, folder=pathlib.Path(__file__).parent):
+  def __init__(self, folder: str | pathlib.Path = pathlib.Path(__file__).parent):
     folder = pathlib.Path(folder)
     self.manifest = json.loads((folder / "manifest.json").read_text())
     file = self.manifest["weights"]  # null if they are inside of the programs
@@ -32,17 +33,21 @@ class Model:
       program = export.deserialize(bytearray((folder / entry["file"]).read_bytes()))
       self._programs[name] = jax.jit(program.call)
 
-  def begin(self, frame, labels=None):
+  def begin(self, frame: Any, labels: Any = None) -> list[jax.Array]:
+    """Segments the first frame; labels are given to models that follow objects."""
     given = [] if labels is None else [np.asarray(labels, np.int32)]
     return self._call("begin", frame, *given)
 
-  def step(self, frame):
+  def step(self, frame: Any) -> list[jax.Array]:
+    """Segments the next frame."""
     return self._call("step", self._state, frame)
 
-  def add(self, frame, labels):
+  def add(self, frame: Any, labels: Any) -> None:
+    """Adds objects in slots that are free."""
     self._call("add", self._state, frame, np.asarray(labels, np.int32))
 
-  def correct(self, frame, labels):
+  def correct(self, frame: Any, labels: Any) -> None:
+    """Corrects all objects; where labels are void, they stay as segmented."""
     self._call("correct", self._state, frame, np.asarray(labels, np.int32))
 
   def _call(self, name, *inputs):
@@ -60,7 +65,8 @@ def _read_safetensors(path):
   return arrays
 
 
-def main():
+def main() -> None:
+  """Segments the file of frames."""
   parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
   parser.add_argument("frames")
   parser.add_argument("--labels")

@@ -154,6 +154,7 @@ class Toy(nn.Module):
 
   attention: str = "vanilla"
   fusion: str = "summary"
+  deep: str = "dilated"
 
   def setup(self):
     self.weight = self.param("weight", nn.initializers.constant(3.0), (3,))
@@ -300,9 +301,10 @@ def test_an_unknown_loss_is_named():
 
 
 class Network(nn.Module):
-  """Stands in for a COSNet, of which the optimizer needs these two fields alone."""
+  """Stands in for a COSNet, of which the optimizer needs these fields alone."""
 
   attention: str = "vanilla"
+  deep: str = "dilated"
   frozen: tuple[str, ...] = ()
 
 
