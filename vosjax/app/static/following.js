@@ -157,7 +157,7 @@ function showDirections() {
   const painted = first === last ? `frame ${first}` : `frames ${first} to ${last}`;
   const texts = {
     backward: `From frame ${last} back to frame 0`,
-    both: `From ${painted} to 0 and to ${end}`,
+    both: `From ${painted} to both ends`,
     forward: `From frame ${first} on to frame ${end}`,
   };
   const more = first === last ? "" : "; between painted frames, what comes from both sides is mixed";
