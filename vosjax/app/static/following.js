@@ -59,11 +59,9 @@ function words(status, fresh, total, given) {
       return "Getting ready; the first time with a video takes longest…";
     case "following": {
       const { steps, steps_left: left, rate, pass } = status;
-      const ways = status.direction === "both" && steps > total
-        ? [pass === "backward" ? "First backward, then forward:" : "Now forward:", "both ways"]
-        : ["", `of ${total} frames`];
-      const done = steps > total ? `${steps - left} of ${steps} frames of` : `${fresh}`;
-      const counted = [ways[0], done, ways[1]].join(" ").trim();
+      const way = pass === "backward" ? "First backward" : "Now forward";
+      const counted = steps > total
+        ? `${way}: ${steps - left} of ${steps} frames, both ways` : `${fresh} of ${total} frames`;
       if (status.left === null) return counted;
       const speed = rate < 1 ? `${(1 / rate).toFixed(1)} s a frame` : `${rate.toFixed(1)} frames/s`;
       return `${counted} · ${speed} · about ${duration(status.left)} left`;
@@ -104,7 +102,7 @@ function showFrame() {
     if (!parts.length) {
       const least = result.objects.map((id, k) => [result.scores[k], id])
         .sort(([a], [b]) => a - b).slice(0, 3)
-        .map(([score, id]) => `${named(id)} ${Math.round(100 * score)} %`);
+        .map(([score, id]) => `${named(id)} ${Math.round(100 * score)}\u00a0%`);
       parts.push(least.length ? `Followed; sure of ${least.join(", ")}.` : "Followed; no object here.");
     }
   } else if (!parts.length) {
@@ -158,7 +156,7 @@ function showDirections() {
   const painted = first === last ? `frame ${first}` : `frames ${first} to ${last}`;
   const texts = {
     backward: `From frame ${last} back to frame 0`,
-    both: `From ${painted} to 0 and to ${end}`,
+    both: `From ${painted} to both ends`,
     forward: `From frame ${first} on to frame ${end}`,
   };
   const more = first === last ? "" : "; between painted frames, what comes from both sides is mixed";
