@@ -70,9 +70,8 @@ def pytest_collection_finish():
   gc.set_threshold(100_000, 50, 50)
 
 
-_MUCH = (
-  5 * 2**28
-)  # resident bytes; to look for garbage takes longer than most test files
+# Resident bytes; to look for garbage takes longer than most test files.
+_MUCH = 2**30
 
 
 @pytest.fixture(autouse=True, scope="module")

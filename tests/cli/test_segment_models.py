@@ -166,7 +166,6 @@ def test_references_out_of_range_are_refused(count, frames, tmp_path, capsys):
 @pytest.mark.parametrize(
   ("name", "official"),
   [
-    ("cosnet", "vosjax convert cosnet FILE.pth --out DIR"),
     ("rvos", "vosjax convert rvos ENCODER.pth DECODER.pth --out DIR"),
     ("rsis", "vosjax convert rsis ENCODER.pth DECODER.pth --out DIR"),
     ("ris", None),

@@ -51,7 +51,7 @@ class Case:
 
   Attributes:
     name: as it appears in the table.
-    model: of `vosjax.models`, or "agame-lite".
+    model: of `vosjax.models`, or the name of weights in the package.
     size: (height, width) of the frames.
     objects: numbers of objects to measure, the most telling ones first.
     fields: of the model.
@@ -71,6 +71,7 @@ CASES = (
   Case("rvos", "rvos", (256, 448), (10, 1, 5, 50), {"one_shot": True}),
   Case("rsis", "rsis", (256, 448), (10,)),
   Case("ris", "ris", (256, 448), (10,)),
+  Case("cosnet-lite", "cosnet-lite", (480, 854), (1,)),
 )
 
 
@@ -245,7 +246,7 @@ def _resolve(name: str, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
   own = {
     field.name: getattr(model, field.name)
     for field in dataclasses.fields(model)
-    if field.name in known
+    if field.name in known and getattr(model, field.name) is not None
   }
   return kinds[type(model)], own | fields
 
