@@ -1,9 +1,9 @@
 """The compiled programs of inference, over batches of videos.
 
-Each function but `prepare` and `add_slots` is one program, in the order in which a
-video needs them. A program is compiled once for each model, options and shapes (frame
-size, slots, frames in a batch), and all segmenters of a process share it. Each calls
-methods of the model's protocol (`vosjax/models/api.py`).
+Each function but `prepare`, `encode_frames` and `add_slots` is one program, in the
+order in which a video needs them. A program is compiled once for each model, options
+and shapes (frame size, slots, frames in a batch), and all segmenters of a process share
+it. Each calls methods of the model's protocol (`vosjax/models/api.py`).
 """
 
 import functools
@@ -115,6 +115,13 @@ def encode_together(
   return tuple(
     jax.tree.map(lambda x, t=t: x[t : t + 1], features) for t in range(len(frames))
   )
+
+
+def encode_frames(
+  model: nn.Module, variables: Variables, frames: UInt8[AnyArray, "t h w 3"]
+) -> tuple[Features, ...]:
+  """`frame_together`, then `encode_together`."""
+  return encode_together(model, variables, frame_together(model, frames))
 
 
 @compilation.jit(static_argnums=(0, 1), donate_argnums=3)

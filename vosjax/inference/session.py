@@ -202,12 +202,10 @@ class Session:
       setup, frame = self.setup, self.frame
       assert frame is not None
       if self.batch_size is None:
-        self.features = programs.encode(setup.model, setup.variables, frame[None])
+        self.features = self._encode(CheckedFrame(frame))
       else:
         batch = np.stack([frame] * self.batch_size)
-        framed = programs.frame_together(setup.model, batch)
-        encoded = programs.encode_together(setup.model, setup.variables, framed)
-        self.features = encoded[0]
+        self.features = programs.encode_frames(setup.model, setup.variables, batch)[0]
     return self.features
 
   def segment_first(

@@ -239,8 +239,7 @@ def encode_each(
   for start in range(0, len(frames), batch_size):
     batch = list(frames[start : start + batch_size])
     padded = batch + batch[-1:] * (batch_size - len(batch))
-    framed = programs.frame_together(model, np.stack(padded))
-    encoded = programs.encode_together(model, variables, framed)
+    encoded = programs.encode_frames(model, variables, np.stack(padded))
     yield from encoded[: len(batch)]
 
 

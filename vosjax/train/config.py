@@ -434,6 +434,17 @@ def _stage(changes: Mapping[str, Any], **specific: Any) -> ConfigDict:
 Variants = Mapping[str, Callable[[], ConfigDict]]
 
 
+def set_smoke_network(config: ConfigDict, **fields: Any) -> None:
+  """Puts a tiny backbone with random weights into the model, for smoke tests.
+
+  Args:
+    config: whose model is changed.
+    **fields: further fields of the model.
+  """
+  config.backbone_checkpoint = ""
+  config.model.fields.update(backbone="resnet18", width=4, features=16, **fields)
+
+
 def set_smoke_periods(config: ConfigDict) -> None:
   """Makes a run of twenty steps validate, save and draw, for smoke tests."""
   config.checkpoint.every_steps = 10

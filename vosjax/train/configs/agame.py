@@ -122,15 +122,8 @@ def smoke() -> ConfigDict:
   """Every part of a run on next to nothing, in seconds."""
   config = embedded()
   config.title = "A-GAME, smoke test: a few tiny steps that show that everything runs."
-  config.backbone_checkpoint = ""
-  config.model.fields.update(
-    backbone="resnet18",
-    width=4,
-    frozen_stages=(),
-    features=16,
-    fusion_features=8,
-    matching_lags=(1, 2),
-    min_side=0,
+  base.set_smoke_network(
+    config, frozen_stages=(), fusion_features=8, matching_lags=(1, 2), min_side=0
   )
   config.stages.main.update(
     size=(32, 48),

@@ -180,14 +180,7 @@ def released_smoke() -> ConfigDict:
   """The recipe of `released` on next to nothing, in seconds."""
   config = released()
   config.title = "COSNet on cues, smoke test: a few tiny steps."
-  config.backbone_checkpoint = ""
-  config.model.fields.update(
-    backbone="resnet18",
-    width=4,
-    features=16,
-    rates=(1, 2),
-    short_side=32,
-  )
+  base.set_smoke_network(config, rates=(1, 2), short_side=32)
   config.data.synthvos.update(num_videos=8, length=7)
   config.stages.main.update(
     size=(32, 48), batch_size=2, num_steps=20, steps_per_epoch=10

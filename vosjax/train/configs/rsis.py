@@ -89,15 +89,7 @@ def smoke() -> ConfigDict:
   """Every part of a run on next to nothing, in seconds."""
   config = embedded()
   config.title = "RSIS, smoke test: a few tiny steps that show that everything runs."
-  config.backbone_checkpoint = ""
-  config.model.fields.update(
-    backbone="resnet18",
-    width=4,
-    frozen_stages=(),
-    features=16,
-    num_objects=3,
-    size=None,
-  )
+  base.set_smoke_network(config, frozen_stages=(), num_objects=3, size=None)
   for stage in config.stages.values():
     stage.update(size=(32, 48), batch_size=2, num_steps=10, steps_per_epoch=10)
   base.set_smoke_periods(config)

@@ -128,15 +128,7 @@ def smoke() -> ConfigDict:
   """Every part of a run on next to nothing, in seconds."""
   config = one_shot()
   config.title = "RVOS, smoke test: a few tiny steps that show that everything runs."
-  config.backbone_checkpoint = ""
-  config.model.fields.update(
-    backbone="resnet18",
-    width=4,
-    frozen_stages=(),
-    features=16,
-    num_objects=2,
-    size=None,
-  )
+  base.set_smoke_network(config, frozen_stages=(), num_objects=2, size=None)
   config.data.synthvos.max_objects = 2
   for stage in config.stages.values():
     stage.update(
