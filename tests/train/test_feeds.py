@@ -180,6 +180,20 @@ def test_processes_share_a_batch(config, monkeypatch):
     assert sorted(sum(halves, [])) == sorted(whole)
 
 
+def test_processes_feed_an_accelerator_and_threads_a_cpu(config, monkeypatch):
+  monkeypatch.setattr("vosjax.data.pipeline.num_cores", lambda: 16)
+  assert feeds.num_workers(config) == 0
+  monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+  assert feeds.num_workers(config) == 15
+  monkeypatch.setattr("vosjax.data.pipeline.num_cores", lambda: 1)
+  assert feeds.num_workers(config) == 1
+  config.data.num_workers = 3
+  assert feeds.num_workers(config) == 3
+  config.data.num_workers = -1
+  config.data.synthvos.in_memory = True  # kept once
+  assert feeds.num_workers(config) == 0
+
+
 def test_a_corrupt_frame_is_named(config):
   for path in pathlib.Path(config.data.root).glob("JPEGImages/480p/one/*"):
     path.write_bytes(path.read_bytes()[:100])

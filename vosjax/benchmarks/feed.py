@@ -73,7 +73,7 @@ def measure(
     training on a batch that is there: in which the device waits for data.
   """
   shape = batch["frames"].shape
-  workers = feed.config.data.num_workers
+  workers = feeds.num_workers(feed.config)
   cpu = _cpu_seconds(feed, seconds)
   batches = (b for b in feed.batches(workers) if b["frames"].shape == shape)
   # More than are made in advance, so that what is timed has been made meanwhile.

@@ -30,7 +30,7 @@ FREE = "no network"  # its masks are known, so that it costs nothing
 AHEAD = 4  # decoded frames that wait for the network
 _KINDS = ("masks", "overlay")
 _FRAMES_PER_SECOND = 25.0
-_WARM_UP = 3  # frames, in which programs are compiled
+_WARM_UP = 9  # frames, in which programs are compiled: a batch, and another
 
 Run = Callable[[Any], Iterator[FrameResult]]  # from frames to results
 Rates = dict[str, dict[str, float]]  # of a stage: frames and CPU seconds

@@ -243,4 +243,12 @@ def _end_with_parent() -> None:
 
 def num_threads() -> int:
   """Number of decoding threads where there are no worker processes."""
-  return min(4, os.cpu_count() or 1)
+  return min(4, num_cores())
+
+
+def num_cores() -> int:
+  """Number of cores that this process may use."""
+  try:
+    return len(os.sched_getaffinity(0))
+  except AttributeError:  # only Linux tells
+    return os.cpu_count() or 1

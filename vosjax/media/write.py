@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import pathlib
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
@@ -14,6 +15,8 @@ from PIL import Image
 
 from vosjax import files, viz
 from vosjax.media.pyav import load_pyav
+
+VideoFrame = Any  # PyAV's, which need not be installed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +54,8 @@ def write_labels(path: pathlib.Path, labels: Integer[np.ndarray, "h w"]) -> None
   image = Image.fromarray(labels.astype(np.uint8))
   image.putpalette(viz.palette().tobytes())
   buffer = io.BytesIO()
-  image.save(buffer, "PNG")
+  # For labels, run lengths alone make smaller files, and in less than half of the time.
+  image.save(buffer, "PNG", compress_type=zlib.Z_RLE)
   files.write_bytes(path, buffer.getvalue())
 
 
@@ -61,8 +65,10 @@ def video_writer(
   size: tuple[int, int],
   frames_per_second: float,
   codec: Codec = H264,
-) -> Iterator[Callable[[UInt8[np.ndarray, "h w c"]], None]]:
-  """Yields a function that appends an RGB or RGBA frame to a video.
+) -> Iterator[Callable[[UInt8[np.ndarray, "h w c"] | VideoFrame], None]]:
+  """Yields a function that appends a frame to a video.
+
+  A frame is RGB or RGBA, or what `to_video_frame` made of it in another thread.
 
   All common browsers and players can play H.264 in an .mp4 file. Formats with fewer
   pixels of colour than of brightness require even sizes: odd ones are padded by
@@ -80,9 +86,7 @@ def video_writer(
     ValueError: PyAV is not installed.
   """
   av = load_pyav("videos")
-
   height, width = size
-  padding = ((0, height % 2), (0, width % 2), (0, 0))
   try:
     with (
       files.replacing(path) as draft,
@@ -92,19 +96,27 @@ def video_writer(
       stream = container.add_stream(codec.name, rate, options=dict(codec.options))
       stream.height, stream.width = height + height % 2, width + width % 2
       stream.pix_fmt = codec.pixel_format
-      pixels = "rgba" if codec.has_alpha else "rgb24"
 
-      def write(frame: UInt8[np.ndarray, "h w c"]) -> None:
-        padded = np.pad(frame, padding, mode="edge")
-        image = av.VideoFrame.from_ndarray(padded, format=pixels)
-        # With several threads, some pixels depend on what was in memory before.
-        image = image.reformat(format=codec.pixel_format, threads=1)
-        container.mux(stream.encode(image))
+      def write(frame: UInt8[np.ndarray, "h w c"] | VideoFrame) -> None:
+        if isinstance(frame, np.ndarray):
+          frame = to_video_frame(frame, codec)
+        container.mux(stream.encode(frame))
 
       yield write
       container.mux(stream.encode(None))  # flushes the encoder
   except av.FFmpegError as error:
     raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def to_video_frame(frame: UInt8[np.ndarray, "h w c"], codec: Codec) -> VideoFrame:
+  """Converts an RGB or RGBA frame to the pixels of a codec, see `video_writer`."""
+  height, width, _ = frame.shape
+  if height % 2 or width % 2:
+    frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+  pixels = "rgba" if codec.has_alpha else "rgb24"
+  image = load_pyav("videos").VideoFrame.from_ndarray(frame, format=pixels)
+  # With several threads, some pixels depend on what was in memory before.
+  return image.reformat(format=codec.pixel_format, threads=1)
 
 
 def to_rate(frames_per_second: float) -> Fraction:

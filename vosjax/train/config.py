@@ -99,7 +99,9 @@ def _data() -> ConfigDict:
   data.sbd = "data/benchmark_RELEASE/dataset"  # folder of SBD
   data.leaves = "data/CVPPP2017_LSC_training/training/A1"  # folder of CVPPP's plants
   data.cityscapes = "data/cityscapes"  # folder of leftImg8bit and gtFine
-  data.num_workers = 0  # processes that decode and draw; 0: threads of this process
+  # Processes that decode and draw; 0: threads of this process; -1: threads for a CPU, a
+  # process per core for an accelerator.
+  data.num_workers = -1
   # A clip starts at a frame in which an object has more pixels than this, at full size.
   data.min_object_pixels = 100
   # An object can be chosen if it has more pixels than this at training size; by source.

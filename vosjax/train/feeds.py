@@ -27,6 +27,8 @@ _SPLITS = {
   "test-challenge": "test_challenge",
 }
 
+_MOST_WORKERS = 32  # each is a process of some hundred megabytes
+
 
 def training_sources(config: ConfigDict, stage: ConfigDict) -> dict[str, Source]:
   """Opens the stage's sources, by name, except for those of weight 0.
@@ -218,7 +220,7 @@ def batches(
     share: of the worker processes that this feed has, where a stage has several.
   """
   process, num_processes = jax.process_index(), jax.process_count()
-  workers = config.data.num_workers
+  workers = num_workers(config)
 
   def batches_from(step: int) -> Iterator[Mapping[str, Any]]:
     return pipeline.batches(
@@ -236,6 +238,20 @@ def batches(
     )
 
   return batches_from
+
+
+def num_workers(config: ConfigDict) -> int:
+  """Number of processes of this host that make batches; 0: threads make them.
+
+  By default, threads feed a CPU, whose cores have enough to do with training. They
+  share one interpreter, so that an accelerator would wait for them. Videos that are
+  kept in memory are kept once, in this process.
+  """
+  if config.data.num_workers >= 0:
+    return config.data.num_workers
+  if jax.default_backend() == "cpu" or config.data.synthvos.in_memory:
+    return 0
+  return min(_MOST_WORKERS, max(1, pipeline.num_cores() - 1))
 
 
 def take_turns(parts: Sequence[BatchesFrom], num_steps: int) -> BatchesFrom:

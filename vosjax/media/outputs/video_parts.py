@@ -17,7 +17,14 @@ from jaxtyping import Float, UInt8
 
 from vosjax import files
 from vosjax.media.pyav import load_pyav
-from vosjax.media.write import Codec, open_container, to_rate, video_writer
+from vosjax.media.write import (
+  Codec,
+  VideoFrame,
+  open_container,
+  to_rate,
+  to_video_frame,
+  video_writer,
+)
 
 if TYPE_CHECKING:
   import av
@@ -100,12 +107,16 @@ class VideoParts:
     self._parts, self._size, self._rate = parts, size, frames_per_second
     self._codec, self._next = codec, start
     self._stack = contextlib.ExitStack()
-    self._write: Callable[[UInt8[np.ndarray, "h w c"]], None] | None = None
+    self._write: Callable[[VideoFrame], None] | None = None
     for part in self._closed_parts():
       if int(part.stem.rpartition("-")[2]) >= start:
         part.unlink()
 
-  def write(self, frame: UInt8[np.ndarray, "h w c"]) -> None:
+  def convert(self, frame: UInt8[np.ndarray, "h w c"]) -> VideoFrame:
+    """Makes of a frame, RGB or RGBA, what `write` takes; in any thread."""
+    return to_video_frame(frame, self._codec)
+
+  def write(self, frame: VideoFrame) -> None:
     """Appends a frame.
 
     Raises:

@@ -1,6 +1,8 @@
 """Outputs that are videos: overlay, green screen, and video with an alpha channel."""
 
+import os
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from jaxtyping import UInt8
@@ -10,7 +12,7 @@ from vosjax.media.outputs.frame import SegmentedFrame, naming_frame
 from vosjax.media.outputs.output import Output
 from vosjax.media.outputs.video_parts import Timing, VideoParts
 from vosjax.media.pipeline import Background
-from vosjax.media.write import Codec
+from vosjax.media.write import Codec, VideoFrame
 
 VP9_ALPHA = Codec(
   "libvpx-vp9",
@@ -27,11 +29,12 @@ VP9_ALPHA = Codec(
 )
 PRORES_4444 = Codec("prores_ks", "yuva444p10le", {"profile": "4444"}, has_alpha=True)
 GREEN = (0, 177, 64)  # of studio screens
-_AHEAD = 4  # drawn frames that wait for the encoder
+_MOST_DRAWERS = 4
+_AHEAD = 4  # drawn frames that wait for the encoder, besides those that are drawn
 
 
 class DrawnVideo(Output):
-  """A video whose frames are drawn in one thread and encoded in another.
+  """A video whose frames are drawn in several threads and encoded in another.
 
   Args:
     parts: of the video.
@@ -46,14 +49,20 @@ class DrawnVideo(Output):
     timing: Callable[[], Timing],
   ):
     self._parts, self._draw, self._timing = parts, draw, timing
-    self._encoder = Background(f"encode {parts.path.name}", ahead=_AHEAD)
+    workers = min(_MOST_DRAWERS, os.cpu_count() or 1)
+    self._drawers = ThreadPoolExecutor(workers, f"draw {parts.path.name}")
+    self._encoder = Background(f"encode {parts.path.name}", ahead=workers + _AHEAD)
 
   def write(self, frame: SegmentedFrame) -> None:
-    self._encoder.submit(self._encode, frame.name, self._draw(frame))
+    drawn = self._drawers.submit(self._draw_frame, frame)
+    self._encoder.submit(self._encode, frame.name, drawn)
 
-  def _encode(self, name: str, image: UInt8[np.ndarray, "h w c"]) -> None:
+  def _draw_frame(self, frame: SegmentedFrame) -> VideoFrame:
+    return self._parts.convert(self._draw(frame))
+
+  def _encode(self, name: str, drawn: "Future[VideoFrame]") -> None:
     with naming_frame(name):
-      self._parts.write(image)
+      self._parts.write(drawn.result())
 
   def checkpoint(self) -> None:
     self._encoder.wait()
@@ -64,6 +73,7 @@ class DrawnVideo(Output):
 
   def close(self, error: BaseException | None) -> None:
     self._encoder.close(error)
+    self._drawers.shutdown(cancel_futures=True)
     if error is not None:
       self._parts.abandon(error)
 
