@@ -1,5 +1,12 @@
 """Options of the compiler."""
 
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
 from vosjax.inference import compilation
 
 
@@ -10,6 +17,61 @@ def test_unknown_compiler_options_are_left_out():
   assert compilation.supported_options(option) == option
 
 
-def test_the_compiler_knows_the_options_for_gpus():
-  """Options are read on every backend, so a change of their names is seen here."""
+@pytest.fixture
+def one_gpu(monkeypatch):
+  """Takes the CPU for a GPU; options are read on every backend."""
+  monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+  compilation._compiler_options.cache_clear()
+  yield
+  compilation._compiler_options.cache_clear()
+
+
+def test_the_compiler_knows_the_options_for_gpus(one_gpu):
+  """A change of their names is seen here."""
   assert compilation._compiler_options("gpu")
+
+
+def test_several_gpus_keep_the_defaults():
+  compilation._compiler_options.cache_clear()
+  assert jax.local_device_count() > 1
+  assert compilation._compiler_options("gpu") == {}
+
+
+def test_programs_of_a_gpu_run_once_without_graphs_for_each_shape(one_gpu, monkeypatch):
+  """cuDNN fails if a kernel runs for the first time while a graph is recorded."""
+  ran = []
+  jit = jax.jit
+
+  def record(function, compiler_options=None, **options):
+    compiled = jit(function, **options)
+
+    @functools.wraps(function)
+    def run(*args):
+      result = compiled(*args)
+      ran.append("graphs" if compiler_options else "plain")
+      return result
+
+    return run
+
+  compilation._compiler_options("gpu")  # asks the compiler
+  monkeypatch.setattr(jax, "jit", record)
+
+  @compilation.jit(static_argnums=0, donate_argnums=1)
+  def scale(factor, state, x):
+    return jax.tree.map(lambda leaf: leaf * factor + x, state)
+
+  def call(factor, size):
+    state = {"a": jnp.ones(size), "b": None}
+    (result,) = jax.tree.leaves(scale(factor, state, jnp.ones(size)))
+    np.testing.assert_array_equal(result, np.full(size, factor + 1))
+
+  expected = ["plain", "graphs", "graphs"]
+  for factor, size in ((2, 3), (2, 4), (5, 4)):
+    ran.clear()
+    for _ in range(3):
+      call(factor, size)
+    assert ran == expected
+  ran.clear()
+  call(2, 3)
+  assert ran == ["graphs"]

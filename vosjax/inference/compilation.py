@@ -1,6 +1,7 @@
 """`jax.jit` with the compiler options that suit the backend."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,6 +21,10 @@ _GRAPH_PARTS = (
 )
 
 
+class _FirstCall(Exception):
+  """Arguments of these shapes have not been seen before."""
+
+
 def jit(**options: Any) -> Any:
   """`jax.jit` with the compiler options of whichever backend a call runs on.
 
@@ -34,7 +39,10 @@ def jit(**options: Any) -> Any:
     @functools.cache
     def compiled(backend):
       extra = _compiler_options(backend) or None
-      return jax.jit(function, compiler_options=extra, **options)
+      jit_with = functools.partial(jax.jit, compiler_options=extra, **options)
+      if backend == "gpu" and extra:
+        return _plain_first(jax.jit(function, **options), function, jit_with)
+      return jit_with(function)
 
     @functools.wraps(function)
     def call(*args):
@@ -43,6 +51,46 @@ def jit(**options: Any) -> Any:
     return call
 
   return wrap
+
+
+def _plain_first(
+  plain: Callable[..., Any],
+  function: Callable[..., Any],
+  jit_with: Callable[..., Any],
+) -> Callable[..., Any]:
+  """Runs a program once without CUDA graphs before it runs with them.
+
+  cuDNN loads a kernel when it first runs, which is an error while a graph is recorded.
+  Kernels that the compiler has timed are loaded, but a program from a cache on disk has
+  not been timed. Shapes are looked at while the function is traced, which costs later
+  calls nothing.
+
+  Args:
+    plain: the function, compiled without graphs.
+    function: to be compiled with them.
+    jit_with: compiles it so.
+  """
+  seen = set()
+
+  @functools.wraps(function)
+  def traced(*args):
+    leaves, structure = jax.tree.flatten(args)
+    shapes = ((x.shape, x.dtype) if isinstance(x, jax.Array) else x for x in leaves)
+    key = structure, *shapes
+    if key not in seen:
+      seen.add(key)
+      raise _FirstCall
+    return function(*args)
+
+  with_graphs = jit_with(traced)
+
+  def call(*args):
+    try:
+      return with_graphs(*args)
+    except _FirstCall:
+      return plain(*args)
+
+  return call
 
 
 @functools.cache
@@ -55,10 +103,12 @@ def _compiler_options(backend: str) -> dict[str, Any]:
   than running them. As one CUDA graph they are launched together; by default, XLA ends
   a graph at every convolution. On an H200 in bfloat16, a frame of A-GAME at 480x864
   takes 1.9 ms so and 3.3 ms otherwise, one of RVOS with ten objects 2.3 and 9.2 ms.
+  Where a process has several GPUs, XLA's own choice stays: see `_plain_first`.
   """
   if backend == "cpu":
     return supported_options({"xla_cpu_experimental_ynn_fusion_type": ""})
-  if backend == "gpu":
+  # Kernels are loaded for one device at a time.
+  if backend == "gpu" and jax.local_device_count() == 1:
     return supported_options({"xla_gpu_enable_command_buffer": ",".join(_GRAPH_PARTS)})
   return {}
 

@@ -258,11 +258,23 @@ def _initial_variables(model: nn.Module, config: ConfigDict) -> Variables:
 
 
 def random_variables(model: nn.Module, config: ConfigDict) -> Variables:
-  """Random initial variables, the same for the same seed."""
+  """Random initial variables, the same for the same seed.
+
+  They are drawn on the CPU, which takes 5 s where compiling this for an H100 takes 36.
+  """
   first, *_ = ordered_stages(config).values()
   size = tuple(first.size)
-  frames, masks = jnp.zeros((1, *size, 3)), jnp.zeros((1, 1, *size))
-  return jax.jit(model.init)(jax.random.key(config.seed), frames, masks)
+  with jax.default_device(_cpu()):
+    frames, masks = jnp.zeros((1, *size, 3)), jnp.zeros((1, 1, *size))
+    return jax.jit(model.init)(jax.random.key(config.seed), frames, masks)
+
+
+def _cpu() -> jax.Device | None:
+  """The CPU, or the default device where JAX was told to leave the CPU out."""
+  try:
+    return jax.local_devices(backend="cpu")[0]
+  except RuntimeError:
+    return None
 
 
 def describe(
