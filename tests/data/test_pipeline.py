@@ -1,8 +1,11 @@
 import collections
 import dataclasses
+import multiprocessing
+import os
 import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -156,6 +159,31 @@ def test_worker_processes_change_nothing_and_name_a_broken_file(davis):
   assert_same([next(batches)], [first])
   with pytest.raises(ValueError, match=rf"{broken}/0000\d\.jpg: not a complete image"):
     next(batches)
+
+
+def test_signals_to_the_whole_group_do_not_end_workers(davis):
+  """Ctrl-C, or Slurm's SIGTERM, even while the workers start."""
+  source = DavisFolder(str(davis))
+  expected = run(source, num_steps=4)
+  done = threading.Event()
+  signalled = set()
+
+  def send():
+    while not done.wait(0.01):
+      for worker in multiprocessing.active_children():
+        os.kill(worker.pid, signal.SIGTERM)
+        os.kill(worker.pid, signal.SIGINT)
+        signalled.add(worker.pid)
+
+  sender = threading.Thread(target=send)
+  sender.start()
+  try:
+    found = run(source, num_steps=4, num_workers=2)
+  finally:
+    done.set()
+    sender.join()
+  assert_same(found, expected)
+  assert len(signalled) >= 2
 
 
 KILLED = """

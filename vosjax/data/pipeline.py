@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from multiprocessing import resource_tracker
 from typing import Any
 
 import grain
@@ -99,7 +100,27 @@ def batches(
       grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=1),
       worker_init_fn=_start_worker,
     )
+    return _without_signals(dataset)
   return iter(dataset)
+
+
+def _without_signals(dataset: grain.IterDataset) -> Iterator[Any]:
+  """Iterates over batches whose workers get no signals.
+
+  Ctrl-C and SIGTERM, which may reach a whole group of processes, are for the one that
+  trains: it ends its workers. These start with the first batch, and block what the
+  threads that start them block.
+  """
+  resource_tracker.ensure_running()  # its start would unblock them
+  signals = (signal.SIGINT, signal.SIGTERM)
+  before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+  try:
+    batches = iter(dataset)
+    first = next(batches)
+  finally:
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+  yield first
+  yield from batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +251,6 @@ def _stack(clips: Sequence[Clip]) -> dict[str, Any]:
 def _start_worker(index: int, count: int) -> None:
   """Makes a worker end with the process that started it, and not before."""
   del index, count
-  signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that trains
   threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
