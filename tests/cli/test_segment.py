@@ -14,7 +14,7 @@ from PIL import Image
 
 from vosjax import __main__ as command_line
 from vosjax import files, weights
-from vosjax.cli import segment, segment_video
+from vosjax.cli import segment, segment_inputs, segment_video
 from vosjax.inference import refinement
 from vosjax.media.write import video_writer
 
@@ -291,21 +291,69 @@ def test_without_checkpoint_the_weights_in_the_package_are_used(
   )
 
 
+@pytest.mark.parametrize(
+  ("options", "names", "how"),
+  [
+    ((), ["agame-lite", "cosnet-lite"], "guessed and then followed"),
+    (("--model", "cosnet"), ["cosnet-lite"], "guessed in each frame"),
+    (("--references", "0"), ["cosnet-lite"], "guessed in each frame"),
+    (("--crf",), ["cosnet-lite"], "guessed in each frame"),
+  ],
+)
 def test_without_a_mask_the_primary_object_is_guessed_which_is_said(
-  frames, tmp_path, capsys, monkeypatch
+  frames, tmp_path, capsys, monkeypatch, options, names, how, copying
 ):
   used = []
 
-  def load(checkpoint, expected, **options):
+  def load(checkpoint, expected, **_):
     used.append(checkpoint)
-    raise ValueError("enough")
+    monkeypatch.setattr(copying, "one_shot", checkpoint.stem == "agame-lite")
+    if checkpoint.stem == "cosnet-lite":
+      raise ValueError("enough")
+    return copying(), "agame"
 
   monkeypatch.setattr(segment, "load_segmenter", load)
-  assert vosjax(frames, "--out", tmp_path / "out") == 2
-  assert used == [weights.FOLDER / "cosnet-lite.safetensors"]
+  assert vosjax(frames, "--out", tmp_path / "out", *options) == 2
+  assert used == [weights.FOLDER / f"{name}.safetensors" for name in names]
   said = capsys.readouterr().out
-  assert "weights: cosnet-lite" in said
-  assert "guessed, often only roughly. --mask FIRST.png" in said
+  assert f"weights: {names[0]}" in said
+  assert f"{how}, often wrongly. --mask FIRST.png" in said
+
+
+@pytest.fixture
+def found(monkeypatch):
+  """What the search finds, by item 0; nothing at first."""
+  found = [None]
+
+  def find(frames, finder, follower, *, progress):
+    assert len(frames) == len(NAMES)
+    assert finder is not follower
+    progress()
+    return found[0]
+
+  monkeypatch.setattr(segment_inputs.primary, "find_primary", find)
+  return found
+
+
+def test_an_object_that_is_found_is_followed_as_if_its_mask_were_given(
+  frames, tmp_path, capsys, found
+):
+  labels = np.zeros(SIZE, np.int32)
+  labels[5:12, 8:20] = 1
+  found[0] = 0, labels
+  out = tmp_path / "out"
+  assert vosjax(frames, "--out", out) == 0
+  assert "found: object 1 in frame 00000 (10.3 % of it).\n" in capsys.readouterr().out
+  for name in NAMES:
+    np.testing.assert_array_equal(np.asarray(Image.open(out / f"{name}.png")), labels)
+  assert vosjax(frames, "--out", out) == 0
+  assert "already finished" in capsys.readouterr().out
+
+
+def test_a_video_without_an_object_asks_for_a_mask(frames, tmp_path, capsys, found):
+  assert found == [None]
+  assert vosjax(frames, "--out", tmp_path / "out") == 2
+  refused(capsys, "no object was found in 4 frames. --mask FIRST.png")
 
 
 def test_a_model_without_weights_in_the_package_says_how_to_get_some(

@@ -19,7 +19,7 @@ from vosjax.cli import (
   segment_stream,
   segment_video,
 )
-from vosjax.cli.segment_inputs import read_inputs
+from vosjax.cli.segment_inputs import find_object, read_inputs
 from vosjax.cli.segment_job import Job
 from vosjax.inference import references
 from vosjax.inference.engine import VideoSegmenter
@@ -37,10 +37,11 @@ examples:
   vosjax segment videos/ --masks masks/ --out results
   ffmpeg -i rtsp://camera -f nut - | vosjax segment - --mask first.png --out live
 
-A-GAME and one-shot RVOS follow the objects of a mask. COSNet finds the primary object
-of a video without a mask; zero-shot RVOS, RSIS and RIS find up to ten objects. RSIS and
-RIS treat every frame as a separate image, so their ids do not persist from frame to
-frame.
+A-GAME and one-shot RVOS follow the objects of a mask. Without a mask and a checkpoint,
+COSNet guesses the primary object of the first frames, and A-GAME follows it; with
+--model cosnet, COSNet guesses it in each frame. Zero-shot RVOS, RSIS and RIS find up to
+ten objects. RSIS and RIS treat every frame as a separate image, so their ids do not
+persist from frame to frame.
 
 A mask is a palette or grayscale PNG of the frames' size whose pixel values are object
 ids: 0 = background, 1 to 254 = objects, 255 = void. A black and white mask is object 1.
@@ -64,6 +65,7 @@ outputs of --save (masks are always written; default: {default}):
 
 DEFAULT_MODEL = "agame"
 COSNET = "cosnet"
+_ROUGHLY = "often wrongly. --mask FIRST.png follows the objects that you mean."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -212,27 +214,33 @@ class _Loader:
   Attributes:
     args: of the command.
     checkpoint: the file or folder of the model.
+    finder: the weights that find the object where no mask is given; None: none do.
     loaded: the segmenter and the name of its model.
+    loaded_finder: the segmenter that finds the object.
   """
 
   args: argparse.Namespace
   checkpoint: pathlib.Path
+  finder: pathlib.Path | None = None
   loaded: tuple[VideoSegmenter, str] | None = None
+  loaded_finder: VideoSegmenter | None = None
 
   @classmethod
   def from_arguments(cls, args: argparse.Namespace) -> "_Loader":
     """The loader of what the command asks for, which is said if it is the default."""
     if args.checkpoint is not None:
       return cls(args, weights.locate(args.checkpoint))
-    zero_shot = not (args.mask or args.masks)
-    model = args.model or (COSNET if zero_shot else DEFAULT_MODEL)
-    found = _default_weights(model)
-    if model == COSNET:
-      print(
-        "no mask: the primary object is guessed, often only roughly. --mask FIRST.png "
-        "follows the objects that you mean."
-      )
-    return cls(args, found)
+    if args.mask or args.masks:
+      return cls(args, _default_weights(args.model or DEFAULT_MODEL))
+    asks_for_cosnet = args.crf or args.references is not None or args.fusion is not None
+    if args.model or asks_for_cosnet or stream.is_stream(args.video):
+      model = args.model or COSNET
+      found = _default_weights(model)
+      if model == COSNET:
+        print(f"no mask: the primary object is guessed in each frame, {_ROUGHLY}")
+      return cls(args, found)
+    found = _default_weights(DEFAULT_MODEL)  # a list of videos may name masks
+    return cls(args, found, weights.locate(weights.DEFAULTS[COSNET]))
 
   def load(self, *, has_mask: bool) -> VideoSegmenter:
     """The segmenter; ValueError if an argument does not fit the model."""
@@ -248,8 +256,15 @@ class _Loader:
         seed=args.seed,
       )
     segmenter, name = self.loaded
-    _check_model(args, name, segmenter.one_shot, has_mask)
+    _check_model(args, name, segmenter.one_shot, has_mask or self.finder is not None)
     return segmenter
+
+  def load_finder(self) -> VideoSegmenter | None:
+    """What finds the object of a video without a mask, after saying so once."""
+    if self.finder is not None and self.loaded_finder is None:
+      print(f"no mask: the primary object is guessed and then followed, {_ROUGHLY}")
+      self.loaded_finder, _ = load_segmenter(self.finder, COSNET, dtype=self.args.dtype)
+    return self.loaded_finder
 
 
 def run(args: argparse.Namespace) -> None:
@@ -308,6 +323,8 @@ def _segment_one(
       print(f"{out}: already finished, nothing to do.")
       return
     segmenter = loader.load(has_mask=bool(masks))
+    if not masks and (finder := loader.load_finder()):
+      inputs = find_object(inputs, finder, segmenter, args.direction)
     segment_video.segment_video(
       inputs,
       segmenter,

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
+from tqdm import tqdm
 
-from vosjax.inference import prompts
+from vosjax.inference import primary, prompts
+from vosjax.inference.engine import VideoSegmenter
 from vosjax.labels import VOID, find_ids
 from vosjax.media.masks import VideoMasks, read_masks
 from vosjax.media.read import read_video
@@ -33,7 +35,7 @@ class Inputs:
   """
 
   video: VideoFrames
-  masks: "MaskPrompts | None" = None
+  masks: Mapping[int, UInt8[np.ndarray, "h w"]] | None = None
   planned: tuple[prompts.PlannedPrompt, ...] = ()
 
 
@@ -120,6 +122,43 @@ def read_inputs(
   planned = prompts.plan(given, args.direction)
   _print_plan(planned, video)
   return Inputs(video, given, planned)
+
+
+def find_object(
+  inputs: Inputs,
+  finder: VideoSegmenter,
+  follower: VideoSegmenter,
+  direction: prompts.Direction | None,
+) -> Inputs:
+  """Finds the primary object of a video, and prints where.
+
+  Args:
+    inputs: a video without masks.
+    finder: of a zero-shot model.
+    follower: of the model that will follow the object.
+    direction: in which it will.
+
+  Returns:
+    The video with the mask of the first frame that shows the object.
+
+  Raises:
+    ValueError: no frame shows an object, or a frame is unusable.
+  """
+  video = inputs.video
+  with tqdm(unit="frame", desc="find", disable=None, leave=False) as bar:
+    found = primary.find_primary(video, finder, follower, progress=bar.update)
+  if found is None:
+    raise ValueError(
+      f"{video.name}: no object was found in {len(video):,} frames. --mask FIRST.png "
+      "follows the objects that you mean."
+    )
+  number, labels = found
+  masks = {number: labels.astype(np.uint8)}
+  share = 100 * (labels > 0).mean()
+  print(f"found: object 1 in frame {video.frame_names[number]} ({share:.1f} % of it).")
+  return dataclasses.replace(
+    inputs, masks=masks, planned=prompts.plan(masks, direction)
+  )
 
 
 def warn(lines: Iterable[str]) -> None:
