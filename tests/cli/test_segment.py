@@ -317,7 +317,7 @@ def test_without_a_mask_the_primary_object_is_guessed_which_is_said(
   assert used == [weights.FOLDER / f"{name}.safetensors" for name in names]
   said = capsys.readouterr().out
   assert f"weights: {names[0]}" in said
-  assert f"{how}, often wrongly. --mask FIRST.png" in said
+  assert f"{how}, sometimes wrongly. --mask FIRST.png" in said
 
 
 @pytest.fixture

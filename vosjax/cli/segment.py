@@ -65,7 +65,7 @@ outputs of --save (masks are always written; default: {default}):
 
 DEFAULT_MODEL = "agame"
 COSNET = "cosnet"
-_ROUGHLY = "often wrongly. --mask FIRST.png follows the objects that you mean."
+_ROUGHLY = "sometimes wrongly. --mask FIRST.png follows the objects that you mean."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
