@@ -298,6 +298,8 @@ def test_without_checkpoint_the_weights_in_the_package_are_used(
     (("--model", "cosnet"), ["cosnet-lite"], "guessed in each frame"),
     (("--references", "0"), ["cosnet-lite"], "guessed in each frame"),
     (("--crf",), ["cosnet-lite"], "guessed in each frame"),
+    (("--seed", "3"), ["cosnet-lite"], "guessed in each frame"),
+    (("--reference-policy", "random"), ["cosnet-lite"], "guessed in each frame"),
   ],
 )
 def test_without_a_mask_the_primary_object_is_guessed_which_is_said(
@@ -348,6 +350,43 @@ def test_an_object_that_is_found_is_followed_as_if_its_mask_were_given(
     np.testing.assert_array_equal(np.asarray(Image.open(out / f"{name}.png")), labels)
   assert vosjax(frames, "--out", out) == 0
   assert "already finished" in capsys.readouterr().out
+
+
+def test_an_object_that_is_found_later_is_followed_forward(frames, tmp_path, found):
+  labels = np.zeros(SIZE, np.int32)
+  labels[5:12, 8:20] = 1
+  found[0] = 2, labels
+  out = tmp_path / "out"
+  assert vosjax(frames, "--out", out) == 0
+  areas = [(np.asarray(Image.open(out / f"{name}.png")) > 0).sum() for name in NAMES]
+  assert areas == [0, 0, 84, 84]
+
+
+def test_what_was_found_is_kept_until_the_job_is_finished(
+  frames, tmp_path, found, monkeypatch
+):
+  """A second search, as on another device, might find something else."""
+  labels = np.zeros(SIZE, np.int32)
+  labels[5:12, 8:20] = 1
+  found[0] = 0, labels
+  out = tmp_path / "out"
+
+  def fail(*_, **__):
+    raise OSError(errno.ENOSPC, "disk full", "x")
+
+  with monkeypatch.context() as patch:
+    patch.setattr(segment_video, "write_result", fail)
+    assert vosjax(frames, "--out", out) == 2
+  found[0] = None
+  assert vosjax(frames, "--out", out) == 0
+  np.testing.assert_array_equal(np.asarray(Image.open(out / "00003.png")), labels)
+  assert not list(out.glob(".*"))
+
+
+def test_backward_needs_a_mask(frames, tmp_path, capsys, found):
+  assert vosjax(frames, "--out", tmp_path / "out", "--direction", "backward") == 2
+  refused(capsys, "--direction backward needs --mask")
+  assert not (tmp_path / "out").exists()
 
 
 def test_a_video_without_an_object_asks_for_a_mask(frames, tmp_path, capsys, found):

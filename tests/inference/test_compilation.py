@@ -38,6 +38,32 @@ def test_several_gpus_keep_the_defaults():
   assert compilation._compiler_options("gpu") == {}
 
 
+def test_a_run_without_graphs_that_fails_is_tried_again(one_gpu):
+  """Else the next one would record kernels that were never loaded."""
+  ran = []
+
+  def plain(x):
+    ran.append("plain")
+    if len(ran) == 1:
+      raise MemoryError
+    return x
+
+  def jit_with(function):
+    def traced(x):
+      result = function(x)
+      ran.append("graphs")
+      return result
+
+    return traced
+
+  call = compilation._plain_first(plain, lambda x: x, jit_with)
+  with pytest.raises(MemoryError):
+    call(jnp.ones(3))
+  for _ in range(2):
+    call(jnp.ones(3))
+  assert ran == ["plain", "plain", "graphs"]
+
+
 def test_programs_of_a_gpu_run_once_without_graphs_for_each_shape(one_gpu, monkeypatch):
   """cuDNN fails if a kernel runs for the first time while a graph is recorded."""
   ran = []

@@ -68,6 +68,36 @@ def test_most_of_four_guesses_decide_on_the_first_frame():
   assert len(ticks) == 48 + 7 + 19 + 31 + 43
 
 
+@pytest.mark.parametrize("first", [0, 20, 45])
+def test_guesses_are_spread_over_the_frames_in_which_an_object_is_seen(first):
+  """Which may be the last ones of a section."""
+  empty = np.zeros(SIZE, bool)
+  finder = Finder(lambda number: square(4) if number >= first else empty)
+  follower = Follower(first)
+  number, _ = primary.find_primary(video(48), finder, follower)
+  assert number == first
+  assert len(follower.runs) == min(4, 48 - first)
+  assert all(run[0] >= first for run in follower.runs)
+
+
+def test_where_guesses_disagree_the_one_that_overlaps_most_counts():
+  """No two of them agree on half of the pixels of any; 1 and 2 overlap most."""
+  columns = {6: 0, 18: 12, 30: 15, 42: 30}
+  finder = Finder(lambda number: square(columns.get(number, 0)))
+  number, labels = primary.find_primary(video(48), finder, Follower())
+  assert number == 0
+  overlap = [(labels > 0)[square(columns[guess])].mean() for guess in (18, 30)]
+  assert max(overlap) == 1 and min(overlap) < 1
+
+
+def test_a_tie_is_no_majority():
+  """Two guesses against two: later frames, which fewer of them reach, do not decide."""
+  finder = Finder(lambda number: square(4) if number < 24 else square(24))
+  number, labels = primary.find_primary(video(48), finder, Follower())
+  assert number == 0
+  assert (labels > 0).sum() == square(4).sum()
+
+
 def test_an_object_may_appear_later():
   number, labels = primary.find_primary(
     video(60), Finder(lambda _: square(4)), Follower(first=20)

@@ -181,17 +181,23 @@ def test_processes_share_a_batch(config, monkeypatch):
 
 
 def test_processes_feed_an_accelerator_and_threads_a_cpu(config, monkeypatch):
+  def choose():
+    return feeds.choose_num_workers(config, config.stages.main)
+
   monkeypatch.setattr("vosjax.data.pipeline.num_cores", lambda: 16)
-  assert feeds.num_workers(config) == 0
+  assert choose() == 0
   monkeypatch.setattr("jax.default_backend", lambda: "gpu")
-  assert feeds.num_workers(config) == 15
+  assert choose() == 15
   monkeypatch.setattr("vosjax.data.pipeline.num_cores", lambda: 1)
-  assert feeds.num_workers(config) == 1
+  assert choose() == 1
   config.data.num_workers = 3
-  assert feeds.num_workers(config) == 3
+  assert choose() == 3
   config.data.num_workers = -1
   config.data.synthvos.in_memory = True  # kept once
-  assert feeds.num_workers(config) == 0
+  assert choose() == 0
+  config.data.num_workers = -2
+  with pytest.raises(ValueError, match="data.num_workers is -2"):
+    choose()
 
 
 def test_a_corrupt_frame_is_named(config):

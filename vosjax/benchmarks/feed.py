@@ -73,7 +73,7 @@ def measure(
     training on a batch that is there: in which the device waits for data.
   """
   shape = batch["frames"].shape
-  workers = feeds.num_workers(feed.config)
+  workers = feeds.choose_num_workers(feed.config, feed.stage)
   cpu = _cpu_seconds(feed, seconds)
   batches = (b for b in feed.batches(workers) if b["frames"].shape == shape)
   # More than are made in advance, so that what is timed has been made meanwhile.

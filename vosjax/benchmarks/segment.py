@@ -19,6 +19,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 
 from vosjax import viz, weights
+from vosjax.benchmarks.engine import WARM_UP
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import FrameResult
 from vosjax.media.outputs import open_outputs
@@ -30,7 +31,7 @@ FREE = "no network"  # its masks are known, so that it costs nothing
 AHEAD = 4  # decoded frames that wait for the network
 _KINDS = ("masks", "overlay")
 _FRAMES_PER_SECOND = 25.0
-_WARM_UP = 9  # frames, in which programs are compiled: a batch, and another
+_BATCHES = 9  # frames: a batch, and another
 
 Run = Callable[[Any], Iterator[FrameResult]]  # from frames to results
 Rates = dict[str, dict[str, float]]  # of a stage: frames and CPU seconds
@@ -74,8 +75,8 @@ def measure(
     for network in networks:
       report(network)
       run = _network(network, labels)
-      for _ in run(images[:_WARM_UP]):
-        pass
+      for _ in range(WARM_UP):
+        _consume(run(images[:_BATCHES]))
       alone = _timed(frames, _consume, run(images))
       together = _timed(frames, _segment, run, folder)
       found[network] = {

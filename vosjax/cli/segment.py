@@ -19,7 +19,7 @@ from vosjax.cli import (
   segment_stream,
   segment_video,
 )
-from vosjax.cli.segment_inputs import find_object, read_inputs
+from vosjax.cli.segment_inputs import find_object, read_inputs, with_found
 from vosjax.cli.segment_job import Job
 from vosjax.inference import references
 from vosjax.inference.engine import VideoSegmenter
@@ -37,7 +37,7 @@ examples:
   vosjax segment videos/ --masks masks/ --out results
   ffmpeg -i rtsp://camera -f nut - | vosjax segment - --mask first.png --out live
 
-A-GAME and one-shot RVOS follow the objects of a mask. Without a mask and a checkpoint,
+A-GAME and one-shot RVOS follow the objects of a mask. With neither mask nor checkpoint,
 COSNet guesses the primary object of the first frames, and A-GAME follows it; with
 --model cosnet, COSNet guesses it in each frame. Zero-shot RVOS, RSIS and RIS find up to
 ten objects. RSIS and RIS treat every frame as a separate image, so their ids do not
@@ -65,7 +65,8 @@ outputs of --save (masks are always written; default: {default}):
 
 DEFAULT_MODEL = "agame"
 COSNET = "cosnet"
-_ROUGHLY = "sometimes wrongly. --mask FIRST.png follows the objects that you mean."
+_IS_A_GUESS = "sometimes wrongly. --mask FIRST.png follows the objects that you mean."
+_POLICY = "uniform"  # of references
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -170,7 +171,7 @@ def _configure_cosnet(parser: argparse.ArgumentParser) -> None:
   cosnet.add_argument(
     "--reference-policy",
     choices=get_args(references.ReferencePolicy),
-    default="uniform",
+    default=_POLICY,
     help="which frames are references: spread uniformly over the video, drawn at "
     "random once per video, or the frame's neighbours (default: uniform)",
   )
@@ -214,7 +215,8 @@ class _Loader:
   Attributes:
     args: of the command.
     checkpoint: the file or folder of the model.
-    finder: the weights that find the object where no mask is given; None: none do.
+    finder: the weights that find the object where no mask is given; None if it is not
+      looked for.
     loaded: the segmenter and the name of its model.
     loaded_finder: the segmenter that finds the object.
   """
@@ -232,12 +234,18 @@ class _Loader:
       return cls(args, weights.locate(args.checkpoint))
     if args.mask or args.masks:
       return cls(args, _default_weights(args.model or DEFAULT_MODEL))
-    asks_for_cosnet = args.crf or args.references is not None or args.fusion is not None
+    asks_for_cosnet = (
+      args.crf
+      or args.references is not None
+      or args.fusion is not None
+      or args.reference_policy != _POLICY
+      or args.seed != 0
+    )
     if args.model or asks_for_cosnet or stream.is_stream(args.video):
       model = args.model or COSNET
       found = _default_weights(model)
       if model == COSNET:
-        print(f"no mask: the primary object is guessed in each frame, {_ROUGHLY}")
+        print(f"no mask: the primary object is guessed in each frame, {_IS_A_GUESS}")
       return cls(args, found)
     found = _default_weights(DEFAULT_MODEL)  # a list of videos may name masks
     return cls(args, found, weights.locate(weights.DEFAULTS[COSNET]))
@@ -259,10 +267,11 @@ class _Loader:
     _check_model(args, name, segmenter.one_shot, has_mask or self.finder is not None)
     return segmenter
 
-  def load_finder(self) -> VideoSegmenter | None:
+  def load_finder(self) -> VideoSegmenter:
     """What finds the object of a video without a mask, after saying so once."""
-    if self.finder is not None and self.loaded_finder is None:
-      print(f"no mask: the primary object is guessed and then followed, {_ROUGHLY}")
+    if self.loaded_finder is None:
+      assert self.finder is not None, "`finder` says whether an object is looked for"
+      print(f"no mask: the primary object is guessed and then followed, {_IS_A_GUESS}")
       self.loaded_finder, _ = load_segmenter(self.finder, COSNET, dtype=self.args.dtype)
     return self.loaded_finder
 
@@ -312,6 +321,12 @@ def _segment_one(
   stop: Interrupt | None = None,
 ) -> None:
   """Segments one video; what is unusable is refused before work starts."""
+  finds = not masks and loader.finder is not None
+  if finds and args.direction == "backward":
+    raise ValueError(
+      "--direction backward needs --mask: without one, the object is looked for in the "
+      "first frames."
+    )
   if not masks:
     loader.load(has_mask=False)  # to ask for a mask before a long video is read
   inputs = read_inputs(args, path, masks)
@@ -323,14 +338,20 @@ def _segment_one(
       print(f"{out}: already finished, nothing to do.")
       return
     segmenter = loader.load(has_mask=bool(masks))
-    if not masks and (finder := loader.load_finder()):
-      inputs = find_object(inputs, finder, segmenter, args.direction)
+    direction: Direction | None = args.direction
+    if finds:
+      direction = direction or "forward"  # from the first frame that shows the object
+      found = job.read_found(out)
+      if found is None:
+        found = find_object(inputs, loader.load_finder(), segmenter, stop)
+        job.keep_found(out, *found)
+      inputs = with_found(inputs, found, direction)
     segment_video.segment_video(
       inputs,
       segmenter,
       job,
       out,
-      direction=args.direction,
+      direction=direction,
       max_size=args.max_size,
       crf=args.crf,
       stop=stop,

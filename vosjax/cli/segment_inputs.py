@@ -22,6 +22,7 @@ from vosjax.media.video_frames import (
   frame_number,
   frames_or_seconds,
 )
+from vosjax.train.interrupt import Interrupt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Inputs:
 
   Attributes:
     video: the frames to segment.
-    masks: the masks of some of them, by number; None for a zero-shot model.
+    masks: the masks of some of them, by number; None where none are given or found.
     planned: what each mask does.
   """
 
@@ -79,7 +80,7 @@ def read_inputs(
   Args:
     args: of the command.
     path: of the video.
-    masks: files or folders of masks; empty for a zero-shot model.
+    masks: files or folders of masks; empty where none are given.
 
   Raises:
     ValueError: something is unusable; names it.
@@ -128,37 +129,52 @@ def find_object(
   inputs: Inputs,
   finder: VideoSegmenter,
   follower: VideoSegmenter,
-  direction: prompts.Direction | None,
-) -> Inputs:
+  stop: Interrupt | None = None,
+) -> tuple[int, UInt8[np.ndarray, "h w"]]:
   """Finds the primary object of a video, and prints where.
 
   Args:
     inputs: a video without masks.
     finder: of a zero-shot model.
     follower: of the model that will follow the object.
-    direction: in which it will.
+    stop: records Ctrl-C and SIGTERM, where they do not raise an exception.
 
   Returns:
-    The video with the mask of the first frame that shows the object.
+    The number of a frame, and its labels.
 
   Raises:
     ValueError: no frame shows an object, or a frame is unusable.
+    KeyboardInterrupt: `stop` has recorded a signal.
   """
   video = inputs.video
   with tqdm(unit="frame", desc="find", disable=None, leave=False) as bar:
-    found = primary.find_primary(video, finder, follower, progress=bar.update)
+
+    def progress() -> None:
+      bar.update()
+      if stop is not None and stop.signum is not None:
+        raise KeyboardInterrupt
+
+    found = primary.find_primary(video, finder, follower, progress=progress)
   if found is None:
     raise ValueError(
       f"{video.name}: no object was found in {len(video):,} frames. --mask FIRST.png "
       "follows the objects that you mean."
     )
   number, labels = found
-  masks = {number: labels.astype(np.uint8)}
   share = 100 * (labels > 0).mean()
   print(f"found: object 1 in frame {video.frame_names[number]} ({share:.1f} % of it).")
-  return dataclasses.replace(
-    inputs, masks=masks, planned=prompts.plan(masks, direction)
-  )
+  return number, labels.astype(np.uint8)
+
+
+def with_found(
+  inputs: Inputs,
+  found: tuple[int, UInt8[np.ndarray, "h w"]],
+  direction: prompts.Direction,
+) -> Inputs:
+  """A video with the mask that `find_object` found, to be followed in a direction."""
+  masks = dict([found])
+  planned = prompts.plan(masks, direction)
+  return dataclasses.replace(inputs, masks=masks, planned=planned)
 
 
 def warn(lines: Iterable[str]) -> None:

@@ -2,11 +2,15 @@
 
 import argparse
 import dataclasses
+import io
 import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
 
 from vosjax import files
 from vosjax.media import outputs
@@ -14,6 +18,7 @@ from vosjax.media.video_frames import VideoFrames
 
 JOB_FILE = "segment.json"
 _STATES = "state-{:08d}.safetensors"  # in the hidden folder of the outputs
+_FOUND = ".found-{:08d}.npy"  # labels of the frame in which an object was found
 
 # Input -> message, where {} is the other job's value
 _DIFFERENCES = {
@@ -108,7 +113,8 @@ class Job:
     """
     if not out.exists() or (out.is_dir() and files.holds_nothing(out)):
       return
-    if out.is_dir() and {JOB_FILE, outputs.PARTS} >= set(os.listdir(out)):
+    internal = {JOB_FILE, outputs.PARTS, *(path.name for path in _found_files(out))}
+    if out.is_dir() and internal >= set(os.listdir(out)):
       return  # a job without results may be replaced
     record = _read_record(out)
     if record is None:
@@ -173,9 +179,32 @@ class Job:
     )
     return number
 
+  def keep_found(
+    self, out: pathlib.Path, number: int, labels: UInt8[np.ndarray, "h w"]
+  ) -> None:
+    """Keeps the labels of the frame in which an object was found, before any result."""
+    out.mkdir(parents=True, exist_ok=True)
+    self._write(out, finished=False)
+    buffer = io.BytesIO()
+    np.save(buffer, labels)
+    files.write_bytes(out / _FOUND.format(number), buffer.getvalue())
+
+  def read_found(
+    self, out: pathlib.Path
+  ) -> tuple[int, UInt8[np.ndarray, "h w"]] | None:
+    """What `keep_found` kept for this very job; None if it kept nothing."""
+    record = _read_record(out)
+    if record is None or record["inputs"] != self.inputs:
+      return None
+    for path in _found_files(out):
+      return int(path.stem.rpartition("-")[2]), np.load(path, allow_pickle=False)
+    return None
+
   def finish(self, out: pathlib.Path) -> None:
     """Marks the job as finished."""
     self._write(out, finished=True)
+    for path in _found_files(out):
+      path.unlink()
 
   def _write(self, out: pathlib.Path, *, finished: bool) -> None:
     content = {"finished": finished, "inputs": self.inputs}
@@ -190,6 +219,10 @@ def _read_record(out: pathlib.Path) -> dict[str, Any] | None:
   except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
     return None
   return record if known else None
+
+
+def _found_files(out: pathlib.Path) -> list[pathlib.Path]:
+  return list(out.glob(_FOUND.replace("{:08d}", "*")))
 
 
 def state_file(out: pathlib.Path, frame: int) -> pathlib.Path:

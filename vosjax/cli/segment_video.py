@@ -201,7 +201,7 @@ def _print_estimate(source: FullSize, segmenter: VideoSegmenter, passes: int) ->
   for result in segmenter.run([frame] * _TRIED, prompts=given):
     np.asarray(result.labels)
     ends.append(time.perf_counter())
-  seconds = (ends[-1] - ends[1]) / (_TRIED - 2)
+  seconds = (ends[-1] - ends[2]) / (_TRIED - 3)  # the first ones compile
   total = seconds * len(source.frames) * passes
   if total < _LONG:
     return

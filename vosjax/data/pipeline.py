@@ -107,11 +107,11 @@ def batches(
 def _without_signals(dataset: grain.IterDataset) -> Iterator[Any]:
   """Iterates over batches whose workers get no signals.
 
-  Ctrl-C and SIGTERM, which may reach a whole group of processes, are for the one that
-  trains: it ends its workers. These start with the first batch, and block what the
-  threads that start them block.
+  Ctrl-C and SIGTERM may reach a whole group of processes, but only the one that trains
+  handles them: it ends its workers. These start with the first batch, and inherit the
+  signals that are blocked until then in this thread.
   """
-  resource_tracker.ensure_running()  # its start would unblock them
+  resource_tracker.ensure_running()  # otherwise its start unblocks the signals
   signals = (signal.SIGINT, signal.SIGTERM)
   before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
   try:
@@ -120,6 +120,7 @@ def _without_signals(dataset: grain.IterDataset) -> Iterator[Any]:
   finally:
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
   yield first
+  del first  # or it would stay in memory
   yield from batches
 
 
@@ -270,5 +271,5 @@ def num_cores() -> int:
   """Number of cores that this process may use."""
   try:
     return len(os.sched_getaffinity(0))
-  except AttributeError:  # only Linux tells
+  except AttributeError:  # not Linux
     return os.cpu_count() or 1

@@ -1,7 +1,7 @@
 """`jax.jit` with the compiler options that suit the backend."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
@@ -22,7 +22,15 @@ _GRAPH_PARTS = (
 
 
 class _FirstCall(Exception):
-  """Arguments of these shapes have not been seen before."""
+  """The program has not yet run with arguments of these shapes.
+
+  Args:
+    key: of the shapes.
+  """
+
+  def __init__(self, key: Hashable):
+    super().__init__()
+    self.key = key
 
 
 def jit(**options: Any) -> Any:
@@ -62,24 +70,23 @@ def _plain_first(
 
   cuDNN loads a kernel when it first runs, which is an error while a graph is recorded.
   Kernels that the compiler has timed are loaded, but a program from a cache on disk has
-  not been timed. Shapes are looked at while the function is traced, which costs later
-  calls nothing.
+  not been timed. Tracing, which happens once for each shape, stops the first call, so
+  that later calls have no overhead.
 
   Args:
     plain: the function, compiled without graphs.
-    function: to be compiled with them.
-    jit_with: compiles it so.
+    function: the function.
+    jit_with: compiles a function with graphs.
   """
-  seen = set()
+  ran: set[Hashable] = set()
 
   @functools.wraps(function)
   def traced(*args):
     leaves, structure = jax.tree.flatten(args)
     shapes = ((x.shape, x.dtype) if isinstance(x, jax.Array) else x for x in leaves)
     key = structure, *shapes
-    if key not in seen:
-      seen.add(key)
-      raise _FirstCall
+    if key not in ran:
+      raise _FirstCall(key)
     return function(*args)
 
   with_graphs = jit_with(traced)
@@ -87,8 +94,10 @@ def _plain_first(
   def call(*args):
     try:
       return with_graphs(*args)
-    except _FirstCall:
-      return plain(*args)
+    except _FirstCall as first:
+      result = jax.block_until_ready(plain(*args))
+      ran.add(first.key)
+      return result
 
   return call
 
@@ -107,7 +116,7 @@ def _compiler_options(backend: str) -> dict[str, Any]:
   """
   if backend == "cpu":
     return supported_options({"xla_cpu_experimental_ynn_fusion_type": ""})
-  # Kernels are loaded for one device at a time.
+  # A kernel that one device has loaded is not loaded on others.
   if backend == "gpu" and jax.local_device_count() == 1:
     return supported_options({"xla_gpu_enable_command_buffer": ",".join(_GRAPH_PARTS)})
   return {}

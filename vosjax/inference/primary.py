@@ -1,11 +1,12 @@
 """Finds the primary object of a video, so that a one-shot model can follow it.
 
-A zero-shot network guesses the object in each frame by itself, and often roughly. A
-one-shot network that follows a rough mask through a few frames mends much of it, since
-it keeps what looks alike and moves along. Several guesses, followed to the same frame,
-outvote the wrong ones.
+A zero-shot model guesses the object in each frame by itself, and often roughly. A
+one-shot model that follows a rough mask through a few frames mends much of it, since it
+keeps what looks alike and moves along. Several guesses are followed to the same frame,
+where the mean of their probabilities decides.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,10 +17,12 @@ from vosjax.inference.engine import VideoSegmenter
 from vosjax.media import resizing
 
 _SECTION = 48  # frames in which the object is looked for at once
-_GUESSES = 4  # of a section that are followed, evenly spread
-_SPACING = 3  # least distance of two guesses, in frames
-_SHORT_SIDE = 240  # rows or columns of the frames that the networks get
+_GUESSES = 4  # of a section, that are followed
+_SHORT_SIDE = 240  # rows or columns of the frames that the models get
 _LEAST = 0.001  # part of a frame that an object takes up
+
+# Probability of the object in each frame from the first of a section to a guess.
+Followed = Float[np.ndarray, "_ h w"]
 
 
 def find_primary(
@@ -29,21 +32,23 @@ def find_primary(
   *,
   progress: Callable[[], object] = lambda: None,
 ) -> tuple[int, Int[np.ndarray, "h w"]] | None:
-  """Finds the first frame that shows the primary object of a video, and its mask.
+  """Finds a mask of the primary object, in the first frame that seems to show it.
 
-  Sections of the video are searched until one shows an object. Four guesses of it are
-  followed back to its start; the mask is where the mean of their probabilities is
-  more than one half.
+  Sections of the video are searched until one shows an object. Up to four guesses of
+  it, evenly spread over the frames in which the zero-shot model sees one, are followed
+  back to its start. The mask is that of the first frame in which the mean of their
+  probabilities is more than one half for an object. Where they do not agree on any, it
+  comes from the guess that overlaps most with the others.
 
   Args:
-    frames: of the video, RGB [h w 3]; anything with a length and items.
+    frames: of the video, RGB [h w 3], of one size; anything with a length and items.
     finder: of a zero-shot model.
     follower: of a one-shot model.
-    progress: called after each frame that a network has seen.
+    progress: called after each frame that a model has seen.
 
   Returns:
-    The number of the frame, and labels in which 1 is the object. None if no frame shows
-    one.
+    The number of the frame, and labels in which 1 is the object. None if the zero-shot
+    model sees no object in any frame.
 
   Raises:
     ValueError: a frame is unusable.
@@ -52,16 +57,20 @@ def find_primary(
     stop = min(start + _SECTION, len(frames))
     section = [_reduce(np.asarray(frames[index])) for index in range(start, stop)]
     guesses = _guess(section, finder, progress)
-    probs = _follow_back(section, guesses, follower, progress)
-    for number, prob in enumerate(probs):
-      if _is_object(prob > 0.5):
-        labels, _ = resizing.enlarge(
-          (prob > 0.5).astype(np.int32),
-          (1,),
-          prob[None],
-          np.asarray(frames[start + number]),
-        )
-        return start + number, labels
+    if not guesses:
+      continue
+    followed = [
+      _follow_back(section[: number + 1], mask, follower, progress)
+      for number, mask in guesses.items()
+    ]
+    number, prob = _decide(followed)
+    labels, _ = resizing.enlarge(
+      (prob > 0.5).astype(np.int32),
+      (1,),
+      prob[None],
+      np.asarray(frames[start + number]),
+    )
+    return start + number, labels
   return None
 
 
@@ -79,35 +88,55 @@ def _guess(
   finder: VideoSegmenter,
   progress: Callable[[], object],
 ) -> dict[int, UInt8[np.ndarray, "h w"]]:
-  """Masks of the frames of a section that are followed, but for empty ones."""
-  count = max(1, min(_GUESSES, len(section) // _SPACING))
-  chosen = {int((k + 0.5) * len(section) / count) for k in range(count)}
-  guesses = {}
+  """Masks that the zero-shot model finds, of some of the frames with an object."""
+  found = {}
   for number, result in enumerate(finder.run(section)):
-    if number in chosen and _is_object(result.labels > 0):
-      guesses[number] = (np.asarray(result.labels) > 0).astype(np.uint8)
+    mask = np.asarray(result.labels) > 0
+    if _is_object(mask):
+      found[number] = mask.astype(np.uint8)
     progress()
-  return guesses
+  count = min(_GUESSES, len(found))
+  numbers = list(found)
+  chosen = [numbers[int((k + 0.5) * len(found) / count)] for k in range(count)]
+  return {number: found[number] for number in chosen}
 
 
 def _follow_back(
-  section: list[UInt8[np.ndarray, "h w 3"]],
-  guesses: dict[int, UInt8[np.ndarray, "h w"]],
+  frames: list[UInt8[np.ndarray, "h w 3"]],
+  mask: UInt8[np.ndarray, "h w"],
   follower: VideoSegmenter,
   progress: Callable[[], object],
-) -> list[Float[np.ndarray, "h w"]]:
-  """Probability of the object in each frame: the mean of what later guesses say."""
-  total = np.zeros((len(section), *section[0].shape[:2]), np.float32)
-  count = np.zeros(len(section), np.float32)
-  for guess, mask in guesses.items():
-    for number, result in zip(
-      range(guess, -1, -1), follower.run(section[guess::-1], mask)
-    ):
-      total[number] += np.asarray(result.probs)[0]
-      count[number] += 1
-      progress()
-  return list(total / np.maximum(count, 1)[:, None, None])
+) -> Followed:
+  """Probability of the object of the last frame's mask in all frames."""
+  probs = []
+  for result in follower.run(frames[::-1], mask):
+    probs.append(np.asarray(result.probs, np.float32)[0])
+    progress()
+  return np.stack(probs[::-1])
+
+
+def _decide(followed: list[Followed]) -> tuple[int, Float[np.ndarray, "h w"]]:
+  """The first frame that shows an object, and the probability of the object there."""
+  for number in range(max(map(len, followed))):
+    there = [probs[number] for probs in followed if number < len(probs)]
+    mean = np.sum(there, 0) / len(followed)  # the others do not vote for an object
+    if _is_object(mean > 0.5):
+      return number, mean
+  best = max(range(len(followed)), key=lambda k: _agreement(k, followed))
+  number = next(t for t, prob in enumerate(followed[best]) if _is_object(prob > 0.5))
+  return number, followed[best][number]
+
+
+def _agreement(index: int, followed: list[Followed]) -> float:
+  """Mean overlap of what follows from a guess with what follows from the others."""
+  own = followed[index] > 0.5
+  overlaps = []
+  for other in itertools.chain(followed[:index], followed[index + 1 :]):
+    common = min(len(own), len(other))
+    a, b = own[:common], other[:common] > 0.5
+    overlaps.append((a & b).sum() / max(1, (a | b).sum()))
+  return float(np.mean(overlaps)) if overlaps else 1.0
 
 
 def _is_object(mask: Bool[np.ndarray, "h w"]) -> bool:
-  return bool(np.asarray(mask).mean() >= _LEAST)
+  return bool(mask.mean() >= _LEAST)

@@ -16,7 +16,7 @@ from PIL import Image
 from vosjax import files, viz
 from vosjax.media.pyav import load_pyav
 
-VideoFrame = Any  # PyAV's, which need not be installed
+EncoderFrame = Any  # a frame of PyAV, which need not be installed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ def video_writer(
   size: tuple[int, int],
   frames_per_second: float,
   codec: Codec = H264,
-) -> Iterator[Callable[[UInt8[np.ndarray, "h w c"] | VideoFrame], None]]:
+) -> Iterator[Callable[[UInt8[np.ndarray, "h w c"] | EncoderFrame], None]]:
   """Yields a function that appends a frame to a video.
 
   A frame is RGB or RGBA, or what `to_video_frame` made of it in another thread.
@@ -97,7 +97,7 @@ def video_writer(
       stream.height, stream.width = height + height % 2, width + width % 2
       stream.pix_fmt = codec.pixel_format
 
-      def write(frame: UInt8[np.ndarray, "h w c"] | VideoFrame) -> None:
+      def write(frame: UInt8[np.ndarray, "h w c"] | EncoderFrame) -> None:
         if isinstance(frame, np.ndarray):
           frame = to_video_frame(frame, codec)
         container.mux(stream.encode(frame))
@@ -108,7 +108,7 @@ def video_writer(
     raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def to_video_frame(frame: UInt8[np.ndarray, "h w c"], codec: Codec) -> VideoFrame:
+def to_video_frame(frame: UInt8[np.ndarray, "h w c"], codec: Codec) -> EncoderFrame:
   """Converts an RGB or RGBA frame to the pixels of a codec, see `video_writer`."""
   height, width, _ = frame.shape
   if height % 2 or width % 2:

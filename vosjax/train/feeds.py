@@ -220,7 +220,7 @@ def batches(
     share: of the worker processes that this feed has, where a stage has several.
   """
   process, num_processes = jax.process_index(), jax.process_count()
-  workers = num_workers(config)
+  workers = choose_num_workers(config, stage)
 
   def batches_from(step: int) -> Iterator[Mapping[str, Any]]:
     return pipeline.batches(
@@ -240,16 +240,26 @@ def batches(
   return batches_from
 
 
-def num_workers(config: ConfigDict) -> int:
-  """Number of processes of this host that make batches; 0: threads make them.
+def choose_num_workers(config: ConfigDict, stage: ConfigDict) -> int:
+  """Number of processes that make batches for this one; 0: its threads make them.
 
-  By default, threads feed a CPU, whose cores have enough to do with training. They
-  share one interpreter, so that an accelerator would wait for them. Videos that are
-  kept in memory are kept once, in this process.
+  By default, threads feed a CPU, whose cores are busy with training. Threads share one
+  interpreter, so that an accelerator would wait for them: processes feed it. Videos
+  that are kept in memory are kept once, in this process.
+
+  Raises:
+    ValueError: `data.num_workers` is less than -1.
   """
-  if config.data.num_workers >= 0:
-    return config.data.num_workers
-  if jax.default_backend() == "cpu" or config.data.synthvos.in_memory:
+  workers = config.data.num_workers
+  if workers < -1:
+    raise ValueError(
+      f"data.num_workers is {workers}; expected a number of processes, 0 for threads, "
+      "or -1 to choose by the device."
+    )
+  if workers >= 0:
+    return workers
+  is_in_memory = config.data.synthvos.in_memory and "synthvos" in stage.sources
+  if jax.default_backend() == "cpu" or is_in_memory:
     return 0
   return min(_MOST_WORKERS, max(1, pipeline.num_cores() - 1))
 

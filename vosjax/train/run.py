@@ -260,7 +260,9 @@ def _initial_variables(model: nn.Module, config: ConfigDict) -> Variables:
 def random_variables(model: nn.Module, config: ConfigDict) -> Variables:
   """Random initial variables, the same for the same seed.
 
-  They are drawn on the CPU, which takes 5 s where compiling this for an H100 takes 36.
+  They are drawn on the CPU, where that takes 5 s; compiling it for an H100 takes 36. If
+  JAX_PLATFORMS leaves out the CPU, the default device draws them, and their last digits
+  may differ.
   """
   first, *_ = ordered_stages(config).values()
   size = tuple(first.size)

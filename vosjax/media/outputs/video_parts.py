@@ -19,7 +19,7 @@ from vosjax import files
 from vosjax.media.pyav import load_pyav
 from vosjax.media.write import (
   Codec,
-  VideoFrame,
+  EncoderFrame,
   open_container,
   to_rate,
   to_video_frame,
@@ -107,16 +107,16 @@ class VideoParts:
     self._parts, self._size, self._rate = parts, size, frames_per_second
     self._codec, self._next = codec, start
     self._stack = contextlib.ExitStack()
-    self._write: Callable[[VideoFrame], None] | None = None
+    self._write: Callable[[EncoderFrame], None] | None = None
     for part in self._closed_parts():
       if int(part.stem.rpartition("-")[2]) >= start:
         part.unlink()
 
-  def convert(self, frame: UInt8[np.ndarray, "h w c"]) -> VideoFrame:
-    """Makes of a frame, RGB or RGBA, what `write` takes; in any thread."""
+  def convert(self, frame: UInt8[np.ndarray, "h w c"]) -> EncoderFrame:
+    """Converts an RGB or RGBA frame for `write`. Any thread may call this."""
     return to_video_frame(frame, self._codec)
 
-  def write(self, frame: VideoFrame) -> None:
+  def write(self, frame: EncoderFrame) -> None:
     """Appends a frame.
 
     Raises:

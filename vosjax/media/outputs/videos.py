@@ -12,7 +12,7 @@ from vosjax.media.outputs.frame import SegmentedFrame, naming_frame
 from vosjax.media.outputs.output import Output
 from vosjax.media.outputs.video_parts import Timing, VideoParts
 from vosjax.media.pipeline import Background
-from vosjax.media.write import Codec, VideoFrame
+from vosjax.media.write import Codec, EncoderFrame
 
 VP9_ALPHA = Codec(
   "libvpx-vp9",
@@ -57,10 +57,10 @@ class DrawnVideo(Output):
     drawn = self._drawers.submit(self._draw_frame, frame)
     self._encoder.submit(self._encode, frame.name, drawn)
 
-  def _draw_frame(self, frame: SegmentedFrame) -> VideoFrame:
+  def _draw_frame(self, frame: SegmentedFrame) -> EncoderFrame:
     return self._parts.convert(self._draw(frame))
 
-  def _encode(self, name: str, drawn: "Future[VideoFrame]") -> None:
+  def _encode(self, name: str, drawn: "Future[EncoderFrame]") -> None:
     with naming_frame(name):
       self._parts.write(drawn.result())
 
@@ -72,10 +72,15 @@ class DrawnVideo(Output):
     self._parts.join(self._timing())
 
   def close(self, error: BaseException | None) -> None:
-    self._encoder.close(error)
-    self._drawers.shutdown(cancel_futures=True)
-    if error is not None:
-      self._parts.abandon(error)
+    try:
+      self._encoder.close(error)
+    except BaseException as first:
+      error = first
+      raise
+    finally:
+      self._drawers.shutdown(cancel_futures=True)
+      if error is not None:
+        self._parts.abandon(error)
 
 
 def draw_overlay(frame: SegmentedFrame) -> UInt8[np.ndarray, "h w 3"]:
