@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 
 from vosjax.train.checkpointing import Checkpoints
@@ -345,6 +346,30 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_is_not_begun(
   assert error.value.filename == str(tmp_path / "checkpoints")
   checkpoints.close()
   assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_disk_that_fills_up_while_a_checkpoint_is_written_is_named(
+  toy, tmp_path, monkeypatch
+):
+  """Orbax, which writes in the background, says it in its own way."""
+  state = TrainState.create(toy.variables(), optax.sgd(1e-2), seed=0)
+  checkpoints = Checkpoints(tmp_path / "checkpoints", keep=1)
+  checkpoints.save(1, state)
+  wait = ocp.CheckpointManager.wait_until_finished
+  messages = ["RESOURCE_EXHAUSTED: Failed writing: 'd'", "something else"]
+
+  def fail(manager):
+    wait(manager)
+    if messages:
+      raise ValueError(messages.pop(0))
+
+  monkeypatch.setattr(ocp.CheckpointManager, "wait_until_finished", fail)
+  with pytest.raises(OSError, match="No space left on device") as error:
+    checkpoints.save(2, state.replace(step=jnp.int32(2)))
+  assert error.value.filename == str(tmp_path / "checkpoints")
+  with pytest.raises(ValueError, match="something else"):
+    checkpoints.save(2, state.replace(step=jnp.int32(2)))
+  checkpoints.close()
 
 
 def _leaves(tree):

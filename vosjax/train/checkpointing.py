@@ -1,8 +1,10 @@
 """Checkpoints of a run, written in the background, completely or not at all."""
 
+import errno
 import json
 import logging
 import math
+import os
 import pathlib
 import shutil
 from collections.abc import Iterable, Mapping
@@ -19,7 +21,7 @@ from vosjax.train.state import TrainState
 LOG = logging.getLogger("vosjax")
 
 SCORE = "score"
-_METADATA_BYTES = 2**20  # more than orbax writes beside the arrays
+_METADATA_BYTES = 2**22  # more than is written beside the arrays, for a while
 _SCORES = "metrics/metrics"  # orbax's file in the folder of a checkpoint
 _STATE = "state"
 _CHECKSUMS = "checksums.json"
@@ -71,7 +73,7 @@ class Checkpoints:
 
   def best(self) -> int | None:
     """Step of the complete checkpoint with the highest score; None if none has one."""
-    self._manager.wait_until_finished()
+    self._wait()
     step = self._manager.best_step()
     if step is None or _score(self._manager.metrics(step)) == -math.inf:
       return None
@@ -165,7 +167,7 @@ class Checkpoints:
     """
     if step == self.latest():
       return
-    self._manager.wait_until_finished()
+    self._wait()
     self._delete_rest()
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     files.require_space(self._directory, size + _METADATA_BYTES)
@@ -176,9 +178,19 @@ class Checkpoints:
       metrics={} if score is None else {SCORE: score},
     )
 
+  def _wait(self) -> None:
+    """Waits until what was saved is on disk; OSError if the disk is full."""
+    try:
+      self._manager.wait_until_finished()
+    except ValueError as error:  # of orbax's storage
+      if "RESOURCE_EXHAUSTED" not in str(error):
+        raise
+      reason = os.strerror(errno.ENOSPC)
+      raise OSError(errno.ENOSPC, reason, str(self._directory)) from error
+
   def close(self) -> None:
     """Waits until everything is on disk."""
-    self._manager.wait_until_finished()
+    self._wait()
     self._manager.close()
     self._delete_rest()
 

@@ -45,7 +45,8 @@ figcaption { padding: .4rem .6rem; font-size: .85rem; }
 _LEGEND = (
   "<p class='faint'>The curve is the score, which says how sure the network is, from 0 "
   "to 1. <span class='swatch' style='background:var(--doubt)'></span>Probably lost. "
-  "<span class='swatch' style='background:var(--given)'></span>A mask was given.</p>"
+  "<span class='swatch' style='background:var(--given)'></span>A mask was given or "
+  "found.</p>"
 )
 
 
