@@ -117,4 +117,9 @@ def require_space(folder: pathlib.Path, needed: int) -> None:
     needed: number of bytes.
   """
   if shutil.disk_usage(folder).free < needed:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    raise disk_full(folder)
+
+
+def disk_full(folder: pathlib.Path) -> OSError:
+  """The error that says that the disk of a folder is full."""
+  return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))

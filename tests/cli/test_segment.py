@@ -322,6 +322,13 @@ def test_without_a_mask_the_primary_object_is_guessed_which_is_said(
   assert f"{how}, sometimes wrongly. --mask FIRST.png" in said
 
 
+def rectangle():
+  """Labels of one object."""
+  labels = np.zeros(SIZE, np.int32)
+  labels[5:12, 8:20] = 1
+  return labels
+
+
 @pytest.fixture
 def found(monkeypatch):
   """What the search finds, by item 0; nothing at first."""
@@ -340,8 +347,7 @@ def found(monkeypatch):
 def test_an_object_that_is_found_is_followed_as_if_its_mask_were_given(
   frames, tmp_path, capsys, found
 ):
-  labels = np.zeros(SIZE, np.int32)
-  labels[5:12, 8:20] = 1
+  labels = rectangle()
   found[0] = 0, labels
   out = tmp_path / "out"
   assert vosjax(frames, "--out", out) == 0
@@ -353,8 +359,7 @@ def test_an_object_that_is_found_is_followed_as_if_its_mask_were_given(
 
 
 def test_an_object_that_is_found_later_is_followed_forward(frames, tmp_path, found):
-  labels = np.zeros(SIZE, np.int32)
-  labels[5:12, 8:20] = 1
+  labels = rectangle()
   found[0] = 2, labels
   out = tmp_path / "out"
   assert vosjax(frames, "--out", out) == 0
@@ -366,8 +371,7 @@ def test_what_was_found_is_kept_until_the_job_is_finished(
   frames, tmp_path, found, monkeypatch
 ):
   """A second search, as on another device, might find something else."""
-  labels = np.zeros(SIZE, np.int32)
-  labels[5:12, 8:20] = 1
+  labels = rectangle()
   found[0] = 0, labels
   out = tmp_path / "out"
 

@@ -20,6 +20,7 @@ from jaxtyping import Int
 
 from vosjax import models
 from vosjax.inference import programs, whole_video
+from vosjax.inference.compilation import COMPILING_CALLS
 from vosjax.models.api import Features, map_objects
 from vosjax.models.unroll import Recurrence
 from vosjax.types import Variables
@@ -82,7 +83,7 @@ def measure(
   # With random weights, a model that stops early may stop at any object.
   prepared = models.with_execution(prepared, stop_early=False)
   clip = _Clip(prepared, folded, size, objects, batch)
-  for _ in range(2):  # see `inference/compilation.py`
+  for _ in range(COMPILING_CALLS):
     clip.step()
   compile_seconds = time.perf_counter() - began
   report(f"{frames} frames")

@@ -19,7 +19,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 
 from vosjax import viz, weights
-from vosjax.benchmarks.engine import WARM_UP
+from vosjax.inference.compilation import COMPILING_CALLS
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import FrameResult
 from vosjax.media.outputs import open_outputs
@@ -75,7 +75,7 @@ def measure(
     for network in networks:
       report(network)
       run = _network(network, labels)
-      for _ in range(WARM_UP):
+      for _ in range(COMPILING_CALLS):
         _consume(run(images[:_BATCHES]))
       alone = _timed(frames, _consume, run(images))
       together = _timed(frames, _segment, run, folder)

@@ -15,6 +15,7 @@ from vosjax.cli import segment_job
 from vosjax.cli.segment_inputs import Inputs, warn
 from vosjax.cli.segment_size import FullSize, Written, for_network
 from vosjax.inference import prompts, refinement
+from vosjax.inference.compilation import COMPILING_CALLS
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import FrameResult
 from vosjax.inference.session import Session
@@ -201,7 +202,8 @@ def _print_estimate(source: FullSize, segmenter: VideoSegmenter, passes: int) ->
   for result in segmenter.run([frame] * _TRIED, prompts=given):
     np.asarray(result.labels)
     ends.append(time.perf_counter())
-  seconds = (ends[-1] - ends[2]) / (_TRIED - 3)  # the first ones compile
+  timed = ends[COMPILING_CALLS:]  # the first frame is not a step
+  seconds = (timed[-1] - timed[0]) / (len(timed) - 1)
   total = seconds * len(source.frames) * passes
   if total < _LONG:
     return

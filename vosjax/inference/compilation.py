@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+COMPILING_CALLS = 2  # at most so many first calls of a program compile it
+
 # What may be part of a CUDA graph: XLA's own choice, and convolutions.
 _GRAPH_PARTS = (
   "FUSION",

@@ -7,6 +7,7 @@ calls functions while its caller goes on. Errors reach the caller as they are.
 
 import collections
 import functools
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -155,3 +156,8 @@ class Background:
 
   def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
     self.close(error)
+
+
+def num_workers() -> int:
+  """Number of threads that share work on frames that do not depend on each other."""
+  return min(4, os.cpu_count() or 1)

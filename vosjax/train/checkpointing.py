@@ -1,10 +1,8 @@
 """Checkpoints of a run, written in the background, completely or not at all."""
 
-import errno
 import json
 import logging
 import math
-import os
 import pathlib
 import shutil
 from collections.abc import Iterable, Mapping
@@ -185,8 +183,7 @@ class Checkpoints:
     except ValueError as error:  # of orbax's storage
       if "RESOURCE_EXHAUSTED" not in str(error):
         raise
-      reason = os.strerror(errno.ENOSPC)
-      raise OSError(errno.ENOSPC, reason, str(self._directory)) from error
+      raise files.disk_full(self._directory) from error
 
   def close(self) -> None:
     """Waits until everything is on disk."""

@@ -8,7 +8,6 @@ import contextlib
 import functools
 import json
 import operator
-import os
 import pathlib
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from vosjax.media.outputs.records import Coco, Results, Times, load_pycocotools
 from vosjax.media.outputs.report import Report
 from vosjax.media.outputs.video_parts import Timing, VideoParts
 from vosjax.media.outputs.videos import DrawnVideo
-from vosjax.media.pipeline import Background
+from vosjax.media.pipeline import Background, num_workers
 from vosjax.media.pyav import load_pyav
 from vosjax.media.write import H264, Codec
 
@@ -83,7 +82,7 @@ class Outputs:
     self._checkpoints: list[int] = []
     self._in_order: list[tuple[Output, Background]] = []
     self._of_frames: list[Callable[[SegmentedFrame], None]] = []
-    workers = min(4, os.cpu_count() or 1)
+    workers = num_workers()
     self._pool = stack.enter_context(
       Background("write", ahead=2 * workers + _AHEAD, workers=workers)
     )

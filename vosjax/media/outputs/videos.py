@@ -1,6 +1,5 @@
 """Outputs that are videos: overlay, green screen, and video with an alpha channel."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -11,7 +10,7 @@ from vosjax import viz
 from vosjax.media.outputs.frame import SegmentedFrame, naming_frame
 from vosjax.media.outputs.output import Output
 from vosjax.media.outputs.video_parts import Timing, VideoParts
-from vosjax.media.pipeline import Background
+from vosjax.media.pipeline import Background, num_workers
 from vosjax.media.write import Codec, EncoderFrame
 
 VP9_ALPHA = Codec(
@@ -29,7 +28,6 @@ VP9_ALPHA = Codec(
 )
 PRORES_4444 = Codec("prores_ks", "yuva444p10le", {"profile": "4444"}, has_alpha=True)
 GREEN = (0, 177, 64)  # of studio screens
-_MOST_DRAWERS = 4
 _AHEAD = 4  # drawn frames that wait for the encoder, besides those that are drawn
 
 
@@ -49,7 +47,7 @@ class DrawnVideo(Output):
     timing: Callable[[], Timing],
   ):
     self._parts, self._draw, self._timing = parts, draw, timing
-    workers = min(_MOST_DRAWERS, os.cpu_count() or 1)
+    workers = num_workers()
     self._drawers = ThreadPoolExecutor(workers, f"draw {parts.path.name}")
     self._encoder = Background(f"encode {parts.path.name}", ahead=workers + _AHEAD)
 
