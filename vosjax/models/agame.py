@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from vosjax.models.api import Readout
 from vosjax.models.backbones.registry import build_backbone, stage_channels
+from vosjax.models.backbones.stages import join_stages
 from vosjax.models.execution import Execution
 from vosjax.models.modules import matching
 from vosjax.models.modules.appearance import AppearanceModel, AppearanceState
@@ -231,7 +232,7 @@ class AGame(nn.Module):
     stages = self.network(x, train=train, steps=steps)
     deep = stages.stage4
     if self.deep == "pyramid":
-      deep = _pyramid(stages.stage2, stages.stage3, stages.stage4)
+      deep = join_stages(stages)
     skip8, skip4 = self.refinement.encode(stages.stage2, stages.stage1)
     empty = deep[..., :0]
     appearance = propagation = empty
@@ -365,14 +366,3 @@ def _average(masks: Masks, window: int) -> Float[Array, "b o height width"]:
   b, o, h, w = masks.shape
   pooled = resize.average_pool(jnp.asarray(masks).reshape(b * o, h, w, 1), window)
   return pooled.reshape(b, o, *pooled.shape[1:3])
-
-
-def _pyramid(
-  stage2: Float[Array, "b h w c2"],
-  stage3: Float[Array, "b h16 w16 c3"],
-  stage4: Float[Array, "b h32 w32 c4"],
-) -> Float[Array, "b h w c"]:
-  """Stages of strides 8, 16 and 32 side by side, at stride 8."""
-  _, h, w, _ = stage2.shape
-  deeper = resize.enlarge(stage3, 2, (h, w)), resize.enlarge(stage4, 4, (h, w))
-  return jnp.concatenate([stage2, *deeper], axis=-1)

@@ -36,7 +36,7 @@ class COSNetFeatures:
   Attributes:
     deep: what co-attention compares.
     size: rows and columns of the frame at its framed size.
-    cues: what the heads of a pyramid see; None unless `deep` is a pyramid.
+    cues: None unless `deep` is "cues".
   """
 
   deep: Map
@@ -123,11 +123,13 @@ class COSNet(nn.Module):
     short_side: instead of `size`, the shorter side of the frames at inference; the
       aspect ratio is kept but for rounding to multiples of 8. 0: see `size`.
     deep: the features: those of a "dilated" backbone with pyramid pooling, as in the
-      paper, or a "pyramid" of the stages of a frozen backbone, of which only cues are
-      used that need no training, see `modules/primary.py`. The pyramid is ours, not
-      the paper's. It has neither references nor co-attention.
+      paper; those of a "pyramid", the last three stages of the backbone side by side,
+      each at its own stride and enlarged to 8, with the same pooling; or only "cues" of
+      a frozen backbone that need no training, see `modules/primary.py`. The last two
+      are not in the paper. Cues have neither references nor co-attention.
+    frozen_stages: stages of the backbone that are not trained; with cues, none is.
     motion_lags: ages, in frames, of the earlier frames against which motion is
-      measured, see `modules/motion.py`. Needs the pyramid; (): without motion.
+      measured, see `modules/motion.py`. Needs the cues; (): without motion.
     execution: how the network is executed, see Execution.
   """
 
@@ -142,7 +144,8 @@ class COSNet(nn.Module):
   num_references: int = 5
   size: tuple[int, int] | None = (473, 473)
   short_side: int = 0
-  deep: Literal["dilated", "pyramid"] | str = "dilated"
+  deep: Literal["dilated", "pyramid", "cues"] | str = "dilated"
+  frozen_stages: tuple[str, ...] = ()
   motion_lags: tuple[int, ...] = ()
   execution: Execution = Execution()
 
@@ -152,8 +155,8 @@ class COSNet(nn.Module):
         f"cosnet: fusion {self.fusion!r} is unknown; known: 'summary', "
         "'prediction', 'joint', 'group'."
       )
-    self._check_pyramid()
-    if self.deep == "pyramid":
+    self._check_deep()
+    if self.deep == "cues":
       self.backbone_network = build_backbone(
         self.backbone,
         self.width,
@@ -170,41 +173,45 @@ class COSNet(nn.Module):
       self.features,
       self.branch_features,
       self.rates,
-      self.execution,
+      dilated=self.deep == "dilated",
+      frozen_stages=self.frozen_stages,
+      execution=self.execution,
     )
     if self.attention != "none":
       self.co_attention = CoAttention(self.features, self.attention, self.gated)
       self.head_b = Head(self.features, self.execution)
     self.head_a = Head(self.features, self.execution)
 
-  def _check_pyramid(self) -> None:
+  def _check_deep(self) -> None:
     """ValueError if a field does not fit `deep`."""
-    if self.deep not in ("dilated", "pyramid"):
+    if self.deep not in ("dilated", "pyramid", "cues"):
       raise ValueError(
-        f"cosnet: deep is {self.deep!r}; known: 'dilated' and 'pyramid'."
+        f"cosnet: deep is {self.deep!r}; known: 'dilated', 'pyramid' and 'cues'."
       )
-    if self.deep == "dilated" and self.motion_lags:
+    if self.deep != "cues" and self.motion_lags:
       raise ValueError(
-        f"cosnet: motion_lags is {self.motion_lags}, which needs deep='pyramid'."
+        f"cosnet: motion_lags is {self.motion_lags}, which needs deep='cues'."
       )
-    if self.deep == "pyramid" and (self.attention != "none" or self.num_references):
+    if self.deep == "cues" and (self.attention != "none" or self.num_references):
       raise ValueError(
         f"cosnet: attention is {self.attention!r} with {self.num_references} "
-        "references; deep='pyramid' compares a frame with no others: choose 'none' "
+        "references; deep='cues' compares a frame with no others: choose 'none' "
         "and 0."
       )
 
   @property
   def frozen(self) -> tuple[str, ...]:
-    """Path prefixes of parameters that are not trained, as released."""
-    if self.deep == "pyramid":
+    """Path prefixes of parameters that are not trained; as released, some of them."""
+    if self.deep == "cues":
       return tuple(f"backbone/{stage}" for stage in STAGES)
+    network = "encoder/resnet" if self.backbone in BLOCKS else "encoder/efficientnet"
+    stages = tuple(f"{network}/{stage}" for stage in self.frozen_stages)
     if self.backbone not in BLOCKS:
-      return ()  # only a ResNet has shortcuts with parameters
+      return stages  # only a ResNet has shortcuts with parameters
     # With basic blocks, stage1 has the channels of the stem and so no shortcut.
     basic = stage_channels(self.backbone, self.width)[0] == self.width
-    return tuple(
-      f"encoder/resnet/stage{i}/block0/shortcut/norm" for i in range(1 + basic, 5)
+    return stages + tuple(
+      f"{network}/stage{i}/block0/shortcut/norm" for i in range(1 + basic, 5)
     )
 
   @property
@@ -225,7 +232,7 @@ class COSNet(nn.Module):
   ) -> PairLogits | primary.PrimaryLogits:
     """A frame paired with itself; involves every parameter, for initialisation."""
     del masks  # zero-shot
-    if self.deep == "pyramid":
+    if self.deep == "cues":
       return self.find(jnp.stack([frames] * (1 + len(self.motion_lags)), axis=1))
     return self.pair_logits(frames, frames)
 
@@ -272,13 +279,13 @@ class COSNet(nn.Module):
   ) -> COSNetFeatures:
     """Features of frames of any size; see VosModel.encode."""
     size = frames.shape[1], frames.shape[2]
-    if self.deep == "pyramid":
+    if self.deep == "cues":
       cues = self._cues(frames)
       return COSNetFeatures(cues.objectness, size, cues)
     return COSNetFeatures(self.encoder(frames, train=train, steps=steps), size)
 
   def find(self, frames: Float[AnyArray, "b t h w 3"]) -> primary.PrimaryLogits:
-    """Logits of a frame of a video with a pyramid, for training.
+    """Logits of a frame of a video from cues, for training.
 
     Args:
       frames: RGB in [0, 1] of the frame and of those before it by `motion_lags`.
@@ -324,8 +331,8 @@ class COSNet(nn.Module):
     """The primary object, the same in every slot.
 
     Without references the logits are those of the frame's saliency, which
-    `aux["saliency"]` [b h w] holds at the size of the features. For a pyramid, that
-    is what the cues alone tell.
+    `aux["saliency"]` [b h w] holds at the size of the features. With deep="cues",
+    that is the first decision.
     """
     deep, references = features.deep, state.references
     if features.cues is not None:

@@ -344,8 +344,8 @@ def cosnet_stage(**changes: Any) -> ConfigDict:
   Still images are sources of their own (see `vosjax.train.recipes.cosnet`); without
   any, single frames of the videos take their place.
 
-  With `model.fields.deep` "pyramid", Adam trains on frames and their past alone (see
-  `vosjax.train.recipes.cosnet_pyramid`): `clip_length` counts all of them, the learning
+  With `model.fields.deep` "cues", Adam trains on frames and their past alone (see
+  `vosjax.train.recipes.cosnet_cues`): `clip_length` counts all of them, the learning
   rate decays to 0, and the loss weight "still" is of each decision before the last.
   `momentum`, `pair_rates` and `official` then have no effect.
   """

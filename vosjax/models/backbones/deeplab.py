@@ -1,4 +1,4 @@
-"""DeepLabv3: a dilated backbone of stride 8, pyramid pooling and a saliency head.
+"""DeepLabv3: features of stride 8 from a backbone, pyramid pooling and a saliency head.
 
 Source: Chen et al., Rethinking Atrous Convolution for Semantic Image Segmentation,
 2017, as COSNet's release uses it.
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from vosjax.models.backbones import resnet
 from vosjax.models.backbones.registry import build_backbone
+from vosjax.models.backbones.stages import join_stages
 from vosjax.models.execution import Execution
 from vosjax.models.modules.conv import Conv
 from vosjax.models.modules.norm import ConvNorm
@@ -71,6 +72,9 @@ class DeepLab(nn.Module):
     features: channels of the result.
     branch_features: channels of each branch of the pyramid pooling.
     rates: dilations of its 3x3 branches.
+    dilated: the backbone has a stride of 8, with dilation in place of later strides, as
+      published. Otherwise its last three stages, of strides 8, 16 and 32, are joined.
+    frozen_stages: stages of the backbone that are not trained.
     execution: how the network is executed, see Execution.
   """
 
@@ -79,14 +83,17 @@ class DeepLab(nn.Module):
   features: int = 256
   branch_features: int = 512
   rates: tuple[int, ...] = (6, 12, 18)
+  dilated: bool = True
+  frozen_stages: tuple[str, ...] = ()
   execution: Execution = Execution()
 
   def setup(self):
     self.network = build_backbone(
       self.backbone,
       self.width,
-      STRIDE,
+      STRIDE if self.dilated else 32,
       lineage="caffe",
+      frozen=self.frozen_stages,
       execution=self.execution,
       name="resnet" if self.backbone in resnet.BLOCKS else "efficientnet",
     )
@@ -101,7 +108,8 @@ class DeepLab(nn.Module):
     """Features of RGB frames in [0, 1]; each side is divided by 8, rounding up."""
     x = self.network.normalise(frames)
     stages = self.network(x, train=train, steps=steps)
-    features = self.pyramid(stages.stage4, train=train, steps=steps)
+    x = stages.stage4 if self.dilated else join_stages(stages)
+    features = self.pyramid(x, train=train, steps=steps)
     if self.is_initializing():  # so that its parameters are made, too
       self.saliency(features)
     return features

@@ -3,8 +3,10 @@
 from collections.abc import Collection
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vosjax.ops import resize
 from vosjax.types import record
 
 STAGES = ("stem", "stage1", "stage2", "stage3", "stage4")
@@ -23,6 +25,16 @@ class Stages:
   stage2: Float[Array, "n h8 w8 c2"]
   stage3: Float[Array, "n h16 w16 c3"]
   stage4: Float[Array, "n h32 w32 c4"]
+
+
+def join_stages(stages: Stages) -> Float[Array, "n h8 w8 c"]:
+  """The last three stages side by side at stride 8, from a backbone of stride 32."""
+  _, h, w, _ = stages.stage2.shape
+  deeper = (
+    resize.enlarge(stages.stage3, 2, (h, w)),
+    resize.enlarge(stages.stage4, 4, (h, w)),
+  )
+  return jnp.concatenate([stages.stage2, *deeper], axis=-1)
 
 
 def stop_gradient(x: Array, stage: str, frozen: Collection[str]) -> Array:

@@ -4,7 +4,7 @@ Stills train the encoder to find what is salient in a single frame; pairs train 
 frames have in common. A batch of one frame holds stills and a batch of two holds pairs.
 A batch of more trains the group form: a target with several references.
 
-On a frozen pyramid, COSNet is trained otherwise, see `cosnet_pyramid`.
+From cues alone, COSNet is trained otherwise, see `cosnet_cues`.
 
 A stage with `official=True` reproduces the quirks of the released program, which
 `vosjax.train.recipes.official` lists.
@@ -49,7 +49,7 @@ from vosjax.train.recipe import (
   Scoring,
   Segment,
 )
-from vosjax.train.recipes import cosnet_pyramid
+from vosjax.train.recipes import cosnet_cues
 from vosjax.train.recipes.official import cosnet as official
 from vosjax.train.recipes.official import cosnet_pairs
 from vosjax.types import Variables
@@ -72,8 +72,8 @@ def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
   Raises:
     ValueError: `bce` is unknown, or groups do not train the model's fusion.
   """
-  if model.deep == "pyramid":
-    return cosnet_pyramid.make_objective(model, stage)
+  if model.deep == "cues":
+    return cosnet_cues.make_objective(model, stage)
   group = stage.clip_length > 2
   if group and model.fusion == "prediction":
     raise ValueError(
@@ -156,8 +156,8 @@ def _group_logits(
 
 def make_optimizer(model: nn.Module, stage: ConfigDict) -> optax.GradientTransformation:
   """SGD with two learning rates, which depend on whether a step is on stills."""
-  if model.deep == "pyramid":
-    return cosnet_pyramid.make_optimizer(model, stage)
+  if model.deep == "cues":
+    return cosnet_cues.make_optimizer(model, stage)
   # The group form trains head_a alone; without attention there is no head_b.
   group = stage.clip_length > 2 and model.attention != "none"
   rates = functools.partial(
@@ -180,8 +180,8 @@ def make_batches(
   config: ConfigDict, stage: ConfigDict, sources: Mapping[str, Source], seed: int
 ) -> BatchesFrom:
   """Stills come from their own sources or, without any, from frames of the videos."""
-  if config.model.fields.deep == "pyramid":
-    return cosnet_pyramid.make_batches(config, stage, sources, seed)
+  if config.model.fields.deep == "cues":
+    return cosnet_cues.make_batches(config, stage, sources, seed)
   videos = {name: source for name, source in sources.items() if name not in STILLS}
   stills = {name: source for name, source in sources.items() if name in STILLS}
   if not videos:

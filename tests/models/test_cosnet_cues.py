@@ -1,4 +1,4 @@
-"""COSNet on a pyramid: training sees what a video in progress sees."""
+"""COSNet on cues: training sees what a video in progress sees."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ FIELDS = {
   "rates": (1, 2),
   "attention": "none",
   "num_references": 0,
-  "deep": "pyramid",
+  "deep": "cues",
   "motion_lags": (1, 3),
   "size": None,
 }
@@ -73,8 +73,8 @@ def test_nothing_of_the_backbone_is_trained(network):
 @pytest.mark.parametrize(
   ("fields", "message"),
   [
-    ({"deep": "dilated"}, r"motion_lags is \(1, 3\), which needs deep='pyramid'"),
-    ({"deep": "cone"}, "deep is 'cone'; known: 'dilated' and 'pyramid'"),
+    ({"deep": "dilated"}, r"motion_lags is \(1, 3\), which needs deep='cues'"),
+    ({"deep": "cone"}, "deep is 'cone'; known: 'dilated', 'pyramid' and 'cues'"),
     ({"attention": "vanilla"}, "attention is 'vanilla'.*choose 'none' and 0"),
     ({"num_references": 5}, "with 5 references.*choose 'none' and 0"),
   ],

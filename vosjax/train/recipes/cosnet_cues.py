@@ -1,4 +1,4 @@
-"""COSNet on a frozen pyramid: every step trains on frames of videos and their past.
+"""COSNet on cues: every step trains on frames of videos and their past.
 
 A clip holds a frame, followed by the earlier ones against which its motion is measured.
 The backbone and the cues are not trained; what is left is small enough for Adam and
@@ -40,7 +40,7 @@ def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
   """Loss of all decisions about a frame: coarse, final and fine.
 
   Args:
-    model: a COSNet with a pyramid.
+    model: a COSNet with deep="cues".
     stage: its `losses` are the weights of "absolute" (the mean absolute error) and
       "still" (of each decision before the last).
 
@@ -54,9 +54,7 @@ def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
       f"before it by model.fields.motion_lags={model.motion_lags}."
     )
   if stage.bce not in _LOSSES:
-    raise ValueError(
-      f"bce is {stage.bce!r}; known for deep='pyramid': {sorted(_LOSSES)}."
-    )
+    raise ValueError(f"bce is {stage.bce!r}; known for deep='cues': {sorted(_LOSSES)}.")
   entropy, weights = _LOSSES[stage.bce], stage.losses.to_dict()
 
   def objective(variables, batch, key):

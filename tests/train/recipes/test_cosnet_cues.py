@@ -1,4 +1,4 @@
-"""COSNet on a pyramid: samples, loss and what is trained."""
+"""COSNet on cues: samples, loss and what is trained."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from vosjax import models
 from vosjax.data.synthvos import SynthVos
 from vosjax.train import feeds
 from vosjax.train.configs.cosnet import get_config
-from vosjax.train.recipes import cosnet, cosnet_pyramid
+from vosjax.train.recipes import cosnet, cosnet_cues
 from vosjax.types import VideoBatch
 
 SIZE = (32, 48)
@@ -17,7 +17,7 @@ SIZE = (32, 48)
 
 def test_a_sample_is_a_frame_with_its_past():
   video = SynthVos(0, 1, size=SIZE, length=5, max_objects=2, void=1.0)[0]
-  sample = cosnet_pyramid.FrameWithEarlier((1, 3))
+  sample = cosnet_cues.FrameWithEarlier((1, 3))
   chosen = set()
   for seed in range(30):
     clip = sample.random_map(video, np.random.default_rng(seed))
@@ -33,7 +33,7 @@ def test_a_sample_is_a_frame_with_its_past():
 
 def test_a_video_of_one_frame_is_its_own_past():
   video = SynthVos(0, 1, size=SIZE, length=1, max_objects=1)[0]
-  clip = cosnet_pyramid.FrameWithEarlier((1, 3)).random_map(
+  clip = cosnet_cues.FrameWithEarlier((1, 3)).random_map(
     video, np.random.default_rng(0)
   )
   assert len(clip["frames"]) == 3 and (clip["frames"] == clip["frames"][0]).all()
