@@ -11,6 +11,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from vosjax import models
+from vosjax.models.backbones.stages import STAGES, join_stages
 from vosjax.models.cosnet import COSNetState
 from vosjax.models.modules.co_attention import CoAttention
 from vosjax.ops import affinity
@@ -194,6 +195,58 @@ def test_the_norms_of_all_shortcuts_are_frozen(backbone, first):
   }
   assert set(model.frozen) == found
   assert len(found) == 5 - first
+
+
+def test_the_features_of_a_pyramid_are_pooled_from_three_stages_at_their_own_strides():
+  model, variables = make(deep="pyramid")
+
+  def expected(model, frames):
+    stages = model.encoder.network(model.encoder.network.normalise(frames))
+    shapes = [x.shape[1:3] for x in (stages.stage2, stages.stage3, stages.stage4)]
+    assert shapes == [(5, 6), (3, 3), (2, 2)]
+    return model.encoder.pyramid(join_stages(stages)), join_stages(stages)
+
+  deep, joined = call(model, variables, expected, FRAMES[:1])
+  assert deep.shape == (1, 5, 6, 8)
+  found = call(model, variables, "encode", FRAMES[:1]).deep
+  np.testing.assert_allclose(found, deep, rtol=1e-5, atol=1e-5)
+  dilated = make()[1]["params"]["encoder"]["pyramid"]["pointwise"]["conv"]["kernel"]
+  kernel = variables["params"]["encoder"]["pyramid"]["pointwise"]["conv"]["kernel"]
+  assert kernel.shape[2] == joined.shape[-1] > dilated.shape[2]
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "efficientnet_lite0"])
+@pytest.mark.parametrize("deep", ["dilated", "pyramid"])
+def test_frozen_stages_keep_their_statistics_and_have_no_gradient(backbone, deep):
+  fields = FIELDS | {"backbone": backbone, "deep": deep, "frozen_stages": STAGES}
+  model = models.build("cosnet", **fields)
+  variables = jax.jit(model.init)(jax.random.key(0), FRAMES[:1])
+
+  @jax.jit
+  def gradients(params):
+    def loss(params):
+      changed = variables | {"params": params}
+      logits, updated = model.apply(
+        changed,
+        FRAMES[:1],
+        FRAMES[1:2],
+        train=True,
+        method="pair_logits",
+        mutable=["batch_stats"],
+      )
+      return sum(x.sum() for x in jax.tree.leaves(logits)), updated["batch_stats"]
+
+    return jax.grad(loss, has_aux=True)(params)
+
+  grads, updated = gradients(variables["params"])
+  kept = jax.tree.map(lambda a, b: (a == b).all(), updated, variables["batch_stats"])
+  for path, gradient in flatten_dict(grads, sep="/").items():
+    frozen = path.startswith(tuple(f"{prefix}/" for prefix in model.frozen))
+    assert frozen == path.startswith(("encoder/resnet/", "encoder/efficientnet/"))
+    assert not (frozen and gradient.any()), path
+  for path, same in flatten_dict(kept, sep="/").items():
+    assert same == path.startswith(("encoder/resnet/", "encoder/efficientnet/")), path
+  assert any(x.any() for x in jax.tree.leaves(grads["encoder"]["pyramid"]))
 
 
 def test_summary_fusion_is_the_mean_of_gated_summaries():

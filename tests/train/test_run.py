@@ -95,7 +95,7 @@ def test_cosnet_starts_from_a_deeplab_and_random_variables_elsewhere(
 ):
   config = cosnet.get_config("smoke")
   names = ("backbone", "width", "features", "branch_features", "rates")
-  fields = {name: config.model.fields[name] for name in names}
+  fields = {name: config.model.fields[name] for name in names} | {"dilated": False}
   model, part = run.build(config), checkpoints.build("deeplab", fields)
   given, random = (
     jax.tree.map(
