@@ -70,7 +70,10 @@ class FrameResult:
     """0 is background, other values are object ids."""
     id_of = np.zeros(self.slot_probs.shape[1] + 1, np.int32)
     id_of[[slot + 1 for slot in self._in_slots.slots]] = self._in_slots.ids
-    return id_of[np.asarray(self._in_slots.labels)[0]]
+    slot_labels = np.asarray(self._in_slots.labels)[0]
+    if np.array_equal(id_of, np.arange(len(id_of))):  # a tenth of the time
+      return slot_labels.astype(np.int32)
+    return id_of.take(slot_labels)
 
   @functools.cached_property
   def object_ids(self) -> tuple[int, ...]:
