@@ -70,7 +70,11 @@ def compare(results, expected):
   ("name", "fields", "inside"),
   [
     ("agame", {}, False),
-    ("cosnet", {}, True),  # references replace each other after the third frame
+    (
+      "cosnet",
+      {"deep": "pyramid"},
+      True,
+    ),  # references replace each other after the third frame
     ("rsis", {}, False),
     ("rvos", {}, False),
     ("rvos", {"one_shot": True}, False),  # overlaps are won by rank

@@ -27,7 +27,7 @@ FORMS = (
     },
   ),
   ("cosnet", {}),
-  ("cosnet", {"num_references": 0}),
+  ("cosnet", {"num_references": 0, "deep": "pyramid"}),
   ("ris", {}),
   ("rsis", {"num_objects": 2}),
   ("rvos", {"num_objects": 2, "one_shot": True}),

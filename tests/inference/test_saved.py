@@ -13,7 +13,7 @@ CASES = {
   "agame": ("agame", {"output_stride": 8, "deep": "pyramid", "matching_lags": (1, 2)}),
   "rvos": ("rvos", {"one_shot": True, "num_objects": 3}),
   "rvos, zero-shot": ("rvos", {}),
-  "cosnet": ("cosnet", {}),
+  "cosnet": ("cosnet", {"deep": "pyramid"}),
 }
 
 

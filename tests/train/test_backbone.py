@@ -98,6 +98,12 @@ def test_a_part_is_put_in_its_place_and_nothing_else_changes(saved, name, part):
     (
       "deeplab",
       "cosnet",
+      {"deep": "pyramid"},
+      "the model's encoder .*params/encoder/pyramid/atrous_0/conv/kernel",
+    ),
+    (
+      "deeplab",
+      "cosnet",
       {"features": 16},
       r"features=8, .* the model's encoder .*params/encoder/pyramid/join",
     ),

@@ -57,6 +57,12 @@ def test_small_models_in_mixed_precision(lower, get_config, name, clip_length):
   lower_step(lower, get_config(f"{name}:smoke"), clip_length, "bfloat16")
 
 
+def test_a_small_dilated_network_in_mixed_precision(lower, get_config):
+  config = get_config("cosnet:smoke")
+  config.model.fields.deep = "dilated"
+  lower_step(lower, config, 2, "bfloat16")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "clip_length"), FORMS)
 def test_small_models(lower, get_config, name, clip_length):

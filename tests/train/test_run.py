@@ -94,8 +94,9 @@ def test_cosnet_starts_from_a_deeplab_and_random_variables_elsewhere(
   tmp_path, monkeypatch
 ):
   config = cosnet.get_config("smoke")
+  config.model.fields.deep = "dilated"
   names = ("backbone", "width", "features", "branch_features", "rates")
-  fields = {name: config.model.fields[name] for name in names} | {"dilated": False}
+  fields = {name: config.model.fields[name] for name in names}
   model, part = run.build(config), checkpoints.build("deeplab", fields)
   given, random = (
     jax.tree.map(

@@ -127,7 +127,8 @@ class COSNet(nn.Module):
       each at its own stride and enlarged to 8, with the same pooling; or only "cues" of
       a frozen backbone that need no training, see `modules/primary.py`. The last two
       are not in the paper. Cues have neither references nor co-attention.
-    frozen_stages: stages of the backbone that are not trained; with cues, none is.
+    frozen_stages: stages of the backbone that are not trained. With cues no stage is
+      trained, whatever this says.
     motion_lags: ages, in frames, of the earlier frames against which motion is
       measured, see `modules/motion.py`. Needs the cues; (): without motion.
     execution: how the network is executed, see Execution.
@@ -201,7 +202,10 @@ class COSNet(nn.Module):
 
   @property
   def frozen(self) -> tuple[str, ...]:
-    """Path prefixes of parameters that are not trained; as released, some of them."""
+    """Path prefixes of parameters that are not trained.
+
+    These are the frozen stages and, as released, norms of a ResNet's shortcuts.
+    """
     if self.deep == "cues":
       return tuple(f"backbone/{stage}" for stage in STAGES)
     network = "encoder/resnet" if self.backbone in BLOCKS else "encoder/efficientnet"

@@ -42,6 +42,11 @@ def connect(
     jax.distributed.initialize(address, num_processes, process_id)
   except RuntimeError as error:
     raise ValueError(f"--coordinator={coordinator}: {error}") from error
+  if jax.default_backend() == "cpu":
+    # The first process alone writes programs to a cache on disk. On CPU it would later
+    # read them and the others compile, and they would wait for each other for ever:
+    # programs from the cache exchange values in another order.
+    jax.config.update("jax_enable_compilation_cache", False)
   # JAX only takes note of SIGTERM, which is to end whatever cannot save its state.
   signal.signal(signal.SIGTERM, signal.SIG_DFL)
   sys.excepthook = _report_and_exit

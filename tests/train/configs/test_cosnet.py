@@ -87,7 +87,7 @@ def test_datasets_are_scored_completely_and_nothing_is_trained(
 
 
 @pytest.mark.parametrize("variant", ["", "davis_folder"])
-def test_small_networks_train_no_encoder_but_all_that_compares_frames(variant):
+def test_small_networks_freeze_the_encoder_and_train_on_pairs(variant):
   config = get_config(variant)
   model = models.build(config.model.name, **config.model.fields.to_dict())
   assert model.frozen == tuple(f"encoder/efficientnet/{stage}" for stage in STAGES)

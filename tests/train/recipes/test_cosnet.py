@@ -37,7 +37,7 @@ FIELDS = {
 def config():
   """Ten small steps on procedural videos."""
   config = get_config("smoke")
-  config.data.synthvos.update(num_videos=6, length=3)
+  config.data.synthvos.update(num_videos=6, length=3, in_memory=True)
   config.stages.main.update(size=SIZE, batch_size=2, num_steps=10, steps_per_epoch=5)
   return config
 

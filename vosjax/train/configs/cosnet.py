@@ -210,6 +210,7 @@ def davis_folder() -> ConfigDict:
   config = embedded()
   config.title = "COSNet, a small network on a DAVIS-layout folder."
   config.data.resolution = "240p"
+  config.stages.main.size = (240, 432)
   config.stages.main.sources.update(synthvos=0.3, davis=0.7)
   config.evaluation.update(
     dataset="davis", num_videos=0, also=(), compare_references=(0, 1, 2)
