@@ -215,8 +215,9 @@ def test_the_features_of_a_pyramid_are_pooled_from_three_stages_at_their_own_str
   assert kernel.shape[2] == joined.shape[-1] > dilated.shape[2]
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "efficientnet_lite0"])
-@pytest.mark.parametrize("deep", ["dilated", "pyramid"])
+@pytest.mark.parametrize(
+  ("backbone", "deep"), [("resnet18", "dilated"), ("efficientnet_lite0", "pyramid")]
+)
 def test_frozen_stages_keep_their_statistics_and_have_no_gradient(backbone, deep):
   fields = FIELDS | {"backbone": backbone, "deep": deep, "frozen_stages": STAGES}
   model = models.build("cosnet", **fields)
