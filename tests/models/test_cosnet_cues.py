@@ -77,6 +77,8 @@ def test_nothing_of_the_backbone_is_trained(network):
     ({"deep": "cone"}, "deep is 'cone'; known: 'dilated', 'pyramid' and 'cues'"),
     ({"attention": "vanilla"}, "attention is 'vanilla'.*choose 'none' and 0"),
     ({"num_references": 5}, "with 5 references.*choose 'none' and 0"),
+    ({"frozen_stages": ("stem",)}, r"frozen_stages is \('stem',\).*leave it \(\)"),
+    ({"short_side": -8}, "short_side is -8; expected at least 1, or 0"),
   ],
 )
 def test_fields_that_do_not_fit_are_refused(fields, message):

@@ -127,8 +127,8 @@ class COSNet(nn.Module):
       each at its own stride and enlarged to 8, with the same pooling; or only "cues" of
       a frozen backbone that need no training, see `modules/primary.py`. The last two
       are not in the paper. Cues have neither references nor co-attention.
-    frozen_stages: stages of the backbone that are not trained. With cues no stage is
-      trained, whatever this says.
+    frozen_stages: stages of the backbone that are not trained; () with cues, which
+      train none in any case.
     motion_lags: ages, in frames, of the earlier frames against which motion is
       measured, see `modules/motion.py`. Needs the cues; (): without motion.
     execution: how the network is executed, see Execution.
@@ -184,7 +184,12 @@ class COSNet(nn.Module):
     self.head_a = Head(self.features, self.execution)
 
   def _check_deep(self) -> None:
-    """ValueError if a field does not fit `deep`."""
+    """ValueError if a field does not fit `deep`, or frames would have no size."""
+    if self.short_side < 0:
+      raise ValueError(
+        f"cosnet: short_side is {self.short_side}; expected at least 1, or 0 to use "
+        "`size`."
+      )
     if self.deep not in ("dilated", "pyramid", "cues"):
       raise ValueError(
         f"cosnet: deep is {self.deep!r}; known: 'dilated', 'pyramid' and 'cues'."
@@ -192,6 +197,11 @@ class COSNet(nn.Module):
     if self.deep != "cues" and self.motion_lags:
       raise ValueError(
         f"cosnet: motion_lags is {self.motion_lags}, which needs deep='cues'."
+      )
+    if self.deep == "cues" and self.frozen_stages:
+      raise ValueError(
+        f"cosnet: frozen_stages is {self.frozen_stages}; deep='cues' trains no stage "
+        "in any case: leave it ()."
       )
     if self.deep == "cues" and (self.attention != "none" or self.num_references):
       raise ValueError(

@@ -73,3 +73,12 @@ def test_clips_of_another_length_are_refused():
   model = models.build("cosnet", **config.model.fields.to_dict())
   with pytest.raises(ValueError, match=r"clip_length is 2; expected 3.*\(2, 5\)"):
     cosnet.make_objective(model, config.stages.main)
+
+
+def test_references_are_refused_before_anything_is_trained():
+  config = get_config("released_smoke")
+  model = models.build("cosnet", **config.model.fields.to_dict())
+  cosnet.make_scoring(config, model)
+  config.evaluation.compare_references = (0, 2)
+  with pytest.raises(ValueError, match=r"compare_references is \(0, 2\).*Choose 0 and"):
+    cosnet.make_scoring(config, model)

@@ -237,10 +237,16 @@ def _alternate(
 
 def make_scoring(config: ConfigDict, model: nn.Module) -> Scoring:
   """The primary object; the same weights with fewer references are baselines."""
-  del model  # every COSNet finds the primary object
   options = config.evaluation
-  for count in (options.references, *options.compare_references):
+  counts = (options.references, *options.compare_references)
+  for count in counts:
     check_references(count, options.reference_policy)
+  if model.deep == "cues" and any(counts):
+    raise ValueError(
+      f"evaluation.references is {options.references!r} and "
+      f"evaluation.compare_references is {tuple(options.compare_references)}, but "
+      "model.fields.deep='cues' compares a frame with no others. Choose 0 and ()."
+    )
   if options.fusion not in ("", *get_args(ReferenceFusion)):
     raise ValueError(
       f"evaluation.fusion is {options.fusion!r}; known: "
