@@ -70,11 +70,8 @@ def compare(results, expected):
   ("name", "fields", "inside"),
   [
     ("agame", {}, False),
-    (
-      "cosnet",
-      {"deep": "pyramid"},
-      True,
-    ),  # references replace each other after the third frame
+    # References replace each other after the third frame.
+    ("cosnet", {"deep": "pyramid"}, True),
     ("rsis", {}, False),
     ("rvos", {}, False),
     ("rvos", {"one_shot": True}, False),  # overlaps are won by rank

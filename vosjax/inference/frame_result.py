@@ -71,9 +71,8 @@ class FrameResult:
     id_of = np.zeros(self.slot_probs.shape[1] + 1, np.int32)
     id_of[[slot + 1 for slot in self._in_slots.slots]] = self._in_slots.ids
     slot_labels = np.asarray(self._in_slots.labels)[0]
-    if np.array_equal(
-      id_of, np.arange(len(id_of))
-    ):  # to look up takes ten times longer
+    # Ids mostly are the numbers of slots, and to look them up takes ten times longer.
+    if np.array_equal(id_of, np.arange(len(id_of))):
       return slot_labels.astype(np.int32)
     return id_of.take(slot_labels)
 
