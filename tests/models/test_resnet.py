@@ -85,7 +85,7 @@ def test_remat_changes_no_gradient():
   [
     ({"variant": "resnet99"}, "'resnet99' is unknown; known: .*'resnet18'"),
     ({"output_stride": 4}, "is 4; expected 8, 16 or 32"),
-    ({"frozen": ("layer4",)}, r"unknown stages \['layer4'\]; known"),
+    ({"frozen": ("layer4",)}, r"frozen stages \['layer4'\] are unknown; known"),
   ],
 )
 def test_bad_fields_are_named(fields, text):

@@ -16,7 +16,7 @@ from vosjax import checkpoints, convert, files
 from vosjax.benchmarks import training
 from vosjax.train import config as base
 from vosjax.train import run, writers
-from vosjax.train.configs import cosnet
+from vosjax.train.configs import cosnet, rvos
 from vosjax.train.configs.agame import get_config
 from vosjax.train.recipes import agame, recipe_of
 from vosjax.types import VideoBatch
@@ -111,6 +111,27 @@ def test_cosnet_starts_from_a_deeplab_and_random_variables_elsewhere(
   initial = run.initial_variables(model, config)
   for path, leaf in flax.traverse_util.flatten_dict(initial).items():
     assert (np.asarray(leaf) == (1 if path[1] == "encoder" else 2)).all(), path
+
+
+@pytest.mark.parametrize(
+  ("make", "checkpoint", "is_said"),
+  [
+    (lambda: get_config("paper"), "", True),
+    (lambda: get_config("paper"), "weights/resnet101", False),
+    (rvos.get_config, "", True),
+    (lambda: rvos.get_config("paper"), "", False),  # all of it is trained
+    (lambda: cosnet.get_config("paper"), "", False),  # norms of shortcuts are frozen
+  ],
+)
+def test_random_layers_that_are_never_trained_are_said(
+  make, checkpoint, is_said, monkeypatch, caplog
+):
+  config = make()
+  config.backbone_checkpoint = checkpoint
+  model = run.build(config)
+  monkeypatch.setattr(run.LOG, "propagate", True)
+  run.describe(config, model, checkpoints.variable_shapes(model), {}, [])
+  assert ("frozen layers are random" in caplog.text) == is_said
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 from clu import parameter_overview
@@ -26,6 +27,7 @@ from vosjax.train.image_datasets import MissingFolder
 from vosjax.train.interrupt import Interrupt, TimeLimit
 from vosjax.train.loop import Schedule, Stage, fit, restore, resume
 from vosjax.train.observers import Logger, Progress
+from vosjax.train.optimizers import adam
 from vosjax.train.recipe import Scoring
 from vosjax.train.recipes import recipe_of
 from vosjax.train.scoring import datasets, trained
@@ -311,6 +313,23 @@ def describe(
   LOG.info(parameter_overview.get_parameter_overview(params, include_stats=False))
   frozen = ", ".join(model.frozen) or "nothing"
   LOG.info("model     %s; frozen: %s", config.model.name, frozen)
+  _warn_of_random_features(config, model, params)
+
+
+def _warn_of_random_features(
+  config: ConfigDict, model: nn.Module, params: Variables
+) -> None:
+  """Warns of layers that start from random weights and are never trained."""
+  if config.model_checkpoint or config.backbone_checkpoint:
+    return
+  labels = flax.traverse_util.flatten_dict(adam.label_params(params, model.frozen))
+  # Frozen norms alone are no features, and begin as the identity.
+  if any(path[-1] == "kernel" and x == adam.FROZEN for path, x in labels.items()):
+    LOG.warning(
+      "warning: the frozen layers are random, and training leaves them so. Start them "
+      "from trained weights: --config.backbone_checkpoint=agame-lite (an "
+      "efficientnet_lite0), or a folder that `vosjax convert` wrote."
+    )
 
 
 class Fitted(NamedTuple):

@@ -53,4 +53,4 @@ def check_fields(
     raise ValueError(f"output_stride is {output_stride}; expected 8, 16 or 32.")
   unknown = sorted(set(frozen) - set(STAGES))
   if unknown:
-    raise ValueError(f"frozen has unknown stages {unknown}; known: {list(STAGES)}.")
+    raise ValueError(f"frozen stages {unknown} are unknown; known: {list(STAGES)}.")
