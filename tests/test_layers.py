@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Folders and files directly in vosjax/, from the bottom up. A file imports from its own
 # folder and from lower layers only.
 LAYERS = (
-  ("types", "files", "labels"),
+  ("types", "files", "labels", "cores"),
   ("ops",),
   ("models", "losses", "metrics", "data", "viz", "crf"),
   ("media", "checkpoints"),
@@ -33,7 +33,16 @@ LAYER_OF = {unit: number for number, units in enumerate(LAYERS) for unit in unit
 
 # Units that load neither JAX nor TensorFlow: they run in data workers, evaluations and
 # wherever only masks and video files are handled.
-WITHOUT_JAX = ("files", "labels", "metrics", "data", "viz", "media", "evaluation")
+WITHOUT_JAX = (
+  "files",
+  "labels",
+  "cores",
+  "metrics",
+  "data",
+  "viz",
+  "media",
+  "evaluation",
+)
 
 ARRAYS = {"jax", "jaxtyping", "numpy"}
 IMAGES = {"jaxtyping", "numpy", "PIL", "scipy"}
@@ -41,6 +50,7 @@ THIRD_PARTIES = {
   "types": ARRAYS | {"flax"},
   "files": set(),
   "labels": {"jaxtyping", "numpy"},
+  "cores": set(),
   "ops": ARRAYS | {"flax.struct"},
   "models": ARRAYS | {"flax"},
   "losses": ARRAYS | {"optax"},

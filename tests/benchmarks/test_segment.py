@@ -34,7 +34,7 @@ def test_every_stage_is_measured(free, tmp_path, capsys):
 
 
 def test_what_is_possible_is_the_slowest_stage_or_what_all_cores_can_do(monkeypatch):
-  monkeypatch.setattr("os.cpu_count", lambda: 2)
+  monkeypatch.setattr("vosjax.cores.available", lambda: 2)
   fast = {"frames_per_second": 100.0, "cpu_ms_per_frame": 10.0}
   slow = {"frames_per_second": 50.0, "cpu_ms_per_frame": 20.0}
   busy = {"frames_per_second": 60.0, "cpu_ms_per_frame": 30.0}

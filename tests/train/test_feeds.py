@@ -184,11 +184,11 @@ def test_processes_feed_an_accelerator_and_threads_a_cpu(config, monkeypatch):
   def choose():
     return feeds.choose_num_workers(config, config.stages.main)
 
-  monkeypatch.setattr("vosjax.data.pipeline.num_cores", lambda: 16)
+  monkeypatch.setattr("vosjax.cores.available", lambda: 16)
   assert choose() == 0
   monkeypatch.setattr("jax.default_backend", lambda: "gpu")
   assert choose() == 15
-  monkeypatch.setattr("vosjax.data.pipeline.num_cores", lambda: 1)
+  monkeypatch.setattr("vosjax.cores.available", lambda: 1)
   assert choose() == 1
   config.data.num_workers = 3
   assert choose() == 3

@@ -6,7 +6,6 @@ are too few cores for all of them.
 """
 
 import contextlib
-import os
 import pathlib
 import tempfile
 import time
@@ -18,7 +17,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image
 
-from vosjax import viz, weights
+from vosjax import cores, viz, weights
 from vosjax.inference.compilation import COMPILING_CALLS
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import FrameResult
@@ -87,7 +86,7 @@ def measure(
       }
   return {
     "device": jax.devices()[0].device_kind,
-    "cores": os.cpu_count() or 1,
+    "cores": cores.available(),
     "size": list(size),
     "objects": objects,
     "frames": frames,
@@ -200,7 +199,7 @@ def _possible_rate(stages: Sequence[Mapping[str, float]]) -> float:
   """Frames per second of stages that run beside each other."""
   cpu = sum(stage["cpu_ms_per_frame"] for stage in stages) / 1e3
   slowest = min(stage["frames_per_second"] for stage in stages)
-  return min(slowest, (os.cpu_count() or 1) / cpu)
+  return min(slowest, cores.available() / cpu)
 
 
 def _consume(items: Iterator[Any]) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import os
 import pathlib
 import sys
 import tempfile
@@ -11,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vosjax import files
+from vosjax import cores, files
 from vosjax.cli.problems import print_problems
 from vosjax.data.formats.folders import first_few
 from vosjax.evaluation import (
@@ -145,7 +144,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--workers",
     type=int,
-    default=os.cpu_count() or 1,
+    default=cores.available(),
     metavar="N",
     help="number of processes (default: %(default)s, one per core)",
   )

@@ -1,13 +1,13 @@
 """`vosjax import-data`: makes a training dataset from your own videos and masks."""
 
 import argparse
-import os
 import pathlib
 import sys
 from collections.abc import Sequence
 
 from tqdm import tqdm
 
+from vosjax import cores
 from vosjax.cli import import_job
 from vosjax.cli.problems import print_problems
 from vosjax.data import label_agreement, survey
@@ -68,7 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--workers",
     type=int,
-    default=os.cpu_count() or 1,
+    default=cores.available(),
     metavar="N",
     help="threads that check images (default: %(default)s, one per core)",
   )

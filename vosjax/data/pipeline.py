@@ -21,6 +21,7 @@ import numpy as np
 from absl import flags
 from grain.sources import RandomAccessDataSource
 
+from vosjax import cores
 from vosjax.data.video import Clip
 
 _MAX_TRIES = 100  # videos to try for one sample before giving up
@@ -264,12 +265,4 @@ def _end_with_parent() -> None:
 
 def num_threads() -> int:
   """Number of decoding threads where there are no worker processes."""
-  return min(4, num_cores())
-
-
-def num_cores() -> int:
-  """Number of cores that this process may use."""
-  try:
-    return len(os.sched_getaffinity(0))
-  except AttributeError:  # not Linux
-    return os.cpu_count() or 1
+  return min(4, cores.available())

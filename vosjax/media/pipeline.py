@@ -7,11 +7,12 @@ calls functions while its caller goes on. Errors reach the caller as they are.
 
 import collections
 import functools
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
+
+from vosjax import cores
 
 
 class ReadAhead:
@@ -160,4 +161,4 @@ class Background:
 
 def num_workers() -> int:
   """Number of threads that share work on frames that do not depend on each other."""
-  return min(4, os.cpu_count() or 1)
+  return min(4, cores.available())

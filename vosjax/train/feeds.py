@@ -9,6 +9,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from vosjax import cores
 from vosjax.data import pipeline
 from vosjax.data.cache import InMemory
 from vosjax.data.formats.davis import DavisFolder
@@ -261,7 +262,7 @@ def choose_num_workers(config: ConfigDict, stage: ConfigDict) -> int:
   is_in_memory = config.data.synthvos.in_memory and "synthvos" in stage.sources
   if jax.default_backend() == "cpu" or is_in_memory:
     return 0
-  return min(_MOST_WORKERS, max(1, pipeline.num_cores() - 1))
+  return min(_MOST_WORKERS, max(1, cores.available() - 1))
 
 
 def take_turns(parts: Sequence[BatchesFrom], num_steps: int) -> BatchesFrom:

@@ -47,7 +47,7 @@ def timing():
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch):
-  monkeypatch.setattr("os.cpu_count", lambda: 2)
+  monkeypatch.setattr("vosjax.cores.available", lambda: 2)
 
 
 def test_two_frames_are_drawn_at_a_time_and_written_in_order():
