@@ -200,6 +200,24 @@ def lower():
   return make
 
 
+_SENT = re.compile(r"= (.*?) (?:all-gather|all-to-all|collective-permute)(?:-start)?\(")
+
+
+@pytest.fixture(scope="session")
+def sent():
+  """Sizes of the arrays that devices send each other in a compiled program.
+
+  Sums over devices, as of gradients, are left out.
+  """
+
+  def find(compiled):
+    shapes = "".join(_SENT.findall(compiled.as_text()))
+    dimensions = re.findall(r"\[([\d,]*)\]", shapes)
+    return [int(np.prod([int(n) for n in d.split(",") if n])) for d in dimensions]
+
+  return find
+
+
 # Tests of the engine and of the command line share these, compiled at 32 x 48.
 _SMALL = {"backbone": "resnet18", "width": 4}
 SMALL_MODELS = {

@@ -26,11 +26,11 @@ FORMS = (
       "matching_lags": (1,),
     },
   ),
-  ("cosnet", {}),
-  ("cosnet", {"num_references": 0, "deep": "pyramid"}),
+  ("cosnet", TINY | {"features": 16, "branch_features": 8}),
+  ("cosnet", TINY | {"features": 16, "num_references": 0, "deep": "pyramid"}),
   ("ris", {}),
-  ("rsis", {"num_objects": 2}),
-  ("rvos", {"num_objects": 2, "one_shot": True}),
+  ("rsis", TINY | {"features": 16, "num_objects": 2}),
+  ("rvos", TINY | {"features": 16, "num_objects": 2, "one_shot": True}),
 )
 
 

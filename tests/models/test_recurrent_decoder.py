@@ -4,11 +4,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from vosjax.models.execution import with_execution
 from vosjax.models.modules.conv_lstm import ConvLSTMCell
 from vosjax.models.modules.recurrent_decoder import DoublingHead, RecurrentDecoder
 from vosjax.ops import resize
+from vosjax.train.step import make_mesh
 
 
 def test_the_head_is_a_convolution_of_upsampled_maps():
@@ -19,6 +21,25 @@ def test_the_head_is_a_convolution_of_upsampled_maps():
   conv = nn.Conv(1, (3, 3), padding=1)
   expected = conv.apply(variables, resize.bilinear(x, (10, 14), align_corners=True))
   np.testing.assert_allclose(head.apply(variables, x), expected[..., 0], atol=1e-5)
+
+
+def test_devices_keep_their_maps(sent):
+  head = DoublingHead()
+  x = jax.ShapeDtypeStruct((4, 5, 7, 3), jnp.float32)
+  variables = jax.eval_shape(head.init, jax.random.key(0), x)
+  maps, everywhere = (
+    NamedSharding(make_mesh(4), PartitionSpec(*axes)) for axes in (("data",), ())
+  )
+
+  def differentiate(variables, x):
+    return jax.grad(lambda *inputs: jnp.square(head.apply(*inputs)).sum(), (0, 1))(
+      variables, x
+    )
+
+  step = jax.jit(
+    differentiate, in_shardings=(everywhere, maps), out_shardings=(everywhere, maps)
+  )
+  assert sent(step.lower(variables, x).compile()) == []
 
 
 def test_gates_summed_over_inputs_equal_those_of_the_concatenation():

@@ -91,7 +91,8 @@ def make_train_step(
       variables = {"params": params, "batch_stats": state.batch_stats}
       return objective(variables, batch, key)
 
-    return jax.grad(loss, has_aux=True)(state.params)
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # see `ops.top_k`
+      return jax.grad(loss, has_aux=True)(state.params)
 
   def differentiate_parts(
     state: TrainState, batch: VideoBatch, key: Any

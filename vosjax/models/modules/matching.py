@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from vosjax.models.api import Shared
 from vosjax.ops import resize
+from vosjax.ops.top_k import top_k
 from vosjax.types import record
 
 NUM_CUES = 5
@@ -348,7 +349,8 @@ class Grid:
       distance = [abs(x[:, None] - x[None]) for x in (rows, columns)]
       far = np.maximum(*distance) > radius
       similarity = jnp.where(far[None], _NO_MATCH, similarity)
-    return _top_k(similarity, min(count, keys.shape[1]))
+    score, index = top_k(similarity, min(count, keys.shape[1]))
+    return index, score
 
   def _refine(
     self,
@@ -380,18 +382,8 @@ class Grid:
     candidates = jax.vmap(lambda keys, index: keys[index])(keys, index)
     similarity = jnp.einsum("bpd,bpkd->bpk", queries, candidates)
     similarity = jnp.where(outside, _NO_MATCH, similarity)
-    best, score = _top_k(similarity, min(top, index.shape[-1]))
+    score, best = top_k(similarity, min(top, index.shape[-1]))
     return jnp.take_along_axis(index, best, axis=-1), score
-
-
-def _top_k(x: Float[Array, "... n"], k: int) -> tuple[Array, Array]:
-  """Places and values of the largest entries, the largest first.
-
-  On CPU, XLA has a fast kernel for matrices alone and sorts everything else.
-  """
-  value, index = jax.lax.top_k(x.reshape(-1, x.shape[-1]), k)
-  shape = (*x.shape[:-1], k)
-  return index.reshape(shape), value.reshape(shape)
 
 
 def make_keys(

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from vosjax.models.modules.matching import unit
 from vosjax.ops import resize
+from vosjax.ops.top_k import top_k
 
 Map = Float[Array, "b h w c"]
 Levels = tuple[Float[Array, "b _ _ _"], ...]
@@ -56,7 +57,7 @@ def _cues(x: Map) -> Float[Array, "b h w 2"]:
   directions = unit(x)
   rim = directions.reshape(b, h * w, c)[:, _rim(h, w)]
   similarity = jnp.einsum("bhwc,bec->bhwe", directions, rim)
-  closest, _ = jax.lax.top_k(similarity, min(_MATCHES, similarity.shape[-1]))
+  closest, _ = top_k(similarity, min(_MATCHES, similarity.shape[-1]))
   strength = jnp.linalg.norm(x, axis=-1)
   strength = strength / (strength.mean((1, 2), keepdims=True) + 1e-6) - 1
   return jnp.stack([1 - closest.mean(-1), strength], axis=-1)

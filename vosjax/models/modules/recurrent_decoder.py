@@ -207,10 +207,11 @@ class DoublingHead(nn.Module):
     bias = self.param("bias", nn.initializers.zeros, (1,))
     n, h, w, _ = x.shape
     size = 2 * h, 2 * w
-    taps = jnp.einsum("nhwc,ijc->ijnhw", x, kernel[..., 0]).reshape(9 * n, h, w, 1)
-    taps = resize.bilinear(taps, size, align_corners=True).reshape(3, 3, n, *size)
+    # Maps first, so that devices which share the batch keep their own.
+    taps = jnp.einsum("nhwc,ijc->nijhw", x, kernel[..., 0]).reshape(9 * n, h, w, 1)
+    taps = resize.bilinear(taps, size, align_corners=True).reshape(n, 3, 3, *size)
     taps = jnp.pad(taps, ((0, 0),) * 3 + ((1, 1),) * 2)
     shifted = (
-      taps[i, j, :, i : i + size[0], j : j + size[1]] for i, j in np.ndindex(3, 3)
+      taps[:, i, j, i : i + size[0], j : j + size[1]] for i, j in np.ndindex(3, 3)
     )
     return sum(shifted, bias[0])
