@@ -62,6 +62,23 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", line)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+  """With `-n 2`, decides which tests one worker runs one after another.
+
+  These are the tests of a file, which share what they have compiled; and all tests of
+  networks, so that no two of full size are in memory at once.
+  """
+  from xdist.scheduler import LoadScopeScheduling
+
+  class Scheduling(LoadScopeScheduling):
+    def _split_scope(self, nodeid):
+      file, *_ = nodeid.split("::")
+      return "networks" if file.startswith("tests/models/") else file
+
+  return Scheduling(config, log)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish():
   """Makes garbage collection rare and cheap: tracing allocates much, and frees it."""
@@ -70,19 +87,42 @@ def pytest_collection_finish():
   gc.set_threshold(100_000, 50, 50)
 
 
-# Resident bytes; to look for garbage takes longer than most test files.
-_MUCH = 2**30
+class _Memory:
+  """Returns what compiled programs and arrays took: for the whole suite, gigabytes.
+
+  To look for garbage takes longer than most tests, so memory has to have grown first.
+  """
+
+  MORE = 192 * 2**20
+
+  def __init__(self):
+    self._kept = _resident()
+
+  def free(self) -> None:
+    if _resident() > self._kept + self.MORE:
+      jax.clear_caches()
+      gc.collect()
+      if _MALLOC_TRIM is not None:
+        _MALLOC_TRIM(0)
+      self._kept = _resident()
+
+
+@pytest.fixture(scope="session")
+def _memory():
+  return _Memory()
 
 
 @pytest.fixture(autouse=True, scope="module")
-def free_memory():
-  """Of compiled programs and arrays; those of the whole suite would take gigabytes."""
+def free_memory_of_modules(_memory):
   yield
   jax.clear_caches()
-  if _resident() > _MUCH:
-    gc.collect()
-    if _MALLOC_TRIM is not None:
-      _MALLOC_TRIM(0)
+  _memory.free()
+
+
+@pytest.fixture(autouse=True)
+def free_memory_of_tests(_memory):
+  yield
+  _memory.free()
 
 
 def _resident() -> float:

@@ -173,6 +173,10 @@ def test_a_correction_moves_only_what_follows_and_can_be_undone(
 ):
   page = open_page(context, client.port, video_folder)
   folder = project_folder(client, page)
+  go(page, 0)
+  stroke(page, (6, 10), (14, 18))
+  page.click("text=Forward")
+  follow(page)
   before = read(folder / "masks")
   go(page, 5)
   brush(page, 9)

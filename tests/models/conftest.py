@@ -38,11 +38,11 @@ def stand_in(golden):
   return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def official(stand_in):
   """(model, variables) of an official checkpoint's stand-in, by model name.
 
-  Only the last two are kept: they take 150 to 300 MB each, and modules run one by one.
+  Only the last two are kept, and none after a module: they take 150 to 300 MB each.
   """
 
   @functools.lru_cache(maxsize=2)
