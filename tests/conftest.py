@@ -64,11 +64,13 @@ def pytest_configure(config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-  """With `-n 2`, decides which tests one worker runs one after another.
+  """With `-n 2` alone, decides which tests one worker runs one after another.
 
   These are the tests of a file, which share what they have compiled; and all tests of
   networks, so that no two of full size are in memory at once.
   """
+  if config.getvalue("dist") != "load":  # somebody's own choice
+    return None
   from xdist.scheduler import LoadScopeScheduling
 
   class Scheduling(LoadScopeScheduling):
@@ -90,21 +92,36 @@ def pytest_collection_finish():
 class _Memory:
   """Returns what compiled programs and arrays took: for the whole suite, gigabytes.
 
-  To look for garbage takes longer than most tests, so memory has to have grown first.
+  To look for garbage takes longer than most tests. So the memory of the process has to
+  have grown since; where the system does not say how large it is, only modules do it.
   """
 
-  MORE = 192 * 2**20
+  MORE = 128 * 2**20
 
   def __init__(self):
-    self._kept = _resident()
+    self._kept = 0
 
-  def free(self) -> None:
-    if _resident() > self._kept + self.MORE:
-      jax.clear_caches()
-      gc.collect()
-      if _MALLOC_TRIM is not None:
-        _MALLOC_TRIM(0)
+  def free_after_test(self) -> None:
+    resident = _resident()
+    if resident is None:
+      return
+    self._kept = min(self._kept, resident)
+    if resident > self._kept + self.MORE:
+      self._free()
       self._kept = _resident()
+
+  def free_after_module(self) -> None:
+    jax.clear_caches()
+    if _resident() is None:
+      self._free()
+    else:
+      self.free_after_test()
+
+  def _free(self) -> None:
+    jax.clear_caches()
+    gc.collect()
+    if _MALLOC_TRIM is not None:
+      _MALLOC_TRIM(0)
 
 
 @pytest.fixture(scope="session")
@@ -115,22 +132,21 @@ def _memory():
 @pytest.fixture(autouse=True, scope="module")
 def free_memory_of_modules(_memory):
   yield
-  jax.clear_caches()
-  _memory.free()
+  _memory.free_after_module()
 
 
 @pytest.fixture(autouse=True)
 def free_memory_of_tests(_memory):
   yield
-  _memory.free()
+  _memory.free_after_test()
 
 
-def _resident() -> float:
-  """Bytes of memory of this process; infinity where the system does not say."""
+def _resident() -> int | None:
+  """Bytes of memory of this process, where the system says it."""
   try:
     pages = pathlib.Path("/proc/self/statm").read_text().split()[1]
   except OSError:
-    return float("inf")
+    return None
   return int(pages) * mmap.PAGESIZE
 
 
@@ -240,18 +256,21 @@ def lower():
   return make
 
 
-_SENT = re.compile(r"= (.*?) (?:all-gather|all-to-all|collective-permute)(?:-start)?\(")
+_MOVES = "all-gather|all-to-all|collective-permute|collective-broadcast|reduce-scatter"
+_KINDS = {"sent": rf"{_MOVES}|ragged-all-to-all", "summed": "all-reduce"}
 
 
 @pytest.fixture(scope="session")
-def sent():
-  """Sizes of the arrays that devices send each other in a compiled program.
+def exchanged():
+  """Sizes of the arrays that devices exchange in a compiled program.
 
-  Sums over devices, as of gradients, are left out.
+  Takes the program and a kind: "sent" as they are, or "summed" over devices, as
+  gradients are.
   """
 
-  def find(compiled):
-    shapes = "".join(_SENT.findall(compiled.as_text()))
+  def find(compiled, kind):
+    calls = rf"= (.*?) (?:{_KINDS[kind]})(?:-start)?\("
+    shapes = "".join(re.findall(calls, compiled.as_text()))
     dimensions = re.findall(r"\[([\d,]*)\]", shapes)
     return [int(np.prod([int(n) for n in d.split(",") if n])) for d in dimensions]
 

@@ -16,7 +16,7 @@ from vosjax import checkpoints, convert, files
 from vosjax.benchmarks import training
 from vosjax.train import config as base
 from vosjax.train import run, writers
-from vosjax.train.configs import cosnet, rvos
+from vosjax.train.configs import cosnet, ris, rvos
 from vosjax.train.configs.agame import get_config
 from vosjax.train.recipes import agame, recipe_of
 from vosjax.types import VideoBatch
@@ -121,6 +121,8 @@ def test_cosnet_starts_from_a_deeplab_and_random_variables_elsewhere(
     (rvos.get_config, "", True),
     (lambda: rvos.get_config("paper"), "", False),  # all of it is trained
     (lambda: cosnet.get_config("paper"), "", False),  # norms of shortcuts are frozen
+    (lambda: get_config("imported"), "", False),  # a whole model to start from
+    (lambda: ris.get_config("paper_people"), "", True),
   ],
 )
 def test_random_layers_that_are_never_trained_are_said(

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from vosjax.ops.own_clips import on_own_clips
 from vosjax.types import AnyArray
 
 # Larger than the cost of any valid pair, so that padding is matched to padding.
@@ -49,7 +50,8 @@ def match(cost: Float[AnyArray, "b g o"]) -> Int[Array, "b o"]:
     none = jnp.full(cost.shape[1], -1, jnp.int32)
     return none.at[predictions].set(objects.astype(jnp.int32))
 
-  return jax.lax.map(solve, jax.lax.stop_gradient(jnp.asarray(cost)))
+  solve_each = on_own_clips(lambda costs: jax.lax.map(solve, costs))
+  return solve_each(jax.lax.stop_gradient(jnp.asarray(cost)))
 
 
 def reorder(truth: AnyArray, matched: Int[AnyArray, "b o"]) -> Array:

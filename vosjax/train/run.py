@@ -313,22 +313,23 @@ def describe(
   LOG.info(parameter_overview.get_parameter_overview(params, include_stats=False))
   frozen = ", ".join(model.frozen) or "nothing"
   LOG.info("model     %s; frozen: %s", config.model.name, frozen)
-  _warn_of_random_features(config, model, params)
+  if processes.is_first():
+    _warn_of_random_layers(config, model, params)
 
 
-def _warn_of_random_features(
+def _warn_of_random_layers(
   config: ConfigDict, model: nn.Module, params: Variables
 ) -> None:
   """Warns of layers that start from random weights and are never trained."""
   if config.model_checkpoint or config.backbone_checkpoint:
     return
   labels = flax.traverse_util.flatten_dict(adam.label_params(params, model.frozen))
-  # Frozen norms alone are no features, and begin as the identity.
+  # Frozen norms alone begin as the identity.
   if any(path[-1] == "kernel" and x == adam.FROZEN for path, x in labels.items()):
     LOG.warning(
-      "warning: the frozen layers are random, and training leaves them so. Start them "
-      "from trained weights: --config.backbone_checkpoint=agame-lite (an "
-      "efficientnet_lite0), or a folder that `vosjax convert` wrote."
+      "warning: the frozen layers are random, and training leaves them so. Start a new "
+      "run with trained ones: --config.backbone_checkpoint=DIR, where `vosjax convert` "
+      "wrote such a backbone, or agame-lite for an EfficientNet-Lite0."
     )
 
 

@@ -91,7 +91,7 @@ def make_train_step(
       variables = {"params": params, "batch_stats": state.batch_stats}
       return objective(variables, batch, key)
 
-    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # see `ops.top_k`
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # see `on_own_clips`
       return jax.grad(loss, has_aux=True)(state.params)
 
   def differentiate_parts(
