@@ -463,6 +463,7 @@ def test_objects_are_locked_marked_absent_discarded_and_deleted(
   np.testing.assert_array_equal(given(folder), np.where(labels == 1, 1, 0))
   with page.expect_response(saving):
     page.keyboard.press("Control+Shift+z")
+  shows(page, "“Object 2”", "#frame-state")  # now there is something to clear
   with page.expect_response(saving):
     page.click("#clear-frame")
   np.testing.assert_array_equal(given(folder), np.where(labels == 1, 1, 0))
