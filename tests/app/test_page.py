@@ -221,7 +221,7 @@ def test_two_windows_on_two_projects_do_not_mix(client, context, video_folder):
   second = open_page(context, client.port, other)
   assert first.url != second.url
   go(first, 0)
-  stroke(first, (6, 10), (14, 18))
+  stroke(first, (38, 4), (42, 6))  # where no other test paints
   stroke(second, (20, 10), (26, 14))
   second.click("text=Forward")
   first.click("#follow")
