@@ -19,12 +19,20 @@ HEIGHT, WIDTH = 32, 48
 
 
 def measure(process):
-  """(resident bytes, number of open files, number of threads) of a process."""
-  folder = pathlib.Path(f"/proc/{process.pid}")
-  lines = (folder / "status").read_text().splitlines()
-  [resident] = [line for line in lines if line.startswith("VmRSS")]
-  counts = (len(os.listdir(folder / name)) for name in ("fd", "task"))
-  return int(resident.split()[1]) * 1024, *counts
+  """(resident bytes, number of open files, number of threads) of a process.
+
+  The least of a few readings: while a checkpoint is written there are more.
+  """
+  folder, readings = pathlib.Path(f"/proc/{process.pid}"), []
+  while len(readings) < 10 and process.poll() is None:
+    lines = (folder / "status").read_text().splitlines()
+    resident = [line.split()[1] for line in lines if line.startswith("VmRSS")]
+    if readings and not resident:  # it has ended meanwhile
+      break
+    counts = (len(os.listdir(folder / name)) for name in ("fd", "task"))
+    readings.append((int(resident[0]) * 1024, *counts))
+    time.sleep(0.1)
+  return tuple(map(min, zip(*readings)))
 
 
 def stages(last):
