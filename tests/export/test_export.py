@@ -9,6 +9,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from vosjax import VideoSegmenter, weights
 from vosjax.data.codecs import images
@@ -239,7 +240,7 @@ def test_parity_of_the_weights_in_the_package_on_real_video(shared, tmp_path):
   root = shared / "data" / "davis16_240p"
   paths = sorted((root / "JPEGImages" / video).glob("*.jpg"))[:4]
   frames = [images.read_image(path) for path in paths]
-  labels = images.read_labels(root / "Annotations" / video / "00000.png")
+  labels = np.asarray(Image.open(root / "Annotations" / video / "00000.png"))
   labels = (labels > 0).astype(np.uint8)
   model, variables = weights.load("agame-lite")
   segmenter = VideoSegmenter(model, variables)
