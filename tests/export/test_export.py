@@ -157,7 +157,7 @@ def test_the_runner_needs_no_vosjax(small, tmp_path, frames, first):
     folder, "agame", model, variables, size=SIZE, objects=2, platforms=["cpu"]
   )
   assert json.loads((folder / "manifest.json").read_text()) == manifest
-  first = np.where(first == 7, 300, first)
+  first = np.where(first == 7, 300, first.astype(np.int64))
   np.save(tmp_path / "frames.npy", frames[:3])
   np.save(tmp_path / "first.npy", first)
   script = """
