@@ -210,7 +210,7 @@ def test_the_test_command_is_the_one_that_is_run_on_a_fresh_clone():
   (line,) = [
     x
     for x in "".join(blocks("sh")).splitlines()
-    if x.startswith("python3 -m venv") and "-m pytest" in x
+    if x.startswith("python3 -m venv") and x.endswith("-m pytest -n 2")
   ]
   assert line in (ROOT / ".ci" / "run").read_text()
 

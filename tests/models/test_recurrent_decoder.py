@@ -10,7 +10,7 @@ from vosjax.models.execution import with_execution
 from vosjax.models.modules.conv_lstm import ConvLSTMCell
 from vosjax.models.modules.recurrent_decoder import DoublingHead, RecurrentDecoder
 from vosjax.ops import resize
-from vosjax.train.step import make_mesh
+from vosjax.train.step import DATA, make_mesh
 
 
 def test_the_head_is_a_convolution_of_upsampled_maps():
@@ -28,7 +28,7 @@ def test_devices_keep_their_maps(exchanged):
   x = jax.ShapeDtypeStruct((4, 5, 7, 3), jnp.float32)
   variables = jax.eval_shape(head.init, jax.random.key(0), x)
   maps, everywhere = (
-    NamedSharding(make_mesh(4), PartitionSpec(*axes)) for axes in (("data",), ())
+    NamedSharding(make_mesh(4), PartitionSpec(*axes)) for axes in ((DATA,), ())
   )
 
   def differentiate(variables, x):

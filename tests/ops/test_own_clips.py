@@ -36,7 +36,7 @@ def test_clips_stay_on_their_devices(function, exchanged):
   jax.tree.map(np.testing.assert_array_equal, program(x), function(jnp.asarray(x)))
 
 
-def test_clips_that_cannot_be_divided(exchanged):
+def test_clips_that_cannot_be_divided():
   x = costs(3)
   with jax.set_mesh(make_mesh(4)):
     found = jax.jit(find)(x)

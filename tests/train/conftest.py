@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from vosjax import checkpoints, models
+from vosjax.types import VideoBatch
 
 SIZE = (32, 48)
 SMALL = {"backbone": "resnet18", "width": 4}
@@ -47,6 +48,47 @@ def get_config():
     return config
 
   return get
+
+
+@pytest.fixture(scope="session")
+def make_update():
+  """Makes the update of the first stage: the step, and shapes of its state and batch.
+
+  Takes a configuration, the length of the clips and the number of devices.
+  """
+  # Here, because tests are skipped where packages of training are not installed.
+  from vosjax.train import run
+  from vosjax.train.config import ordered_stages
+  from vosjax.train.recipes import RECIPES
+  from vosjax.train.state import TrainState
+  from vosjax.train.step import make_mesh, make_train_step
+
+  def make(config, clip_length, num_devices):
+    stage = next(iter(ordered_stages(config).values()))
+    if "unroll_steps" in stage:
+      stage.unroll_steps = 1  # as on an accelerator
+    model = run.build(config)
+    recipe = RECIPES[config.model.name]
+    tx = recipe.clipped_optimizer(model, stage)
+
+    def shape(*dims, kind=np.uint8):
+      return jax.ShapeDtypeStruct(dims, kind)
+
+    b, (h, w) = stage.batch_size, stage.size
+    masks = shape(1, 1, h, w, kind=np.float32)
+    variables = jax.eval_shape(
+      model.init, jax.random.key(0), shape(1, h, w, 3, kind=np.float32), masks
+    )
+    state = jax.eval_shape(lambda x: TrainState.create(x, tx, config.seed), variables)
+    classes = shape(b, stage.max_instances) if "max_instances" in stage else None
+    batch = VideoBatch(
+      shape(b, clip_length, h, w, 3), shape(b, clip_length, h, w), classes
+    )
+    mesh = make_mesh(b, jax.devices()[:num_devices])
+    assert mesh.size == num_devices
+    return make_train_step(recipe.objective(model, stage), tx, mesh), state, batch
+
+  return make
 
 
 @pytest.fixture(scope="session")
