@@ -48,6 +48,8 @@ def test_a_run_without_graphs_that_fails_is_tried_again(one_gpu):
       raise MemoryError
     return x
 
+  plain.lower = plain
+
   def jit_with(function):
     def traced(x):
       result = function(x)
@@ -56,7 +58,7 @@ def test_a_run_without_graphs_that_fails_is_tried_again(one_gpu):
 
     return traced
 
-  call = compilation._plain_first(plain, lambda x: x, jit_with)
+  call = compilation._PlainFirst(plain, lambda x: x, jit_with)
   with pytest.raises(MemoryError):
     call(jnp.ones(3))
   for _ in range(2):
@@ -78,6 +80,7 @@ def test_programs_of_a_gpu_run_once_without_graphs_for_each_shape(one_gpu, monke
       ran.append("graphs" if compiler_options else "plain")
       return result
 
+    run.lower = compiled.lower
     return run
 
   compilation._compiler_options("gpu")  # asks the compiler

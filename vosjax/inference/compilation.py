@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,49 @@ _GRAPH_PARTS = (
 )
 
 
+@runtime_checkable
+class Program(Protocol):
+  """A compiled function: part of what `jax.jit` returns."""
+
+  def __call__(self, *args: Any) -> Any: ...
+
+  def lower(self, *args: Any) -> jax.stages.Lowered: ...
+
+
+def jit(*, graphs: bool = True, **options: Any) -> Callable[..., Any]:
+  """`jax.jit` with the compiler options of whichever backend a call runs on.
+
+  Args:
+    graphs: whether a GPU may run the function as CUDA graphs.
+    **options: of `jax.jit`, such as `static_argnums`.
+
+  Returns:
+    A decorator of functions with positional arguments. Besides being called, they can
+    be lowered, as those of `jax.jit`.
+  """
+
+  def wrap(function):
+    @functools.cache
+    def compiled(backend) -> Program:
+      plain = jax.jit(function, **options)
+      if backend == "gpu" and not graphs:
+        return plain
+      extra = _compiler_options(backend) or None
+      jit_with = functools.partial(jax.jit, compiler_options=extra, **options)
+      if backend == "gpu" and extra:
+        return _PlainFirst(plain, function, jit_with)
+      return jit_with(function)
+
+    def call(*args):
+      return compiled(jax.default_backend())(*args)
+
+    program: Any = functools.wraps(function)(call)
+    program.lower = lambda *args: compiled(jax.default_backend()).lower(*args)
+    return program
+
+  return wrap
+
+
 class _FirstCall(Exception):
   """The program has not yet run with arguments of these shapes.
 
@@ -35,39 +78,7 @@ class _FirstCall(Exception):
     self.key = key
 
 
-def jit(**options: Any) -> Any:
-  """`jax.jit` with the compiler options of whichever backend a call runs on.
-
-  Args:
-    **options: of `jax.jit`, such as `static_argnums`.
-
-  Returns:
-    A decorator of functions with positional arguments.
-  """
-
-  def wrap(function):
-    @functools.cache
-    def compiled(backend):
-      extra = _compiler_options(backend) or None
-      jit_with = functools.partial(jax.jit, compiler_options=extra, **options)
-      if backend == "gpu" and extra:
-        return _plain_first(jax.jit(function, **options), function, jit_with)
-      return jit_with(function)
-
-    @functools.wraps(function)
-    def call(*args):
-      return compiled(jax.default_backend())(*args)
-
-    return call
-
-  return wrap
-
-
-def _plain_first(
-  plain: Callable[..., Any],
-  function: Callable[..., Any],
-  jit_with: Callable[..., Any],
-) -> Callable[..., Any]:
+class _PlainFirst:
   """Runs a program once without CUDA graphs before it runs with them.
 
   cuDNN loads a kernel when it first runs, which is an error while a graph is recorded.
@@ -80,28 +91,37 @@ def _plain_first(
     function: the function.
     jit_with: compiles a function with graphs.
   """
-  ran: set[Hashable] = set()
 
-  @functools.wraps(function)
-  def traced(*args):
-    leaves, structure = jax.tree.flatten(args)
-    shapes = ((x.shape, x.dtype) if isinstance(x, jax.Array) else x for x in leaves)
-    key = structure, *shapes
-    if key not in ran:
-      raise _FirstCall(key)
-    return function(*args)
+  def __init__(
+    self,
+    plain: Program,
+    function: Callable[..., Any],
+    jit_with: Callable[[Callable[..., Any]], Callable[..., Any]],
+  ):
+    self._plain = plain
+    self._ran: set[Hashable] = set()
 
-  with_graphs = jit_with(traced)
+    @functools.wraps(function)
+    def traced(*args):
+      leaves, structure = jax.tree.flatten(args)
+      shapes = ((x.shape, x.dtype) if isinstance(x, jax.Array) else x for x in leaves)
+      key = structure, *shapes
+      if key not in self._ran:
+        raise _FirstCall(key)
+      return function(*args)
 
-  def call(*args):
+    self._with_graphs = jit_with(traced)
+
+  def __call__(self, *args: Any) -> Any:
     try:
-      return with_graphs(*args)
+      return self._with_graphs(*args)
     except _FirstCall as first:
-      result = jax.block_until_ready(plain(*args))
-      ran.add(first.key)
+      result = jax.block_until_ready(self._plain(*args))
+      self._ran.add(first.key)
       return result
 
-  return call
+  def lower(self, *args: Any) -> jax.stages.Lowered:
+    return self._plain.lower(*args)
 
 
 @functools.cache
@@ -114,7 +134,7 @@ def _compiler_options(backend: str) -> dict[str, Any]:
   than running them. As one CUDA graph they are launched together; by default, XLA ends
   a graph at every convolution. On an H200 in bfloat16, a frame of A-GAME at 480x864
   takes 1.9 ms so and 3.3 ms otherwise, one of RVOS with ten objects 2.3 and 9.2 ms.
-  Where a process has several GPUs, XLA's own choice stays: see `_plain_first`.
+  Where a process has several GPUs, XLA's own choice stays: see `_PlainFirst`.
   """
   if backend == "cpu":
     return supported_options({"xla_cpu_experimental_ynn_fusion_type": ""})

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from vosjax.inference import compilation
 from vosjax.train.recipe import Objective, Outputs
 from vosjax.train.state import TrainState
 from vosjax.types import Variables, VideoBatch
@@ -64,7 +65,7 @@ def make_train_step(
   mesh: Mesh,
   *,
   accumulate: int = 1,
-) -> jax.stages.Wrapped:
+) -> compilation.Program:
   """Makes the update of a stage: (state, batch) -> (state, metrics).
 
   The state is replicated and donated; the batch is sharded over the mesh. Loss,
@@ -117,6 +118,12 @@ def make_train_step(
     return grads, Outputs(jax.tree.map(jnp.mean, metrics), batch_stats)
 
   compute = differentiate if accumulate == 1 else differentiate_parts
+  jit = compilation.jit(
+    graphs=mesh.size == 1,  # sums over devices have not been tried in graphs
+    in_shardings=(replicated, sharded),
+    out_shardings=replicated,
+    donate_argnums=0,
+  )
 
   def train_step(state: TrainState, batch: VideoBatch) -> tuple[TrainState, Metrics]:
     grads, outputs = compute(state, batch, state.step_key())
@@ -129,9 +136,4 @@ def make_train_step(
     )
     return state, {**outputs.metrics, "grad_norm": optax.tree.norm(grads)}
 
-  return jax.jit(
-    train_step,
-    in_shardings=(replicated, sharded),
-    out_shardings=replicated,
-    donate_argnums=0,
-  )
+  return jit(train_step)
