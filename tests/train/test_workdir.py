@@ -50,6 +50,16 @@ def test_another_configuration_is_refused_and_the_difference_named(tmp_path):
   assert "size" not in str(error.value)
 
 
+def test_another_model_comes_first_and_a_long_list_is_cut(tmp_path):
+  open_workdir(config(a=0, b=0, c=0, d=0, e=0), str(tmp_path / "run"))
+  other = config(a=1, b=1, c=1, d=1, e=1, model={"name": "rvos"})
+  with pytest.raises(ValueError) as error:
+    open_workdir(other, str(tmp_path / "run"))
+  _, _, said = str(error.value).partition("configuration: ")
+  assert said.startswith("model.name is 'agame' there and 'rvos' here; a is 0")
+  assert "d is 0 there and 1 here; and 1 more. Give another" in said
+
+
 def test_a_folder_that_holds_something_else_is_refused(tmp_path):
   (tmp_path / "holiday.jpg").touch()
   with pytest.raises(ValueError, match="exists but holds no run"):

@@ -3,7 +3,7 @@
 import datetime
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -88,9 +88,10 @@ def require_usable_workdir(config: ConfigDict, workdir: str) -> None:
     raise ValueError(f"{config_file} is not readable JSON ({error}).") from error
   differing = differences(theirs, plain(config))
   if differing:
+    differing.sort(key=lambda difference: not difference.startswith("model.name "))
     raise ValueError(
       f"--workdir={path} holds a run of another configuration: "
-      f"{'; '.join(differing)}. Give another --workdir, or the same configuration "
+      f"{_listed(differing)}. Give another --workdir, or the same configuration "
       "to resume that run."
     )
 
@@ -142,11 +143,9 @@ def record_or_compare(path: pathlib.Path, ours: Any, what: str) -> None:
     ) from error
   differing = differences(theirs, ours)
   if differing:
-    unlisted = len(differing) - _MAX_LISTED
-    more = f"; and {unlisted} more" if unlisted > 0 else ""
     raise ValueError(
       f"--workdir={path.parent} holds {what}: "
-      f"{'; '.join(differing[:_MAX_LISTED])}{more}. "
+      f"{_listed(differing)}. "
       "Restore these to resume it, or give another --workdir."
     )
 
@@ -158,6 +157,13 @@ def _inventory(source: Source) -> dict[str, int] | int:
 
 def _write_json(path: pathlib.Path, content: Any) -> None:
   files.write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _listed(differing: Sequence[str]) -> str:
+  """The first differences, and how many more there are."""
+  unlisted = len(differing) - _MAX_LISTED
+  more = f"; and {unlisted} more" if unlisted > 0 else ""
+  return f"{'; '.join(differing[:_MAX_LISTED])}{more}"
 
 
 def plain(config: ConfigDict) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 
 import flax.linen as nn
 import jax
@@ -120,6 +121,21 @@ def test_files_are_the_same_for_any_number_of_devices(
   expected = contents(tmp_path / "1")
   assert len(expected) == 4 + 2 * 2  # scores, and an image and a video of each preview
   assert contents(tmp_path / str(len(devices))) == expected
+
+
+def test_previews_without_pyav_are_images(
+  scoring, scored_set, tmp_path, monkeypatch, caplog
+):
+  """What was trained is scored on any machine."""
+  monkeypatch.setitem(sys.modules, "av", None)
+  monkeypatch.setattr(logging.getLogger("vosjax"), "propagate", True)
+  config = get_config("smoke")
+  config.evaluation.update(num_videos=0, num_previews=1)
+  score_model(config, scoring[0], Network(), VARIABLES, scored_set, tmp_path)
+  (preview,) = (tmp_path / "preview").iterdir()
+  assert preview.suffix == ".png"
+  assert any((tmp_path / "eval").iterdir())
+  assert "pip install vosjax[video]" in caplog.text
 
 
 def test_an_interrupted_evaluation_goes_on_where_it_stopped(

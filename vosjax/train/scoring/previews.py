@@ -10,6 +10,7 @@ from PIL import Image
 from vosjax import files, viz
 from vosjax.data.video import Video
 from vosjax.labels import VOID
+from vosjax.media.pyav import load_pyav
 from vosjax.media.write import video_writer
 
 FRAME_RATE = 12.0  # frames per second
@@ -35,13 +36,24 @@ def contact_sheet(
   )
 
 
+def can_write_videos() -> bool:
+  """Whether PyAV is installed; scores do not depend on it."""
+  try:
+    load_pyav("videos")
+  except ValueError:
+    return False
+  return True
+
+
 def write_preview(
   folder: pathlib.Path, predicted: UInt8[np.ndarray, "t h w"], video: Video
 ) -> None:
-  """Writes a contact sheet, and a video of the prediction over the frames."""
+  """Writes a contact sheet, and if it can, a video of the prediction over the frames."""
   path = folder / video.name
   path.parent.mkdir(parents=True, exist_ok=True)
   write_png(path.with_name(f"{path.name}.png"), contact_sheet(predicted, video))
+  if not can_write_videos():
+    return
   overlay = path.with_name(f"{path.name}.mp4")
   with video_writer(overlay, predicted.shape[1:], FRAME_RATE) as write:
     for t, labels in enumerate(predicted):

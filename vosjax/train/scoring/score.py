@@ -119,6 +119,11 @@ def score_model(
     feeds.origin(source),
     protocol.description,
   )
+  if config.evaluation.num_previews and not previews.can_write_videos():
+    LOG.warning(
+      "warning: previews are images alone: videos need PyAV, see "
+      "`pip install vosjax[video]`."
+    )
 
   def make_contenders() -> dict[str, Segment]:
     contenders: dict[str, Segment] = {TRAINED: scoring.segment(model, variables)}
