@@ -14,8 +14,7 @@ from ml_collections import ConfigDict
 
 from vosjax.models.rvos import RVOSFeatures
 from vosjax.models.unroll import unroll_features
-from vosjax.train.optimizers.two_adams import two_adams
-from vosjax.train.recipes.rvos import previous_masks
+from vosjax.train.recipes.rvos import make_optimizer, previous_masks
 from vosjax.train.recipes.rvos_loss import clip_losses
 
 
@@ -166,7 +165,7 @@ def check_step(case, model, params, grads):
       "official": True,
     }
   )
-  tx = two_adams(model, stage)
+  tx = make_optimizer(model, stage)
   grads = {side: grads[side] for side in params}
   updates = jax.jit(lambda p, g: tx.update(g, tx.init(p), p)[0])(params, grads)
   moved = [optax.tree.norm(module(name, updates)) for name in case["grad_modules"]]
