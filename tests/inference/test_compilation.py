@@ -66,6 +66,31 @@ def test_a_run_without_graphs_that_fails_is_tried_again(one_gpu):
   assert ran == ["plain", "plain", "graphs"]
 
 
+def test_what_was_only_traced_has_not_run(one_gpu, monkeypatch):
+  ran = []
+
+  def plain(x):
+    ran.append("plain")
+    return x
+
+  plain.lower = plain
+
+  def jit_with(function):
+    def traced(x):
+      result = function(x)
+      ran.append("graphs")
+      return result
+
+    return traced
+
+  call = compilation._PlainFirst(plain, lambda x: x, jit_with)
+  jax.eval_shape(call, jnp.ones(3))
+  call(jnp.ones(3))
+  assert ran == ["plain", "plain"]
+  call(jnp.ones(3))
+  assert ran == ["plain", "plain", "graphs"]
+
+
 def test_programs_of_a_gpu_run_once_without_graphs_for_each_shape(one_gpu, monkeypatch):
   """cuDNN fails if a kernel runs for the first time while a graph is recorded."""
   ran = []

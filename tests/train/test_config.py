@@ -132,9 +132,29 @@ def test_a_period_below_one_step_is_refused_before_training(key, tmp_path):
   assert not (tmp_path / "run").exists()
 
 
-def test_a_negative_time_limit_is_refused_before_training(tmp_path):
-  config = config_files.read("agame:smoke", ["--config.time_limit=-3"])
-  with pytest.raises(ValueError, match="time_limit is -3.0; expected minutes, or 0"):
+@pytest.mark.parametrize(
+  ("key", "value", "said"),
+  [
+    ("time_limit", "-3", "is -3.0; expected minutes, or 0"),
+    ("time_limit", "nan", "is nan; expected minutes, or 0"),
+    ("seed", "-1", "is -1; expected a number from 0"),
+    ("seed", str(2**32), r"is 4294967296; expected a number from 0"),
+    ("checkpoint.keep", "-1", "is -1; expected at least 0"),
+    ("validation.num_videos", "-1", "is -1; expected at least 0"),
+    ("evaluation.num_videos", "-1", "is -1; expected at least 0"),
+    ("evaluation.num_previews", "-1", "is -1; expected at least 0"),
+    ("evaluation.length", "2", "is 2; davis2017 needs more frames"),
+    ("data.num_workers", "100000", "is 100000; expected at most"),
+    ("stages.main.unroll_steps", "-1", "is -1; expected a number that is at least 0"),
+    ("stages.main.max_grad_norm", "-1", "is -1.0; expected a number that is"),
+    ("stages.main.learning_rate", "nan", "is nan; expected a number that is"),
+    ("stages.main.weight_decay", "inf", "is inf; expected a number that is"),
+    ("stages.main.losses.final", "-1", "is -1.0; expected a number that is"),
+  ],
+)
+def test_a_number_out_of_range_is_refused_before_training(key, value, said, tmp_path):
+  config = config_files.read("agame:smoke", [f"--config.{key}={value}"])
+  with pytest.raises(ValueError, match=f"{key} {said}"):
     run.run(config, str(tmp_path / "run"))
   assert not (tmp_path / "run").exists()
 

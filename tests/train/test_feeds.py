@@ -234,7 +234,7 @@ def test_names_and_weights_of_sources_are_checked(config):
 def test_procedural_videos_to_score_are_unseen_and_move_at_normal_speed():
   config = get_config()
   config.data.synthvos.update(num_videos=2, length=1)
-  config.evaluation.update(num_videos=2, length=1, size=SIZE)
+  config.evaluation.update(num_videos=2, length=3, size=SIZE)
   config.stages.main.size = SIZE
   to_train = feeds.synthvos(config, config.stages.main)
   to_score = datasets.load_scored(config, "objects").source

@@ -104,6 +104,18 @@ def test_sigterm_saves_the_current_step_and_the_run_resumes(
   assert read_metrics(tmp_path) == uninterrupted[1]
 
 
+def test_means_of_several_steps_are_logged_as_if_nothing_had_stopped_the_run(
+  tmp_path, toy
+):
+  toy.run(tmp_path / "whole", log_every=7)
+  with pytest.raises(Interrupted, match="after step 34"):
+    toy.run(tmp_path / "stopped", make_batch=_signal_at(toy, 33), log_every=7)
+  toy.run(tmp_path / "stopped", log_every=7)
+  whole = read_metrics(tmp_path / "whole")
+  assert [line["step"] for line in whole if "loss" in line][:5] == [7, 14, 21, 28, 35]
+  assert read_metrics(tmp_path / "stopped") == whole
+
+
 def test_a_run_goes_on_with_any_number_of_processes_and_devices(
   tmp_path, toy, uninterrupted, start_together, end_together
 ):

@@ -60,6 +60,21 @@ def test_another_model_comes_first_and_a_long_list_is_cut(tmp_path):
   assert "d is 0 there and 1 here; and 1 more. Give another" in said
 
 
+@pytest.mark.parametrize("content", ["null", "[1, 2]", '"run"'])
+def test_a_file_of_another_program_is_no_configuration(tmp_path, content):
+  (tmp_path / "config.json").write_text(content)
+  with pytest.raises(ValueError, match="not the configuration of a run"):
+    open_workdir(config(), str(tmp_path))
+
+
+def test_whole_sections_are_shortened(tmp_path):
+  (tmp_path / "config.json").write_text('{"model": {"name": "agame"}}')
+  with pytest.raises(ValueError) as error:
+    open_workdir(config(data={f"key{k}": "x" * 99 for k in range(9)}), str(tmp_path))
+  assert "data is None there and {'key0':" in str(error.value)
+  assert len(str(error.value)) < 700
+
+
 def test_a_folder_that_holds_something_else_is_refused(tmp_path):
   (tmp_path / "holiday.jpg").touch()
   with pytest.raises(ValueError, match="exists but holds no run"):

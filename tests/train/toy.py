@@ -19,6 +19,7 @@ from vosjax.train import processes
 from vosjax.train.checkpointing import Checkpoints
 from vosjax.train.interrupt import Interrupt, Interrupted, TimeLimit
 from vosjax.train.loop import Schedule, Stage, fit, resume
+from vosjax.train.observers import Logger
 from vosjax.train.optimizers import adam
 from vosjax.train.recipe import Outputs
 from vosjax.train.state import TrainState
@@ -96,6 +97,7 @@ def run(
   schedule=SCHEDULE,
   time_limit=0.0,
   devices=None,
+  log_every=1,
   **hooks,
 ):
   stages = make_stages(make_batch, pause, devices)
@@ -106,10 +108,14 @@ def run(
     stack.callback(checkpoints.close)
     state = resume(checkpoints, stages, state)
     if processes.is_first():
-      writer = MetricsWriter(workdir, resumed_from=int(state.step))
+      done = int(state.step)
+      writer = MetricsWriter(workdir, resumed_from=done)
       stack.callback(writer.close)
+      pending = checkpoints.unlogged(done) if done else []
+      logger = Logger(writer, log_every, sum(STEPS), pending)
       hooks = {
-        "observers": [writer.write],
+        "observers": [logger],
+        "unlogged": lambda: logger.pending,
         "validate": lambda step, state: -float(step),
       } | hooks
     interrupt = stack.enter_context(Interrupt())

@@ -67,10 +67,10 @@ def jit(*, graphs: bool = True, **options: Any) -> Callable[..., Any]:
 
 
 class _FirstCall(Exception):
-  """The program has not yet run with arguments of these shapes.
+  """The program has not yet run with arguments of these types.
 
   Args:
-    key: of the shapes.
+    key: of the types.
   """
 
   def __init__(self, key: Hashable):
@@ -83,8 +83,8 @@ class _PlainFirst:
 
   cuDNN loads a kernel when it first runs, which is an error while a graph is recorded.
   Kernels that the compiler has timed are loaded, but a program from a cache on disk has
-  not been timed. Tracing, which happens once for each shape, stops the first call, so
-  that later calls have no overhead.
+  not been timed. Tracing, which happens once for arguments of each type, stops the
+  first call, so that later calls have no overhead.
 
   Args:
     plain: the function, compiled without graphs.
@@ -104,8 +104,8 @@ class _PlainFirst:
     @functools.wraps(function)
     def traced(*args):
       leaves, structure = jax.tree.flatten(args)
-      shapes = ((x.shape, x.dtype) if isinstance(x, jax.Array) else x for x in leaves)
-      key = structure, *shapes
+      types = (jax.typeof(x) if isinstance(x, jax.Array) else x for x in leaves)
+      key = structure, *types
       if key not in self._ran:
         raise _FirstCall(key)
       return function(*args)
@@ -116,9 +116,11 @@ class _PlainFirst:
     try:
       return self._with_graphs(*args)
     except _FirstCall as first:
-      result = jax.block_until_ready(self._plain(*args))
-      self._ran.add(first.key)
-      return result
+      key = first.key
+    result = jax.block_until_ready(self._plain(*args))
+    if not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(result)):
+      self._ran.add(key)  # it has run, and was not only traced
+    return result
 
   def lower(self, *args: Any) -> jax.stages.Lowered:
     return self._plain.lower(*args)

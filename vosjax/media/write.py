@@ -83,9 +83,10 @@ def video_writer(
 
   Raises:
     OSError: the file cannot be written.
-    ValueError: PyAV is not installed.
+    ValueError: PyAV is not installed, or was built without the codec.
   """
   av = load_pyav("videos")
+  require_codec(codec)
   height, width = size
   try:
     with (
@@ -106,6 +107,22 @@ def video_writer(
       container.mux(stream.encode(None))  # flushes the encoder
   except av.FFmpegError as error:
     raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def require_codec(codec: Codec) -> None:
+  """Checks that this build of PyAV can encode.
+
+  Raises:
+    ValueError: PyAV is not installed, or was built without the codec.
+  """
+  av = load_pyav("videos")
+  try:
+    av.codec.Codec(codec.name, "w")
+  except ValueError as error:
+    raise ValueError(
+      f"this build of PyAV has no encoder {codec.name}, which videos need. The one of "
+      "`pip install --force-reinstall av` has."
+    ) from error
 
 
 def to_video_frame(frame: UInt8[np.ndarray, "h w c"], codec: Codec) -> EncoderFrame:

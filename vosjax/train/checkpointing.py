@@ -5,7 +5,7 @@ import logging
 import math
 import pathlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,6 +19,7 @@ from vosjax.train.state import TrainState
 LOG = logging.getLogger("vosjax")
 
 SCORE = "score"
+_UNLOGGED = "unlogged"
 _METADATA_BYTES = 2**22  # more than is written beside the arrays, for a while
 _SCORES = "metrics/metrics"  # orbax's file in the folder of a checkpoint
 _STATE = "state"
@@ -152,13 +153,26 @@ class Checkpoints:
         (self._directory / str(step)).rename(aside)
     processes.barrier("damaged checkpoints")
 
-  def save(self, step: int, state: Any, *, score: float | None = None) -> None:
+  def unlogged(self, step: int) -> list[dict[str, float]]:
+    """What `save` was given with the state of a step."""
+    return (self._manager.metrics(step) or {}).get(_UNLOGGED, [])
+
+  def save(
+    self,
+    step: int,
+    state: Any,
+    *,
+    score: float | None = None,
+    unlogged: Sequence[Mapping[str, float]] = (),
+  ) -> None:
     """Starts to write the state, unless this step is saved already.
 
     Args:
       step: names the checkpoint.
       state: tree of arrays, which are copied before this returns.
       score: by validation; the checkpoint with the highest score is kept.
+      unlogged: metrics of the steps since the last line of the log, which a resumed
+        run needs for its next line.
 
     Raises:
       OSError: the disk is too full for it.
@@ -173,7 +187,8 @@ class Checkpoints:
     self._manager.save(
       step,
       args=ocp.args.Composite(state=ocp.args.StandardSave(state)),
-      metrics={} if score is None else {SCORE: score},
+      metrics=({} if score is None else {SCORE: score})
+      | {_UNLOGGED: [dict(values) for values in unlogged]},
     )
 
   def _wait(self) -> None:
@@ -201,6 +216,6 @@ def _damaged(folder: pathlib.Path, reason: str) -> DamagedError:
   return DamagedError(f"the checkpoint {folder} cannot be read ({reason})")
 
 
-def _score(metrics: Mapping[str, float] | None) -> float:
+def _score(metrics: Mapping[str, Any] | None) -> float:
   """The score; checkpoints without one are worse than all others."""
   return (metrics or {}).get(SCORE, -math.inf)

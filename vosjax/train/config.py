@@ -22,6 +22,7 @@ to set a key that is not listed here is an error. The built-in ones are in
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -187,12 +188,17 @@ def set_stages(config: ConfigDict, **stages: ConfigDict) -> None:
 
 
 def require_values(config: ConfigDict) -> None:
-  """Checks the periods and the time limit of a run, and sizes that belong to no stage.
+  """Checks the seed, periods, counts and time limit of a run, and its sizes.
+
+  Those of stages are checked by `ordered_stages`.
 
   Raises:
-    ValueError: a period is less than one step, the time limit is negative, a size is
-      not two positive whole numbers, or a rate or dilation is not one; names the key.
+    ValueError: the seed does not fit into 32 bits, a period is less than one step, a
+      count or the time limit is negative, a size is not two positive whole numbers, or
+      a rate or dilation is not one; names the key.
   """
+  if not 0 <= config.seed < 2**32:  # JAX would take its last 32 bits
+    raise ValueError(f"seed is {config.seed}; expected a number from 0 to 2**32 - 1.")
   for section, key in (
     ("log", "every_steps"),
     ("log", "curves_every_steps"),
@@ -203,7 +209,17 @@ def require_values(config: ConfigDict) -> None:
       raise ValueError(
         f"{section}.{key} is {config[section][key]}; expected at least 1."
       )
-  if config.time_limit < 0:
+  for section, key in (
+    ("checkpoint", "keep"),
+    ("validation", "num_videos"),
+    ("evaluation", "num_videos"),
+    ("evaluation", "num_previews"),
+  ):
+    if config[section][key] < 0:
+      raise ValueError(
+        f"{section}.{key} is {config[section][key]}; expected at least 0."
+      )
+  if not config.time_limit >= 0:
     raise ValueError(
       f"time_limit is {config.time_limit}; expected minutes, or 0 for no limit."
     )
@@ -256,12 +272,19 @@ def ordered_stages(config: ConfigDict) -> dict[str, ConfigDict]:
         f"stages.{name}.accumulate is {stage.accumulate}, which does not divide "
         f"batch_size, {stage.batch_size}."
       )
-    if stage.reference_batch_size < 0:
-      raise ValueError(
-        f"stages.{name}.reference_batch_size is {stage.reference_batch_size}; expected "
-        "a number of clips, or 0 to use the learning rates as they are."
-      )
+    _require_not_negative(f"stages.{name}", stage)
   return {name: config.stages[name] for name in order}
+
+
+def _require_not_negative(path: str, options: ConfigDict) -> None:
+  """Raises if a number is negative, infinite or not a number; names its key."""
+  for key, value in options.items():
+    if isinstance(value, ConfigDict):
+      _require_not_negative(f"{path}.{key}", value)
+    elif isinstance(value, int | float) and not 0 <= value < math.inf:
+      raise ValueError(
+        f"{path}.{key} is {value}; expected a number that is at least 0."
+      )
 
 
 def _require_size(key: str, size: Sequence[Any]) -> None:

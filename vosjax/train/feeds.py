@@ -249,13 +249,19 @@ def choose_num_workers(config: ConfigDict, stage: ConfigDict) -> int:
   that are kept in memory are kept once, in this process.
 
   Raises:
-    ValueError: `data.num_workers` is less than -1.
+    ValueError: `data.num_workers` is less than -1, or more than this machine can take.
   """
   workers = config.data.num_workers
   if workers < -1:
     raise ValueError(
       f"data.num_workers is {workers}; expected a number of processes, 0 for threads, "
       "or -1 to choose by the device."
+    )
+  most = max(_MOST_WORKERS, 4 * cores.available())
+  if workers > most:
+    raise ValueError(
+      f"data.num_workers is {workers}; expected at most {most}. Each is a process of "
+      f"some hundred megabytes, and {cores.available()} core(s) may be used."
     )
   if workers >= 0:
     return workers

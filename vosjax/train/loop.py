@@ -87,6 +87,7 @@ def fit(
   observers: Sequence[Observer] = (),
   validate: Callable[[int, TrainState], float] | None = None,
   draw_curves: Callable[[], None] | None = None,
+  unlogged: Callable[[], Sequence[Mapping[str, float]]] = tuple,
 ) -> TrainState:
   """Trains from `state.step` to the end of the last stage or of the time.
 
@@ -104,6 +105,8 @@ def fit(
       process's score counts.
     draw_curves: draws what has been logged so far. Of several processes, only the first
       one has it.
+    unlogged: metrics of the steps since the last line of the log, to be saved with the
+      state.
 
   Raises:
     Interrupted: a signal arrived; the state is saved.
@@ -137,9 +140,10 @@ def fit(
       if draw_curves and curves_due:
         draw_curves()
       if checkpoint_due or validation_due:  # or else the best state might be lost
-        checkpoints.save(step, state, score=processes.from_first(score))
+        score = processes.from_first(score)
+        checkpoints.save(step, state, score=score, unlogged=unlogged())
       if signum is not None:
-        checkpoints.save(step, state)
+        checkpoints.save(step, state, unlogged=unlogged())
         raise Interrupted(signum, step)
       if timed_out:
         if step < last:

@@ -1,6 +1,6 @@
 """Observers of every step's metrics: the log and the progress bar."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import tqdm
@@ -17,26 +17,36 @@ class Logger:
     writer: receives the means.
     every_steps: steps between two lines.
     last: the last step of the run, after which a line is written in any case.
+    pending: metrics of the steps since the last line of the run that is resumed.
+
+  Attributes:
+    pending: metrics of the steps since the last line.
   """
 
-  def __init__(self, writer: MetricsWriter, every_steps: int, last: int):
+  def __init__(
+    self,
+    writer: MetricsWriter,
+    every_steps: int,
+    last: int,
+    pending: Iterable[Mapping[str, float]] = (),
+  ):
     self._writer = writer
     self._every_steps = every_steps
     self._last = last
-    self._pending: list[Mapping[str, float]] = []
+    self.pending = list(pending)
 
   def __call__(self, step: int, values: Mapping[str, float]) -> None:
     """Records the metrics of a step."""
-    self._pending.append(values)
+    self.pending.append(values)
     if step % self._every_steps and step != self._last:
       return
     # Different kinds of steps have different metrics.
-    names = dict.fromkeys(name for values in self._pending for name in values)
+    names = dict.fromkeys(name for values in self.pending for name in values)
     means = {
-      name: float(np.mean([v[name] for v in self._pending if name in v]))
+      name: float(np.mean([v[name] for v in self.pending if name in v]))
       for name in names
     }
-    self._pending = []
+    self.pending = []
     self._writer.write(step, means)
 
 

@@ -371,8 +371,11 @@ def _fit(
       writer = writers.MetricsWriter(path, resumed_from=done)
       stack.callback(writer.close)
       progress = stack.enter_context(Progress(config, stages, done))
+      pending = checkpoints.unlogged(done) if done else []
+      logger = Logger(writer, config.log.every_steps, last, pending)
       reporting = {
-        "observers": [progress, Logger(writer, config.log.every_steps, last)],
+        "observers": [progress, logger],
+        "unlogged": lambda: logger.pending,
         "draw_curves": lambda: writers.draw_curves(path),
       }
     interrupt = stack.enter_context(Interrupt())

@@ -3,6 +3,7 @@
 import datetime
 import json
 import pathlib
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,6 +87,10 @@ def require_usable_workdir(config: ConfigDict, workdir: str) -> None:
     theirs = json.loads(config_file.read_text())
   except ValueError as error:
     raise ValueError(f"{config_file} is not readable JSON ({error}).") from error
+  if not isinstance(theirs, dict):
+    raise ValueError(
+      f"{config_file} is not the configuration of a run; give a new or an empty folder."
+    )
   differing = differences(theirs, plain(config))
   if differing:
     differing.sort(key=lambda difference: not difference.startswith("model.name "))
@@ -181,4 +186,5 @@ def differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
       inner = f"{path}/{key}" if path else key
       found += differences(theirs.get(key), ours.get(key), inner)
     return found
-  return [f"{path.replace('/', '.')} is {theirs!r} there and {ours!r} here"]
+  name, values = path.replace("/", "."), (reprlib.repr(theirs), reprlib.repr(ours))
+  return ["{} is {} there and {} here".format(name, *values)]

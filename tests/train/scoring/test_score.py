@@ -1,5 +1,6 @@
 """Scores during and after training, of models that need no network."""
 
+import dataclasses
 import json
 import logging
 import sys
@@ -123,11 +124,21 @@ def test_files_are_the_same_for_any_number_of_devices(
   assert contents(tmp_path / str(len(devices))) == expected
 
 
-def test_previews_without_pyav_are_images(
-  scoring, scored_set, tmp_path, monkeypatch, caplog
+def remove_pyav(monkeypatch):
+  monkeypatch.setitem(sys.modules, "av", None)
+
+
+def remove_encoder(monkeypatch):
+  absent = dataclasses.replace(previews.H264, name="absent")
+  monkeypatch.setattr(previews, "H264", absent)
+
+
+@pytest.mark.parametrize("remove", [remove_pyav, remove_encoder])
+def test_previews_without_an_encoder_are_images(
+  scoring, scored_set, tmp_path, monkeypatch, caplog, remove
 ):
   """What was trained is scored on any machine."""
-  monkeypatch.setitem(sys.modules, "av", None)
+  remove(monkeypatch)
   monkeypatch.setattr(logging.getLogger("vosjax"), "propagate", True)
   config = get_config("smoke")
   config.evaluation.update(num_videos=0, num_previews=1)

@@ -27,7 +27,7 @@ from vosjax.media.outputs.video_parts import Timing, VideoParts
 from vosjax.media.outputs.videos import DrawnVideo
 from vosjax.media.pipeline import Background, num_workers
 from vosjax.media.pyav import load_pyav
-from vosjax.media.write import H264, Codec
+from vosjax.media.write import H264, Codec, require_codec
 
 # Kind -> what it writes, for `--help`
 KINDS = {
@@ -286,7 +286,9 @@ def check_kinds(kinds: Collection[str]) -> None:
     if kind not in KINDS:
       raise ValueError(f"output {kind!r} is unknown; known: {', '.join(KINDS)}.")
     if kind in _VIDEOS:
-      load_pyav(f"{_VIDEOS[kind][0]}: videos")
+      name, _, codec = _VIDEOS[kind]
+      load_pyav(f"{name}: videos")
+      require_codec(codec)
     elif kind == "coco":
       load_pycocotools()
 

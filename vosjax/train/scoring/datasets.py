@@ -120,7 +120,14 @@ def load_scored(config: ConfigDict, task: str) -> ScoredSet:
     options["stability"] = task == "primary"
   if name == "youtube-vos":
     options["seen"] = _seen_categories(source)
-  return ScoredSet(source, protocols.build(name, **options))
+  protocol = protocols.build(name, **options)
+  length = config.evaluation.length
+  if config.evaluation.dataset == "synthvos" and not range(length)[protocol.scored]:
+    raise ValueError(
+      f"evaluation.length is {length}; {name} needs more frames "
+      f"({protocol.description})."
+    )
+  return ScoredSet(source, protocol)
 
 
 def load_validation(config: ConfigDict, scored_set: ScoredSet) -> ScoredSet:

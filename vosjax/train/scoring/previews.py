@@ -10,8 +10,7 @@ from PIL import Image
 from vosjax import files, viz
 from vosjax.data.video import Video
 from vosjax.labels import VOID
-from vosjax.media.pyav import load_pyav
-from vosjax.media.write import video_writer
+from vosjax.media.write import H264, require_codec, video_writer
 
 FRAME_RATE = 12.0  # frames per second
 
@@ -37,9 +36,9 @@ def contact_sheet(
 
 
 def can_write_videos() -> bool:
-  """Whether PyAV is installed; scores do not depend on it."""
+  """Whether PyAV is installed, with its encoders; scores do not depend on it."""
   try:
-    load_pyav("videos")
+    require_codec(H264)
   except ValueError:
     return False
   return True
@@ -48,7 +47,7 @@ def can_write_videos() -> bool:
 def write_preview(
   folder: pathlib.Path, predicted: UInt8[np.ndarray, "t h w"], video: Video
 ) -> None:
-  """Writes a contact sheet, and if it can, a video of the prediction over the frames."""
+  """Writes a contact sheet and, if it can, a video of the prediction."""
   path = folder / video.name
   path.parent.mkdir(parents=True, exist_ok=True)
   write_png(path.with_name(f"{path.name}.png"), contact_sheet(predicted, video))

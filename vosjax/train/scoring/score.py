@@ -121,7 +121,7 @@ def score_model(
   )
   if config.evaluation.num_previews and not previews.can_write_videos():
     LOG.warning(
-      "warning: previews are images alone: videos need PyAV, see "
+      "warning: previews are images alone: videos need PyAV with its encoders, see "
       "`pip install vosjax[video]`."
     )
 
