@@ -82,8 +82,14 @@ def requirements(section, key):
   setup_cfg = configparser.ConfigParser()
   setup_cfg.read(pathlib.Path(__file__).resolve().parents[2] / "setup.cfg")
   lines = setup_cfg[section][key].strip().splitlines()
-  split = (line.partition(" >= ") for line in lines)
-  return {name: oldest or None for name, _, oldest in split}
+  found = {}
+  for line in lines:
+    name, _, oldest = line.partition(" >= ")
+    if name.startswith("vosjax["):
+      found |= requirements(section, name.removeprefix("vosjax[").removesuffix("]"))
+    else:
+      found[name] = oldest or None
+  return found
 
 
 @pytest.mark.parametrize("extra", extras.EXTRAS)

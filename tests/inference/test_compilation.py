@@ -66,7 +66,20 @@ def test_a_run_without_graphs_that_fails_is_tried_again(one_gpu):
   assert ran == ["plain", "plain", "graphs"]
 
 
-def test_what_was_only_traced_has_not_run(one_gpu, monkeypatch):
+def test_programs_can_be_parts_of_others():
+  """Options of the compiler belong to a whole program."""
+
+  @compilation.jit(static_argnums=0)
+  def scale(factor, x):
+    return factor * x
+
+  for _ in range(2):
+    assert jax.eval_shape(lambda x: scale(2, x), jnp.ones(3)).shape == (3,)
+    np.testing.assert_array_equal(jax.jit(lambda x: scale(2, x))(jnp.ones(3)), 2.0)
+    np.testing.assert_array_equal(scale(2, jnp.ones(3)), 2.0)
+
+
+def test_what_was_only_traced_has_not_run(one_gpu):
   ran = []
 
   def plain(x):

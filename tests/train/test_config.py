@@ -139,17 +139,17 @@ def test_a_period_below_one_step_is_refused_before_training(key, tmp_path):
     ("time_limit", "nan", "is nan; expected minutes, or 0"),
     ("seed", "-1", "is -1; expected a number from 0"),
     ("seed", str(2**32), r"is 4294967296; expected a number from 0"),
-    ("checkpoint.keep", "-1", "is -1; expected at least 0"),
+    ("checkpoint.keep", "0", "is 0; expected at least 1"),
     ("validation.num_videos", "-1", "is -1; expected at least 0"),
     ("evaluation.num_videos", "-1", "is -1; expected at least 0"),
     ("evaluation.num_previews", "-1", "is -1; expected at least 0"),
     ("evaluation.length", "2", "is 2; davis2017 needs more frames"),
     ("data.num_workers", "100000", "is 100000; expected at most"),
-    ("stages.main.unroll_steps", "-1", "is -1; expected a number that is at least 0"),
-    ("stages.main.max_grad_norm", "-1", "is -1.0; expected a number that is"),
-    ("stages.main.learning_rate", "nan", "is nan; expected a number that is"),
-    ("stages.main.weight_decay", "inf", "is inf; expected a number that is"),
-    ("stages.main.losses.final", "-1", "is -1.0; expected a number that is"),
+    ("stages.main.unroll_steps", "-1", "is -1; expected a finite number, 0 or more"),
+    ("stages.main.max_grad_norm", "-1", "is -1.0; expected a finite number, 0 or more"),
+    ("stages.main.learning_rate", "nan", "is nan; expected a finite number, 0 or more"),
+    ("stages.main.weight_decay", "inf", "is inf; expected a finite number, 0 or more"),
+    ("stages.main.losses.final", "-1", "is -1.0; expected a finite number, 0 or more"),
   ],
 )
 def test_a_number_out_of_range_is_refused_before_training(key, value, said, tmp_path):
@@ -183,7 +183,9 @@ def test_unusable_fields_of_a_model_are_named(tmp_path):
   assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("pair", ["()", "(1.0,)", "(1.0, 'a')", "(-1.0, 2.0)"])
+@pytest.mark.parametrize(
+  "pair", ["()", "(1.0,)", "(1.0, 'a')", "(-1.0, 2.0)", "(1.0, 1e999)"]
+)
 @pytest.mark.parametrize(
   ("name", "key"), [("ris", "stages.two.zoom"), ("cosnet", "stages.main.pair_rates")]
 )

@@ -21,7 +21,7 @@ def lower_step(lower, make_update):
   def check(config, clip_length, dtype):
     config.model.fields.dtype = dtype
     step, state, batch = make_update(config, clip_length, num_devices=1)
-    new, metrics = lower(step.__wrapped__, state, batch)
+    new, metrics = lower(step, state, batch)
     shapes = jax.tree.map(lambda x: x.shape, state)
     assert jax.tree.map(lambda x: x.shape, new) == shapes
     assert {"loss", "grad_norm"} <= set(metrics)

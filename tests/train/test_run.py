@@ -67,6 +67,24 @@ def official_resnet18():
   return found
 
 
+def test_a_resumed_run_logs_the_means_of_all_steps(config, tmp_path):
+  config.log.every_steps = 2
+  config.evaluation.num_previews = 0
+
+  def losses(folder):
+    lines = writers.read_metrics(tmp_path / folder)
+    return [line for line in lines if "loss" in line]
+
+  run.run(config, str(tmp_path / "whole"))
+  config.time_limit = 1e-9
+  run.run(config, str(tmp_path / "stopped"))
+  assert not losses("stopped")
+  config.time_limit = 0.0
+  run.run(config, str(tmp_path / "stopped"))
+  assert [line["step"] for line in losses("whole")] == [2]
+  assert losses("stopped") == losses("whole")
+
+
 def test_training_starts_from_a_converted_backbone(config, tmp_path, monkeypatch):
   official = official_resnet18()
   fields = convert.find_fields("resnet", official)

@@ -67,6 +67,15 @@ def test_a_file_of_another_program_is_no_configuration(tmp_path, content):
     open_workdir(config(), str(tmp_path))
 
 
+def test_long_values_are_shown_in_full(tmp_path):
+  theirs, ours = (f"/home/alice/{'long/' * 20}{name}/lists/a.txt" for name in "ab")
+  open_workdir(config(subset=theirs), str(tmp_path / "run"))
+  with pytest.raises(ValueError) as error:
+    open_workdir(config(subset=ours), str(tmp_path / "run"))
+  assert theirs in str(error.value)
+  assert ours in str(error.value)
+
+
 def test_whole_sections_are_shortened(tmp_path):
   (tmp_path / "config.json").write_text('{"model": {"name": "agame"}}')
   with pytest.raises(ValueError) as error:

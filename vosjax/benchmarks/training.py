@@ -102,8 +102,9 @@ def measure_stage(
 
   Returns:
     `device`; `devices`, the number in use; `ms_per_step`; `frames_per_second`, over all
-    frames of a batch; `compile_seconds`; `temporary_bytes`, which the step needs in
-    addition to state and batch (None if the backend does not report them); `part_ms`,
+    frames of a batch; `compile_seconds`, on a GPU of the step without and with a CUDA
+    graph; `temporary_bytes`, which the step (without a graph) needs in addition to
+    state and batch (None if the backend does not report them); `part_ms`,
     by name of the part (PARTS); and `feed`, see `feed.measure`, if it is measured.
   """
   mesh = make_mesh(stage.batch_size, accumulate=stage.accumulate)

@@ -6,16 +6,17 @@ import re
 from collections.abc import Mapping
 
 # Extra of setup.cfg -> modules, by the names under which they are imported.
+_VIDEO = ("av", "pycocotools")
 EXTRAS: Mapping[str, tuple[str, ...]] = {
-  "video": ("av", "pycocotools"),
+  "video": _VIDEO,
   "train": (
+    *_VIDEO,
     "array_record",
     "clu",
     "grain",
     "importlib_resources",
     "matplotlib",
     "ml_collections",
-    "pycocotools",
     "tensorboardX",
     "tensorflow_datasets",
     "yaml",

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import importlib.util
 import pathlib
 import time
 
@@ -35,15 +34,16 @@ _LONG = 60.0  # seconds
 def choose_kinds(text: str | None) -> tuple[str, ...]:
   """The kinds of results that `--save` asks for; masks are always among them.
 
-  Without PyAV, the default has no video, which is said.
+  Without PyAV or its encoder, the default has no video, which is said.
 
   Raises:
     ValueError: a kind is unknown or needs a library that is not installed.
   """
   if text is None:
-    if importlib.util.find_spec("av") is None:
-      hint = "`pip install vosjax[video]`"
-      warn([f"overlay.mp4 is not written, because PyAV is not installed; {hint}."])
+    try:
+      outputs.check_kinds(DEFAULT_KINDS)
+    except ValueError as error:
+      warn([f"{error} The other results are written."])
       return tuple(kind for kind in DEFAULT_KINDS if kind != "overlay")
     return DEFAULT_KINDS
   wanted = {kind.strip() for kind in text.split(",") if kind.strip()} | {"masks"}

@@ -57,7 +57,12 @@ def jit(*, graphs: bool = True, **options: Any) -> Callable[..., Any]:
       return jit_with(function)
 
     def call(*args):
-      return compiled(jax.default_backend())(*args)
+      try:
+        return compiled(jax.default_backend())(*args)
+      except ValueError:  # options are those of whole programs, not of parts of others
+        if not _is_traced(args):
+          raise
+      return jax.jit(function, **options)(*args)
 
     program: Any = functools.wraps(function)(call)
     program.lower = lambda *args: compiled(jax.default_backend()).lower(*args)
@@ -118,12 +123,18 @@ class _PlainFirst:
     except _FirstCall as first:
       key = first.key
     result = jax.block_until_ready(self._plain(*args))
-    if not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(result)):
-      self._ran.add(key)  # it has run, and was not only traced
+    if not _is_traced(args):
+      self._ran.add(key)
     return result
 
   def lower(self, *args: Any) -> jax.stages.Lowered:
+    """Of the program without graphs."""
     return self._plain.lower(*args)
+
+
+def _is_traced(args: tuple[Any, ...]) -> bool:
+  """Whether a call is part of another program, or only asks for its shapes."""
+  return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(args))
 
 
 @functools.cache
@@ -134,8 +145,7 @@ def _compiler_options(backend: str) -> dict[str, Any]:
 
   On GPU, launching the hundreds of small kernels of a frame one by one takes longer
   than running them. As one CUDA graph they are launched together; by default, XLA ends
-  a graph at every convolution. On an H200 in bfloat16, a frame of A-GAME at 480x864
-  takes 1.9 ms so and 3.3 ms otherwise, one of RVOS with ten objects 2.3 and 9.2 ms.
+  a graph at every convolution. docs/benchmarks.md has what this saves.
   Where a process has several GPUs, XLA's own choice stays: see `_PlainFirst`.
   """
   if backend == "cpu":

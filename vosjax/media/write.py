@@ -120,8 +120,8 @@ def require_codec(codec: Codec) -> None:
     av.codec.Codec(codec.name, "w")
   except ValueError as error:
     raise ValueError(
-      f"this build of PyAV has no encoder {codec.name}, which videos need. The one of "
-      "`pip install --force-reinstall av` has."
+      f"this build of PyAV lacks the encoder {codec.name}, which videos need. Run `pip "
+      "install --force-reinstall --no-cache-dir --only-binary av av`, which has it."
     ) from error
 
 

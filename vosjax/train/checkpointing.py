@@ -20,7 +20,9 @@ LOG = logging.getLogger("vosjax")
 
 SCORE = "score"
 _UNLOGGED = "unlogged"
-_METADATA_BYTES = 2**22  # more than is written beside the arrays, for a while
+# More than is written beside the arrays, unless a line of the log is the mean of more
+# than ten thousand steps.
+_METADATA_BYTES = 2**22
 _SCORES = "metrics/metrics"  # orbax's file in the folder of a checkpoint
 _STATE = "state"
 _CHECKSUMS = "checksums.json"

@@ -204,13 +204,13 @@ def require_values(config: ConfigDict) -> None:
     ("log", "curves_every_steps"),
     ("validation", "every_steps"),
     ("checkpoint", "every_steps"),
+    ("checkpoint", "keep"),  # what a signal saves is the latest one
   ):
     if config[section][key] < 1:
       raise ValueError(
         f"{section}.{key} is {config[section][key]}; expected at least 1."
       )
   for section, key in (
-    ("checkpoint", "keep"),
     ("validation", "num_videos"),
     ("evaluation", "num_videos"),
     ("evaluation", "num_previews"),
@@ -279,12 +279,10 @@ def ordered_stages(config: ConfigDict) -> dict[str, ConfigDict]:
 def _require_not_negative(path: str, options: ConfigDict) -> None:
   """Raises if a number is negative, infinite or not a number; names its key."""
   for key, value in options.items():
-    if isinstance(value, ConfigDict):
+    if key == "losses":
       _require_not_negative(f"{path}.{key}", value)
     elif isinstance(value, int | float) and not 0 <= value < math.inf:
-      raise ValueError(
-        f"{path}.{key} is {value}; expected a number that is at least 0."
-      )
+      raise ValueError(f"{path}.{key} is {value}; expected a finite number, 0 or more.")
 
 
 def _require_size(key: str, size: Sequence[Any]) -> None:
@@ -294,7 +292,9 @@ def _require_size(key: str, size: Sequence[Any]) -> None:
 
 
 def _require_pair(key: str, pair: Sequence[Any]) -> None:
-  if len(pair) != 2 or not all(isinstance(x, int | float) and x >= 0 for x in pair):
+  if len(pair) != 2 or not all(
+    isinstance(x, int | float) and 0 <= x < math.inf for x in pair
+  ):
     raise ValueError(f"{key} is {pair}; expected two numbers, such as (0.7, 1.4).")
 
 

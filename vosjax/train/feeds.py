@@ -249,7 +249,7 @@ def choose_num_workers(config: ConfigDict, stage: ConfigDict) -> int:
   that are kept in memory are kept once, in this process.
 
   Raises:
-    ValueError: `data.num_workers` is less than -1, or more than this machine can take.
+    ValueError: `data.num_workers` is less than -1, or above both 32 and four per core.
   """
   workers = config.data.num_workers
   if workers < -1:
@@ -261,7 +261,7 @@ def choose_num_workers(config: ConfigDict, stage: ConfigDict) -> int:
   if workers > most:
     raise ValueError(
       f"data.num_workers is {workers}; expected at most {most}. Each is a process of "
-      f"some hundred megabytes, and {cores.available()} core(s) may be used."
+      f"several hundred megabytes, and {cores.available()} core(s) may be used."
     )
   if workers >= 0:
     return workers

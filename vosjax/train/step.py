@@ -68,7 +68,8 @@ def make_train_step(
 ) -> compilation.Program:
   """Makes the update of a stage: (state, batch) -> (state, metrics).
 
-  The state is replicated and donated; the batch is sharded over the mesh. Loss,
+  On one GPU, the first two calls compile: see `vosjax.inference.compilation`. The state
+  is replicated and donated; the batch is sharded over the mesh. Loss,
   gradients and batch statistics are those of the whole batch, however many devices
   share it. The metrics are the objective's and "grad_norm", before clipping.
 

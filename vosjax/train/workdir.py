@@ -17,6 +17,7 @@ from vosjax.train import processes
 CONFIG = "config.json"
 VIDEOS = "videos.json"
 _MAX_LISTED = 5
+_SECTIONS = reprlib.Repr()  # names the first keys of a section that only one side has
 # Keys that do not affect training, and may change when a run is resumed.
 _CHANGEABLE = (
   "mode",
@@ -186,5 +187,7 @@ def differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
       inner = f"{path}/{key}" if path else key
       found += differences(theirs.get(key), ours.get(key), inner)
     return found
-  name, values = path.replace("/", "."), (reprlib.repr(theirs), reprlib.repr(ours))
-  return ["{} is {} there and {} here".format(name, *values)]
+  shown = [
+    _SECTIONS.repr(x) if isinstance(x, dict) else repr(x) for x in (theirs, ours)
+  ]
+  return ["{} is {} there and {} here".format(path.replace("/", "."), *shown)]

@@ -280,7 +280,8 @@ def check_kinds(kinds: Collection[str]) -> None:
   """Refuses kinds of results that cannot be written, before any work.
 
   Raises:
-    ValueError: a kind is unknown, or needs a library that is not installed.
+    ValueError: a kind is unknown, or needs a library that is not installed or was built
+      without what it takes.
   """
   for kind in kinds:
     if kind not in KINDS:

@@ -35,13 +35,13 @@ def contact_sheet(
   )
 
 
-def can_write_videos() -> bool:
-  """Whether PyAV is installed, with its encoders; scores do not depend on it."""
+def why_no_videos() -> str:
+  """Why previews are images alone, and what to do; "" if there are videos as well."""
   try:
     require_codec(H264)
-  except ValueError:
-    return False
-  return True
+  except ValueError as error:
+    return str(error)
+  return ""
 
 
 def write_preview(
@@ -51,7 +51,7 @@ def write_preview(
   path = folder / video.name
   path.parent.mkdir(parents=True, exist_ok=True)
   write_png(path.with_name(f"{path.name}.png"), contact_sheet(predicted, video))
-  if not can_write_videos():
+  if why_no_videos():
     return
   overlay = path.with_name(f"{path.name}.mp4")
   with video_writer(overlay, predicted.shape[1:], FRAME_RATE) as write:

@@ -119,11 +119,9 @@ def score_model(
     feeds.origin(source),
     protocol.description,
   )
-  if config.evaluation.num_previews and not previews.can_write_videos():
-    LOG.warning(
-      "warning: previews are images alone: videos need PyAV with its encoders, see "
-      "`pip install vosjax[video]`."
-    )
+  reason = previews.why_no_videos()
+  if reason and config.evaluation.num_previews and processes.is_first():
+    LOG.warning("warning: previews are images alone: %s", reason)
 
   def make_contenders() -> dict[str, Segment]:
     contenders: dict[str, Segment] = {TRAINED: scoring.segment(model, variables)}
