@@ -24,6 +24,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from vosjax import files
+
 ROOT = pathlib.Path(__file__).resolve().parent
 
 
@@ -48,24 +50,24 @@ def main(arguments: list[str] | None = None) -> int:
         f"--config {options.config}: the configurations of {options.name} are "
         f"{[*builder_type.builder_configs]}."
       )
+    data_dir = pathlib.Path(options.data_dir).expanduser()
     builder = builder_type(
-      data_dir=pathlib.Path(options.data_dir).expanduser(),
-      config=options.config,
-      file_format="array_record",
+      data_dir=data_dir, config=options.config, file_format="array_record"
     )
     builder.map_shards = _mapper(options)
     mode = tfds.GenerateMode
-    builder.download_and_prepare(
-      download_config=tfds.download.DownloadConfig(
-        manual_dir=options.manual_dir,
-        try_download_gcs=False,
-        download_mode=(
-          mode.REUSE_CACHE_IF_EXISTS
-          if options.overwrite
-          else mode.REUSE_DATASET_IF_EXISTS
-        ),
+    with files.claimed(data_dir / options.name, f"--data_dir {options.data_dir}"):
+      builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(
+          manual_dir=options.manual_dir,
+          try_download_gcs=False,
+          download_mode=(
+            mode.REUSE_CACHE_IF_EXISTS
+            if options.overwrite
+            else mode.REUSE_DATASET_IF_EXISTS
+          ),
+        )
       )
-    )
   except (AssertionError, ImportError, OSError, ValueError) as error:  # tfds asserts
     sys.stderr.write(f"build.py: {error}\n")
     return 2

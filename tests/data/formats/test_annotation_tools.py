@@ -210,6 +210,14 @@ def sav(**changes):
   return content | {"masklet_id": [0, 1], "masklet": masks} | changes
 
 
+def test_a_video_without_annotated_frames_is_a_problem(tmp_path):
+  write_json(tmp_path / "sav_1_manual.json", sav(masklet=[]))
+  (tmp_path / "sav_1.mp4").touch()
+  data = find_user_data(tmp_path, None, tmp_path / "extracted")
+  assert not data.videos
+  assert "sav_1: no frame is annotated" in data.problems
+
+
 def test_sav_annotates_every_fourth_frame_of_a_video_file(tmp_path):
   write_json(tmp_path / "sav_1_manual.json", sav())
   write_json(tmp_path / "sav_1_auto.json", sav(masklet=[]))  # the manual one counts

@@ -88,6 +88,9 @@ def _with_bits(data: UserData) -> UserData:
   """The videos, with the bits that 16-bit frames use."""
   videos, problems, notes = [], [*data.problems], [*data.notes]
   for video in data.videos:
+    if not video.frame_files:
+      problems.append(f"{video.name}: no frame is annotated")
+      continue
     folder = str(video.frame_files[0].parent)
     try:
       bits = find_bits(folder, video.frame_files)
