@@ -27,9 +27,8 @@ if "device_count" not in _FLAGS:
 # Most programs run once or twice, so compiling them costs more than running them. The
 # older of XLA's two code generators compiles forward passes in half of the processor
 # time and gradients in a fifth. XLA stops at a flag that it does not know, so only the
-# versions that are known to have this one get it. With the newer
-# one, gradients without optimizations differ more from the official ones than in users'
-# programs.
+# versions that are known to have this one get it. With the newer one, gradients without
+# optimizations differ more from the official ones than in users' programs.
 _HAS_OLDER_GENERATOR = importlib.metadata.version("jaxlib").startswith("0.10.")
 if "fusion_emitters" not in _FLAGS and _HAS_OLDER_GENERATOR:
   _FLAGS += " --xla_cpu_use_fusion_emitters=false"

@@ -38,13 +38,17 @@ def test_several_gpus_keep_the_defaults():
   assert compilation._compiler_options("gpu") == {}
 
 
-def test_a_run_without_graphs_that_fails_is_tried_again(one_gpu):
-  """Else the next one would record kernels that were never loaded."""
-  ran = []
+def make_identity(ran, fails=False):
+  """The identity as a program of a GPU, which notes in `ran` how it ran.
+
+  Args:
+    ran: list to extend.
+    fails: whether the first run ends with an error.
+  """
 
   def plain(x):
     ran.append("plain")
-    if len(ran) == 1:
+    if fails and len(ran) == 1:
       raise MemoryError
     return x
 
@@ -58,7 +62,13 @@ def test_a_run_without_graphs_that_fails_is_tried_again(one_gpu):
 
     return traced
 
-  call = compilation._PlainFirst(plain, lambda x: x, jit_with)
+  return compilation._PlainFirst(plain, lambda x: x, jit_with)
+
+
+def test_a_run_without_graphs_that_fails_is_tried_again(one_gpu):
+  """Else the next one would record kernels that were never loaded."""
+  ran = []
+  call = make_identity(ran, fails=True)
   with pytest.raises(MemoryError):
     call(jnp.ones(3))
   for _ in range(2):
@@ -81,22 +91,7 @@ def test_programs_can_be_parts_of_others():
 
 def test_what_was_only_traced_has_not_run(one_gpu):
   ran = []
-
-  def plain(x):
-    ran.append("plain")
-    return x
-
-  plain.lower = plain
-
-  def jit_with(function):
-    def traced(x):
-      result = function(x)
-      ran.append("graphs")
-      return result
-
-    return traced
-
-  call = compilation._PlainFirst(plain, lambda x: x, jit_with)
+  call = make_identity(ran)
   jax.eval_shape(call, jnp.ones(3))
   call(jnp.ones(3))
   assert ran == ["plain", "plain"]

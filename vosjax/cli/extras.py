@@ -5,8 +5,8 @@ import importlib.util
 import re
 from collections.abc import Mapping
 
-# Extra of setup.cfg -> modules, by the names under which they are imported.
 _VIDEO = ("av", "pycocotools")
+# Extra of setup.cfg -> modules, by the names under which they are imported.
 EXTRAS: Mapping[str, tuple[str, ...]] = {
   "video": _VIDEO,
   "train": (

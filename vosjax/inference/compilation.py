@@ -45,9 +45,10 @@ def jit(*, graphs: bool = True, **options: Any) -> Callable[..., Any]:
   """
 
   def wrap(function):
+    plain = jax.jit(function, **options)
+
     @functools.cache
     def compiled(backend) -> Program:
-      plain = jax.jit(function, **options)
       if backend == "gpu" and not graphs:
         return plain
       extra = _compiler_options(backend) or None
@@ -62,7 +63,7 @@ def jit(*, graphs: bool = True, **options: Any) -> Callable[..., Any]:
       except ValueError:  # options are those of whole programs, not of parts of others
         if not _is_traced(args):
           raise
-      return jax.jit(function, **options)(*args)
+      return plain(*args)
 
     program: Any = functools.wraps(function)(call)
     program.lower = lambda *args: compiled(jax.default_backend()).lower(*args)
