@@ -1,9 +1,7 @@
 """Checkpoints of a run that are damaged, on the toy run."""
 
 import logging
-import os
 import shutil
-import signal
 
 import numpy as np
 import pytest
@@ -15,14 +13,8 @@ from vosjax.train.interrupt import Interrupted
 @pytest.fixture
 def stopped(toy, tmp_path):
   """Folder of a run with checkpoints of steps 8 and 10, by the order of these."""
-
-  def batch(step):
-    if step == 9:
-      os.kill(os.getpid(), signal.SIGTERM)
-    return toy.batch(step)
-
   with pytest.raises(Interrupted, match="after step 10"):
-    toy.run(tmp_path, make_batch=batch)
+    toy.run(tmp_path, observers=[toy.signal_after(9)])
   return tmp_path
 
 

@@ -89,13 +89,8 @@ def test_a_run_killed_many_times_ends_with_the_same_bits(tmp_path, uninterrupted
 def test_sigterm_saves_the_current_step_and_the_run_resumes(
   tmp_path, toy, uninterrupted
 ):
-  def with_signal(step):
-    if step == 33:
-      os.kill(os.getpid(), signal.SIGTERM)
-    return toy.batch(step)
-
   with pytest.raises(Interrupted) as stop:
-    toy.run(tmp_path, make_batch=with_signal)
+    toy.run(tmp_path, observers=[toy.signal_after(33)])
   assert stop.value.signum == signal.SIGTERM
   checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
   assert checkpoints.latest() == stop.value.step == 34
@@ -109,7 +104,7 @@ def test_means_of_several_steps_are_logged_as_if_nothing_had_stopped_the_run(
 ):
   toy.run(tmp_path / "whole", log_every=7)
   with pytest.raises(Interrupted, match="after step 34"):
-    toy.run(tmp_path / "stopped", make_batch=_signal_at(toy, 33), log_every=7)
+    toy.run(tmp_path / "stopped", observers=[toy.signal_after(33)], log_every=7)
   toy.run(tmp_path / "stopped", log_every=7)
   whole = read_metrics(tmp_path / "whole")
   assert [line["step"] for line in whole if "loss" in line][:5] == [7, 14, 21, 28, 35]
@@ -122,7 +117,7 @@ def test_a_run_goes_on_with_any_number_of_processes_and_devices(
   """One device, then two processes of two devices, one of which is told to stop."""
   one = jax.devices()[:1]
   with pytest.raises(Interrupted, match="after step 14"):
-    toy.run(tmp_path, make_batch=_signal_at(toy, 13), devices=one)
+    toy.run(tmp_path, observers=[toy.signal_after(13)], devices=one)
   both = start_together([str(SCRIPT), str(tmp_path)], 2, 2)
   wait_for_step(tmp_path, both[0], 16)
   both[1].send_signal(signal.SIGTERM)
@@ -168,13 +163,8 @@ def test_a_run_that_ends_in_time_is_not_cut(tmp_path, toy, uninterrupted):
 def test_a_signal_in_the_last_step_stops_there_and_nothing_is_repeated(
   tmp_path, toy, uninterrupted
 ):
-  def with_signal(step):
-    if step == 59:
-      os.kill(os.getpid(), signal.SIGINT)
-    return toy.batch(step)
-
   with pytest.raises(Interrupted, match="stopped after step 60") as stop:
-    toy.run(tmp_path, make_batch=with_signal)
+    toy.run(tmp_path, observers=[toy.signal_after(59, signal.SIGINT)])
   assert stop.value.signum == signal.SIGINT
   same(toy.flat(toy.run(tmp_path, make_batch=None)), uninterrupted[0])
   assert read_metrics(tmp_path) == uninterrupted[1]
@@ -201,7 +191,7 @@ def test_a_stage_may_start_from_the_best_weights_so_far(
   _change_second(toy, monkeypatch, train_step=idle, from_best=from_best)
   if stopped:
     with pytest.raises(Interrupted, match="after step 10"):
-      toy.run(tmp_path, make_batch=_signal_at(toy, 9))
+      toy.run(tmp_path, observers=[toy.signal_after(9)])
   state = toy.run(tmp_path)
   checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
   assert checkpoints.best() == 4
@@ -218,7 +208,7 @@ def test_a_stage_that_started_from_the_best_weights_resumes_where_it_stopped(
   _change_second(toy, monkeypatch, from_best=True)
   expected = toy.run(tmp_path / "whole")
   with pytest.raises(Interrupted, match="after step 11"):
-    toy.run(tmp_path / "stopped", make_batch=_signal_at(toy, 10))
+    toy.run(tmp_path / "stopped", observers=[toy.signal_after(10)])
   found = toy.run(tmp_path / "stopped")
   for ours, theirs in zip(_trained(found), _trained(expected), strict=True):
     np.testing.assert_array_equal(ours, theirs)
@@ -230,7 +220,7 @@ def test_stages_may_have_optimizers_of_different_structure(toy, tmp_path, monkey
   _change_second(toy, monkeypatch, tx=tx, train_step=train_step, from_best=True)
   expected = toy.run(tmp_path / "whole")
   with pytest.raises(Interrupted, match="after step 11"):
-    toy.run(tmp_path / "stopped", make_batch=_signal_at(toy, 10))
+    toy.run(tmp_path / "stopped", observers=[toy.signal_after(10)])
   found = toy.run(tmp_path / "stopped")
   for ours, theirs in zip(_leaves(found), _leaves(expected), strict=True):
     np.testing.assert_array_equal(ours, theirs)
@@ -250,17 +240,6 @@ def _change_second(toy, monkeypatch, **changes):
   whole = toy.make_stages
   monkeypatch.setattr(toy, "STEPS", (10, 2))
   monkeypatch.setattr(toy, "make_stages", make_stages)
-
-
-def _signal_at(toy, last):
-  """Batches, one of which arrives with a signal."""
-
-  def make_batch(step):
-    if step == last:
-      os.kill(os.getpid(), signal.SIGTERM)
-    return toy.batch(step)
-
-  return make_batch
 
 
 def _trained(state):

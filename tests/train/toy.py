@@ -6,7 +6,9 @@ Usage: python toy.py WORKDIR, and --coordinator, --num_processes and --process_i
 
 import argparse
 import contextlib
+import os
 import pathlib
+import signal
 import sys
 import time
 
@@ -98,6 +100,7 @@ def run(
   time_limit=0.0,
   devices=None,
   log_every=1,
+  observers=(),
   **hooks,
 ):
   stages = make_stages(make_batch, pause, devices)
@@ -114,7 +117,7 @@ def run(
       pending = checkpoints.unlogged(done) if done else []
       logger = Logger(writer, log_every, sum(STEPS), pending)
       hooks = {
-        "observers": [logger],
+        "observers": [logger, *observers],
         "unlogged": lambda: logger.pending,
         "validate": lambda step, state: -float(step),
       } | hooks
@@ -128,6 +131,17 @@ def run(
       time_limit=TimeLimit(time_limit),
       **hooks,
     )
+
+
+def signal_after(last, signum=signal.SIGTERM):
+  """An observer that sends a signal while the step after `last` runs."""
+
+  def observe(step, values):
+    del values
+    if step == last:
+      os.kill(os.getpid(), signum)
+
+  return observe
 
 
 def flat(state):

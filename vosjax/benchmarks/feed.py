@@ -1,15 +1,19 @@
 """Benchmark of a stage's feed: how fast batches come, and whether training waits."""
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vosjax.data import pipeline
 from vosjax.train import feeds
+from vosjax.train.prefetch import on_devices
 from vosjax.train.recipe import Recipe
+from vosjax.types import VideoBatch
 
 Batch = Mapping[str, Any]
 
@@ -54,7 +58,12 @@ def of_size(feed: Feed, size: tuple[int, int]) -> Feed:
 
 
 def measure(
-  feed: Feed, update: Callable[[Batch], Any], batch: Batch, *, seconds: float
+  feed: Feed,
+  update: Callable[[VideoBatch], Any],
+  batch: VideoBatch,
+  mesh: Mesh,
+  *,
+  seconds: float,
 ) -> dict[str, Any]:
   """Times the feed alone, and training on it beside training on one batch again.
 
@@ -63,7 +72,8 @@ def measure(
   Args:
     feed: all batches of one size.
     update: trains on a batch without waiting for the result, as the training loop does.
-    batch: from the feed; those of other shapes are skipped.
+    batch: on the devices, from the feed; those of other shapes are skipped.
+    mesh: devices that share a batch.
     seconds: least duration of each of the four measurements.
 
   Returns:
@@ -72,19 +82,22 @@ def measure(
     `waiting_share`, the share of time by which training on the feed takes longer than
     training on a batch that is there: in which the device waits for data.
   """
-  shape = batch["frames"].shape
+  shape = batch.frames.shape[1:]
   workers = feeds.choose_num_workers(feed.config, feed.stage)
   cpu = _cpu_seconds(feed, seconds)
-  batches = (b for b in feed.batches(workers) if b["frames"].shape == shape)
+  batches = (b for b in feed.batches(workers) if b["frames"].shape[1:] == shape)
   # More than are made in advance, so that what is timed has been made meanwhile.
   lead = 2 * (workers or pipeline.num_threads()) + 2
   _per_batch(batches, lead, 0.0)
   alone = _per_batch(batches, 1, seconds)
   fed, fixed = 0.0, 0.0
-  for _ in range(2):
-    _per_batch(map(update, batches), lead, 0.0)
-    fed += _per_batch(map(update, batches), 1, seconds / 2)
-    fixed += _per_batch(map(update, itertools.repeat(batch)), 1, seconds / 2)
+  with contextlib.closing(on_devices(batches, mesh)) as placed:
+    training = (update(placed_batch) for _, placed_batch in placed)
+    again = map(update, itertools.repeat(batch))
+    for _ in range(2):
+      _per_batch(training, lead, 0.0)
+      fed += _per_batch(training, 1, seconds / 2)
+      fixed += _per_batch(again, 1, seconds / 2)
   return {
     "num_workers": workers,
     "ms_per_batch_per_core": 1e3 * cpu,

@@ -149,14 +149,14 @@ def measure_stage(
   if feed_seconds:
     pending = None
 
-    def train(host_batch):  # as `loop.fit` does
+    def train(batch):  # as `loop.fit` does
       nonlocal state, pending
-      state, metrics = step(state, shard(host_batch, mesh))
+      state, metrics = step(state, batch)
       jax.device_get(pending)
       pending = metrics
 
     sized = feed.of_size(procedural, tuple(batch.frames.shape[2:4]))
-    result["feed"] = feed.measure(sized, train, host_batch, seconds=feed_seconds)
+    result["feed"] = feed.measure(sized, train, batch, mesh, seconds=feed_seconds)
   return result
 
 

@@ -1,5 +1,6 @@
 """The one training loop."""
 
+import contextlib
 import dataclasses
 import logging
 import math
@@ -12,9 +13,10 @@ from jax.sharding import Mesh
 from vosjax.train import processes
 from vosjax.train.checkpointing import Checkpoints, DamagedError
 from vosjax.train.interrupt import Interrupt, Interrupted, TimeLimit
+from vosjax.train.prefetch import on_devices
 from vosjax.train.recipe import BatchesFrom
 from vosjax.train.state import TrainState
-from vosjax.train.step import Metrics, TrainStep, replicate, shard
+from vosjax.train.step import Metrics, TrainStep, replicate
 
 LOG = logging.getLogger("vosjax")
 
@@ -125,30 +127,32 @@ def fit(
     if stage.from_best and step == stage.start:
       state = _with_best_weights(state, stages, checkpoints)
     state = stage.enter(state, step)
-    for batch in stage.batches_from(step - stage.start):
-      state, metrics = stage.train_step(state, shard(batch, stage.mesh))
-      step += 1
-      reports.push(step, metrics, batch["names"])
-      signum = interrupt.received(step, last)
-      timed_out = time_limit.is_over(step)
-      validation_due = is_due(schedule.validate)
-      checkpoint_due = is_due(schedule.save)
-      curves_due = is_due(schedule.draw)
-      if validation_due or checkpoint_due or curves_due or signum is not None:
-        reports.flush()
-      score = validate(step, state) if validate and validation_due else None
-      if draw_curves and curves_due:
-        draw_curves()
-      if checkpoint_due or validation_due:  # or else the best state might be lost
-        score = processes.from_first(score)
-        checkpoints.save(step, state, score=score, unlogged=unlogged())
-      if signum is not None:
-        checkpoints.save(step, state, unlogged=unlogged())
-        raise Interrupted(signum, step)
-      if timed_out:
-        if step < last:
-          LOG.info("time is up after step %d of %d", step, last)
-        return state
+    batches = on_devices(stage.batches_from(step - stage.start), stage.mesh)
+    with contextlib.closing(batches):
+      for names, batch in batches:
+        state, metrics = stage.train_step(state, batch)
+        step += 1
+        reports.push(step, metrics, names)
+        signum = interrupt.received(step, last)
+        timed_out = time_limit.is_over(step)
+        validation_due = is_due(schedule.validate)
+        checkpoint_due = is_due(schedule.save)
+        curves_due = is_due(schedule.draw)
+        if validation_due or checkpoint_due or curves_due or signum is not None:
+          reports.flush()
+        score = validate(step, state) if validate and validation_due else None
+        if draw_curves and curves_due:
+          draw_curves()
+        if checkpoint_due or validation_due:  # or else the best state might be lost
+          score = processes.from_first(score)
+          checkpoints.save(step, state, score=score, unlogged=unlogged())
+        if signum is not None:
+          checkpoints.save(step, state, unlogged=unlogged())
+          raise Interrupted(signum, step)
+        if timed_out:
+          if step < last:
+            LOG.info("time is up after step %d of %d", step, last)
+          return state
   return state
 
 
