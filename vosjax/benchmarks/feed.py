@@ -3,9 +3,10 @@
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -14,6 +15,8 @@ from vosjax.train import feeds
 from vosjax.train.prefetch import on_devices
 from vosjax.train.recipe import Recipe
 from vosjax.types import VideoBatch
+
+_READY = 4  # batches that are made in advance; few, as they may be large
 
 Batch = Mapping[str, Any]
 
@@ -65,22 +68,23 @@ def measure(
   *,
   seconds: float,
 ) -> dict[str, Any]:
-  """Times the feed alone, and training on it beside training on one batch again.
+  """Times the feed alone, and training on it beside training on batches that are there.
 
-  Both kinds of training take turns, so that changes of the machine's speed cancel.
+  The kinds of training take turns, so that changes of the machine's speed cancel.
 
   Args:
     feed: all batches of one size.
     update: trains on a batch without waiting for the result, as the training loop does.
     batch: on the devices, from the feed; those of other shapes are skipped.
     mesh: devices that share a batch.
-    seconds: least duration of each of the four measurements.
+    seconds: least duration of each of the five measurements.
 
   Returns:
     `num_workers`, as in training; `ms_per_batch_per_core`, processor time that a batch
-    takes; `batches_per_second` of the feed alone, with all its workers; and
+    takes; `batches_per_second` of the feed alone, with all its workers;
     `waiting_share`, the share of time by which training on the feed takes longer than
-    training on a batch that is there: in which the device waits for data.
+    training on a batch on the devices: in which they wait for data; and
+    `transfer_share`, the same for batches that are made but have to be copied there.
   """
   shape = batch.frames.shape[1:]
   workers = feeds.choose_num_workers(feed.config, feed.stage)
@@ -90,19 +94,23 @@ def measure(
   lead = 2 * (workers or pipeline.num_threads()) + 2
   _per_batch(batches, lead, 0.0)
   alone = _per_batch(batches, 1, seconds)
-  fed, fixed = 0.0, 0.0
-  with contextlib.closing(on_devices(batches, mesh)) as placed:
-    training = (update(placed_batch) for _, placed_batch in placed)
-    again = map(update, itertools.repeat(batch))
+  ready = itertools.cycle([_in_memory(next(batches)) for _ in range(_READY)])
+  fed, copied, fixed = 0.0, 0.0, 0.0
+  with (
+    contextlib.closing(on_devices(batches, mesh)) as from_feed,
+    contextlib.closing(on_devices(ready, mesh)) as from_memory,
+  ):
     for _ in range(2):
-      _per_batch(training, lead, 0.0)
-      fed += _per_batch(training, 1, seconds / 2)
-      fixed += _per_batch(again, 1, seconds / 2)
+      _train(update, from_feed, lead, 0.0)
+      fed += _train(update, from_feed, 1, seconds / 2)
+      copied += _train(update, from_memory, 1, seconds / 2)
+      fixed += _train(update, itertools.repeat(((), batch)), 1, seconds / 2)
   return {
     "num_workers": workers,
     "ms_per_batch_per_core": 1e3 * cpu,
     "batches_per_second": 1 / alone,
     "waiting_share": max(0.0, 1 - fixed / fed),
+    "transfer_share": max(0.0, 1 - fixed / copied),
   }
 
 
@@ -113,7 +121,8 @@ def describe(result: Mapping[str, Any]) -> str:
     f"  a batch takes {result['ms_per_batch_per_core']:.0f} ms of one core; "
     f"{f'{workers} processes' if workers else 'threads'} make "
     f"{result['batches_per_second']:.1f} batches/s; the device waits for data "
-    f"{result['waiting_share']:.1%} of the time"
+    f"{result['waiting_share']:.1%} of the time "
+    f"({result['transfer_share']:.1%} if they are made in advance)"
   )
 
 
@@ -127,6 +136,21 @@ def _cpu_seconds(feed: Feed, seconds: float) -> float:
     next(batches)
     count += 1
   return (time.process_time() - began) / count
+
+
+def _in_memory(batch: Batch) -> Batch:
+  """A copy that does not hold on to memory that is shared with a worker."""
+  return {k: np.array(v) if isinstance(v, np.ndarray) else v for k, v in batch.items()}
+
+
+def _train(
+  update: Callable[[VideoBatch], Any],
+  placed: Iterable[tuple[Sequence[str], VideoBatch]],
+  least: int,
+  seconds: float,
+) -> float:
+  """Seconds for each batch on the devices, see `_per_batch`."""
+  return _per_batch((update(batch) for _, batch in placed), least, seconds)
 
 
 def _per_batch(items: Iterable[Any], least: int, seconds: float) -> float:
