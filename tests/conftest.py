@@ -64,12 +64,15 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", line)
 
 
+_LARGE = ("tests/models/", "tests/app/test_page.py")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
   """With `-n 2` alone, decides which tests one worker runs one after another.
 
-  These are the tests of a file, which share what they have compiled; and all tests of
-  networks, so that no two of full size are in memory at once.
+  These are the tests of a file, which share what they have compiled; and all that take
+  much memory, for networks of full size or a browser, so that no two do at once.
   """
   if config.getvalue("dist") != "load":  # somebody's own choice
     return None
@@ -78,7 +81,7 @@ def pytest_xdist_make_scheduler(config, log):
   class Scheduling(LoadScopeScheduling):
     def _split_scope(self, nodeid):
       file, *_ = nodeid.split("::")
-      return "networks" if file.startswith("tests/models/") else file
+      return "large" if file.startswith(_LARGE) else file
 
   return Scheduling(config, log)
 

@@ -40,7 +40,11 @@ class Made:
 
 
 def threads():
-  return [t for t in threading.enumerate() if t.name.startswith("batches")]
+  """Threads that have not ended after a while."""
+  found = [t for t in threading.enumerate() if t.name.startswith("batches")]
+  for thread in found:
+    thread.join(timeout=20)
+  return [t for t in found if t.is_alive()]
 
 
 def test_batches_are_made_ahead_in_their_order_and_none_is_lost(made):
@@ -59,8 +63,23 @@ def test_only_a_few_are_made_ahead(made):
   placed = on_devices(made.batches(50), make_mesh(1))
   next(placed)
   made.wait(3)
-  placed.close()  # waits for the thread
+  placed.close()
+  assert not threads()
   assert len(made.numbers) == 3
+
+
+def test_closing_does_not_wait_for_a_batch_in_progress(made):
+  going_on = threading.Event()
+
+  def batches():
+    yield from made.batches(1)
+    going_on.wait(timeout=20)
+
+  placed = on_devices(batches(), make_mesh(1))
+  next(placed)
+  placed.close()
+  assert any(t.name.startswith("batches") for t in threading.enumerate())
+  going_on.set()
   assert not threads()
 
 

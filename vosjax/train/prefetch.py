@@ -43,4 +43,5 @@ def on_devices(
       pending.append(pool.submit(fetch))
       yield placed
   finally:
-    pool.shutdown(cancel_futures=True)
+    # Without waiting for the batch in progress: a second Ctrl-C acts at once.
+    pool.shutdown(wait=False, cancel_futures=True)
