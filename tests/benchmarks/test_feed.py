@@ -1,5 +1,6 @@
 """The benchmark of a stage's feed."""
 
+import contextlib
 import itertools
 
 import numpy as np
@@ -37,8 +38,9 @@ def test_the_share_of_time_in_which_a_device_waits(monkeypatch, pause, share):
     assert batch.frames.shape == BATCH["frames"].shape
     clock.now += 0.002
 
+  @contextlib.contextmanager
   def in_turn(batches, mesh):  # without a thread, whose time would pass beside this
-    yield from (((), shard(batch, mesh)) for batch in batches)
+    yield (((), shard(batch, mesh)) for batch in batches)
 
   def batches(self, num_workers):  # every other one of the shape that is measured
     assert num_workers == 0

@@ -156,7 +156,9 @@ def test_worker_processes_change_nothing_and_name_a_broken_file(davis):
     num_steps=4,
     num_workers=2,
   )
-  assert_same([next(batches)], [first])
+  found = next(batches)
+  assert_same([found], [first])
+  assert type(found["frames"]) is np.ndarray  # not of memory shared with the workers
   with pytest.raises(ValueError, match=rf"{broken}/0000\d\.jpg: not a complete image"):
     next(batches)
 

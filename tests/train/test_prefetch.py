@@ -40,18 +40,14 @@ class Made:
 
 
 def threads():
-  """Threads that have not ended after a while."""
-  found = [t for t in threading.enumerate() if t.name.startswith("batches")]
-  for thread in found:
-    thread.join(timeout=20)
-  return [t for t in found if t.is_alive()]
+  return [t for t in threading.enumerate() if t.name.startswith("batches")]
 
 
 def test_batches_are_made_ahead_in_their_order_and_none_is_lost(made):
-  placed = on_devices(made.batches(5), make_mesh(1))
-  names, first = next(placed)
-  made.wait(3)  # nobody asked for these
-  rest = list(placed)
+  with on_devices(made.batches(5), make_mesh(1)) as batches:
+    names, first = next(batches)
+    made.wait(3)  # nobody asked for these
+    rest = list(batches)
   assert [names, *(name for name, _ in rest)] == [[f"clip{k}"] for k in range(5)]
   values = [int(batch.frames.max()) for batch in [first, *(b for _, b in rest)]]
   assert values == list(range(5))
@@ -60,32 +56,34 @@ def test_batches_are_made_ahead_in_their_order_and_none_is_lost(made):
 
 
 def test_only_a_few_are_made_ahead(made):
-  placed = on_devices(made.batches(50), make_mesh(1))
-  next(placed)
-  made.wait(3)
-  placed.close()
-  assert not threads()
+  with on_devices(made.batches(50), make_mesh(1)) as batches:
+    next(batches)
+    made.wait(3)
+  assert not any(thread.is_alive() for thread in threads())
   assert len(made.numbers) == 3
 
 
-def test_closing_does_not_wait_for_a_batch_in_progress(made):
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_only_a_second_ctrl_c_does_not_wait_for_the_batch_in_progress(made, error):
   going_on = threading.Event()
 
   def batches():
     yield from made.batches(1)
-    going_on.wait(timeout=20)
+    going_on.wait(timeout=0.5)
 
-  placed = on_devices(batches(), make_mesh(1))
-  next(placed)
-  placed.close()
-  assert any(t.name.startswith("batches") for t in threading.enumerate())
+  with pytest.raises(error), on_devices(batches(), make_mesh(1)) as placed:
+    next(placed)
+    raise error
+  found = threads()
+  assert any(thread.is_alive() for thread in found) == (error is KeyboardInterrupt)
   going_on.set()
-  assert not threads()
+  for thread in found:
+    thread.join(timeout=20)
 
 
 def test_an_error_comes_in_place_of_the_batch_that_failed(made):
-  placed = on_devices(made.batches(3, ValueError("a.png: damaged")), make_mesh(1))
-  assert [next(placed)[0] for _ in range(3)] == [["clip0"], ["clip1"], ["clip2"]]
-  with pytest.raises(ValueError, match="a.png: damaged"):
-    next(placed)
-  assert not threads()
+  damaged = ValueError("a.png: damaged")
+  with on_devices(made.batches(3, damaged), make_mesh(1)) as batches:
+    assert [next(batches)[0] for _ in range(3)] == [["clip0"], ["clip1"], ["clip2"]]
+    with pytest.raises(ValueError, match="a.png: damaged"):
+      next(batches)

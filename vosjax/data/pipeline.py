@@ -101,7 +101,7 @@ def batches(
       grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=1),
       worker_init_fn=_start_worker,
     )
-    return _without_signals(dataset)
+    return map(_in_own_memory, _without_signals(dataset))
   return iter(dataset)
 
 
@@ -123,6 +123,18 @@ def _without_signals(dataset: grain.IterDataset) -> Iterator[Any]:
   yield first
   del first  # or it would stay in memory
   yield from batches
+
+
+def _in_own_memory(batch: dict[str, Any]) -> dict[str, Any]:
+  """A copy of arrays that workers share with this process.
+
+  JAX holds on to an array that it has copied to a device, for longer than it needs it,
+  and shared memory that is held when a process ends is reported as lost.
+  """
+  return {
+    name: np.array(value) if isinstance(value, np.ndarray) else value
+    for name, value in batch.items()
+  }
 
 
 @dataclasses.dataclass(frozen=True)

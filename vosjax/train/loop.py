@@ -1,6 +1,5 @@
 """The one training loop."""
 
-import contextlib
 import dataclasses
 import logging
 import math
@@ -127,8 +126,8 @@ def fit(
     if stage.from_best and step == stage.start:
       state = _with_best_weights(state, stages, checkpoints)
     state = stage.enter(state, step)
-    batches = on_devices(stage.batches_from(step - stage.start), stage.mesh)
-    with contextlib.closing(batches):
+    batches_from_here = stage.batches_from(step - stage.start)
+    with on_devices(batches_from_here, stage.mesh) as batches:
       for names, batch in batches:
         state, metrics = stage.train_step(state, batch)
         step += 1

@@ -1,8 +1,9 @@
 """Batches that are on the devices before a step needs them."""
 
 import collections
+import contextlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from jax.sharding import Mesh
@@ -13,9 +14,10 @@ from vosjax.types import VideoBatch
 _AHEAD = 2  # batches on the devices, besides the one of the current step
 
 
+@contextlib.contextmanager
 def on_devices(
   batches: Iterator[Mapping[str, Any]], mesh: Mesh
-) -> Generator[tuple[Sequence[str], VideoBatch]]:
+) -> Generator[Iterator[tuple[Sequence[str], VideoBatch]]]:
   """Takes batches and copies them to the devices in a thread, ahead of the steps.
 
   The thread that submits steps would otherwise do both between two of them, and a short
@@ -26,22 +28,28 @@ def on_devices(
     mesh: devices that share each batch.
 
   Yields:
-    The names of the clips, and the batch.
-
-  Raises:
-    Exception: whatever `batches` raises, in place of the batch that failed.
+    An iterator over the names of the clips and the batch, which raises what `batches`
+    raises, in place of the batch that failed.
   """
 
   def fetch() -> tuple[Sequence[str], VideoBatch] | None:
     batch = next(batches, None)
     return None if batch is None else (batch["names"], shard(batch, mesh))
 
-  pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
-  try:
-    pending = collections.deque(pool.submit(fetch) for _ in range(_AHEAD))
+  def ahead() -> Iterator[tuple[Sequence[str], VideoBatch]]:
+    pending.extend(pool.submit(fetch) for _ in range(_AHEAD))
     while (placed := pending.popleft().result()) is not None:
       pending.append(pool.submit(fetch))
       yield placed
+
+  pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
+  pending: collections.deque[Future[Any]] = collections.deque()
+  wait = True  # for the batch in progress, or else memory shared with workers is lost
+  try:
+    yield ahead()
+  except KeyboardInterrupt:  # a second Ctrl-C acts at once
+    wait = False
+    raise
   finally:
-    # Without waiting for the batch in progress: a second Ctrl-C acts at once.
-    pool.shutdown(wait=False, cancel_futures=True)
+    pool.shutdown(wait=wait, cancel_futures=True)
+    pending.clear()
