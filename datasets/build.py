@@ -24,7 +24,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vosjax import files
+from vosjax import cores, files
 
 ROOT = pathlib.Path(__file__).resolve().parent
 
@@ -92,7 +92,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
   parser.add_argument(
     "--workers",
     type=int,
-    default=os.cpu_count() or 1,
+    default=cores.available(),
     metavar="N",
     help="processes (default: %(default)s, one per core)",
   )

@@ -1,11 +1,25 @@
 """CPU cores that this process may use."""
 
+import math
 import os
+import pathlib
+
+_QUOTA = pathlib.Path("/sys/fs/cgroup/cpu.max")  # of a container, in cgroups version 2
 
 
 def available() -> int:
-  """Number of cores; a quota of processor time, as Docker's `--cpus`, is not seen."""
+  """Number of cores, of which a container may use fewer, as with Docker's `--cpus`."""
   try:
-    return len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0))
   except AttributeError:  # not Linux
-    return os.cpu_count() or 1
+    cores = os.cpu_count() or 1
+  return max(1, min(cores, _quota(cores)))
+
+
+def _quota(otherwise: int) -> int:
+  """Cores whose time a container may use; `otherwise` if there is no limit."""
+  try:
+    time, period = _QUOTA.read_text().split()
+    return math.ceil(int(time) / int(period))
+  except (OSError, ValueError, ZeroDivisionError):  # there is no such file, or "max"
+    return otherwise
