@@ -34,6 +34,7 @@ def test_every_stage_is_measured_on_procedural_clips_and_nothing_is_trained(
   assert feed["num_workers"] == 0 < feed["ms_per_batch_per_core"]
   assert feed["batches_per_second"] > 0
   assert 0 <= feed["waiting_share"] < 1
+  assert 0 <= feed["transfer_share"] < 1
   printed = capsys.readouterr().out
   assert all(part in printed for part in training.PARTS)
   assert "the device waits for data" in printed

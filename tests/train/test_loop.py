@@ -99,6 +99,21 @@ def test_sigterm_saves_the_current_step_and_the_run_resumes(
   assert read_metrics(tmp_path) == uninterrupted[1]
 
 
+def test_a_signal_while_a_batch_is_made_stops_the_run_soon(
+  tmp_path, toy, uninterrupted
+):
+  def with_signal(step):  # in the thread that makes batches
+    if step == 33:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return toy.batch(step)
+
+  with pytest.raises(Interrupted) as stop:
+    toy.run(tmp_path, make_batch=with_signal)
+  assert 30 <= stop.value.step <= 34
+  same(toy.flat(toy.run(tmp_path)), uninterrupted[0])
+  assert read_metrics(tmp_path) == uninterrupted[1]
+
+
 def test_means_of_several_steps_are_logged_as_if_nothing_had_stopped_the_run(
   tmp_path, toy
 ):

@@ -1,6 +1,7 @@
 """Batches that are on the devices before a step needs them."""
 
 import threading
+import time
 
 import jax
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 
 from vosjax.train.prefetch import on_devices
 from vosjax.train.step import make_mesh
+
+SHAPE = (1, 1, 2, 3, 3)
 
 
 @pytest.fixture
@@ -22,31 +25,30 @@ class Made:
     self.changed = threading.Condition()
 
   def batches(self, count, error=None):
+    """Fails if two threads ask for a batch at once, as generators do."""
     for k in range(count):
+      time.sleep(0.005)
       with self.changed:
         self.numbers.append(k)
         self.changed.notify_all()
       yield {
-        "frames": np.full((1, 1, 2, 2, 3), k, np.uint8),
-        "labels": np.zeros((1, 1, 2, 2), np.uint8),
+        "frames": np.full(SHAPE, k, np.uint8),
+        "labels": np.zeros(SHAPE[:-1], np.uint8),
         "names": [f"clip{k}"],
       }
     if error:
       raise error
 
-  def wait(self, count):
+  def wait(self, count, timeout=20):
+    """Whether so many have been made in time."""
     with self.changed:
-      assert self.changed.wait_for(lambda: len(self.numbers) >= count, timeout=20)
-
-
-def threads():
-  return [t for t in threading.enumerate() if t.name.startswith("batches")]
+      return self.changed.wait_for(lambda: len(self.numbers) >= count, timeout)
 
 
 def test_batches_are_made_ahead_in_their_order_and_none_is_lost(made):
   with on_devices(made.batches(5), make_mesh(1)) as batches:
     names, first = next(batches)
-    made.wait(3)  # nobody asked for these
+    assert made.wait(3)  # nobody asked for these
     rest = list(batches)
   assert [names, *(name for name, _ in rest)] == [[f"clip{k}"] for k in range(5)]
   values = [int(batch.frames.max()) for batch in [first, *(b for _, b in rest)]]
@@ -55,35 +57,48 @@ def test_batches_are_made_ahead_in_their_order_and_none_is_lost(made):
   assert first.classes is None
 
 
-def test_only_a_few_are_made_ahead(made):
+def test_only_a_few_are_made_ahead_and_they_are_freed_at_the_end(made):
   with on_devices(made.batches(50), make_mesh(1)) as batches:
     next(batches)
-    made.wait(3)
-  assert not any(thread.is_alive() for thread in threads())
+    assert made.wait(3)
+    assert not made.wait(4, timeout=0.3)
   assert len(made.numbers) == 3
+  alive = [array for array in jax.live_arrays() if array.shape == SHAPE]
+  assert len(alive) <= 1  # that of the batch that was taken last
+  assert not list(batches)
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
-def test_only_a_second_ctrl_c_does_not_wait_for_the_batch_in_progress(made, error):
-  going_on = threading.Event()
+def test_the_batch_in_progress_is_awaited_at_the_end(made):
+  begun = threading.Event()
+  done = []
 
-  def batches():
+  def slow():
     yield from made.batches(1)
-    going_on.wait(timeout=0.5)
+    begun.set()
+    time.sleep(0.2)
+    done.append(True)
 
-  with pytest.raises(error), on_devices(batches(), make_mesh(1)) as placed:
-    next(placed)
-    raise error
-  found = threads()
-  assert any(thread.is_alive() for thread in found) == (error is KeyboardInterrupt)
-  going_on.set()
-  for thread in found:
-    thread.join(timeout=20)
+  with pytest.raises(ZeroDivisionError), on_devices(slow(), make_mesh(1)) as batches:
+    next(batches)
+    assert begun.wait(timeout=20)
+    raise ZeroDivisionError
+  assert done
 
 
-def test_an_error_comes_in_place_of_the_batch_that_failed(made):
-  damaged = ValueError("a.png: damaged")
-  with on_devices(made.batches(3, damaged), make_mesh(1)) as batches:
+@pytest.mark.parametrize("kind", ["generator", "other"])
+def test_an_error_comes_in_place_of_the_batch_that_failed(made, kind):
+  generator = made.batches(3, ValueError("a.png: damaged"))
+  asked = []
+
+  def ask():
+    asked.append(True)
+    return next(generator)
+
+  # Other iterators could go on after an error.
+  source = generator if kind == "generator" else iter(ask, None)
+  with on_devices(source, make_mesh(1)) as batches:
     assert [next(batches)[0] for _ in range(3)] == [["clip0"], ["clip1"], ["clip2"]]
+    time.sleep(0.1)  # so that what follows the error could have been asked for
     with pytest.raises(ValueError, match="a.png: damaged"):
       next(batches)
+  assert len(asked) in (0, 4)  # not again after the error

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from jax.sharding import Mesh
@@ -82,33 +82,43 @@ def measure(
     takes; `batches_per_second` of the feed alone, with all its workers;
     `waiting_share`, the share of time by which training on the feed takes longer than
     training on a batch on the devices: in which they wait for data; and
-    `transfer_share`, the same for batches that are made but have to be copied there.
+    `transfer_share`, by which training on batches in memory takes longer, which only
+    have to be copied to the devices.
   """
-  shape = batch.frames.shape[1:]
+  shape = batch.frames.shape
   workers = feeds.choose_num_workers(feed.config, feed.stage)
   cpu = _cpu_seconds(feed, seconds)
-  batches = (b for b in feed.batches(workers) if b["frames"].shape[1:] == shape)
-  # More than are made in advance, so that what is timed has been made meanwhile.
-  lead = 2 * (workers or pipeline.num_threads()) + 2
-  _per_batch(batches, lead, 0.0)
+  batches = (b for b in feed.batches(workers) if b["frames"].shape == shape)
+  stored = _most_stored(workers)
+  _per_batch(batches, stored, 0.0)
   alone = _per_batch(batches, 1, seconds)
   ready = itertools.cycle([next(batches) for _ in range(_READY)])
-  fed, copied, fixed = 0.0, 0.0, 0.0
+  spent = {"fed": 0.0, "copied": 0.0, "fixed": 0.0}
   with (
     on_devices(batches, mesh) as from_feed,
     on_devices(ready, mesh) as from_memory,
   ):
-    for _ in range(2):
-      _train(update, from_feed, lead, 0.0)
-      fed += _train(update, from_feed, 1, seconds / 2)
-      copied += _train(update, from_memory, 1, seconds / 2)
-      fixed += _train(update, itertools.repeat(((), batch)), 1, seconds / 2)
+    placed = {
+      "fed": from_feed,
+      "copied": from_memory,
+      "fixed": itertools.repeat(((), batch)),
+    }
+
+    def train(kind: str, least_seconds: float) -> float:
+      return _per_batch((update(x) for _, x in placed[kind]), 1, least_seconds)
+
+    for kinds in (("copied", "fixed"), ("fixed", "copied")):
+      _per_batch(from_feed, stored, 0.0)  # or else they would hide a slow feed
+      spent["fed"] += train("fed", seconds / 2)
+      train("fixed", stored * alone)  # until the workers have filled their stores
+      for kind in kinds:
+        spent[kind] += train(kind, seconds / 2)
   return {
     "num_workers": workers,
     "ms_per_batch_per_core": 1e3 * cpu,
     "batches_per_second": 1 / alone,
-    "waiting_share": max(0.0, 1 - fixed / fed),
-    "transfer_share": max(0.0, 1 - fixed / copied),
+    "waiting_share": max(0.0, 1 - spent["fixed"] / spent["fed"]),
+    "transfer_share": max(0.0, 1 - spent["fixed"] / spent["copied"]),
   }
 
 
@@ -120,7 +130,7 @@ def describe(result: Mapping[str, Any]) -> str:
     f"{f'{workers} processes' if workers else 'threads'} make "
     f"{result['batches_per_second']:.1f} batches/s; the device waits for data "
     f"{result['waiting_share']:.1%} of the time "
-    f"({result['transfer_share']:.1%} if they are made in advance)"
+    f"({result['transfer_share']:.1%} where batches only have to be copied)"
   )
 
 
@@ -136,14 +146,10 @@ def _cpu_seconds(feed: Feed, seconds: float) -> float:
   return (time.process_time() - began) / count
 
 
-def _train(
-  update: Callable[[VideoBatch], Any],
-  placed: Iterable[tuple[Sequence[str], VideoBatch]],
-  least: int,
-  seconds: float,
-) -> float:
-  """Seconds for each batch on the devices, see `_per_batch`."""
-  return _per_batch((update(batch) for _, batch in placed), least, seconds)
+def _most_stored(workers: int) -> int:
+  """More batches than a feed that nobody takes from has ready, of one size."""
+  # Grain keeps six for each worker process, or one more than it has threads.
+  return 6 * workers + 4 if workers else pipeline.num_threads() + 5
 
 
 def _per_batch(items: Iterable[Any], least: int, seconds: float) -> float:

@@ -149,9 +149,9 @@ def measure_stage(
   if feed_seconds:
     pending = None
 
-    def train(batch):  # as `loop.fit` does
+    def train(clips):  # as `loop.fit` does
       nonlocal state, pending
-      state, metrics = step(state, batch)
+      state, metrics = step(state, clips)
       jax.device_get(pending)
       pending = metrics
 
