@@ -1,11 +1,14 @@
 import collections
 import dataclasses
+import gc
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
+from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
 import pytest
@@ -186,6 +189,15 @@ def test_signals_to_the_whole_group_do_not_end_workers(davis):
     sender.join()
   assert_same(found, expected)
   assert len(signalled) >= 2
+  # Memory that is shared with workers is given back, soon: a thread of grain does it.
+  until = time.monotonic() + 20
+  while shared_memory() and time.monotonic() < until:
+    time.sleep(0.05)
+  assert not shared_memory()
+
+
+def shared_memory():
+  return [x for x in gc.get_objects() if isinstance(x, SharedMemory)]
 
 
 KILLED = """

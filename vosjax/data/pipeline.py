@@ -8,6 +8,7 @@ which a run resumes change nothing.
 
 import dataclasses
 import functools
+import gc
 import multiprocessing
 import os
 import signal
@@ -123,6 +124,9 @@ def _without_signals(dataset: grain.IterDataset) -> Iterator[Any]:
   yield first
   del first  # or it would stay in memory
   yield from batches
+  # Grain keeps the last batch of each worker in a cycle with the end of its iterator.
+  del batches
+  gc.collect()
 
 
 def _in_own_memory(batch: dict[str, Any]) -> dict[str, Any]:
