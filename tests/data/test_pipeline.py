@@ -1,4 +1,5 @@
 import collections
+import contextlib
 import dataclasses
 import gc
 import multiprocessing
@@ -176,9 +177,10 @@ def test_signals_to_the_whole_group_do_not_end_workers(davis):
   def send():
     while not done.wait(0.01):
       for worker in multiprocessing.active_children():
-        os.kill(worker.pid, signal.SIGTERM)
-        os.kill(worker.pid, signal.SIGINT)
-        signalled.add(worker.pid)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+          os.kill(worker.pid, signal.SIGTERM)
+          os.kill(worker.pid, signal.SIGINT)
+          signalled.add(worker.pid)
 
   sender = threading.Thread(target=send)
   sender.start()
