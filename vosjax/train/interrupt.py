@@ -29,7 +29,7 @@ class Interrupted(Exception):
 
 
 class Interrupt:
-  """Records SIGTERM and SIGINT inside its context; a second Ctrl-C acts at once.
+  """Records SIGTERM and SIGINT inside its context; a second Ctrl-C raises as usual.
 
   Attributes:
     signum: number of the signal that arrived, or None.
