@@ -3,7 +3,7 @@
 import collections
 import contextlib
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from jax.sharding import Mesh
@@ -38,16 +38,15 @@ def on_devices(
     batch = next(source, None)
     return None if batch is None else (batch["names"], shard(batch, mesh))
 
-  def ahead() -> Iterator[tuple[Sequence[str], VideoBatch]]:
-    pending.extend(pool.submit(fetch) for _ in range(_AHEAD))
-    while pending and (placed := pending.popleft().result()) is not None:
+  def ahead() -> Generator[tuple[Sequence[str], VideoBatch], None, None]:
+    pending = collections.deque(pool.submit(fetch) for _ in range(_AHEAD))
+    while (placed := pending.popleft().result()) is not None:
       pending.append(pool.submit(fetch))
       yield placed
 
-  pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
-  pending: collections.deque[Future[Any]] = collections.deque()
-  try:
-    yield ahead()
-  finally:
-    pool.shutdown(cancel_futures=True)
-    pending.clear()  # the iterator may live on
+  with contextlib.closing(ahead()) as placed:  # which frees the batches that are left
+    pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
+    try:
+      yield placed
+    finally:
+      pool.shutdown(cancel_futures=True)
