@@ -71,6 +71,12 @@ def test_the_share_of_time_in_which_a_device_waits(monkeypatch, pause, share):
   assert result["ms_per_batch_per_core"] == pytest.approx(1e3 * pause)
   assert f"waits for data {share:.0%}"[:-1] in feed.describe(result)
   assert "(20.0% where" in feed.describe(result)
+  for workers, makers in (
+    (0, "threads make"),
+    (1, "1 process makes"),
+    (7, "7 processes make"),
+  ):
+    assert f"; {makers} " in feed.describe(result | {"num_workers": workers})
 
 
 def test_batches_that_were_made_before_do_not_count(monkeypatch):

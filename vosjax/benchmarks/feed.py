@@ -125,9 +125,10 @@ def measure(
 def describe(result: Mapping[str, Any]) -> str:
   """One line for a terminal about what `measure` found."""
   workers = result["num_workers"]
+  makers = {0: "threads make", 1: "1 process makes"}
   return (
     f"  a batch takes {result['ms_per_batch_per_core']:.0f} ms of one core; "
-    f"{f'{workers} processes' if workers else 'threads'} make "
+    f"{makers.get(workers, f'{workers} processes make')} "
     f"{result['batches_per_second']:.1f} batches/s; the device waits for data "
     f"{result['waiting_share']:.1%} of the time "
     f"({result['transfer_share']:.1%} where batches only have to be copied)"
