@@ -14,6 +14,7 @@ import pytest
 
 from vosjax import checkpoints, convert, files
 from vosjax.benchmarks import training
+from vosjax.models.execution import Execution
 from vosjax.train import config as base
 from vosjax.train import run, writers
 from vosjax.train.configs import cosnet, ris, rvos
@@ -422,6 +423,21 @@ def test_training_starts_from_a_whole_model(config, tmp_path):
   config.model.fields.width = 8
   with pytest.raises(ValueError, match="model_checkpoint .* does not fit the model"):
     run.initial_variables(run.build(config), config)
+
+
+def test_other_fields_than_those_of_a_whole_model_are_warned_of(
+  config, filled, tmp_path, monkeypatch, caplog
+):
+  monkeypatch.setattr(run.LOG, "propagate", True)
+  checkpoints.save(tmp_path, "agame", config.model.fields.to_dict(), filled(1))
+  config.model_checkpoint = str(tmp_path)
+  model = run.build(config).clone(execution=Execution(dtype="bfloat16"))
+  run.initial_variables(model, config)
+  assert "model_checkpoint" not in caplog.text
+  config.model.fields.update(relative_scores=False, update_rate=0.0)
+  run.initial_variables(run.build(config), config)
+  assert "has relative_scores=True, update_rate=0.1, and" in caplog.text
+  assert "this run relative_scores=False, update_rate=0.0." in caplog.text
 
 
 @pytest.fixture

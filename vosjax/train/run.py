@@ -1,6 +1,7 @@
 """One run: trains and scores a model, or only scores it or writes its predictions."""
 
 import contextlib
+import dataclasses
 import logging
 import pathlib
 import shutil
@@ -248,15 +249,35 @@ def initial_variables(model: nn.Module, config: ConfigDict) -> Variables:
 def _initial_variables(model: nn.Module, config: ConfigDict) -> Variables:
   # Checkpoints are checked against shapes, before anything slow starts.
   if config.model_checkpoint:
-    _, loaded = weights.load(config.model_checkpoint)
+    trained, loaded = weights.load(config.model_checkpoint)
     misfit = f"model_checkpoint {config.model_checkpoint} does not fit the model"
     model_files.require_equal_shapes(loaded, model_files.variable_shapes(model), misfit)
+    if processes.is_first():
+      _warn_of_other_fields(model, trained, config.model_checkpoint)
     return loaded
   if config.backbone_checkpoint:
     shapes = model_files.variable_shapes(model)
     part = backbone.load_backbone(config.backbone_checkpoint, shapes)
     return backbone.replace(random_variables(model, config), part)
   return random_variables(model, config)
+
+
+def _warn_of_other_fields(model: nn.Module, trained: nn.Module, origin: str) -> None:
+  """Warns of fields that differ: they can change what weights mean in equal shapes."""
+  names = {field.name for field in dataclasses.fields(model)} - {"execution"}
+  was, now = (
+    model_files.hashable({name: getattr(network, name) for name in sorted(names)})
+    for network in (trained, model)
+  )
+  changed = [name for name in was if was[name] != now[name]]
+  if changed:
+    LOG.warning(
+      "warning: model_checkpoint %s has %s, and this run %s. Unless this is intended, "
+      "set --config.model.fields as they were.",
+      origin,
+      ", ".join(f"{name}={was[name]}" for name in changed),
+      ", ".join(f"{name}={now[name]}" for name in changed),
+    )
 
 
 def random_variables(model: nn.Module, config: ConfigDict) -> Variables:
