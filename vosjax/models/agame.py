@@ -96,10 +96,16 @@ class AGame(nn.Module):
     min_side: frames with a much shorter side are enlarged for the network in inference,
       by a whole factor that brings it nearest to this length; 0: they never are, as in
       the paper.
+    relative_scores: scores, which are log-likelihoods, reach the fusion relative to
+      their mean over components and divided by sqrt(features). As sums over many
+      channels they dwarf its other inputs, and as Adam moves each entry of a kernel by
+      the learning rate, its first steps leave most ReLUs of the fusion at 0 for good.
+      Weights trained with one setting do not work with the other. Probabilities, see
+      `softmax_scores`, are left as they are.
     balanced_init: initial kernels in which two masks weigh as much as hundreds of
-      features, scores are averaged over channels rather than summed, and the centre of
-      a kernel weighs more than its rim, so that masks stay in place. Needed where
-      heads start from random weights; the authors' program trains them without it.
+      features, plain scores as little as their means over channels, and the centre of a
+      kernel more than its rim, so that masks stay in place. Needed where heads start
+      from random weights; the authors' program trains them without it.
     execution: how the network is executed, see Execution.
   """
 
@@ -118,6 +124,7 @@ class AGame(nn.Module):
   softmax_scores: bool = False
   end_to_end: bool = True
   reading: Literal["release", "paper"] = "release"
+  relative_scores: bool = False
   balanced_init: bool = False
   deep: Literal["last", "pyramid"] = "last"
   matching_lags: tuple[int, ...] = ()
@@ -170,13 +177,14 @@ class AGame(nn.Module):
         dtype=self.execution.dtype,
         **init,
       )
+    plain = not (self.relative_scores or self.softmax_scores)
     self.fusion = Fusion(
       num_scores,
       self.features if self.use_propagation else 0,
       self.features,
       self.fusion_features,
       matching.NUM_CUES if self.matching_lags else 0,
-      score_gain=2 / self.features if self.balanced_init else 1.0,
+      score_gain=2 / self.features if self.balanced_init and plain else 1.0,
       dtype=self.execution.dtype,
       **init,
     )
@@ -278,7 +286,11 @@ class AGame(nn.Module):
       scores = self.appearance.scores(state.appearance, features.appearance)
       aux["scores"] = scores
       scores = scores.reshape(b * o, *scores.shape[2:])
-      scores = nn.softmax(scores) if self.softmax_scores else scores
+      if self.softmax_scores:
+        scores = nn.softmax(scores)
+      elif self.relative_scores:
+        scores = scores - scores.mean(-1, keepdims=True)
+        scores = scores * self.features**-0.5
     if state.propagation is not None:
       propagated = self.propagation(state.propagation, features.propagation)
     if state.matching is not None and features.keys is not None:

@@ -52,7 +52,7 @@ class Fusion(nn.Module):
     cues: Float[Array, "n h w 5"] | None = None,
   ) -> Float[Array, "n h w c"]:
     """Fuses the evidence for an object; None for an input that the model lacks."""
-    # Scores are sums over hundreds of channels, for which 16 bits are too coarse.
+    # Scores come from sums over hundreds of channels: 16 bits are too coarse.
     first = None if scores is None else self.join(scores, 0, dtype=jnp.float32)
     if propagated is None:
       x = first + self.join.bias[None, None, None]

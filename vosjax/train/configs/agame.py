@@ -9,9 +9,10 @@ The rows of the paper's ablation are flags, for the small network as for `:paper
   softmax instead of log-probabilities  --config.model.fields.softmax_scores=True
   no end-to-end training   --config.model.fields.end_to_end=False
 
-The matching cue of the small network is not in the paper:
+Of what the small network has and the paper has not, these leave something out:
 
   no matching cue          --config.model.fields.matching_lags="()"
+  plain scores             --config.model.fields.relative_scores=False
 
 Source: Johnander et al., CVPR 2019, and the released program.
 """
@@ -55,6 +56,7 @@ def _lite(title: str) -> ConfigDict:
     features=64,
     fusion_features=32,
     frozen_stages=STAGES,
+    relative_scores=True,
     balanced_init=True,
     deep="pyramid",
     matching_lags=(1, 3, 6, 10),
@@ -154,6 +156,7 @@ def davis_folder() -> ConfigDict:
   config = _lite("A-GAME, a small network on a DAVIS-layout folder, at 240 rows.")
   config.backbone_checkpoint = ""
   config.model_checkpoint = "agame-lite"
+  config.model.fields.relative_scores = False  # as these weights were trained
   config.data.resolution = "240p"
   main = _lite_stage(
     clip_length=5, num_steps=2000, steps_per_epoch=200, lr_decay=0.8, zoom=True
