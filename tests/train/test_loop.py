@@ -185,6 +185,23 @@ def test_a_signal_in_the_last_step_stops_there_and_nothing_is_repeated(
   assert read_metrics(tmp_path) == uninterrupted[1]
 
 
+@pytest.mark.parametrize(("time_limit", "last"), [(0.0, 60), (1e-9, 1)])
+def test_a_signal_in_the_last_validation_stops_the_run(
+  time_limit, last, tmp_path, toy, uninterrupted
+):
+  """Scoring, which follows, takes minutes or hours."""
+
+  def validate(step, state):
+    if step == last:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return -float(step)
+
+  with pytest.raises(Interrupted, match=f"stopped after step {last},"):
+    toy.run(tmp_path, validate=validate, time_limit=time_limit)
+  same(toy.flat(toy.run(tmp_path)), uninterrupted[0])
+  assert read_metrics(tmp_path) == uninterrupted[1]
+
+
 def test_each_stage_starts_with_a_fresh_optimizer(toy, tmp_path, monkeypatch):
   monkeypatch.setattr(toy, "STEPS", (3, 2))
   state = toy.run(tmp_path)

@@ -132,12 +132,11 @@ def fit(
         state, metrics = stage.train_step(state, batch)
         step += 1
         reports.push(step, metrics, names)
-        signum = interrupt.received(step, last)
         timed_out = time_limit.is_over(step)
         validation_due = is_due(schedule.validate)
         checkpoint_due = is_due(schedule.save)
         curves_due = is_due(schedule.draw)
-        if validation_due or checkpoint_due or curves_due or signum is not None:
+        if validation_due or checkpoint_due or curves_due:
           reports.flush()
         score = validate(step, state) if validate and validation_due else None
         if draw_curves and curves_due:
@@ -145,7 +144,10 @@ def fit(
         if checkpoint_due or validation_due:  # or else the best state might be lost
           score = processes.from_first(score)
           checkpoints.save(step, state, score=score, unlogged=unlogged())
+        # Asked last: validation takes long, and a signal in it may have no later step.
+        signum = interrupt.received(step, last)
         if signum is not None:
+          reports.flush()
           checkpoints.save(step, state, unlogged=unlogged())
           raise Interrupted(signum, step)
         if timed_out:
