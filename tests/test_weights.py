@@ -9,7 +9,8 @@ import safetensors.numpy
 import vosjax
 from vosjax import weights
 from vosjax.data.synthvos import SynthVos
-from vosjax.models.execution import Execution
+from vosjax.models import with_execution
+from vosjax.train import run
 from vosjax.train.configs.agame import get_config
 
 FIELDS = {
@@ -137,17 +138,15 @@ def test_weights_in_the_package(name):
 
 
 def test_a_recipe_that_trains_the_one_shot_weights_further_has_their_network():
-  fields = get_config("davis_folder").model.fields.to_dict()
-  model = vosjax.models.build("agame", **fields)
-  assert vosjax.load("agame-lite")[0] == model.clone(execution=Execution())
+  model = run.build(get_config("davis_folder"))
+  assert vosjax.load("agame-lite")[0] == with_execution(model, dtype=None)
 
 
 @pytest.mark.parametrize("seed", [0, 3])
 def test_the_one_shot_weights_follow_an_object(seed):
   """Copying the first mask has an overlap of 0.68 and 0.71 with these truths."""
-  frames, labels = SynthVos(seed, 1, size=(96, 160), length=5, max_objects=1)[0].clip(
-    0, 5
-  )
+  source = SynthVos(seed, 1, size=(96, 160), length=5, max_objects=1)
+  frames, labels = source[0].clip(0, 5)
   segmenter = vosjax.VideoSegmenter(*vosjax.load("agame-lite"))
   results = list(segmenter.run(frames, prompts={0: labels[0]}))
   overlaps = [

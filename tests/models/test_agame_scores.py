@@ -17,16 +17,11 @@ FIELDS = {
 
 
 @pytest.fixture(scope="module")
-def clip():
+def segment():
+  """The logits of a network with the given fields; all have the same variables."""
   rng = np.random.default_rng(0)
   frames = jnp.asarray(rng.random((1, 3, 32, 48, 3)), jnp.float32)
-  return frames, jnp.zeros((1, 1, 32, 48)).at[:, :, 8:24, 16:32].set(1.0)
-
-
-@pytest.fixture(scope="module")
-def segment(clip):
-  """The logits of a network with the given fields; all have the same variables."""
-  frames, masks = clip
+  masks = jnp.zeros((1, 1, 32, 48)).at[:, :, 8:24, 16:32].set(1.0)
   variables = build("agame", **FIELDS).init(jax.random.key(0), frames[:, 0], masks)
 
   def run(change=None, **fields):

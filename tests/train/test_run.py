@@ -14,7 +14,7 @@ import pytest
 
 from vosjax import checkpoints, convert, files
 from vosjax.benchmarks import training
-from vosjax.models.execution import Execution
+from vosjax.models import with_execution
 from vosjax.train import config as base
 from vosjax.train import run, writers
 from vosjax.train.configs import cosnet, ris, rvos
@@ -431,7 +431,7 @@ def test_other_fields_than_those_of_a_whole_model_are_warned_of(
   monkeypatch.setattr(run.LOG, "propagate", True)
   checkpoints.save(tmp_path, "agame", config.model.fields.to_dict(), filled(1))
   config.model_checkpoint = str(tmp_path)
-  model = run.build(config).clone(execution=Execution(dtype="bfloat16"))
+  model = with_execution(run.build(config), dtype="bfloat16")
   run.initial_variables(model, config)
   assert "model_checkpoint" not in caplog.text
   config.model.fields.update(relative_scores=False, update_rate=0.0)

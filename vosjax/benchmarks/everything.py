@@ -244,9 +244,9 @@ def _resolve(name: str, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
   kinds = {kind: key for key, kind in models.MODELS.items()}
   known = models.field_names(kinds[type(model)])
   own = {
-    field.name: getattr(model, field.name)
-    for field in dataclasses.fields(model)
-    if field.name in known and getattr(model, field.name) is not None
+    key: value
+    for key, value in models.fields_of(model).items()
+    if key in known and value is not None
   }
   return kinds[type(model)], own | fields
 

@@ -35,11 +35,14 @@ __all__ = [
   "build",
   "decide",
   "field_names",
+  "fields_of",
   "fold",
   "unroll",
   "with_execution",
 ]
 
+
+_OF_FLAX = ("parent", "name")  # fields of every module
 
 # Options that have nothing to act on: no decoder that takes one object after another,
 # or no BatchNorm.
@@ -59,8 +62,14 @@ def field_names(name: str) -> tuple[str, ...]:
   if name not in MODELS:
     raise ValueError(f"model {name!r} is unknown; known: {sorted(MODELS)}.")
   fields = (field.name for field in dataclasses.fields(MODELS[name]))
-  refused = ("parent", "name", "execution", *_WITHOUT_EFFECT.get(name, ()))
+  refused = (*_OF_FLAX, "execution", *_WITHOUT_EFFECT.get(name, ()))
   return tuple(x for x in (*fields, *execution.OPTIONS) if x not in refused)
+
+
+def fields_of(model: nn.Module) -> dict[str, Any]:
+  """The fields of a built model by name, its execution options as one record."""
+  names = (field.name for field in dataclasses.fields(model))
+  return {name: getattr(model, name) for name in names if name not in _OF_FLAX}
 
 
 def build(name: str, **fields: Any) -> nn.Module:

@@ -289,8 +289,7 @@ class AGame(nn.Module):
       if self.softmax_scores:
         scores = nn.softmax(scores)
       elif self.relative_scores:
-        scores = scores - scores.mean(-1, keepdims=True)
-        scores = scores * self.features**-0.5
+        scores = (scores - scores.mean(-1, keepdims=True)) * self.features**-0.5
     if state.propagation is not None:
       propagated = self.propagation(state.propagation, features.propagation)
     if state.matching is not None and features.keys is not None:

@@ -1,7 +1,6 @@
 """One run: trains and scores a model, or only scores it or writes its predictions."""
 
 import contextlib
-import dataclasses
 import logging
 import pathlib
 import shutil
@@ -264,12 +263,9 @@ def _initial_variables(model: nn.Module, config: ConfigDict) -> Variables:
 
 def _warn_of_other_fields(model: nn.Module, trained: nn.Module, origin: str) -> None:
   """Warns of fields that differ: they can change what weights mean in equal shapes."""
-  names = {field.name for field in dataclasses.fields(model)} - {"execution"}
-  was, now = (
-    model_files.hashable({name: getattr(network, name) for name in sorted(names)})
-    for network in (trained, model)
-  )
-  changed = [name for name in was if was[name] != now[name]]
+  was, now = (model_files.hashable(models.fields_of(x)) for x in (trained, model))
+  names = sorted(set(was) - {"execution"})
+  changed = [name for name in names if was[name] != now[name]]
   if changed:
     LOG.warning(
       "warning: model_checkpoint %s has %s, and this run %s. Unless this is intended, "

@@ -42,7 +42,7 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def _lite(title: str) -> ConfigDict:
-  """The network of the weights in the package, on clips as hard as real video.
+  """The network that learns the weights in the package, on clips as hard as real video.
 
   Its encoder has learnt on ImageNet and stays as it is; the heads are trained.
   """

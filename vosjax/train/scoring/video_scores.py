@@ -1,6 +1,5 @@
 """Scores of single videos: computed on all devices of all processes, and merged."""
 
-import dataclasses
 import json
 import logging
 import pathlib
@@ -18,7 +17,7 @@ import tqdm
 from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
-from vosjax import files
+from vosjax import files, models
 from vosjax.data.video import Source, Video
 from vosjax.evaluation.evaluate import Outcome, score_video
 from vosjax.evaluation.protocols import Protocol
@@ -107,11 +106,7 @@ def basis_of(config: ConfigDict, model: nn.Module, *variables: Variables) -> int
     model: that is scored.
     *variables: of the model and of what it is compared with.
   """
-  fields = {
-    field.name: getattr(model, field.name)
-    for field in dataclasses.fields(model)
-    if field.name not in ("parent", "name")
-  }
+  fields = models.fields_of(model)
   version = sys.modules["vosjax"].__version__
   known = [version, type(model).__name__, fields, workdir.plain(config)]
   checksum = zlib.crc32(json.dumps(known, default=str, sort_keys=True).encode())
