@@ -214,20 +214,24 @@ def test_unknown_kinds_and_checkpoints_are_refused(write_job):
 
 
 @pytest.mark.parametrize("where", ["draw", "encode"])
-def test_errors_name_the_frame_that_they_belong_to(where, write_job, monkeypatch):
+def test_errors_name_the_frame_that_they_belong_to(where, toy, write_job, monkeypatch):
   """They reach the caller while it is at a later frame."""
-  error, calls = RuntimeError("it failed", 7), []
+  error, encoded = RuntimeError("it failed", 7), []
 
-  def fail(*args):
-    calls.append(args)
-    if len(calls) == 4:
+  def draw(image, labels):  # by the image: threads draw frames in any order
+    if np.array_equal(image, toy.frame_of(3)):
       raise error
-    return args[0]
+    return image
+
+  def encode(parts, frame):
+    encoded.append(frame)
+    if len(encoded) == 4:
+      raise error
 
   if where == "draw":
-    monkeypatch.setattr(videos.viz, "overlay", fail)
+    monkeypatch.setattr(videos.viz, "overlay", draw)
   else:
-    monkeypatch.setattr(video_parts.VideoParts, "write", fail)
+    monkeypatch.setattr(video_parts.VideoParts, "write", encode)
   with pytest.raises(RuntimeError) as caught:
     write_job(["overlay"], every=99)
   assert caught.value is error and error.args == ("frame 00003: it failed", 7)
