@@ -255,7 +255,6 @@ def commands(davis, frames, checkpoint):
     "checkpoints/*/_CHECKPOINT_METADATA": None,  # times
     "checkpoints/*/checksums.json": None,  # of files with random names
     "checkpoints/*/commit_success.txt": None,
-    "checkpoints/*/metrics/commit_success.txt": None,
     "model/arrays": _leaves,
     "model/checkpoint.json": _without_checksums,
   }

@@ -37,15 +37,16 @@ def test_nothing_remains_of_a_checkpoint_that_was_being_deleted(tmp_path, monkey
   checkpoints = Checkpoints(folder, keep=1)
   with monkeypatch.context() as killed:
     killed.setattr(shutil, "rmtree", lambda *_, **__: None)
-    for step in (1, 2, 3):
-      checkpoints.save(step, state, score=float(step))
+    for step in (1, 2, 3, 4):
+      checkpoints.save(step, state)
+      checkpoints.add_score(step, float(step))
     checkpoints.close()
   names = {path.name for path in folder.iterdir()}
-  assert {"3", "deleted"} <= names and not {"1", "2"} & names
+  assert {"3", "4", "deleted"} <= names and not {"1", "2"} & names
   next((folder / "deleted").rglob("manifest.ocdbt")).unlink()
   checkpoints = Checkpoints(folder, keep=1)
-  assert checkpoints.steps() == [3]
-  checkpoints.save(1, state, score=0.0)
+  assert checkpoints.steps() == [4, 3]
+  checkpoints.save(1, state)
   checkpoints.close()
   assert not (folder / "deleted").exists()
 
@@ -57,7 +58,7 @@ def truncate(folder, pattern):
     file.truncate(path.stat().st_size // 2)
 
 
-@pytest.mark.parametrize("pattern", ["d/*", "checksums.json", "metrics/metrics"])
+@pytest.mark.parametrize("pattern", ["d/*", "checksums.json", "unlogged.json"])
 def test_the_checkpoint_before_a_damaged_one_is_taken_which_is_said(
   toy, stopped, said, pattern, whole
 ):
@@ -66,11 +67,44 @@ def test_the_checkpoint_before_a_damaged_one_is_taken_which_is_said(
   for name, value in whole.items():
     np.testing.assert_array_equal(ours[name], value, err_msg=name)
   assert "checkpoints/10" in said()
-  assert ("going on from step 8" in said()) == (pattern != "metrics/metrics")
+  assert "going on from step 8" in said()
   assert (stopped / "checkpoints/damaged-10").is_dir()
 
 
-@pytest.mark.parametrize("pattern", ["d/*", "metrics/metrics"])
+def test_a_checkpoint_whose_score_is_damaged_counts_as_not_validated(
+  toy, stopped, said, whole
+):
+  """Step 4 was the best by the toy's scores, and step 8 was validated as well."""
+  truncate(stopped / "checkpoints/4", "score.json")
+  checkpoints = Checkpoints(stopped / "checkpoints", keep=2)
+  assert (checkpoints.score(4), checkpoints.score(8)) == (None, -8.0)
+  assert checkpoints.best() == 8
+  checkpoints.close()
+  assert "checkpoints/4/score.json is damaged; its checkpoint counts" in said()
+  ours = toy.flat(toy.run(stopped))
+  for name, value in whole.items():
+    np.testing.assert_array_equal(ours[name], value, err_msg=name)
+
+
+def test_a_score_that_a_killed_process_was_writing_leaves_nothing(stopped):
+  draft = stopped / "checkpoints/10/.score.1a2b3c4d.part.json"
+  draft.write_text("{")
+  checkpoints = Checkpoints(stopped / "checkpoints", keep=2)
+  checkpoints.close()
+  assert not draft.exists() and checkpoints.score(10) is None
+
+
+def test_checkpoints_of_an_earlier_version_are_left_as_they_are(toy, stopped):
+  for folder in (stopped / "checkpoints").iterdir():
+    (folder / "unlogged.json").unlink()
+  with pytest.raises(ValueError, match=r"is of an earlier version .* Finish the run"):
+    toy.run(stopped)
+  assert sorted(path.name for path in (stopped / "checkpoints").iterdir()) == [
+    *("10", "4", "8")
+  ]
+
+
+@pytest.mark.parametrize("pattern", ["d/*", "unlogged.json"])
 def test_a_run_without_a_readable_checkpoint_does_not_begin_anew(toy, stopped, pattern):
   for folder in (stopped / "checkpoints").iterdir():
     truncate(folder, pattern)

@@ -139,7 +139,7 @@ def test_a_run_goes_on_with_any_number_of_processes_and_devices(
   codes, _, errors = end_together(both)
   assert codes == [128 + signal.SIGTERM] * 2, errors
   stopped = read_metrics(tmp_path)[-1]["step"]
-  assert stopped % STEPS_TO_AGREE == 0
+  assert 0 in (stopped % STEPS_TO_AGREE, stopped % toy.SCHEDULE.validate)
   checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
   assert checkpoints.latest() == stopped < 60
   checkpoints.close()
@@ -168,7 +168,9 @@ def test_a_run_whose_time_is_up_scores_and_saves_what_it_has_and_can_go_on(
   assert checkpoints.latest() == checkpoints.best() == 1
   checkpoints.close()
   same(toy.flat(toy.run(tmp_path)), uninterrupted[0])
-  assert read_metrics(tmp_path) == uninterrupted[1]
+  lines = read_metrics(tmp_path)
+  assert lines.pop(1) == {"step": 1, "validation": -1.0}
+  assert lines == uninterrupted[1]
 
 
 def test_a_run_that_ends_in_time_is_not_cut(tmp_path, toy, uninterrupted):
@@ -199,7 +201,57 @@ def test_a_signal_in_the_last_validation_stops_the_run(
   with pytest.raises(Interrupted, match=f"stopped after step {last},"):
     toy.run(tmp_path, validate=validate, time_limit=time_limit)
   same(toy.flat(toy.run(tmp_path)), uninterrupted[0])
+  lines = read_metrics(tmp_path)
+  if last == 1:  # which only the time limit had validated
+    assert lines.pop(1) == {"step": 1, "validation": -1.0}
+  assert lines == uninterrupted[1]
+
+
+@pytest.mark.parametrize("step", [32, 60])
+@pytest.mark.parametrize("end", ["signal", "kill"])
+def test_a_run_that_stops_in_a_validation_has_saved_its_step_and_repeats_it(
+  step, end, tmp_path, toy, uninterrupted
+):
+  validated = []
+
+  def validate(now, state):
+    assert (tmp_path / "checkpoints" / str(now)).is_dir()
+    validated.append(now)
+    if validated == [*range(4, step + 1, 4)]:
+      if end == "kill":
+        raise MemoryError
+      os.kill(os.getpid(), signal.SIGTERM)
+      return None
+    return -float(now)
+
+  with pytest.raises((Interrupted, MemoryError)):
+    toy.run(tmp_path, validate=validate)
+  checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+  assert checkpoints.latest() == step and checkpoints.score(step) is None
+  checkpoints.close()
+  same(toy.flat(toy.run(tmp_path, validate=validate)), uninterrupted[0])
+  assert validated == [*range(4, step + 1, 4), *range(step, 61, 4)]
   assert read_metrics(tmp_path) == uninterrupted[1]
+  checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+  assert checkpoints.score(60) == -60.0 and checkpoints.best() == 4
+  checkpoints.close()
+
+
+def test_processes_stop_in_a_validation_in_which_one_of_them_is_told_to(
+  tmp_path, start_together, end_together
+):
+  arguments = [str(SCRIPT), str(tmp_path), "--stop_in"]
+  for stop_in, code in ((4, 128 + signal.SIGTERM), (8, 128 + signal.SIGTERM), (0, 0)):
+    processes = start_together([*arguments, str(stop_in)], 2, 1)
+    codes, _, errors = end_together(processes)
+    assert codes == [code] * 2, errors
+    if stop_in:
+      checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+      assert checkpoints.latest() == stop_in
+      assert checkpoints.score(stop_in) is None
+      checkpoints.close()
+  lines = [line for line in read_metrics(tmp_path) if "validation" in line]
+  assert [line["step"] for line in lines] == [*range(4, 61, 4)]
 
 
 def test_each_stage_starts_with_a_fresh_optimizer(toy, tmp_path, monkeypatch):
@@ -344,11 +396,14 @@ def test_the_best_checkpoint_is_known_to_the_next_start(toy, tmp_path):
   first = Checkpoints(tmp_path / "checkpoints", keep=1)
   assert first.best() is None
   for step, score in {1: 0.2, 2: 0.7, 3: None}.items():
-    first.save(step, state.replace(step=jnp.int32(step)), score=score)
+    first.save(step, state.replace(step=jnp.int32(step)))
+    if score is not None:
+      first.add_score(step, score)
   assert first.best() == 2
   first.close()
   later = Checkpoints(tmp_path / "checkpoints", keep=1)
-  later.save(4, state.replace(step=jnp.int32(4)), score=0.5)
+  later.save(4, state.replace(step=jnp.int32(4)))
+  later.add_score(4, 0.5)
   assert later.best() == 2
   assert int(later.restore(state, 2).step) == 2
   assert int(later.restore(state, 4).step) == 4

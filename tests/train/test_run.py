@@ -3,6 +3,7 @@
 import errno
 import os
 import pathlib
+import signal
 from types import SimpleNamespace
 
 import flax.traverse_util
@@ -19,6 +20,8 @@ from vosjax.train import config as base
 from vosjax.train import run, writers
 from vosjax.train.configs import cosnet, ris, rvos
 from vosjax.train.configs.agame import get_config
+from vosjax.train.interrupt import Interrupted
+from vosjax.train.recipe import Scoring
 from vosjax.train.recipes import agame, recipe_of
 from vosjax.types import VideoBatch
 
@@ -396,7 +399,7 @@ def test_a_run_returns_its_best_state_unless_that_is_the_last_and_repeats_nothin
   scoring = recipe_of(config).scoring(config, model)
   scored_set = run.datasets.load_scored(config, scoring.task)
   monkeypatch.setattr(toy, "STEPS", (1, 1))
-  monkeypatch.setattr(run, "Validation", lambda *_: validate)
+  monkeypatch.setattr(run, "Validation", lambda *_, **__: validate)
   base.set_stages(config, s0=base.agame_stage(), s1=base.agame_stage())
   config.checkpoint.every_steps = config.validation.every_steps = 1
   config.log.every_steps = 1
@@ -408,6 +411,63 @@ def test_a_run_returns_its_best_state_unless_that_is_the_last_and_repeats_nothin
     assert found == {1: 1, 2: None}[best]
     assert validated == [1, 2]
     assert [line["step"] for line in writers.read_metrics(tmp_path)] == [1, 2]
+
+
+@pytest.mark.parametrize("place", ["frame", "curves", "score"])
+def test_a_run_that_ends_in_its_last_validation_is_completed_by_the_next_start(
+  place, toy, config, tmp_path, monkeypatch
+):
+  """Told to stop in a frame, or killed after the score has been logged."""
+  frames, last_frame = [], 0
+
+  def segment(video):
+    for t in range(len(video)):
+      frames.append(t)
+      if len(frames) == last_frame:
+        os.kill(os.getpid(), signal.SIGTERM)
+      yield video.labels(t)
+
+  def fail_the_second_time(owner, name):
+    original, calls = getattr(owner, name), []
+
+    def fail(*args):
+      calls.append(args)
+      if len(calls) == 2:
+        raise MemoryError
+      return original(*args)
+
+    monkeypatch.setattr(owner, name, fail)
+
+  def fit(folder):
+    folder.mkdir(exist_ok=True)
+    stages, initial = toy.make_stages(), toy.variables()
+    run._fit(config, model, stages, initial, folder, scoring, scored_set)
+
+  model = run.build(config)
+  scoring = Scoring("objects", lambda model, variables: segment)
+  scored_set = run.datasets.load_scored(config, "objects")
+  monkeypatch.setattr(toy, "STEPS", (1, 1))
+  base.set_stages(config, s0=base.agame_stage(), s1=base.agame_stage())
+  config.validation.every_steps = config.log.curves_every_steps = 1
+  config.log.every_steps = 1
+  fit(tmp_path / "whole")
+  count = len(frames) // 2  # of a validation
+  frames.clear()
+  if place == "frame":
+    last_frame = count + 1
+  elif place == "curves":
+    fail_the_second_time(writers, "draw_curves")
+  else:
+    fail_the_second_time(run.Checkpoints, "add_score")
+  with pytest.raises((Interrupted, MemoryError)):
+    fit(tmp_path / "ended")
+  assert len(frames) == (last_frame or 2 * count)
+  frames.clear()
+  fit(tmp_path / "ended")
+  assert len(frames) == count
+  for name in ("metrics.jsonl", "curves.png"):
+    found, expected = (tmp_path / run / name for run in ("ended", "whole"))
+    assert found.read_bytes() == expected.read_bytes()
 
 
 def test_training_starts_from_a_whole_model(config, tmp_path):

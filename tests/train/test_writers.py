@@ -47,6 +47,21 @@ def test_resuming_drops_later_steps_and_a_broken_last_line(tmp_path, open_writer
   assert [line["loss"] for line in writers.read_metrics(tmp_path)] == [1, 2, 3, 40]
 
 
+def test_a_validation_that_is_repeated_is_logged_once(tmp_path, open_writer):
+  writer = open_writer()
+  for step in (2, 4):
+    writer.write(step, {"loss": 1.0})
+    writer.write(step, {"validation": 0.5})
+  open_writer(resumed_from=4, validated=True)
+  assert len(writers.read_metrics(tmp_path)) == 4
+  open_writer(resumed_from=4, validated=False)
+  assert writers.read_metrics(tmp_path) == [
+    {"step": 2, "loss": 1.0},
+    {"step": 2, "validation": 0.5},
+    {"step": 4, "loss": 1.0},
+  ]
+
+
 def test_the_log_holds_means_since_the_last_line(tmp_path, open_writer):
   log = Logger(open_writer(), every_steps=3, last=7)
   for step in range(1, 8):

@@ -1,7 +1,7 @@
 """Runs `fit` on a toy model, in separate processes that can be killed.
 
-Usage: python toy.py WORKDIR, and --coordinator, --num_processes and --process_id as of
-`vosjax train`; the first process writes final.npz there.
+Usage: python toy.py WORKDIR [--stop_in STEP], and --coordinator, --num_processes and
+--process_id as of `vosjax train`; the first process writes final.npz there.
 """
 
 import argparse
@@ -12,21 +12,27 @@ import signal
 import sys
 import time
 
+import flax.linen as nn
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vosjax.data.synthvos import SynthVos
+from vosjax.evaluation import protocols
 from vosjax.train import processes
 from vosjax.train.checkpointing import Checkpoints
+from vosjax.train.configs.agame import get_config
 from vosjax.train.interrupt import Interrupt, Interrupted, TimeLimit
 from vosjax.train.loop import Schedule, Stage, fit, resume
 from vosjax.train.observers import Logger
 from vosjax.train.optimizers import adam
-from vosjax.train.recipe import Outputs
+from vosjax.train.recipe import Outputs, Scoring
+from vosjax.train.scoring.datasets import ScoredSet
+from vosjax.train.scoring.score import Validation
 from vosjax.train.state import TrainState
 from vosjax.train.step import make_mesh, make_train_step, replicate
-from vosjax.train.writers import MetricsWriter
+from vosjax.train.writers import VALIDATION, MetricsWriter
 
 BATCH = 8
 STEPS = (30, 30)
@@ -91,6 +97,49 @@ def make_stages(make_batch=batch, pause=0.0, devices=None):
 SCHEDULE = Schedule(validate=4, save=4, draw=100)
 
 
+def fall(step, state):
+  """Scores of which the first is the best."""
+  del state
+  return -float(step)
+
+
+def logged(validate, writer):
+  """The validation, which then logs its score."""
+
+  def score(step, state):
+    found = validate(step, state)
+    if found is not None:
+      writer.write(step, {VALIDATION: found})
+    return found
+
+  return score
+
+
+class Network(nn.Module):
+  """Is never called."""
+
+
+def shared_validation(workdir, stop_in):
+  """What processes share; in the validation of a step, the second is told to stop."""
+
+  def validate(step, state):
+    told = step == stop_in and jax.process_index() == 1
+    if told:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return Validation(*parts, None, workdir, is_stopped=lambda: told)(step, state)
+
+  def segment(video):
+    return (video.labels(t) for t in range(len(video)))
+
+  config = get_config("smoke")
+  config.validation.num_videos = 4
+  source = SynthVos(0, 4, size=(32, 48), length=3, max_objects=1, void=0.0)
+  scored_set = ScoredSet(source, protocols.build("davis2017"))
+  scoring = Scoring("objects", lambda model, variables: segment)
+  parts = config, scoring, Network(), scored_set
+  return validate
+
+
 def run(
   workdir,
   *,
@@ -112,15 +161,17 @@ def run(
     state = resume(checkpoints, stages, state)
     if processes.is_first():
       done = int(state.step)
-      writer = MetricsWriter(workdir, resumed_from=done)
+      validated = checkpoints.score(done) is not None
+      writer = MetricsWriter(workdir, resumed_from=done, validated=validated)
       stack.callback(writer.close)
       pending = checkpoints.unlogged(done) if done else []
       logger = Logger(writer, log_every, sum(STEPS), pending)
       hooks = {
         "observers": [logger, *observers],
         "unlogged": lambda: logger.pending,
-        "validate": lambda step, state: -float(step),
-      } | hooks
+        **hooks,
+        "validate": logged(hooks.get("validate", fall), writer),
+      }
     interrupt = stack.enter_context(Interrupt())
     return fit(
       state,
@@ -156,11 +207,15 @@ def main():
   parser.add_argument("--coordinator")
   parser.add_argument("--num_processes", type=int)
   parser.add_argument("--process_id", type=int)
+  parser.add_argument("--stop_in", type=int, help="see `shared_validation`")
   args = parser.parse_args()
   if args.coordinator is not None:
     processes.connect(args.coordinator, args.num_processes, args.process_id)
+  hooks = {}
+  if args.stop_in is not None:
+    hooks["validate"] = shared_validation(args.folder, args.stop_in)
   try:
-    final = flat(run(args.folder, pause=0.02))
+    final = flat(run(args.folder, pause=0.02, **hooks))
   except Interrupted as stop:
     sys.exit(128 + stop.signum)
   if processes.is_first():

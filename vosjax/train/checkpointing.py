@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import pathlib
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,14 +17,13 @@ from vosjax.train.state import TrainState
 
 LOG = logging.getLogger("vosjax")
 
-SCORE = "score"
-_UNLOGGED = "unlogged"
 # More than is written beside the arrays, unless a line of the log is the mean of more
 # than ten thousand steps.
 _METADATA_BYTES = 2**22
-_SCORES = "metrics/metrics"  # orbax's file in the folder of a checkpoint
 _STATE = "state"
 _CHECKSUMS = "checksums.json"
+_UNLOGGED = "unlogged.json"
+_SCORE = "score.json"
 _DELETED = "deleted"  # folder of checkpoints that are not kept
 _DAMAGED = "damaged-"  # before the step, in the name of a folder that was set aside
 
@@ -39,7 +37,7 @@ class Checkpoints:
 
   A state is written to a temporary folder and then renamed, and it is renamed again
   before it is deleted, so that only complete checkpoints remain, whenever the process
-  is killed.
+  is killed. Its score is added later, since validation takes long.
 
   Args:
     directory: made if absent.
@@ -48,10 +46,9 @@ class Checkpoints:
 
   def __init__(self, directory: pathlib.Path, *, keep: int):
     self._directory = directory.resolve()
-    self._saving: int | None = None
+    self._saving: tuple[int, Sequence[Mapping[str, float]]] | None = None
     self._delete_rest()
-    # The first process renames them, perhaps while others would still read.
-    self._set_aside(self._without_scores() if processes.is_first() else ())
+    self._scores: dict[int, float] = dict(processes.from_first(self._read_scores()))
     self._manager = ocp.CheckpointManager(
       self._directory,
       options=ocp.CheckpointManagerOptions(
@@ -59,12 +56,11 @@ class Checkpoints:
         preservation_policy=policies.AnyPreservationPolicy(
           [
             policies.LatestN(keep),
-            policies.BestN(get_metric_fn=_score, n=1),
+            _Best(self._scores),
           ]
         ),
         todelete_subdir=_DELETED,
-        best_fn=_score,  # without it, scores are not written to disk
-        async_options=ocp.AsyncOptions(post_finalization_callback=self._add_checksums),
+        async_options=ocp.AsyncOptions(post_finalization_callback=self._complete),
       ),
     )
 
@@ -74,11 +70,8 @@ class Checkpoints:
 
   def best(self) -> int | None:
     """Step of the complete checkpoint with the highest score; None if none has one."""
-    self._wait()
-    step = self._manager.best_step()
-    if step is None or _score(self._manager.metrics(step)) == -math.inf:
-      return None
-    return step
+    self.wait()
+    return _best(self._scores, self._manager.all_steps())
 
   def steps(self) -> list[int]:
     """Steps of all complete checkpoints, the latest first."""
@@ -89,6 +82,7 @@ class Checkpoints:
 
     Raises:
       DamagedError: it cannot be read.
+      ValueError: an earlier version of vosjax wrote it.
     """
     self._check(self._directory / str(step))
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
@@ -106,26 +100,35 @@ class Checkpoints:
 
     orbax would notice most of it, but from threads that print tracebacks.
     """
-    try:
-      expected = json.loads((folder / _CHECKSUMS).read_bytes())
-    except FileNotFoundError:  # of a run that an earlier version began
-      return
-    except ValueError as error:
-      raise _damaged(folder, f"{_CHECKSUMS}: {error}") from error
+    if not (folder / _UNLOGGED).exists():
+      raise ValueError(
+        f"the checkpoint {folder} is of an earlier version of vosjax: it has no "
+        f"{_UNLOGGED}. Finish the run with that version, or begin another --workdir."
+      )
+    expected, _ = (_read_json(folder / name) for name in (_CHECKSUMS, _UNLOGGED))
     if files.checksums(folder / _STATE) != expected:
       raise _damaged(folder, "files are missing or have changed")
 
-  def _add_checksums(self) -> None:
-    """Adds checksums to a checkpoint before orbax gives it its final name."""
+  def _complete(self) -> None:
+    """Adds our files to a checkpoint before orbax gives it its final name."""
     if not processes.is_first():
       return
-    for folder in self._directory.glob(f"{self._saving}.*"):
-      content = json.dumps(files.checksums(folder / _STATE))
-      files.write_bytes(folder / _CHECKSUMS, content.encode())
+    assert self._saving is not None
+    step, unlogged = self._saving
+    for folder in self._directory.glob(f"{step}.*"):
+      _write_json(folder / _UNLOGGED, [dict(values) for values in unlogged])
+      _write_json(folder / _CHECKSUMS, files.checksums(folder / _STATE))
 
   def set_aside(self, steps: Iterable[int]) -> None:
     """Renames checkpoints that cannot be read, so that their steps can be saved."""
-    self._set_aside(steps)
+    if processes.is_first():
+      for step in steps:
+        aside = self._directory / f"{_DAMAGED}{step}"
+        shutil.rmtree(aside, ignore_errors=True)  # of an earlier time
+        (self._directory / str(step)).rename(aside)
+    processes.barrier("damaged checkpoints")
+    for step in steps:
+      self._scores.pop(step, None)
     self._manager.reload()
 
   def require_none_set_aside(self) -> None:
@@ -136,35 +139,48 @@ class Checkpoints:
         "Delete the run's folder to train from the beginning."
       )
 
-  def _without_scores(self) -> list[int]:
-    """Steps whose file of scores is damaged, with which orbax cannot begin."""
+  def _read_scores(self) -> list[tuple[int, float]]:
+    """Steps and scores, of the first process's disk."""
+    if not processes.is_first():
+      return []
+    for draft in self._directory.glob("*/.*.part*"):  # of a process that was killed
+      draft.unlink()
     found = []
-    for path in self._directory.glob(f"[0-9]*/{_SCORES}"):
+    for path in self._directory.glob(f"[0-9]*/{_SCORE}"):
       try:
-        json.loads(path.read_bytes())
-      except ValueError:
-        found.append(int(path.parents[1].name))
-        LOG.warning("warning: %s is damaged; its checkpoint is left out.", path)
+        found.append((int(path.parent.name), float(_read_json(path)["score"])))
+      except (DamagedError, KeyError, TypeError, ValueError):
+        LOG.warning(
+          "warning: %s is damaged; its checkpoint counts as not validated, and is not "
+          "kept as the best.",
+          path,
+        )
     return found
-
-  def _set_aside(self, steps: Iterable[int]) -> None:
-    if processes.is_first():
-      for step in steps:
-        aside = self._directory / f"{_DAMAGED}{step}"
-        shutil.rmtree(aside, ignore_errors=True)  # of an earlier time
-        (self._directory / str(step)).rename(aside)
-    processes.barrier("damaged checkpoints")
 
   def unlogged(self, step: int) -> list[dict[str, float]]:
     """What `save` was given with the state of a step."""
-    return (self._manager.metrics(step) or {}).get(_UNLOGGED, [])
+    return _read_json(self._directory / str(step) / _UNLOGGED)
+
+  def score(self, step: int) -> float | None:
+    """The score of a step; None if it has none."""
+    return self._scores.get(step)
+
+  def add_score(self, step: int, score: float) -> None:
+    """Adds the score of a state that was saved; the one with the highest is kept.
+
+    All processes must call it with the same score.
+    """
+    self.wait()
+    if processes.is_first():
+      # In braces, so that half of a number is not a number.
+      _write_json(self._directory / str(step) / _SCORE, {"score": score})
+    self._scores[step] = score
 
   def save(
     self,
     step: int,
     state: Any,
     *,
-    score: float | None = None,
     unlogged: Sequence[Mapping[str, float]] = (),
   ) -> None:
     """Starts to write the state, unless this step is saved already.
@@ -172,7 +188,6 @@ class Checkpoints:
     Args:
       step: names the checkpoint.
       state: tree of arrays, which are copied before this returns.
-      score: by validation; the checkpoint with the highest score is kept.
       unlogged: metrics of the steps since the last line of the log, which a resumed
         run needs for its next line.
 
@@ -181,20 +196,21 @@ class Checkpoints:
     """
     if step == self.latest():
       return
-    self._wait()
+    self.wait()
     self._delete_rest()
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     files.require_space(self._directory, size + _METADATA_BYTES)
-    self._saving = step
+    self._saving = step, list(unlogged)
     self._manager.save(
-      step,
-      args=ocp.args.Composite(state=ocp.args.StandardSave(state)),
-      metrics=({} if score is None else {SCORE: score})
-      | {_UNLOGGED: [dict(values) for values in unlogged]},
+      step, args=ocp.args.Composite(state=ocp.args.StandardSave(state))
     )
 
-  def _wait(self) -> None:
-    """Waits until what was saved is on disk; OSError if the disk is full."""
+  def wait(self) -> None:
+    """Waits until what was saved is on disk.
+
+    Raises:
+      OSError: the disk is full.
+    """
     try:
       self._manager.wait_until_finished()
     except ValueError as error:  # of orbax's storage
@@ -204,7 +220,7 @@ class Checkpoints:
 
   def close(self) -> None:
     """Waits until everything is on disk."""
-    self._wait()
+    self.wait()
     self._manager.close()
     self._delete_rest()
 
@@ -218,6 +234,39 @@ def _damaged(folder: pathlib.Path, reason: str) -> DamagedError:
   return DamagedError(f"the checkpoint {folder} cannot be read ({reason})")
 
 
-def _score(metrics: Mapping[str, Any] | None) -> float:
-  """The score; checkpoints without one are worse than all others."""
-  return (metrics or {}).get(SCORE, -math.inf)
+class _Best(policies.PreservationPolicy):
+  """Keeps the checkpoint with the highest score.
+
+  Args:
+    scores: by step, of the checkpoints that have one.
+  """
+
+  def __init__(self, scores: Mapping[int, float]):
+    self._scores = scores
+
+  def should_preserve(
+    self, checkpoints: Sequence[Any], *, context: Any
+  ) -> Sequence[bool]:
+    """Whether each checkpoint is kept."""
+    del context
+    steps = [checkpoint.step for checkpoint in checkpoints]
+    best = _best(self._scores, steps)
+    return [step == best for step in steps]
+
+
+def _best(scores: Mapping[int, float], steps: Iterable[int]) -> int | None:
+  """The step with the highest score, the latest of equals; None if none has one."""
+  scored = [(scores[step], step) for step in steps if step in scores]
+  return max(scored)[1] if scored else None
+
+
+def _read_json(path: pathlib.Path) -> Any:
+  """The content of a file in a checkpoint's folder."""
+  try:
+    return json.loads(path.read_bytes())
+  except (FileNotFoundError, ValueError) as error:
+    raise _damaged(path.parent, f"{path.name}: {error}") from error
+
+
+def _write_json(path: pathlib.Path, content: Any) -> None:
+  files.write_bytes(path, json.dumps(content).encode())

@@ -1,4 +1,4 @@
-"""Stops training cleanly between two steps: on SIGTERM, Ctrl-C, or when time is up."""
+"""Stops training cleanly: on SIGTERM, Ctrl-C, or when time is up."""
 
 import signal
 import time
@@ -47,14 +47,14 @@ class Interrupt:
     for signum, handler in self._previous.items():
       signal.signal(signum, handler)
 
-  def received(self, step: int, last: int) -> int | None:
+  def received(self, step: int, *, at_once: bool) -> int | None:
     """The signal that ends the run after this step, the same in all processes.
 
     Args:
       step: that is completed.
-      last: the last step of the run, after which signals are compared in any case.
+      at_once: processes compare their signals whatever the step is.
     """
-    return _agree_after(step, self.signum, at_once=step == last)
+    return _agree_after(step, self.signum, at_once=at_once)
 
   def _record(self, signum: int, frame: FrameType | None) -> None:
     del frame

@@ -86,7 +86,7 @@ def fit(
   interrupt: Interrupt,
   time_limit: TimeLimit,
   observers: Sequence[Observer] = (),
-  validate: Callable[[int, TrainState], float] | None = None,
+  validate: Callable[[int, TrainState], float | None] | None = None,
   draw_curves: Callable[[], None] | None = None,
   unlogged: Callable[[], Sequence[Mapping[str, float]]] = tuple,
 ) -> TrainState:
@@ -102,8 +102,8 @@ def fit(
     interrupt: checked between steps.
     time_limit: likewise; the step at which it is reached is the last one.
     observers: called with the step and the metrics of every step.
-    validate: scores the state of a step, which is saved with this score; the first
-      process's score counts.
+    validate: scores the state of a step, which is on disk by then; the first process's
+      score counts. It returns None if a signal came.
     draw_curves: draws what has been logged so far. Of several processes, only the first
       one has it.
     unlogged: metrics of the steps since the last line of the log, to be saved with the
@@ -120,6 +120,29 @@ def fit(
     return step % every == 0 or step == last or timed_out
 
   reports = _Reports(observers, checkpoints)
+
+  def finish_step() -> None:
+    """Saves, validates and draws what is due after a step, and heeds signals."""
+    validation_due, score = is_due(schedule.validate), None
+    if validation_due or is_due(schedule.save):
+      reports.flush()
+      checkpoints.save(step, state, unlogged=unlogged())
+    if validation_due:
+      checkpoints.wait()  # validation takes long, and the process may be killed
+      score = processes.from_first(validate(step, state) if validate else None)
+    if draw_curves and is_due(schedule.draw):
+      reports.flush()
+      draw_curves()
+    if score is not None:  # the last of all: a resumed run repeats what has no score
+      checkpoints.add_score(step, score)
+    signum = interrupt.received(step, at_once=validation_due or step == last)
+    if signum is not None:
+      reports.flush()
+      checkpoints.save(step, state, unlogged=unlogged())
+      raise Interrupted(signum, step)
+
+  if step and is_due(schedule.validate) and checkpoints.score(step) is None:
+    finish_step()  # which the run was stopped or killed in
   for stage in stages:
     if step >= stage.stop:
       continue
@@ -133,23 +156,7 @@ def fit(
         step += 1
         reports.push(step, metrics, names)
         timed_out = time_limit.is_over(step)
-        validation_due = is_due(schedule.validate)
-        checkpoint_due = is_due(schedule.save)
-        curves_due = is_due(schedule.draw)
-        if validation_due or checkpoint_due or curves_due:
-          reports.flush()
-        score = validate(step, state) if validate and validation_due else None
-        if draw_curves and curves_due:
-          draw_curves()
-        if checkpoint_due or validation_due:  # or else the best state might be lost
-          score = processes.from_first(score)
-          checkpoints.save(step, state, score=score, unlogged=unlogged())
-        # Asked last: validation takes long, and a signal in it may have no later step.
-        signum = interrupt.received(step, last)
-        if signum is not None:
-          reports.flush()
-          checkpoints.save(step, state, unlogged=unlogged())
-          raise Interrupted(signum, step)
+        finish_step()
         if timed_out:
           if step < last:
             LOG.info("time is up after step %d of %d", step, last)
@@ -171,6 +178,7 @@ def resume(
 
   Raises:
     DamagedError: there are checkpoints, and none of them can be read.
+    ValueError: they are of an earlier version of vosjax.
   """
   damaged: dict[int, DamagedError] = {}
   for step in checkpoints.steps():

@@ -385,7 +385,8 @@ def _fit(
     reporting: dict[str, Any] = {}  # arguments of `fit` for the first process alone
     writer = None
     if processes.is_first():
-      writer = writers.MetricsWriter(path, resumed_from=done)
+      validated = checkpoints.score(done) is not None
+      writer = writers.MetricsWriter(path, resumed_from=done, validated=validated)
       stack.callback(writer.close)
       progress = stack.enter_context(Progress(config, stages, done))
       pending = checkpoints.unlogged(done) if done else []
@@ -396,6 +397,15 @@ def _fit(
         "draw_curves": lambda: writers.draw_curves(path),
       }
     interrupt = stack.enter_context(Interrupt())
+    validation = Validation(
+      config,
+      scoring,
+      model,
+      validation_set,
+      writer,
+      path,
+      is_stopped=lambda: interrupt.signum is not None,
+    )
     time_limit = TimeLimit(config.time_limit)
     schedule = Schedule(
       validate=config.validation.every_steps,
@@ -409,7 +419,7 @@ def _fit(
       checkpoints=checkpoints,
       interrupt=interrupt,
       time_limit=time_limit,
-      validate=Validation(config, scoring, model, validation_set, writer, path),
+      validate=validation,
       **reporting,
     )
     best = checkpoints.best()

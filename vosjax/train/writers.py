@@ -15,6 +15,7 @@ from tensorboardX.proto import event_pb2
 from tensorboardX.record_writer import RecordWriter
 
 METRICS = "metrics.jsonl"
+VALIDATION = "validation"  # name of the score on unseen videos
 _FLUSH_SECONDS = 30.0  # between two flushes of TensorBoard's file
 
 
@@ -24,11 +25,20 @@ class MetricsWriter:
   Args:
     workdir: folder of the run.
     resumed_from: lines of later steps are dropped, because these steps are repeated.
+    validated: whether the validation of that step, if there is one, is over; if not,
+      its line is dropped as well.
   """
 
-  def __init__(self, workdir: pathlib.Path, *, resumed_from: int = 0):
+  def __init__(
+    self, workdir: pathlib.Path, *, resumed_from: int = 0, validated: bool = True
+  ):
     self._path = workdir / METRICS
-    lines = [line for line in read_metrics(workdir) if line["step"] <= resumed_from]
+    lines = [
+      line
+      for line in read_metrics(workdir)
+      if line["step"] <= resumed_from
+      and (validated or line["step"] < resumed_from or VALIDATION not in line)
+    ]
     _replace(self._path, "".join(json.dumps(line) + "\n" for line in lines))
     folder = workdir / "tensorboard"
     folder.mkdir(exist_ok=True)
@@ -87,7 +97,7 @@ def draw_curves(workdir: pathlib.Path) -> None:
   panels = {
     "loss": ("loss", "final_loss", "coarse_loss"),
     "IoU of the object": ("iou",),
-    "J&F on unseen videos": ("validation",),
+    "J&F on unseen videos": (VALIDATION,),
   }
   panels = {
     title: tuple(name for name in names if any(name in line for line in lines))

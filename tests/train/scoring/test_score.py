@@ -70,6 +70,49 @@ def test_the_first_videos_are_validated_and_0_means_all(
   assert (tmp_path / "preview/step0000007.png").is_file()
 
 
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_validation_that_is_stopped_ends_in_the_middle_and_writes_nothing(
+  scoring, scored_set, tmp_path, monkeypatch, devices
+):
+  made, _ = scoring
+  frames, whole = [], made.segment
+
+  def segment_slowly(model, variables):
+    def segment(video):
+      for labels in whole(model, variables)(video):
+        frames.append(video.name)
+        yield labels
+
+    return segment
+
+  made = made._replace(segment=segment_slowly)
+  found = jax.local_devices()[:devices]
+  if len(found) < devices:
+    pytest.skip("needs two devices")
+  monkeypatch.setattr(jax, "local_devices", lambda: found)
+  config = get_config("smoke")
+  config.validation.num_videos = 0  # all three
+  writer = writers.MetricsWriter(tmp_path)
+  validate = Validation(
+    config,
+    made,
+    Network(),
+    scored_set,
+    writer,
+    tmp_path,
+    is_stopped=lambda: len(frames) >= 2,
+  )
+  state = TrainState(step=7, params={}, batch_stats={}, opt_state=(), key=None)
+  assert validate(7, state) is None
+  writer.close()
+  assert len(frames) in ([2] if devices == 1 else [2, 3])
+  done = len(frames)
+  assert validate(8, state) is None  # and does not begin
+  assert len(frames) == done
+  assert not writers.read_metrics(tmp_path)
+  assert not (tmp_path / "preview").exists()
+
+
 @pytest.mark.parametrize(
   ("checkpoint", "name"), [("", "initial weights"), ("some/model", "before this run")]
 )

@@ -3,7 +3,7 @@
 import itertools
 import logging
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -15,9 +15,15 @@ from vosjax.train import feeds, processes
 from vosjax.train.recipe import Scoring, Segment
 from vosjax.train.scoring import previews, tables
 from vosjax.train.scoring.datasets import ScoredSet
-from vosjax.train.scoring.video_scores import Kept, Labels, basis_of, score_videos
+from vosjax.train.scoring.video_scores import (
+  Kept,
+  Labels,
+  StoppedError,
+  basis_of,
+  score_videos,
+)
 from vosjax.train.state import TrainState
-from vosjax.train.writers import MetricsWriter
+from vosjax.train.writers import VALIDATION, MetricsWriter
 from vosjax.types import Variables
 
 LOG = logging.getLogger("vosjax")
@@ -39,6 +45,7 @@ class Validation:
     writer: receives the score as "validation", and a preview; only the first process
       has one.
     workdir: previews are written to its preview/.
+    is_stopped: asked before the first frame and after every frame whether to give up.
   """
 
   def __init__(
@@ -49,32 +56,39 @@ class Validation:
     validation_set: ScoredSet,
     writer: MetricsWriter | None,
     workdir: pathlib.Path,
+    *,
+    is_stopped: Callable[[], bool] = lambda: False,
   ):
     self._scoring, self._model, self._writer = scoring, model, writer
+    self._is_stopped = is_stopped
     self._protocol = validation_set.protocol
     count = config.validation.num_videos or None
     self._videos = list(itertools.islice(validation_set.source, count))
     self._folder = workdir / "preview"
 
-  def __call__(self, step: int, state: TrainState) -> float:
-    """Scores the state of a step, logs the score and returns it.
+  def __call__(self, step: int, state: TrainState) -> float | None:
+    """Scores the state of a step, logs the score and returns it; None if it gave up.
 
-    All processes must call it together.
+    All processes must call it together; if one gives up, all do.
     """
     variables = jax.device_get(state.variables)
     predicted: dict[int, Labels] = {}
-    scores = score_videos(
-      self._videos,
-      len(self._videos),
-      self._protocol,
-      self._scoring,
-      lambda: {TRAINED: self._scoring.segment(self._model, variables)},
-      show=predicted.__setitem__,
-    )
+    try:
+      scores = score_videos(
+        self._videos,
+        len(self._videos),
+        self._protocol,
+        self._scoring,
+        lambda: {TRAINED: self._scoring.segment(self._model, variables)},
+        show=predicted.__setitem__,
+        is_stopped=self._is_stopped,
+      )
+    except StoppedError:
+      return None
     result = conclude(self._protocol, [video[TRAINED].outcome for video in scores])
     score = average(result.rows)["J&F-Mean"]
     if self._writer is not None:
-      self._writer.write(step, {"validation": score})
+      self._writer.write(step, {VALIDATION: score})
       sheet = previews.contact_sheet(predicted[0], self._videos[0])
       self._writer.write_image(step, "preview", sheet)
       self._folder.mkdir(exist_ok=True)

@@ -1,5 +1,6 @@
 """Scores of single videos: computed on all devices of all processes, and merged."""
 
+import contextlib
 import json
 import logging
 import pathlib
@@ -32,6 +33,10 @@ LOG = logging.getLogger("vosjax")
 
 Labels = UInt8[np.ndarray, "t h w"]
 Videos = Source | Sequence[Video]
+
+
+class StoppedError(Exception):
+  """Scoring was given up, because it was asked to stop."""
 
 
 class VideoScores(NamedTuple):
@@ -125,6 +130,7 @@ def score_videos(
   *,
   show: Callable[[int, Labels], None],
   kept: Kept | None = None,
+  is_stopped: Callable[[], bool] = lambda: False,
 ) -> list[dict[str, VideoScores]]:
   """Scores the first videos; processes and their devices share them.
 
@@ -139,11 +145,14 @@ def score_videos(
     show: called with the number of a video and the label maps that the first contender
       predicts, in the process that scores it.
     kept: where scores are kept until all of them are there.
+    is_stopped: asked before the first frame and after every frame whether this process
+      gives up.
 
   Returns:
     Scores of each video by the contender's name, in all processes.
 
   Raises:
+    StoppedError: a process gave up; raised in all of them.
     ValueError: there are no videos, or one has no annotation.
   """
   if not count:
@@ -162,7 +171,11 @@ def score_videos(
   ) -> None:
     video, record = videos[index], {}
     for number, (name, segment) in enumerate(contenders.items()):
-      predicted = segment_video(segment, video, stopped)
+      predicted = segment_video(
+        segment, video, lambda: stopped.is_set() or is_stopped()
+      )
+      if is_stopped():
+        raise StoppedError
       if stopped.is_set():
         return
       scored = scored_video(predicted, video)
@@ -175,12 +188,17 @@ def score_videos(
     found[index] = record
     bar.update()
 
-  mine = sharing.share_of_process(to_do)
-  with tqdm.tqdm(total=len(mine), desc="score", unit="video", disable=None) as bar:
+  mine = [] if is_stopped() else sharing.share_of_process(to_do)
+  with (
+    tqdm.tqdm(total=len(mine), desc="score", unit="video", disable=None) as bar,
+    contextlib.suppress(StoppedError),  # others wait for what this process has
+  ):
     sharing.run_on_devices(make_contenders, score, mine)
   merged: dict[int, dict[str, Any]] = {}
   for part in processes.gather([[index, found[index]] for index in found]):
     merged |= dict(part)
+  if len(merged) < count:
+    raise StoppedError
   return [
     {name: VideoScores.from_record(record) for name, record in merged[index].items()}
     for index in range(count)
@@ -188,13 +206,13 @@ def score_videos(
 
 
 def segment_video(
-  segment: Segment, video: Video, stopped: threading.Event | None = None
+  segment: Segment, video: Video, is_stopped: Callable[[], bool] = lambda: False
 ) -> Labels:
-  """The label maps of a whole video, or of its first frames once `stopped` is set."""
+  """The label maps of a whole video, or of its first frames if it is stopped."""
   predicted = []
   for labels in segment(video):
     predicted.append(labels.astype(np.uint8))
-    if stopped is not None and stopped.is_set():
+    if is_stopped():
       break
   return np.stack(predicted)
 
