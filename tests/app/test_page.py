@@ -66,6 +66,7 @@ def ready(page):
   page.wait_for_selector("#workspace:not([hidden])")
   page.wait_for_selector("#objects li")
   shows(page, r"\d+ / \d+", "#position")
+  page.wait_for_selector("#canvas[data-frame]")  # it can be painted
 
 
 def shows(page, pattern, selector):
@@ -176,6 +177,8 @@ def test_a_correction_moves_only_what_follows_and_can_be_undone(
   go(page, 0)
   stroke(page, (6, 10), (14, 18))
   page.click("text=Forward")
+  # It has heard of the stroke: the project may have been followed to the end before.
+  shows(page, "^(0 of 8 frames are up to date|Ready to follow)", "#progress-text")
   follow(page)
   before = read(folder / "masks")
   go(page, 5)
@@ -333,11 +336,11 @@ def test_strokes_of_two_projects_that_wait_do_not_mix(client, context, video_fol
     drag(page, (6, 6), (14, 6))
   drag(page, (6, 14), (14, 14))
   page.click("#open-button")
-  with page.expect_response(re.compile("/labels/0")):
-    page.locator("#open-list button", has_text="waits-two").first.click()
+  page.evaluate("delete document.getElementById('canvas').dataset.frame")
+  page.locator("#open-list button", has_text="waits-two").first.click()
   shows(page, "waits-two", "#video-name")
   two = project_folder(client, page)
-  page.wait_for_timeout(300)  # its frame is shown
+  page.wait_for_selector('#canvas[data-frame="0"]')
   drag(page, (6, 24), (14, 24))
   with page.expect_response(re.compile(f"{two.name}/given/")):
     held[0].continue_()
@@ -413,6 +416,7 @@ def test_killing_the_server_in_the_middle_loses_nothing(
     while not given.exists() or np.asarray(Image.open(given))[28, 40] != 1:
       assert time.monotonic() < end
       time.sleep(0.1)
+    shows(page, "of 8 frames are up to date", "#progress-text")  # it has heard of that
     follow(page)
 
 
@@ -437,6 +441,25 @@ def drop(page, mask):
   buffer = io.BytesIO()
   Image.fromarray(mask).save(buffer, "PNG")
   page.evaluate(DROP, list(buffer.getvalue()))
+
+
+def test_a_click_counts_if_another_object_changes_before_it_ends(
+  client, context, video_folder
+):
+  other = video_folder.parent / "clicks"
+  shutil.copytree(video_folder, other)
+  page = open_page(context, client.port, other)
+  stroke(page, (6, 10), (14, 18))
+  page.keyboard.press("n")
+  stroke(page, (30, 14), (40, 14))
+  window = open_page(context, client.port, other)
+  lock = page.locator('[aria-label="Lock Object 1"]').bounding_box()
+  page.mouse.move(lock["x"] + lock["width"] / 2, lock["y"] + lock["height"] / 2)
+  page.mouse.down()
+  window.click('[aria-label="Hide Object 2"]')
+  page.wait_for_selector('[aria-label="Hide Object 2"][aria-pressed=true]')
+  page.mouse.up()
+  page.wait_for_selector('[aria-label="Lock Object 1"][aria-pressed=true]')
 
 
 def test_objects_are_locked_marked_absent_discarded_and_deleted(

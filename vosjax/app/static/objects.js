@@ -6,6 +6,7 @@ import { changed, element, icon, on, say, sayLocked, state, trying } from "./sta
 
 const MOST = 254;
 const list = element("objects");
+const rows = new Map(); // id -> its row in the list, and what it shows
 let renaming = null; // id
 let asking = Promise.resolve(); // changes go to the server one after the other
 let unanswered = 0; // of them
@@ -17,13 +18,15 @@ function newObject(id) {
   };
 }
 
+const find = (id) => state.project.objects.find((object) => object.id === id);
+
 /** Makes sure that the project lists the active object. */
 export async function ensureActive() {
   const { objects } = state.project;
-  if (state.object > MOST || objects.some((object) => object.id === state.object)) return;
+  if (state.object > MOST || find(state.object)) return;
   objects.push(newObject(state.object));
   objects.sort((a, b) => a.id - b.id);
-  await store(objects.find((object) => object.id === state.object));
+  await store(find(state.object));
 }
 
 /** Stores one object: this window need not know what others have changed meanwhile. */
@@ -82,7 +85,7 @@ function freeId() {
 }
 
 export function activate(id) {
-  if (!state.project?.objects.some((object) => object.id === id)) return;
+  if (!state.project || !find(id)) return;
   state.object = id;
   changed("objects");
 }
@@ -98,7 +101,7 @@ export function add() {
 }
 
 export function toggle(flag, id = state.object) {
-  const object = state.project.objects.find((one) => one.id === id);
+  const object = find(id);
   if (!object) return;
   if (flag === "locked") return object.locked ? unlock(object) : lock(object);
   object[flag] = !object[flag];
@@ -118,17 +121,19 @@ function lock(object) {
 /** Strokes that are painted afterwards reach the server after the lock has gone. */
 async function unlock(object) {
   if (!await ask((address) => putJson(address, [{ ...object, locked: false }]))) return;
-  const now = state.project.objects.find((one) => one.id === object.id);
+  const now = find(object.id);
   if (!now) return;
   now.locked = false;
   changed("objects");
 }
 
-async function remove(object) {
+async function remove(id) {
+  const object = find(id);
+  if (!object) return;
   if (object.locked) return sayLocked([object]);
   if (!confirm(`Delete ${object.name} in all frames? This cannot be undone.`)) return;
   await saved();
-  if (await ask((address) => deleteJson(`${address}/${object.id}`))) changed("reload");
+  if (await ask((address) => deleteJson(`${address}/${id}`))) changed("reload");
 }
 
 function button(name, label, pressed, action) {
@@ -169,7 +174,7 @@ function nameOf(object) {
   const finish = (keep) => {
     if (renaming !== object.id) return;
     renaming = null;
-    const now = state.project.objects.find((one) => one.id === object.id);
+    const now = find(object.id);
     if (!now || !keep || !field.value.trim()) return changed("objects");
     now.name = field.value.trim();
     store(now);
@@ -199,8 +204,10 @@ function row(object) {
   colour.value = object.color;
   colour.setAttribute("aria-label", `Colour of ${object.name}`);
   colour.addEventListener("change", () => {
-    object.color = colour.value;
-    store(object);
+    const now = find(object.id);
+    if (!now) return;
+    now.color = colour.value;
+    store(now);
   });
   const { hidden, locked, name } = object;
   item.append(
@@ -208,16 +215,33 @@ function row(object) {
     nameOf(object),
     button(hidden ? "eye-off" : "eye", `Hide ${name}`, hidden, () => toggle("hidden", object.id)),
     button(locked ? "lock" : "unlock", `Lock ${name}`, locked, () => toggle("locked", object.id)),
-    button("trash", `Delete ${name}`, null, () => remove(object)),
+    button("trash", `Delete ${name}`, null, () => remove(object.id)),
   );
   return item;
+}
+
+/** The row of an object: the one that is there, unless it shows something else. */
+function rowOf(object) {
+  const { id, name, color, hidden, locked } = object;
+  const shown = JSON.stringify([name, color, hidden, locked, id === state.object, id === renaming]);
+  if (rows.get(id)?.shown !== shown) rows.set(id, { shown, item: row(object) });
+  return rows.get(id).item;
+}
+
+/** Replaces rows that differ. A click is lost on a row that moves before it ends. */
+function arrange(wanted) {
+  for (const item of [...list.children]) if (!wanted.includes(item)) item.remove();
+  for (const [index, item] of wanted.entries()) {
+    const there = list.children[index] ?? null;
+    if (there !== item) list.insertBefore(item, there);
+  }
 }
 
 function show() {
   if (!state.project) return;
   if (renaming !== null && list.querySelector("input[type=text]")) return; // when it ends
   const focused = document.activeElement?.getAttribute("aria-label");
-  list.replaceChildren(...state.project.objects.map(row));
+  arrange(state.project.objects.map(rowOf));
   list.querySelector("li.active")?.scrollIntoView({ block: "nearest" });
   if (focused && !document.activeElement?.closest("#objects")) {
     list.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
