@@ -192,9 +192,10 @@ def test_a_project_whose_folder_was_deleted_is_made_anew(tmp_path, root, make_li
 def test_closing_does_not_wait_for_programs_that_are_compiled(
   tmp_path, root, make_library, monkeypatch
 ):
-  compiled = threading.Event()
+  begun, compiled = threading.Event(), threading.Event()
 
   def compile_programs(*_):
+    begun.set()
     compiled.wait(60)
     yield from ()
 
@@ -204,6 +205,7 @@ def test_closing_does_not_wait_for_programs_that_are_compiled(
   opened = library.open(root / "square")
   opened.project.paint(0, np.ones((32, 48), np.uint8), [1])
   opened.follower.start("forward")
+  assert begun.wait(60)
   library.close()
   assert opened.follower.is_pausing
   compiled.set()

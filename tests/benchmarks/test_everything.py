@@ -63,8 +63,9 @@ def test_a_model_is_measured_in_every_way_and_failures_stay_alone():
   for item in ours:
     entry = found[item.name]
     assert entry["status"] == OK, entry
-    for key in ("ms_per_frame", "compile_seconds", "peak_memory_bytes"):
+    for key in ("ms_per_frame", "peak_memory_bytes"):
       assert entry["result"][key] > 0, (item.name, key)
+    assert entry["result"]["compile_seconds"] >= 0  # 0 where a timed run was held up
   assert found["small ris float32, encoder, large batch"]["result"]["batch"] == 2
   assert [len(x["items"]) for x in saved] == list(range(1, len(outcome["items"]) + 1))
   json.dumps(saved)

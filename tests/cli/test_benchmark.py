@@ -25,7 +25,6 @@ def test_a_model_is_measured(tmp_path, capsys, monkeypatch):
   ):
     assert result[key] > 0, key
   assert result["device"]
-  assert result["ms_per_frame"] < 1e3 * result["compile_seconds"]
   printed = capsys.readouterr().out
   assert printed.startswith("ris, 32x48, 2 object(s), batch 1, float32, on cpu")
   assert f"{result['ms_per_frame']:.1f} ms" in printed

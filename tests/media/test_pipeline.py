@@ -110,7 +110,7 @@ def test_the_first_error_reaches_the_caller_as_it_is_and_ends_all_work():
   assert len(done) == 0
 
 
-def test_an_interruption_cancels_what_has_not_begun():
+def test_an_interruption_cancels_what_has_not_begun(monkeypatch):
   gate, begun = threading.Event(), threading.Event()
   done = []
 
@@ -123,7 +123,13 @@ def test_an_interruption_cancels_what_has_not_begun():
     for number in range(5):
       background.submit(call, number)
     begun.wait(TIMEOUT)
-    threading.Timer(0.05, gate.set).start()
+    shut_down = background._pool.shutdown
+
+    def end(**options):
+      gate.set()
+      shut_down(**options)
+
+    monkeypatch.setattr(background._pool, "shutdown", end)
     raise KeyboardInterrupt
   assert done == [0]
 
