@@ -177,7 +177,7 @@ def test_a_correction_moves_only_what_follows_and_can_be_undone(
   go(page, 0)
   stroke(page, (6, 10), (14, 18))
   page.click("text=Forward")
-  # It has heard of the stroke: the project may have been followed to the end before.
+  # The page has heard of the stroke: all frames may have been up to date before.
   shows(page, "^(0 of 8 frames are up to date|Ready to follow)", "#progress-text")
   follow(page)
   before = read(folder / "masks")
@@ -336,6 +336,7 @@ def test_strokes_of_two_projects_that_wait_do_not_mix(client, context, video_fol
     drag(page, (6, 6), (14, 6))
   drag(page, (6, 14), (14, 14))
   page.click("#open-button")
+  # So that what is waited for below is the frame of the other project.
   page.evaluate("delete document.getElementById('canvas').dataset.frame")
   page.locator("#open-list button", has_text="waits-two").first.click()
   shows(page, "waits-two", "#video-name")
@@ -416,7 +417,8 @@ def test_killing_the_server_in_the_middle_loses_nothing(
     while not given.exists() or np.asarray(Image.open(given))[28, 40] != 1:
       assert time.monotonic() < end
       time.sleep(0.1)
-    shows(page, "of 8 frames are up to date", "#progress-text")  # it has heard of that
+    # The page has heard of what the new server knows.
+    shows(page, "of 8 frames are up to date", "#progress-text")
     follow(page)
 
 
@@ -460,6 +462,35 @@ def test_a_click_counts_if_another_object_changes_before_it_ends(
   page.wait_for_selector('[aria-label="Hide Object 2"][aria-pressed=true]')
   page.mouse.up()
   page.wait_for_selector('[aria-label="Lock Object 1"][aria-pressed=true]')
+  page.keyboard.press("F2")  # object 2 is active
+  page.keyboard.type("wheel")
+  page.click('[aria-label="Lock Object 2"]')  # which ends the renaming
+  page.wait_for_selector('[aria-label="Lock wheel"][aria-pressed=true]')
+
+
+def test_deleting_stays_in_its_project_if_another_one_is_opened_meanwhile(
+  client, context, video_folder
+):
+  for name in ("deletes-one", "deletes-two"):
+    shutil.copytree(video_folder, video_folder.parent / name)
+  page = open_page(context, client.port, video_folder.parent / "deletes-two")
+  stroke(page, (6, 10), (14, 18))
+  two = project_folder(client, page)
+  page = open_page(context, client.port, video_folder.parent / "deletes-one")
+  one = project_folder(client, page)
+  page.on("dialog", lambda dialog: dialog.accept())
+  held = []
+  page.route(re.compile("/given/"), lambda route: held.append(route), times=1)
+  with page.expect_request(re.compile("/given/")):
+    drag(page, (6, 6), (14, 6))
+  page.click('[aria-label="Delete Object 1"]')
+  page.click("#open-button")
+  page.locator("#open-list button", has_text="deletes-two").first.click()
+  shows(page, "deletes-two", "#video-name")
+  with page.expect_response(lambda answer: answer.request.method == "DELETE") as said:
+    held[0].continue_()
+  assert f"/{one.name}/objects/1" in said.value.url
+  assert client.library.get(two.name).project.describe()["objects"]
 
 
 def test_objects_are_locked_marked_absent_discarded_and_deleted(

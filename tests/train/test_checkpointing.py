@@ -71,6 +71,14 @@ def test_the_checkpoint_before_a_damaged_one_is_taken_which_is_said(
   assert (stopped / "checkpoints/damaged-10").is_dir()
 
 
+def test_a_checkpoint_that_lacks_a_file_is_damaged(toy, stopped, said, whole):
+  (stopped / "checkpoints/10/unlogged.json").unlink()
+  ours = toy.flat(toy.run(stopped))
+  for name, value in whole.items():
+    np.testing.assert_array_equal(ours[name], value, err_msg=name)
+  assert "going on from step 8" in said()
+
+
 def test_a_checkpoint_whose_score_is_damaged_counts_as_not_validated(
   toy, stopped, said, whole
 ):
@@ -97,6 +105,7 @@ def test_a_score_that_a_killed_process_was_writing_leaves_nothing(stopped):
 def test_checkpoints_of_an_earlier_version_are_left_as_they_are(toy, stopped):
   for folder in (stopped / "checkpoints").iterdir():
     (folder / "unlogged.json").unlink()
+    (folder / "metrics").mkdir()
   with pytest.raises(ValueError, match=r"is of an earlier version .* Finish the run"):
     toy.run(stopped)
   assert sorted(path.name for path in (stopped / "checkpoints").iterdir()) == [

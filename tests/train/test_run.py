@@ -466,7 +466,7 @@ def test_a_run_that_ends_in_its_last_validation_is_completed_by_the_next_start(
   fit(tmp_path / "ended")
   assert len(frames) == count
   for name in ("metrics.jsonl", "curves.png"):
-    found, expected = (tmp_path / run / name for run in ("ended", "whole"))
+    found, expected = (tmp_path / folder / name for folder in ("ended", "whole"))
     assert found.read_bytes() == expected.read_bytes()
 
 

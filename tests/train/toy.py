@@ -97,7 +97,7 @@ def make_stages(make_batch=batch, pause=0.0, devices=None):
 SCHEDULE = Schedule(validate=4, save=4, draw=100)
 
 
-def fall(step, state):
+def falling_score(step, state):
   """Scores of which the first is the best."""
   del state
   return -float(step)
@@ -170,7 +170,7 @@ def run(
         "observers": [logger, *observers],
         "unlogged": lambda: logger.pending,
         **hooks,
-        "validate": logged(hooks.get("validate", fall), writer),
+        "validate": logged(hooks.get("validate", falling_score), writer),
       }
     interrupt = stack.enter_context(Interrupt())
     return fit(

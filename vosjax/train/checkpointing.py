@@ -24,6 +24,7 @@ _STATE = "state"
 _CHECKSUMS = "checksums.json"
 _UNLOGGED = "unlogged.json"
 _SCORE = "score.json"
+_FORMER = "metrics"  # orbax's folder of scores, in checkpoints of earlier versions
 _DELETED = "deleted"  # folder of checkpoints that are not kept
 _DAMAGED = "damaged-"  # before the step, in the name of a folder that was set aside
 
@@ -37,7 +38,7 @@ class Checkpoints:
 
   A state is written to a temporary folder and then renamed, and it is renamed again
   before it is deleted, so that only complete checkpoints remain, whenever the process
-  is killed. Its score is added later, since validation takes long.
+  is killed. Its score is added later, since validation takes a long time.
 
   Args:
     directory: made if absent.
@@ -96,17 +97,17 @@ class Checkpoints:
       raise _damaged(self._directory / str(step), reason) from error
 
   def _check(self, folder: pathlib.Path) -> None:
-    """Raises a DamagedError if a file has changed.
+    """Raises a DamagedError if a file has changed, or a ValueError if it is too old.
 
     orbax would notice most of it, but from threads that print tracebacks.
     """
-    if not (folder / _UNLOGGED).exists():
+    if (folder / _FORMER).exists():
       raise ValueError(
-        f"the checkpoint {folder} is of an earlier version of vosjax: it has no "
-        f"{_UNLOGGED}. Finish the run with that version, or begin another --workdir."
+        f"the checkpoint {folder} is of an earlier version of vosjax. Finish the run "
+        "with that version, or begin another --workdir."
       )
-    expected, _ = (_read_json(folder / name) for name in (_CHECKSUMS, _UNLOGGED))
-    if files.checksums(folder / _STATE) != expected:
+    _read_json(folder / _UNLOGGED)  # raises if it is damaged
+    if files.checksums(folder / _STATE) != _read_json(folder / _CHECKSUMS):
       raise _damaged(folder, "files are missing or have changed")
 
   def _complete(self) -> None:

@@ -52,7 +52,7 @@ class Interrupt:
 
     Args:
       step: that is completed.
-      at_once: processes compare their signals whatever the step is.
+      at_once: compare signals now, not only every `STEPS_TO_AGREE` steps.
     """
     return _agree_after(step, self.signum, at_once=at_once)
 

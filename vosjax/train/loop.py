@@ -122,27 +122,27 @@ def fit(
   reports = _Reports(observers, checkpoints)
 
   def finish_step() -> None:
-    """Saves, validates and draws what is due after a step, and heeds signals."""
+    """Saves, validates and draws what is due after a step, and handles signals."""
     validation_due, score = is_due(schedule.validate), None
     if validation_due or is_due(schedule.save):
       reports.flush()
       checkpoints.save(step, state, unlogged=unlogged())
     if validation_due:
-      checkpoints.wait()  # validation takes long, and the process may be killed
+      checkpoints.wait()  # validation takes a long time, and may be killed
       score = processes.from_first(validate(step, state) if validate else None)
     if draw_curves and is_due(schedule.draw):
       reports.flush()
       draw_curves()
-    if score is not None:  # the last of all: a resumed run repeats what has no score
+    if score is not None:  # last, since a resumed run repeats what has no score
       checkpoints.add_score(step, score)
-    signum = interrupt.received(step, at_once=validation_due or step == last)
+    signum = interrupt.received(step, at_once=validation_due)
     if signum is not None:
       reports.flush()
       checkpoints.save(step, state, unlogged=unlogged())
       raise Interrupted(signum, step)
 
   if step and is_due(schedule.validate) and checkpoints.score(step) is None:
-    finish_step()  # which the run was stopped or killed in
+    finish_step()  # the run ended before this step's validation did
   for stage in stages:
     if step >= stage.stop:
       continue
@@ -169,7 +169,7 @@ def resume(
 ) -> TrainState:
   """The state of the latest checkpoint that can be read, or the initial one.
 
-  Damaged checkpoints are said and set aside.
+  Damaged checkpoints are reported and set aside.
 
   Args:
     checkpoints: of the run.
@@ -217,6 +217,7 @@ def restore(
 
   Raises:
     DamagedError: it cannot be read.
+    ValueError: an earlier version of vosjax wrote it.
   """
   stage = next(stage for stage in stages if step <= stage.stop)
   like = like.replace(opt_state=jax.jit(stage.tx.init)(like.params))

@@ -78,7 +78,7 @@ def test_a_validation_that_is_stopped_ends_in_the_middle_and_writes_nothing(
   made, _ = scoring
   frames, whole = [], made.segment
 
-  def segment_slowly(model, variables):
+  def segment_counted(model, variables):
     def segment(video):
       for labels in whole(model, variables)(video):
         frames.append(video.name)
@@ -86,7 +86,7 @@ def test_a_validation_that_is_stopped_ends_in_the_middle_and_writes_nothing(
 
     return segment
 
-  made = made._replace(segment=segment_slowly)
+  made = made._replace(segment=segment_counted)
   found = jax.local_devices()[:devices]
   if len(found) < devices:
     pytest.skip("needs two devices")

@@ -29,7 +29,7 @@ async function open(id) {
   state.project = project;
   state.status = project.status;
   state.export = null;
-  state.object = project.objects[0]?.id ?? 1;
+  state.object = project.objects[0]?.id ?? objects.freeId();
   await objects.ensureActive();
   element("welcome").hidden = true;
   element("workspace").hidden = false;

@@ -6,7 +6,8 @@ import { changed, element, icon, on, say, sayLocked, state, trying } from "./sta
 
 const MOST = 254;
 const list = element("objects");
-const rows = new Map(); // id -> its row in the list, and what it shows
+let listed = null; // the project whose objects the list shows
+let scrolledTo = null; // the active object that it was scrolled to
 let renaming = null; // id
 let asking = Promise.resolve(); // changes go to the server one after the other
 let unanswered = 0; // of them
@@ -76,7 +77,7 @@ export function hear(project, { objects, deleted, revision }, always = false) {
 }
 
 /** The smallest id that no object has or had: older results may still hold it. */
-function freeId() {
+export function freeId() {
   const { objects, deleted } = state.project;
   const used = new Set([...objects.map((object) => object.id), ...deleted]);
   let id = 1;
@@ -120,67 +121,82 @@ function lock(object) {
 
 /** Strokes that are painted afterwards reach the server after the lock has gone. */
 async function unlock(object) {
+  const { project } = state;
   if (!await ask((address) => putJson(address, [{ ...object, locked: false }]))) return;
-  const now = find(object.id);
+  const now = state.project === project && find(object.id);
   if (!now) return;
   now.locked = false;
   changed("objects");
 }
 
-async function remove(id) {
-  const object = find(id);
-  if (!object) return;
+async function remove(object) {
   if (object.locked) return sayLocked([object]);
   if (!confirm(`Delete ${object.name} in all frames? This cannot be undone.`)) return;
-  await saved();
-  if (await ask((address) => deleteJson(`${address}/${id}`))) changed("reload");
+  const deleted = await ask(async (address) => {
+    await saved();
+    return deleteJson(`${address}/${object.id}`);
+  });
+  if (deleted) changed("reload");
 }
 
-function button(name, label, pressed, action) {
+/** What calls an action with an object as it is then, unless it has gone by then. */
+function acting(id) {
+  const { project } = state;
+  return (action) => (event) => {
+    const object = state.project === project && find(id);
+    if (object) action(object, event);
+  };
+}
+
+function button(action) {
   const made = document.createElement("button");
   made.type = "button";
   made.className = "icon";
-  made.append(icon(name));
-  made.setAttribute("aria-label", label);
-  made.title = label;
-  if (pressed !== null) made.setAttribute("aria-pressed", String(pressed));
   made.addEventListener("click", action);
   return made;
 }
 
-function nameOf(object) {
-  if (renaming !== object.id) {
-    const made = document.createElement("button");
-    made.type = "button";
-    made.className = "choose";
-    made.append(document.createElement("span"));
-    made.firstChild.textContent = object.name;
-    made.title = `${object.name}: paint it (${object.id}); F2 or a double click renames it`;
-    made.setAttribute("aria-pressed", String(object.id === state.object));
-    made.addEventListener("click", () => activate(object.id));
-    made.addEventListener("dblclick", () => rename(object.id));
-    made.addEventListener("keydown", (event) => {
-      if (event.key !== "F2") return;
-      event.stopPropagation(); // it is this object, active or not
-      rename(object.id);
-    });
-    return made;
-  }
+function label(made, name, text, pressed) {
+  if (made.dataset.icon !== name) made.replaceChildren(icon(name));
+  made.dataset.icon = name;
+  made.setAttribute("aria-label", text);
+  made.title = text;
+  if (pressed !== undefined) made.setAttribute("aria-pressed", String(pressed));
+}
+
+function nameButton(id) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.className = "choose";
+  made.append(document.createElement("span"));
+  const act = acting(id);
+  made.addEventListener("click", act(() => activate(id)));
+  made.addEventListener("dblclick", act(() => rename(id)));
+  made.addEventListener("keydown", act((object, event) => {
+    if (event.key !== "F2") return;
+    event.stopPropagation(); // it is this object, active or not
+    rename(id);
+  }));
+  return made;
+}
+
+function nameField(id) {
   const field = document.createElement("input");
   field.type = "text";
-  field.value = object.name;
+  field.value = find(id).name;
   field.maxLength = 60;
-  field.setAttribute("aria-label", `Name of object ${object.id}`);
-  const finish = (keep) => {
-    if (renaming !== object.id) return;
+  field.setAttribute("aria-label", `Name of object ${id}`);
+  const act = acting(id);
+  const finish = (keep) => act((object) => {
+    if (renaming !== id) return;
     renaming = null;
-    const now = find(object.id);
-    if (!now || !keep || !field.value.trim()) return changed("objects");
-    now.name = field.value.trim();
-    store(now);
-  };
+    if (!keep || !field.value.trim()) return changed("objects");
+    object.name = field.value.trim();
+    store(object);
+  })();
   field.addEventListener("blur", () => finish(true));
   field.addEventListener("keydown", (event) => {
+    if (event.isComposing) return; // Enter and Escape belong to the input method
     if (event.key === "Enter") finish(true);
     if (event.key === "Escape") finish(false);
   });
@@ -196,63 +212,67 @@ function rename(id) {
   list.querySelector("input[type=text]")?.select();
 }
 
-function row(object) {
+function row(id) {
   const item = document.createElement("li");
-  item.classList.toggle("active", object.id === state.object);
+  item.dataset.id = id;
+  const act = acting(id);
   const colour = document.createElement("input");
   colour.type = "color";
-  colour.value = object.color;
-  colour.setAttribute("aria-label", `Colour of ${object.name}`);
-  colour.addEventListener("change", () => {
-    const now = find(object.id);
-    if (!now) return;
-    now.color = colour.value;
-    store(now);
-  });
-  const { hidden, locked, name } = object;
+  colour.addEventListener("change", act((object) => {
+    object.color = colour.value;
+    store(object);
+  }));
   item.append(
     colour,
-    nameOf(object),
-    button(hidden ? "eye-off" : "eye", `Hide ${name}`, hidden, () => toggle("hidden", object.id)),
-    button(locked ? "lock" : "unlock", `Lock ${name}`, locked, () => toggle("locked", object.id)),
-    button("trash", `Delete ${name}`, null, () => remove(object.id)),
+    nameButton(id),
+    button(act(() => toggle("hidden", id))),
+    button(act(() => toggle("locked", id))),
+    button(act(remove)),
   );
   return item;
 }
 
-/** The row of an object: the one that is there, unless it shows something else. */
-function rowOf(object) {
-  const { id, name, color, hidden, locked } = object;
-  const shown = JSON.stringify([name, color, hidden, locked, id === state.object, id === renaming]);
-  if (rows.get(id)?.shown !== shown) rows.set(id, { shown, item: row(object) });
-  return rows.get(id).item;
-}
-
-/** Replaces rows that differ. A click is lost on a row that moves before it ends. */
-function arrange(wanted) {
-  for (const item of [...list.children]) if (!wanted.includes(item)) item.remove();
-  for (const [index, item] of wanted.entries()) {
-    const there = list.children[index] ?? null;
-    if (there !== item) list.insertBefore(item, there);
+/** Updates a row in place: a click is lost if its button goes before the click ends. */
+function fill(item, { id, name, color, hidden, locked }) {
+  item.classList.toggle("active", id === state.object);
+  const isField = item.children[1].matches("input");
+  if (isField !== (id === renaming)) {
+    item.children[1].replaceWith(isField ? nameButton(id) : nameField(id));
   }
+  const [colour, chosen, hide, lock, trash] = item.children;
+  if (item.dataset.color !== color) colour.value = color; // and not while one is picked
+  item.dataset.color = color;
+  colour.setAttribute("aria-label", `Colour of ${name}`);
+  if (id !== renaming) {
+    chosen.firstChild.textContent = name;
+    chosen.title = `${name}: paint it (${id}); F2 or a double click renames it`;
+    chosen.setAttribute("aria-pressed", String(id === state.object));
+  }
+  label(hide, hidden ? "eye-off" : "eye", `Hide ${name}`, hidden);
+  label(lock, locked ? "lock" : "unlock", `Lock ${name}`, locked);
+  label(trash, "trash", `Delete ${name}`);
 }
 
 function show() {
   if (!state.project) return;
-  if (renaming !== null && list.querySelector("input[type=text]")) return; // when it ends
-  const focused = document.activeElement?.getAttribute("aria-label");
-  arrange(state.project.objects.map(rowOf));
-  list.querySelector("li.active")?.scrollIntoView({ block: "nearest" });
-  if (focused && !document.activeElement?.closest("#objects")) {
-    list.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
+  if (listed !== state.project) {
+    listed = state.project;
+    scrolledTo = renaming = null;
+    list.replaceChildren();
   }
+  for (const item of [...list.children]) if (!find(Number(item.dataset.id))) item.remove();
+  // Rows and objects are in the order of ids, so that rows that stay do not move.
+  for (const [index, object] of listed.objects.entries()) {
+    const there = list.children[index] ?? null;
+    if (there?.dataset.id !== String(object.id)) list.insertBefore(row(object.id), there);
+    fill(list.children[index], object);
+  }
+  const active = list.querySelector("li.active");
+  if (!active || scrolledTo === state.object) return; // no scrolling under the pointer
+  scrolledTo = state.object;
+  active.scrollIntoView({ block: "nearest" });
 }
 
 element("new-object").addEventListener("click", add);
 on("objects", show);
-on("project", () => {
-  renaming = heard = null;
-  if (!state.project.objects.length && state.project.deleted.includes(state.object)) {
-    state.object = freeId();
-  }
-});
+on("project", () => (heard = null));
