@@ -238,18 +238,17 @@ def test_a_run_that_stops_in_a_validation_has_saved_its_step_and_repeats_it(
 
 
 def test_processes_stop_in_a_validation_in_which_one_of_them_is_told_to(
-  tmp_path, start_together, end_together
+  tmp_path, toy, start_together, end_together
 ):
-  arguments = [str(SCRIPT), str(tmp_path), "--stop_in"]
-  for stop_in, code in ((4, 128 + signal.SIGTERM), (8, 128 + signal.SIGTERM), (0, 0)):
-    processes = start_together([*arguments, str(stop_in)], 2, 1)
-    codes, _, errors = end_together(processes)
-    assert codes == [code] * 2, errors
-    if stop_in:
-      checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
-      assert checkpoints.latest() == stop_in
-      assert checkpoints.score(stop_in) is None
-      checkpoints.close()
+  """In that of step 8; before, they have shared that of step 4."""
+  processes = start_together([str(SCRIPT), str(tmp_path), "--stop_in=8"], 2, 1)
+  codes, _, errors = end_together(processes)
+  assert codes == [128 + signal.SIGTERM] * 2, errors
+  checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+  assert checkpoints.latest() == 8
+  assert (checkpoints.score(4), checkpoints.score(8)) == (1.0, None)
+  checkpoints.close()
+  toy.run(tmp_path, devices=jax.devices()[:1])
   lines = [line for line in read_metrics(tmp_path) if "validation" in line]
   assert [line["step"] for line in lines] == [*range(4, 61, 4)]
 
