@@ -71,20 +71,43 @@ def official_resnet18():
   return found
 
 
-def test_a_resumed_run_logs_the_means_of_all_steps(config, tmp_path):
+@pytest.fixture
+def fit_toy(toy, config, monkeypatch):
+  """Trains the toy in a folder as a run does, one step in each of two stages.
+
+  Takes the folder and a function that segments a video.
+  """
+  model = run.build(config)
+  scored_set = run.datasets.load_scored(config, "objects")
+  monkeypatch.setattr(toy, "STEPS", (1, 1))
+  base.set_stages(config, s0=base.agame_stage(), s1=base.agame_stage())
+
+  def fit(folder, segment):
+    folder.mkdir(exist_ok=True)
+    stages, initial = toy.make_stages(), toy.variables()
+    scoring = Scoring("objects", lambda model, variables: segment)
+    run._fit(config, model, stages, initial, folder, scoring, scored_set)
+
+  return fit
+
+
+def true_labels(video):
+  return (video.labels(t) for t in range(len(video)))
+
+
+def test_a_resumed_run_logs_the_means_of_all_steps(config, fit_toy, tmp_path):
   config.log.every_steps = 2
-  config.evaluation.num_previews = 0
 
   def losses(folder):
     lines = writers.read_metrics(tmp_path / folder)
     return [line for line in lines if "loss" in line]
 
-  run.run(config, str(tmp_path / "whole"))
+  fit_toy(tmp_path / "whole", true_labels)
   config.time_limit = 1e-9
-  run.run(config, str(tmp_path / "stopped"))
+  fit_toy(tmp_path / "stopped", true_labels)
   assert not losses("stopped")
   config.time_limit = 0.0
-  run.run(config, str(tmp_path / "stopped"))
+  fit_toy(tmp_path / "stopped", true_labels)
   assert [line["step"] for line in losses("whole")] == [2]
   assert losses("stopped") == losses("whole")
 
@@ -415,7 +438,7 @@ def test_a_run_returns_its_best_state_unless_that_is_the_last_and_repeats_nothin
 
 @pytest.mark.parametrize("place", ["frame", "curves", "score"])
 def test_a_run_that_ends_in_its_last_validation_is_completed_by_the_next_start(
-  place, toy, config, tmp_path, monkeypatch
+  place, config, fit_toy, tmp_path, monkeypatch
 ):
   """Told to stop in a frame, or killed after the score has been logged."""
   frames, last_frame = [], 0
@@ -438,19 +461,9 @@ def test_a_run_that_ends_in_its_last_validation_is_completed_by_the_next_start(
 
     monkeypatch.setattr(owner, name, fail)
 
-  def fit(folder):
-    folder.mkdir(exist_ok=True)
-    stages, initial = toy.make_stages(), toy.variables()
-    run._fit(config, model, stages, initial, folder, scoring, scored_set)
-
-  model = run.build(config)
-  scoring = Scoring("objects", lambda model, variables: segment)
-  scored_set = run.datasets.load_scored(config, "objects")
-  monkeypatch.setattr(toy, "STEPS", (1, 1))
-  base.set_stages(config, s0=base.agame_stage(), s1=base.agame_stage())
   config.validation.every_steps = config.log.curves_every_steps = 1
   config.log.every_steps = 1
-  fit(tmp_path / "whole")
+  fit_toy(tmp_path / "whole", segment)
   count = len(frames) // 2  # of a validation
   frames.clear()
   if place == "frame":
@@ -460,10 +473,10 @@ def test_a_run_that_ends_in_its_last_validation_is_completed_by_the_next_start(
   else:
     fail_the_second_time(run.Checkpoints, "add_score")
   with pytest.raises((Interrupted, MemoryError)):
-    fit(tmp_path / "ended")
+    fit_toy(tmp_path / "ended", segment)
   assert len(frames) == (last_frame or 2 * count)
   frames.clear()
-  fit(tmp_path / "ended")
+  fit_toy(tmp_path / "ended", segment)
   assert len(frames) == count
   for name in ("metrics.jsonl", "curves.png"):
     found, expected = (tmp_path / folder / name for folder in ("ended", "whole"))
