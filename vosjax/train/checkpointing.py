@@ -4,7 +4,7 @@ import json
 import logging
 import pathlib
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -120,7 +120,7 @@ class Checkpoints:
       _write_json(folder / _UNLOGGED, [dict(values) for values in unlogged])
       _write_json(folder / _CHECKSUMS, files.checksums(folder / _STATE))
 
-  def set_aside(self, steps: Iterable[int]) -> None:
+  def set_aside(self, steps: Collection[int]) -> None:
     """Renames checkpoints that cannot be read, so that their steps can be saved."""
     if processes.is_first():
       for step in steps:
