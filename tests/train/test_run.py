@@ -22,7 +22,7 @@ from vosjax.train.configs import cosnet, ris, rvos
 from vosjax.train.configs.agame import get_config
 from vosjax.train.interrupt import Interrupted
 from vosjax.train.recipe import Scoring
-from vosjax.train.recipes import agame, recipe_of
+from vosjax.train.recipes import agame
 from vosjax.types import VideoBatch
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -75,7 +75,7 @@ def official_resnet18():
 def fit_toy(toy, config, monkeypatch):
   """Trains the toy in a folder as a run does, one step in each of two stages.
 
-  Takes the folder and a function that segments a video.
+  Takes the folder and a function that segments a video; returns what `_fit` does.
   """
   model = run.build(config)
   scored_set = run.datasets.load_scored(config, "objects")
@@ -86,7 +86,7 @@ def fit_toy(toy, config, monkeypatch):
     folder.mkdir(exist_ok=True)
     stages, initial = toy.make_stages(), toy.variables()
     scoring = Scoring("objects", lambda model, variables: segment)
-    run._fit(config, model, stages, initial, folder, scoring, scored_set)
+    return run._fit(config, model, stages, initial, folder, scoring, scored_set)
 
   return fit
 
@@ -410,7 +410,7 @@ def test_an_unknown_further_dataset_is_refused_before_training(config, tmp_path)
 
 @pytest.mark.parametrize("best", [1, 2])
 def test_a_run_returns_its_best_state_unless_that_is_the_last_and_repeats_nothing(
-  best, toy, config, tmp_path, monkeypatch
+  best, config, fit_toy, tmp_path, monkeypatch
 ):
   validated = []
 
@@ -418,17 +418,11 @@ def test_a_run_returns_its_best_state_unless_that_is_the_last_and_repeats_nothin
     validated.append(step)
     return float(step == best)
 
-  model = run.build(config)
-  scoring = recipe_of(config).scoring(config, model)
-  scored_set = run.datasets.load_scored(config, scoring.task)
-  monkeypatch.setattr(toy, "STEPS", (1, 1))
   monkeypatch.setattr(run, "Validation", lambda *_, **__: validate)
-  base.set_stages(config, s0=base.agame_stage(), s1=base.agame_stage())
   config.checkpoint.every_steps = config.validation.every_steps = 1
   config.log.every_steps = 1
   for _ in range(2):  # the second time, nothing is left to do
-    stages, initial = toy.make_stages(), toy.variables()
-    fitted = run._fit(config, model, stages, initial, tmp_path, scoring, scored_set)
+    fitted = fit_toy(tmp_path, true_labels)
     assert int(fitted.last.step) == 2
     found = fitted.best and int(fitted.best.step)
     assert found == {1: 1, 2: None}[best]

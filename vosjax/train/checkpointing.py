@@ -117,7 +117,7 @@ class Checkpoints:
     assert self._saving is not None
     step, unlogged = self._saving
     for folder in self._directory.glob(f"{step}.*"):
-      _write_json(folder / _UNLOGGED, [dict(values) for values in unlogged])
+      _write_json(folder / _UNLOGGED, unlogged)
       _write_json(folder / _CHECKSUMS, files.checksums(folder / _STATE))
 
   def set_aside(self, steps: Collection[int]) -> None:
@@ -201,7 +201,7 @@ class Checkpoints:
     self._delete_rest()
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     files.require_space(self._directory, size + _METADATA_BYTES)
-    self._saving = step, list(unlogged)
+    self._saving = step, [dict(values) for values in unlogged]
     self._manager.save(
       step, args=ocp.args.Composite(state=ocp.args.StandardSave(state))
     )

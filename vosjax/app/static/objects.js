@@ -2,7 +2,9 @@
 
 import { deleteJson, putJson } from "./api.js";
 import { forget, saved } from "./paint.js";
-import { changed, element, icon, on, say, sayLocked, state, trying } from "./state.js";
+import {
+  activeObject, changed, element, icon, objectOf, on, say, sayLocked, state, trying,
+} from "./state.js";
 
 const MOST = 254;
 const list = element("objects");
@@ -19,15 +21,13 @@ function newObject(id) {
   };
 }
 
-const find = (id) => state.project.objects.find((object) => object.id === id);
-
 /** Makes sure that the project lists the active object. */
 export async function ensureActive() {
   const { objects } = state.project;
-  if (state.object > MOST || find(state.object)) return;
+  if (state.object > MOST || activeObject()) return;
   objects.push(newObject(state.object));
   objects.sort((a, b) => a.id - b.id);
-  await store(find(state.object));
+  await store(activeObject());
 }
 
 /** Stores one object: this window need not know what others have changed meanwhile. */
@@ -67,7 +67,7 @@ export function hear(project, { objects, deleted, revision }, always = false) {
   if (revision <= project.revision && !always) return;
   const gone = deleted.filter((id) => !project.deleted.includes(id));
   Object.assign(project, { objects, deleted, revision });
-  if (!objects.some((object) => object.id === state.object)) {
+  if (!activeObject()) {
     state.object = objects[0]?.id ?? freeId();
     ensureActive();
   }
@@ -86,7 +86,7 @@ export function freeId() {
 }
 
 export function activate(id) {
-  if (!state.project || !find(id)) return;
+  if (!objectOf(id)) return;
   state.object = id;
   changed("objects");
 }
@@ -102,7 +102,7 @@ export function add() {
 }
 
 export function toggle(flag, id = state.object) {
-  const object = find(id);
+  const object = objectOf(id);
   if (!object) return;
   if (flag === "locked") return object.locked ? unlock(object) : lock(object);
   object[flag] = !object[flag];
@@ -123,7 +123,7 @@ function lock(object) {
 async function unlock(object) {
   const { project } = state;
   if (!await ask((address) => putJson(address, [{ ...object, locked: false }]))) return;
-  const now = state.project === project && find(object.id);
+  const now = state.project === project && objectOf(object.id);
   if (!now) return;
   now.locked = false;
   changed("objects");
@@ -143,7 +143,7 @@ async function remove(object) {
 function acting(id) {
   const { project } = state;
   return (action) => (event) => {
-    const object = state.project === project && find(id);
+    const object = state.project === project && objectOf(id);
     if (object) action(object, event);
   };
 }
@@ -183,7 +183,7 @@ function nameButton(id) {
 function nameField(id) {
   const field = document.createElement("input");
   field.type = "text";
-  field.value = find(id).name;
+  field.value = objectOf(id).name;
   field.maxLength = 60;
   field.setAttribute("aria-label", `Name of object ${id}`);
   const act = acting(id);
@@ -260,7 +260,7 @@ function show() {
     scrolledTo = renaming = null;
     list.replaceChildren();
   }
-  for (const item of [...list.children]) if (!find(Number(item.dataset.id))) item.remove();
+  for (const item of [...list.children]) if (!objectOf(Number(item.dataset.id))) item.remove();
   // Rows and objects are in the order of ids, so that rows that stay do not move.
   for (const [index, object] of listed.objects.entries()) {
     const there = list.children[index] ?? null;

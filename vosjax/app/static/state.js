@@ -25,9 +25,11 @@ export function changed(kind, detail) {
 
 export const element = (id) => document.getElementById(id);
 
+/** The object of an id, or undefined if the project has none. */
+export const objectOf = (id) => state.project?.objects.find((object) => object.id === id);
+
 /** The active object, or undefined before it is painted for the first time. */
-export const activeObject = () =>
-  state.project?.objects.find((object) => object.id === state.object);
+export const activeObject = () => objectOf(state.object);
 
 /** Objects among `ids` that are locked. The server refuses to change them. */
 export const lockedAmong = (ids) =>
@@ -39,8 +41,7 @@ export const sayLocked = (objects) => say(
   "unlock to change (L or the lock in the list).", true);
 
 /** The name of an object, in quotation marks: it may contain commas. */
-export const named = (id) =>
-  `“${state.project.objects.find((object) => object.id === id)?.name ?? id}”`;
+export const named = (id) => `“${objectOf(id)?.name ?? id}”`;
 
 /** Frame numbers with something painted, in ascending order. */
 export const givenFrames = () =>
