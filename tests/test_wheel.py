@@ -94,7 +94,7 @@ print(prediction.logits.shape)
 
 
 def test_a_model_is_trained_without_a_clone(installed):
-  text = installed("vosjax", "train", "agame:smoke", "--workdir=run")
+  text = installed("vosjax", "train", "ris:smoke", "--workdir=run")
   assert "this model" in text
   assert (installed.folder / "run" / "model" / "checkpoint.json").is_file()
 
