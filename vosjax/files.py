@@ -2,12 +2,14 @@
 
 import contextlib
 import errno
+import json
 import os
 import pathlib
 import secrets
 import shutil
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 try:
   import fcntl
@@ -58,6 +60,11 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
   """Writes a file atomically."""
   with replacing(path) as draft:
     draft.write_bytes(content)
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+  """Writes a file of JSON atomically, in lines that people can read."""
+  write_bytes(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
 @contextlib.contextmanager

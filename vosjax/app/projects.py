@@ -402,4 +402,4 @@ def read_json(folder: pathlib.Path) -> dict[str, Any]:
 
 def write_json(folder: pathlib.Path, value: Mapping[str, Any]) -> None:
   """Writes a project's file."""
-  files.write_bytes(folder / PROJECT_FILE, json.dumps(value, indent=2).encode())
+  files.write_json(folder / PROJECT_FILE, value)

@@ -147,8 +147,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _save(args: argparse.Namespace, result: dict[str, Any]) -> None:
   if args.json:
-    text = json.dumps(result, indent=2) + "\n"
-    files.write_bytes(args.json, text.encode())
+    files.write_json(args.json, result)
 
 
 def _benchmark_all(args: argparse.Namespace) -> None:

@@ -1,7 +1,6 @@
 """`vosjax doctor`: checks an installation, its devices and what is missing."""
 
 import argparse
-import json
 import pathlib
 import platform
 import sys
@@ -87,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
   print(f"failed: {', '.join(failed)}" if failed else "everything works")
   if args.json:
     outcome = {"ok": not failed, "checks": [check._asdict() for check in checks]}
-    files.write_bytes(args.json, (json.dumps(outcome, indent=2) + "\n").encode())
+    files.write_json(args.json, outcome)
   return 1 if failed else 0
 
 

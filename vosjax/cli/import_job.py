@@ -227,7 +227,7 @@ class Job:
     self._part.mkdir(parents=True, exist_ok=True)
     for draft in self._part.glob(".*.part*"):  # left by a process that was killed
       draft.unlink()
-    files.write_bytes(self._part / _JOB, json.dumps(self._description).encode())
+    files.write_json(self._part / _JOB, self._description)
 
   def _discard(self, name: str) -> None:
     for folder in (_FRAMES, _LABELS):

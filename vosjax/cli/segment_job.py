@@ -208,7 +208,7 @@ class Job:
 
   def _write(self, out: pathlib.Path, *, finished: bool) -> None:
     content = {"finished": finished, "inputs": self.inputs}
-    files.write_bytes(out / JOB_FILE, json.dumps(content, indent=2).encode())
+    files.write_json(out / JOB_FILE, content)
 
 
 def _read_record(out: pathlib.Path) -> dict[str, Any] | None:

@@ -117,8 +117,8 @@ class Checkpoints:
     assert self._saving is not None
     step, unlogged = self._saving
     for folder in self._directory.glob(f"{step}.*"):
-      _write_json(folder / _UNLOGGED, unlogged)
-      _write_json(folder / _CHECKSUMS, files.checksums(folder / _STATE))
+      files.write_json(folder / _UNLOGGED, unlogged)
+      files.write_json(folder / _CHECKSUMS, files.checksums(folder / _STATE))
 
   def set_aside(self, steps: Collection[int]) -> None:
     """Renames checkpoints that cannot be read, so that their steps can be saved."""
@@ -174,7 +174,7 @@ class Checkpoints:
     self.wait()
     if processes.is_first():
       # In braces, so that half of a number is not a number.
-      _write_json(self._directory / str(step) / _SCORE, {"score": score})
+      files.write_json(self._directory / str(step) / _SCORE, {"score": score})
     self._scores[step] = score
 
   def save(
@@ -267,7 +267,3 @@ def _read_json(path: pathlib.Path) -> Any:
     return json.loads(path.read_bytes())
   except (FileNotFoundError, ValueError) as error:
     raise _damaged(path.parent, f"{path.name}: {error}") from error
-
-
-def _write_json(path: pathlib.Path, content: Any) -> None:
-  files.write_bytes(path, json.dumps(content).encode())

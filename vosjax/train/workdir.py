@@ -66,7 +66,7 @@ def _open(config: ConfigDict, workdir: str | None) -> tuple[pathlib.Path, bool]:
   resumed = (path / CONFIG).exists()
   if not resumed:
     path.mkdir(parents=True, exist_ok=True)
-    _write_json(path / CONFIG, plain(config))
+    files.write_json(path / CONFIG, plain(config))
   return path, resumed
 
 
@@ -138,7 +138,7 @@ def record_or_compare(path: pathlib.Path, ours: Any, what: str) -> None:
   """
   ours = json.loads(json.dumps(ours))
   if not path.exists():
-    _write_json(path, ours)
+    files.write_json(path, ours)
     return
   try:
     theirs = json.loads(path.read_text())
@@ -159,10 +159,6 @@ def record_or_compare(path: pathlib.Path, ours: Any, what: str) -> None:
 def _inventory(source: Source) -> dict[str, int] | int:
   frames = source.num_frames
   return len(source) if frames is None else dict(frames)
-
-
-def _write_json(path: pathlib.Path, content: Any) -> None:
-  files.write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def _listed(differing: Sequence[str]) -> str:

@@ -145,8 +145,7 @@ class Outputs:
     self._call_all(operator.methodcaller("checkpoint"))
     if self._next not in self._checkpoints:
       self._checkpoints.append(self._next)
-    progress = json.dumps({"checkpoints": self._checkpoints})
-    files.write_bytes(self._parts / _PROGRESS, progress.encode())
+    files.write_json(self._parts / _PROGRESS, {"checkpoints": self._checkpoints})
 
   def add_files(self, write: Callable[[SegmentedFrame], None]) -> None:
     """Adds an output whose frames are independent of each other."""

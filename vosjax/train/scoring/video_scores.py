@@ -93,7 +93,7 @@ class Kept:
     self._folder.mkdir(parents=True, exist_ok=True)
     truth = _truth_checksum(video)
     content = {"basis": self._basis, "truth": truth, "scores": record}
-    files.write_bytes(self._path(index), json.dumps(content).encode())
+    files.write_json(self._path(index), content)
 
   def remove(self) -> None:
     """Deletes all of them."""
