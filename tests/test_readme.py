@@ -8,11 +8,15 @@ import re
 import runpy
 import shlex
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from PIL import Image
 
+import vosjax
 from vosjax import __main__ as command_line
 from vosjax import convert, models
 from vosjax.cli import train
@@ -70,6 +74,31 @@ def test_the_snippet_for_inference_segments_and_scores(capsys):
   assert 0 <= j <= 1
   assert 0 <= f <= 1
   assert found["result"].labels.shape == (64, 96)
+
+
+def test_the_snippet_for_outputs_writes_them(tmp_path, monkeypatch):
+  """With a folder of frames in place of the video, and the first mask copied."""
+  for package in ("av", "pycocotools"):
+    pytest.importorskip(package, reason="needs vosjax[video]")
+
+  def copy_first(frames, labels):
+    probs = (labels == 1)[None].astype(np.float32)
+    for frame in frames:
+      yield types.SimpleNamespace(
+        frame=frame, labels=labels, object_ids=(1,), probs=probs
+      )
+
+  segmenter = types.SimpleNamespace(run=copy_first)
+  monkeypatch.setattr(vosjax, "VideoSegmenter", lambda *weights: segmenter)
+  monkeypatch.chdir(tmp_path)
+  pathlib.Path("holiday.mp4").mkdir()
+  for t in range(3):
+    Image.new("RGB", (32, 24)).save(f"holiday.mp4/{t:05d}.png")
+  Image.fromarray(np.eye(24, 32, dtype=np.uint8)).save("first.png")
+  page = (ROOT / "docs" / "own_video.md").read_text()
+  exec(next(code for code in blocks("python", page) if "open_outputs" in code), {})
+  written = {path.name for path in pathlib.Path("result").iterdir()}
+  assert written >= {"00002.png", "alpha", "alpha.webm", "coco.json"}
 
 
 @pytest.mark.parametrize(

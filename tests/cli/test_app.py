@@ -138,7 +138,7 @@ def test_a_missing_library_is_named_with_its_extra(capsys, monkeypatch):
   monkeypatch.setattr(
     importlib.util, "find_spec", lambda name: None if name == "uvicorn" else find(name)
   )
-  assert "uvicorn. Run `pip install vosjax[app]`" in refused(capsys)
+  assert 'uvicorn. Run `pip install "vosjax[app]"`' in refused(capsys)
 
 
 def test_a_model_that_takes_no_masks_is_refused(capsys, small, small_fields, tmp_path):

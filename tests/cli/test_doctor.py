@@ -74,7 +74,7 @@ def test_missing_packages_are_named_with_what_installs_them(results, monkeypatch
   found = results(0)
   assert found["extra video"]["ok"] is None
   assert found["extra video"]["found"].startswith("av: ")
-  assert found["extra video"]["remedy"] == "pip install vosjax[video]"
+  assert found["extra video"]["remedy"] == 'pip install "vosjax[video]"'
 
 
 def requirements(section, key):
@@ -137,7 +137,7 @@ def test_a_command_names_the_package_that_it_lacks(capsys, monkeypatch):
   monkeypatch.setattr(doctor, "run", lacking)
   assert main(["doctor"]) == 2
   assert capsys.readouterr().err == (
-    "vosjax: clu is not installed. Run `pip install vosjax[train]`.\n"
+    'vosjax: clu is not installed. Run `pip install "vosjax[train]"`.\n'
   )
 
 

@@ -24,6 +24,14 @@ def test_a_frame_is_saved_as_it_is(arguments, number, frames, tmp_path, capsys):
   lines = capsys.readouterr().out.splitlines()
   assert lines[0] == f"{frames}: 4 frames of 34x24, 24 frames/s, PNG"
   assert lines[1].startswith(f"{out}: frame {number:05d}, 0.")
+  hints = [line.partition(":")[0] for line in lines[2:]]
+  assert hints == ([f"Name its mask {number:05d}.png"] if number else [])
+
+
+def test_the_name_of_the_frame_needs_no_hint(frames, tmp_path, capsys):
+  out = tmp_path / "00002.png"
+  assert main(["first-frame", str(frames), str(out), "--frame", "2"]) == 0
+  assert "Name its mask" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

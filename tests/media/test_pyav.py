@@ -17,7 +17,9 @@ def without_pyav(monkeypatch):
 def test_a_video_file_says_what_to_install(without_pyav, tmp_path):
   file = tmp_path / "video.mp4"
   file.write_bytes(b"")
-  said = r"video.mp4: video files need PyAV. Run `pip install vosjax\[video\]`, or give"
+  said = (
+    r'video.mp4: video files need PyAV. Run `pip install "vosjax\[video\]"`, or give'
+  )
   with pytest.raises(ValueError, match=said):
     read_video(file)
 
@@ -25,8 +27,12 @@ def test_a_video_file_says_what_to_install(without_pyav, tmp_path):
 @pytest.mark.parametrize(
   ("kind", "module", "said"),
   [
-    ("green", "av", r"green.mp4: videos need PyAV. Run `pip install vosjax\[video\]`"),
-    ("coco", "pycocotools", r"coco.json needs pycocotools. Run `pip install vosjax\["),
+    (
+      "green",
+      "av",
+      r'green.mp4: videos need PyAV. Run `pip install "vosjax\[video\]"`',
+    ),
+    ("coco", "pycocotools", r'coco.json needs pycocotools. Run `pip install "vosjax\['),
   ],
 )
 def test_outputs_say_what_to_install_and_others_do_without(

@@ -164,7 +164,7 @@ def _check_arguments(args: argparse.Namespace) -> None:
   ]
   if missing:
     raise ValueError(
-      f"the page needs {', '.join(missing)}. Run `pip install vosjax[app]`."
+      f'the page needs {", ".join(missing)}. Run `pip install "vosjax[app]"`.'
     )
   if not _is_loopback(args.host):
     if args.token is None:

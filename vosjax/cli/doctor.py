@@ -178,7 +178,7 @@ def _check_extra(extra: str) -> Check:
   if not absent:
     return Check(f"extra {extra}", True, f"for {extras.PURPOSES[extra]}")
   found = f"{', '.join(absent)}: for {extras.PURPOSES[extra]}"
-  return Check(f"extra {extra}", None, found, f"pip install vosjax[{extra}]")
+  return Check(f"extra {extra}", None, found, f'pip install "vosjax[{extra}]"')
 
 
 REINSTALL = "Install vosjax and NumPy again."

@@ -89,7 +89,7 @@ def explain_missing(module: str | None) -> str | None:
   name = (module or "").partition(".")[0]
   for extra, modules in EXTRAS.items():
     if name in modules:
-      return f"{name} is not installed. Run `pip install vosjax[{extra}]`."
+      return f'{name} is not installed. Run `pip install "vosjax[{extra}]"`.'
   if name in REQUIRED:
     return f"{name} is not installed. Run `pip install {REQUIRED[name]}`."
   return None

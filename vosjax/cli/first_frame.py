@@ -14,7 +14,7 @@ from vosjax.media.video_frames import describe, frame_number
 EXAMPLE = """
 examples:
   vosjax first-frame holiday.mp4 first.png
-  vosjax first-frame holiday.mp4 later.png --frame 1:02.5
+  vosjax first-frame holiday.mp4 00120.png --frame 120
 
 Paint the objects in a copy of the image, in a program that saves palette or grayscale
 PNGs: background 0, the first object 1, and so on. Then give it to `vosjax segment`.
@@ -67,4 +67,9 @@ def run(args: argparse.Namespace) -> None:
   for warning in video.warnings:
     print(f"warning: {warning}", file=sys.stderr)
   print(describe(video))
-  print(f"{args.out}: frame {video.frame_names[number]}, {video.times[number]:.2f} s.")
+  name = video.frame_names[number]
+  print(f"{args.out}: frame {name}, {video.times[number]:.2f} s.")
+  if number and args.out.stem != name:
+    print(
+      f"Name its mask {name}.png: that tells `vosjax segment` which frame it shows."
+    )

@@ -17,6 +17,6 @@ def load_pyav(needed_for: str, alternative: str = "") -> Any:
     import av
   except ImportError as error:
     raise ValueError(
-      f"{needed_for} need PyAV. Run `pip install vosjax[video]`{alternative}."
+      f'{needed_for} need PyAV. Run `pip install "vosjax[video]"`{alternative}.'
     ) from error
   return av

@@ -101,7 +101,7 @@ def _data() -> ConfigDict:
   data.leaves = "data/CVPPP2017_LSC_training/training/A1"  # folder of CVPPP's plants
   data.cityscapes = "data/cityscapes"  # folder of leftImg8bit and gtFine
   # Processes that decode and draw; 0: threads of this process; -1: threads for a CPU, a
-  # process per core for an accelerator.
+  # process for each core but one, at most 32, for an accelerator.
   data.num_workers = -1
   # A clip starts at a frame in which an object has more pixels than this, at full size.
   data.min_object_pixels = 100

@@ -265,6 +265,6 @@ def load_pycocotools() -> Any:
     from pycocotools import mask
   except ImportError as error:
     raise ValueError(
-      "coco.json needs pycocotools. Run `pip install vosjax[video]`."
+      'coco.json needs pycocotools. Run `pip install "vosjax[video]"`.'
     ) from error
   return mask
