@@ -16,10 +16,13 @@ def test_a_mask_channel_distinguishes_one_shot_from_zero_shot(inputs, one_shot):
   assert models.build("rvos", **fields).readout.one_shot == one_shot
 
 
-@pytest.mark.parametrize(("classes", "size"), [(21, 256), (9, 256), (2, 400)])
-def test_the_number_of_classes_identifies_the_dataset(classes, size):
+@pytest.mark.parametrize(
+  ("classes", "size", "number"),
+  [(21, (256, 256), 10), (9, (256, 512), 20), (2, (400, 400), 20)],
+)
+def test_the_number_of_classes_identifies_the_dataset(classes, size, number):
   fields = convert.find_fields("rsis", {CLASSES: np.zeros((classes, 248))})
-  assert fields == {"num_classes": classes, "size": (size, size)}
+  assert fields == {"num_classes": classes, "size": size, "num_objects": number}
   assert models.build("rsis", **fields).num_classes == classes
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from vosjax.data.cache import ArrayVideo
 from vosjax.data.formats.davis import DavisFolder
+from vosjax.data.records.videos import EncodedFrame, PreparedVideo
 from vosjax.data.synthvos import SynthVos
 from vosjax.data.transforms import clips
 from vosjax.data.video import Source
@@ -102,6 +103,25 @@ def test_youtube_vos_is_read_as_it_is_unpacked(config, tmp_path):
     batches(config)
 
 
+def test_of_prepared_youtube_vos_annotated_frames_are_trained_on(config, monkeypatch):
+  """Frames between them would count as frames without the object."""
+  frames = [
+    EncodedFrame(f"{t:05d}", b"jpeg", b"" if t % 5 else b"png") for t in range(9)
+  ]
+  video = PreparedVideo("a", tuple(frames), "nowhere")
+
+  class Records(Source):
+    def __len__(self):
+      return 1
+
+    def __getitem__(self, index):
+      return (video,)[index]
+
+  monkeypatch.setattr(feeds, "folder_source", lambda *_, **__: Records())
+  (found,) = feeds.youtube_vos(config)
+  assert found.frame_names == ("00000", "00005")
+
+
 def test_synthvos_is_prepared_if_its_folder_exists_and_procedural_otherwise(tmp_path):
   config = get_config("paper")
   config.data.synthvos.folder = str(tmp_path / "absent")
@@ -193,7 +213,9 @@ def test_processes_feed_an_accelerator_and_threads_a_cpu(config, monkeypatch):
   config.data.num_workers = 3
   assert choose() == 3
   config.data.num_workers = -1
-  config.data.synthvos.in_memory = True  # kept once
+  config.data.synthvos.in_memory = True
+  assert choose() == 1  # no procedural video is used
+  config.stages.main.sources.synthvos = 1.0  # kept once
   assert choose() == 0
   config.data.num_workers = -2
   with pytest.raises(ValueError, match="data.num_workers is -2"):

@@ -10,6 +10,7 @@ from vosjax.train.workdir import open_workdir, record_or_compare_videos
 def config(**changes):
   data = ConfigDict({"root": "data", "year": "2017"})
   config = ConfigDict({"model": {"name": "agame"}, "size": (96, 160), "seed": 0})
+  config.mode = "train"
   config.data = data
   config.update(changes)
   return config
@@ -31,13 +32,28 @@ def test_the_same_configuration_resumes_and_may_move_its_data(tmp_path):
 
 
 def test_what_does_not_change_the_training_may_change_when_it_resumes(tmp_path):
-  keys = ("mode", "title", "evaluation", "log", "checkpoint")
+  keys = ("title", "log", "checkpoint")
   folders = {"root": "a", "youtube_vos": "b", "year": "2017", "num_workers": 0}
   moved = folders | {"root": "c", "youtube_vos": "d", "num_workers": 4}
   before = config(data=folders, **dict.fromkeys(keys, "before"))
   assert open_workdir(before, str(tmp_path / "run"))[1] is False
   after = config(data=moved, **dict.fromkeys(keys, "after"))
   assert open_workdir(after, str(tmp_path / "run"))[1] is True
+
+
+def test_what_validates_may_change_only_where_nothing_is_trained(tmp_path):
+  """Scores of other videos would be compared with those that the run has."""
+  first = config(evaluation={"size": (96, 160), "num_videos": 8, "also": ()})
+  open_workdir(first, str(tmp_path / "run"))
+  more = config(evaluation={"size": (96, 160), "num_videos": 30, "also": ("davis",)})
+  assert open_workdir(more, str(tmp_path / "run"))[1] is True
+  other = config(evaluation={"size": (48, 80), "num_videos": 8, "also": ()})
+  with pytest.raises(
+    ValueError, match=r"evaluation.size is \[96, 160\] there and \[48"
+  ):
+    open_workdir(other, str(tmp_path / "run"))
+  other.mode = "evaluate"
+  assert open_workdir(other, str(tmp_path / "run"))[1] is True
 
 
 def test_another_configuration_is_refused_and_the_difference_named(tmp_path):

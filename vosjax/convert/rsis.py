@@ -21,12 +21,17 @@ RULES = (
 )
 
 
-def find_fields(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
-  """Fields of the model that these weights belong to, and their training size.
+# Number of classes, with the background -> size of images, number of instances.
+_OF_CLASSES = {21: ((256, 256), 10), 2: ((400, 400), 20), 9: ((256, 512), 20)}
 
-  The number of classes identifies the dataset; that of leaves (2) had another size.
+
+def find_fields(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
+  """Fields of the model that these weights belong to, with their training size.
+
+  The number of classes identifies the dataset, which decides the size of images and
+  the number of instances: Pascal VOC (21), leaves (2) or Cityscapes (9).
   """
   weight = state_dict.get("decoder.fc_class.weight")
   num_classes = 21 if weight is None else len(weight)
-  size = (400, 400) if num_classes == 2 else (256, 256)
-  return {"num_classes": num_classes, "size": size}
+  size, num_objects = _OF_CLASSES.get(num_classes, _OF_CLASSES[21])
+  return {"num_classes": num_classes, "size": size, "num_objects": num_objects}

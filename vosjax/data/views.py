@@ -53,6 +53,28 @@ class FrameSubset(Video):
 
 
 @dataclasses.dataclass(frozen=True)
+class AnnotatedFrames(Source):
+  """The annotated frames of videos, each as a video of its own.
+
+  Attributes:
+    source: of whole videos.
+  """
+
+  source: Source
+
+  def __len__(self) -> int:
+    return len(self.source)
+
+  def __getitem__(self, index: int) -> FrameSubset:
+    video = self.source[index]
+    return FrameSubset(video, video.annotated_frames)
+
+  @property
+  def origin(self) -> str | None:
+    return self.source.origin
+
+
+@dataclasses.dataclass(frozen=True)
 class SuccessiveClips(Source):
   """Videos cut into clips that do not overlap, each a video of its own.
 

@@ -60,21 +60,25 @@ class Protocol:
   merges_objects: bool = False
   interpret: Callable[[ScoredVideo], ScoredVideo] = lambda video: video
 
+  def unscorable(self, truth: Integer[np.ndarray, "t h w"]) -> str:
+    """Why a video cannot be scored, whatever is predicted; "" if it can."""
+    num_frames = len(truth)
+    if not len(range(num_frames)[self.scored]):
+      return f"{num_frames} annotated frames; {self.name} needs more"
+    if self.num_objects is not None and not self.num_objects(truth):
+      return f"the annotation shows no object that {self.name} scores"
+    return ""
+
   def problems(self, video: ScoredVideo) -> list[str]:
     """Everything that keeps a video from being scored, one line per problem."""
-    num_frames = len(video.truth)
-    if not len(range(num_frames)[self.scored]):
-      return [f"{video.name}: {num_frames} annotated frames; {self.name} needs more."]
+    if reason := self.unscorable(video.truth):
+      return [
+        f"{video.name}: {reason}. To score any object in any frame, give two folders: "
+        "vosjax evaluate PREDICTIONS TRUTH"
+      ]
     if self.num_objects is None:
       return self.check(video)
-    num_objects = self.num_objects(video.truth)
-    if not num_objects:
-      return [
-        f"{video.name}: the annotation shows no object that {self.name} scores. To "
-        "score any object in any frame, give two folders: vosjax evaluate PREDICTIONS "
-        "TRUTH"
-      ]
-    limit = self.max_id or num_objects
+    limit = self.max_id or self.num_objects(video.truth)
     return [
       f"{video.name}/{name}.png: holds object id {labels.max()}, but {self.name} "
       f"allows ids up to {limit} here."
@@ -83,18 +87,20 @@ class Protocol:
     ]
 
 
-def davis2016(*, stability: bool = True) -> Protocol:
+def davis2016(*, stability: bool = True, has_void: bool = False) -> Protocol:
   """DAVIS 2016: objects are merged, and every video counts the same.
 
   The first and last frame are not scored.
 
   Args:
     stability: also measure T, on the videos that the toolkit lists for it.
+    has_void: 255 is void, and not the object as in DAVIS 2016.
   """
   inner = slice(1, -1)
 
   def score(video: ScoredVideo) -> list[Row]:
-    row = _merged_row(video, video.truth > 0, None, inner)
+    truth, void = split_void(video.truth) if has_void else (video.truth, None)
+    row = _merged_row(video, truth > 0, void, inner)
     if stability and video.name in STABLE_VIDEOS:
       t = metrics.temporal_stability(video.prediction[inner] > 0)
       row = dataclasses.replace(row, stability=t)

@@ -370,7 +370,8 @@ def cosnet_stage(**changes: Any) -> ConfigDict:
   With `model.fields.deep` "cues", Adam trains on frames and their past alone (see
   `vosjax.train.recipes.cosnet_cues`): `clip_length` counts all of them, the learning
   rate decays to 0, and the loss weight "still" is of each decision before the last.
-  `momentum`, `pair_rates` and `official` then have no effect.
+  `weight_decay` shrinks the weights themselves (AdamW). `momentum`, `pair_rates`,
+  `official` and `steps_per_epoch` then have no effect.
   """
   return _stage(
     changes,

@@ -17,6 +17,7 @@ from vosjax.data.formats.stills import StillsFolder
 from vosjax.data.formats.youtube_vos import YoutubeVosFolder, youtube_vos_root
 from vosjax.data.synthvos import Settings, SynthVos
 from vosjax.data.video import Source
+from vosjax.data.views import AnnotatedFrames
 from vosjax.train import image_datasets
 from vosjax.train.recipe import BatchesFrom
 
@@ -135,18 +136,20 @@ def davis(config: ConfigDict, subset: str, **options: Any) -> Source:
 
 
 def youtube_vos(config: ConfigDict) -> Source:
-  """The training videos at `data.youtube_vos`, annotated in some frames."""
+  """The annotated frames of the training videos at `data.youtube_vos`."""
   path = pathlib.Path(config.data.youtube_vos).expanduser()
   subset = config.data.youtube_vos_subset
   if youtube_vos_root(path, subset):
     return YoutubeVosFolder(str(path), subset)
-  return folder_source(
+  source = folder_source(
     "data.youtube_vos",
     config.data.youtube_vos,
     "YouTube-VOS 2018 from https://youtube-vos.org",
     subset,
     sparse=True,
   )
+  # A folder is read without the other frames; records hold them.
+  return source if isinstance(source, DavisFolder) else AnnotatedFrames(source)
 
 
 def stills(name: str, folder: str, images: str, masks: str) -> Source:
@@ -265,7 +268,7 @@ def choose_num_workers(config: ConfigDict, stage: ConfigDict) -> int:
     )
   if workers >= 0:
     return workers
-  is_in_memory = config.data.synthvos.in_memory and "synthvos" in stage.sources
+  is_in_memory = config.data.synthvos.in_memory and stage.sources.get("synthvos", 0)
   if jax.default_backend() == "cpu" or is_in_memory:
     return 0
   return min(_MOST_WORKERS, max(1, cores.available() - 1))

@@ -127,7 +127,9 @@ def _score_also(
   saved and scored by now.
   """
   config = config.copy_and_resolve_references()
-  config.evaluation.update(dataset=dataset, num_videos=0)
+  config.evaluation.dataset = dataset
+  if dataset != "synthvos":  # whose videos have no end
+    config.evaluation.num_videos = 0
   scoring = recipe_of(config).scoring(config, model)
   scored_set = None
   try:
@@ -142,13 +144,18 @@ def _score_also(
   if not is_everywhere:
     LOG.warning("warning: no scores on %s: another process cannot read it.", dataset)
     return
-  score_model(config, scoring, model, variables, scored_set, path / dataset)
+  try:
+    score_model(config, scoring, model, variables, scored_set, path / dataset)
+  except (ValueError, OSError) as error:
+    if jax.process_count() > 1:  # the others wait for this one's scores
+      raise
+    LOG.warning("warning: no scores on %s: %s", dataset, error)
 
 
 def evaluate(config: ConfigDict, workdir: str | None) -> None:
   """Scores `evaluation.checkpoint`, or else WORKDIR/model, and writes WORKDIR/eval."""
   recipe = recipe_of(config)
-  model, variables = trained.load(config, workdir)
+  model, variables = _load_trained(config, workdir)
   scoring = recipe.scoring(config, model)
   scored_set = datasets.load_scored(config, scoring.task)
   path, _ = open_workdir(config, workdir)
@@ -159,9 +166,22 @@ def evaluate(config: ConfigDict, workdir: str | None) -> None:
 def predict(config: ConfigDict, workdir: str | None) -> None:
   """Writes the masks that the same model predicts to WORKDIR/predictions."""
   recipe = recipe_of(config)
-  model, variables = trained.load(config, workdir)
+  model, variables = _load_trained(config, workdir)
   scoring = recipe.scoring(config, model)
   write_predictions(config, workdir, scoring, model, variables)
+
+
+def _load_trained(
+  config: ConfigDict, workdir: str | None
+) -> tuple[nn.Module, Variables]:
+  """Reads the trained model, and says which fields of the configuration it ignores."""
+  model, variables = trained.load(config, workdir)
+  if changed := _other_fields(build(config), model):
+    LOG.info(
+      "fields    are those of the checkpoint: %s; the configuration has others",
+      ", ".join(f"{name}={was}" for name, was, _ in changed),
+    )
+  return model, variables
 
 
 # Several processes can share the work of these.
@@ -263,17 +283,21 @@ def _initial_variables(model: nn.Module, config: ConfigDict) -> Variables:
 
 def _warn_of_other_fields(model: nn.Module, trained: nn.Module, origin: str) -> None:
   """Warns of fields that differ: they can change what weights mean in equal shapes."""
-  was, now = (model_files.hashable(models.fields_of(x)) for x in (trained, model))
-  names = sorted(set(was) - {"execution"})
-  changed = [name for name in names if was[name] != now[name]]
-  if changed:
+  if changed := _other_fields(model, trained):
     LOG.warning(
       "warning: model_checkpoint %s has %s, and this run %s. Unless this is intended, "
       "set --config.model.fields as they were.",
       origin,
-      ", ".join(f"{name}={was[name]}" for name in changed),
-      ", ".join(f"{name}={now[name]}" for name in changed),
+      ", ".join(f"{name}={was}" for name, was, _ in changed),
+      ", ".join(f"{name}={now}" for name, _, now in changed),
     )
+
+
+def _other_fields(model: nn.Module, trained: nn.Module) -> list[tuple[str, Any, Any]]:
+  """Name, value in `trained` and value in `model` of each field that differs."""
+  was, now = (model_files.hashable(models.fields_of(x)) for x in (trained, model))
+  names = sorted(set(was) - {"execution"})
+  return [(name, was[name], now[name]) for name in names if was[name] != now[name]]
 
 
 def random_variables(model: nn.Module, config: ConfigDict) -> Variables:

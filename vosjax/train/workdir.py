@@ -22,7 +22,10 @@ _SECTIONS = reprlib.Repr()  # names the first keys of a section that only one si
 _CHANGEABLE = (
   "mode",
   "title",
-  "evaluation",
+  "evaluation/also",
+  "evaluation/checkpoint",
+  "evaluation/num_previews",
+  "evaluation/num_videos",
   "data/num_workers",
   "data/root",
   "data/youtube_vos",
@@ -92,7 +95,10 @@ def require_usable_workdir(config: ConfigDict, workdir: str) -> None:
     raise ValueError(
       f"{config_file} is not the configuration of a run; give a new or an empty folder."
     )
-  differing = differences(theirs, plain(config))
+  ours = plain(config)
+  if config.mode != "train":  # only training validates, and chooses by these scores
+    ours["evaluation"] = theirs.get("evaluation")
+  differing = differences(theirs, ours)
   if differing:
     differing.sort(key=lambda difference: not difference.startswith("model.name "))
     raise ValueError(

@@ -25,6 +25,24 @@ def test_2016_merges_objects_and_void(davis, tree):
   np.testing.assert_array_equal(labels[1].labels(0), tree.label_pixels(1, 0) > 0)
 
 
+def test_void_alone_is_void_where_other_masks_have_it_beside_ids(davis):
+  """Gray masks of 0 and 255 are an object's, unless 255 is void in the video."""
+  folder = davis / "Annotations/480p/video1"
+  pixels = np.zeros_like(DavisFolder(str(davis))[1].labels(0))
+  ids, alone = pixels.copy(), pixels.copy()
+  ids[:2], ids[2:4], ids[4] = 1, 2, 255
+  alone[4] = 255
+  for t in range(6):
+    Image.fromarray(alone if t == 3 else ids).save(folder / f"{t:05}.png")
+  video = DavisFolder(str(davis))[1]
+  assert np.unique(video.labels(3)).tolist() == [0, 255]
+  assert np.unique(video.labels(2)).tolist() == [0, 1, 2, 255]
+  for t in range(6):
+    Image.fromarray(alone).save(folder / f"{t:05}.png")
+  video = DavisFolder(str(davis))[1]
+  assert np.unique(video.labels(3)).tolist() == [0, 1]
+
+
 def test_the_pair_lists_of_2016_are_read(davis):
   (davis / "ImageSets/480p").mkdir()
   (davis / "ImageSets/480p/val.txt").write_text(

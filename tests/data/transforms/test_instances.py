@@ -39,6 +39,10 @@ def test_small_and_surplus_instances_become_background():
   few = LargestFirst(1).random_map(clip, RNG)
   np.testing.assert_array_equal(few["classes"], [3])
   np.testing.assert_array_equal(few["labels"][0] == 1, labels() == 2)
+  for number, low in ((3, 0), (5, 0), (5, -1)):  # background is no instance
+    found = LargestFirst(number, min_pixels=low).random_map(clip, RNG)
+    expected = LargestFirst(number).random_map(clip, RNG)
+    np.testing.assert_array_equal(found["labels"], expected["labels"])
   large = LargestFirst(3, min_pixels=3).random_map(clip, RNG)
   np.testing.assert_array_equal(large["classes"], [3, 1, 0])
   assert LargestFirst(3, min_pixels=7).random_map(clip, RNG) is None

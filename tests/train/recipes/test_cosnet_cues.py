@@ -67,6 +67,17 @@ def test_a_step_trains_all_but_the_backbone():
   assert all(np.any(x) for x in jax.tree.leaves(updates))
 
 
+def test_frames_of_any_size_are_compared_with_the_truth():
+  config = get_config("released_smoke")
+  model = models.build("cosnet", **config.model.fields.to_dict())
+  objective = cosnet.make_objective(model, config.stages.main)
+  shape = (1, 3, 39, 47)  # neither is a multiple of the stride, 4
+  batch = VideoBatch(jnp.zeros((*shape, 3), jnp.uint8), jnp.zeros(shape, jnp.uint8))
+  variables = jax.eval_shape(model.init, jax.random.key(0), batch.frames[:, 0] / 255.0)
+  loss, _ = jax.eval_shape(objective, variables, batch, None)
+  assert loss.shape == ()
+
+
 def test_clips_of_another_length_are_refused():
   config = get_config("released_smoke")
   config.stages.main.clip_length = 2

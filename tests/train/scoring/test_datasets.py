@@ -160,7 +160,7 @@ def test_videos_to_validate_on_are_scored_only_if_they_are_in_a_folder(
   scored = datasets.load_scored(config, "objects")
   chosen_by = datasets.load_validation(config, scored)
   assert chosen_by.protocol is scored.protocol
-  assert len(chosen_by.source) == len(scored.source)
+  assert len(chosen_by.source) == config.validation.num_videos
   trained_on = feeds.synthvos(config, config.stages.main)
   seeds = {videos[0].name.split("-")[0] for videos in (scored.source, trained_on)}
   assert {chosen_by.source[0].name.split("-")[0]}.isdisjoint(seeds) and len(seeds) == 2
@@ -208,6 +208,40 @@ def test_stability_is_measured_of_primary_objects_alone(get_config, davis, task)
   masks[:, 6:18, 6:18] = 1
   (row,) = protocol.score(ScoredVideo(min(STABLE_VIDEOS), masks, masks))
   assert np.isnan(row.stability) == (task == "objects")
+
+
+def test_proposals_are_limited_on_davis_alone(get_config, davis):
+  config = get_config("ris:smoke")
+  config.data.update(root=str(davis), resolution="480p")
+  config.model.fields.num_objects = 22
+  assert datasets.load_scored(config, "proposals").protocol.max_id == 254
+  config.evaluation.dataset = "davis"
+  with pytest.raises(
+    ValueError, match="num_objects is 22, but .* at most 20 proposals"
+  ):
+    datasets.load_scored(config, "proposals")
+  config.model.fields.num_objects = 20
+  assert datasets.load_scored(config, "proposals").protocol.max_id == 20
+
+
+def test_void_of_synthvos_is_no_object(get_config):
+  protocol = datasets.load_scored(get_config("agame:smoke"), "primary").protocol
+  truth = np.zeros((3, 24, 24), np.uint8)
+  truth[:, 5:19, 5:19] = 255
+  truth[:, 6:18, 6:18] = 1
+  (row,) = protocol.score(ScoredVideo("v", (truth == 1).astype(np.uint8), truth))
+  assert row.region.tolist() == [1]
+
+
+def test_procedural_videos_have_numbers_of_their_own(get_config):
+  config = get_config("agame:smoke")
+  config.evaluation.num_videos, config.validation.num_videos = 2, 5
+  scored_set = datasets.load_scored(config, "objects")
+  assert len(scored_set.source) == 2
+  assert len(datasets.load_validation(config, scored_set).source) == 5
+  config.evaluation.num_videos = 0
+  with pytest.raises(ValueError, match="evaluation.num_videos is 0, but"):
+    datasets.load_scored(config, "objects")
 
 
 def test_prepared_videos_say_which_categories_are_seen_in_training():

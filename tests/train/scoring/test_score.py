@@ -71,6 +71,38 @@ def test_the_first_videos_are_validated_and_0_means_all(
   assert (tmp_path / "preview/step0000007.png").is_file()
 
 
+def cut(video, start):
+  """The frames of a video from one on, of which `start` frames lose their objects."""
+  frames, labels = video.clip(0, len(video))
+  labels = labels.copy()
+  labels[:start] = 0
+  return ArrayVideo(video.name, video.frame_names, frames, labels)
+
+
+def test_videos_that_show_no_object_to_score_are_left_out_and_named(
+  scoring, scored_set, tmp_path, caplog, monkeypatch
+):
+  """An object that enters later is none that DAVIS 2017 scores."""
+  monkeypatch.setattr(logging.getLogger("vosjax"), "propagate", True)
+  first, *others = scored_set.source
+  scored_set = scored_set._replace(source=[cut(first, 1), *others])
+  made, seen = scoring
+  writer = writers.MetricsWriter(tmp_path)
+  config = get_config("smoke")
+  config.validation.num_videos = 0
+  validate = Validation(config, made, Network(), scored_set, writer, tmp_path)
+  state = TrainState(step=7, params={}, batch_stats={}, opt_state=(), key=None)
+  assert validate(7, state) == 1.0
+  writer.close()
+  said = "not scored: {} (the annotation shows no object that davis2017 scores)"
+  assert said.format(first.name) in caplog.text
+  assert sorted(seen) == [video.name for video in others]
+  nothing = scored_set._replace(source=[cut(video, 3) for video in scored_set.source])
+  validate = Validation(config, made, Network(), nothing, None, tmp_path)
+  with pytest.raises(ValueError, match=r"none of the 3 video\(s\) can be scored"):
+    validate(8, state)
+
+
 @pytest.mark.parametrize("devices", [1, 2])
 def test_a_validation_that_is_stopped_ends_in_the_middle_and_writes_nothing(
   scoring, scored_set, tmp_path, monkeypatch, devices

@@ -41,6 +41,22 @@ def test_weights_in_one_file_are_scored(
   )
 
 
+def test_fields_that_the_configuration_would_change_are_named(
+  get_config, trained, file, tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setattr(run, "score_model", lambda *_: None)
+  config = get_config("agame:smoke")
+  config.mode = "evaluate"
+  config.evaluation.checkpoint = str(file)
+  run.run(config, str(tmp_path / "as_trained"))
+  before = capsys.readouterr().out
+  config.model.fields.update_rate = 0.25
+  run.run(config, str(tmp_path / "other"))
+  said = capsys.readouterr().out
+  assert "update_rate=0.1" in said and "the configuration has others" in said
+  assert "update_rate" not in before
+
+
 def test_predictions_are_resumed_with_the_same_file_only(
   get_config, trained, davis, file, tmp_path, monkeypatch
 ):

@@ -19,7 +19,11 @@ from vosjax.train.recipe import Scoring
 from vosjax.train.recipes import rvos
 from vosjax.train.scoring import datasets, segmenters
 from vosjax.train.scoring.score import score_model
-from vosjax.train.scoring.video_scores import scored_video, segment_video
+from vosjax.train.scoring.video_scores import (
+  read_truth,
+  scored_video,
+  segment_video,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -270,7 +274,7 @@ def test_the_baseline_leaves_late_objects_where_they_appeared():
 
 def test_only_annotated_frames_are_scored():
   predicted = np.arange(6, dtype=np.uint8)[:, None, None] + np.zeros((4, 6), np.uint8)
-  scored = scored_video(predicted, Sparse())
+  scored = scored_video(predicted, Sparse(), read_truth(Sparse()))
   assert scored.frames == ("b", "c", "e", "f")
   assert scored.prediction[:, 0, 0].tolist() == [1, 2, 4, 5]
   assert scored.truth[:, 0, 0].tolist() == [0, 0, 1, 1]

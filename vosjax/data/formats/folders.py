@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 from vosjax.data.codecs import images, label_images
 from vosjax.data.codecs.label_values import Interpretation
 from vosjax.data.video import Source, Video
+from vosjax.labels import VOID
 
 _FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
 _MAX_LISTED = 20
@@ -77,7 +78,21 @@ class FolderVideo(Video):
     mask = self.read_mask(index)
     if mask is None:
       return None
-    return (mask.labels > 0).view(np.uint8) if self.binary else mask.labels
+    if self.binary:
+      return (mask.labels > 0).view(np.uint8)
+    if mask.black_and_white and self._has_void:
+      return np.where(mask.labels > 0, VOID, 0).astype(np.uint8)
+    return mask.labels
+
+  @functools.cached_property
+  def _has_void(self) -> bool:
+    """Whether a mask holds 255 beside ids: then white is void in all of them."""
+    return any(
+      mask is not None
+      and not mask.black_and_white
+      and bool((mask.labels == VOID).any())
+      for mask in map(self.read_mask, range(len(self)))
+    )
 
   def read_mask(self, index: int) -> Interpretation | None:
     """`labels`, before `binary` counts, with what was done to get them."""

@@ -156,7 +156,10 @@ class AugmentedVocFolder(StillSource):
 
 @dataclasses.dataclass(frozen=True)
 class _ClassFilter:
-  """A reader that turns instances of all but the kept classes into background."""
+  """A reader that keeps the instances of some classes, numbered from 1 without a gap.
+
+  Others become background. Scores count the ids up to the largest one as objects.
+  """
 
   read: Reader
   kept: frozenset[int]
@@ -165,10 +168,12 @@ class _ClassFilter:
     annotation = self.read(annotations, name)
     if annotation is None:
       return None
-    classes = {i: k for i, k in annotation.classes.items() if k in self.kept}
-    removed = list(annotation.classes.keys() - classes.keys())
-    labels = np.where(np.isin(annotation.labels, removed), 0, annotation.labels)
-    return Annotation(labels.astype(np.uint8), classes)
+    kept = [i for i, k in sorted(annotation.classes.items()) if k in self.kept]
+    new_ids = np.arange(256, dtype=np.uint8)
+    new_ids[list(annotation.classes)] = 0
+    new_ids[kept] = np.arange(1, len(kept) + 1)
+    classes = {int(new_ids[i]): annotation.classes[i] for i in kept}
+    return Annotation(new_ids[annotation.labels], classes)
 
 
 def class_numbers(wanted: Collection[str]) -> frozenset[int]:

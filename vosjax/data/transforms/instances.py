@@ -43,7 +43,7 @@ class LargestFirst(grain.transforms.RandomMap):
 
   Attributes:
     max_objects: largest number of instances to keep.
-    min_pixels: an instance must have at least this many pixels.
+    min_pixels: an instance must have at least this many pixels, and one in any case.
   """
 
   max_objects: int
@@ -54,7 +54,7 @@ class LargestFirst(grain.transforms.RandomMap):
     areas = np.asarray(Image.fromarray(clip["labels"][0]).histogram())
     areas[clip["classes"] == 0] = 0
     order = np.argsort(-areas, kind="stable")
-    kept = order[areas[order] >= self.min_pixels][: self.max_objects]
+    kept = order[areas[order] >= max(1, self.min_pixels)][: self.max_objects]
     if not len(kept):
       return None
     new_ids = np.zeros(256, np.uint8)

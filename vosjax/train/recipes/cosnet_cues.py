@@ -60,9 +60,9 @@ def make_objective(model: nn.Module, stage: ConfigDict) -> Objective:
   def objective(variables, batch, key):
     del key  # nothing in this model is random
     frames = batch.frames.astype(jnp.float32) / 255
-    h, w = frames.shape[2:4]
-    size, middle = (h // _STRIDE, w // _STRIDE), _STRIDE // 2
+    middle = _STRIDE // 2
     truth = batch.labels[:, 0, middle::_STRIDE, middle::_STRIDE] == 1
+    size = truth.shape[1:]
     found: Any = model.apply(variables, frames, method=COSNet.find)
     loss = jnp.zeros(())
     for logits, weight in (

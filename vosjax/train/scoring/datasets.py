@@ -5,6 +5,7 @@ model, or matched to given ones. "primary" is one object, into which all annotat
 are merged. "proposals" are the model's own.
 """
 
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from vosjax.data.formats.youtube_vos import YoutubeVosFolder, youtube_vos_root
 from vosjax.data.video import Source
 from vosjax.evaluation import mask_folders, protocols
 from vosjax.evaluation.protocols import Protocol
+from vosjax.labels import VOID
 from vosjax.train import feeds, image_datasets
 
 # Added to the seed for procedural videos to score, so that none of them is trained on;
@@ -118,9 +120,12 @@ def load_scored(config: ConfigDict, task: str) -> ScoredSet:
   options: dict[str, Any] = {}
   if name == "davis2016":
     options["stability"] = task == "primary"
+    options["has_void"] = config.evaluation.dataset == "synthvos"
   if name == "youtube-vos":
     options["seen"] = _seen_categories(source)
   protocol = protocols.build(name, **options)
+  if task == "proposals":
+    protocol = _with_proposals_of(config, protocol)
   length = config.evaluation.length
   if config.evaluation.dataset == "synthvos" and not range(length)[protocol.scored]:
     raise ValueError(
@@ -128,6 +133,23 @@ def load_scored(config: ConfigDict, task: str) -> ScoredSet:
       f"({protocol.description})."
     )
   return ScoredSet(source, protocol)
+
+
+def _with_proposals_of(config: ConfigDict, protocol: Protocol) -> Protocol:
+  """The protocol for as many proposals as a model has; the toolkit's limit on DAVIS.
+
+  Raises:
+    ValueError: the model has more than the toolkit of DAVIS takes.
+  """
+  if config.evaluation.dataset != "davis":
+    return dataclasses.replace(protocol, max_id=VOID - 1)
+  slots, limit = config.model.fields.get("num_objects", 0), protocol.max_id
+  if limit is not None and slots > limit:
+    raise ValueError(
+      f"config.model.fields.num_objects is {slots}, but {protocol.name} takes at most "
+      f"{limit} proposals. Give a smaller number, or another evaluation.dataset."
+    )
+  return protocol
 
 
 def load_validation(config: ConfigDict, scored_set: ScoredSet) -> ScoredSet:
@@ -139,7 +161,9 @@ def load_validation(config: ConfigDict, scored_set: ScoredSet) -> ScoredSet:
   """
   if config.evaluation.dataset != "synthvos":
     return scored_set
-  return scored_set._replace(source=_procedural(config, VALIDATION_SEED_OFFSET))
+  count = config.validation.num_videos or config.evaluation.num_videos
+  source = _procedural(config, VALIDATION_SEED_OFFSET, count)
+  return scored_set._replace(source=source)
 
 
 def load_unscored(config: ConfigDict) -> Source:
@@ -173,15 +197,21 @@ def _require_labels(source: Source, unlabelled: Callable[[Any], list[str]]) -> N
 
 def _load_synthvos(config: ConfigDict, labelled: bool) -> Source:
   del labelled  # every frame is
-  return _procedural(config, UNSEEN_SEED_OFFSET)
+  options = config.evaluation
+  if options.num_videos < 1:
+    raise ValueError(
+      f"evaluation.num_videos is {options.num_videos}, but the procedural videos of "
+      "synthvos have no end; give a number."
+    )
+  return _procedural(config, UNSEEN_SEED_OFFSET, options.num_videos)
 
 
-def _procedural(config: ConfigDict, seed_offset: int) -> Source:
+def _procedural(config: ConfigDict, seed_offset: int, num_videos: int) -> Source:
   options = config.evaluation
   source = feeds.procedural(
     config,
     config.seed + seed_offset,
-    options.num_videos,
+    num_videos,
     size=tuple(options.size),
     length=options.length,
     max_objects=options.max_objects,

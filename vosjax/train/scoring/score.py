@@ -89,7 +89,8 @@ class Validation:
     score = average(result.rows)["J&F-Mean"]
     if self._writer is not None:
       self._writer.write(step, {VALIDATION: score})
-      sheet = previews.contact_sheet(predicted[0], self._videos[0])
+      shown = min(predicted)
+      sheet = previews.contact_sheet(predicted[shown], self._videos[shown])
       self._writer.write_image(step, "preview", sheet)
       self._folder.mkdir(exist_ok=True)
       previews.write_png(self._folder / f"step{step:07d}.png", sheet)

@@ -19,6 +19,7 @@ from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
 from vosjax import files, models
+from vosjax.data.formats.folders import first_few
 from vosjax.data.video import Source, Video
 from vosjax.evaluation.evaluate import Outcome, score_video
 from vosjax.evaluation.protocols import Protocol
@@ -135,6 +136,7 @@ def score_videos(
   """Scores the first videos; processes and their devices share them.
 
   The result is the same for any number of them. All processes must call it together.
+  Videos whose annotation cannot be scored are left out, with a warning.
 
   Args:
     videos: to choose from.
@@ -153,11 +155,11 @@ def score_videos(
 
   Raises:
     StoppedError: a process gave up; raised in all of them.
-    ValueError: there are no videos, or one has no annotation.
+    ValueError: there are no videos that can be scored.
   """
   if not count:
     raise ValueError("there is nothing to score: the dataset has no videos.")
-  found: dict[int, dict[str, Any]] = {}
+  found: dict[int, dict[str, Any] | str] = {}  # records, or why there is none
   if kept is not None and processes.is_first():
     records = ((index, kept.read(index, videos)) for index in range(count))
     found = {index: record for index, record in records if record is not None}
@@ -170,6 +172,11 @@ def score_videos(
     contenders: Mapping[str, Segment], index: int, stopped: threading.Event
   ) -> None:
     video, record = videos[index], {}
+    truth = read_truth(video)
+    if reason := _unscorable(protocol, truth):
+      found[index] = reason
+      bar.update()
+      return
     for number, (name, segment) in enumerate(contenders.items()):
       predicted = segment_video(
         segment, video, lambda: stopped.is_set() or is_stopped()
@@ -178,7 +185,7 @@ def score_videos(
         raise StoppedError
       if stopped.is_set():
         return
-      scored = scored_video(predicted, video)
+      scored = scored_video(predicted, video, truth)
       outcome = score_video(protocol, scored)
       record[name] = VideoScores(outcome, scoring.measures(scored)).to_record()
       if number == 0:
@@ -194,15 +201,28 @@ def score_videos(
     contextlib.suppress(StoppedError),  # others wait for what this process has
   ):
     sharing.run_on_devices(make_contenders, score, mine)
-  merged: dict[int, dict[str, Any]] = {}
+  merged: dict[int, dict[str, Any] | str] = {}
   for part in processes.gather([[index, found[index]] for index in found]):
     merged |= dict(part)
   if len(merged) < count:
     raise StoppedError
-  return [
-    {name: VideoScores.from_record(record) for name, record in merged[index].items()}
-    for index in range(count)
-  ]
+  scores, left_out = [], []
+  for index in range(count):
+    record = merged[index]
+    if isinstance(record, str):
+      left_out.append(f"{videos[index].name} ({record})")
+      continue
+    scores.append(
+      {name: VideoScores.from_record(value) for name, value in record.items()}
+    )
+  if not scores:
+    raise ValueError(
+      f"none of the {count} video(s) can be scored: {first_few(left_out)}. To write "
+      "predictions alone, use --config.mode=predict."
+    )
+  if left_out:
+    LOG.warning("warning: not scored: %s", first_few(left_out))
+  return scores
 
 
 def segment_video(
@@ -217,25 +237,39 @@ def segment_video(
   return np.stack(predicted)
 
 
-def scored_video(predicted: Labels, video: Video) -> ScoredVideo:
-  """What a protocol sees of a video: the prediction and truth of annotated frames.
+class Truth(NamedTuple):
+  """The annotation of a video.
 
-  Raises:
-    ValueError: no frame is annotated.
+  Attributes:
+    frames: indices of the annotated frames.
+    labels: of these frames; without any, an array without frames.
   """
-  truth = {
+
+  frames: tuple[int, ...]
+  labels: Labels
+
+
+def read_truth(video: Video) -> Truth:
+  """The annotation of a video."""
+  found = {
     t: labels for t in range(len(video)) if (labels := video.labels(t)) is not None
   }
-  if not truth:
-    raise ValueError(
-      f"{video.name}: no frame is annotated, so nothing can be scored. To write "
-      "predictions alone, use --config.mode=predict."
-    )
+  empty = np.zeros((0, *video.size), np.uint8)
+  return Truth(tuple(found), np.stack(list(found.values())) if found else empty)
+
+
+def _unscorable(protocol: Protocol, truth: Truth) -> str:
+  """Why a video cannot be scored, whatever is predicted; "" if it can."""
+  return protocol.unscorable(truth.labels) if truth.frames else "no annotated frame"
+
+
+def scored_video(predicted: Labels, video: Video, truth: Truth) -> ScoredVideo:
+  """What a protocol sees of a video: the prediction and truth of annotated frames."""
   return ScoredVideo(
     video.name,
-    predicted[list(truth)],
-    np.stack(list(truth.values())),
-    tuple(video.frame_names[t] for t in truth),
+    predicted[list(truth.frames)],
+    truth.labels,
+    tuple(video.frame_names[t] for t in truth.frames),
     video.categories,
   )
 
