@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from vosjax.cli import segment
+from vosjax.inference import checks
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import FrameResult
 from vosjax.inference.session import Session
@@ -56,6 +57,7 @@ class CopyingSegmenter(VideoSegmenter):
         labels = np.zeros(frames[index].shape[:2], np.int32)
       given = None if prompts is None else prompts.get(index)
       if given is not None:
+        checks.require_ids(given.astype(np.int32))  # as every segmenter does
         labels = np.where((given > 0) & (given < 255), given, labels)
       CopyingSegmenter.calls += 1
       session.frame, session.number = labels, index

@@ -1,6 +1,7 @@
 """`vosjax import-data` makes a dataset of any layout, or names every problem."""
 
 import json
+import pathlib
 import re
 import shutil
 
@@ -452,3 +453,30 @@ def test_a_single_video_is_used_for_both_lists_with_a_warning(tmp_path, capsys):
     assert [v.name for v in DavisFolder(str(tmp_path / "out"), name)] == ["only"]
   assert run(source, "--out", tmp_path / "other", "--val", "1") == 2
   assert "--val 1: there is only one video. Leave --val out" in capsys.readouterr().err
+
+
+def test_masks_of_a_video_file_numbered_from_1_are_doubted(tmp_path, capsys):
+  pytest.importorskip("av")
+  source = tmp_path / "mine"
+  (source / "videos").mkdir(parents=True)
+  write_clip(source / "videos" / "a.mp4", 4)
+  write_video(tmp_path / "unused", source / "masks" / "a", ["1", "3"])
+  assert run(source, "--out", tmp_path / "out") == 0
+  said = "a: the first mask, number 1, is taken as that of the second frame"
+  assert said in "".join(capsys.readouterr())
+
+
+def test_an_import_that_was_killed_in_its_last_moment_begins_again(
+  source, tmp_path, monkeypatch
+):
+  out = tmp_path / "out"
+  rename = pathlib.Path.rename
+
+  def stop(path, target):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(pathlib.Path, "rename", stop)
+  assert run(source, "--out", out) == 130
+  monkeypatch.setattr(pathlib.Path, "rename", rename)
+  assert run(source, "--out", out) == 0
+  assert len(DavisFolder(str(out))) == 2

@@ -617,3 +617,22 @@ def test_a_checkpoint_of_a_backbone_is_refused(
 def test_an_unknown_model_lists_the_known(real, frames, mask, tmp_path, capsys):
   assert run(frames, mask, tmp_path / "out", "--model", "agmae") == 2
   refused(capsys, "--model agmae is unknown; known:", "agame")
+
+
+def test_a_signal_ends_the_way_backward(
+  frames, save_mask, tmp_path, copying, monkeypatch
+):
+  """It gives no result before it is over, and keeps no state."""
+  read = []
+
+  def backward(self, frames, **options):
+    del options
+    for index in reversed(range(len(frames))):
+      read.append(frames[index])
+      signal.raise_signal(signal.SIGINT)
+    yield
+
+  monkeypatch.setattr(copying, "run", backward)
+  mask = save_mask(tmp_path / "00003.png")
+  assert run(frames, mask, tmp_path / "out") == 130
+  assert len(read) == 1

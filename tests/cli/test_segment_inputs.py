@@ -369,3 +369,30 @@ def test_what_a_stream_cannot_have_is_refused(mask, tmp_path, capsys):
   (tmp_path / "out" / "thesis.txt").write_text("precious")
   assert vosjax(*common) == 2
   assert "is not empty, and a stream cannot be resumed" in capsys.readouterr().err
+
+
+def test_what_is_broken_in_a_folder_of_videos_does_not_stop_the_others(
+  frames, mask, tmp_path, capsys
+):
+  videos = tmp_path / "videos"
+  videos.mkdir()
+  frames.rename(videos / "a")
+  (videos / "broken.mp4").symlink_to(tmp_path / "nowhere.mp4")
+  (tmp_path / "masks").mkdir()
+  for name in ("a", "broken"):
+    (tmp_path / "masks" / f"{name}.png").write_bytes(mask.read_bytes())
+  out = tmp_path / "out"
+  assert vosjax(videos, "--masks", tmp_path / "masks", "--out", out) == 2
+  assert "1 of 2 videos failed" in capsys.readouterr().err
+  assert written(out / "a")["00003"] == [0, 3]
+
+
+def test_a_list_may_begin_as_editors_on_windows_write_it(
+  frames, mask, tmp_path, capsys
+):
+  listed = tmp_path / "list.txt"
+  listed.write_text(f"{frames.name}\t{mask.name}\n", encoding="utf-8-sig")
+  assert vosjax(listed, "--out", tmp_path / "out") == 0
+  listed.write_text("video\n", encoding="utf-16")
+  assert vosjax(listed, "--out", tmp_path / "other") == 2
+  assert "list.txt: is no text in UTF-8" in capsys.readouterr().err

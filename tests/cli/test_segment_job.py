@@ -1,7 +1,11 @@
 """The output folder of `vosjax segment`: whose results it holds, in words."""
 
+import os
+
+import numpy as np
 import pytest
 
+from vosjax.cli import segment_job
 from vosjax.cli.segment_job import Job
 
 INPUTS = {
@@ -69,3 +73,24 @@ def test_a_job_is_finished_when_it_says_so_and_nothing_was_deleted(tmp_path):
   assert job.is_finished(out)
   (out / "00002.png").unlink()
   assert not job.is_finished(out)
+
+
+def test_what_was_found_for_another_job_is_forgotten(tmp_path):
+  first, second = (Job(INPUTS | {"video": name}, KINDS) for name in "ab")
+  first.keep_found(tmp_path, 0, np.zeros((4, 4), np.uint8))
+  second.check_folder(tmp_path)
+  second.keep_found(tmp_path, 5, np.ones((8, 8), np.uint8))
+  number, labels = second.read_found(tmp_path)
+  assert (number, labels.shape) == (5, (8, 8))
+  assert first.read_found(tmp_path) is None
+
+
+def test_a_file_that_is_older_than_others_is_a_change(tmp_path):
+  for number in range(3):
+    (tmp_path / f"{number}.png").write_bytes(b"mask")
+    os.utime(tmp_path / f"{number}.png", (10 + number, 10 + number))
+  os.utime(tmp_path, (20, 20))
+  before = segment_job._stamp([tmp_path])
+  assert segment_job._stamp([tmp_path]) == before
+  os.utime(tmp_path / "1.png", (5, 5))
+  assert segment_job._stamp([tmp_path]) != before

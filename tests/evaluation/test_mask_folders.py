@@ -44,3 +44,12 @@ def test_listed_videos_must_be_annotated(tmp_path):
     ValueError, match="no annotations .* of cat. Check --root and --set"
   ):
     mask_folders.find(tmp_path / "results", tmp_path, subset=str(tmp_path / "list.txt"))
+
+
+def test_frames_are_in_the_order_of_their_numbers(tmp_path):
+  for folder in (tmp_path / "Annotations" / "dog", tmp_path / "results" / "dog"):
+    write(folder, frames=0)
+    for t in range(1, 13):
+      Image.new("P", (6, 4), 1).save(folder / f"{t}.png")
+  (files,) = mask_folders.find(tmp_path / "results", tmp_path)
+  assert files.frames == tuple(str(t) for t in range(1, 13))

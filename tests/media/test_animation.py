@@ -20,3 +20,13 @@ def test_animated_webp(tmp_path):
   path.write_bytes(path.read_bytes()[:-30])
   with pytest.raises(ValueError, match=r"v\.webp: .*--allow-damaged|not a complete"):
     read_video(path)
+
+
+def test_a_transparent_frame_is_refused_before_work_starts(tmp_path):
+  path = tmp_path / "v.webp"
+  images = [
+    Image.new("RGBA", (34, 24), (9, 9, t, 255 - 90 * (t > 1))) for t in range(4)
+  ]
+  images[0].save(path, save_all=True, append_images=images[1:], lossless=True)
+  with pytest.raises(ValueError, match=r"v\.webp: frame 2: a partly transparent"):
+    read_video(path)

@@ -137,3 +137,16 @@ def test_formats_that_pillow_reads(suffix, kind, tmp_path):
   assert video[1].shape == (*SIZE, 3)
   said = f"{tmp_path}: 2 frames of 34x24, 24 frames/s, {kind}"
   assert describe(video) == said
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_a_transparent_frame_is_refused_before_work_starts(mode, tmp_path):
+  save(tmp_path, *(f"{number}.png" for number in range(4)))
+  clear = Image.new(mode, SIZE[::-1])
+  clear.putalpha(255)
+  clear.save(tmp_path / "2.png")
+  assert len(read_video(tmp_path)) == 4  # opaque after all
+  clear.putalpha(128)
+  clear.save(tmp_path / "2.png")
+  with pytest.raises(ValueError, match=r"2\.png: a partly transparent image"):
+    read_video(tmp_path)

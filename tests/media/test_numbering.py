@@ -9,6 +9,7 @@ from vosjax.media import numbering
     ("8", "9", "10", "100"),
     ("Bild (8)", "Bild (9)", "Bild (10)"),
     ("video.mp4_9", "video.mp4_10"),
+    ("shot1.8", "shot1.9", "shot1.10"),  # a version and a counter
     ("1.25", "1.5", "10.125"),  # seconds
     ("1403636579763555584", "1403636579813556818", "1403636580013556818"),
     ("2024-02-28_235959", "2024-02-29_000000"),  # no single number
@@ -30,6 +31,10 @@ def test_two_names_of_one_number_have_no_order():
     ("0 1 2 4 5", [("2", ["3"], "4")]),
     ("frame_0001 frame_0002 frame_0005", [("frame_0002", 2, "frame_0005")]),
     ("00000 00005 00015 00020", [("00005", ["00010"], "00015")]),
+    (
+      "shot_v02.0001 shot_v02.0002 shot_v02.0004",
+      [("shot_v02.0002", 1, "shot_v02.0004")],
+    ),
     ("a_1 a_2 a_3 a_900000", [("a_3", 9999, "a_900000")]),  # not one name for each
   ],
 )

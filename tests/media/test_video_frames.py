@@ -107,3 +107,27 @@ def test_a_time_to_stop_at_leaves_out_what_is_shown_later():
 def test_other_texts_say_what_is_expected(text, said):
   with pytest.raises(ValueError, match=said):
     frame_number(text, Video())
+
+
+def test_results_are_called_after_the_file_or_the_folder(tmp_path, monkeypatch):
+  @dataclasses.dataclass(frozen=True)
+  class Named(Video):
+    path: str = ""
+
+    @property
+    def name(self):
+      return self.path
+
+  (tmp_path / "take.1").mkdir()
+  monkeypatch.chdir(tmp_path / "take.1")
+  for path, stem in ((".", "take.1"), ("../take.1", "take.1"), ("a.b.mp4", "a.b")):
+    assert Named(path=path).stem == stem
+
+
+def test_frames_have_one_suffix_or_none():
+  files = [pathlib.Path(f"{number}.jpg") for number in range(90)]
+  assert Video(tuple(files)).frame_suffix == ".jpg"
+  assert Video(tuple(files))[5:6].frame_suffix == ".jpg"
+  assert Video()[5:6].frame_suffix is None  # of one file
+  files[7] = pathlib.Path("7.png")
+  assert Video(tuple(files)).frame_suffix is None

@@ -1,10 +1,13 @@
 """Palette PNGs and videos."""
 
+import pathlib
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from vosjax.media import read
-from vosjax.media.write import video_writer, write_labels
+from vosjax.media.write import to_rate, video_writer, write_labels
 
 
 def test_odd_sizes_are_padded_not_scaled(tmp_path):
@@ -34,3 +37,19 @@ def test_ids_that_do_not_fit_in_a_png_are_refused(value, named, tmp_path):
   labels = np.full((2, 3), value, np.int32)
   with pytest.raises(ValueError, match=f"label {named} does not fit in a palette PNG"):
     write_labels(tmp_path / "labels.png", labels)
+
+
+def test_a_colon_in_a_relative_path_is_no_protocol(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  folder = pathlib.Path("take:1")
+  folder.mkdir()
+  with video_writer(folder / "video.mp4", (24, 34), 24.0) as write:
+    write(np.zeros((24, 34, 3), np.uint8))
+  assert (folder / "video.mp4").stat().st_size
+
+
+@pytest.mark.parametrize(
+  ("rate", "expected"), [(29.97002997, "30000/1001"), (24 / 60_000, "1/1001")]
+)
+def test_rates_are_fractions_above_0(rate, expected):
+  assert to_rate(rate) == Fraction(expected)

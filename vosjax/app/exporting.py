@@ -197,7 +197,7 @@ def export(
   with open_outputs(
     kinds,
     folder,
-    video_name=pathlib.PurePath(video.name).stem,
+    video_name=video.stem,
     size=video.size,
     frames_per_second=video.frames_per_second,
     prompts={k: one.objects for k, one in dict(project.given).items()},

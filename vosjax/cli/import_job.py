@@ -80,6 +80,8 @@ class Job:
     for folder, note in ((self._out, _NOTE), (self._part, _JOB)):
       if not folder.exists() or folder.is_dir() and files.holds_nothing(folder):
         continue
+      if folder == self._part and not (folder / note).exists():
+        note = _NOTE  # stopped at its very end
       try:
         found = json.loads((folder / note).read_bytes())
       except (OSError, ValueError):
@@ -217,9 +219,9 @@ class Job:
       (self._part / name).parent.mkdir(parents=True, exist_ok=True)
       files.write_bytes(self._part / name, text.encode())
     files.write_bytes(self._part / "contact_sheet.jpg", _contact_sheet(data.videos))
+    shutil.rmtree(self.extracted, ignore_errors=True)
     for name in (_JOURNAL, _JOB):
       (self._part / name).unlink()
-    shutil.rmtree(self.extracted, ignore_errors=True)
     self._part.rename(self._out)
 
   def _begin(self) -> None:
@@ -364,9 +366,10 @@ def _extract(
   shutil.rmtree(folder, ignore_errors=True)
   folder.mkdir(parents=True)
   video = read_video(part.path)
-  if part.indices and part.indices[-1] >= len(video):
+  last = max(part.indices, default=-1)
+  if last >= len(video):
     raise ValueError(
-      f"{part.path}: frame {part.indices[-1]} is annotated, but the video has "
+      f"{part.path}: frame {last} is annotated, but the video has "
       f"{len(video)} frames, numbered from 0. Number the masks from 0, or give the "
       "video that they were made for."
     )

@@ -51,14 +51,16 @@ class MaskPrompts(Mapping[int, UInt8[np.ndarray, "h w"]]):
   def __init__(self, masks: VideoMasks, indices: range):
     self._masks, self._indices = masks, indices
     given = set(masks.frames)
-    self._given = [
-      number
+    self._given = {  # in order
+      number: None
       for number, index in enumerate(indices)
       if index in given and _shows_object(masks, index)
-    ]
+    }
 
   def __getitem__(self, number: int) -> UInt8[np.ndarray, "h w"]:
-    labels = self._masks.labels(self._indices[number])
+    labels = (
+      self._masks.labels(self._indices[number]) if number in self._given else None
+    )
     if labels is None:
       raise KeyError(number)
     return labels

@@ -6,7 +6,8 @@ import io
 import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ class Job:
   A folder holds a single job: results of different inputs or options are never mixed.
 
   Attributes:
-    inputs: paths, modification times and options, as JOB_FILE stores them.
+    inputs: paths, stamps of the files and options, as JOB_FILE stores them.
     kinds: of results, see `outputs.KINDS`.
   """
 
@@ -89,16 +90,15 @@ class Job:
       checkpoint: of the model.
       kinds: of results.
     """
-    changes = [change for path in masks if (change := _last_change(path)) is not None]
     return cls(
       {
         "video": str(pathlib.Path(video.name).resolve()),
-        "video_changed": max(file.stat().st_mtime_ns for file in video.files),
+        "video_changed": _stamp(video.files),
         "frames": len(video),
         "mask": ", ".join(str(path.resolve()) for path in masks) or None,
-        "mask_changed": max(changes, default=None),
+        "mask_changed": _stamp(masks),
         "checkpoint": str(checkpoint.resolve()),
-        "checkpoint_changed": _last_change(checkpoint),
+        "checkpoint_changed": _stamp([checkpoint]),
         "save": ",".join(kinds),
         **{name: getattr(args, name) for name in _OPTIONS},
       },
@@ -184,6 +184,8 @@ class Job:
   ) -> None:
     """Keeps the labels of the frame in which an object was found, before any result."""
     out.mkdir(parents=True, exist_ok=True)
+    for path in _found_files(out):  # of a job that this one replaces
+      path.unlink()
     self._write(out, finished=False)
     buffer = io.BytesIO()
     np.save(buffer, labels)
@@ -237,9 +239,15 @@ def forget_states(out: pathlib.Path, before: int) -> None:
       path.unlink()
 
 
-def _last_change(path: pathlib.Path) -> int | None:
-  """Latest modification time of a file, or in a folder, in nanoseconds."""
-  if not path.exists():
-    return None
-  inside = path.rglob("*") if path.is_dir() else ()
-  return max(item.stat().st_mtime_ns for item in (path, *inside))
+def _stamp(paths: Iterable[pathlib.Path]) -> int:
+  """A number that changes with files: with names, sizes or modification times."""
+  checksum = 0
+  for path in paths:
+    if not path.exists():
+      continue
+    inside = sorted(path.rglob("*")) if path.is_dir() else ()
+    for item in (path, *inside):
+      found = item.stat()
+      text = f"{item.name} {found.st_size} {found.st_mtime_ns}\n"
+      checksum = zlib.crc32(text.encode(errors="surrogateescape"), checksum)
+  return checksum

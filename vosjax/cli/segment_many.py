@@ -73,8 +73,8 @@ def find_tasks(path: pathlib.Path, masks: pathlib.Path | None) -> list[Task]:
     pairs = _read_list(path)
   else:
     pairs = [(video, None) for video in _videos(path)]
-    if masks is not None and masks.exists():
-      pairs = [pair for pair in pairs if not pair[0].samefile(masks)]
+    if masks is not None:
+      pairs = [pair for pair in pairs if pair[0].resolve() != masks.resolve()]
   tasks: list[Task] = []
   for video, mask in pairs:
     name, fault = video.name if video.is_dir() else video.stem, ""
@@ -150,9 +150,9 @@ def _videos(folder: pathlib.Path) -> list[pathlib.Path]:
     for path in folder.iterdir()
     if not path.name.startswith(".")
     and (
-      path.suffix.lower() in VIDEO_SUFFIXES
-      if path.is_file()
-      else _holds(path, images.SUFFIXES)
+      _holds(path, images.SUFFIXES)
+      if path.is_dir()
+      else path.suffix.lower() in VIDEO_SUFFIXES
     )
   ]
   return sorted(found, key=lambda path: by_number(path.name))
@@ -182,7 +182,11 @@ def _read_list(
   path: pathlib.Path,
 ) -> list[tuple[pathlib.Path, pathlib.Path | None]]:
   pairs: list[tuple[pathlib.Path, pathlib.Path | None]] = []
-  for line in path.read_text().splitlines():
+  try:
+    text = path.read_text(encoding="utf-8-sig")  # as editors on Windows write it, too
+  except UnicodeDecodeError:
+    raise ValueError(f"{path}: is no text in UTF-8. Save the list as UTF-8.") from None
+  for line in text.splitlines():
     if not line.strip() or line.startswith("#"):
       continue
     video, _, mask = line.partition("\t")

@@ -5,8 +5,10 @@ import dataclasses
 import functools
 import pathlib
 import time
+from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 from tqdm import tqdm
 
 from vosjax.benchmarks.model import peak_memory
@@ -49,6 +51,25 @@ def choose_kinds(text: str | None) -> tuple[str, ...]:
   wanted = {kind.strip() for kind in text.split(",") if kind.strip()} | {"masks"}
   outputs.check_kinds(wanted)
   return tuple(kind for kind in outputs.KINDS if kind in wanted)
+
+
+class _Interruptible:
+  """Frames that cannot be read once a signal has come.
+
+  A job that follows objects backward computes much before its first result, and keeps
+  no state: it ends at once.
+  """
+
+  def __init__(self, frames: Any, stop: interrupt.Interrupt):
+    self._frames, self._stop = frames, stop
+
+  def __len__(self) -> int:
+    return len(self._frames)
+
+  def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    if self._stop.signum is not None:
+      raise KeyboardInterrupt
+    return self._frames[index]
 
 
 def segment_video(
@@ -106,7 +127,7 @@ def segment_video(
     outputs.open_outputs(
       job.kinds,
       out,
-      video_name=pathlib.Path(video.name).stem,
+      video_name=video.stem,
       size=video.size,
       frames_per_second=video.frames_per_second,
       prompts=given,
@@ -118,7 +139,10 @@ def segment_video(
     ) as bar,
   ):
     results = segmenter.run(
-      frames, prompts=source.masks, direction=direction, session=session
+      frames if session is not None else _Interruptible(frames, stop),
+      prompts=source.masks,
+      direction=direction,
+      session=session,
     )
     for number, result in enumerate(results, start):
       restored = source.restore(number, result)
@@ -130,12 +154,13 @@ def segment_video(
       bar.update()
       if stop.signum is None and (number + 1 - first) % CHECKPOINT_EVERY:
         continue
-      if session is None:
-        if stop.signum is not None:
-          raise KeyboardInterrupt
       # Whole batches from the first object on, so that a job that goes on gives the
       # same results to the last bit.
-      elif (number + 1 - first) % batch == 0 and number + 1 < len(video):
+      if (
+        session is not None
+        and (number + 1 - first) % batch == 0
+        and number + 1 < len(video)
+      ):
         _save_state(written, session, out, number + 1)
         if stop.signum is not None:
           bar.write(f"stopped before frame {number + 1}: the same command goes on.")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vosjax.data.formats.davis import resolutions
-from vosjax.data.formats.folders import first_few, read_names
+from vosjax.data.formats.folders import by_number, first_few, read_names
 from vosjax.data.formats.youtube_vos import META, read_categories
 from vosjax.evaluation.frame_names import match_frames
 from vosjax.evaluation.mask_files import MaskFiles
@@ -61,7 +61,12 @@ def find(
       f"predictions, or {truth_root} to compare the annotations with themselves."
     )
   categories = read_categories(root / META)
-  truths = {name: tuple(sorted((truth_root / name).glob("*.png"))) for name in names}
+  truths = {
+    name: tuple(
+      sorted((truth_root / name).glob("*.png"), key=lambda path: by_number(path.stem))
+    )
+    for name in names
+  }
   matches = match_frames(
     [
       ([path.stem for path in truth], predicted_root / name, "")

@@ -74,6 +74,7 @@ def read_animation(path: pathlib.Path, *, allow_damaged: bool) -> AnimatedImage:
     with Image.open(path) as image:
       for frame in ImageSequence.Iterator(image):
         frame.load()
+        images.to_rgb(frame, f"{path}: frame {len(durations)}")  # or it is refused
         durations.append(frame.info.get("duration", 0) / 1000)
   except (OSError, EOFError, SyntaxError) as error:
     problem = f"{path}: cannot be decoded from frame {len(durations)} on ({error})"

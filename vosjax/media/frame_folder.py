@@ -72,8 +72,9 @@ def read_folder(
     warnings += damaged
   size = images.image_size(files[0])
   if check:
-    for file in files[1:]:
+    for file in files:
       check_size(images.image_size(file), size, f"{file}: the frame")
+      images.check_opaque(file)
   bits = find_bits(str(path), files)
   if bits < 16:
     warnings.append(deep_warning(str(path), bits))

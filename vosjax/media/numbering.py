@@ -104,9 +104,14 @@ def _count(names: Sequence[str]) -> _Counted | None:
     match = _NUMBERED.fullmatch(name)
     if match is None:
       return None
-    prefix, number, suffix = match.groups()
-    numbers[name] = Decimal(number)
+    prefix, numbers[name], suffix = match.groups()
     around.add((prefix, suffix))
   if len(around) != 1:
     return None
-  return _Counted(*around.pop(), numbers)
+  ((prefix, suffix),) = around
+  parts = [number.partition(".") for number in numbers.values()]
+  # Of shot_v02.0001, 02 is a version and 0001 a counter; together they are no time.
+  if prefix[-1:].isalpha() and len({part[:2] for part in parts}) == 1 and parts[0][1]:
+    prefix += "".join(parts[0][:2])
+    numbers = {name: counter for name, (_, _, counter) in zip(numbers, parts)}
+  return _Counted(prefix, suffix, {name: Decimal(x) for name, x in numbers.items()})

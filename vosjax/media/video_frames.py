@@ -50,8 +50,15 @@ class VideoFrames(abc.ABC):
 
   @property
   def frame_suffix(self) -> str | None:
-    """Suffix of the image files; None unless each frame has a file of its own."""
-    return self.files[0].suffix if len(self.files) == len(self) > 1 else None
+    """Suffix of the image files; None unless each frame has one of this suffix."""
+    suffixes = {file.suffix for file in self.files}
+    return suffixes.pop() if len(self.files) == len(self) > len(suffixes) == 1 else None
+
+  @property
+  def stem(self) -> str:
+    """What results call the video: the file without its suffix, or the folder."""
+    path = pathlib.Path(self.name).resolve()
+    return (path.name if path.is_dir() else path.stem) or "video"
 
   @property
   def times(self) -> Float64[np.ndarray, " n"]:
@@ -129,6 +136,10 @@ class VideoPart(VideoFrames):
   @property
   def name(self) -> str:
     return self.whole.name
+
+  @property
+  def frame_suffix(self) -> str | None:
+    return self.whole.frame_suffix
 
   @property
   def times(self) -> Float64[np.ndarray, " n"]:

@@ -137,12 +137,14 @@ def to_video_frame(frame: UInt8[np.ndarray, "h w c"], codec: Codec) -> EncoderFr
 
 
 def to_rate(frames_per_second: float) -> Fraction:
-  """The rate as a fraction, such as 30000/1001 for 29.97."""
-  return Fraction(frames_per_second).limit_denominator(1001)
+  """The rate as a fraction, such as 30000/1001 for 29.97; at least 1/1001."""
+  slowest = Fraction(1, 1001)
+  return max(Fraction(frames_per_second).limit_denominator(1001), slowest)
 
 
 def open_container(path: pathlib.Path) -> Any:
   """PyAV's container for a new video file; players need not read it all to begin."""
   is_mp4 = path.suffix in (".mp4", ".mov")
   options = {"movflags": "+faststart"} if is_mp4 else {}
-  return load_pyav("videos").open(str(path), "w", options=options)
+  # Of a relative path, FFmpeg takes what precedes a colon for a protocol.
+  return load_pyav("videos").open(str(path.absolute()), "w", options=options)

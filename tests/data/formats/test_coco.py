@@ -185,3 +185,23 @@ def test_more_objects_than_labels_are_refused(tmp_path):
   }
   with pytest.raises(ValueError, match="video x has 255 objects"):
     read_coco(write(tmp_path / "x.json", content, ["x.jpg"]))
+
+
+def test_folders_of_windows_are_folders(tmp_path):
+  """Tracks without videos: the frames of one are the images of one folder."""
+  files = ["a/0.png", "a/1.png", "b/0.png", "b/1.png"]
+  (tmp_path / "a").mkdir()
+  (tmp_path / "b").mkdir()
+  content = {
+    "images": [
+      {"id": n, "file_name": name.replace("/", "\\"), "height": 6, "width": 8}
+      for n, name in enumerate(files)
+    ],
+    "annotations": [
+      {"id": n, "image_id": n, "track_id": 1, "category_id": 1, "segmentation": mark}
+      for n, mark in enumerate([[[1, 1, 4, 1, 4, 3, 1, 3]]] * 4)
+    ],
+    "categories": [{"id": 1, "name": "cat"}],
+  }
+  videos = read_coco(write(tmp_path / "labels.json", content, files))
+  assert [(video.name, len(video)) for video in videos] == [("a", 2), ("b", 2)]

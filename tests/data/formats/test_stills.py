@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from vosjax.data import pipeline
+from vosjax.data.formats.folders import image_files
 from vosjax.data.formats.stills import StillsFolder
 from vosjax.data.transforms import clips
 from vosjax.data.video import Source, Video, read_clip
@@ -95,3 +96,11 @@ def test_wrong_folders_are_named(tmp_path):
     StillsFolder(str(tmp_path / "absent"), str(tmp_path))
   with pytest.raises(ValueError, match=r"images: no \.jpg or \.png files"):
     StillsFolder(str(tmp_path), str(tmp_path))
+
+
+def test_images_of_one_name_are_refused(tmp_path):
+  for name in ("0.jpg", "1.jpg", "1.png"):
+    (tmp_path / name).touch()
+  with pytest.raises(ValueError, match="1.jpg and 1.png have the same name"):
+    image_files(tmp_path)
+  assert [*image_files(tmp_path, (".png",))] == ["1"]

@@ -163,3 +163,8 @@ def test_a_video_without_objects_has_a_report(kinds, tmp_path, toy):
   ) as out:
     out.write(0, "00000", toy.frame_of(0), np.zeros(toy.size, np.int32))
   assert "No object was found." in (tmp_path / "report.html").read_text()
+
+
+def test_names_that_are_no_unicode_do_not_end_a_job(write_job):
+  page = (write_job(["report"], video_name="caf\udce9") / "report.html").read_text()
+  assert "caf?" in page

@@ -103,6 +103,17 @@ def to_rgb(image: Image.Image, name: str) -> UInt8[np.ndarray, "h w 3"]:
   return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
+def check_opaque(path: str | Path) -> None:
+  """Checks that a file has no transparent pixel; most are known from the header.
+
+  Raises:
+    ValueError: the image is partly transparent.
+  """
+  with Image.open(path) as image:
+    if image.has_transparency_data:
+      to_rgb(image, str(path))
+
+
 def is_16_bit_gray(path: str | Path) -> bool:
   """Whether a file holds 16-bit gray, from its header."""
   with Image.open(path) as image:

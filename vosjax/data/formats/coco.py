@@ -262,7 +262,7 @@ def _read_images(content: dict[str, Any]) -> list[_Record]:
   records: dict[Any, _Record] = {}
   places: dict[Any, tuple[_Record, int]] = {}
   for image in order:
-    video, file = image.get("video_id"), image["file_name"]
+    video, file = image.get("video_id"), image["file_name"].replace("\\", "/")
     if video is not None:
       key, name = ("video", video), names.get(video, str(video))
     elif tracked:  # as CVAT writes a video: its frames are the images of one folder
@@ -378,5 +378,5 @@ def _is_mask(path: Path) -> bool:
 
 def _common_folder(files: Sequence[str]) -> str:
   """The folder that contains all files; "" if there is none."""
-  parents = {str(Path(file).parent) for file in files}
+  parents = {str(Path(file.replace("\\", "/")).parent) for file in files}
   return parents.pop() if len(parents) == 1 and parents != {"."} else ""

@@ -250,16 +250,27 @@ def first_few(items: Iterable[object], most: int = _MAX_LISTED) -> str:
 def image_files(
   folder: Path, suffixes: tuple[str, ...] = _FRAME_SUFFIXES
 ) -> dict[str, Path]:
-  """Path of each image by its stem, sorted by name; empty without the folder."""
+  """Path of each image by its stem, sorted by name; empty without the folder.
+
+  Raises:
+    ValueError: two of them differ only in their suffix.
+  """
   try:
     names = sorted(os.listdir(folder))
   except FileNotFoundError:
     return {}
-  return {
-    Path(name).stem: folder / name
-    for name in names
-    if name.lower().endswith(suffixes) and not name.startswith(".")
-  }
+  found: dict[str, Path] = {}
+  for name in names:
+    if not name.lower().endswith(suffixes) or name.startswith("."):
+      continue
+    path = folder / name
+    if path.stem in found:
+      raise ValueError(
+        f"{folder}: {found[path.stem].name} and {name} have the same name. Remove one "
+        "of them, or move it to another folder."
+      )
+    found[path.stem] = path
+  return found
 
 
 def numbers(names: Iterable[str]) -> dict[int, str] | None:

@@ -49,11 +49,19 @@ class Found:
   @property
   def notes(self) -> tuple[str, ...]:
     """How masks were matched, one line for all videos with the same names."""
-    return tuple(
+    matched = [
       f"{first_few(names, 5)}: masks are named otherwise than frames, and were matched "
       f"{example}"
       for example, names in self.matched.items()
-    )
+    ]
+    from_1 = [name for name, part in self.parts.items() if min(part.indices) == 1]
+    if from_1:
+      matched.append(
+        f"{first_few(from_1, 5)}: the first mask, number 1, is taken as that of the "
+        "second frame: frames of a video file are numbered from 0. If masks are "
+        "numbered from 1, as by ffmpeg, number them from 0"
+      )
+    return tuple(matched)
 
 
 def find_roots(source: Path) -> tuple[Path, Path] | None:

@@ -112,7 +112,7 @@ class Report(Recorder):
   def finish(self) -> None:
     """Writes report.html."""
     page = self._page(timeline.collect(self.records, self._prompts))
-    files.write_bytes(self._path, "\n".join(page).encode())
+    files.write_bytes(self._path, "\n".join(page).encode(errors="replace"))
 
   def _find_worst(self, index: int, record: Record) -> list[tuple[int, int]]:
     """Objects that are lost and less sure than in all lost frames just before.

@@ -196,7 +196,7 @@ def _open_part(
   """The stream of a part and its packets in the order of decoding."""
   import av
 
-  with av.open(str(path)) as container:
+  with av.open(str(path.absolute())) as container:
     stream = container.streams.video[0]
     yield stream, [packet for packet in container.demux(stream) if packet.size]
 
