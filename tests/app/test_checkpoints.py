@@ -88,3 +88,19 @@ def test_saving_takes_a_small_share_of_the_time(
   assert not kept.is_due()
   now[0] += 20.0
   assert kept.is_due()
+
+
+def test_one_way_does_not_use_up_the_budget_of_the_other(
+  tmp_path, segmenter, session, monkeypatch
+):
+  kept = Checkpoints(tmp_path, segmenter)
+  backward, onward = make_plan({10: GIVEN}, "both", 20, "m").passes
+  kept.save(backward, 0, session)
+  size = next(tmp_path.iterdir()).stat().st_size
+  monkeypatch.setattr(checkpoints, "_BUDGET", 8 * size)
+  for one in (backward, onward):
+    for position in range(1, len(one.frames)):
+      kept.save(one, position, session)
+  numbers = [len(list(tmp_path.glob(f"{one.name}-*"))) for one in (backward, onward)]
+  assert sum(numbers) == 8 and min(numbers) >= 3
+  assert kept.latest(onward, len(onward.frames))[0] == len(onward.frames) - 1

@@ -47,7 +47,7 @@ def test_a_project_of_another_root_is_neither_listed_nor_opened(
   with serve(segmenter, [root], tmp_path / "projects") as client:
     assert client.json("GET", "/api/state")["projects"] == []
     status, _, body = client.request("GET", f"/api/projects/{name}/frame/0.jpg")
-    assert status == 400 and b"outside" in body
+    assert status == 503 and b"outside" in body
   again = make_library(tmp_path / "projects", [outside])
   assert [one["id"] for one in again.names()] == [name]
   again.get(name)

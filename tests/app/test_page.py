@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import pathlib
 import re
@@ -287,6 +288,206 @@ def test_a_stroke_that_cannot_be_kept_is_sent_again(client, context, video_folde
     time.sleep(0.1)
 
 
+def test_a_stroke_that_waits_survives_leaving_its_frame(client, context, video_folder):
+  """What comes later in the frame is painted over it, also if the answers are late."""
+  other = video_folder.parent / "leaves"
+  shutil.copytree(video_folder, other)
+  page = open_page(context, client.port, other)
+  brush(page, 4)
+  held, aborted = [], []
+
+  def answer(route):
+    if "/given/" in route.request.url and not held:
+      held.append(route)
+    elif "/objects" in route.request.url and not aborted:
+      aborted.append(route)
+      route.abort()
+    else:
+      route.continue_()
+
+  page.route(re.compile("/given/0|/objects"), answer)
+  with page.expect_request(re.compile("/given/0")):
+    drag(page, (6, 6), (14, 6))
+  go(page, 1)
+  go(page, 0)
+  drag(page, (6, 20), (14, 20))
+  with page.expect_response(re.compile("/objects")):  # asked again
+    page.keyboard.press("F2")
+    page.keyboard.type("horse")
+    page.keyboard.press("Enter")
+    focused = page.evaluate("document.activeElement.textContent")
+  assert aborted
+  with page.expect_response(re.compile("/given/0")):
+    held[0].continue_()
+  path = project_folder(client, page) / "given" / "00000.png"
+  wait_for(page, lambda: path.exists() and np.asarray(Image.open(path))[20, 10] == 1)
+  assert np.asarray(Image.open(path))[6, 10] == 1
+  project = client.library.get(project_folder(client, page).name).project
+  assert project.describe()["objects"][0]["name"] == focused == "horse"
+
+
+def test_the_video_that_was_chosen_last_is_shown(client, context, video_folder):
+  """Neither a late answer nor a late frame of the other one comes in between."""
+  for name in ("late-one", "late-two"):
+    folder = shutil.copytree(video_folder, video_folder.parent / name)
+    Image.new("RGB", (WIDTH, HEIGHT), name == "late-two" and "red" or 0).save(
+      folder / "00000.png"
+    )
+  one, two = (
+    client.open(video_folder.parent / name) for name in ("late-one", "late-two")
+  )
+  page = context.new_page()
+  held, holding = [], [f"{one}$", f"{one}/frame/0"]
+
+  def answer(route):
+    if holding and re.search(holding[0], route.request.url):
+      del holding[0]
+      held.append(route)
+    else:
+      route.continue_()
+
+  page.route(re.compile(one), answer)
+  page.goto(f"http://localhost:{client.port}/?token={TOKEN}")
+  listed = page.locator("#welcome-list button")
+  listed.filter(has_text="late-one").click()
+  wait_for(page, lambda: held)
+  held.pop().continue_()  # it is opened, but its frame does not come
+  shows(page, "late-one", "#video-name")
+  wait_for(page, lambda: held)
+  page.click("#open-button")
+  page.locator("#open-list button", has_text="late-two").click()
+  shows(page, "late-two", "#video-name")
+  held.pop().continue_()
+  page.wait_for_selector('#canvas[data-frame="0"]')
+  x, y = position(page, 24, 16)
+  pixels = Image.open(io.BytesIO(page.screenshot()))
+  assert pixels.getpixel((int(x), int(y)))[0] > 200  # the frame of the other is black
+  page.evaluate("delete document.getElementById('canvas').dataset.frame")
+  holding.append(f"{one}$")
+  for name in ("late-one", "late-two"):
+    page.click("#open-button")
+    page.locator("#open-list button", has_text=name).click()
+  page.wait_for_selector('#canvas[data-frame="0"]')
+  with page.expect_response(re.compile(f"{one}$")):
+    held.pop().continue_()
+  page.wait_for_timeout(200)
+  shows(page, "late-two", "#video-name")
+  assert page.url.endswith(two)
+
+
+def test_what_is_discarded_comes_back_as_it_was_painted(client, context, video_folder):
+  """And not with what following found in the frame meanwhile."""
+  other = video_folder.parent / "discards"
+  shutil.copytree(video_folder, other)
+  page = open_page(context, client.port, other)
+  brush(page, 4)
+  stroke(page, (6, 6), (14, 6))
+  folder = project_folder(client, page)
+  painted = read(folder / "given")["00000.png"]
+  with page.expect_response(re.compile("/labels/0")):
+    page.click("#clear-frame")
+  found = np.ones((HEIGHT, WIDTH), np.uint8)
+  page.route(re.compile("/labels/0"), lambda route: route.fulfill(body=found.tobytes()))
+  go(page, 1)
+  go(page, 0)
+  with page.expect_response(re.compile("/given/0")):
+    page.keyboard.press("Control+z")
+  np.testing.assert_array_equal(read(folder / "given")["00000.png"], painted)
+
+
+def test_playing_goes_on_from_the_frame_that_was_chosen(client, context, video_folder):
+  page = open_page(context, client.port, video_folder)
+  page.keyboard.press("End")
+  page.wait_for_selector(f'#canvas[data-frame="{LENGTH - 1}"]')
+  page.locator("#slider").focus()
+  page.keyboard.press(" ")  # from the first frame on
+  page.wait_for_selector('#canvas[data-frame="1"], #canvas[data-frame="2"]')
+  page.keyboard.press("Home")
+  page.wait_for_selector('#play[aria-label="Play"]')  # over
+  assert page.locator("#canvas").get_attribute("data-frame") == str(LENGTH - 1)
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(client, context, video_folder):
+  page = open_page(context, client.port, video_folder)
+  page.evaluate("""() => {
+    const whole = Response.prototype.arrayBuffer;
+    Response.prototype.arrayBuffer = async function () {
+      Response.prototype.arrayBuffer = whole;
+      throw new TypeError("network error");
+    };
+  }""")
+  go(page, 3)
+
+
+def test_a_page_that_goes_along_stays_where_it_is_painted(
+  client, context, video_folder
+):
+  other = video_folder.parent / "along"
+  shutil.copytree(video_folder, other)
+  sockets, news = [], []
+
+  def pass_on(socket):
+    server = socket.connect_to_server()
+    server.on_message(lambda text: (news.append(text), socket.send(text)))
+    sockets.append(socket)
+
+  context.route_web_socket(re.compile("/live"), pass_on)
+  page = open_page(context, client.port, other)
+  brush(page, 4)
+  stroke(page, (6, 6), (14, 6))
+  wait_for(page, lambda: news and '"given": {"0"' in news[-1])
+
+  def tell(frame):
+    """As if following had come to a frame."""
+    said = json.loads(news[-1])
+    status = said["status"] | {"state": "following", "frame": frame}
+    sockets[-1].send(json.dumps(said | {"status": status}))
+
+  tell(4)
+  page.wait_for_selector('#canvas[data-frame="4"]')
+  assert page.is_checked("#watch")
+  page.keyboard.press("p")
+  x, y = position(page, 10, 10)
+  page.mouse.click(x, y)
+  assert not page.is_checked("#watch")
+  tell(5)
+  page.wait_for_timeout(200)
+  assert page.locator("#canvas").get_attribute("data-frame") == "4"
+  page.check("#watch")
+  page.keyboard.press("Control+z")  # in frame 0
+  page.wait_for_selector('#canvas[data-frame="0"]')
+  tell(6)
+  with page.expect_response(re.compile("/given/0")):
+    page.keyboard.press("Control+z")
+
+
+def wait_for(page, condition):
+  end = time.monotonic() + PATIENCE / 1000
+  while not condition():
+    assert time.monotonic() < end
+    page.wait_for_timeout(20)
+
+
+def test_only_the_buttons_and_the_finger_that_paint_do(client, context, video_folder):
+  other = video_folder.parent / "fingers"
+  shutil.copytree(video_folder, other)
+  page = open_page(context, client.port, other)
+  brush(page, 4)
+  press = """([x, y, button, pointerId, type]) =>
+    document.getElementById("canvas").dispatchEvent(new PointerEvent(type, {
+      clientX: x, clientY: y, button, pointerId, bubbles: true }))"""
+  page.evaluate(press, [*position(page, 30, 6), 3, 1, "pointerdown"])  # "back"
+  page.mouse.move(*position(page, 6, 24))
+  page.mouse.down()
+  for kind in ("pointermove", "pointerup"):
+    page.evaluate(press, [*position(page, 40, 6), 0, 77, kind])  # another finger
+  page.mouse.move(*position(page, 14, 24), steps=4)
+  with page.expect_response(re.compile("/given/")):
+    page.mouse.up()
+  labels = read(project_folder(client, page) / "given")["00000.png"]
+  assert labels[24, 12] == 1 and not labels[:20].any()
+
+
 def drag(page, *points):
   """Paints through points of the frame."""
   page.mouse.move(*position(page, *points[0]))
@@ -550,6 +751,7 @@ def test_objects_are_locked_marked_absent_discarded_and_deleted(
   with page.expect_response(lambda answer: "/objects" in answer.url):
     page.click('[aria-label="Delete Object 1"]')
   assert set(np.unique(given(folder))) == {0, 3}
+  page.wait_for_function("document.activeElement.matches('li.active .choose')")
 
 
 def test_videos_are_uploaded_and_masks_dropped(client, context, tmp_path):

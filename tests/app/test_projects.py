@@ -1,5 +1,6 @@
 """A project on disk is complete up to the latest stroke, whatever ends the server."""
 
+import errno
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ from PIL import Image
 from vosjax.app import projects, results, videos
 from vosjax.app.projects import Project
 from vosjax.app.results import Result
+from vosjax.data.codecs import label_images
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = (32, 48)
@@ -219,6 +221,30 @@ def test_the_id_of_a_deleted_object_is_not_used_again(reopen):
     with pytest.raises(ValueError, match="object 2 was deleted"):
       again.update_objects([info])
   assert again.describe()["deleted"] == [2]
+
+
+def test_a_full_disk_while_an_object_is_deleted_leaves_nothing_of_it(
+  reopen, monkeypatch
+):
+  project = reopen()
+  for index in (0, 1):
+    labels = np.zeros(project.video.size, np.uint8)
+    labels[:4], labels[4:8] = 1, 2
+    project.paint(index, labels, [1, 2])
+
+  def full(path, labels):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+  with monkeypatch.context() as patched:
+    patched.setattr(projects, "write_labels", full)
+    with pytest.raises(OSError, match="No space left"):
+      project.delete_object(2)
+  for index in (0, 1):
+    assert 2 not in project.labels(index) and 2 not in project.given[index].objects
+  prompts = project.prompts(project.given)
+  assert all(2 not in labels for labels in prompts.values())
+  again = reopen()
+  assert 2 not in label_images.read_labels(again._given_path(1))
 
 
 def test_a_kill_while_an_object_is_deleted_leaves_nothing_of_it(reopen, monkeypatch):

@@ -45,7 +45,7 @@ class Checkpoints:
       start = time.monotonic()
       session.save(path)
       self._cost = time.monotonic() - start
-      self._thin_out(one)
+      self._thin_out()
     self._saved = time.monotonic()
 
   def latest(self, one: Pass, before: int) -> tuple[int, Session | None]:
@@ -76,15 +76,21 @@ class Checkpoints:
     names = {path.name for path in self._folder.glob(f"{one.name}-*{_SUFFIX}")}
     return [k for k in range(len(one.frames)) if _name(one, k) in names]
 
-  def _thin_out(self, one: Pass) -> None:
-    """Deletes those that leave the smallest gaps, until all fit in the budget."""
+  def _thin_out(self) -> None:
+    """Deletes those that leave the smallest gaps, until all fit in the budget.
+
+    Of several passes, that with the most checkpoints loses one.
+    """
     while sum(p.stat().st_size for p in self._folder.glob(f"*{_SUFFIX}")) > _BUDGET:
-      positions = self._positions(one)
-      if len(positions) < 3:
+      passes: dict[str, list[pathlib.Path]] = {}
+      for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
+        passes.setdefault(path.name.partition("-")[0], []).append(path)
+      largest = max(passes.values(), key=len)
+      if len(largest) < 3:
         return
-      gaps = [after - before for before, after in zip(positions, positions[2:])]
-      middle = positions[1 + gaps.index(min(gaps))]
-      (self._folder / _name(one, middle)).unlink()
+      frames = [int(path.name.split("-")[1]) for path in largest]
+      gaps = [abs(after - before) for before, after in zip(frames, frames[2:])]
+      largest[1 + gaps.index(min(gaps))].unlink()
 
 
 def _name(one: Pass, position: int) -> str:

@@ -22,6 +22,10 @@ _MOST_ENTRIES = 2000  # of a folder that the page lists
 _CLOSE_SECONDS = 5.0  # for the frame in progress; compiling its programs takes longer
 
 
+class CannotOpenError(ValueError):
+  """A project or its video is damaged, missing, or not below a root."""
+
+
 @dataclasses.dataclass(eq=False)
 class OpenProject:
   """A project that windows look at.
@@ -103,7 +107,7 @@ class Library:
 
     Raises:
       KeyError: there is none.
-      ValueError: its file or its video is damaged, missing, or not below a root.
+      CannotOpenError: its file or its video is damaged, missing, or not below a root.
     """
     if (opened := self._opened(project_id)) is not None:
       return opened
@@ -113,8 +117,11 @@ class Library:
     with self._turn(project_id):
       if (opened := self._opened(project_id)) is not None:
         return opened
-      source = self._source(folder, projects.read_json(folder)["video"])
-      return self._add(folder, self._read(folder, source))
+      try:
+        source = self._source(folder, projects.read_json(folder)["video"])
+        return self._add(folder, self._read(folder, source))
+      except ValueError as error:
+        raise CannotOpenError(str(error)) from error
 
   def request_pause(self, project_id: str) -> None:
     """Stops following a project after the frame in progress. Waits for nothing.

@@ -99,9 +99,9 @@ class Project:
     painted = {path.stem for path in (self.folder / "given").glob("*.png")}
     for name in (painted | set(absent)) & set(self._index):
       index = self._index[name]
-      labels = self.given_labels(index)
+      labels = self._read_given(index)
       ids = set(find_ids(labels)) | set(absent.get(name, ()))
-      if ids & self.deleted:  # a kill came while an object was deleted
+      if ids & self.deleted:  # a kill, or a full disk, while an object was deleted
         ids -= self.deleted
         labels = self._write_given(index, labels, ids)
       self._remember_given(index, labels, ids)
@@ -237,9 +237,14 @@ class Project:
 
   def given_labels(self, index: int) -> Labels:
     """What the user painted in a frame; background where that is nothing."""
-    path = self._given_path(index)
     with self._lock:
-      return label_images.read_labels(path) if path.exists() else self._nothing()
+      labels = self._read_given(index)
+      # A full disk may have kept a deleted object in the file.
+      return np.where(np.isin(labels, list(self.deleted)), np.uint8(0), labels)
+
+  def _read_given(self, index: int) -> Labels:
+    path = self._given_path(index)
+    return label_images.read_labels(path) if path.exists() else self._nothing()
 
   def prompts(self, given: Mapping[int, GivenObjects]) -> dict[int, Labels] | None:
     """Labels of all frames in which objects are shown.
@@ -310,12 +315,20 @@ class Project:
       self.deleted |= {object_id}
       self.revision += 1
       self._save()  # it is gone from here on, whatever ends the server
+      failed: OSError | None = None
       for index, given in self.given.items():
         ids = {*given.objects, *given.absent}
-        if object_id in ids:
-          ids -= {object_id}
-          labels = self._write_given(index, self.given_labels(index), ids)
-          self._remember_given(index, labels, ids)
+        if object_id not in ids:
+          continue
+        ids -= {object_id}
+        labels = self.given_labels(index)
+        try:
+          self._write_given(index, labels, ids)
+        except OSError as error:  # the file is mended when the project is opened
+          failed = error
+        self._remember_given(index, np.where(labels == object_id, 0, labels), ids)
+      if failed is not None:
+        raise failed
       return self.revision
 
   def _save(self) -> None:

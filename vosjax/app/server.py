@@ -23,7 +23,7 @@ from vosjax.app import exporting, messages, news
 from vosjax.app.filling import fill_box
 from vosjax.app.follow import check_direction
 from vosjax.app.guard import BodyTooLarge
-from vosjax.app.library import Library, OpenProject, title
+from vosjax.app.library import CannotOpenError, Library, OpenProject, title
 from vosjax.app.live import Hub
 
 STATIC = pathlib.Path(__file__).parent / "static"
@@ -280,7 +280,9 @@ def _careful(handler: Handler) -> Handler:
       return JSONResponse({"error": "there is no such project, upload or file."}, 404)
     except ValueError as error:
       line = " ".join(str(error).split()).encode(errors="replace").decode()
-      return JSONResponse({"error": line}, 400)
+      # What cannot be opened may be put right: the page keeps its strokes until then.
+      status = 503 if isinstance(error, CannotOpenError) else 400
+      return JSONResponse({"error": line}, status)
     except ClientDisconnect:
       return Response(status_code=400)  # nobody reads it
     except OSError as error:

@@ -24,31 +24,45 @@ async function request(method, path, body, headers = {}) {
   throw new Refused(message || `The server answered ${answer.status}.`, answer.status);
 }
 
-export const getJson = async (path) => (await request("GET", path)).json();
-export const getBlob = async (path) => (await request("GET", path)).blob();
+/** The body of an answer, which may break off. */
+async function read(answer, kind) {
+  try {
+    return await answer[kind]();
+  } catch {
+    throw new Refused("The server does not answer.", 0);
+  }
+}
+
+export const getJson = async (path) => read(await request("GET", path), "json");
+export const getBlob = async (path) => read(await request("GET", path), "blob");
 export const getBytes = async (path) =>
-  new Uint8Array(await (await request("GET", path)).arrayBuffer());
+  new Uint8Array(await read(await request("GET", path), "arrayBuffer"));
 export const put = (path, body) => request("PUT", path, body);
 export const putJson = async (path, value) =>
-  (await request("PUT", path, JSON.stringify(value), { "Content-Type": "application/json" })).json();
-export const deleteJson = async (path) => (await request("DELETE", path)).json();
+  read(await request("PUT", path, JSON.stringify(value), { "Content-Type": "application/json" }), "json");
+export const deleteJson = async (path) => read(await request("DELETE", path), "json");
 export const post = async (path, value = {}) =>
-  (await request("POST", path, JSON.stringify(value), { "Content-Type": "application/json" })).json();
+  read(await request("POST", path, JSON.stringify(value), { "Content-Type": "application/json" }), "json");
 /** Bytes of an answer, and the note that came with it. */
 export async function postFile(path, body) {
   const answer = await request("POST", path, body);
   const note = decodeURIComponent(answer.headers.get("X-Note") ?? "");
-  return { bytes: new Uint8Array(await answer.arrayBuffer()), note };
+  return { bytes: new Uint8Array(await read(answer, "arrayBuffer")), note };
 }
 export const postForBytes = async (path, value) =>
-  new Uint8Array(await (await request("POST", path, JSON.stringify(value))).arrayBuffer());
+  new Uint8Array(await read(await request("POST", path, JSON.stringify(value)), "arrayBuffer"));
 
-const RETRY_MS = 700;
+export const RETRY_MS = 800;
+
+/** Whether a request may succeed later: the server is away, or its disk is full. */
+export const isForNow = ({ status }) => status === 0 || status === 403 || status >= 500;
+
+export const pause = () => new Promise((resolve) => setTimeout(resolve, RETRY_MS));
 
 /**
  * Listens to a project until `close()` is called, across restarts of the server.
- * `onState` is told "open", "away" (no server) or "stranger" (a server with another
- * token).
+ * `onState` is told "open", "away" (no server), "stranger" (a server with another
+ * token), or "closed" and why the server cannot open the project.
  */
 export function listen(project, onMessage, onState) {
   let socket;
@@ -61,13 +75,11 @@ export function listen(project, onMessage, onState) {
     socket.onmessage = (event) => onMessage(JSON.parse(event.data));
     socket.onclose = async () => {
       if (closed) return;
-      let state = "away";
       try {
-        await getJson("/api/state");
+        await getJson(`/api/projects/${project}`);
       } catch (error) {
-        if (error.status === 403) state = "stranger";
+        onState({ 0: "away", 403: "stranger" }[error.status] ?? "closed", error.message);
       }
-      onState(state);
       setTimeout(connect, RETRY_MS);
     };
   }

@@ -11,7 +11,9 @@ const CHOSEN = new Set(["masks", "overlay"]);
 
 export async function open() {
   if (!state.project) return;
-  const { kinds } = await getJson("/api/state");
+  const about = await trying(() => getJson("/api/state"));
+  if (!about) return;
+  const { kinds } = about;
   const field = element("kinds");
   if (!field.querySelector("input")) {
     for (const one of kinds) field.append(choice(one));
@@ -56,8 +58,7 @@ function show() {
   element("export-objects").hidden = !hidden.length;
   element("export-hidden-text").textContent = `Export the hidden too: ${hidden.join(", ")}`;
   element("export-single").hidden = objects.length < 2;
-  const list = element("export-files");
-  list.replaceChildren();
+  showFiles(found?.files ?? []);
   if (!found) {
     element("export-text").textContent = "";
     return;
@@ -69,7 +70,16 @@ function show() {
     failed: found.message,
   };
   element("export-text").textContent = texts[found.state];
-  for (const name of found.files) {
+}
+
+/** Links to the files; a click is lost if its link is replaced before the click ends. */
+function showFiles(names) {
+  const list = element("export-files");
+  const shown = JSON.stringify([state.project.id, names]);
+  if (list.dataset.shown === shown) return;
+  list.dataset.shown = shown;
+  list.replaceChildren();
+  for (const name of names) {
     const item = document.createElement("li");
     const link = document.createElement("a");
     link.href = `/api/projects/${state.project.id}/export/${encodeURIComponent(name)}`;

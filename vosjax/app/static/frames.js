@@ -1,7 +1,7 @@
 // Frames and labels from the server: one request at a time, and only the latest wish.
 
-import { getBlob, getBytes } from "./api.js";
-import { current, hasUnsaved, isEditing, show } from "./paint.js";
+import { getBlob, getBytes, RETRY_MS } from "./api.js";
+import { current, hasUnsaved, isEditing, numberOfSaves, show, withUnsaved } from "./paint.js";
 import { changed, element, on, state, trying } from "./state.js";
 import * as view from "./view.js";
 
@@ -34,18 +34,25 @@ export async function load() {
     return;
   }
   busy = true;
-  do {
-    again = false;
-    await trying(loadOnce);
-  } while (again);
-  busy = false;
+  try {
+    do {
+      again = false;
+      await loadOnce();
+    } while (again);
+  } catch (error) {
+    if (error.status === 0) setTimeout(load, RETRY_MS); // the answer broke off
+    else changed("failed", error);
+  } finally {
+    busy = false;
+  }
 }
 
 async function loadOnce() {
   const { project, frame } = state;
   const path = `/api/projects/${project.id}`;
+  const saves = numberOfSaves();
   const [bitmap, labels] = await Promise.all([
-    bitmapOf(path, frame),
+    bitmapOf(project, frame),
     getBytes(`${path}/labels/${frame}`),
   ]);
   if (state.project !== project || state.frame !== frame) {
@@ -53,22 +60,28 @@ async function loadOnce() {
     return;
   }
   if (isEditing() || (current.frame === frame && hasUnsaved(frame))) return;
-  show(frame, labels);
+  if (numberOfSaves() !== saves) { // the labels may be older than what was painted
+    again = true;
+    return;
+  }
+  show(frame, withUnsaved(frame, labels));
   view.setImage(bitmap);
   view.paintLabels();
   canvas.dataset.frame = frame;
   changed("shown");
 }
 
-async function bitmapOf(path, frame) {
+async function bitmapOf(project, frame) {
   let bitmap = kept.get(frame);
   kept.delete(frame);
-  bitmap ??= await createImageBitmap(await getBlob(`${path}/frame/${frame}.jpg?v=${state.project.version}`));
+  bitmap ??= await createImageBitmap(
+    await getBlob(`/api/projects/${project.id}/frame/${frame}.jpg?v=${project.version}`));
+  if (state.project !== project) return bitmap; // nobody will see it
   kept.set(frame, bitmap);
   const room = Math.max(3, KEPT_PIXELS / (bitmap.width * bitmap.height));
   for (const [old, other] of kept) {
     if (kept.size <= room) break;
-    if (old === state.frame || old === frame) continue;
+    if (old === state.frame || old === frame || old === current.frame) continue;
     kept.delete(old);
     other.close();
   }
@@ -76,3 +89,4 @@ async function bitmapOf(path, frame) {
 }
 
 on("frame", () => load());
+on("failed", (error) => trying(() => Promise.reject(error)));

@@ -60,7 +60,7 @@ window.addEventListener("keydown", (event) => {
     event.preventDefault();
     return;
   }
-  const native = target.matches("button, a, summary, input") && event.key === " ";
+  const native = target.matches("button, a, summary, input:not([type=range])") && event.key === " ";
   const arrows = target.matches("input[type=range], input[type=radio]") && /^(Arrow|Home|End|Page)/.test(event.key);
   if (native || arrows) return;
   const key = pressed(event);

@@ -37,6 +37,9 @@ export function difference(before, after, width, height) {
   return { x: left, y: top, width: right - left + 1, height: bottom - top + 1 };
 }
 
+/** The pixels of one label: 1 there, and 0 elsewhere. */
+export const only = (labels, id) => labels.map((value) => (value === id ? 1 : 0));
+
 export function crop(labels, width, box) {
   const out = new Uint8Array(box.width * box.height);
   for (let y = 0; y < box.height; y++) {

@@ -10,18 +10,21 @@ import { changed, element, on, say, state, trying } from "./state.js";
 import { markAbsent } from "./tools.js";
 import * as view from "./view.js";
 
-const AWAY = {
+const AWAY = { // else, the server says why
   away: "The server has stopped. What reached it is saved, and later strokes wait in this page. " +
     "Start vosjax app again: with the same --port and --token, this page goes on by itself.",
   stranger: "The server has another token now: open the address that it printed. What reached it is saved.",
 };
 
 let live = null;
+let opening = 0; // the latest wish to open a project
 const later = new Map(); // what is given in a frame, heard while it was painted
 const reloads = new Set(); // lists of news that came during a reload
 
 async function open(id) {
+  const wish = ++opening;
   const project = await getJson(`/api/projects/${id}`);
+  if (wish !== opening) return; // another one was chosen meanwhile
   live?.close();
   later.clear();
   paint.reset();
@@ -30,7 +33,7 @@ async function open(id) {
   state.status = project.status;
   state.export = null;
   state.object = project.objects[0]?.id ?? objects.freeId();
-  await objects.ensureActive();
+  objects.ensureActive();
   element("welcome").hidden = true;
   element("workspace").hidden = false;
   element("video-name").textContent = project.title;
@@ -77,7 +80,7 @@ function takeOver() {
   const { project } = state;
   const own = paint.isEditing() || paint.hasUnsaved(state.frame) ? paint.current.frame : -1;
   for (const [frame, ids] of later) {
-    if (frame === own) continue;
+    if (frame === own || paint.isUnsaved(frame)) continue;
     later.delete(frame);
     if (ids) project.given[frame] = ids;
     else delete project.given[frame];
@@ -92,11 +95,11 @@ function settle() {
   frames.load();
 }
 
-function connection(found) {
+function connection(found, reason) {
   if (found === "open") reload(); // whatever changed until now was not told
   const banner = element("away");
   banner.hidden = found === "open";
-  banner.textContent = AWAY[found] ?? "";
+  banner.textContent = AWAY[found] ?? reason ?? "";
 }
 
 async function reload() {

@@ -1,6 +1,6 @@
 // The list of objects: which one is active, names, colours, hidden, locked, deleted.
 
-import { deleteJson, putJson } from "./api.js";
+import { deleteJson, isForNow, pause, putJson } from "./api.js";
 import { forget, saved } from "./paint.js";
 import {
   activeObject, changed, element, icon, objectOf, on, say, sayLocked, state, trying,
@@ -33,16 +33,17 @@ export async function ensureActive() {
 /** Stores one object: this window need not know what others have changed meanwhile. */
 function store(object) {
   changed("objects");
-  const value = { ...object };
-  return ask((address) => putJson(address, [value]));
+  const { locked, ...value } = object;
+  // A lock that goes meanwhile does not come back with this change.
+  return ask((address) => putJson(address, [{ ...value, locked: object.locked && locked }]));
 }
 
-/** Changes the list on the server; false if it was refused. */
+/** Changes the list on the server, when it can; false if that was refused. */
 function ask(action) {
   const { project } = state;
   unanswered += 1;
   const run = async () => {
-    const answer = await trying(() => action(`/api/projects/${project.id}/objects`));
+    const answer = await trying(() => untilAnswered(() => action(`/api/projects/${project.id}/objects`)));
     unanswered -= 1;
     if (answer) project.revision = answer.revision - 1; // what comes with it is news
     else if (state.project === project) changed("reload");
@@ -51,6 +52,19 @@ function ask(action) {
   };
   asking = asking.then(run, run);
   return asking;
+}
+
+/** Asks again while the server is away, or has no room. */
+async function untilAnswered(action) {
+  for (;;) {
+    try {
+      return await action();
+    } catch (error) {
+      if (error.status === undefined || !isForNow(error)) throw error;
+      if (error.status >= 500) say(`Not saved yet: ${error.message}`, true);
+      await pause();
+    }
+  }
 }
 
 /** Resolves when every change of the list has been answered. */
@@ -122,11 +136,12 @@ function lock(object) {
 /** Strokes that are painted afterwards reach the server after the lock has gone. */
 async function unlock(object) {
   const { project } = state;
-  if (!await ask((address) => putJson(address, [{ ...object, locked: false }]))) return;
-  const now = state.project === project && objectOf(object.id);
-  if (!now) return;
-  now.locked = false;
-  changed("objects");
+  await ask(async (address) => {
+    const answer = await putJson(address, [{ ...object, locked: false }]);
+    object.locked = false;
+    return answer;
+  });
+  if (state.project === project) changed("objects");
 }
 
 async function remove(object) {
@@ -197,8 +212,9 @@ function nameField(id) {
   field.addEventListener("blur", () => finish(true));
   field.addEventListener("keydown", (event) => {
     if (event.isComposing) return; // Enter and Escape belong to the input method
-    if (event.key === "Enter") finish(true);
-    if (event.key === "Escape") finish(false);
+    if (event.key !== "Enter" && event.key !== "Escape") return;
+    finish(event.key === "Enter");
+    list.querySelector(`li[data-id="${id}"] .choose`)?.focus();
   });
   return field;
 }
@@ -260,7 +276,9 @@ function show() {
     scrolledTo = renaming = null;
     list.replaceChildren();
   }
-  for (const item of [...list.children]) if (!objectOf(Number(item.dataset.id))) item.remove();
+  const gone = [...list.children].filter((item) => !objectOf(Number(item.dataset.id)));
+  const hadFocus = gone.some((item) => item.contains(document.activeElement));
+  for (const item of gone) item.remove();
   // Rows and objects are in the order of ids, so that rows that stay do not move.
   for (const [index, object] of listed.objects.entries()) {
     const there = list.children[index] ?? null;
@@ -268,6 +286,7 @@ function show() {
     fill(list.children[index], object);
   }
   const active = list.querySelector("li.active");
+  if (hadFocus) active?.querySelector(".choose").focus();
   if (!active || scrolledTo === state.object) return; // no scrolling under the pointer
   scrolledTo = state.object;
   active.scrollIntoView({ block: "nearest" });

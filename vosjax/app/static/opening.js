@@ -1,12 +1,13 @@
 // Opening videos: recent projects, folders of the server, and what is dropped.
 
 import { getJson, post, postFile, put } from "./api.js";
+import { stopWatching } from "./following.js";
 import { paintMask } from "./labels.js";
 import { begin, current, end } from "./paint.js";
 import { changed, element, icon, lockedAmong, named, say, sayLocked, state, trying } from "./state.js";
 import { unlocked } from "./tools.js";
 
-const IMAGE = /\.(png|jpe?g|bmp|webp|tiff?)$/i;
+const IMAGE = /\.(png|jpe?g|bmp|webp|tiff?|p[gnp]m|jp2|avif|hei[cf])$/i;
 let openProject = async () => {};
 
 /** Names the function that shows a project by its id. */
@@ -93,7 +94,11 @@ function pickers() {
 }
 
 async function upload(files) {
-  if (files.length > 1) files = files.filter((file) => IMAGE.test(file.name));
+  // Of a folder, the images in it: not those below it, nor what macOS puts beside them.
+  const depth = (file) => (file.webkitRelativePath ?? "").split("/").length;
+  if (files.length > 1) {
+    files = files.filter((file) => IMAGE.test(file.name) && !file.name.startsWith(".") && depth(file) <= 2);
+  }
   if (!files.length) return say("There is neither a video nor a folder of images.", true);
   const { id } = await post("/api/uploads");
   for (const [k, file] of files.entries()) {
@@ -122,9 +127,11 @@ async function dropped(event) {
 
 /** Paints an image file as the mask of this frame. */
 async function useMask(file) {
+  stopWatching();
   const { project, frame } = state;
   const { bytes: labels, note } = await postFile(`/api/projects/${project.id}/mask/${frame}`, file);
-  if (state.project !== project || state.frame !== frame) return;
+  if (state.project !== project) return;
+  if (state.frame !== frame) return say(`You have left the frame: drop ${file.name} again.`, true);
   const ids = new Set(labels);
   ids.delete(0);
   const gone = project.deleted.filter((id) => ids.has(id));

@@ -1,11 +1,10 @@
 // The labels of the frame on the page: editing them, undoing it, and saving it.
 
-import { getBytes, put, Refused } from "./api.js";
-import { crop, difference, paste, replacedValues } from "./labels.js";
+import { getBytes, isForNow, pause, put, Refused } from "./api.js";
+import { crop, difference, only, paste, replacedValues } from "./labels.js";
 import { changed, lockedAmong, say, sayLocked, state } from "./state.js";
 
 const HISTORY = 200; // steps that can be undone
-const RETRY_MS = 800;
 
 /** What is shown. `labels` is null until it has come from the server. */
 export const current = { frame: -1, labels: null, given: new Set() };
@@ -13,6 +12,7 @@ export const current = { frame: -1, labels: null, given: new Set() };
 const undone = [];
 const done = [];
 let before = null; // labels at the beginning of a stroke
+let saves = 0; // that have begun, or ended
 
 const address = (frame) => `/api/projects/${state.project.id}/given/${frame}`;
 const idsOf = ([shown, absent]) => new Set([...shown, ...absent]);
@@ -70,6 +70,7 @@ export function end({ touched = [] } = {}) {
   };
   const objects = replacedValues(step.before, step.after);
   step.givenAfter = new Set([...current.given, ...objects, ...touched]);
+  step.whole = wholeMasks(step, old, current.labels);
   done.push(step);
   if (done.length > HISTORY) done.shift();
   undone.length = 0;
@@ -95,10 +96,12 @@ export async function discard() {
   current.labels = labels;
   const { width, height } = state.project;
   const box = difference(old, labels, width, height) ?? { x: 0, y: 0, width: 0, height: 0 };
-  done.push({
+  const step = {
     frame, box, before: crop(old, width, box), after: crop(labels, width, box),
     givenBefore: given, givenAfter: kept,
-  });
+  };
+  step.whole = wholeMasks(step, old, labels);
+  done.push(step);
   undone.length = 0;
   changed("labels", box);
   changed("history");
@@ -123,13 +126,42 @@ function move(from, to, [labels, replaced], given) {
   const { width } = state.project;
   const moved = current.labels.slice();
   paste(moved, width, step.box, step[labels], step[replaced]);
+  const whole = step.whole[labels];
+  for (const [id, mask] of whole) restore(moved, width, id, mask);
   const ids = replacedValues(crop(current.labels, width, step.box), crop(moved, width, step.box));
   const locked = lockedAmong(new Set([...ids, ...touchedBy(step)]));
   if (locked.length) return sayLocked(locked);
   from.pop();
   to.push(step);
   current.labels = moved;
-  keep(touchedBy(step), step[given], step.box);
+  keep(touchedBy(step), step[given], whole.size ? undefined : step.box);
+}
+
+/**
+ * Masks of what a step gives, or undoing it gives again, each in a box. A result may
+ * show the object otherwise meanwhile, and would count as painted.
+ */
+function wholeMasks({ givenBefore, givenAfter }, old, labels) {
+  const { width, height } = state.project;
+  const masks = (ids, others, values) => new Map([...ids].filter((id) => !others.has(id)).map((id) => {
+    const mask = only(values, id);
+    const box = difference(new Uint8Array(mask.length), mask, width, height);
+    return [id, box && { box, values: crop(mask, width, box) }];
+  }));
+  return { before: masks(givenBefore, givenAfter, old), after: masks(givenAfter, givenBefore, labels) };
+}
+
+/** Gives an object the mask that it had, but no pixel of what is given by now. */
+function restore(labels, width, id, mask) {
+  labels.forEach((value, k) => {
+    if (value === id) labels[k] = 0;
+  });
+  if (mask === null) return;
+  const { box, values } = mask;
+  values.forEach((value, k) => {
+    const place = (box.y + Math.floor(k / box.width)) * width + box.x + (k % box.width);
+    if (value && !current.given.has(labels[place])) labels[place] = id;
+  });
 }
 
 /** Ids that a step paints, erases, or gives. */
@@ -149,7 +181,8 @@ export function forget(ids) {
     const kept = steps.filter((step) => {
       erase(step.before);
       erase(step.after);
-      for (const id of ids) for (const set of [step.givenBefore, step.givenAfter]) set.delete(id);
+      const sets = [step.givenBefore, step.givenAfter, step.whole.before, step.whole.after];
+      for (const id of ids) for (const set of sets) set.delete(id);
       return touchedBy(step).size;
     });
     steps.splice(0, steps.length, ...kept);
@@ -182,6 +215,7 @@ function keep(touched, wanted, box) {
 // Saving: one request at a time; of several versions of a frame, only the latest goes.
 const waiting = new Map(); // by the address of the frame
 let sending = null;
+let onItsWay = null; // [address, item]
 
 /** Saves the frame on the page, as far as the objects `touched` go. */
 function save(touched) {
@@ -197,6 +231,25 @@ function save(touched) {
 function wait(path, item) {
   for (const id of waiting.get(path)?.touched ?? []) item.touched.add(id);
   waiting.set(path, item);
+  saves += 1;
+}
+
+/** Changes whenever a frame begins to be saved, or has been. */
+export const numberOfSaves = () => saves;
+
+/** Labels of a frame from the server, with what has not reached it on top. */
+export function withUnsaved(frame, labels) {
+  const path = address(frame);
+  const items = [onItsWay?.[0] === path ? onItsWay[1] : undefined, waiting.get(path)];
+  for (const item of items) {
+    if (!item) continue;
+    labels.forEach((value, k) => {
+      const painted = item.labels[k];
+      if (item.touched.has(painted)) labels[k] = painted;
+      else if (item.touched.has(value)) labels[k] = 0;
+    });
+  }
+  return labels;
 }
 
 function flush() {
@@ -215,23 +268,27 @@ async function send() {
     const ids = [...item.touched].filter((id) => !item.project.deleted.includes(id));
     if (ids.length < item.touched.size) changed("reload"); // it was painted after its end
     if (!ids.length) continue;
+    onItsWay = [path, item];
     const objects = ids.filter((id) => item.given.has(id));
     const released = ids.filter((id) => !item.given.has(id));
     try {
       await put(`${path}?objects=${objects}&released=${released}`, item.labels);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      if (error.status === 0 || error.status === 403 || error.status >= 500) {
+      if (isForNow(error)) {
         // Until the server is back, or has room again.
         if (error.status >= 500) say(`Not saved yet: ${error.message}`, true);
         const newer = waiting.get(path);
         wait(path, newer ? { ...newer, touched: new Set(item.touched) } : item);
-        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+        onItsWay = null;
+        await pause();
       } else {
         say(error.message, true);
         changed("reload"); // the page shows what is kept
       }
     }
+    onItsWay = null;
+    saves += 1;
   }
 }
 
@@ -241,6 +298,9 @@ export const saved = async () => {
 };
 
 export const hasUnsaved = (frame) => waiting.has(address(frame)) || sending !== null;
+
+/** Whether something painted in this very frame has not reached the server. */
+export const isUnsaved = (frame) => waiting.has(address(frame)) || onItsWay?.[0] === address(frame);
 
 window.addEventListener("beforeunload", (event) => {
   if (waiting.size || sending) event.preventDefault();

@@ -64,7 +64,7 @@ export async function trying(action) {
     return await action();
   } catch (error) {
     if (error.status === undefined) throw error;
-    if (error.status !== 0) say(error.message, true);
+    if (error.status !== 0 || element("away").hidden) say(error.message, true);
     return undefined;
   }
 }

@@ -236,13 +236,16 @@ export function togglePlay() {
     playing = null;
   } else {
     if (state.frame === state.project.frames - 1) choose(0);
-    const from = { frame: state.frame, time: performance.now() };
+    let from = null;
+    let chosen = -1;
     const step = (now) => {
+      if (state.frame !== chosen) from = { frame: state.frame, time: now }; // by the user
       const wished = from.frame + Math.floor(((now - from.time) / 1000) * (state.project.rate || 24));
       // Frames come at the rate of the server: rather slower than with holes.
       const next = Math.min(wished, shownFrame + PLAY_SKIP, state.project.frames - 1);
       if (next > state.frame && shownFrame === state.frame) choose(next);
-      if (shownFrame >= state.project.frames - 1) return togglePlay();
+      chosen = state.frame;
+      if (shownFrame === chosen && chosen >= state.project.frames - 1) return togglePlay();
       playing = requestAnimationFrame(step);
     };
     playing = requestAnimationFrame(step);
@@ -259,7 +262,12 @@ element("play").addEventListener("click", togglePlay);
 scrubbing(strip);
 new ResizeObserver(schedule).observe(rows);
 
+const stop = () => playing !== null && togglePlay();
+
+on("failed", stop);
 on("project", () => {
+  stop();
+  shownFrame = -1;
   const frames = state.project?.frames ?? 1;
   slider.max = frames - 1;
   slider.style.setProperty("--frames", frames);

@@ -18,6 +18,7 @@ let stroke = null; // {x, y, value} of the stroke in progress
 let corner = null; // where a rectangle begins
 let vertices = []; // of a polygon in progress
 let dragging = null; // screen position while the view is moved
+let pressed = null; // the pointer that is down; others, such as a second finger, do nothing
 let crosshair = false; // the keyboard moves the pointer
 let scrolled = 0;
 let sized = false; // whether the user has chosen the size of the brush
@@ -84,7 +85,8 @@ async function fillBox(x0, y0, x1, y1) {
   say("Looking for the object in the rectangle…");
   const mask = await trying(() =>
     postForBytes(`/api/projects/${project.id}/fill/${frame}`, { box }));
-  if (!mask || state.frame !== frame || state.project !== project) return;
+  if (!mask || state.project !== project) return;
+  if (state.frame !== frame) return say("You have left the frame: draw the rectangle again.", true);
   if (project.deleted.includes(object)) return;
   const locked = lockedAmong(new Set([object])); // meanwhile
   if (locked.length) return sayLocked(locked);
@@ -114,6 +116,8 @@ function closePolygon() {
 }
 
 function press(x, y, erasing) {
+  stopWatching(); // what is painted belongs to this frame
+  if (erasing && ["polygon", "box"].includes(state.tool)) return;
   if (state.tool === "polygon") {
     vertices.push([x, y]);
     view.redraw();
@@ -144,7 +148,8 @@ function release() {
 }
 
 canvas.addEventListener("pointerdown", (event) => {
-  if (!state.project) return;
+  if (!state.project || pressed !== null || event.button > 2) return;
+  pressed = event.pointerId;
   canvas.focus({ preventScroll: true });
   canvas.setPointerCapture(event.pointerId);
   if (event.button === 1 || (event.button === 0 && event.altKey)) {
@@ -157,6 +162,7 @@ canvas.addEventListener("pointerdown", (event) => {
 });
 
 canvas.addEventListener("pointermove", (event) => {
+  if (pressed !== null && event.pointerId !== pressed) return;
   if (dragging) {
     view.pan(event.clientX - dragging[0], event.clientY - dragging[1]);
     dragging = [event.clientX, event.clientY];
@@ -167,12 +173,14 @@ canvas.addEventListener("pointermove", (event) => {
   for (const move of moves.length && stroke ? moves : [event]) moveTo(...view.toFrame(move));
 });
 
-canvas.addEventListener("pointerup", () => {
-  dragging = null;
+canvas.addEventListener("pointerup", (event) => {
+  if (event.pointerId !== pressed) return;
+  dragging = pressed = null;
   release();
 });
-canvas.addEventListener("pointercancel", () => {
-  dragging = corner = stroke = null;
+canvas.addEventListener("pointercancel", (event) => {
+  if (event.pointerId !== pressed) return;
+  dragging = pressed = corner = stroke = null;
   cancel();
 });
 canvas.addEventListener("pointerleave", () => {
@@ -212,7 +220,7 @@ export function handleKey(event) {
     closePolygon();
     return true;
   }
-  if (!crosshair) return false;
+  if (!crosshair || ![canvas, document.body].includes(event.target)) return false;
   const step = event.shiftKey ? 10 : 1;
   const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
   const { width, height } = state.project;
@@ -246,6 +254,7 @@ export function toggleCrosshair() {
 
 /** Says that the active object is not in this frame. */
 export function markAbsent() {
+  stopWatching();
   const object = activeObject();
   const mayPaint = object && paintable(true);
   if (!mayPaint || !begin()) return;
@@ -352,6 +361,8 @@ view.setDecoration(draw);
 on("tool", showTool);
 on("given", showTool);
 on("project", () => {
+  stroke = corner = null;
+  vertices = [];
   const { width, height } = state.project;
   if (!sized) state.size = Math.max(2, Math.round(FIRST_BRUSH * Math.min(width, height)));
   showTool();
