@@ -38,6 +38,20 @@ def outside(tmp_path, video_folder):
   return shutil.copytree(video_folder, tmp_path / "outside")
 
 
+def test_a_project_whose_video_is_missing_says_so_for_now(
+  tmp_path, outside, serve, make_library, segmenter
+):
+  first = make_library(tmp_path / "projects", [outside])
+  name = first.open(outside).project.id
+  first.close()
+  moved = outside.rename(tmp_path / "moved")
+  with serve(segmenter, [outside], tmp_path / "projects") as client:
+    status, _, body = client.request("GET", f"/api/projects/{name}")
+    assert status == 503 and b"no such video" in body
+    moved.rename(outside)
+    assert client.request("GET", f"/api/projects/{name}")[0] == 200
+
+
 def test_a_project_of_another_root_is_neither_listed_nor_opened(
   tmp_path, root, outside, serve, make_library, segmenter
 ):
@@ -47,7 +61,7 @@ def test_a_project_of_another_root_is_neither_listed_nor_opened(
   with serve(segmenter, [root], tmp_path / "projects") as client:
     assert client.json("GET", "/api/state")["projects"] == []
     status, _, body = client.request("GET", f"/api/projects/{name}/frame/0.jpg")
-    assert status == 503 and b"outside" in body
+    assert status == 400 and b"outside" in body
   again = make_library(tmp_path / "projects", [outside])
   assert [one["id"] for one in again.names()] == [name]
   again.get(name)

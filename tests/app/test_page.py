@@ -310,7 +310,14 @@ def test_a_stroke_that_waits_survives_leaving_its_frame(client, context, video_f
     drag(page, (6, 6), (14, 6))
   go(page, 1)
   go(page, 0)
+  page.evaluate("delete document.getElementById('canvas').dataset.frame")
+  page.click("#open-button")
+  page.locator("#open-list button", has_text="leaves").first.click()  # once more
+  page.wait_for_selector('#canvas[data-frame="0"]')
+  brush(page, 4)
+  page.keyboard.press("n")
   drag(page, (6, 20), (14, 20))
+  page.keyboard.press("1")
   with page.expect_response(re.compile("/objects")):  # asked again
     page.keyboard.press("F2")
     page.keyboard.type("horse")
@@ -320,10 +327,42 @@ def test_a_stroke_that_waits_survives_leaving_its_frame(client, context, video_f
   with page.expect_response(re.compile("/given/0")):
     held[0].continue_()
   path = project_folder(client, page) / "given" / "00000.png"
-  wait_for(page, lambda: path.exists() and np.asarray(Image.open(path))[20, 10] == 1)
+  wait_for(page, lambda: path.exists() and np.asarray(Image.open(path))[20, 10] == 2)
   assert np.asarray(Image.open(path))[6, 10] == 1
   project = client.library.get(project_folder(client, page).name).project
   assert project.describe()["objects"][0]["name"] == focused == "horse"
+
+
+def test_a_project_whose_video_is_missing_does_not_keep_others_waiting(
+  client, context, video_folder
+):
+  for name in ("missing", "there"):
+    shutil.copytree(video_folder, video_folder.parent / name)
+  client.open(video_folder.parent / "there")
+  page = open_page(context, client.port, video_folder.parent / "missing")
+  brush(page, 4)
+  missing = project_folder(client, page)
+  error = '{"error": "missing: no such video"}'
+  page.route(
+    re.compile(f"{missing.name}/(given|objects)"),
+    lambda route: route.fulfill(status=503, body=error),
+  )
+  stroke(page, (6, 6), (14, 6))
+  page.keyboard.press("h")
+  shows(page, "Not saved yet: missing: no such video", "#toast")
+  page.evaluate("delete document.getElementById('canvas').dataset.frame")
+  page.click("#open-button")
+  page.locator("#open-list button", has_text="there").first.click()
+  page.wait_for_selector('#canvas[data-frame="0"]')
+  stroke(page, (6, 20), (14, 20))
+  with page.expect_response(re.compile("/objects")):
+    page.keyboard.press("h")
+  with page.expect_response(re.compile("/follow")):
+    page.keyboard.press("f")
+  page.unroute_all()
+  with page.expect_response(re.compile(f"{missing.name}/given/0")) as answer:
+    pass
+  assert answer.value.ok
 
 
 def test_the_video_that_was_chosen_last_is_shown(client, context, video_folder):
@@ -393,18 +432,42 @@ def test_what_is_discarded_comes_back_as_it_was_painted(client, context, video_f
   with page.expect_response(re.compile("/given/0")):
     page.keyboard.press("Control+z")
   np.testing.assert_array_equal(read(folder / "given")["00000.png"], painted)
+  for keys in ("Control+Shift+z", "Control+z"):
+    with page.expect_response(re.compile("/given/0")):
+      page.keyboard.press(keys)
+    assert ("00000.png" in read(folder / "given")) == (keys == "Control+z")
+  np.testing.assert_array_equal(read(folder / "given")["00000.png"], painted)
 
 
-def test_playing_goes_on_from_the_frame_that_was_chosen(client, context, video_folder):
+def test_playing_at_the_end_begins_anew(client, context, video_folder):
   page = open_page(context, client.port, video_folder)
   page.keyboard.press("End")
   page.wait_for_selector(f'#canvas[data-frame="{LENGTH - 1}"]')
+  held = []
+
+  def answer(route):
+    if held:
+      route.continue_()
+    held.append(route)
+
+  page.route(re.compile("/labels/[3-6]"), answer)
   page.locator("#slider").focus()
-  page.keyboard.press(" ")  # from the first frame on
-  page.wait_for_selector('#canvas[data-frame="1"], #canvas[data-frame="2"]')
-  page.keyboard.press("Home")
-  page.wait_for_selector('#play[aria-label="Play"]')  # over
+  page.keyboard.press(" ")
+  wait_for(page, lambda: held)  # in the middle
+  held[0].continue_()
+  page.wait_for_selector('#play[aria-label="Play"]')
   assert page.locator("#canvas").get_attribute("data-frame") == str(LENGTH - 1)
+
+
+def test_a_frame_that_fails_does_not_keep_others_away(client, context, video_folder):
+  page = open_page(context, client.port, video_folder)
+  held = []
+  page.route(re.compile("/labels/3"), lambda route: held.append(route))
+  page.locator("#slider").fill("3")
+  wait_for(page, lambda: held)
+  page.locator("#slider").fill("4")
+  held[0].fulfill(status=500, body='{"error": "no such frame"}')
+  page.wait_for_selector('#canvas[data-frame="4"]')
 
 
 def test_an_answer_that_breaks_off_is_asked_for_again(client, context, video_folder):
@@ -546,6 +609,8 @@ def test_strokes_of_two_projects_that_wait_do_not_mix(client, context, video_fol
   drag(page, (6, 24), (14, 24))
   with page.expect_response(re.compile(f"{two.name}/given/")):
     held[0].continue_()
+  path = one / "given" / "00000.png"
+  wait_for(page, lambda: path.exists() and np.asarray(Image.open(path))[14, 10])
   ours, theirs = (read(folder / "given")["00000.png"] for folder in (one, two))
   assert ours[6, 10] == ours[14, 10] == theirs[24, 10] == 1
   assert not ours[24].any() and not theirs[:20].any()
@@ -751,7 +816,7 @@ def test_objects_are_locked_marked_absent_discarded_and_deleted(
   with page.expect_response(lambda answer: "/objects" in answer.url):
     page.click('[aria-label="Delete Object 1"]')
   assert set(np.unique(given(folder))) == {0, 3}
-  page.wait_for_function("document.activeElement.matches('li.active .choose')")
+  page.wait_for_selector("li.active .choose:focus")
 
 
 def test_videos_are_uploaded_and_masks_dropped(client, context, tmp_path):

@@ -466,7 +466,7 @@ def test_masks_of_a_video_file_numbered_from_1_are_doubted(tmp_path, capsys):
   assert said in "".join(capsys.readouterr())
 
 
-def test_an_import_that_was_killed_in_its_last_moment_begins_again(
+def test_an_import_that_was_killed_before_its_last_step_begins_again(
   source, tmp_path, monkeypatch
 ):
   out = tmp_path / "out"

@@ -395,4 +395,4 @@ def test_a_list_may_begin_as_editors_on_windows_write_it(
   assert vosjax(listed, "--out", tmp_path / "out") == 0
   listed.write_text("video\n", encoding="utf-16")
   assert vosjax(listed, "--out", tmp_path / "other") == 2
-  assert "list.txt: is no text in UTF-8" in capsys.readouterr().err
+  assert "list.txt: is not UTF-8 text" in capsys.readouterr().err

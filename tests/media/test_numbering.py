@@ -11,6 +11,7 @@ from vosjax.media import numbering
     ("video.mp4_9", "video.mp4_10"),
     ("shot1.8", "shot1.9", "shot1.10"),  # a version and a counter
     ("1.25", "1.5", "10.125"),  # seconds
+    ("t1.25", "t1.5", "t1.75"),
     ("1403636579763555584", "1403636579813556818", "1403636580013556818"),
     ("2024-02-28_235959", "2024-02-29_000000"),  # no single number
     ("left", "right"),
@@ -52,6 +53,7 @@ def test_gaps_between_equally_spaced_names(names, gaps):
     "1000 1033 1067 1100",  # milliseconds at 30 frames/s
     "1403636579763555584 1403636579813556818 1403636579863555584",
     "0.033 0.067 0.1 0.2",
+    "t0.1 t0.15 t0.2",
     "0.0 0.5 1.5",
     "1700000000 1700000001 1700000003",
     "3 4 5",

@@ -11,6 +11,7 @@ def config(**changes):
   data = ConfigDict({"root": "data", "year": "2017"})
   config = ConfigDict({"model": {"name": "agame"}, "size": (96, 160), "seed": 0})
   config.mode = "train"
+  config.validation = ConfigDict({"num_videos": 2})
   config.data = data
   config.update(changes)
   return config
@@ -52,6 +53,10 @@ def test_what_validates_may_change_only_where_nothing_is_trained(tmp_path):
     ValueError, match=r"evaluation.size is \[96, 160\] there and \[48"
   ):
     open_workdir(other, str(tmp_path / "run"))
+  more.validation.num_videos = first.validation.num_videos = 0  # as many as are scored
+  open_workdir(first, str(tmp_path / "all"))
+  with pytest.raises(ValueError, match="evaluation.num_videos is 8 there and 30 here"):
+    open_workdir(more, str(tmp_path / "all"))
   other.mode = "evaluate"
   assert open_workdir(other, str(tmp_path / "run"))[1] is True
 

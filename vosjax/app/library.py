@@ -22,8 +22,8 @@ _MOST_ENTRIES = 2000  # of a folder that the page lists
 _CLOSE_SECONDS = 5.0  # for the frame in progress; compiling its programs takes longer
 
 
-class CannotOpenError(ValueError):
-  """A project or its video is damaged, missing, or not below a root."""
+class MissingVideoError(ValueError):
+  """The video of a project is not where it was."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -107,7 +107,8 @@ class Library:
 
     Raises:
       KeyError: there is none.
-      CannotOpenError: its file or its video is damaged, missing, or not below a root.
+      MissingVideoError: its video is not there.
+      ValueError: its file or its video is damaged, or not below a root.
     """
     if (opened := self._opened(project_id)) is not None:
       return opened
@@ -117,11 +118,10 @@ class Library:
     with self._turn(project_id):
       if (opened := self._opened(project_id)) is not None:
         return opened
-      try:
-        source = self._source(folder, projects.read_json(folder)["video"])
-        return self._add(folder, self._read(folder, source))
-      except ValueError as error:
-        raise CannotOpenError(str(error)) from error
+      source = self._source(folder, projects.read_json(folder)["video"])
+      if not source.exists():
+        raise MissingVideoError(f"{source}: no such video; put it back.")
+      return self._add(folder, self._read(folder, source))
 
   def request_pause(self, project_id: str) -> None:
     """Stops following a project after the frame in progress. Waits for nothing.

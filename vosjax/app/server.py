@@ -23,7 +23,7 @@ from vosjax.app import exporting, messages, news
 from vosjax.app.filling import fill_box
 from vosjax.app.follow import check_direction
 from vosjax.app.guard import BodyTooLarge
-from vosjax.app.library import CannotOpenError, Library, OpenProject, title
+from vosjax.app.library import Library, MissingVideoError, OpenProject, title
 from vosjax.app.live import Hub
 
 STATIC = pathlib.Path(__file__).parent / "static"
@@ -251,8 +251,7 @@ class App:
     opened = await self._opened(request)
     name = request.path_params["name"]
     path = await self._at_length(exporting.download, opened.project, name)
-    video = pathlib.PurePath(opened.project.video.name).stem
-    return FileResponse(path, filename=f"{video}-{path.name}")
+    return FileResponse(path, filename=f"{opened.project.video.stem}-{path.name}")
 
   async def live(self, socket: WebSocket) -> None:
     """Tells a window what changes in its project, until it is closed."""
@@ -280,8 +279,8 @@ def _careful(handler: Handler) -> Handler:
       return JSONResponse({"error": "there is no such project, upload or file."}, 404)
     except ValueError as error:
       line = " ".join(str(error).split()).encode(errors="replace").decode()
-      # What cannot be opened may be put right: the page keeps its strokes until then.
-      status = 503 if isinstance(error, CannotOpenError) else 400
+      # A video may be put back: until then, the page keeps its strokes.
+      status = 503 if isinstance(error, MissingVideoError) else 400
       return JSONResponse({"error": line}, status)
     except ClientDisconnect:
       return Response(status_code=400)  # nobody reads it

@@ -81,7 +81,7 @@ class Job:
       if not folder.exists() or folder.is_dir() and files.holds_nothing(folder):
         continue
       if folder == self._part and not (folder / note).exists():
-        note = _NOTE  # stopped at its very end
+        note = _NOTE  # stopped just before it was renamed
       try:
         found = json.loads((folder / note).read_bytes())
       except (OSError, ValueError):

@@ -185,7 +185,7 @@ def _read_list(
   try:
     text = path.read_text(encoding="utf-8-sig")  # as editors on Windows write it, too
   except UnicodeDecodeError:
-    raise ValueError(f"{path}: is no text in UTF-8. Save the list as UTF-8.") from None
+    raise ValueError(f"{path}: is not UTF-8 text. Save the list as UTF-8.") from None
   for line in text.splitlines():
     if not line.strip() or line.startswith("#"):
       continue

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from vosjax.data.formats.folders import by_number, first_few
 
 _NUMBERED = re.compile(r"(.*?)(\d+(?:\.\d+)?)(\D*)", re.DOTALL)
+_VERSION = re.compile(r"(?i)(^|[^a-z])v$")
 _MAX_LISTED = 5
 _FIRST_TIME = 10**9  # larger numbers count seconds, or parts of them
 _MOST_IN_A_GAP = 10_000  # of a larger jump, this many are listed
@@ -110,8 +111,16 @@ def _count(names: Sequence[str]) -> _Counted | None:
     return None
   ((prefix, suffix),) = around
   parts = [number.partition(".") for number in numbers.values()]
-  # Of shot_v02.0001, 02 is a version and 0001 a counter; together they are no time.
-  if prefix[-1:].isalpha() and len({part[:2] for part in parts}) == 1 and parts[0][1]:
+  if _are_versions(prefix, parts):
     prefix += "".join(parts[0][:2])
     numbers = {name: counter for name, (_, _, counter) in zip(numbers, parts)}
   return _Counted(prefix, suffix, {name: Decimal(x) for name, x in numbers.items()})
+
+
+def _are_versions(prefix: str, parts: Sequence[tuple[str, str, str]]) -> bool:
+  """Whether names hold one version and a counter, as in shot_v02.0001, and no time."""
+  if not prefix[-1:].isalpha() or len({part[:2] for part in parts}) > 1:
+    return False
+  counters = sorted(int(counter or 0) for _, _, counter in parts)
+  is_row = counters[-1] - counters[0] == len(counters) - 1 > 0
+  return parts[0][1] == "." and (is_row or bool(_VERSION.search(prefix)))

@@ -52,7 +52,8 @@ class VideoFrames(abc.ABC):
   def frame_suffix(self) -> str | None:
     """Suffix of the image files; None unless each frame has one of this suffix."""
     suffixes = {file.suffix for file in self.files}
-    return suffixes.pop() if len(self.files) == len(self) > len(suffixes) == 1 else None
+    has_files = len(self.files) == len(self) > 1
+    return suffixes.pop() if has_files and len(suffixes) == 1 else None
 
   @property
   def stem(self) -> str:

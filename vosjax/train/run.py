@@ -46,6 +46,7 @@ from vosjax.types import Variables
 LOG = logging.getLogger("vosjax")
 
 # Between the seeds of two stages, so that each draws its videos in an order of its own.
+_PROCEDURAL = 8  # videos of synthvos that `evaluation.also` scores
 _STAGE_SEED_OFFSET = 1_000_033
 
 Mode = Callable[[ConfigDict, str | None], None]
@@ -128,8 +129,8 @@ def _score_also(
   """
   config = config.copy_and_resolve_references()
   config.evaluation.dataset = dataset
-  if dataset != "synthvos":  # whose videos have no end
-    config.evaluation.num_videos = 0
+  # Those of synthvos have no end.
+  config.evaluation.num_videos = _PROCEDURAL if dataset == "synthvos" else 0
   scoring = recipe_of(config).scoring(config, model)
   scored_set = None
   try:

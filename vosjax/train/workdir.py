@@ -25,7 +25,6 @@ _CHANGEABLE = (
   "evaluation/also",
   "evaluation/checkpoint",
   "evaluation/num_previews",
-  "evaluation/num_videos",
   "data/num_workers",
   "data/root",
   "data/youtube_vos",
@@ -96,8 +95,11 @@ def require_usable_workdir(config: ConfigDict, workdir: str) -> None:
       f"{config_file} is not the configuration of a run; give a new or an empty folder."
     )
   ours = plain(config)
+  known = theirs.get("evaluation")
   if config.mode != "train":  # only training validates, and chooses by these scores
-    ours["evaluation"] = theirs.get("evaluation")
+    ours["evaluation"] = known
+  elif config.validation.num_videos and isinstance(known, dict):
+    ours["evaluation"]["num_videos"] = known.get("num_videos")
   differing = differences(theirs, ours)
   if differing:
     differing.sort(key=lambda difference: not difference.startswith("model.name "))

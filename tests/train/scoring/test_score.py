@@ -13,6 +13,7 @@ import pytest
 from vosjax import viz
 from vosjax.data.cache import ArrayVideo
 from vosjax.data.synthvos import SynthVos
+from vosjax.data.video import Source
 from vosjax.evaluation import protocols
 from vosjax.train import writers
 from vosjax.train.configs.agame import get_config
@@ -71,6 +72,19 @@ def test_the_first_videos_are_validated_and_0_means_all(
   assert (tmp_path / "preview/step0000007.png").is_file()
 
 
+class Videos(Source):
+  """Videos in memory."""
+
+  def __init__(self, videos):
+    self._videos = list(videos)
+
+  def __len__(self):
+    return len(self._videos)
+
+  def __getitem__(self, index):
+    return self._videos[index]
+
+
 def cut(video, start):
   """The frames of a video from one on, of which `start` frames lose their objects."""
   frames, labels = video.clip(0, len(video))
@@ -85,22 +99,46 @@ def test_videos_that_show_no_object_to_score_are_left_out_and_named(
   """An object that enters later is none that DAVIS 2017 scores."""
   monkeypatch.setattr(logging.getLogger("vosjax"), "propagate", True)
   first, *others = scored_set.source
-  scored_set = scored_set._replace(source=[cut(first, 1), *others])
+  scored_set = scored_set._replace(source=Videos([cut(first, 1), *others]))
   made, seen = scoring
   writer = writers.MetricsWriter(tmp_path)
   config = get_config("smoke")
-  config.validation.num_videos = 0
+  config.validation.num_videos = config.evaluation.num_videos = 0
   validate = Validation(config, made, Network(), scored_set, writer, tmp_path)
   state = TrainState(step=7, params={}, batch_stats={}, opt_state=(), key=None)
   assert validate(7, state) == 1.0
   writer.close()
-  said = "not scored: {} (the annotation shows no object that davis2017 scores)"
+  said = "not validated on: {} (the annotation shows no object that davis2017 scores)"
   assert said.format(first.name) in caplog.text
   assert sorted(seen) == [video.name for video in others]
-  nothing = scored_set._replace(source=[cut(video, 3) for video in scored_set.source])
-  validate = Validation(config, made, Network(), nothing, None, tmp_path)
+  final = score_model(config, made, Network(), VARIABLES, scored_set, tmp_path)
+  assert {row.video for row in final["this model"].rows} == {x.name for x in others}
+  assert "not scored: " in caplog.text
+  nothing = Videos(cut(video, 3) for video in scored_set.source)
+  nothing = scored_set._replace(source=nothing)
+  with pytest.raises(ValueError, match="there is no video to validate on: .*object"):
+    Validation(config, made, Network(), nothing, None, tmp_path)
   with pytest.raises(ValueError, match=r"none of the 3 video\(s\) can be scored"):
-    validate(8, state)
+    score_model(config, made, Network(), VARIABLES, nothing, tmp_path / "other")
+
+
+class Slots(Network):
+  """May find more objects than the toolkit of DAVIS takes."""
+
+  num_objects: int = 22
+
+
+def test_more_proposals_than_a_protocol_takes_are_refused_before_work(
+  scoring, scored_set, tmp_path
+):
+  made, seen = scoring
+  davis = scored_set._replace(protocol=protocols.build("davis2017-unsupervised"))
+  arguments = (get_config("smoke"), made, Slots())
+  with pytest.raises(ValueError, match="up to 22 objects .* at most 20 proposals"):
+    Validation(*arguments, davis, None, tmp_path)
+  with pytest.raises(ValueError, match="up to 22 objects .* at most 20 proposals"):
+    score_model(*arguments, VARIABLES, davis, tmp_path)
+  assert not seen
 
 
 @pytest.mark.parametrize("devices", [1, 2])

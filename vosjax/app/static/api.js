@@ -16,7 +16,7 @@ async function request(method, path, body, headers = {}) {
     throw new Refused("The server does not answer.", 0);
   }
   if (answer.ok) return answer;
-  const text = await answer.text();
+  const text = await read(answer, "text");
   let message = text.trim();
   try {
     message = JSON.parse(text).error ?? message;
@@ -78,6 +78,7 @@ export function listen(project, onMessage, onState) {
       try {
         await getJson(`/api/projects/${project}`);
       } catch (error) {
+        if (closed) return;
         onState({ 0: "away", 403: "stranger" }[error.status] ?? "closed", error.message);
       }
       setTimeout(connect, RETRY_MS);

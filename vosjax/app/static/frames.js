@@ -1,7 +1,7 @@
 // Frames and labels from the server: one request at a time, and only the latest wish.
 
 import { getBlob, getBytes, RETRY_MS } from "./api.js";
-import { current, hasUnsaved, isEditing, numberOfSaves, show, withUnsaved } from "./paint.js";
+import { current, isEditing, isSaving, numberOfSaves, show, withUnsaved } from "./paint.js";
 import { changed, element, on, state, trying } from "./state.js";
 import * as view from "./view.js";
 
@@ -11,6 +11,7 @@ const canvas = element("canvas");
 const kept = new Map(); // frame -> ImageBitmap, the latest used last
 let busy = false;
 let again = false;
+let retry; // timer
 
 export function reset() {
   for (const bitmap of kept.values()) bitmap.close();
@@ -34,17 +35,22 @@ export async function load() {
     return;
   }
   busy = true;
-  try {
-    do {
-      again = false;
-      await loadOnce();
-    } while (again);
-  } catch (error) {
-    if (error.status === 0) setTimeout(load, RETRY_MS); // the answer broke off
-    else changed("failed", error);
-  } finally {
-    busy = false;
+  clearTimeout(retry);
+  do {
+    again = false;
+    await loadOnce().catch(fail);
+  } while (again);
+  busy = false;
+}
+
+/** Says why a frame cannot be shown; asks for it again if an answer has not come. */
+async function fail(error) {
+  if (error.status === 0) {
+    retry = setTimeout(load, RETRY_MS);
+    return;
   }
+  changed("failed");
+  await trying(() => Promise.reject(error)).catch(reportError);
 }
 
 async function loadOnce() {
@@ -59,7 +65,7 @@ async function loadOnce() {
     again = true;
     return;
   }
-  if (isEditing() || (current.frame === frame && hasUnsaved(frame))) return;
+  if (isEditing() || (current.frame === frame && isSaving())) return;
   if (numberOfSaves() !== saves) { // the labels may be older than what was painted
     again = true;
     return;
@@ -89,4 +95,3 @@ async function bitmapOf(project, frame) {
 }
 
 on("frame", () => load());
-on("failed", (error) => trying(() => Promise.reject(error)));

@@ -78,7 +78,7 @@ function hear(project, news) {
 /** Takes over what is given, save in a frame that is being painted or saved. */
 function takeOver() {
   const { project } = state;
-  const own = paint.isEditing() || paint.hasUnsaved(state.frame) ? paint.current.frame : -1;
+  const own = paint.isEditing() || paint.isSaving() ? paint.current.frame : -1;
   for (const [frame, ids] of later) {
     if (frame === own || paint.isUnsaved(frame)) continue;
     later.delete(frame);

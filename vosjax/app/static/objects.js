@@ -11,9 +11,14 @@ const list = element("objects");
 let listed = null; // the project whose objects the list shows
 let scrolledTo = null; // the active object that it was scrolled to
 let renaming = null; // id
-let asking = Promise.resolve(); // changes go to the server one after the other
-let unanswered = 0; // of them
-let heard = null; // the latest list that came meanwhile
+const queues = new Map(); // by the id of a project
+
+/** Changes of a project's list, which go to the server one after the other. */
+function queueOf({ id }) {
+  // `unanswered` counts them; `heard` is the latest list that came meanwhile.
+  if (!queues.has(id)) queues.set(id, { asking: Promise.resolve(), unanswered: 0, heard: null });
+  return queues.get(id);
+}
 
 function newObject(id) {
   return {
@@ -41,43 +46,46 @@ function store(object) {
 /** Changes the list on the server, when it can; false if that was refused. */
 function ask(action) {
   const { project } = state;
-  unanswered += 1;
+  const queue = queueOf(project);
+  queue.unanswered += 1;
   const run = async () => {
-    const answer = await trying(() => untilAnswered(() => action(`/api/projects/${project.id}/objects`)));
-    unanswered -= 1;
+    const address = `/api/projects/${project.id}/objects`;
+    const answer = await trying(() => untilAnswered(project, () => action(address)))
+      .finally(() => (queue.unanswered -= 1));
     if (answer) project.revision = answer.revision - 1; // what comes with it is news
     else if (state.project === project) changed("reload");
-    if (heard && !unanswered) hear(...heard);
+    if (queue.heard && !queue.unanswered) hear(...queue.heard);
     return answer !== undefined;
   };
-  asking = asking.then(run, run);
-  return asking;
+  queue.asking = queue.asking.then(run, run);
+  return queue.asking;
 }
 
 /** Asks again while the server is away, or has no room. */
-async function untilAnswered(action) {
+async function untilAnswered(project, action) {
   for (;;) {
     try {
       return await action();
     } catch (error) {
       if (error.status === undefined || !isForNow(error)) throw error;
-      if (error.status >= 500) say(`Not saved yet: ${error.message}`, true);
+      if (error.status >= 500 && state.project.id === project.id) say(`Not saved yet: ${error.message}`, true);
       await pause();
     }
   }
 }
 
 /** Resolves when every change of the list has been answered. */
-export const stored = () => asking;
+export const stored = () => queueOf(state.project).asking;
 
 /** Takes over the list of the server; not while a change is on its way there. */
 export function hear(project, { objects, deleted, revision }, always = false) {
   if (state.project !== project) return;
-  if (unanswered) {
-    heard = [project, { objects, deleted, revision }, always];
+  const queue = queueOf(project);
+  if (queue.unanswered) {
+    queue.heard = [project, { objects, deleted, revision }, always];
     return;
   }
-  heard = null;
+  queue.heard = null;
   if (revision <= project.revision && !always) return;
   const gone = deleted.filter((id) => !project.deleted.includes(id));
   Object.assign(project, { objects, deleted, revision });
@@ -294,4 +302,4 @@ function show() {
 
 element("new-object").addEventListener("click", add);
 on("objects", show);
-on("project", () => (heard = null));
+on("project", () => (queueOf(state.project).heard = null));

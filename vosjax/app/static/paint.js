@@ -28,7 +28,15 @@ export function show(frame, labels) {
   current.frame = frame;
   current.labels = labels;
   current.given = idsOf(state.project.given[frame] ?? [[], []]);
+  for (const item of unsaved(frame)) {
+    for (const id of item.touched) setGiven(id, item.given.has(id));
+  }
   before = null;
+}
+
+function setGiven(id, isGiven) {
+  if (isGiven) current.given.add(id);
+  else current.given.delete(id);
 }
 
 export const isEditing = () => before !== null;
@@ -89,10 +97,11 @@ export async function discard() {
   const old = before;
   before = null;
   current.given = kept;
+  rememberGiven();
   await save(new Set([...given].filter((id) => !kept.has(id))));
   const labels = await getBytes(`/api/projects/${project.id}/labels/${frame}`);
   // A stroke that came meanwhile stays; the frame is loaded anew when it is saved.
-  if (state.project !== project || current.frame !== frame || before !== null || hasUnsaved(frame)) return;
+  if (state.project !== project || current.frame !== frame || before !== null || isSaving()) return;
   current.labels = labels;
   const { width, height } = state.project;
   const box = difference(old, labels, width, height) ?? { x: 0, y: 0, width: 0, height: 0 };
@@ -128,7 +137,7 @@ function move(from, to, [labels, replaced], given) {
   paste(moved, width, step.box, step[labels], step[replaced]);
   const whole = step.whole[labels];
   for (const [id, mask] of whole) restore(moved, width, id, mask);
-  const ids = replacedValues(crop(current.labels, width, step.box), crop(moved, width, step.box));
+  const ids = replacedValues(current.labels, moved);
   const locked = lockedAmong(new Set([...ids, ...touchedBy(step)]));
   if (locked.length) return sayLocked(locked);
   from.pop();
@@ -196,26 +205,40 @@ export function forget(ids) {
 
 /** Shows and saves a change of the objects `touched`; of them, `wanted` are given now. */
 function keep(touched, wanted, box) {
-  for (const id of touched) {
-    if (wanted.has(id)) current.given.add(id);
-    else current.given.delete(id);
-  }
-  const { given } = current;
-  const shown = new Set(current.labels);
-  const present = [...given].filter((id) => shown.has(id));
-  const absent = [...given].filter((id) => !shown.has(id));
-  if (given.size) state.project.given[current.frame] = [present, absent];
-  else delete state.project.given[current.frame];
+  for (const id of touched) setGiven(id, wanted.has(id));
+  rememberGiven();
   changed("labels", box);
   changed("given");
   changed("history");
   save(touched);
 }
 
+/** Notes in the project what is given in the frame on the page. */
+function rememberGiven() {
+  const { frame, given } = current;
+  const shown = new Set(current.labels);
+  const present = [...given].filter((id) => shown.has(id));
+  const absent = [...given].filter((id) => !shown.has(id));
+  if (given.size) state.project.given[frame] = [present, absent];
+  else delete state.project.given[frame];
+}
+
 // Saving: one request at a time; of several versions of a frame, only the latest goes.
-const waiting = new Map(); // by the address of the frame
-let sending = null;
-let onItsWay = null; // [address, item]
+// Each project has a queue of its own: one that cannot be opened does not block others.
+const queues = new Map(); // by the id of the project
+
+function queueOf(project) {
+  const { id } = project;
+  // What waits, and what is on its way, by the address of the frame.
+  if (!queues.has(id)) queues.set(id, { waiting: new Map(), onItsWay: new Map(), sending: null });
+  return queues.get(id);
+}
+
+/** Versions of a frame that have not reached the server, the latest last. */
+function unsaved(frame) {
+  const { waiting, onItsWay } = queueOf(state.project);
+  return [onItsWay, waiting].map((items) => items.get(address(frame))).filter(Boolean);
+}
 
 /** Saves the frame on the page, as far as the objects `touched` go. */
 function save(touched) {
@@ -223,15 +246,16 @@ function save(touched) {
     project: state.project, touched: new Set(touched), given: new Set(current.given),
     labels: current.labels.slice(),
   };
-  wait(address(current.frame), item);
-  return flush();
+  saves += 1;
+  const queue = queueOf(state.project);
+  wait(queue, address(current.frame), item);
+  return flush(queue);
 }
 
 /** Keeps the later of two versions of a frame, with everything that either touched. */
-function wait(path, item) {
+function wait({ waiting }, path, item) {
   for (const id of waiting.get(path)?.touched ?? []) item.touched.add(id);
   waiting.set(path, item);
-  saves += 1;
 }
 
 /** Changes whenever a frame begins to be saved, or has been. */
@@ -239,36 +263,33 @@ export const numberOfSaves = () => saves;
 
 /** Labels of a frame from the server, with what has not reached it on top. */
 export function withUnsaved(frame, labels) {
-  const path = address(frame);
-  const items = [onItsWay?.[0] === path ? onItsWay[1] : undefined, waiting.get(path)];
-  for (const item of items) {
-    if (!item) continue;
+  for (const { touched, given, labels: painted } of unsaved(frame)) {
     labels.forEach((value, k) => {
-      const painted = item.labels[k];
-      if (item.touched.has(painted)) labels[k] = painted;
-      else if (item.touched.has(value)) labels[k] = 0;
+      if (touched.has(painted[k]) && given.has(painted[k])) labels[k] = painted[k];
+      else if (touched.has(value)) labels[k] = 0;
     });
   }
   return labels;
 }
 
-function flush() {
-  sending ??= send().finally(() => {
-    sending = null;
-    if (waiting.size) flush();
+function flush(queue) {
+  queue.sending ??= send(queue).finally(() => {
+    queue.sending = null;
+    if (queue.waiting.size) flush(queue);
     else changed("settled");
   });
-  return sending;
+  return queue.sending;
 }
 
-async function send() {
+async function send(queue) {
+  const { waiting, onItsWay } = queue;
   while (waiting.size) {
     const [path, item] = waiting.entries().next().value;
     waiting.delete(path);
     const ids = [...item.touched].filter((id) => !item.project.deleted.includes(id));
     if (ids.length < item.touched.size) changed("reload"); // it was painted after its end
     if (!ids.length) continue;
-    onItsWay = [path, item];
+    onItsWay.set(path, item);
     const objects = ids.filter((id) => item.given.has(id));
     const released = ids.filter((id) => !item.given.has(id));
     try {
@@ -277,31 +298,36 @@ async function send() {
       if (!(error instanceof Refused)) throw error;
       if (isForNow(error)) {
         // Until the server is back, or has room again.
-        if (error.status >= 500) say(`Not saved yet: ${error.message}`, true);
+        if (error.status >= 500 && item.project.id === state.project.id) {
+          say(`Not saved yet: ${error.message}`, true);
+        }
         const newer = waiting.get(path);
-        wait(path, newer ? { ...newer, touched: new Set(item.touched) } : item);
-        onItsWay = null;
+        wait(queue, path, newer ? { ...newer, touched: new Set(item.touched) } : item);
+        onItsWay.delete(path);
         await pause();
-      } else {
-        say(error.message, true);
-        changed("reload"); // the page shows what is kept
+        continue;
       }
+      say(error.message, true);
+      changed("reload"); // the page shows what is kept
+    } finally {
+      onItsWay.delete(path);
     }
-    onItsWay = null;
     saves += 1;
   }
 }
 
 /** Resolves when everything painted has reached the server. */
 export const saved = async () => {
-  while (sending) await sending;
+  const queue = queueOf(state.project);
+  while (queue.sending) await queue.sending;
 };
 
-export const hasUnsaved = (frame) => waiting.has(address(frame)) || sending !== null;
+/** Whether anything painted in this project has not reached the server. */
+export const isSaving = () => queueOf(state.project).sending !== null;
 
 /** Whether something painted in this very frame has not reached the server. */
-export const isUnsaved = (frame) => waiting.has(address(frame)) || onItsWay?.[0] === address(frame);
+export const isUnsaved = (frame) => unsaved(frame).length > 0;
 
 window.addEventListener("beforeunload", (event) => {
-  if (waiting.size || sending) event.preventDefault();
+  if ([...queues.values()].some((queue) => queue.sending)) event.preventDefault();
 });

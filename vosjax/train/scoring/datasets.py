@@ -125,7 +125,9 @@ def load_scored(config: ConfigDict, task: str) -> ScoredSet:
     options["seen"] = _seen_categories(source)
   protocol = protocols.build(name, **options)
   if task == "proposals":
-    protocol = _with_proposals_of(config, protocol)
+    # The toolkit's limit is that of DAVIS.
+    limit = protocol.max_id if config.evaluation.dataset == "davis" else VOID - 1
+    protocol = dataclasses.replace(protocol, max_id=limit)
   length = config.evaluation.length
   if config.evaluation.dataset == "synthvos" and not range(length)[protocol.scored]:
     raise ValueError(
@@ -133,23 +135,6 @@ def load_scored(config: ConfigDict, task: str) -> ScoredSet:
       f"({protocol.description})."
     )
   return ScoredSet(source, protocol)
-
-
-def _with_proposals_of(config: ConfigDict, protocol: Protocol) -> Protocol:
-  """The protocol for as many proposals as a model has; the toolkit's limit on DAVIS.
-
-  Raises:
-    ValueError: the model has more than the toolkit of DAVIS takes.
-  """
-  if config.evaluation.dataset != "davis":
-    return dataclasses.replace(protocol, max_id=VOID - 1)
-  slots, limit = config.model.fields.get("num_objects", 0), protocol.max_id
-  if limit is not None and slots > limit:
-    raise ValueError(
-      f"config.model.fields.num_objects is {slots}, but {protocol.name} takes at most "
-      f"{limit} proposals. Give a smaller number, or another evaluation.dataset."
-    )
-  return protocol
 
 
 def load_validation(config: ConfigDict, scored_set: ScoredSet) -> ScoredSet:

@@ -1,6 +1,5 @@
 """Scores a model: on a few videos during training, on all of them at the end."""
 
-import itertools
 import logging
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +8,10 @@ import flax.linen as nn
 import jax
 from ml_collections import ConfigDict
 
+from vosjax.data.formats.folders import first_few
+from vosjax.data.video import Video
 from vosjax.evaluation.evaluate import conclude
+from vosjax.evaluation.protocols import Protocol
 from vosjax.evaluation.results import Result, average
 from vosjax.train import feeds, processes
 from vosjax.train.recipe import Scoring, Segment
@@ -20,7 +22,9 @@ from vosjax.train.scoring.video_scores import (
   Labels,
   StoppedError,
   basis_of,
+  read_truth,
   score_videos,
+  unscorable,
 )
 from vosjax.train.state import TrainState
 from vosjax.train.writers import VALIDATION, MetricsWriter
@@ -62,8 +66,8 @@ class Validation:
     self._scoring, self._model, self._writer = scoring, model, writer
     self._is_stopped = is_stopped
     self._protocol = validation_set.protocol
-    count = config.validation.num_videos or None
-    self._videos = list(itertools.islice(validation_set.source, count))
+    _require_slots(model, self._protocol)
+    self._videos = _find_scorable(validation_set, config.validation.num_videos)
     self._folder = workdir / "preview"
 
   def __call__(self, step: int, state: TrainState) -> float | None:
@@ -89,12 +93,50 @@ class Validation:
     score = average(result.rows)["J&F-Mean"]
     if self._writer is not None:
       self._writer.write(step, {VALIDATION: score})
-      shown = min(predicted)
-      sheet = previews.contact_sheet(predicted[shown], self._videos[shown])
+      sheet = previews.contact_sheet(predicted[0], self._videos[0])
       self._writer.write_image(step, "preview", sheet)
       self._folder.mkdir(exist_ok=True)
       previews.write_png(self._folder / f"step{step:07d}.png", sheet)
     return score
+
+
+def _find_scorable(scored_set: ScoredSet, count: int) -> list[Video]:
+  """The first videos that can be scored; 0: all of them.
+
+  Raises:
+    ValueError: there are none.
+  """
+  found: list[Video] = []
+  left_out: list[str] = []
+  for video in scored_set.source:
+    if reason := unscorable(scored_set.protocol, read_truth(video)):
+      left_out.append(f"{video.name} ({reason})")
+    else:
+      found.append(video)
+    if len(found) == count > 0:
+      break
+  if not found:
+    raise ValueError(
+      f"there is no video to validate on: {first_few(left_out)}. Choose others by "
+      "evaluation.dataset and evaluation.subset."
+    )
+  if left_out:
+    LOG.warning("warning: not validated on: %s", first_few(left_out))
+  return found
+
+
+def _require_slots(model: nn.Module, protocol: Protocol) -> None:
+  """Refuses a model that may make more proposals than a protocol takes.
+
+  Raises:
+    ValueError: it may.
+  """
+  slots, limit = getattr(model, "num_objects", 0), protocol.max_id
+  if limit is not None and slots > limit:
+    raise ValueError(
+      f"the model finds up to {slots} objects (num_objects), but {protocol.name} takes "
+      f"at most {limit} proposals. Score it on another evaluation.dataset."
+    )
 
 
 def score_model(
@@ -126,6 +168,7 @@ def score_model(
     Results by name, in all processes; the model's comes first.
   """
   source, protocol = scored_set
+  _require_slots(model, protocol)
   count = min(config.evaluation.num_videos or len(source), len(source))
   LOG.info(
     "scoring   %d of %d videos, %s (%s)",

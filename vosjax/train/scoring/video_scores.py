@@ -173,7 +173,7 @@ def score_videos(
   ) -> None:
     video, record = videos[index], {}
     truth = read_truth(video)
-    if reason := _unscorable(protocol, truth):
+    if reason := unscorable(protocol, truth):
       found[index] = reason
       bar.update()
       return
@@ -258,7 +258,7 @@ def read_truth(video: Video) -> Truth:
   return Truth(tuple(found), np.stack(list(found.values())) if found else empty)
 
 
-def _unscorable(protocol: Protocol, truth: Truth) -> str:
+def unscorable(protocol: Protocol, truth: Truth) -> str:
   """Why a video cannot be scored, whatever is predicted; "" if it can."""
   return protocol.unscorable(truth.labels) if truth.frames else "no annotated frame"
 
