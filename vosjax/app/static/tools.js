@@ -148,7 +148,7 @@ function release() {
 }
 
 canvas.addEventListener("pointerdown", (event) => {
-  if (!state.project || pressed !== null || event.button > 2) return;
+  if (!state.project || event.button > 2 || ![null, event.pointerId].includes(pressed)) return;
   pressed = event.pointerId;
   canvas.focus({ preventScroll: true });
   canvas.setPointerCapture(event.pointerId);
@@ -182,6 +182,10 @@ canvas.addEventListener("pointercancel", (event) => {
   if (event.pointerId !== pressed) return;
   dragging = pressed = corner = stroke = null;
   cancel();
+});
+// Whatever ends a press without a word must not keep later ones away.
+canvas.addEventListener("lostpointercapture", (event) => {
+  if (event.pointerId === pressed) pressed = null;
 });
 canvas.addEventListener("pointerleave", () => {
   if (stroke || crosshair) return;
