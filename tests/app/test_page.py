@@ -76,6 +76,13 @@ def shows(page, pattern, selector):
   )
 
 
+def wait_for(page, condition):
+  end = time.monotonic() + PATIENCE / 1000
+  while not condition():
+    assert time.monotonic() < end
+    page.wait_for_timeout(20)
+
+
 def position(page, x, y):
   """Where on the screen a point of the frame is; the frame fits the canvas."""
   box = page.locator("#canvas").bounding_box()
@@ -281,11 +288,7 @@ def test_a_stroke_that_cannot_be_kept_is_sent_again(client, context, video_folde
   )
   stroke(page, (6, 6), (14, 6))
   shows(page, "Not saved yet: .* No space left on device", "#toast")
-  path = project_folder(client, page) / "given" / "00000.png"
-  end = time.monotonic() + PATIENCE / 1000
-  while not path.exists():
-    assert time.monotonic() < end
-    time.sleep(0.1)
+  wait_for(page, (project_folder(client, page) / "given" / "00000.png").exists)
 
 
 def test_a_stroke_that_waits_survives_leaving_its_frame(client, context, video_folder):
@@ -524,13 +527,6 @@ def test_a_page_that_goes_along_stays_where_it_is_painted(
     page.keyboard.press("Control+z")
 
 
-def wait_for(page, condition):
-  end = time.monotonic() + PATIENCE / 1000
-  while not condition():
-    assert time.monotonic() < end
-    page.wait_for_timeout(20)
-
-
 def test_only_the_buttons_and_the_finger_that_paint_do(client, context, video_folder):
   other = video_folder.parent / "fingers"
   shutil.copytree(video_folder, other)
@@ -679,10 +675,9 @@ def test_killing_the_server_in_the_middle_loses_nothing(
     (folder,) = tmp_path.iterdir()
     # What was painted while there was no server arrives as well.
     given = folder / "given" / f"{shown:05d}.png"
-    end = time.monotonic() + PATIENCE / 1000
-    while not given.exists() or np.asarray(Image.open(given))[28, 40] != 1:
-      assert time.monotonic() < end
-      time.sleep(0.1)
+    wait_for(
+      page, lambda: given.exists() and np.asarray(Image.open(given))[28, 40] == 1
+    )
     # The page has heard of what the new server knows.
     shows(page, "of 8 frames are up to date", "#progress-text")
     follow(page)

@@ -239,6 +239,8 @@ class Project:
     """What the user painted in a frame; background where that is nothing."""
     with self._lock:
       labels = self._read_given(index)
+      if not self.deleted:
+        return labels
       # A full disk may have kept a deleted object in the file.
       return np.where(np.isin(labels, list(self.deleted)), np.uint8(0), labels)
 

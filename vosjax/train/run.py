@@ -45,8 +45,8 @@ from vosjax.types import Variables
 
 LOG = logging.getLogger("vosjax")
 
-# Between the seeds of two stages, so that each draws its videos in an order of its own.
 _PROCEDURAL = 8  # videos of synthvos that `evaluation.also` scores
+# Between the seeds of two stages, so that each draws its videos in an order of its own.
 _STAGE_SEED_OFFSET = 1_000_033
 
 Mode = Callable[[ConfigDict, str | None], None]
