@@ -98,6 +98,9 @@ def collect(
 ) -> list[Sample]:
   """Follows the objects of the first frame of each video.
 
+  Empty masks are left out: nothing tells whether their objects are hidden or lost, so
+  that they have the lowest score either way.
+
   Args:
     segmenter: with calibrated evidence.
     videos: annotated; those whose first frame shows no object are left out.
@@ -115,9 +118,9 @@ def collect(
       known = truth != VOID
       for i, found in zip(result.object_ids, result.evidence, strict=True):
         assert i in ids
-        overlap = metrics.region_similarity(
-          (result.labels == i) & known, (truth == i) & known
-        )
+        if not (mask := result.labels == i).any():
+          continue
+        overlap = metrics.region_similarity(mask & known, (truth == i) & known)
         samples.append(Sample(number % NUM_FOLDS, found, float(overlap)))
   return samples
 
