@@ -1,5 +1,6 @@
 """The fit of scores to J, on samples whose law is known."""
 
+import types
 import xml.dom.minidom
 
 import numpy as np
@@ -46,3 +47,18 @@ def test_samples_come_from_annotated_videos(small):
   assert {sample.fold for sample in found} == {0, 1}
   assert all(sample.evidence.shape == (2,) for sample in found)
   assert all(0 <= sample.overlap <= 1 for sample in found)
+
+
+def test_empty_masks_are_left_out(small, monkeypatch):
+  """A hidden object and a lost one have the same evidence and opposite values of J."""
+  segmenter = vosjax.VideoSegmenter(*small("agame"))
+
+  def run(frames, labels):
+    for t, _ in enumerate(frames):
+      yield types.SimpleNamespace(
+        labels=labels * (t < 2), object_ids=(1,), evidence=np.full((1, 2), 0.9)
+      )
+
+  monkeypatch.setattr(segmenter, "run", run)
+  videos = SynthVos(seed=0, num_videos=1, length=3, size=(32, 48), max_objects=1)
+  assert len(calibration.collect(segmenter, videos, 3)) == 1
