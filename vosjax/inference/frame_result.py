@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from vosjax.inference import confidence
 from vosjax.types import AnyArray
 
-# An object whose score is lower is probably lost. Of those with a score of 0.5 to 0.6,
-# about half overlap with their true mask by less than half, see docs/research.md.
+# An object whose score is lower is probably lost, see docs/research.md: those with a
+# score of 0.5 to 0.6 overlap with their true mask by about half.
 LOST_BELOW = 0.6
 
 
