@@ -28,8 +28,10 @@ def test_every_stage_is_measured(free, tmp_path, capsys):
   for found in result["networks"].values():
     for rate in (*result["stages"].values(), found["alone"], found["together"]):
       assert rate["frames_per_second"] > 0 and rate["cpu_ms_per_frame"] >= 0
+  assert set(result["overhead"]) == {"step_ms", "labels_ms"}
+  assert all(milliseconds > 0 for milliseconds in result["overhead"].values())
   table = capsys.readouterr().out
-  for text in ("48x66, 2 object(s), 5 frames", "decode", "all together"):
+  for text in ("48x66, 2 object(s), 5 frames", "decode", "itself", "all together"):
     assert text in table
 
 

@@ -229,28 +229,54 @@ def test_an_earlier_export_is_replaced(small, tmp_path):
   }
 
 
-@pytest.mark.slow
-def test_parity_of_the_weights_in_the_package_on_real_video(shared, tmp_path):
-  """Rounding may choose another one of two matches that are nearly as good.
+@pytest.fixture
+def optimized():
+  """As users' programs: with few optimizations, rounding chooses among equal matches."""
+  option = "jax_disable_most_optimizations"
+  before = jax.config.read(option)
+  jax.config.update(option, False)
+  yield
+  jax.config.update(option, before)
 
-  With the compiler options of tests it does so at 65 of 102480 pixels of the third
-  frame, by up to 0.0012; with those of users at none.
-  """
-  video = "240p/blackswan"
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("optimized")
+@pytest.mark.parametrize(
+  ("name", "video", "tolerance", "undecided"),
+  [
+    ("agame-lite", "blackswan", 1e-5, 0),
+    ("agame-lite", "car-shadow", 1e-5, 0),
+    ("agame-lite", "bmx-trees", 1e-5, 0),
+    # Its cues amplify rounding: by 2.3e-5, and one pixel in a frame changes its side.
+    ("cosnet-lite", "blackswan", 5e-5, 2),
+    ("cosnet-lite", "bmx-trees", 5e-5, 2),
+  ],
+)
+def test_parity_of_the_weights_in_the_package_on_real_video(
+  shared, tmp_path, name, video, tolerance, undecided
+):
   root = shared / "data" / "davis16_240p"
-  paths = sorted((root / "JPEGImages" / video).glob("*.jpg"))[:4]
+  paths = sorted((root / "JPEGImages" / "240p" / video).glob("*.jpg"))[:10]
   frames = [images.read_image(path) for path in paths]
-  labels = np.asarray(Image.open(root / "Annotations" / video / "00000.png"))
+  labels = np.asarray(Image.open(root / "Annotations" / "240p" / video / "00000.png"))
   labels = (labels > 0).astype(np.uint8)
-  model, variables = weights.load("agame-lite")
+  model, variables = weights.load(name)
+  masks = (labels,) if model.readout.one_shot else ()
   segmenter = VideoSegmenter(model, variables)
-  size = labels.shape
-  write.write(tmp_path, "agame-lite", model, variables, size=size, objects=1)
+  write.write(
+    tmp_path,
+    name,
+    model,
+    variables,
+    size=labels.shape,
+    objects=1,
+    platforms=("cpu", "cuda", "tpu"),
+  )
   exported = Model(tmp_path)
-  pairs = [(exported.begin(frames[0], labels), segmenter.start(frames[0], labels))]
+  pairs = [(exported.begin(frames[0], *masks), segmenter.start(frames[0], *masks))]
   pairs += [(exported.step(frame), segmenter.step(frame)) for frame in frames[1:]]
   for (slots, probs, _), expected in pairs:
-    np.testing.assert_array_equal(slots, expected.labels)
-    far = np.abs(np.asarray(probs)[:1] - expected.probs)
-    assert (far > 1e-5).mean() < 1e-3
-    assert far.max() < 1e-2
+    assert (np.asarray(slots) != expected.labels).sum() <= undecided
+    np.testing.assert_allclose(
+      np.asarray(probs)[: len(expected.probs)], expected.probs, atol=tolerance, rtol=0
+    )

@@ -1,6 +1,7 @@
 """Full disks, disks that cannot be written to, clocks that are wrong, second runs."""
 
 import contextlib
+import mmap
 import os
 import random
 import shutil
@@ -57,7 +58,8 @@ def test_a_full_disk_is_said_and_more_space_helps(
   failed = 0
   for _ in range(count("full-disks")):
     subprocess.run(["rm", "-r", *map(str, full.iterdir())], check=True)
-    small_disk(f"size={rng.randrange(4096, needed)}")
+    # In whole pages, to which tmpfs rounds up.
+    small_disk(f"size={mmap.PAGESIZE * rng.randrange(1, needed // mmap.PAGESIZE)}")
     fails(command, full / "out", "No space left on device")
     small_disk("size=1g")
     command.finish(full / "out")

@@ -71,7 +71,7 @@ def lower_all(lower, model):
   elif labels is not None:  # objects that appear later or are corrected
     inputs = variables, state, features, labels, slots, slots
     state = low(programs.init_slots, fixed, *inputs)
-  if isinstance(model, TakesReferences):
+  if isinstance(model, TakesReferences) and model.num_references:
     place = shape(dtype=np.int32)
     state = low(programs.remember, (model,), variables, state, features, place)
   recurrence = "aggregated" if readout.threshold is None else "fine"
@@ -94,8 +94,11 @@ def test_small_models(lower, small_fields, name, fields, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_network_in_the_package(lower, dtype):
-  model, _ = weights.load("agame-lite")
+@pytest.mark.parametrize(
+  "name", ["agame-lite", pytest.param("cosnet-lite", marks=pytest.mark.slow)]
+)
+def test_networks_in_the_package(lower, name, dtype):
+  model, _ = weights.load(name)
   lower_all(lower, models.with_execution(model, dtype=dtype))
 
 

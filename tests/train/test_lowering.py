@@ -12,6 +12,18 @@ FORMS = [
   ("rsis", 1),
   ("rvos", 3),
 ]
+# Their networks have the full size.
+RECIPES = [
+  ("agame:released", 3),
+  ("cosnet:released", 3),
+  ("agame:paper", 3),
+  ("cosnet:paper", 1),
+  ("cosnet:paper", 2),
+  ("ris:paper", 1),
+  ("rsis:paper", 1),
+  ("rvos:paper", 3),
+  ("rvos:paper_one_shot", 3),
+]
 
 
 @pytest.fixture(scope="session")
@@ -48,5 +60,8 @@ def test_small_models(lower_step, get_config, name, clip_length):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_recipe_of_the_weights_in_the_package(lower_step, get_config, dtype):
-  lower_step(get_config("agame:released"), 3, dtype)
+@pytest.mark.parametrize(("name", "clip_length"), RECIPES)
+def test_recipes_of_released_and_published_weights(
+  lower_step, get_config, name, clip_length, dtype
+):
+  lower_step(get_config(name), clip_length, dtype)

@@ -18,6 +18,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 
 from vosjax import cores, viz, weights
+from vosjax.benchmarks import overhead
 from vosjax.inference.compilation import COMPILING_CALLS
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.frame_result import FrameResult
@@ -58,7 +59,8 @@ def measure(
     `networks`: by name, the same of the network `alone` and of all stages `together`,
     and `fraction`: the rate of all together, relative to what is possible. That is the
     slowest stage's rate or, if it is less, what the cores can do of all stages' work.
-    And `cores`, `device` and the arguments.
+    `overhead`: what `VideoSegmenter` itself costs, see `overhead.measure`. And `cores`,
+    `device` and the arguments.
   """
   report = progress or (lambda _: None)
   labels = [_labels(size, objects, index, frames) for index in range(frames)]
@@ -70,6 +72,8 @@ def measure(
     images = [video[index] for index in range(frames)]
     report("stages alone")
     stages = _measure_stages(folder, images, labels)
+    report("a network that computes nothing")
+    beside = overhead.measure(size=size, frames=frames)
     found = {}
     for network in networks:
       report(network)
@@ -91,6 +95,7 @@ def measure(
     "objects": objects,
     "frames": frames,
     "stages": stages,
+    "overhead": beside,
     "networks": found,
   }
 
@@ -110,6 +115,11 @@ def table(result: Mapping[str, Any]) -> str:
     return f"  {name:<30}{numbers}{note}"
 
   lines += [line(name, rate) for name, rate in result["stages"].items()]
+  beside = result["overhead"]
+  lines.append(
+    f"  VideoSegmenter itself: {beside['step_ms']:.2f} ms to submit a frame, "
+    f"{beside['labels_ms']:.2f} ms to read its labels"
+  )
   for name, found in result["networks"].items():
     share = f"  {100 * found['fraction']:.0f} % of what is possible"
     if name != FREE:

@@ -23,7 +23,8 @@ def test_a_sample_is_a_frame_with_its_past():
   for seed in range(30):
     clip = sample.random_map(video, np.random.default_rng(seed))
     t, *earlier = (
-      next(t for t in range(5) if (frames[t] == frame).all()) for frame in clip["frames"]
+      next(t for t in range(5) if (frames[t] == frame).all())
+      for frame in clip["frames"]
     )
     assert earlier == [max(t - 1, 0), max(t - 3, 0)]
     assert set(np.unique(clip["labels"])) == {0, 1}
