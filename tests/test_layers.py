@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Folders and files directly in vosjax/, from the bottom up. A file imports from its own
 # folder and from lower layers only.
 LAYERS = (
-  ("types", "files", "labels", "cores"),
+  ("types", "files", "labels", "cores", "children"),
   ("ops",),
   ("models", "losses", "metrics", "data", "viz", "crf"),
   ("media", "checkpoints"),
@@ -37,6 +37,7 @@ WITHOUT_JAX = (
   "files",
   "labels",
   "cores",
+  "children",
   "metrics",
   "data",
   "viz",
@@ -51,6 +52,7 @@ THIRD_PARTIES = {
   "files": set(),
   "labels": {"jaxtyping", "numpy"},
   "cores": set(),
+  "children": set(),
   "ops": ARRAYS | {"flax.struct"},
   "models": ARRAYS | {"flax"},
   "losses": ARRAYS | {"optax"},

@@ -2,15 +2,18 @@
 
 import copy
 import json
+import multiprocessing
 import os
+import signal
 import time
 
 import pytest
 
 from vosjax import models, weights
-from vosjax.__main__ import main
+from vosjax.__main__ import INTERRUPTED, main
 from vosjax.benchmarks import everything
 from vosjax.benchmarks.everything import FAILED, NO_TIME, OK, SKIPPED, Case, Item
+from vosjax.cli import benchmark
 
 SMALL = {"channels": 4, "num_convolutions": 2}
 
@@ -67,7 +70,13 @@ def test_a_model_is_measured_in_every_way_and_failures_stay_alone():
       assert entry["result"][key] > 0, (item.name, key)
     assert "compile_seconds" in entry["result"]  # 0 where a timed run was held up
   assert found["small ris float32, encoder, large batch"]["result"]["batch"] == 2
-  assert [len(x["items"]) for x in saved] == list(range(1, len(outcome["items"]) + 1))
+  planned, *later = saved
+  assert {entry["status"] for entry in planned["items"]} == {NO_TIME}
+  assert planned["interrupted"]
+  assert not outcome["interrupted"]
+  assert [len(x["items"]) for x in saved] == [len(outcome["items"])] * len(saved)
+  statuses = [[entry["status"] for entry in x["items"]] for x in later]
+  assert [x.count(NO_TIME) for x in statuses] == [*reversed(range(len(ours) + 3)), 0]
   json.dumps(saved)
   text = everything.table(outcome)
   assert "small ris float32, 2 objects, whole video" in text
@@ -83,6 +92,34 @@ def test_it_ends_in_time_in_the_middle_of_a_measurement():
   assert time.monotonic() - began < 30
   assert [entry["status"] for entry in outcome["items"]] == [NO_TIME] * 3
   assert outcome["items"][0]["reason"] == "stopped"
+  assert not outcome["interrupted"]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_shows_and_keeps_what_it_measured(
+  tmp_path, capsys, monkeypatch, signum
+):
+  absent = Item("absent", "data", {}, ("no_such_module",))
+  slow = Item("slow", "metrics", {"size": (16, 16), "frames": 10**6})
+  groups = [[absent], [slow, Item("later", "metrics", {})], [Item("last", "data", {})]]
+  monkeypatch.setattr(everything, "plan", lambda: groups)
+  monkeypatch.setattr(benchmark, "_progress", lambda _: signal.raise_signal(signum))
+  file = tmp_path / "all.json"
+  assert main(["benchmark", "all", "--json", str(file)]) == INTERRUPTED
+  assert not multiprocessing.active_children()
+  outcome = json.loads(file.read_text())
+  assert outcome["interrupted"]
+  found = [(x["name"], x["status"], x["reason"]) for x in outcome["items"]]
+  assert found == [
+    ("absent", SKIPPED, "no_such_module not installed"),
+    ("slow", NO_TIME, "stopped"),
+    ("later", NO_TIME, ""),
+    ("last", NO_TIME, ""),
+  ]
+  printed = capsys.readouterr()
+  assert "skipped: no_such_module not installed" in printed.out
+  assert "1 skipped, 3 no time" in printed.out
+  assert printed.err == "vosjax: stopped.\n"
 
 
 def test_a_process_that_dies_takes_no_other_group_with_it(monkeypatch):

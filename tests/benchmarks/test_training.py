@@ -40,6 +40,34 @@ def test_every_stage_is_measured_on_procedural_clips_and_nothing_is_trained(
   assert "the device waits for data" in printed
 
 
+def test_an_interrupted_one_leaves_the_stages_that_are_measured(
+  tmp_path, capsys, monkeypatch
+):
+  measured = {
+    "ms_per_step": 20.0,
+    "frames_per_second": 100.0,
+    "compile_seconds": 3.0,
+    "temporary_bytes": None,
+    "part_ms": {"encoder": 5.0},
+  }
+  outcomes = iter([measured])
+
+  def measure(*_, **__):
+    try:
+      return next(outcomes)
+    except StopIteration:
+      raise KeyboardInterrupt from None
+
+  monkeypatch.setattr(training, "measure_stage", measure)
+  config = get_config("smoke")
+  first, *_ = base.ordered_stages(config)
+  config.mode = "benchmark"
+  with pytest.raises(KeyboardInterrupt):
+    run.run(config, str(tmp_path), {"benchmark": training.benchmark})
+  assert json.loads((tmp_path / "speed.json").read_text()) == {first: measured}
+  assert f"{first}: 20 ms per step" in capsys.readouterr().out
+
+
 def test_a_recipe_is_measured_by_its_name():
   result = training.measure_recipe("ris:smoke", "bfloat16")
   assert result["ms_per_step"] > 0

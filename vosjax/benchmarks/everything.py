@@ -4,6 +4,7 @@ Each group of measurements has a process of its own, so that one that runs out o
 or time takes no other with it, and the peak memory is that of the group so far.
 """
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
@@ -13,6 +14,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
+
+from vosjax import children
+from vosjax.train.interrupt import Interrupt
 
 OK, FAILED, SKIPPED, NO_TIME = "ok", "failed", "skipped", "no time"
 TRAINING = ("ml_collections", "clu", "grain")  # modules that training needs
@@ -27,6 +31,7 @@ RECIPES = (
 DTYPES = ("bfloat16", "float32")
 _FRAMES = 24
 _LARGE_BATCH = 64
+_POLL_SECONDS = 0.2  # between two looks for a signal
 
 
 class Item(NamedTuple):
@@ -145,31 +150,45 @@ def run(
   save: Callable[[dict[str, Any]], None],
   report: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-  """Runs measurements one after another until the time is up.
+  """Runs measurements one after another until the time is up, or Ctrl-C or SIGTERM.
 
   Args:
     groups: from `plan`.
     seconds: after which what is running is stopped.
-    save: called with all results after each measurement.
+    save: called with all results, before the first measurement and after each.
     report: called with the name of each measurement before it starts.
 
   Returns:
-    `versions`; `seconds`, the time taken; and `items`, a list with `name`, `status`
-    (OK, FAILED, SKIPPED or NO_TIME), `reason`, `seconds` and `result` of each.
+    `versions`; `seconds`, the time taken; `interrupted`, which is True until the last
+    measurement had its turn or the time was up; and `items`, a list with `name`,
+    `status` (OK, FAILED, SKIPPED or NO_TIME), `reason`, `seconds` and `result` of each.
   """
   began = time.monotonic()
-  items: list[dict[str, Any]] = []
-  outcome = {"versions": _versions(), "seconds": 0.0, "items": items}
-  for group in groups:
-    for entry in _run_group(group, began + seconds, report):
-      items.append(entry)
-      outcome["seconds"] = time.monotonic() - began
+  entries = {item.name: _entry(item, NO_TIME, "") for group in groups for item in group}
+  outcome = {
+    "versions": _versions(),
+    "seconds": 0.0,
+    "interrupted": True,
+    "items": list(entries.values()),
+  }
+  with Interrupt() as stop, contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C
+    save(outcome)
+    for group in groups:
+      for entry in _run_group(group, began + seconds, stop, report):
+        entries[entry["name"]].update(entry)
+        outcome["seconds"] = time.monotonic() - began
+        save(outcome)
+    if stop.signum is None:
+      outcome["interrupted"] = False
       save(outcome)
   return outcome
 
 
 def _run_group(
-  group: Sequence[Item], deadline: float, report: Callable[[str], None]
+  group: Sequence[Item],
+  deadline: float,
+  stop: Interrupt,
+  report: Callable[[str], None],
 ) -> Iterator[dict[str, Any]]:
   """Yields an entry for each measurement of a group, which has its own process."""
   runnable = []
@@ -179,19 +198,20 @@ def _run_group(
       yield _entry(item, SKIPPED, f"{', '.join(missing)} not installed")
     else:
       runnable.append(item)
-  if not runnable or time.monotonic() >= deadline:
+  if not runnable or stop.signum is not None or time.monotonic() >= deadline:
     yield from (_entry(item, NO_TIME, "") for item in runnable)
     return
   context = multiprocessing.get_context("spawn")
   ours, theirs = context.Pipe()
   process = context.Process(target=_work, args=(runnable, theirs), daemon=True)
-  process.start()
-  theirs.close()
   try:
+    with children.started_without_signals():
+      process.start()
+    theirs.close()
     for number, item in enumerate(runnable):
       report(item.name)
       began = time.monotonic()
-      if not ours.poll(max(0.0, deadline - began)):
+      if not _await(ours, deadline, stop):
         yield _entry(item, NO_TIME, "stopped", seconds=time.monotonic() - began)
         yield from (_entry(x, NO_TIME, "") for x in runnable[number + 1 :])
         return
@@ -208,9 +228,21 @@ def _run_group(
       else:
         yield _entry(item, FAILED, found, seconds=taken)
   finally:
-    process.kill()
-    process.join()
+    if process.is_alive():
+      process.kill()
+      process.join()
     ours.close()
+
+
+def _await(results: Connection, deadline: float, stop: Interrupt) -> bool:
+  """Waits for a result; False: the time is up, or a signal arrived."""
+  while stop.signum is None:
+    left = max(0.0, deadline - time.monotonic())
+    if results.poll(min(left, _POLL_SECONDS)):
+      return True
+    if not left:
+      return False
+  return False
 
 
 def _entry(
@@ -227,6 +259,7 @@ def _entry(
 
 def _work(items: Sequence[Item], results: Connection) -> None:
   """Measures all items of a group; this runs in the group's process."""
+  children.end_with_parent()
   for item in items:
     try:
       results.send((OK, MEASUREMENTS[item.kind](**item.options)))
@@ -362,7 +395,8 @@ def table(outcome: dict[str, Any]) -> str:
   for entry in outcome["items"]:
     counts[entry["status"]] += 1
   tally = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
-  lines.append(f"{tally}; {outcome['seconds']:.0f} s on {', '.join(sorted(devices))}")
+  where = f" on {', '.join(sorted(devices))}" if devices else ""
+  lines.append(f"{tally}; {outcome['seconds']:.0f} s{where}")
   return "\n".join(lines)
 
 

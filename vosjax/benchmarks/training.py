@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import json
 import logging
 import statistics
 import time
@@ -36,7 +35,10 @@ PARTS = ("encoder", "decoder and loss", "gradient", "update")
 
 
 def benchmark(config: ConfigDict, workdir: str | None) -> None:
-  """Measures each stage on procedural clips and writes WORKDIR/speed.json."""
+  """Measures each stage on procedural clips and writes WORKDIR/speed.json.
+
+  The file is written after each stage, so that Ctrl-C leaves those that are measured.
+  """
   model = run.build(config)
   recipe = recipe_of(config)
   variables = jax.device_get(run.initial_variables(model, config))
@@ -53,9 +55,8 @@ def benchmark(config: ConfigDict, workdir: str | None) -> None:
     results[name] = measure_stage(
       config, stage, recipe, model, variables, feed_seconds=FEED_SECONDS
     )
-  LOG.info("%s", format_table(results))
-  text = json.dumps(results, indent=2) + "\n"
-  files.write_bytes(path / "speed.json", text.encode())
+    LOG.info("%s", format_table({name: results[name]}))
+    files.write_json(path / "speed.json", results)
 
 
 def measure_recipe(name: str, dtype: str) -> dict[str, Any]:

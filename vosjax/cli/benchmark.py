@@ -29,8 +29,8 @@ product, measured in the same run; FLOP are counted for the unoptimised network.
 rate of training clips with the rate of merely decoding and resizing their images.
 `segment` shows each stage of `vosjax segment` alone and all together, without a network
 and with the one in the package. `all` measures every model, training and inference, the
-most telling things first, until the minutes are over; --json is written after every
-measurement.
+most telling things first, until the minutes are over or Ctrl-C; --json is written after
+every measurement.
 """
 
 METRICS, DATA, SEGMENT, ALL = "metrics", "data", "segment", "all"
@@ -158,6 +158,8 @@ def _benchmark_all(args: argparse.Namespace) -> None:
     report=_progress,
   )
   print(everything.table(outcome))
+  if outcome["interrupted"]:
+    raise KeyboardInterrupt
 
 
 def _benchmark_metrics(args: argparse.Namespace) -> dict[str, Any]:

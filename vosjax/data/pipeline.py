@@ -9,12 +9,7 @@ which a run resumes change nothing.
 import dataclasses
 import functools
 import gc
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from multiprocessing import resource_tracker
 from typing import Any
 
 import grain
@@ -22,7 +17,7 @@ import numpy as np
 from absl import flags
 from grain.sources import RandomAccessDataSource
 
-from vosjax import cores
+from vosjax import children, cores
 from vosjax.data.video import Clip
 
 _MAX_TRIES = 100  # videos to try for one sample before giving up
@@ -107,20 +102,10 @@ def batches(
 
 
 def _without_signals(dataset: grain.IterDataset) -> Iterator[Any]:
-  """Iterates over batches whose workers get no signals.
-
-  Ctrl-C and SIGTERM may reach a whole group of processes, but only the one that trains
-  handles them: it ends its workers. These start with the first batch, and inherit the
-  signals that are blocked until then in this thread.
-  """
-  resource_tracker.ensure_running()  # otherwise its start unblocks the signals
-  signals = (signal.SIGINT, signal.SIGTERM)
-  before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-  try:
+  """Iterates over batches whose workers get no signals; the first batch starts them."""
+  with children.started_without_signals():
     batches = iter(dataset)
     first = next(batches)
-  finally:
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
   yield first
   del first  # or it would stay in memory
   yield from batches
@@ -269,14 +254,7 @@ def _stack(clips: Sequence[Clip]) -> dict[str, Any]:
 def _start_worker(index: int, count: int) -> None:
   """Makes a worker end with the process that started it, and not before."""
   del index, count
-  threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-  parent = multiprocessing.parent_process()
-  if parent:
-    parent.join()
-    os._exit(1)  # nothing of a worker is worth saving
+  children.end_with_parent()
 
 
 def num_threads() -> int:
