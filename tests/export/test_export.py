@@ -231,7 +231,7 @@ def test_an_earlier_export_is_replaced(small, tmp_path):
 
 @pytest.fixture
 def optimized():
-  """As users' programs: with few optimizations, rounding chooses among equal matches."""
+  """As users have it; with few optimizations, rounding decides between matches."""
   option = "jax_disable_most_optimizations"
   before = jax.config.read(option)
   jax.config.update(option, False)

@@ -25,8 +25,10 @@ RECIPES = (
   "agame:paper",
   "cosnet:paper",
   "rvos:paper",
+  "rvos:paper_one_shot",
   "rsis:paper",
   "ris:paper",
+  "cosnet:released",
 )
 DTYPES = ("bfloat16", "float32")
 _FRAMES = 24
@@ -74,8 +76,8 @@ CASES = (
   Case("agame-lite", "agame-lite", (480, 854)),
   Case("cosnet", "cosnet", (473, 473), (1,), {"num_references": 5}),
   Case("rvos", "rvos", (256, 448), (10, 1, 5, 50), {"one_shot": True}),
-  Case("rsis", "rsis", (256, 448), (10,)),
-  Case("ris", "ris", (256, 448), (10,)),
+  Case("rsis", "rsis", (256, 448), (10, 1, 5, 50)),
+  Case("ris", "ris", (256, 448), (10, 1, 5, 50)),
   Case("cosnet-lite", "cosnet-lite", (480, 854), (1,)),
 )
 

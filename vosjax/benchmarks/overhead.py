@@ -2,7 +2,6 @@
 
 import statistics
 import time
-from typing import Any
 
 import flax.linen as nn
 import jax
