@@ -113,7 +113,8 @@ class Job:
     """
     if not out.exists() or (out.is_dir() and files.holds_nothing(out)):
       return
-    internal = {JOB_FILE, outputs.PARTS, *(path.name for path in _found_files(out))}
+    internal = {JOB_FILE, files.LOCK, outputs.PARTS}
+    internal.update(path.name for path in _found_files(out))
     if out.is_dir() and internal >= set(os.listdir(out)):
       return  # a job without results may be replaced
     record = _read_record(out)
@@ -143,11 +144,12 @@ class Job:
     return ", ".join(sentences)
 
   def is_finished(self, out: pathlib.Path) -> bool:
-    """Whether a folder that `check_folder` accepts holds all results."""
+    """Whether a folder holds all results of this very job."""
     record = _read_record(out)
     return (
       record is not None
       and record["finished"] is True
+      and record["inputs"] == self.inputs
       and all((out / name).exists() for name in outputs.final_files(self.kinds))
       and len(list(out.glob("*.png"))) >= self.inputs["frames"]
     )
