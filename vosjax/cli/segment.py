@@ -341,10 +341,9 @@ def _segment_one(
   def describe_job(video: VideoFrames) -> Job:
     return Job.from_arguments(args, video, masks, loader.checkpoint, kinds)
 
-  # Before the video is decoded to look for damage: of many, most may be finished.
-  if (out / JOB_FILE).exists() and describe_job(open_video(args, path)).is_finished(
-    out
-  ):
+  # A video that is finished is not decoded to look for damage: of many, most may be.
+  has_record = (out / JOB_FILE).exists()
+  if has_record and describe_job(open_video(args, path)).is_finished(out):
     print(f"{out}: already finished, nothing to do.")
     return
   if not masks:
