@@ -198,7 +198,9 @@ def test_a_folder_of_something_else_is_refused(frames, mask, tmp_path, capsys):
   refused(capsys, f"--out {out}: exists and was not written by `vosjax")
   assert [path.name for path in out.iterdir()] == ["chapter1.tex"]
   assert run(frames, mask, out / "chapter1.tex") == 2
-  refused(capsys, "exists and was not written by")
+  refused(
+    capsys, f"--out {out / 'chapter1.tex'}: is a file, or is in one; give a folder."
+  )
 
 
 @pytest.mark.parametrize("content", ["null", '{"inputs": {}}', '{"inputs": {"vid'])
@@ -220,7 +222,7 @@ def test_a_job_that_was_killed_in_its_first_moment_begins_again(frames, mask, tm
 
 
 def test_a_second_process_in_the_folder_is_refused(frames, mask, tmp_path, capsys):
-  with files.claimed(tmp_path / "out", "the first"):
+  with files.claimed(tmp_path / "out", "the first", shared=True):
     assert run(frames, mask, tmp_path / "out") == 2
   refused(capsys, f"--out {tmp_path / 'out'}: another process is working in it")
   assert run(frames, mask, tmp_path / "out") == 0

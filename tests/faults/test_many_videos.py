@@ -1,8 +1,11 @@
 """Many videos on many devices and hosts, one of which dies, against a single device.
 
-Four processes of two fake devices each stand for four hosts.
+Four processes of two fake devices each stand for four hosts. Those of `vosjax segment`
+know nothing of each other.
 """
 
+import collections
+import re
 import time
 
 import pytest
@@ -64,6 +67,53 @@ def test_many_videos_give_the_same_files_on_any_devices_and_hosts(
     f"processes x 2 devices, one killed: {until_dead:.0f} s until all had ended with "
     f"{done} of {total} done, restarted {restarted}; {len(expected)} equal files"
   )
+
+
+@pytest.mark.slow
+def test_many_videos_are_shared_by_processes_of_one_command(
+  many, checkpoint, command_type, count, same, tell, tmp_path, monkeypatch
+):
+  monkeypatch.setenv("PYTHONUNBUFFERED", "1")
+  command = command_type(
+    (
+      *("-m", "vosjax", "segment", str(many / "JPEGImages/480p")),
+      *("--masks", str(many / "Annotations/480p"), "--checkpoint", str(checkpoint)),
+      *("--out", "{out}", "--save", "overlay,coco,results,report"),
+    ),
+    {},
+  )
+  began, out = time.monotonic(), tmp_path / "together"
+  command.finish(tmp_path / "one")
+  alone = time.monotonic() - began
+  began = time.monotonic()
+  processes = [command.start(out) for _ in range(3)]
+  killed, heard = processes[0], ""
+  while not completed(heard):  # it goes on with another video
+    line = killed.stdout.readline()
+    assert line, heard
+    heard += line
+  killed.kill()
+  heard += killed.communicate()[0]
+  processes[0] = command.start(out)
+  said = [process.communicate()[0] for process in processes]
+  together = time.monotonic() - began
+  assert not any(process.returncode for process in processes), said
+  same(command.results(out), command.results(tmp_path / "one"))
+  times = collections.Counter(completed("".join((heard, *said))))
+  assert set(times.values()) == {1}
+  # Each device of the process may have been killed before it said that it was over.
+  assert count("videos") - len(times) <= 2, said
+  assert command.finish(out).count("already finished") == count("videos")
+  tell(
+    f"segment: {count('videos')} videos: 1 process {alone:.0f} s; 3 processes, one "
+    f"killed after {len(completed(heard))} and started again, {together:.0f} s: "
+    f"{[len(completed(text)) for text in said]} videos"
+  )
+
+
+def completed(said):
+  """Names of the videos that a process says to have completed."""
+  return re.findall(r"(video[0-9]+): 3 masks, ", said)
 
 
 def files(folder):

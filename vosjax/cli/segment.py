@@ -19,12 +19,18 @@ from vosjax.cli import (
   segment_stream,
   segment_video,
 )
-from vosjax.cli.segment_inputs import find_object, read_inputs, with_found
-from vosjax.cli.segment_job import Job
+from vosjax.cli.segment_inputs import (
+  find_object,
+  open_video,
+  read_inputs,
+  with_found,
+)
+from vosjax.cli.segment_job import JOB_FILE, Job
 from vosjax.inference import references
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.inference.prompts import Direction
 from vosjax.media import outputs, stream
+from vosjax.media.video_frames import VideoFrames
 from vosjax.models.cosnet import ReferenceFusion
 from vosjax.train.interrupt import Interrupt
 
@@ -294,7 +300,8 @@ def run(args: argparse.Namespace) -> None:
       raise ValueError(
         f"--masks {args.masks}: is for many videos, but {video} is one. Use --mask."
       )
-    _segment_one(args, video, args.mask or [], args.out, kinds, loader)
+    with files.claimed(args.out, f"--out {args.out}", shared=True):
+      _segment_one(args, video, args.mask or [], args.out, kinds, loader)
     return
   if args.mask:
     raise ValueError(
@@ -320,42 +327,52 @@ def _segment_one(
   loader: _Loader,
   stop: Interrupt | None = None,
 ) -> None:
-  """Segments one video; what is unusable is refused before work starts."""
+  """Segments one video into a folder that no other process writes to.
+
+  What is unusable is refused before work starts.
+  """
   finds = not masks and loader.finder is not None
   if finds and args.direction == "backward":
     raise ValueError(
       "--direction backward needs --mask: without one, the object is looked for in the "
       "first frames."
     )
+
+  def describe_job(video: VideoFrames) -> Job:
+    return Job.from_arguments(args, video, masks, loader.checkpoint, kinds)
+
+  # A video that is finished is not decoded to look for damage: of many, most may be.
+  has_record = (out / JOB_FILE).exists()
+  if has_record and describe_job(open_video(args, path)).is_finished(out):
+    print(f"{out}: already finished, nothing to do.")
+    return
   if not masks:
     loader.load(has_mask=False)  # to ask for a mask before a long video is read
   inputs = read_inputs(args, path, masks)
-  job = Job.from_arguments(args, inputs.video, masks, loader.checkpoint, kinds)
+  job = describe_job(inputs.video)
   job.check_folder(out)
-  with files.claimed(out, f"--out {out}"):
-    job.check_folder(out)  # again: another process may have written to it meanwhile
-    if job.is_finished(out):
-      print(f"{out}: already finished, nothing to do.")
-      return
-    segmenter = loader.load(has_mask=bool(masks))
-    direction: Direction | None = args.direction
-    if finds:
-      direction = direction or "forward"  # from the first frame that shows the object
-      found = job.read_found(out)
-      if found is None:
-        found = find_object(inputs, loader.load_finder(), segmenter, stop)
-        job.keep_found(out, *found)
-      inputs = with_found(inputs, found, direction)
-    segment_video.segment_video(
-      inputs,
-      segmenter,
-      job,
-      out,
-      direction=direction,
-      max_size=args.max_size,
-      crf=args.crf,
-      stop=stop,
-    )
+  if job.is_finished(out):
+    print(f"{out}: already finished, nothing to do.")
+    return
+  segmenter = loader.load(has_mask=bool(masks))
+  direction: Direction | None = args.direction
+  if finds:
+    direction = direction or "forward"  # from the first frame that shows the object
+    found = job.read_found(out)
+    if found is None:
+      found = find_object(inputs, loader.load_finder(), segmenter, stop)
+      job.keep_found(out, *found)
+    inputs = with_found(inputs, found, direction)
+  segment_video.segment_video(
+    inputs,
+    segmenter,
+    job,
+    out,
+    direction=direction,
+    max_size=args.max_size,
+    crf=args.crf,
+    stop=stop,
+  )
   number = len(inputs.video)
   written = ["1 mask" if number == 1 else f"{number} masks"]
   written += outputs.final_files(kinds)

@@ -72,6 +72,35 @@ class MaskPrompts(Mapping[int, UInt8[np.ndarray, "h w"]]):
     return len(self._given)
 
 
+def open_video(args: argparse.Namespace, path: pathlib.Path) -> VideoFrames:
+  """The frames to segment, which are not looked at yet.
+
+  Args:
+    args: of the command.
+    path: of the video.
+
+  Raises:
+    ValueError: the video cannot be opened, or an option does not fit it.
+  """
+  return _choose_part(args, _read(args, path, check=False))[0]
+
+
+def _read(args: argparse.Namespace, path: pathlib.Path, *, check: bool) -> VideoFrames:
+  return read_video(
+    path, allow_gaps=args.allow_gaps, allow_damaged=args.allow_damaged, check=check
+  )
+
+
+def _choose_part(
+  args: argparse.Namespace, whole: VideoFrames
+) -> tuple[VideoFrames, range]:
+  """The frames to segment, and their numbers in the whole video."""
+  indices = _choose_frames(args, whole)
+  if indices == range(len(whole)):
+    return whole, indices
+  return whole[indices.start : indices.stop : indices.step], indices
+
+
 def read_inputs(
   args: argparse.Namespace,
   path: pathlib.Path,
@@ -87,13 +116,8 @@ def read_inputs(
   Raises:
     ValueError: something is unusable; names it.
   """
-  whole = read_video(path, allow_gaps=args.allow_gaps, allow_damaged=args.allow_damaged)
-  indices = _choose_frames(args, whole)
-  video = (
-    whole
-    if indices == range(len(whole))
-    else whole[indices.start : indices.stop : indices.step]
-  )
+  whole = _read(args, path, check=True)
+  video, indices = _choose_part(args, whole)
   print(describe(video))
   warn(video.warnings)
   if not masks:

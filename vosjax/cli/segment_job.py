@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from vosjax import files
+from vosjax import files, weights
 from vosjax.media import outputs
 from vosjax.media.video_frames import VideoFrames
 
@@ -90,6 +91,7 @@ class Job:
       checkpoint: of the model.
       kinds: of results.
     """
+    name, stamp = _identify(checkpoint)
     return cls(
       {
         "video": str(pathlib.Path(video.name).resolve()),
@@ -97,8 +99,8 @@ class Job:
         "frames": len(video),
         "mask": ", ".join(str(path.resolve()) for path in masks) or None,
         "mask_changed": _stamp(masks),
-        "checkpoint": str(checkpoint.resolve()),
-        "checkpoint_changed": _stamp([checkpoint]),
+        "checkpoint": name,
+        "checkpoint_changed": stamp,
         "save": ",".join(kinds),
         **{name: getattr(args, name) for name in _OPTIONS},
       },
@@ -113,7 +115,8 @@ class Job:
     """
     if not out.exists() or (out.is_dir() and files.holds_nothing(out)):
       return
-    internal = {JOB_FILE, outputs.PARTS, *(path.name for path in _found_files(out))}
+    internal = {JOB_FILE, files.LOCK, outputs.PARTS}
+    internal.update(path.name for path in _found_files(out))
     if out.is_dir() and internal >= set(os.listdir(out)):
       return  # a job without results may be replaced
     record = _read_record(out)
@@ -143,11 +146,12 @@ class Job:
     return ", ".join(sentences)
 
   def is_finished(self, out: pathlib.Path) -> bool:
-    """Whether a folder that `check_folder` accepts holds all results."""
+    """Whether a folder holds all results of this very job."""
     record = _read_record(out)
     return (
       record is not None
       and record["finished"] is True
+      and record["inputs"] == self.inputs
       and all((out / name).exists() for name in outputs.final_files(self.kinds))
       and len(list(out.glob("*.png"))) >= self.inputs["frames"]
     )
@@ -237,6 +241,18 @@ def forget_states(out: pathlib.Path, before: int) -> None:
   for path in (out / outputs.PARTS).glob(_STATES.replace("{:08d}", "*")):
     if path < state_file(out, before):
       path.unlink()
+
+
+def _identify(checkpoint: pathlib.Path) -> tuple[str, int]:
+  """The name of a checkpoint, and a number that changes with it."""
+  if checkpoint.parent == weights.FOLDER:  # which each machine may have of its own
+    return checkpoint.stem, _checksum(checkpoint)
+  return str(checkpoint.resolve()), _stamp([checkpoint])
+
+
+@functools.cache  # for many videos
+def _checksum(path: pathlib.Path) -> int:
+  return zlib.crc32(path.read_bytes())
 
 
 def _stamp(paths: Iterable[pathlib.Path]) -> int:

@@ -1,5 +1,10 @@
-"""`vosjax segment` on many videos: one folder of results for each."""
+"""`vosjax segment` on many videos: one folder of results for each.
 
+Devices and processes share the videos without knowing of each other: each takes the
+next video whose folder it can claim.
+"""
+
+import collections
 import contextlib
 import dataclasses
 import pathlib
@@ -10,6 +15,7 @@ from typing import TypeVar
 
 import jax
 
+from vosjax import files
 from vosjax.data.codecs import images
 from vosjax.data.formats.folders import by_number
 from vosjax.train import interrupt
@@ -91,6 +97,39 @@ def find_tasks(path: pathlib.Path, masks: pathlib.Path | None) -> list[Task]:
   return tasks
 
 
+class _Queue:
+  """Videos, those first that no other process works on; for several threads.
+
+  Attributes:
+    in_use: videos whose folders another process worked in when it was their turn.
+  """
+
+  def __init__(self, tasks: list[Task]):
+    self.in_use: list[Task] = []
+    self._pending = collections.deque(tasks)
+    self._may_be_free = False
+    self._lock = threading.Lock()
+
+  def take(self) -> Task | None:
+    """The next video; None if only those are left that others work on."""
+    with self._lock:
+      if not self._pending and self._may_be_free:
+        self._pending.extend(self.in_use)
+        self.in_use.clear()
+        self._may_be_free = False
+      return self._pending.popleft() if self._pending else None
+
+  def put_back(self, task: Task) -> None:
+    """Keeps a video that another process works on for the end."""
+    with self._lock:
+      self.in_use.append(task)
+
+  def end(self) -> None:
+    """Says that a video took its time, in which others may have become free."""
+    with self._lock:
+      self._may_be_free = True
+
+
 def run_all(
   tasks: list[Task],
   out: pathlib.Path,
@@ -99,43 +138,80 @@ def run_all(
 ) -> None:
   """Segments the videos, on all devices side by side; faults do not stop the others.
 
+  Videos that other processes are working on are left to them, and tried once more when
+  there are no others.
+
   Args:
     tasks: the videos.
     out: folder that receives a folder for each.
     make_segmenter: makes what segments videos; called for each device.
-    segment: segments a video into a folder. It is given what records signals; None if
-      it may do so itself, because there is one device.
+    segment: segments a video into a folder that is claimed. It is given what records
+      signals; None if it may do so itself, because there is one device.
 
   Raises:
     ValueError: some videos failed; all faults are listed on standard error before.
   """
   numbers = {task.name: number for number, task in enumerate(tasks, 1)}
   failures: dict[str, str] = {}
+  left: set[str] = set()  # to other processes, which is said once
+  queue = _Queue(tasks)
+  num_devices = min(len(tasks), jax.local_device_count())
   stop = None
 
-  def work(segmenter: Worker, task: Task, stopped: threading.Event) -> None:
-    del stopped  # `stop` also ends a video that is in progress
-    if stop is not None and stop.signum is not None:
-      raise KeyboardInterrupt
-    print(f"[{numbers[task.name]}/{len(tasks)}] {task.name}")
-    try:
+  def work(segmenter: Worker, task: Task) -> None:
+    title = f"[{numbers[task.name]}/{len(tasks)}] {task.name}"
+    folder = out / task.name
+    with contextlib.ExitStack() as stack:
+      try:
+        stack.enter_context(files.claimed(folder, f"--out {folder}", shared=True))
+      except files.FolderInUse:
+        if task.name not in left:
+          print(f"{title}: left to another process, which is segmenting it.")
+        left.add(task.name)
+        queue.put_back(task)
+        return
+      stack.callback(queue.end)
+      print(title)
       if task.fault:
         raise ValueError(task.fault)
-      segment(segmenter, task, out / task.name, stop)
-    except (OSError, ValueError) as error:
-      failures[task.name] = " ".join(str(error).split())
-      print(f"warning: {task.name} failed: {failures[task.name]}", file=sys.stderr)
+      segment(segmenter, task, folder, stop)
+
+  def serve(segmenter: Worker, device: int, stopped: threading.Event) -> None:
+    del device  # the default one
+    while not stopped.is_set() and (task := queue.take()) is not None:
+      if stop is not None and stop.signum is not None:  # also ends a video in progress
+        raise KeyboardInterrupt
+      try:
+        work(segmenter, task)
+      except (OSError, ValueError) as error:
+        failures[task.name] = " ".join(str(error).split())
+        print(f"warning: {task.name} failed: {failures[task.name]}", file=sys.stderr)
 
   with contextlib.ExitStack() as stack:
-    if min(len(tasks), jax.local_device_count()) > 1:  # threads receive no signals
+    if num_devices > 1:  # threads receive no signals
       stop = stack.enter_context(interrupt.Interrupt())
-    sharing.run_on_devices(make_segmenter, work, tasks)
+    sharing.run_on_devices(make_segmenter, serve, range(num_devices))
+  if queue.in_use:
+    print(_describe_in_use(len(queue.in_use), len(tasks)))
   if failures:
     _list({name: failures[name] for name in numbers if name in failures})
     raise ValueError(
       f"{len(failures)} of {len(tasks)} videos failed, listed above; the results of "
-      "the others are complete. Mend them and run the command again."
+      f"the others are complete{', or in progress' if queue.in_use else ''}. Mend them "
+      "and run the command again."
     )
+
+
+def _describe_in_use(number: int, total: int) -> str:
+  if number == 1:
+    return (
+      f"1 of {total} videos is being segmented by another process. When it has ended, "
+      "run the command again to see whether the video is complete."
+    )
+  return (
+    f"{number} of {total} videos are being segmented by other processes. When these "
+    "have ended, run the command again to see whether the videos are complete."
+  )
 
 
 def _list(failures: Mapping[str, str]) -> None:

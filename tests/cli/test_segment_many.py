@@ -1,0 +1,145 @@
+"""Many videos that several processes share, which start the same command."""
+
+import os
+import shutil
+
+import jax
+import pytest
+
+from vosjax import __main__ as command_line
+from vosjax import files
+from vosjax.cli import segment
+
+pytestmark = [
+  pytest.mark.usefixtures("copying"),
+  pytest.mark.skipif(files.fcntl is None, reason="this system has no locks"),
+]
+
+NAMES = ("a", "b", "c")
+
+
+@pytest.fixture
+def videos(tmp_path, frames, save_mask):
+  """A folder of three videos of four frames, beside their masks."""
+  for name in NAMES:
+    shutil.copytree(frames, tmp_path / "videos" / name)
+    (tmp_path / "masks").mkdir(exist_ok=True)
+    save_mask(tmp_path / "masks" / f"{name}.png", 2)
+  return tmp_path / "videos"
+
+
+@pytest.fixture
+def run(videos):
+  """Segments the videos into a folder."""
+
+  def segment_all(out):
+    masks = videos.parent / "masks"
+    arguments = (videos, "--masks", masks, "--out", out, "--save", "results")
+    return command_line.main(["segment", *map(str, arguments)])
+
+  return segment_all
+
+
+@pytest.fixture
+def use_devices(monkeypatch):
+  """Lets the command use so many devices."""
+
+  def use(count):
+    if count > jax.local_device_count():
+      pytest.skip(f"needs {count} devices")
+    devices = jax.local_devices()[:count]
+    monkeypatch.setattr(jax, "local_devices", lambda: devices)
+    monkeypatch.setattr(jax, "local_device_count", lambda: count)
+
+  return use
+
+
+def contents(folder):
+  return {
+    path.relative_to(folder): path.read_bytes()
+    for path in folder.rglob("*")
+    if path.is_file()
+  }
+
+
+@pytest.mark.parametrize("num_devices", [1, 2])
+def test_a_video_of_another_process_is_left_to_it(
+  run, tmp_path, capsys, copying, use_devices, num_devices
+):
+  use_devices(num_devices)
+  out = tmp_path / "out"
+  with files.claimed(out / "b", "theirs", shared=True):
+    assert run(out) == 0
+    assert os.listdir(out / "b") == [files.LOCK]
+  said = capsys.readouterr()
+  assert said.out.count("[2/3] b: left to another process") == 1
+  assert said.out.splitlines()[-1] == (
+    "1 of 3 videos is being segmented by another process. When it has ended, run the "
+    "command again to see whether the video is complete."
+  )
+  assert "failed" not in said.err
+  assert sorted(path.name for path in out.iterdir()) == ["a", "c"]
+  assert run(out) == 0
+  said = capsys.readouterr().out
+  assert said.count("already finished") == 2 and "another process" not in said
+  assert copying.calls == 3 * 4
+  assert run(tmp_path / "alone") == 0
+  assert contents(out) == contents(tmp_path / "alone")
+
+
+def test_videos_of_several_processes_are_counted(run, tmp_path, capsys, copying):
+  out = tmp_path / "out"
+  with (
+    files.claimed(out / "a", "theirs", shared=True),
+    files.claimed(out / "c", "theirs", shared=True),
+  ):
+    assert run(out) == 0
+  last = capsys.readouterr().out.splitlines()[-1]
+  assert last.startswith("2 of 3 videos are being segmented by other processes. ")
+  assert copying.calls == 4
+
+
+def test_a_video_that_another_process_gives_up_is_segmented_in_the_end(
+  run, tmp_path, capsys, copying, monkeypatch, use_devices
+):
+  use_devices(1)
+  out, complete = tmp_path / "out", copying.run
+  theirs = files.claimed(out / "a", "theirs", shared=True)
+
+  def give_up(self, *args, **options):
+    theirs.__exit__(None, None, None)
+    monkeypatch.setattr(copying, "run", complete)
+    return complete(self, *args, **options)
+
+  monkeypatch.setattr(copying, "run", give_up)
+  theirs.__enter__()
+  assert run(out) == 0
+  said = capsys.readouterr().out
+  titles = [line for line in said.splitlines() if line.startswith("[")]
+  assert [title[:7] for title in titles] == [
+    *("[1/3] a", "[2/3] b", "[3/3] c", "[1/3] a")
+  ]
+  assert "being segmented" not in said
+  assert sorted(path.name for path in out.iterdir()) == [*NAMES]
+
+
+def test_faults_are_listed_beside_videos_of_other_processes(
+  run, videos, tmp_path, capsys
+):
+  out = tmp_path / "out"
+  (videos / "c/00001.jpg").unlink()
+  with files.claimed(out / "b", "theirs", shared=True):
+    assert run(out) == 2
+  said = capsys.readouterr()
+  assert "1 of 3 videos is being segmented by another process" in said.out
+  assert "1 of 3 videos failed" in said.err.splitlines()[-1]
+  assert "complete, or in progress. Mend" in said.err.splitlines()[-1]
+
+
+def test_finished_videos_are_not_decoded_again(run, tmp_path, capsys, monkeypatch):
+  out = tmp_path / "out"
+  assert run(out) == 0
+  monkeypatch.setattr(segment, "read_inputs", None)
+  monkeypatch.setattr(segment, "load_segmenter", None)
+  assert run(out) == 0
+  assert capsys.readouterr().out.count("already finished") == 3
