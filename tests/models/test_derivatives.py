@@ -35,7 +35,14 @@ def dot(a, b):
   return sum(jnp.vdot(x, y) for x, y in zip(*map(jax.tree.leaves, (a, b))))
 
 
-@pytest.fixture(scope="module", params=CASES)
+# The decoder of RSIS is that of RVOS.
+@pytest.fixture(
+  scope="module",
+  params=[
+    pytest.param(name, marks=pytest.mark.slow if name == "rsis" else ())
+    for name in CASES
+  ],
+)
 def case(request):
   """(f, x, u, v): a smooth function of parameters, a point and two directions.
 
