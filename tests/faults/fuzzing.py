@@ -37,6 +37,7 @@ _OF_OTHER_THREADS = pytest.mark.filterwarnings(
 QUICK = 5  # examples of each kind in the ordinary tests
 SECONDS = 10  # of the processor, for one command
 SIZE = (16, 24)
+_PLACES = 2**20  # in a file, for damage
 # Of Python's own errors: they name neither a file nor an argument.
 UNCLEAR = re.compile(
   r"vosjax: (Expecting|Extra data|Unterminated|Invalid|invalid literal|could not|list "
@@ -214,13 +215,19 @@ def damaged(draw, content):
   how = draw(st.sampled_from(["no", "no", "cut", "flip", "flip", "lose", "repeat"]))
   if how == "no" or not content:
     return content
-  at = draw(st.integers(0, len(content) - 1))
+
+  def place():
+    # What is drawn must not depend on the length, which differs where a file holds
+    # paths or times.
+    return draw(st.integers(0, _PLACES - 1)) * len(content) // _PLACES
+
+  at = place()
   if how == "cut":
     return content[:at]
   if how == "flip":
     changed = bytearray(content)
     for _ in range(draw(st.integers(1, 4))):
-      changed[draw(st.integers(0, len(content) - 1))] = draw(st.integers(0, 255))
+      changed[place()] = draw(st.integers(0, 255))
     return bytes(changed)
   stop = min(len(content), at + draw(st.integers(1, 40)))
   return content[:at] + content[at:stop] * (2 * (how == "repeat")) + content[stop:]

@@ -131,7 +131,7 @@ def _without_work(monkeypatch):
   monkeypatch.setattr(everything, "run", lambda *_, save, **__: save({}))
   monkeypatch.setattr(everything, "table", str)
   monkeypatch.setattr(model, "random_variables", lambda _: {})
-  monkeypatch.setattr(model, "matrix_peak", lambda _: sys.exit(0))
+  monkeypatch.setattr(model, "direct_flops", lambda *_: sys.exit(0))
   monkeypatch.setattr(write, "_shape_state", lambda *_: [])
   monkeypatch.setattr(write.jax.export, "export", lambda *_, **__: _Exported)
 

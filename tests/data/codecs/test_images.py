@@ -125,3 +125,18 @@ def test_corrupt_exif_does_not_hide_an_image():
   data = encoded(Image.new("RGB", (32, 16)), "JPEG", exif=exif)
   assert images.decode_image(data, "f").shape == (16, 32, 3)
   assert images.encoded_size(data, "f") == (16, 32)
+
+
+@pytest.mark.parametrize(
+  "look", [images.image_size, images.is_16_bit_gray, images.is_16_bit_color]
+)
+def test_a_header_of_a_monstrous_image_is_refused_by_name(tmp_path, look):
+  path = tmp_path / "a.webp"
+  Image.new("RGB", (24, 16)).save(
+    path, save_all=True, append_images=[Image.new("RGB", (24, 16), "red")]
+  )
+  content = bytearray(path.read_bytes())
+  content[24:30] = b"\xff" * 6  # the size of the canvas
+  path.write_bytes(content)
+  with pytest.raises(ValueError, match=r"a\.webp: not a complete image"):
+    look(path)

@@ -109,14 +109,14 @@ def check_opaque(path: str | Path) -> None:
   Raises:
     ValueError: the image is partly transparent.
   """
-  with Image.open(path) as image:
+  with _open_header(path, str(path)) as image:
     if image.has_transparency_data:
       to_rgb(image, str(path))
 
 
 def is_16_bit_gray(path: str | Path) -> bool:
   """Whether a file holds 16-bit gray, from its header."""
-  with Image.open(path) as image:
+  with _open_header(path, str(path)) as image:
     return image.mode.startswith("I;16")
 
 
@@ -126,7 +126,7 @@ def is_16_bit_color(path: str | Path) -> bool:
     start = file.read(32)
   if start.startswith(_PNG_SIGNATURE):
     return start[24] == 16 and start[25] in _PNG_COLORS
-  with Image.open(path) as image:
+  with _open_header(path, str(path)) as image:
     bits = getattr(image, "tag_v2", {}).get(_TIFF_BITS_PER_SAMPLE, ())
     return 16 in bits and image.mode.startswith("RGB")
 
@@ -202,14 +202,24 @@ def open_image(data: bytes, name: str) -> Image.Image:
 
 
 def _header_size(file: str | Path | io.BytesIO, name: str) -> tuple[int, int]:
+  with _open_header(file, name) as image:
+    size = image.height, image.width
+    return size[::-1] if _is_turned(image) else size
+
+
+def _open_header(file: str | Path | io.BytesIO, name: str) -> Image.Image:
+  """An image whose pixels are not read yet.
+
+  Raises:
+    OSError: the file cannot be opened.
+    ValueError: the header is corrupt, or of no known format; the message has the name.
+  """
   try:
-    with Image.open(file) as image:
-      size = image.height, image.width
-      return size[::-1] if _is_turned(image) else size
+    return Image.open(file)
   except UnidentifiedImageError:
     data = file.getvalue() if isinstance(file, io.BytesIO) else Path(file).read_bytes()
     if _know_heic(data):
-      return _header_size(file, name)
+      return _open_header(file, name)
     raise ValueError(_unknown(name, data)) from None
   except _CORRUPT as error:
     if isinstance(error, OSError) and error.errno is not None:
