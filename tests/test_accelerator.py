@@ -76,7 +76,7 @@ def test_each_step_that_came_to_nothing_is_named(measure):
     "doctor: failed with exit code 1",
     "goldens: failed with exit code 130",
     "goldens: no goldens.xml",
-    "training: stopped after N s",
+    "training: stopped or killed after N s",
     "training: no speed.json",
     "benchmarks: no benchmarks.json",
   ]

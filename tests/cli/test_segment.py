@@ -222,7 +222,7 @@ def test_a_job_that_was_killed_in_its_first_moment_begins_again(frames, mask, tm
 
 
 def test_a_second_process_in_the_folder_is_refused(frames, mask, tmp_path, capsys):
-  with files.claimed(tmp_path / "out", "the first", shared=True):
+  with files.claimed(tmp_path / "out", "the first"):
     assert run(frames, mask, tmp_path / "out") == 2
   refused(capsys, f"--out {tmp_path / 'out'}: another process is working in it")
   assert run(frames, mask, tmp_path / "out") == 0

@@ -5,8 +5,6 @@ import os
 import numpy as np
 import pytest
 
-from vosjax import __main__ as command_line
-from vosjax import weights
 from vosjax.cli import segment_job
 from vosjax.cli.segment_job import Job
 
@@ -33,27 +31,6 @@ INPUTS = {
   "crf": False,
 }
 KINDS = ("masks", "overlay")
-
-
-def test_weights_of_the_package_are_the_same_on_another_machine(
-  frames, mask, tmp_path, monkeypatch, copying
-):
-  """Each machine may have installed the package elsewhere, at another time."""
-  out, name = tmp_path / "out", f"{weights.DEFAULTS['agame']}{weights.SUFFIX}"
-  monkeypatch.setattr(weights, "FOLDER", tmp_path / "elsewhere")
-  weights.FOLDER.mkdir()
-  (weights.FOLDER / name).write_bytes(b"weights")
-  command = ["segment", frames, "--mask", mask, "--out", out, "--save", "results"]
-  assert command_line.main([*map(str, command)]) == 0
-  monkeypatch.setattr(weights, "FOLDER", tmp_path / "here")
-  weights.FOLDER.mkdir()
-  (weights.FOLDER / name).write_bytes(b"weights")
-  os.utime(weights.FOLDER / name, (0, 0))
-  assert command_line.main([*map(str, command)]) == 0
-  assert copying.calls == 4
-  segment_job._checksum.cache_clear()
-  (weights.FOLDER / name).write_bytes(b"others")
-  assert command_line.main([*map(str, command)]) == 2
 
 
 @pytest.mark.parametrize(

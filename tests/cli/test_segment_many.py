@@ -1,14 +1,16 @@
 """Many videos that several processes share, which start the same command."""
 
 import os
+import pathlib
 import shutil
+import threading
 
 import jax
 import pytest
 
 from vosjax import __main__ as command_line
 from vosjax import files
-from vosjax.cli import segment
+from vosjax.cli import segment, segment_many
 
 pytestmark = [
   pytest.mark.usefixtures("copying"),
@@ -68,14 +70,14 @@ def test_a_video_of_another_process_is_left_to_it(
 ):
   use_devices(num_devices)
   out = tmp_path / "out"
-  with files.claimed(out / "b", "theirs", shared=True):
+  with files.claimed(out / "b", "theirs"):
     assert run(out) == 0
-    assert os.listdir(out / "b") == [files.LOCK]
+    assert not os.listdir(out / "b")
   said = capsys.readouterr()
   assert said.out.count("[2/3] b: left to another process") == 1
   assert said.out.splitlines()[-1] == (
-    "1 of 3 videos is being segmented by another process. When it has ended, run the "
-    "command again to see whether the video is complete."
+    "1 of 3 videos was left to another process. When that has ended, run the command "
+    "again to see whether the video is complete."
   )
   assert "failed" not in said.err
   assert sorted(path.name for path in out.iterdir()) == ["a", "c"]
@@ -90,13 +92,28 @@ def test_a_video_of_another_process_is_left_to_it(
 def test_videos_of_several_processes_are_counted(run, tmp_path, capsys, copying):
   out = tmp_path / "out"
   with (
-    files.claimed(out / "a", "theirs", shared=True),
-    files.claimed(out / "c", "theirs", shared=True),
+    files.claimed(out / "a", "theirs"),
+    files.claimed(out / "c", "theirs"),
   ):
     assert run(out) == 0
   last = capsys.readouterr().out.splitlines()[-1]
-  assert last.startswith("2 of 3 videos are being segmented by other processes. ")
+  assert last.startswith("2 of 3 videos were left to other processes. ")
   assert copying.calls == 4
+
+
+def test_devices_wait_for_videos_that_may_become_free():
+  """Or else the last one that works would segment all of them alone."""
+  tasks = [segment_many.Task(name, pathlib.Path(name), ()) for name in ("a", "b")]
+  queue, taken = segment_many._Queue(tasks), []
+  busy, own = queue.take(), queue.take()
+  queue.give_back(busy, in_use=True)
+  thread = threading.Thread(target=lambda: taken.append(queue.take()))
+  thread.start()
+  queue.give_back(own, in_use=False)
+  thread.join()
+  assert taken == [busy]
+  queue.give_back(busy, in_use=True)
+  assert queue.take() is None and queue.in_use == [busy]
 
 
 def test_a_video_that_another_process_gives_up_is_segmented_in_the_end(
@@ -104,7 +121,7 @@ def test_a_video_that_another_process_gives_up_is_segmented_in_the_end(
 ):
   use_devices(1)
   out, complete = tmp_path / "out", copying.run
-  theirs = files.claimed(out / "a", "theirs", shared=True)
+  theirs = files.claimed(out / "a", "theirs")
 
   def give_up(self, *args, **options):
     theirs.__exit__(None, None, None)
@@ -119,7 +136,7 @@ def test_a_video_that_another_process_gives_up_is_segmented_in_the_end(
   assert [title[:7] for title in titles] == [
     *("[1/3] a", "[2/3] b", "[3/3] c", "[1/3] a")
   ]
-  assert "being segmented" not in said
+  assert "videos was left" not in said
   assert sorted(path.name for path in out.iterdir()) == [*NAMES]
 
 
@@ -128,12 +145,12 @@ def test_faults_are_listed_beside_videos_of_other_processes(
 ):
   out = tmp_path / "out"
   (videos / "c/00001.jpg").unlink()
-  with files.claimed(out / "b", "theirs", shared=True):
+  with files.claimed(out / "b", "theirs"):
     assert run(out) == 2
   said = capsys.readouterr()
-  assert "1 of 3 videos is being segmented by another process" in said.out
+  assert "1 of 3 videos was left to another process" in said.out
   assert "1 of 3 videos failed" in said.err.splitlines()[-1]
-  assert "complete, or in progress. Mend" in said.err.splitlines()[-1]
+  assert "complete, or in progress. Mend what failed" in said.err.splitlines()[-1]
 
 
 def test_finished_videos_are_not_decoded_again(run, tmp_path, capsys, monkeypatch):

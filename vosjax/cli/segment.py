@@ -300,7 +300,7 @@ def run(args: argparse.Namespace) -> None:
       raise ValueError(
         f"--masks {args.masks}: is for many videos, but {video} is one. Use --mask."
       )
-    with files.claimed(args.out, f"--out {args.out}", shared=True):
+    with files.claimed(args.out, f"--out {args.out}"):
       _segment_one(args, video, args.mask or [], args.out, kinds, loader)
     return
   if args.mask:

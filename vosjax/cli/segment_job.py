@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import functools
 import io
 import json
 import os
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from vosjax import files, weights
+from vosjax import files
 from vosjax.media import outputs
 from vosjax.media.video_frames import VideoFrames
 
@@ -91,7 +90,6 @@ class Job:
       checkpoint: of the model.
       kinds: of results.
     """
-    name, stamp = _identify(checkpoint)
     return cls(
       {
         "video": str(pathlib.Path(video.name).resolve()),
@@ -99,8 +97,8 @@ class Job:
         "frames": len(video),
         "mask": ", ".join(str(path.resolve()) for path in masks) or None,
         "mask_changed": _stamp(masks),
-        "checkpoint": name,
-        "checkpoint_changed": stamp,
+        "checkpoint": str(checkpoint.resolve()),
+        "checkpoint_changed": _stamp([checkpoint]),
         "save": ",".join(kinds),
         **{name: getattr(args, name) for name in _OPTIONS},
       },
@@ -115,8 +113,7 @@ class Job:
     """
     if not out.exists() or (out.is_dir() and files.holds_nothing(out)):
       return
-    internal = {JOB_FILE, files.LOCK, outputs.PARTS}
-    internal.update(path.name for path in _found_files(out))
+    internal = {JOB_FILE, outputs.PARTS, *(path.name for path in _found_files(out))}
     if out.is_dir() and internal >= set(os.listdir(out)):
       return  # a job without results may be replaced
     record = _read_record(out)
@@ -241,18 +238,6 @@ def forget_states(out: pathlib.Path, before: int) -> None:
   for path in (out / outputs.PARTS).glob(_STATES.replace("{:08d}", "*")):
     if path < state_file(out, before):
       path.unlink()
-
-
-def _identify(checkpoint: pathlib.Path) -> tuple[str, int]:
-  """The name of a checkpoint, and a number that changes with it."""
-  if checkpoint.parent == weights.FOLDER:  # which each machine may have of its own
-    return checkpoint.stem, _checksum(checkpoint)
-  return str(checkpoint.resolve()), _stamp([checkpoint])
-
-
-@functools.cache  # for many videos
-def _checksum(path: pathlib.Path) -> int:
-  return zlib.crc32(path.read_bytes())
 
 
 def _stamp(paths: Iterable[pathlib.Path]) -> int:

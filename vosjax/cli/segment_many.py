@@ -87,6 +87,8 @@ def find_tasks(path: pathlib.Path, masks: pathlib.Path | None) -> list[Task]:
     if mask is None and masks is not None:
       mask, fault = _find_mask(masks, name)
     tasks.append(Task(name, video, () if mask is None else (mask,), fault))
+  if not tasks:
+    raise ValueError(f"{path}: holds no video besides --masks {masks}.")
   names = [task.name for task in tasks]
   for task in tasks:
     if names.count(task.name) > 1:
@@ -107,27 +109,37 @@ class _Queue:
   def __init__(self, tasks: list[Task]):
     self.in_use: list[Task] = []
     self._pending = collections.deque(tasks)
-    self._may_be_free = False
-    self._lock = threading.Lock()
+    self._working = 0  # threads
+    self._may_be_free = False  # those in use
+    self._changed = threading.Condition()
 
   def take(self) -> Task | None:
-    """The next video; None if only those are left that others work on."""
-    with self._lock:
-      if not self._pending and self._may_be_free:
-        self._pending.extend(self.in_use)
-        self.in_use.clear()
-        self._may_be_free = False
-      return self._pending.popleft() if self._pending else None
+    """The next video; None if only those are left that other processes work on.
 
-  def put_back(self, task: Task) -> None:
-    """Keeps a video that another process works on for the end."""
-    with self._lock:
-      self.in_use.append(task)
+    Waits while other threads work, since videos in use may be free after that.
+    """
+    with self._changed:
+      while not self._pending:
+        if self.in_use and self._may_be_free:
+          self._pending.extend(self.in_use)
+          self.in_use.clear()
+          self._may_be_free = False
+        elif self.in_use and self._working:
+          self._changed.wait()
+        else:
+          return None
+      self._working += 1
+      return self._pending.popleft()
 
-  def end(self) -> None:
-    """Says that a video took its time, in which others may have become free."""
-    with self._lock:
-      self._may_be_free = True
+  def give_back(self, task: Task, *, in_use: bool) -> None:
+    """Ends what `take` began; a video in use is kept for the end."""
+    with self._changed:
+      self._working -= 1
+      if in_use:
+        self.in_use.append(task)
+      else:
+        self._may_be_free = True
+      self._changed.notify_all()
 
 
 def run_all(
@@ -138,8 +150,8 @@ def run_all(
 ) -> None:
   """Segments the videos, on all devices side by side; faults do not stop the others.
 
-  Videos that other processes are working on are left to them, and tried once more when
-  there are no others.
+  Videos that other processes are working on are left to them, and tried again in the
+  end, whenever this process has finished another one.
 
   Args:
     tasks: the videos.
@@ -161,31 +173,36 @@ def run_all(
   def work(segmenter: Worker, task: Task) -> None:
     title = f"[{numbers[task.name]}/{len(tasks)}] {task.name}"
     folder = out / task.name
-    with contextlib.ExitStack() as stack:
-      try:
-        stack.enter_context(files.claimed(folder, f"--out {folder}", shared=True))
-      except files.FolderInUse:
-        if task.name not in left:
-          print(f"{title}: left to another process, which is segmenting it.")
-        left.add(task.name)
-        queue.put_back(task)
-        return
-      stack.callback(queue.end)
-      print(title)
-      if task.fault:
-        raise ValueError(task.fault)
-      segment(segmenter, task, folder, stop)
+    in_use = False
+    try:
+      with files.claimed(folder, f"--out {folder}"):
+        print(title)
+        if task.fault:
+          raise ValueError(task.fault)
+        segment(segmenter, task, folder, stop)
+    except files.FolderInUse:
+      in_use = True
+      if task.name not in left:
+        print(f"{title}: left to another process, which is working on it.")
+      left.add(task.name)
+    except (OSError, ValueError) as error:
+      failures[task.name] = " ".join(str(error).split())
+      print(f"warning: {task.name} failed: {failures[task.name]}", file=sys.stderr)
+    finally:
+      queue.give_back(task, in_use=in_use)
 
   def serve(segmenter: Worker, device: int, stopped: threading.Event) -> None:
     del device  # the default one
-    while not stopped.is_set() and (task := queue.take()) is not None:
-      if stop is not None and stop.signum is not None:  # also ends a video in progress
-        raise KeyboardInterrupt
-      try:
+    while (task := queue.take()) is not None:
+      # A signal also ends a video that is in progress.
+      interrupted = stop is not None and stop.signum is not None
+      if not interrupted and not stopped.is_set():
         work(segmenter, task)
-      except (OSError, ValueError) as error:
-        failures[task.name] = " ".join(str(error).split())
-        print(f"warning: {task.name} failed: {failures[task.name]}", file=sys.stderr)
+        continue
+      queue.give_back(task, in_use=True)  # or other devices would wait for it
+      if interrupted:
+        raise KeyboardInterrupt
+      break
 
   with contextlib.ExitStack() as stack:
     if num_devices > 1:  # threads receive no signals
@@ -195,22 +212,22 @@ def run_all(
     print(_describe_in_use(len(queue.in_use), len(tasks)))
   if failures:
     _list({name: failures[name] for name in numbers if name in failures})
+    others = "complete, or in progress" if queue.in_use else "complete"
     raise ValueError(
       f"{len(failures)} of {len(tasks)} videos failed, listed above; the results of "
-      f"the others are complete{', or in progress' if queue.in_use else ''}. Mend them "
-      "and run the command again."
+      f"the others are {others}. Mend what failed and run the command again."
     )
 
 
 def _describe_in_use(number: int, total: int) -> str:
   if number == 1:
     return (
-      f"1 of {total} videos is being segmented by another process. When it has ended, "
-      "run the command again to see whether the video is complete."
+      f"1 of {total} videos was left to another process. When that has ended, run the "
+      "command again to see whether the video is complete."
     )
   return (
-    f"{number} of {total} videos are being segmented by other processes. When these "
-    "have ended, run the command again to see whether the videos are complete."
+    f"{number} of {total} videos were left to other processes. When these have ended, "
+    "run the command again to see whether the videos are complete."
   )
 
 
