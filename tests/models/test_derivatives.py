@@ -35,14 +35,7 @@ def dot(a, b):
   return sum(jnp.vdot(x, y) for x, y in zip(*map(jax.tree.leaves, (a, b))))
 
 
-# The decoder of RSIS is that of RVOS.
-@pytest.fixture(
-  scope="module",
-  params=[
-    pytest.param(name, marks=pytest.mark.slow if name == "rsis" else ())
-    for name in CASES
-  ],
-)
+@pytest.fixture(scope="module", params=CASES)
 def case(request):
   """(f, x, u, v): a smooth function of parameters, a point and two directions.
 
@@ -88,6 +81,7 @@ def derivatives(case):
     )
     return {
       "slope": jax.jvp(f, (x,), (v,))[1],
+      "linearized": jax.linearize(f, x)[1](v),
       "gradient": gradient(x),
       "batch": batch,
       "hessian_u": jax.tree.map(lambda x: x[0], products),
@@ -123,6 +117,7 @@ def test_modes_of_the_first_derivative_agree(case, derivatives):
   v = case[3]
   slope = derivatives["slope"]
   np.testing.assert_allclose(dot(derivatives["gradient"], v), slope, rtol=1e-3)
+  np.testing.assert_allclose(derivatives["linearized"], slope, rtol=1e-4)
 
 
 def test_the_second_derivative_is_symmetric(case, derivatives):

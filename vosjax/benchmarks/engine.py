@@ -10,7 +10,6 @@ import numpy as np
 
 from vosjax.benchmarks import model as benchmark
 from vosjax.inference import compilation, programs
-from vosjax.inference.compilation import COMPILING_CALLS
 from vosjax.inference.engine import VideoSegmenter
 from vosjax.models.api import bind
 
@@ -51,7 +50,7 @@ def measure(
   clip = rng.integers(0, 256, (frames, *size, 3), dtype=np.uint8)
   run = {"stream": _stream, "whole": _run}[mode]
   began = time.perf_counter()
-  for _ in range(COMPILING_CALLS):
+  for _ in range(compilation.COMPILING_CALLS):
     run(segmenter, clip, labels)
   first = time.perf_counter() - began
   seconds = run(segmenter, clip, labels)
@@ -59,7 +58,7 @@ def measure(
     "device": jax.devices()[0].device_kind,
     "ms_per_frame": 1e3 * seconds,
     "frames_per_second": 1 / seconds,
-    "compile_seconds": max(0.0, first - COMPILING_CALLS * seconds * frames),
+    "compile_seconds": max(0.0, first - compilation.COMPILING_CALLS * seconds * frames),
     "peak_memory_bytes": benchmark.peak_memory(),
   }
 
@@ -185,7 +184,7 @@ def compare_with_cpu(
         outputs = program(*inputs)
       return jax.device_get(jax.tree.leaves(outputs))
 
-  found = run(compilation.jit()(compute), jax.devices()[0], COMPILING_CALLS)
+  found = run(compilation.jit()(compute), jax.devices()[0], compilation.COMPILING_CALLS)
   expected = run(jax.jit(compute), jax.devices("cpu")[0], 1)
   difference = max(
     float(np.abs(a.astype(np.float64) - b).max() / max(np.abs(b).max(), 1e-30))
