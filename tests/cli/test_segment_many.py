@@ -1,16 +1,14 @@
 """Many videos that several processes share, which start the same command."""
 
 import os
-import pathlib
 import shutil
-import threading
 
 import jax
 import pytest
 
 from vosjax import __main__ as command_line
 from vosjax import files
-from vosjax.cli import segment, segment_many
+from vosjax.cli import segment
 
 pytestmark = [
   pytest.mark.usefixtures("copying"),
@@ -99,21 +97,6 @@ def test_videos_of_several_processes_are_counted(run, tmp_path, capsys, copying)
   last = capsys.readouterr().out.splitlines()[-1]
   assert last.startswith("2 of 3 videos were left to other processes. ")
   assert copying.calls == 4
-
-
-def test_devices_wait_for_videos_that_may_become_free():
-  """Or else the last one that works would segment all of them alone."""
-  tasks = [segment_many.Task(name, pathlib.Path(name), ()) for name in ("a", "b")]
-  queue, taken = segment_many._Queue(tasks), []
-  busy, own = queue.take(), queue.take()
-  queue.give_back(busy, in_use=True)
-  thread = threading.Thread(target=lambda: taken.append(queue.take()))
-  thread.start()
-  queue.give_back(own, in_use=False)
-  thread.join()
-  assert taken == [busy]
-  queue.give_back(busy, in_use=True)
-  assert queue.take() is None and queue.in_use == [busy]
 
 
 def test_a_video_that_another_process_gives_up_is_segmented_in_the_end(

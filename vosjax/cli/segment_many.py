@@ -4,7 +4,6 @@ Devices and processes share the videos without knowing of each other: each takes
 next video whose folder it can claim.
 """
 
-import collections
 import contextlib
 import dataclasses
 import pathlib
@@ -99,49 +98,6 @@ def find_tasks(path: pathlib.Path, masks: pathlib.Path | None) -> list[Task]:
   return tasks
 
 
-class _Queue:
-  """Videos, those first that no other process works on; for several threads.
-
-  Attributes:
-    in_use: videos whose folders another process worked in when it was their turn.
-  """
-
-  def __init__(self, tasks: list[Task]):
-    self.in_use: list[Task] = []
-    self._pending = collections.deque(tasks)
-    self._working = 0  # threads
-    self._may_be_free = False  # those in use
-    self._changed = threading.Condition()
-
-  def take(self) -> Task | None:
-    """The next video; None if only those are left that other processes work on.
-
-    Waits while other threads work, since videos in use may be free after that.
-    """
-    with self._changed:
-      while not self._pending:
-        if self.in_use and self._may_be_free:
-          self._pending.extend(self.in_use)
-          self.in_use.clear()
-          self._may_be_free = False
-        elif self.in_use and self._working:
-          self._changed.wait()
-        else:
-          return None
-      self._working += 1
-      return self._pending.popleft()
-
-  def give_back(self, task: Task, *, in_use: bool) -> None:
-    """Ends what `take` began; a video in use is kept for the end."""
-    with self._changed:
-      self._working -= 1
-      if in_use:
-        self.in_use.append(task)
-      else:
-        self._may_be_free = True
-      self._changed.notify_all()
-
-
 def run_all(
   tasks: list[Task],
   out: pathlib.Path,
@@ -166,14 +122,14 @@ def run_all(
   numbers = {task.name: number for number, task in enumerate(tasks, 1)}
   failures: dict[str, str] = {}
   left: set[str] = set()  # to other processes, which is said once
-  queue = _Queue(tasks)
-  num_devices = min(len(tasks), jax.local_device_count())
   stop = None
 
-  def work(segmenter: Worker, task: Task) -> None:
+  def work(segmenter: Worker, task: Task, stopped: threading.Event) -> None:
+    del stopped  # the video in progress is worth completing; signals end it, see `stop`
+    if stop is not None and stop.signum is not None:
+      raise KeyboardInterrupt
     title = f"[{numbers[task.name]}/{len(tasks)}] {task.name}"
     folder = out / task.name
-    in_use = False
     try:
       with files.claimed(folder, f"--out {folder}"):
         print(title)
@@ -181,38 +137,23 @@ def run_all(
           raise ValueError(task.fault)
         segment(segmenter, task, folder, stop)
     except files.FolderInUse:
-      in_use = True
       if task.name not in left:
         print(f"{title}: left to another process, which is working on it.")
       left.add(task.name)
+      raise sharing.Postponed from None
     except (OSError, ValueError) as error:
       failures[task.name] = " ".join(str(error).split())
       print(f"warning: {task.name} failed: {failures[task.name]}", file=sys.stderr)
-    finally:
-      queue.give_back(task, in_use=in_use)
-
-  def serve(segmenter: Worker, device: int, stopped: threading.Event) -> None:
-    del device  # the default one
-    while (task := queue.take()) is not None:
-      # A signal also ends a video that is in progress.
-      interrupted = stop is not None and stop.signum is not None
-      if not interrupted and not stopped.is_set():
-        work(segmenter, task)
-        continue
-      queue.give_back(task, in_use=True)  # or other devices would wait for it
-      if interrupted:
-        raise KeyboardInterrupt
-      break
 
   with contextlib.ExitStack() as stack:
-    if num_devices > 1:  # threads receive no signals
+    if min(len(tasks), jax.local_device_count()) > 1:  # threads receive no signals
       stop = stack.enter_context(interrupt.Interrupt())
-    sharing.run_on_devices(make_segmenter, serve, range(num_devices))
-  if queue.in_use:
-    print(_describe_in_use(len(queue.in_use), len(tasks)))
+    in_use = sharing.run_on_devices(make_segmenter, work, tasks)
+  if in_use:
+    print(_describe_in_use(len(in_use), len(tasks)))
   if failures:
     _list({name: failures[name] for name in numbers if name in failures})
-    others = "complete, or in progress" if queue.in_use else "complete"
+    others = "complete, or in progress" if in_use else "complete"
     raise ValueError(
       f"{len(failures)} of {len(tasks)} videos failed, listed above; the results of "
       f"the others are {others}. Mend what failed and run the command again."

@@ -1,4 +1,4 @@
-"""Work is shared over devices, and stops with the first failure."""
+"""Work is shared over devices; items may be postponed; the first failure stops all."""
 
 import threading
 
@@ -32,7 +32,7 @@ def test_each_item_is_worked_on_once_where_its_worker_was_made(count, items):
     with lock:
       done.append(item)
 
-  sharing.run_on_devices(make, work, items)
+  assert sharing.run_on_devices(make, work, items) == []
   assert sorted(done) == items
   assert len(makers) == len(set(makers)) == min(count, len(items))
 
@@ -48,3 +48,54 @@ def test_the_first_failure_stops_all(count):
   with pytest.raises(KeyboardInterrupt):
     sharing.run_on_devices(lambda: None, work, range(9))
   assert waited in ([], [True])
+
+
+def test_postponed_items_come_after_the_others(count):
+  tried, lock = [], threading.Lock()
+
+  def work(worker, item, stopped):
+    with lock:
+      tried.append(item)
+      if tried.count(item) == 1 and item < 3:
+        raise sharing.Postponed
+
+  assert sharing.run_on_devices(lambda: None, work, range(9)) == []
+  assert sorted(tried) == sorted([*range(9), 0, 1, 2])
+  assert set(tried[:9]) == set(range(9)) and set(tried[9:]) == {0, 1, 2}
+
+
+def test_items_are_tried_again_only_as_long_as_others_are_completed(count):
+  tried, lock = [], threading.Lock()
+
+  def work(worker, item, stopped):
+    with lock:
+      tried.append(item)
+    if item != 1:
+      raise sharing.Postponed
+
+  left = sharing.run_on_devices(lambda: None, work, range(3))
+  assert sorted(left) == [0, 2]
+  assert tried.count(1) == 1 and len(tried) <= 5
+
+
+def test_a_device_waits_for_items_that_may_be_free_when_others_are_done():
+  queue, taken = sharing._Queue(["a", "b"]), []
+  busy, own = next(queue), next(queue)
+  queue.postpone(busy)
+  thread = threading.Thread(target=lambda: taken.extend(queue), daemon=True)
+  thread.start()
+  queue.complete()
+  thread.join(60)
+  assert own == "b" and taken == ["a"]
+
+
+def test_a_device_that_waits_ends_when_all_are_stopped():
+  queue, ended = sharing._Queue(["a", "b"]), threading.Event()
+  busy, _ = next(queue), next(queue)
+  queue.postpone(busy)
+  thread = threading.Thread(target=lambda: (list(queue), ended.set()), daemon=True)
+  thread.start()
+  assert not ended.is_set()
+  queue.stop()
+  assert ended.wait(60)
+  assert queue.postponed == ["a"]

@@ -2,9 +2,9 @@
 
 import collections
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import jax
 
@@ -17,12 +17,20 @@ def share_of_process(items: Sequence[Item]) -> Sequence[Item]:
   return items[jax.process_index() :: jax.process_count()]
 
 
+class Postponed(Exception):
+  """An item cannot be worked on yet, because another process works on it."""
+
+
 def run_on_devices(
   make_worker: Callable[[], Worker],
   work: Callable[[Worker, Item, threading.Event], None],
   items: Sequence[Item],
-) -> None:
+) -> list[Item]:
   """Calls `work` with each item, on all devices of this process side by side.
+
+  An item for which `work` raises `Postponed` is tried again after all others, as long
+  as others are completed. Devices wait for that: if they left, the last one that works
+  would have all postponed items alone.
 
   Args:
     make_worker: called once for each device, which is the default device then and while
@@ -31,30 +39,92 @@ def run_on_devices(
       another device failed or the user interrupted.
     items: each is given to the next device that is free.
 
+  Returns:
+    Items that were postponed to the last.
+
   Raises:
-    BaseException: the first one that `make_worker` or `work` raises.
+    BaseException: the first other one that `make_worker` or `work` raises.
   """
-  stopped, pending = threading.Event(), collections.deque(items)
+  queue = _Queue(items)
   devices = jax.local_devices()[: len(items)]
-  if len(devices) == 1:  # no thread, so that an interrupt arrives in the middle
+
+  def serve() -> None:
     worker = make_worker()
-    for item in items:
-      work(worker, item, stopped)
-    return
+    for item in queue:
+      try:
+        work(worker, item, queue.stopped)
+      except Postponed:
+        queue.postpone(item)
+      else:
+        queue.complete()
 
-  def serve(device: jax.Device) -> None:
+  def serve_on(device: jax.Device) -> None:
     with jax.default_device(device):
-      worker = make_worker()
-      while not stopped.is_set():
-        try:
-          item = pending.popleft()
-        except IndexError:
-          return
-        work(worker, item, stopped)
+      serve()
 
+  if len(devices) == 1:  # no thread, so that an interrupt arrives in the middle
+    serve()
+    return queue.postponed
   with futures.ThreadPoolExecutor(max(1, len(devices))) as pool:
     try:
-      for done in futures.as_completed([pool.submit(serve, d) for d in devices]):
+      for done in futures.as_completed([pool.submit(serve_on, d) for d in devices]):
         done.result()
     finally:
-      stopped.set()
+      queue.stop()
+  return queue.postponed
+
+
+class _Queue(Generic[Item]):
+  """Hands out items to threads, and those that are postponed again after the others.
+
+  A thread calls `complete` or `postpone` before it asks for the next item.
+
+  Attributes:
+    postponed: items that were.
+    stopped: set once no more items are handed out.
+  """
+
+  def __init__(self, items: Sequence[Item]):
+    self.postponed: list[Item] = []
+    self.stopped = threading.Event()
+    self._pending = collections.deque(items)
+    self._num_working = 0  # threads
+    self._worth_trying = False  # those postponed, since others were completed
+    self._changed = threading.Condition()
+
+  def __iter__(self) -> Iterator[Item]:
+    return self
+
+  def __next__(self) -> Item:
+    with self._changed:
+      while not self.stopped.is_set():
+        if not self._pending and self._worth_trying:
+          self._pending.extend(self.postponed)
+          self.postponed.clear()
+          self._worth_trying = False
+        if self._pending:
+          self._num_working += 1
+          return self._pending.popleft()
+        if not (self.postponed and self._num_working):
+          break
+        self._changed.wait()
+      raise StopIteration
+
+  def complete(self) -> None:
+    with self._changed:
+      self._worth_trying = True
+      self._leave()
+
+  def postpone(self, item: Item) -> None:
+    with self._changed:
+      self.postponed.append(item)
+      self._leave()
+
+  def stop(self) -> None:
+    with self._changed:
+      self.stopped.set()
+      self._changed.notify_all()
+
+  def _leave(self) -> None:
+    self._num_working -= 1
+    self._changed.notify_all()
