@@ -145,6 +145,9 @@ def test_procedural_videos_may_be_longer_than_clips_and_kept_in_memory():
   source = feeds.synthvos(config, config.stages.main)
   assert len(source[0]) == 3
   assert source[0] is not source[0]
+  config.data.synthvos.length = 2
+  with pytest.raises(ValueError, match=r"length is 2, shorter than the clips of 3 fr"):
+    feeds.synthvos(config, config.stages.main)
 
 
 class Blank(Source):
@@ -255,7 +258,7 @@ def test_names_and_weights_of_sources_are_checked(config):
 
 def test_procedural_videos_to_score_are_unseen_and_move_at_normal_speed():
   config = get_config()
-  config.data.synthvos.update(num_videos=2, length=1)
+  config.data.synthvos.update(num_videos=2, length=8)
   config.evaluation.update(num_videos=2, length=3, size=SIZE)
   config.stages.main.size = SIZE
   to_train = feeds.synthvos(config, config.stages.main)

@@ -83,10 +83,19 @@ def synthvos(config: ConfigDict, stage: ConfigDict) -> Source:
   """Prepared videos if `data.synthvos.folder` exists, procedural ones otherwise.
 
   A procedural video has the size of a clip and, by default, its length.
+
+  Raises:
+    ValueError: `data.synthvos.length` is shorter than the clips of the stage.
   """
   options = config.data.synthvos
   if options.folder and pathlib.Path(options.folder).expanduser().is_dir():
     return folder_source("data.synthvos.folder", options.folder, "SynthVOS", "train")
+  if 0 < options.length < stage.clip_length:  # or all would be drawn and left out
+    raise ValueError(
+      f"data.synthvos.length is {options.length}, shorter than the clips of "
+      f"{stage.clip_length} frames. Make it 0, which means as long as the clips, or at "
+      "least as much."
+    )
   source = procedural(
     config,
     config.seed,
