@@ -6,11 +6,19 @@ import re
 import runpy
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from vosjax.train import configs
+
+_EXPECTED = {
+  bool: "true or false",
+  int: "a whole number",
+  float: "a number",
+  tuple: "values in parentheses",
+}
 
 
 def read(config: str, changes: Sequence[str] = ()) -> ConfigDict:
@@ -36,6 +44,8 @@ def read(config: str, changes: Sequence[str] = ()) -> ConfigDict:
     _, *rest = values(arguments)
   except (AttributeError, LookupError):
     raise ValueError(_unknown_key(loaded, changes)) from None
+  except flags.IllegalFlagValueError as error:
+    raise ValueError(_wrong_value(loaded, changes, error)) from None
   except (flags.Error, TypeError) as error:
     raise ValueError(str(error)) from None
   if rest:
@@ -100,3 +110,26 @@ def _unknown_key(config: ConfigDict, changes: Sequence[str]) -> str:
         return f"{path} has no key {name!r}; known: {', '.join(sorted(section))}."
       section, path = section[name], f"{path}.{name}"
   return f"unknown key in {' '.join(changes)}; vosjax/train/config.py lists all."
+
+
+def _wrong_value(
+  config: ConfigDict, changes: Sequence[str], error: flags.IllegalFlagValueError
+) -> str:
+  """Says what a key expects; the error alone knows which change it is about."""
+  found = re.match(r"flag --config\.([\w.]+)=", str(error))
+  if found is None:
+    return str(error)
+  rest = str(error)[found.end() :]
+  given = [*changes, *(change.partition("=")[2] for change in changes)]
+  came = max(
+    (text for text in given if rest.startswith(f"{text}: ")), key=len, default=rest
+  )
+  value: Any = config
+  for name in found[1].split("."):
+    value = value[name]
+  message = f"config.{found[1]} is {came!r}; expected "
+  if isinstance(value, ConfigDict):
+    return f"{message}one of its keys, such as --config.{found[1]}.{min(value)}=VALUE."
+  return (
+    f"{message}{_EXPECTED.get(type(value), type(value).__name__)}, as {value!r} is."
+  )
