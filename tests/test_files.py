@@ -1,7 +1,9 @@
 """Files that are written completely or not at all, by one process at a time."""
 
+import contextlib
 import errno
 import os
+import pathlib
 
 import pytest
 
@@ -40,6 +42,61 @@ def test_a_folder_is_claimed_once_and_left_as_it_was(tmp_path):
     files.claimed(folder / "result", "--out x"),
   ):
     pass
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="this system has no locks")
+def test_a_folder_is_left_to_the_process_that_locked_it_first(tmp_path, monkeypatch):
+  folder, make = tmp_path / "out", pathlib.Path.mkdir
+
+  def make_late(path, *args, **options):
+    monkeypatch.setattr(pathlib.Path, "mkdir", make)
+    theirs.enter_context(files.claimed(path, "theirs"))
+    make(path, *args, **options)
+
+  with contextlib.ExitStack() as theirs:
+    monkeypatch.setattr(pathlib.Path, "mkdir", make_late)
+    with pytest.raises(files.FolderInUse), files.claimed(folder, "ours"):
+      pass
+    assert folder.is_dir()
+    with pytest.raises(files.FolderInUse), files.claimed(folder, "ours"):
+      pass
+  assert not folder.exists()
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="this system has no locks")
+@pytest.mark.parametrize("name", ["open", "stat"])
+@pytest.mark.parametrize("again", [False, True])
+def test_a_folder_that_is_removed_meanwhile_is_made_again(
+  tmp_path, monkeypatch, name, again
+):
+  """By the process that had locked it: just before it is opened, or locked."""
+  folder, call = tmp_path / "out", getattr(os, name)
+
+  def removed_before(*args, **options):
+    monkeypatch.setattr(os, name, call)
+    folder.rmdir()
+    if again:  # by a third process; kept beside, so that its number is another one
+      pathlib.Path(f"{folder}.new").mkdir()
+      pathlib.Path(f"{folder}.new").rename(folder)
+    return call(*args, **options)
+
+  monkeypatch.setattr(os, name, removed_before)
+  with files.claimed(folder, "ours"):
+    assert getattr(os, name) is call
+    assert folder.is_dir()
+    with pytest.raises(files.FolderInUse), files.claimed(folder, "theirs"):
+      pass
+
+
+def test_a_link_to_nothing_is_no_folder(tmp_path):
+  (tmp_path / "out").symlink_to(tmp_path / "absent")
+  for folder in (tmp_path / "out", tmp_path / "out/one"):
+    with (
+      pytest.raises(ValueError, match="--out x: is a file or a link to nothing, or"),
+      files.claimed(folder, "--out x"),
+    ):
+      pass
+  assert [*tmp_path.iterdir()] == [tmp_path / "out"]
 
 
 def test_a_file_system_without_locks_can_be_written_to(tmp_path, monkeypatch):

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import errno
 import importlib
 import os
 import signal
@@ -11,6 +10,8 @@ import threading
 from collections.abc import Iterator, Sequence
 
 import vosjax
+from vosjax.cli import problems
+from vosjax.cli.problems import BAD_INPUT, INTERRUPTED
 
 # Command -> (module with `configure(parser)` and `run(args)`, one-line description).
 COMMANDS = {
@@ -30,16 +31,14 @@ EPILOG = """
 `vosjax COMMAND --help` shows an example.
 """
 
-BAD_INPUT = 2
-INTERRUPTED = 130
 _REPEAT_SECONDS = 0.1  # by then, the code that swallows exceptions has returned
 
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs one command and returns its exit code.
 
-  Unusable arguments and input files (ValueError, OSError) and missing packages of an
-  extra are reported in one line on standard error, without a traceback.
+  Unusable arguments and input files, a lack of memory and missing packages of an extra
+  are reported in one line on standard error, without a traceback.
   """
   argv = list(sys.argv[1:] if argv is None else argv)
   try:
@@ -62,10 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if text is None:  # a mistake of ours
       raise
     return _complain(text, BAD_INPUT)
-  except OSError as error:
-    return _complain(_explain(error), BAD_INPUT)
-  except ValueError as error:
-    return _complain(str(error), BAD_INPUT)
+  except Exception as error:
+    text = problems.explain(error, argv[0] if argv else "")
+    if text is None:
+      raise
+    return _complain(text, BAD_INPUT)
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
@@ -119,21 +119,6 @@ def _repeating_lost_interrupts() -> Iterator[None]:
     yield
   finally:
     sys.unraisablehook = previous
-
-
-def _explain(error: OSError) -> str:
-  """Formats an OSError with the file name and a hint."""
-  if error.errno is None:
-    return str(error)
-  file = "" if error.filename is None else f"{error.filename}:"
-  hint = {
-    "ENOSPC": "Free some space and run the command again.",
-    "EDQUOT": "Free some space and run the command again.",
-    "EACCES": "Choose a folder that you may read and write.",
-    "EPERM": "Choose a folder that you may read and write.",
-    "EROFS": "Choose a folder that you may write to.",
-  }.get(errno.errorcode.get(error.errno, ""), "")
-  return f"{file} {error.strerror}. {hint}".strip()
 
 
 def _complain(text: str, code: int) -> int:

@@ -18,6 +18,7 @@ except ImportError:  # Windows, where two processes are not kept apart
 
 _DRAFT = ".part"  # in the names of drafts, which begin with a dot
 _CLAIMED = (errno.EAGAIN, errno.EACCES)  # another process holds the lock
+_MAX_TRIES = 100  # to lock a folder that other processes make and remove
 
 
 @contextlib.contextmanager
@@ -77,7 +78,7 @@ def claimed(folder: pathlib.Path, argument: str) -> Iterator[None]:
 
   The claim is a lock on the folder itself. It leaves nothing behind and ends with the
   process, even one that is killed. Where a file system has no locks, there is no claim.
-  What was made is removed if it is still empty in the end.
+  What this process made is removed if it is still empty in the end.
 
   Args:
     folder: that results are written to.
@@ -85,33 +86,59 @@ def claimed(folder: pathlib.Path, argument: str) -> Iterator[None]:
 
   Raises:
     FolderInUse: another process works in the folder.
-    ValueError: it is a file.
+    ValueError: it is no folder and none can be made.
   """
-  made = [path for path in (folder, *folder.parents) if not path.exists()]
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-  except (FileExistsError, NotADirectoryError):
-    raise ValueError(f"{argument}: is a file, or is in one; give a folder.") from None
+  made: list[pathlib.Path] = []
   with contextlib.ExitStack() as stack:
-    for path in reversed(made):
+    for _ in range(_MAX_TRIES):
+      # Whoever has locked a folder may remove it between any two of these calls.
+      with contextlib.suppress(FileNotFoundError, FileExistsError, NotADirectoryError):
+        _make(folder, made)
+        if _lock(stack, folder, argument):
+          break
+    else:
+      raise ValueError(
+        f"{argument}: is a file or a link to nothing, or is in one; give a folder."
+      )
+    # Only now, and before the lock ends: a folder is removed by who has locked it.
+    for path in made:
       stack.callback(_remove_if_empty, path)
-    if fcntl is not None:
-      _lock(stack, folder, argument)
     yield
 
 
-def _lock(stack: contextlib.ExitStack, folder: pathlib.Path, argument: str) -> None:
-  """Locks a folder until the stack is left."""
-  descriptor = os.open(folder, os.O_RDONLY)
-  stack.callback(os.close, descriptor)
+def _make(folder: pathlib.Path, made: list[pathlib.Path]) -> None:
+  """Makes a folder and its parents; adds those that did not exist to `made`."""
   try:
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except OSError as error:
-    if error.errno in _CLAIMED:
-      raise FolderInUse(
-        f"{argument}: another process is working in it. Wait until it has ended, or "
-        "give another folder."
-      ) from None
+    folder.mkdir()
+  except FileExistsError:
+    return
+  except FileNotFoundError:
+    if folder.parent == folder:
+      raise
+    _make(folder.parent, made)
+    folder.mkdir()
+  made.append(folder)
+
+
+def _lock(stack: contextlib.ExitStack, folder: pathlib.Path, argument: str) -> bool:
+  """Locks a folder until the stack is left; False if it was removed meanwhile."""
+  if fcntl is None:
+    return folder.is_dir()
+  with contextlib.ExitStack() as opened:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    opened.callback(os.close, descriptor)
+    try:
+      fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+      if error.errno in _CLAIMED:
+        raise FolderInUse(
+          f"{argument}: another process is working in it. Wait until it has ended, or "
+          "give another folder."
+        ) from None
+    if not os.path.samestat(os.fstat(descriptor), os.stat(folder)):
+      return False
+    stack.push(opened.pop_all())
+  return True
 
 
 def _remove_if_empty(folder: pathlib.Path) -> None:

@@ -10,10 +10,11 @@ import time
 import pytest
 
 from vosjax import models, weights
-from vosjax.__main__ import INTERRUPTED, main
+from vosjax.__main__ import main
 from vosjax.benchmarks import everything
 from vosjax.benchmarks.everything import FAILED, NO_TIME, OK, SKIPPED, Case, Item
 from vosjax.cli import benchmark
+from vosjax.cli.problems import INTERRUPTED
 
 SMALL = {"channels": 4, "num_convolutions": 2}
 

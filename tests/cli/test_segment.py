@@ -199,7 +199,9 @@ def test_a_folder_of_something_else_is_refused(frames, mask, tmp_path, capsys):
   assert [path.name for path in out.iterdir()] == ["chapter1.tex"]
   assert run(frames, mask, out / "chapter1.tex") == 2
   refused(
-    capsys, f"--out {out / 'chapter1.tex'}: is a file, or is in one; give a folder."
+    capsys,
+    f"--out {out / 'chapter1.tex'}: is a file or a link to nothing, or is in one; give "
+    "a folder.",
   )
 
 

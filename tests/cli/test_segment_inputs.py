@@ -205,7 +205,6 @@ def test_many_videos_are_shared_by_all_devices(videos, tmp_path, copying, monkey
   for count in {1, min(2, len(devices))}:
     together = threading.Barrier(count)
     monkeypatch.setattr(jax, "local_devices", lambda count=count: devices[:count])
-    monkeypatch.setattr(jax, "local_device_count", lambda count=count: count)
     used.clear()
     out = tmp_path / f"out{count}"
     assert vosjax(folder, "--masks", masks, "--out", out) == 0

@@ -2,13 +2,18 @@
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
 
 import jax
 import pytest
 
 from vosjax import __main__ as command_line
 from vosjax import files
-from vosjax.cli import segment
+from vosjax.cli import segment, segment_many
 
 pytestmark = [
   pytest.mark.usefixtures("copying"),
@@ -49,7 +54,6 @@ def use_devices(monkeypatch):
       pytest.skip(f"needs {count} devices")
     devices = jax.local_devices()[:count]
     monkeypatch.setattr(jax, "local_devices", lambda: devices)
-    monkeypatch.setattr(jax, "local_device_count", lambda: count)
 
   return use
 
@@ -143,3 +147,131 @@ def test_finished_videos_are_not_decoded_again(run, tmp_path, capsys, monkeypatc
   monkeypatch.setattr(segment, "load_segmenter", None)
   assert run(out) == 0
   assert capsys.readouterr().out.count("already finished") == 3
+
+
+@pytest.mark.parametrize("num_devices", [1, 2])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_last_frames_of_a_video_keeps_the_next_from_beginning(
+  run, tmp_path, capsys, copying, monkeypatch, use_devices, num_devices, signum
+):
+  use_devices(num_devices)
+  out, complete = tmp_path / "out", copying.run
+  together = threading.Barrier(num_devices)
+
+  def signalled(self, *args, **options):
+    yield from complete(self, *args, **options)
+    if together.wait(60) == 0:
+      signal.pthread_kill(threading.main_thread().ident, signum)
+    together.wait(60)
+
+  monkeypatch.setattr(copying, "run", signalled)
+  assert run(out) == 130
+  said = capsys.readouterr()
+  lines = [line for line in said.out.splitlines() if line.startswith("stopped: ")]
+  completed = NAMES[:num_devices]
+  assert sorted(lines) == [f"stopped: {out / name} is complete." for name in completed]
+  assert ("stopping soon" in said.err) == (num_devices > 1)
+  assert sorted(path.name for path in out.iterdir()) == [*NAMES[:num_devices]]
+  monkeypatch.setattr(copying, "run", complete)
+  assert run(out) == 0
+  assert capsys.readouterr().out.count("already finished") == num_devices
+
+
+def test_no_video_begins_after_a_signal(videos, tmp_path, use_devices):
+  """Not even if those in progress end without hearing it."""
+  use_devices(2)
+  begun, together = [], threading.Barrier(2)
+
+  def segment_one(segmenter, task, folder, stop):
+    begun.append(task.name)
+    if together.wait(60) == 0:
+      signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+    for _ in range(6000):
+      if stop.signum is not None:
+        return
+      time.sleep(0.01)
+
+  tasks = segment_many.find_tasks(videos, videos.parent / "masks")
+  with pytest.raises(KeyboardInterrupt):
+    segment_many.run_all(tasks, tmp_path / "out", lambda: None, segment_one)
+  assert sorted(begun) == ["a", "b"]
+
+
+def test_faults_are_listed_before_a_signal_ends_the_command(
+  run, videos, tmp_path, capsys, copying, monkeypatch, use_devices
+):
+  use_devices(1)
+
+  def interrupted(self, *args, **options):
+    raise KeyboardInterrupt
+
+  (videos / "a/00001.jpg").unlink()
+  monkeypatch.setattr(copying, "run", interrupted)
+  assert run(tmp_path / "out") == 130
+  last = capsys.readouterr().err.splitlines()[-2:]
+  assert last[0].startswith("a: ") and last[1] == "vosjax: stopped."
+
+
+@pytest.mark.parametrize(
+  ("raised", "said"),
+  [
+    (
+      jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory: 9 GiB\nmore"),
+      "b: not enough memory (RESOURCE_EXHAUSTED: Out of memory: 9 GiB). --max-size",
+    ),
+    (MemoryError(), "b: not enough memory (MemoryError). --max-size"),
+    (PermissionError(13, "Permission denied", "b"), "Permission denied. Choose a fold"),
+  ],
+)
+def test_a_lack_of_memory_or_permission_is_the_fault_of_one_video(
+  run, tmp_path, capsys, copying, monkeypatch, use_devices, raised, said
+):
+  use_devices(1)
+  out, complete = tmp_path / "out", copying.run
+
+  def failing(self, frames, **options):
+    if (out / "b").exists() and not (out / "c").exists():
+      raise raised
+    return complete(self, frames, **options)
+
+  monkeypatch.setattr(copying, "run", failing)
+  assert run(out) == 2
+  printed = capsys.readouterr()
+  assert said in printed.err
+  assert "1 of 3 videos failed" in printed.err.splitlines()[-1]
+  assert copying.calls == 2 * 4
+
+
+def test_a_closed_standard_output_ends_the_command_and_fails_no_video(
+  videos, tmp_path, capsys, use_devices
+):
+  use_devices(1)
+  begun = []
+
+  def segment_one(segmenter, task, folder, stop):
+    begun.append(task.name)
+    raise BrokenPipeError(32, "Broken pipe")
+
+  tasks = segment_many.find_tasks(videos, videos.parent / "masks")
+  with pytest.raises(BrokenPipeError):
+    segment_many.run_all(tasks, tmp_path / "out", lambda: None, segment_one)
+  assert begun == ["a"]
+  assert not capsys.readouterr().err
+
+
+def test_a_second_ctrl_c_ends_threads_at_once():
+  code = (
+    "import signal, threading\n"
+    "from vosjax.train.interrupt import Interrupt\n"
+    "with Interrupt(of_threads=True):\n"
+    "  threading.Thread(target=threading.Event().wait).start()\n"
+    "  signal.raise_signal(signal.SIGINT)\n"
+    "  print('goes on', flush=True)\n"
+    "  signal.raise_signal(signal.SIGINT)\n"
+  )
+  ended = subprocess.run(
+    [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
+  )
+  assert ended.returncode == 130
+  assert ended.stdout == "goes on\n"
+  assert ended.stderr == "stopping soon; Ctrl-C stops at once.\n"

@@ -1,9 +1,46 @@
-"""Prints what is wrong with many files in few lines."""
+"""Says what is wrong: one line for an error, few lines for many files."""
 
+import errno
 import sys
 from collections.abc import Iterable
 
+BAD_INPUT = 2  # exit codes
+INTERRUPTED = 130
+
 _FEW = 5  # files with the same problem that are listed one by one
+_HINTS = {
+  errno.ENOSPC: "Free some space and run the command again.",
+  errno.EDQUOT: "Free some space and run the command again.",
+  errno.EACCES: "Choose a folder that you may read and write.",
+  errno.EPERM: "Choose a folder that you may read and write.",
+  errno.EROFS: "Choose a folder that you may write to.",
+}
+_MEMORY_HINTS = {
+  "segment": "--max-size makes the frames smaller for the network.",
+  "train": "A smaller config.stages.STAGE.batch_size needs less; with accumulate, the "
+  "steps stay those of the larger one.",
+}
+
+
+def explain(error: Exception, command: str) -> str | None:
+  """Says what a user can do about an error; None if it is a mistake of ours.
+
+  Args:
+    error: ValueErrors say all themselves; others are OSErrors and a lack of memory.
+    command: that raised it, such as "segment".
+  """
+  if isinstance(error, OSError) and error.errno is not None:
+    file = "" if error.filename is None else f"{error.filename}:"
+    return f"{file} {error.strerror}. {_HINTS.get(error.errno, '')}".strip()
+  if isinstance(error, OSError | ValueError):
+    return str(error)
+  # JAX reports a lack of memory as a RuntimeError.
+  if isinstance(error, MemoryError) or (
+    isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+  ):
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return f"not enough memory ({reason}). {_MEMORY_HINTS.get(command, '')}".strip()
+  return None
 
 
 def print_problems(problems: Iterable[str]) -> None:

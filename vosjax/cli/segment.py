@@ -225,6 +225,7 @@ class _Loader:
       looked for.
     loaded: the segmenter and the name of its model.
     loaded_finder: the segmenter that finds the object.
+    said: what was said once, by the loaders of all devices.
   """
 
   args: argparse.Namespace
@@ -232,6 +233,7 @@ class _Loader:
   finder: pathlib.Path | None = None
   loaded: tuple[VideoSegmenter, str] | None = None
   loaded_finder: VideoSegmenter | None = None
+  said: set[str] = dataclasses.field(default_factory=set)
 
   @classmethod
   def from_arguments(cls, args: argparse.Namespace) -> "_Loader":
@@ -277,7 +279,10 @@ class _Loader:
     """What finds the object of a video without a mask, after saying so once."""
     if self.loaded_finder is None:
       assert self.finder is not None, "`finder` says whether an object is looked for"
-      print(f"no mask: the primary object is guessed and then followed, {_IS_A_GUESS}")
+      text = f"no mask: the primary object is guessed and then followed, {_IS_A_GUESS}"
+      if text not in self.said:
+        print(text)
+      self.said.add(text)
       self.loaded_finder, _ = load_segmenter(self.finder, COSNET, dtype=self.args.dtype)
     return self.loaded_finder
 

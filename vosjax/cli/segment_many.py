@@ -12,9 +12,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-import jax
-
 from vosjax import files
+from vosjax.cli import problems
 from vosjax.data.codecs import images
 from vosjax.data.formats.folders import by_number
 from vosjax.train import interrupt
@@ -107,7 +106,7 @@ def run_all(
   """Segments the videos, on all devices side by side; faults do not stop the others.
 
   Videos that other processes are working on are left to them, and tried again in the
-  end, whenever this process has finished another one.
+  end, see `sharing.run_on_devices`.
 
   Args:
     tasks: the videos.
@@ -141,18 +140,25 @@ def run_all(
         print(f"{title}: left to another process, which is working on it.")
       left.add(task.name)
       raise sharing.Postponed from None
-    except (OSError, ValueError) as error:
-      failures[task.name] = " ".join(str(error).split())
+    except BrokenPipeError:  # of standard output, which ends the command
+      raise
+    except Exception as error:
+      text = problems.explain(error, "segment")
+      if text is None:
+        raise
+      failures[task.name] = " ".join(text.split())
       print(f"warning: {task.name} failed: {failures[task.name]}", file=sys.stderr)
 
-  with contextlib.ExitStack() as stack:
-    if min(len(tasks), jax.local_device_count()) > 1:  # threads receive no signals
-      stop = stack.enter_context(interrupt.Interrupt())
-    in_use = sharing.run_on_devices(make_segmenter, work, tasks)
+  try:
+    with contextlib.ExitStack() as stack:
+      if len(sharing.devices_for(tasks)) > 1:  # threads receive no signals
+        stop = stack.enter_context(interrupt.Interrupt(of_threads=True))
+      in_use = sharing.run_on_devices(make_segmenter, work, tasks)
+  finally:  # also of what was done before a signal
+    _list({name: failures[name] for name in numbers if name in failures})
   if in_use:
     print(_describe_in_use(len(in_use), len(tasks)))
   if failures:
-    _list({name: failures[name] for name in numbers if name in failures})
     others = "complete, or in progress" if in_use else "complete"
     raise ValueError(
       f"{len(failures)} of {len(tasks)} videos failed, listed above; the results of "

@@ -102,7 +102,7 @@ def segment_video(
   Raises:
     ValueError: a frame or a mask is unusable.
     OSError: a file cannot be read or written.
-    KeyboardInterrupt: on Ctrl-C or SIGTERM, when the state was saved.
+    KeyboardInterrupt: on Ctrl-C or SIGTERM, when the state was saved or all is done.
   """
   video = inputs.video
   source = for_network(video, inputs.masks, max_size)
@@ -166,6 +166,9 @@ def segment_video(
           bar.write(f"stopped before frame {number + 1}: the same command goes on.")
           raise KeyboardInterrupt
   job.finish(out)
+  if stop.signum is not None:  # too late for this video, not for those that follow
+    print(f"stopped: {out} is complete.")
+    raise KeyboardInterrupt
 
 
 def write_result(

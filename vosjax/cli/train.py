@@ -5,6 +5,8 @@ import logging
 import sys
 
 from vosjax.benchmarks import training
+from vosjax.cli import problems
+from vosjax.cli.problems import BAD_INPUT, INTERRUPTED
 from vosjax.train import config_files, processes
 from vosjax.train import run as runs
 from vosjax.train.interrupt import Interrupted
@@ -93,7 +95,12 @@ def run(args: argparse.Namespace) -> int:
   except Interrupted as stop:
     sys.stderr.write(f"vosjax: {stop}\n")
     return 128 + stop.signum
-  except (ValueError, OSError, KeyboardInterrupt) as error:
-    processes.end_one_of_several(error)
+  except KeyboardInterrupt:
+    processes.end_one_of_several("stopped.", INTERRUPTED)
+    raise
+  except Exception as error:
+    text = problems.explain(error, "train")
+    if text is not None:
+      processes.end_one_of_several(text, BAD_INPUT)
     raise
   return 0

@@ -1,6 +1,8 @@
 """Stops training cleanly: on SIGTERM, Ctrl-C, or when time is up."""
 
+import os
 import signal
+import sys
 import time
 from types import FrameType
 
@@ -31,12 +33,17 @@ class Interrupted(Exception):
 class Interrupt:
   """Records SIGTERM and SIGINT inside its context; a second Ctrl-C raises as usual.
 
+  Args:
+    of_threads: threads do the work, which no exception reaches: the first signal is
+      answered, and a second Ctrl-C ends the process at once.
+
   Attributes:
     signum: number of the signal that arrived, or None.
   """
 
-  def __init__(self) -> None:
+  def __init__(self, *, of_threads: bool = False) -> None:
     self.signum: int | None = None
+    self._of_threads = of_threads
 
   def __enter__(self) -> "Interrupt":
     signals = (signal.SIGTERM, signal.SIGINT)
@@ -59,8 +66,12 @@ class Interrupt:
   def _record(self, signum: int, frame: FrameType | None) -> None:
     del frame
     if self.signum is not None and signum == signal.SIGINT:
+      if self._of_threads:
+        os._exit(128 + signum)
       raise KeyboardInterrupt
     self.signum = signum
+    if self._of_threads:
+      sys.stderr.write("stopping soon; Ctrl-C stops at once.\n")
 
 
 class TimeLimit:

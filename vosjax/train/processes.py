@@ -71,17 +71,20 @@ def is_first() -> bool:
   return jax.process_index() == 0
 
 
-def end_one_of_several(error: BaseException) -> None:
-  """Reports a failure and ends this process at once, if it is one of several.
+def end_one_of_several(reason: str, code: int) -> None:
+  """Says why and ends this process at once, if it is one of several.
 
   A regular exit would wait for the other processes, which in turn wait for this one's
   part of their work. Once it is gone, they end as well.
+
+  Args:
+    reason: in one sentence.
+    code: of the exit.
   """
   if jax.process_count() == 1:
     return
-  reason = "stopped." if isinstance(error, KeyboardInterrupt) else str(error)
   sys.stderr.write(f"vosjax: {' '.join(reason.split())}\n")
-  _exit_now(130 if isinstance(error, KeyboardInterrupt) else 2)
+  _exit_now(code)
 
 
 def _exit_now(code: int) -> None:

@@ -11,10 +11,17 @@ import jax
 Item = TypeVar("Item")
 Worker = TypeVar("Worker")
 
+_RETRY_SECONDS = 10.0  # from one try of what is postponed to the next
+
 
 def share_of_process(items: Sequence[Item]) -> Sequence[Item]:
   """This process's share of items that all processes know in the same order."""
   return items[jax.process_index() :: jax.process_count()]
+
+
+def devices_for(items: Sequence[Item]) -> list[jax.Device]:
+  """Devices of this process that work on items side by side: no more than items."""
+  return jax.local_devices()[: len(items)]
 
 
 class Postponed(Exception):
@@ -28,9 +35,9 @@ def run_on_devices(
 ) -> list[Item]:
   """Calls `work` with each item, on all devices of this process side by side.
 
-  An item for which `work` raises `Postponed` is tried again after all others, as long
-  as others are completed. Devices wait for that: if they left, the last one that works
-  would have all postponed items alone.
+  An item for which `work` raises `Postponed` is tried again after all others: whenever
+  another one is completed, and every few seconds while any device works. Devices wait
+  for that: if they left, the last one that works would have all postponed items alone.
 
   Args:
     make_worker: called once for each device, which is the default device then and while
@@ -46,17 +53,21 @@ def run_on_devices(
     BaseException: the first other one that `make_worker` or `work` raises.
   """
   queue = _Queue(items)
-  devices = jax.local_devices()[: len(items)]
+  devices = devices_for(items)
 
   def serve() -> None:
-    worker = make_worker()
-    for item in queue:
-      try:
-        work(worker, item, queue.stopped)
-      except Postponed:
-        queue.postpone(item)
-      else:
-        queue.complete()
+    try:
+      worker = make_worker()
+      for item in queue:
+        try:
+          work(worker, item, queue.stopped)
+        except Postponed:
+          queue.postpone(item)
+        else:
+          queue.complete()
+    except BaseException:
+      queue.stop()
+      raise
 
   def serve_on(device: jax.Device) -> None:
     with jax.default_device(device):
@@ -89,7 +100,7 @@ class _Queue(Generic[Item]):
     self.stopped = threading.Event()
     self._pending = collections.deque(items)
     self._num_working = 0  # threads
-    self._worth_trying = False  # those postponed, since others were completed
+    self._worth_trying = False  # those postponed
     self._changed = threading.Condition()
 
   def __iter__(self) -> Iterator[Item]:
@@ -107,7 +118,8 @@ class _Queue(Generic[Item]):
           return self._pending.popleft()
         if not (self.postponed and self._num_working):
           break
-        self._changed.wait()
+        if not self._changed.wait(_RETRY_SECONDS):
+          self._worth_trying = True
       raise StopIteration
 
   def complete(self) -> None:
