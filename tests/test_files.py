@@ -45,22 +45,26 @@ def test_a_folder_is_claimed_once_and_left_as_it_was(tmp_path):
 
 
 @pytest.mark.skipif(files.fcntl is None, reason="this system has no locks")
-def test_a_folder_is_left_to_the_process_that_locked_it_first(tmp_path, monkeypatch):
-  folder, make = tmp_path / "out", pathlib.Path.mkdir
+@pytest.mark.parametrize(("module", "name"), [(pathlib.Path, "mkdir"), (os, "open")])
+def test_a_folder_is_left_to_the_process_that_locked_it_first(
+  tmp_path, monkeypatch, module, name
+):
+  """Whichever of both made it."""
+  folder, call = tmp_path / "out", getattr(module, name)
 
-  def make_late(path, *args, **options):
-    monkeypatch.setattr(pathlib.Path, "mkdir", make)
-    theirs.enter_context(files.claimed(path, "theirs"))
-    make(path, *args, **options)
+  def late(*args, **options):
+    monkeypatch.setattr(module, name, call)
+    theirs.enter_context(files.claimed(folder, "theirs"))
+    return call(*args, **options)
 
   with contextlib.ExitStack() as theirs:
-    monkeypatch.setattr(pathlib.Path, "mkdir", make_late)
+    monkeypatch.setattr(module, name, late)
     with pytest.raises(files.FolderInUse), files.claimed(folder, "ours"):
       pass
+    assert getattr(module, name) is call
     assert folder.is_dir()
     with pytest.raises(files.FolderInUse), files.claimed(folder, "ours"):
       pass
-  assert not folder.exists()
 
 
 @pytest.mark.skipif(files.fcntl is None, reason="this system has no locks")

@@ -92,11 +92,14 @@ def test_a_device_waits_for_items_that_may_be_free_when_others_are_done():
 
 def test_a_device_that_waits_tries_again_from_time_to_time(monkeypatch):
   monkeypatch.setattr(sharing, "_RETRY_SECONDS", 0.01)
-  queue = sharing._Queue(["a", "b"])
+  queue, taken = sharing._Queue(["a", "b"]), []
   busy, _ = next(queue), next(queue)
-  for _ in range(3):  # while the other item is in progress
+  for number in range(1, 4):  # while the other item is in progress
     queue.postpone(busy)
-    assert next(queue) == busy
+    thread = threading.Thread(target=lambda: taken.append(next(queue)), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert taken == [busy] * number
 
 
 def test_a_device_that_waits_ends_when_another_one_fails(monkeypatch):
