@@ -59,8 +59,3 @@ def test_distractors_are_background_during_their_span_only(source):
 def test_without_distractors_all_layers_are_always_present():
   source = SynthVos(1, 4, size=(48, 64), length=LENGTH)
   assert not any(distractors(video) for video in source)
-
-
-def test_a_negative_number_is_refused():
-  with pytest.raises(ValueError, match="distractors=-1: expected at least 0"):
-    SynthVos(1, 4, size=(48, 64), length=LENGTH, distractors=-1)

@@ -1,6 +1,7 @@
 """What real video asks: each look is there when it is on, and absent when it is off."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -292,6 +293,19 @@ def test_a_share_outside_of_0_to_1_is_refused(name):
     SynthVos(0, 1, size=SIZE, length=1, **{name: 1.5})
 
 
-def test_a_negative_variety_is_refused():
-  with pytest.raises(ValueError, match="variety=-1.0: expected at least 0"):
-    SynthVos(0, 1, size=SIZE, length=1, variety=-1.0)
+@pytest.mark.parametrize(
+  ("name", "value", "expected"),
+  [
+    ("variety", -1.0, "0 to 2"),
+    ("distractors", -1, "0 to 30"),
+    ("distractors", 10**8, "0 to 30"),
+    ("object_size", 0.0, "0.01 to 10"),
+    ("object_size", 1e9, "0.01 to 10"),
+    ("object_size", math.nan, "0.01 to 10"),
+    ("speed", -1.0, "0 to 100"),
+    ("speed", math.inf, "0 to 100"),
+  ],
+)
+def test_a_setting_beyond_its_range_is_refused(name, value, expected):
+  with pytest.raises(ValueError, match=f"^{name}={value}: expected {expected}"):
+    SynthVos(0, 1, size=SIZE, length=1, **{name: value})

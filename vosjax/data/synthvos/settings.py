@@ -15,18 +15,19 @@ class Settings:
     max_objects: largest number of tracked objects; ids are 1 to this at most.
     late_objects: chance that an object other than the first enters later.
     void: chance that a video marks mixed boundary pixels as void (255).
-    speed: factor on all motion; 1 is tuned so that copying the first mask scores badly.
-    object_size: factor on the radii of tracked objects. A small frame needs larger
-      ones for a stride-16 network to see as much of them as in a large frame.
+    speed: factor on all motion, 0 to 100; 1 is tuned so that copying the first mask
+      scores badly.
+    object_size: factor on the radii of tracked objects, 0.01 to 10. A small frame needs
+      larger ones for a stride-16 network to see as much of them as in a large frame.
     clutter: share of videos that may have background things and occluders, 0 to 1.
     kinds: what tracked objects may be, of `shapes.KINDS`.
     plain: share of videos in front of a bright wall, 0 to 1. A single frame then shows
       what is an object, without anything learnt from large datasets.
-    distractors: number of things in each frame that look like objects but stay for a
-      part of the video only; no single frame tells which they are.
+    distractors: number of things in each frame, 0 to 30, that look like objects but
+      stay for a part of the video only; no single frame tells which they are.
     camouflage: chance that a tracked object has the background's colours, 0 to 1.
-    variety: standard deviation of the logarithm of further factors, on the speed of a
-      video and on the size of each tracked object.
+    variety: standard deviation, 0 to 2, of the logarithm of further factors, on the
+      speed of a video and on the size of each tracked object.
     approach: chance that a tracked object comes near or moves away, so that its size
       changes by a factor of up to 4.
     turning: chance that a tracked object turns, which brings other surfaces and parts

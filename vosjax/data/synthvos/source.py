@@ -25,6 +25,13 @@ _SHARES = (
   "footage",
   "subject",
 )
+# Beyond these, videos show nothing or take more memory than there is.
+_RANGES = {
+  "speed": (0, 100),
+  "object_size": (0.01, 10),
+  "variety": (0, 2),
+  "distractors": (0, 30),
+}
 
 
 @dataclasses.dataclass
@@ -113,13 +120,14 @@ class SynthVos(SceneSettings, Source):
         raise ValueError(
           f"{name}={getattr(self, name)}: expected a probability, 0 to 1."
         )
-    if self.variety < 0:
-      raise ValueError(f"variety={self.variety}: expected at least 0.")
+    for name, (least, most) in _RANGES.items():
+      if not least <= getattr(self, name) <= most:
+        raise ValueError(
+          f"{name}={getattr(self, name)}: expected {least:g} to {most:g}."
+        )
     unknown = sorted(set(self.kinds) - set(CLASSES[1:]))
     if unknown or not self.kinds:
       raise ValueError(f"kinds={self.kinds}: expected some of {CLASSES[1:]}.")
-    if self.distractors < 0:
-      raise ValueError(f"distractors={self.distractors}: expected at least 0.")
     check_positive(num_videos=self.num_videos, length=self.length)
 
   def __len__(self) -> int:
