@@ -38,7 +38,7 @@ def test_a_folder_is_claimed_once_and_left_as_it_was(tmp_path):
     (folder / "result").touch()
   assert [*folder.iterdir()] == [folder / "result"]
   with (
-    pytest.raises(ValueError, match="--out x: is a file"),
+    pytest.raises(ValueError, match="--out x: .*/result is a file; give a folder"),
     files.claimed(folder / "result", "--out x"),
   ):
     pass
@@ -96,11 +96,62 @@ def test_a_link_to_nothing_is_no_folder(tmp_path):
   (tmp_path / "out").symlink_to(tmp_path / "absent")
   for folder in (tmp_path / "out", tmp_path / "out/one"):
     with (
-      pytest.raises(ValueError, match="--out x: is a file or a link to nothing, or"),
+      pytest.raises(
+        ValueError, match="--out x: .*/out is a link to nothing; give a fol"
+      ),
       files.claimed(folder, "--out x"),
     ):
       pass
   assert [*tmp_path.iterdir()] == [tmp_path / "out"]
+
+
+def test_what_was_made_is_removed_if_the_rest_cannot_be_made(tmp_path):
+  with (
+    pytest.raises(OSError, match="too long"),
+    files.claimed(tmp_path / "new" / ("x" * 999), "--out x"),
+  ):
+    pass
+  assert [*tmp_path.iterdir()] == []
+
+
+def test_a_folder_below_one_that_cannot_be_made_is_an_error_of_its_own(monkeypatch):
+  """As in a working directory that was deleted."""
+
+  def gone(path, *args, **options):
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+  monkeypatch.setattr(pathlib.Path, "mkdir", gone)
+  with (
+    pytest.raises(FileNotFoundError),
+    files.claimed(pathlib.Path("/no/x"), "--out x"),
+  ):
+    pass
+
+
+def test_a_folder_that_exists_is_not_made(tmp_path, monkeypatch):
+  """Some file systems refuse that for lack of permission, not because it exists."""
+
+  def refused(path, *args, **options):
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+  monkeypatch.setattr(pathlib.Path, "mkdir", refused)
+  with files.claimed(tmp_path, "--out x"):
+    pass
+  assert tmp_path.is_dir()
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="this system has no locks")
+def test_a_folder_in_which_another_process_works_is_not_removed(tmp_path):
+  folder = tmp_path / "out/one"
+  with contextlib.ExitStack() as theirs:
+    with files.claimed(folder, "ours"):
+      theirs.enter_context(files.claimed(tmp_path / "out", "theirs"))
+    assert (tmp_path / "out").is_dir() and not folder.exists()
+  with contextlib.ExitStack() as theirs:
+    with files.claimed(folder, "ours"):
+      folder.rename(tmp_path / "results")  # as imports do in the end
+      theirs.enter_context(files.claimed(folder, "theirs"))
+    assert folder.is_dir()
 
 
 def test_a_file_system_without_locks_can_be_written_to(tmp_path, monkeypatch):

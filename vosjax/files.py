@@ -78,7 +78,7 @@ def claimed(folder: pathlib.Path, argument: str) -> Iterator[None]:
 
   The claim is a lock on the folder itself. It leaves nothing behind and ends with the
   process, even one that is killed. Where a file system has no locks, there is no claim.
-  What this process made is removed if it is still empty in the end.
+  Folders that were made are removed in the end if they are empty and not in use.
 
   Args:
     folder: that results are written to.
@@ -86,28 +86,42 @@ def claimed(folder: pathlib.Path, argument: str) -> Iterator[None]:
 
   Raises:
     FolderInUse: another process works in the folder.
-    ValueError: it is no folder and none can be made.
+    ValueError: a file is in its place, or in that of a parent.
+    OSError: it cannot be made.
   """
   made: list[pathlib.Path] = []
-  with contextlib.ExitStack() as stack:
-    for _ in range(_MAX_TRIES):
-      # Whoever has locked a folder may remove it between any two of these calls.
-      with contextlib.suppress(FileNotFoundError, FileExistsError, NotADirectoryError):
-        _make(folder, made)
-        if _lock(stack, folder, argument):
-          break
-    else:
-      raise ValueError(
-        f"{argument}: is a file or a link to nothing, or is in one; give a folder."
-      )
-    # Only now, and before the lock ends: a folder is removed by who has locked it.
-    for path in made:
-      stack.callback(_remove_if_empty, path)
-    yield
+  failure: OSError = FileNotFoundError(errno.ENOENT, "Keeps being removed", str(folder))
+  try:
+    with contextlib.ExitStack() as stack:
+      for _ in range(_MAX_TRIES):
+        # Whoever has locked a folder may remove it between any two of these calls.
+        try:
+          _make(folder, made)
+          if _lock(stack, folder, argument):
+            break
+        except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
+          failure = error
+      else:
+        raise _explained(failure, folder, argument)
+      yield
+  finally:
+    for path in reversed(made):
+      _remove_if_unused(path)
+
+
+def _explained(failure: OSError, folder: pathlib.Path, argument: str) -> Exception:
+  """Why there is no such folder, and none can be made."""
+  for path in (folder, *folder.parents):
+    if os.path.lexists(path) and not path.is_dir():
+      kind = "a file" if path.exists() else "a link to nothing"
+      return ValueError(f"{argument}: {path} is {kind}; give a folder.")
+  return failure
 
 
 def _make(folder: pathlib.Path, made: list[pathlib.Path]) -> None:
   """Makes a folder and its parents; adds those that did not exist to `made`."""
+  if folder.is_dir():  # to make it again may be refused for other reasons
+    return
   try:
     folder.mkdir()
   except FileExistsError:
@@ -141,9 +155,11 @@ def _lock(stack: contextlib.ExitStack, folder: pathlib.Path, argument: str) -> b
   return True
 
 
-def _remove_if_empty(folder: pathlib.Path) -> None:
-  with contextlib.suppress(OSError):
-    folder.rmdir()
+def _remove_if_unused(folder: pathlib.Path) -> None:
+  """Removes a folder that is empty, unless a process works in it."""
+  with contextlib.suppress(OSError, FolderInUse), contextlib.ExitStack() as stack:
+    if _lock(stack, folder, str(folder)):
+      folder.rmdir()
 
 
 def require_space(folder: pathlib.Path, needed: int) -> None:

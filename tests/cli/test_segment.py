@@ -200,8 +200,7 @@ def test_a_folder_of_something_else_is_refused(frames, mask, tmp_path, capsys):
   assert run(frames, mask, out / "chapter1.tex") == 2
   refused(
     capsys,
-    f"--out {out / 'chapter1.tex'}: is a file or a link to nothing, or is in one; give "
-    "a folder.",
+    f"--out {out / 'chapter1.tex'}: {out / 'chapter1.tex'} is a file; give a folder.",
   )
 
 

@@ -14,6 +14,7 @@ import pytest
 from vosjax import __main__ as command_line
 from vosjax import files
 from vosjax.cli import segment, segment_many
+from vosjax.train import interrupt
 
 pytestmark = [
   pytest.mark.usefixtures("copying"),
@@ -155,14 +156,20 @@ def test_a_signal_in_the_last_frames_of_a_video_keeps_the_next_from_beginning(
   run, tmp_path, capsys, copying, monkeypatch, use_devices, num_devices, signum
 ):
   use_devices(num_devices)
-  out, complete = tmp_path / "out", copying.run
-  together = threading.Barrier(num_devices)
+  out, complete, record = tmp_path / "out", copying.run, interrupt.Interrupt._record
+  together, heard = threading.Barrier(num_devices), threading.Event()
+
+  def listen(self, *args):
+    record(self, *args)
+    heard.set()
 
   def signalled(self, *args, **options):
     yield from complete(self, *args, **options)
     if together.wait(60) == 0:
       signal.pthread_kill(threading.main_thread().ident, signum)
-    together.wait(60)
+    assert heard.wait(60)
+
+  monkeypatch.setattr(interrupt.Interrupt, "_record", listen)
 
   monkeypatch.setattr(copying, "run", signalled)
   assert run(out) == 130
@@ -219,6 +226,12 @@ def test_faults_are_listed_before_a_signal_ends_the_command(
       jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory: 9 GiB\nmore"),
       "b: not enough memory (RESOURCE_EXHAUSTED: Out of memory: 9 GiB). --max-size",
     ),
+    (
+      jax.errors.JaxRuntimeError(
+        "INTERNAL: Error dispatching computation: Out of memory allocating 9 bytes."
+      ),
+      "computation: Out of memory allocating 9 bytes). --max-size makes",
+    ),
     (MemoryError(), "b: not enough memory (MemoryError). --max-size"),
     (PermissionError(13, "Permission denied", "b"), "Permission denied. Choose a fold"),
   ],
@@ -266,11 +279,15 @@ def test_a_second_ctrl_c_ends_threads_at_once():
     "with Interrupt(of_threads=True):\n"
     "  threading.Thread(target=threading.Event().wait).start()\n"
     "  signal.raise_signal(signal.SIGINT)\n"
-    "  print('goes on', flush=True)\n"
+    "  print('goes on')\n"
     "  signal.raise_signal(signal.SIGINT)\n"
   )
   ended = subprocess.run(
-    [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
+    [sys.executable, "-c", code],
+    capture_output=True,
+    text=True,
+    timeout=120,
+    env={key: os.environ[key] for key in os.environ if key != "PYTHONUNBUFFERED"},
   )
   assert ended.returncode == 130
   assert ended.stdout == "goes on\n"

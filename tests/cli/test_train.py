@@ -69,7 +69,7 @@ def test_a_mistake_is_reported_in_one_line_with_exit_code_2(
     (KeyboardInterrupt(), 130, "stopped"),
     (ValueError("no data"), 2, "no data"),
     (OSError(28, "No space left on device", "x"), 2, "No space left on device"),
-    (MemoryError("9 GiB"), 2, "not enough memory (9 GiB). A smaller config.stages."),
+    (MemoryError("9 GiB"), 2, "not enough memory (9 GiB). In training, a larger"),
   ],
 )
 def test_how_a_run_ends_is_the_exit_code(monkeypatch, capsys, raised, code, said):

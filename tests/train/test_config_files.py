@@ -75,7 +75,7 @@ def test_a_field_without_a_default_value_takes_any():
     (
       "agame",
       ["--config.checkpoint=nix"],
-      r"checkpoint is 'nix'; expected one of its keys, such as --config\.checkpoint\.",
+      r"is 'nix'; expected one of its keys: config\.checkpoint\.KEY; every_steps, keep",
     ),
     ("agame", ["--config.checkpoint="], "checkpoint is ''; expected one of its keys"),
     (

@@ -17,8 +17,8 @@ _HINTS = {
 }
 _MEMORY_HINTS = {
   "segment": "--max-size makes the frames smaller for the network.",
-  "train": "A smaller config.stages.STAGE.batch_size needs less; with accumulate, the "
-  "steps stay those of the larger one.",
+  "train": "In training, a larger config.stages.STAGE.accumulate passes each batch in "
+  "smaller parts; a smaller batch_size or size needs less as well.",
 }
 
 
@@ -32,15 +32,20 @@ def explain(error: Exception, command: str) -> str | None:
   if isinstance(error, OSError) and error.errno is not None:
     file = "" if error.filename is None else f"{error.filename}:"
     return f"{file} {error.strerror}. {_HINTS.get(error.errno, '')}".strip()
+  text = str(error).strip() or type(error).__name__
   if isinstance(error, OSError | ValueError):
-    return str(error)
-  # JAX reports a lack of memory as a RuntimeError.
-  if isinstance(error, MemoryError) or (
-    isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
-  ):
-    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return text
+  if isinstance(error, MemoryError) or _is_out_of_memory(error):
+    reason = text.splitlines()[0].rstrip(".")
     return f"not enough memory ({reason}). {_MEMORY_HINTS.get(command, '')}".strip()
   return None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+  """Whether JAX reports a lack of memory, which it words differently by device."""
+  return isinstance(error, RuntimeError) and (
+    "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
+  )
 
 
 def print_problems(problems: Iterable[str]) -> None:

@@ -225,7 +225,6 @@ class _Loader:
       looked for.
     loaded: the segmenter and the name of its model.
     loaded_finder: the segmenter that finds the object.
-    said: what was said once, by the loaders of all devices.
   """
 
   args: argparse.Namespace
@@ -233,7 +232,6 @@ class _Loader:
   finder: pathlib.Path | None = None
   loaded: tuple[VideoSegmenter, str] | None = None
   loaded_finder: VideoSegmenter | None = None
-  said: set[str] = dataclasses.field(default_factory=set)
 
   @classmethod
   def from_arguments(cls, args: argparse.Namespace) -> "_Loader":
@@ -275,14 +273,15 @@ class _Loader:
     _check_model(args, name, segmenter.one_shot, has_mask or self.finder is not None)
     return segmenter
 
+  def say_what_is_found(self, have_masks: Sequence[bool]) -> None:
+    """Says that an object is looked for in some of the videos."""
+    if self.finder is not None and not all(have_masks):
+      print(f"no mask: the primary object is guessed and then followed, {_IS_A_GUESS}")
+
   def load_finder(self) -> VideoSegmenter:
-    """What finds the object of a video without a mask, after saying so once."""
+    """What finds the object of a video without a mask."""
     if self.loaded_finder is None:
       assert self.finder is not None, "`finder` says whether an object is looked for"
-      text = f"no mask: the primary object is guessed and then followed, {_IS_A_GUESS}"
-      if text not in self.said:
-        print(text)
-      self.said.add(text)
       self.loaded_finder, _ = load_segmenter(self.finder, COSNET, dtype=self.args.dtype)
     return self.loaded_finder
 
@@ -306,6 +305,7 @@ def run(args: argparse.Namespace) -> None:
         f"--masks {args.masks}: is for many videos, but {video} is one. Use --mask."
       )
     with files.claimed(args.out, f"--out {args.out}"):
+      loader.say_what_is_found([bool(args.mask)])
       _segment_one(args, video, args.mask or [], args.out, kinds, loader)
     return
   if args.mask:
@@ -313,8 +313,10 @@ def run(args: argparse.Namespace) -> None:
       f"--mask {args.mask[0]}: is for one video, but {video} holds several. Give the "
       "folder of their masks with --masks, or one video."
     )
+  tasks = segment_many.find_tasks(video, args.masks)
+  loader.say_what_is_found([bool(task.masks or task.fault) for task in tasks])
   segment_many.run_all(
-    segment_many.find_tasks(video, args.masks),
+    tasks,
     args.out,
     lambda: dataclasses.replace(loader),  # each device has a segmenter of its own
     lambda loader, task, out, stop: _segment_one(

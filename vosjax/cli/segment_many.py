@@ -160,9 +160,11 @@ def run_all(
     print(_describe_in_use(len(in_use), len(tasks)))
   if failures:
     others = "complete, or in progress" if in_use else "complete"
+    rest = f"; the results of the others are {others}"
     raise ValueError(
-      f"{len(failures)} of {len(tasks)} videos failed, listed above; the results of "
-      f"the others are {others}. Mend what failed and run the command again."
+      f"{len(failures)} of {len(tasks)} videos failed, listed above"
+      f"{rest if len(failures) < len(tasks) else ''}. Mend what failed and run the "
+      "command again."
     )
 
 

@@ -129,7 +129,9 @@ def _wrong_value(
     value = value[name]
   message = f"config.{found[1]} is {came!r}; expected "
   if isinstance(value, ConfigDict):
-    return f"{message}one of its keys, such as --config.{found[1]}.{min(value)}=VALUE."
+    return (
+      f"{message}one of its keys: config.{found[1]}.KEY; {', '.join(sorted(value))}."
+    )
   return (
     f"{message}{_EXPECTED.get(type(value), type(value).__name__)}, as {value!r} is."
   )

@@ -93,8 +93,8 @@ def synthvos(config: ConfigDict, stage: ConfigDict) -> Source:
   if 0 < options.length < stage.clip_length:  # or all would be drawn and left out
     raise ValueError(
       f"data.synthvos.length is {options.length}, shorter than the clips of "
-      f"{stage.clip_length} frames. Make it 0, which means as long as the clips, or at "
-      "least as much."
+      f"{stage.clip_length} frames. Make it 0 (as long as the clips) or at least "
+      f"{stage.clip_length}."
     )
   source = procedural(
     config,

@@ -67,6 +67,7 @@ class Interrupt:
     del frame
     if self.signum is not None and signum == signal.SIGINT:
       if self._of_threads:
+        sys.stdout.flush()
         os._exit(128 + signum)
       raise KeyboardInterrupt
     self.signum = signum

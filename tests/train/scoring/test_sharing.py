@@ -1,6 +1,7 @@
 """Work is shared over devices; items may be postponed; the first failure stops all."""
 
 import threading
+from concurrent import futures
 
 import jax
 import pytest
@@ -48,6 +49,27 @@ def test_the_first_failure_stops_all(count):
   with pytest.raises(KeyboardInterrupt):
     sharing.run_on_devices(lambda: None, work, range(9))
   assert waited in ([], [True])
+
+
+def test_a_failure_stops_others_before_the_main_thread_hears_of_it(count, monkeypatch):
+  if count == 1:
+    pytest.skip("needs two devices")
+  together, waited = threading.Barrier(2), []
+
+  def work(worker, item, stopped):
+    together.wait(60)
+    if item == 0:
+      raise KeyboardInterrupt
+    waited.append(stopped.wait(60))
+
+  def when_all_are_done(pending):
+    futures.wait(pending)
+    return pending
+
+  monkeypatch.setattr(futures, "as_completed", when_all_are_done)
+  with pytest.raises(KeyboardInterrupt):
+    sharing.run_on_devices(lambda: None, work, range(2))
+  assert waited == [True]
 
 
 def test_postponed_items_come_after_the_others(count):
