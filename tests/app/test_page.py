@@ -522,9 +522,12 @@ def test_a_page_that_goes_along_stays_where_it_is_painted(
   page.check("#watch")
   page.keyboard.press("Control+z")  # in frame 0
   page.wait_for_selector('#canvas[data-frame="0"]')
+  assert not page.is_checked("#watch")
   tell(6)
   with page.expect_response(re.compile("/given/0")):
     page.keyboard.press("Control+z")
+  page.wait_for_timeout(200)
+  assert page.locator("#canvas").get_attribute("data-frame") == "0"
 
 
 def test_only_the_buttons_and_the_finger_that_paint_do(client, context, video_folder):

@@ -183,6 +183,7 @@ element("watch").addEventListener("change", (event) => {
   state.watch = event.target.checked;
   stayed = false;
 });
+on("stay", stopWatching);
 on("watch", () => (element("watch").checked = state.watch));
 on("status", () => { show(); showFrame(); });
 for (const one of directions) {

@@ -126,6 +126,7 @@ export const redo = () => move(undone, done, ["after", "before"], "givenAfter");
 function move(from, to, [labels, replaced], given) {
   const step = from.at(-1);
   if (step === undefined || before !== null) return;
+  changed("stay"); // at the frame of the step, whatever is followed
   if (step.frame !== current.frame || current.labels === null) {
     state.frame = step.frame; // go there first, and do it when it is shown
     changed("frame");
