@@ -150,6 +150,18 @@ def test_procedural_videos_may_be_longer_than_clips_and_kept_in_memory():
     feeds.synthvos(config, config.stages.main)
 
 
+@pytest.mark.parametrize("key", ["min_object_pixels", "min_chosen_pixels.synthvos"])
+def test_objects_cannot_be_larger_than_procedural_videos(key):
+  config = get_config()
+  config.stages.main.size = SIZE
+  area = SIZE[0] * SIZE[1]
+  config.update_from_flattened_dict({f"data.{key}": area - 1})
+  feeds.synthvos(config, config.stages.main)
+  config.update_from_flattened_dict({f"data.{key}": area})
+  with pytest.raises(ValueError, match=f"data.{key} is {area}, but frames of "):
+    feeds.synthvos(config, config.stages.main)
+
+
 class Blank(Source):
   """Videos of one frame, which differ in their names alone."""
 

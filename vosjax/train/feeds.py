@@ -85,12 +85,25 @@ def synthvos(config: ConfigDict, stage: ConfigDict) -> Source:
   A procedural video has the size of a clip and, by default, its length.
 
   Raises:
-    ValueError: `data.synthvos.length` is shorter than the clips of the stage.
+    ValueError: `data.synthvos.length` is shorter than the clips of the stage, or an
+      object would have to have more pixels than a frame.
   """
   options = config.data.synthvos
   if options.folder and pathlib.Path(options.folder).expanduser().is_dir():
     return folder_source("data.synthvos.folder", options.folder, "SynthVOS", "train")
-  if 0 < options.length < stage.clip_length:  # or all would be drawn and left out
+  # Or many videos would be drawn and left out before that is refused.
+  least = {
+    "min_object_pixels": config.data.min_object_pixels,
+    "min_chosen_pixels.synthvos": config.data.min_chosen_pixels.synthvos,
+  }
+  height, width = stage.size
+  for key, number in least.items():
+    if number >= height * width:
+      raise ValueError(
+        f"data.{key} is {number}, but frames of {height} x {width} have only "
+        f"{height * width} pixels. Give a smaller number, such as 100."
+      )
+  if 0 < options.length < stage.clip_length:
     raise ValueError(
       f"data.synthvos.length is {options.length}, shorter than the clips of "
       f"{stage.clip_length} frames. Make it 0 (as long as the clips) or at least "
