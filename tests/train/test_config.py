@@ -77,6 +77,8 @@ def test_a_run_is_not_resumed_in_another_order(config, tmp_path):
     ("warmup", "main", "tune"),
     ("main",) * 3,
     ("warmup", "main", "finetune", "main"),
+    ("warmup", "main", 1),
+    ("warmup", "main", ["finetune"]),
   ],
 )
 def test_an_order_that_does_not_name_each_stage_once_is_refused(config, order):
@@ -192,6 +194,17 @@ def test_unusable_fields_of_a_model_are_named(tmp_path):
 def test_what_is_not_two_numbers_is_named(name, key, pair):
   config = config_files.read(f"{name}:smoke", [f"--config.{key}={pair}"])
   with pytest.raises(ValueError, match=rf"{key} is \(.*; expected two numbers"):
+    base.ordered_stages(config)
+
+
+@pytest.mark.parametrize("sizes", ["(240,432)", "((240,),)", "('240',)"])
+def test_further_sizes_are_pairs(sizes):
+  config = config_files.read(
+    "agame:smoke", [f"--config.stages.main.more_sizes={sizes}"]
+  )
+  with pytest.raises(
+    ValueError, match=r"main\.more_sizes is .*; expected rows and col"
+  ):
     base.ordered_stages(config)
 
 

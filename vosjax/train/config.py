@@ -244,7 +244,8 @@ def ordered_stages(config: ConfigDict) -> dict[str, ConfigDict]:
       out of range.
   """
   order = tuple(config.stage_order)
-  if not order or sorted(order) != sorted(config.stages):
+  # By their texts, because anything may stand in a tuple of the command line.
+  if not order or sorted(map(repr, order)) != sorted(map(repr, config.stages)):
     raise ValueError(
       f"stage_order is {order}, but the stages are {sorted(config.stages)}. Name each "
       "of them once, in the order in which they run."
@@ -285,9 +286,13 @@ def _require_not_negative(path: str, options: ConfigDict) -> None:
       raise ValueError(f"{path}.{key} is {value}; expected a finite number, 0 or more.")
 
 
-def _require_size(key: str, size: Sequence[Any]) -> None:
-  size = tuple(size)
-  if len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
+def _require_size(key: str, size: Any) -> None:
+  size = tuple(size) if isinstance(size, Sequence) else size
+  if not (
+    isinstance(size, tuple)
+    and len(size) == 2
+    and all(isinstance(n, int) and n > 0 for n in size)
+  ):
     raise ValueError(f"{key} is {size}; expected rows and columns, such as (240, 432).")
 
 

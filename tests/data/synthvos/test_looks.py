@@ -293,6 +293,12 @@ def test_a_share_outside_of_0_to_1_is_refused(name):
     SynthVos(0, 1, size=SIZE, length=1, **{name: 1.5})
 
 
+@pytest.mark.parametrize("kinds", [(), ("blob", "car")])
+def test_unknown_kinds_are_refused(kinds):
+  with pytest.raises(ValueError, match=r"^kinds=\(.*: expected some of \('blob', "):
+    SynthVos(0, 1, size=SIZE, length=1, kinds=kinds)
+
+
 @pytest.mark.parametrize(
   ("name", "value", "expected"),
   [

@@ -125,8 +125,7 @@ class SynthVos(SceneSettings, Source):
         raise ValueError(
           f"{name}={getattr(self, name)}: expected {least:g} to {most:g}."
         )
-    unknown = sorted(set(self.kinds) - set(CLASSES[1:]))
-    if unknown or not self.kinds:
+    if not self.kinds or not all(kind in CLASSES[1:] for kind in self.kinds):
       raise ValueError(f"kinds={self.kinds}: expected some of {CLASSES[1:]}.")
     check_positive(num_videos=self.num_videos, length=self.length)
 
