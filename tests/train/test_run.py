@@ -310,6 +310,16 @@ def test_fields_that_make_no_network_are_one_line(config, tmp_path):
   assert not (tmp_path / "run").exists()
 
 
+def test_a_long_reason_why_fields_make_no_network_is_cut(config, monkeypatch):
+  def fail(model, config):
+    raise TypeError("wrong shapes " * 1000)
+
+  monkeypatch.setattr(run, "_initial_variables", fail)
+  with pytest.raises(ValueError, match=r"wrong \.\.\.\): \w+ \(.*\)\.$") as caught:
+    run.initial_variables(run.build(config), config)
+  assert len(str(caught.value)) < 2000
+
+
 def test_a_second_run_in_a_workdir_is_refused(config, tmp_path):
   with (
     files.claimed(tmp_path / "run", "the first run"),

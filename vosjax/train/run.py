@@ -5,6 +5,7 @@ import logging
 import pathlib
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -261,8 +262,9 @@ def initial_variables(model: nn.Module, config: ConfigDict) -> Variables:
     return _initial_variables(model, config)
   except (ArithmeticError, FlaxError, TypeError) as error:  # as of negative features
     described = model_files.describe(config.model.name, config.model.fields.to_dict())
+    reason = textwrap.shorten(str(error), 300, placeholder=" ...")
     raise ValueError(
-      f"config.model.fields make no network ({error}): {described}."
+      f"config.model.fields make no network ({reason}): {described}."
     ) from error
 
 
