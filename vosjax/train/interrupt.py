@@ -1,6 +1,5 @@
 """Stops training cleanly: on SIGTERM, Ctrl-C, or when time is up."""
 
-import os
 import signal
 import sys
 import time
@@ -67,8 +66,7 @@ class Interrupt:
     del frame
     if self.signum is not None and signum == signal.SIGINT:
       if self._of_threads:
-        sys.stdout.flush()
-        os._exit(128 + signum)
+        processes.exit_now(128 + signum)
       raise KeyboardInterrupt
     self.signum = signum
     if self._of_threads:

@@ -84,10 +84,11 @@ def end_one_of_several(reason: str, code: int) -> None:
   if jax.process_count() == 1:
     return
   sys.stderr.write(f"vosjax: {' '.join(reason.split())}\n")
-  _exit_now(code)
+  exit_now(code)
 
 
-def _exit_now(code: int) -> None:
+def exit_now(code: int) -> None:
+  """Ends this process at once, whatever its threads or other processes do."""
   sys.stdout.flush()
   sys.stderr.flush()
   os._exit(code)
@@ -98,7 +99,7 @@ def _report_and_exit(
 ) -> None:
   sys.__excepthook__(kind, error, trace)
   if jax.process_count() > 1:
-    _exit_now(1)
+    exit_now(1)
 
 
 def barrier(name: str) -> None:
